@@ -1,0 +1,50 @@
+#include "core/error.h"
+
+#include <c10/util/Exception.h>
+
+#include <filesystem>
+#include <new>
+#include <nlohmann/json.hpp>
+
+namespace glyphscope {
+
+std::string Error::message() const {
+  std::string text = what;
+  if (!where.empty()) text += " (" + where + ")";
+  text += ".";
+  if (!hint.empty()) text += " " + hint + (hint.ends_with('.') ? "" : ".");
+  return text;
+}
+
+Failure::Failure(Error error) : error_(std::move(error)), message_(error_.message()) {}
+
+void reject(std::string what, std::string where, std::string hint) {
+  throw Failure({ErrorCode::bad_input, std::move(what), std::move(where), std::move(hint)});
+}
+
+Error current_error() {
+  try {
+    throw;
+  } catch (const Failure& failure) {
+    return failure.error();
+  } catch (const std::bad_alloc&) {
+    return {ErrorCode::out_of_memory, "not enough memory", "", "Use fewer rows at once, a smaller image or --dtype bf16"};
+  } catch (const c10::OutOfMemoryError& error) {
+    return {ErrorCode::out_of_memory, error.what_without_backtrace(), "", "Use fewer rows at once, a smaller image or --dtype bf16"};
+  } catch (const c10::Error& error) {
+    std::string what = error.what_without_backtrace();
+    if (what.find("not enough memory") != std::string::npos || what.find("can't allocate memory") != std::string::npos)
+      return {ErrorCode::out_of_memory, what, "", "Use fewer rows at once, a smaller image or --dtype bf16"};
+    return {ErrorCode::internal, what, "LibTorch", "This is a defect of Glyphscope; please report it with the command that caused it"};
+  } catch (const nlohmann::json::exception& error) {
+    return {ErrorCode::bad_input, std::string("malformed JSON: ") + error.what(), "", ""};
+  } catch (const std::filesystem::filesystem_error& error) {
+    return {ErrorCode::bad_input, error.code().message(), error.path1().string(), ""};
+  } catch (const std::exception& error) {
+    return {ErrorCode::internal, error.what(), "", "This is a defect of Glyphscope; please report it with the command that caused it"};
+  } catch (...) {
+    return {ErrorCode::internal, "an unknown exception", "", ""};
+  }
+}
+
+}  // namespace glyphscope

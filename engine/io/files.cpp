@@ -1,0 +1,116 @@
+#include "io/files.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+#include "core/error.h"
+
+namespace glyphscope {
+namespace fs = std::filesystem;
+
+namespace {
+
+[[noreturn]] void fail_io(const std::string& what, const fs::path& path, int error) {
+  std::string hint;
+  if (error == ENOSPC || error == EDQUOT) hint = "The disk is full: free some space or choose another folder";
+  if (error == EACCES || error == EROFS || error == EPERM) hint = "The folder is not writable: choose another one";
+  reject(what + ": " + std::strerror(error), path.string(), hint);
+}
+
+void sync_path(const fs::path& path, int flags) {
+  int file = ::open(path.c_str(), flags);
+  if (file < 0) fail_io("cannot write", path, errno);
+  int failed = ::fsync(file) != 0 ? errno : 0;
+  ::close(file);
+  if (failed && failed != EINVAL) fail_io("cannot write", path, failed);
+}
+
+}  // namespace
+
+void write_atomically(const fs::path& path, const std::function<void(const fs::path&)>& writer) {
+  fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  // The extension stays last: image writers choose the format by it.
+  fs::path temporary = folder / ("." + path.stem().string() + "." + std::to_string(::getpid()) + ".part" + path.extension().string());
+  try {
+    writer(temporary);
+    sync_path(temporary, O_RDONLY);
+    if (::rename(temporary.c_str(), path.c_str()) != 0) fail_io("cannot write", path, errno);
+    sync_path(folder, O_RDONLY | O_DIRECTORY);
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove(temporary, ignored);
+    throw;
+  }
+}
+
+void write_text(const fs::path& path, std::string_view text) {
+  write_atomically(path, [&](const fs::path& temporary) {
+    int file = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    if (file < 0) fail_io("cannot write", path, errno);
+    while (!text.empty()) {
+      ssize_t written = ::write(file, text.data(), text.size());
+      if (written < 0) {
+        int error = errno;
+        if (error == EINTR) continue;
+        ::close(file);
+        fail_io("cannot write", path, error);
+      }
+      text.remove_prefix(static_cast<size_t>(written));
+    }
+    if (::close(file) != 0) fail_io("cannot write", path, errno);
+  });
+}
+
+std::string read_text(const fs::path& path, std::uintmax_t limit) {
+  std::error_code error;
+  if (fs::is_directory(path, error)) reject("this is a folder, a file was expected", path.string());
+  auto size = fs::file_size(path, error);
+  if (error) reject("cannot read: " + error.message(), path.string());
+  if (size > limit) reject("the file has " + std::to_string(size) + " bytes, at most " + std::to_string(limit) + " were expected", path.string());
+  std::ifstream file(path, std::ios::binary);
+  std::string text(size, '\0');
+  if (!file.read(text.data(), static_cast<std::streamsize>(size))) reject(std::string("cannot read: ") + std::strerror(errno), path.string());
+  return text;
+}
+
+nlohmann::json read_json(const fs::path& path) {
+  std::string text = read_text(path);
+  try {
+    return nlohmann::json::parse(text);
+  } catch (const nlohmann::json::exception& error) {
+    reject(std::string("malformed JSON: ") + error.what(), path.string());
+  }
+}
+
+void write_json(const fs::path& path, const nlohmann::ordered_json& document) {
+  write_text(path, document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+}
+
+OutputFolder::OutputFolder(fs::path folder) : folder_(std::move(folder)) {
+  std::error_code error;
+  fs::create_directories(folder_, error);
+  if (error) fail_io("cannot create the output folder", folder_, error.value());
+  fs::path lock = folder_ / ".glyphscope.lock";
+  lock_ = ::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (lock_ < 0) fail_io("cannot write to the output folder", folder_, errno);
+  if (::flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+    ::close(lock_);
+    reject("another Glyphscope is writing to this folder", folder_.string(), "Wait for it, or choose another output folder");
+  }
+}
+
+OutputFolder::OutputFolder(OutputFolder&& other) noexcept : folder_(std::move(other.folder_)), lock_(std::exchange(other.lock_, -1)) {}
+
+OutputFolder::~OutputFolder() {
+  if (lock_ < 0) return;
+  ::unlink((folder_ / ".glyphscope.lock").c_str());
+  ::close(lock_);
+}
+
+}  // namespace glyphscope

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+namespace glyphscope {
+
+/// Writes a file so that `path` holds either what it held before or all of the new content: the writer gets a temporary
+/// path in the same folder, which is synced and renamed when it returns. Throws a Failure that names the path.
+void write_atomically(const std::filesystem::path& path, const std::function<void(const std::filesystem::path& temporary)>& writer);
+
+/// write_atomically of a text.
+void write_text(const std::filesystem::path& path, std::string_view text);
+
+/// The whole file as bytes. Throws a Failure that names the path; a file over `limit` bytes is refused.
+std::string read_text(const std::filesystem::path& path, std::uintmax_t limit = 256u << 20);
+
+/// Parses a JSON file; errors name the file and the place in it.
+nlohmann::json read_json(const std::filesystem::path& path);
+
+/// write_atomically of a JSON document, indented by two.
+void write_json(const std::filesystem::path& path, const nlohmann::ordered_json& document);
+
+/// Creates the folder if need be, and holds a lock file in it as long as the object lives. A second process that asks
+/// for the same folder gets a Failure that says so.
+class OutputFolder {
+ public:
+  explicit OutputFolder(std::filesystem::path folder);
+  ~OutputFolder();
+  OutputFolder(OutputFolder&& other) noexcept;
+  OutputFolder& operator=(OutputFolder&&) = delete;
+
+  const std::filesystem::path& path() const { return folder_; }
+  std::filesystem::path operator/(const std::string& name) const { return folder_ / name; }
+
+ private:
+  std::filesystem::path folder_;
+  int lock_ = -1;
+};
+
+}  // namespace glyphscope

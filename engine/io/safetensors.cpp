@@ -1,0 +1,197 @@
+#include "io/safetensors.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <torch/torch.h>
+#include <unistd.h>
+
+#include <bit>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "core/error.h"
+#include "io/files.h"
+
+namespace glyphscope {
+namespace fs = std::filesystem;
+static_assert(std::endian::native == std::endian::little, "safetensors is little-endian");
+
+namespace {
+
+// The reference refuses larger headers too (MAX_HEADER_SIZE in safetensors/src/tensor.rs).
+constexpr std::uint64_t kMaxHeader = 100'000'000;
+
+struct DtypeName {
+  const char* name;
+  torch::ScalarType dtype;
+};
+constexpr DtypeName kDtypes[] = {
+    {"F64", torch::kFloat64}, {"F32", torch::kFloat32}, {"F16", torch::kFloat16}, {"BF16", torch::kBFloat16}, {"I64", torch::kInt64},
+    {"I32", torch::kInt32},   {"I16", torch::kInt16},   {"I8", torch::kInt8},     {"U8", torch::kUInt8},      {"BOOL", torch::kBool},
+};
+
+torch::ScalarType parse_dtype(const std::string& name, const std::string& where) {
+  for (const auto& known : kDtypes)
+    if (name == known.name) return known.dtype;
+  reject("unsupported dtype '" + name + "'", where, "Glyphscope reads F64, F32, F16, BF16, the integers and BOOL");
+}
+
+std::string dtype_name(torch::ScalarType dtype) {
+  for (const auto& known : kDtypes)
+    if (dtype == known.dtype) return known.name;
+  reject(std::string("safetensors has no name for dtype ") + torch::toString(dtype));
+}
+
+std::uint64_t unsigned_field(const nlohmann::json& value, const std::string& what, const std::string& where) {
+  if (!value.is_number_unsigned()) reject(what + " is not a whole number of at least 0", where);
+  return value.get<std::uint64_t>();
+}
+
+// nlohmann keeps the last of two equal keys; the format forbids them.
+nlohmann::json parse_header(const char* begin, const char* end, const std::string& where) {
+  std::vector<std::set<std::string>> keys;
+  auto callback = [&](int, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
+    using event_t = nlohmann::json::parse_event_t;
+    if (event == event_t::object_start) keys.emplace_back();
+    if (event == event_t::object_end) keys.pop_back();
+    if (event == event_t::key && !keys.back().insert(parsed.get<std::string>()).second)
+      reject("the header has the key '" + parsed.get<std::string>() + "' twice", where);
+    return true;
+  };
+  try {
+    return nlohmann::json::parse(begin, end, callback);
+  } catch (const nlohmann::json::exception& error) {
+    reject(std::string("the header is malformed JSON: ") + error.what(), where, "The file is damaged; get it again");
+  }
+}
+
+}  // namespace
+
+struct SafetensorsFile::Mapping {
+  char* data = nullptr;
+  std::uint64_t size = 0;
+  ~Mapping() {
+    if (data) ::munmap(data, size);
+  }
+};
+
+SafetensorsFile::SafetensorsFile(const fs::path& path) : path_(path) {
+  const std::string where = path.string();
+  int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) reject(std::string("cannot open: ") + std::strerror(errno), where);
+  struct stat status {};
+  if (::fstat(file, &status) != 0 || !S_ISREG(status.st_mode)) {
+    ::close(file);
+    reject("this is not a file", where);
+  }
+  auto mapping = std::make_shared<Mapping>();
+  mapping->size = static_cast<std::uint64_t>(status.st_size);
+  if (mapping->size >= 8) {
+    void* data = ::mmap(nullptr, mapping->size, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
+    mapping->data = data == MAP_FAILED ? nullptr : static_cast<char*>(data);
+  }
+  int error = errno;
+  ::close(file);
+  if (mapping->size < 8) reject("the file has " + std::to_string(mapping->size) + " bytes, too few for a safetensors header", where, "The file is cut off; get it again");
+  if (!mapping->data) reject(std::string("cannot map into memory: ") + std::strerror(error), where);
+
+  std::uint64_t header = 0;
+  std::memcpy(&header, mapping->data, 8);
+  if (header > kMaxHeader || header > mapping->size - 8)
+    reject("the header claims " + std::to_string(header) + " bytes, the file has " + std::to_string(mapping->size), where,
+           "This is no safetensors file, or it is cut off; get it again");
+  const char* text = mapping->data + 8;
+  if (header == 0 || *text != '{') reject("the header does not start with '{'", where, "This is no safetensors file");
+  nlohmann::json document = parse_header(text, text + header, where);
+
+  const std::uint64_t data_size = mapping->size - 8 - header;
+  std::map<std::uint64_t, std::pair<std::uint64_t, std::string>> spans;  // begin -> end, name; empty tensors are left out
+  for (const auto& [name, value] : document.items()) {
+    if (name == "__metadata__") {
+      if (!value.is_object()) reject("__metadata__ is not an object", where);
+      for (const auto& [key, text_value] : value.items()) {
+        if (!text_value.is_string()) reject("__metadata__ entry '" + key + "' is not a string", where);
+        metadata_[key] = text_value.get<std::string>();
+      }
+      continue;
+    }
+    const std::string place = where + ", tensor " + name;
+    if (!value.is_object() || !value.contains("dtype") || !value["dtype"].is_string() || !value.contains("shape") || !value["shape"].is_array() ||
+        !value.contains("data_offsets") || !value["data_offsets"].is_array() || value["data_offsets"].size() != 2)
+      reject("the entry needs dtype, shape and two data_offsets", place);
+    Entry entry;
+    entry.dtype = parse_dtype(value["dtype"].get<std::string>(), place);
+    std::uint64_t bytes = torch::elementSize(entry.dtype);
+    for (const auto& side : value["shape"]) {
+      std::uint64_t size = unsigned_field(side, "a side of the shape", place);
+      if (__builtin_mul_overflow(bytes, size, &bytes) || size > (1ull << 62)) reject("the shape overflows", place);
+      entry.shape.push_back(static_cast<std::int64_t>(size));
+    }
+    std::uint64_t begin = unsigned_field(value["data_offsets"][0], "data_offsets[0]", place);
+    std::uint64_t end = unsigned_field(value["data_offsets"][1], "data_offsets[1]", place);
+    if (begin > end || end > data_size)
+      reject("data_offsets " + std::to_string(begin) + ".." + std::to_string(end) + " lie outside the file's " + std::to_string(data_size) + " bytes of data", place,
+             "The file is cut off or damaged; get it again");
+    if (end - begin != bytes) reject("shape and dtype need " + std::to_string(bytes) + " bytes, data_offsets hold " + std::to_string(end - begin), place);
+    if (bytes > 0 && !spans.emplace(begin, std::pair(end, name)).second) reject("its data overlaps that of " + spans[begin].second, place);
+    entry.begin = 8 + header + begin;
+    entry.end = 8 + header + end;
+    entries_.emplace(name, std::move(entry));
+  }
+  std::uint64_t covered = 0;
+  for (const auto& [begin, span] : spans) {
+    if (begin != covered)
+      reject(begin < covered ? "its data overlaps that of the tensor before it" : "there is a hole in the data before it", where + ", tensor " + span.second);
+    covered = span.first;
+  }
+  if (covered != data_size) reject(std::to_string(data_size - covered) + " bytes at the end belong to no tensor", where);
+  mapping_ = std::move(mapping);
+}
+
+torch::Tensor SafetensorsFile::tensor(const std::string& name) const {
+  auto found = entries_.find(name);
+  if (found == entries_.end()) reject("there is no tensor '" + name + "'", path_.string());
+  const Entry& entry = found->second;
+  const auto options = torch::TensorOptions().dtype(entry.dtype);
+  if (entry.begin == entry.end) return torch::empty(entry.shape, options);
+  char* data = mapping_->data + entry.begin;
+  // The format does not promise alignment: a tensor after an odd number of bytes is copied.
+  if (reinterpret_cast<std::uintptr_t>(data) % torch::elementSize(entry.dtype) != 0) {
+    torch::Tensor copy = torch::empty(entry.shape, options);
+    std::memcpy(copy.data_ptr(), data, entry.end - entry.begin);
+    return copy;
+  }
+  return torch::from_blob(data, entry.shape, [mapping = mapping_](void*) {}, options);
+}
+
+void write_safetensors(const fs::path& path, const std::map<std::string, torch::Tensor>& tensors, const std::map<std::string, std::string>& metadata) {
+  std::vector<std::pair<std::string, torch::Tensor>> order;
+  for (const auto& [name, tensor] : tensors) order.emplace_back(name, tensor.detach().cpu().contiguous());
+  std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.second.element_size() > b.second.element_size(); });
+
+  nlohmann::ordered_json header = nlohmann::ordered_json::object();
+  if (!metadata.empty()) header["__metadata__"] = metadata;
+  std::uint64_t offset = 0;
+  for (const auto& [name, tensor] : order) {
+    const std::uint64_t bytes = static_cast<std::uint64_t>(tensor.numel()) * static_cast<std::uint64_t>(tensor.element_size());
+    header[name] = {{"dtype", dtype_name(tensor.scalar_type())}, {"shape", tensor.sizes().vec()}, {"data_offsets", {offset, offset + bytes}}};
+    offset += bytes;
+  }
+  std::string text = header.dump();
+  text.append((8 - text.size() % 8) % 8, ' ');  // aligns the data, as the reference does
+  const std::uint64_t size = text.size();
+
+  write_atomically(path, [&](const fs::path& temporary) {
+    std::ofstream file(temporary, std::ios::binary);
+    file.write(reinterpret_cast<const char*>(&size), 8);
+    file.write(text.data(), static_cast<std::streamsize>(size));
+    for (const auto& [name, tensor] : order) file.write(static_cast<const char*>(tensor.data_ptr()), static_cast<std::streamsize>(tensor.numel() * tensor.element_size()));
+    file.close();
+    if (!file) reject(std::string("cannot write: ") + std::strerror(errno), path.string());
+  });
+}
+
+}  // namespace glyphscope

@@ -1,0 +1,123 @@
+#include "io/weights.h"
+
+#include <openssl/evp.h>
+#include <torch/torch.h>
+
+#include <fstream>
+#include <set>
+
+#include "core/error.h"
+#include "io/files.h"
+
+namespace glyphscope {
+namespace fs = std::filesystem;
+
+Weights::Weights(const fs::path& file) : where_(file.string()) { files_.emplace_back(file); }
+
+Weights Weights::find(const fs::path& folder) {
+  // transformers and diffusers name the same thing differently; variants (".fp16") are taken where nothing else is there.
+  for (const std::string variant : {"", ".fp16"}) {
+    for (const std::string stem : {"diffusion_pytorch_model", "model"}) {
+      const fs::path file = folder / (stem + variant + ".safetensors"), index = folder / (stem + ".safetensors.index" + variant + ".json");
+      if (fs::exists(file)) return Weights(file);
+      if (!fs::exists(index)) continue;
+      Weights out;
+      out.where_ = folder.string();
+      const nlohmann::json json = read_json(index);
+      if (!json.contains("weight_map") || !json["weight_map"].is_object()) reject("there is no weight_map in it", index.string());
+      std::set<std::string> shards;
+      for (const auto& [key, shard] : json["weight_map"].items()) {
+        const std::string name = shard.is_string() ? shard.get<std::string>() : std::string();
+        if (name.empty() || fs::path(name).filename() != fs::path(name)) reject("the shard of '" + key + "' is no file name", index.string());
+        shards.insert(name);
+      }
+      for (const auto& shard : shards) {
+        if (!fs::exists(folder / shard)) reject("the shard " + shard + " is missing", folder.string(), "Download the model again");
+        out.files_.emplace_back(folder / shard);
+      }
+      for (const auto& [key, shard] : json["weight_map"].items())
+        for (const auto& opened : out.files_)
+          if (opened.path().filename() == shard.get<std::string>() && !opened.entries().contains(key))
+            reject("'" + key + "' should be in " + shard.get<std::string>() + ", but is not", index.string(), "Download the model again");
+      return out;
+    }
+  }
+  for (const char* pickle : {"diffusion_pytorch_model.bin", "pytorch_model.bin"})
+    if (fs::exists(folder / pickle))
+      reject("the weights are a pickle, which can run any code when it is read", (folder / pickle).string(),
+             "Convert it to safetensors: in Python, load the model with diffusers and call save_pretrained(..., safe_serialization=True)");
+  reject("there are no weights (*.safetensors) in the folder", folder.string());
+}
+
+std::map<std::string, torch::Tensor> parameter_map(const torch::nn::Module& module) {
+  std::map<std::string, torch::Tensor> out;
+  for (const auto& item : module.named_parameters()) out[item.key()] = item.value();
+  return out;
+}
+
+void load_weights(torch::nn::Module& module, const Weights& weights, const LoadOptions& options) {
+  torch::NoGradGuard no_grad;
+  std::map<std::string, torch::Tensor> parameters = parameter_map(module);
+  std::vector<std::string> missing, extra, misshapen;
+  std::set<std::string> seen;
+  for (const auto& file : weights.files()) {
+    for (const auto& [key, entry] : file.entries()) {
+      // A buffer that transformers once saved; it holds 0, 1, 2, ..
+      if (key.ends_with("position_ids")) continue;
+      const std::string name = options.rename(key);
+      if (name.empty()) continue;
+      auto found = parameters.find(name);
+      if (found == parameters.end()) {
+        extra.push_back(key);
+        continue;
+      }
+      seen.insert(name);
+      torch::Tensor& parameter = found->second;
+      if (parameter.sizes() != at::IntArrayRef(entry.shape)) {
+        misshapen.push_back(key + " is " + c10::str(at::IntArrayRef(entry.shape)) + ", the configuration says " + c10::str(parameter.sizes()));
+        continue;
+      }
+      if (!c10::isFloatingType(entry.dtype)) {
+        misshapen.push_back(key + " is of dtype " + torch::toString(entry.dtype) + ", a floating-point one was expected");
+        continue;
+      }
+      parameter.set_data(file.tensor(key).to(options.dtype));
+    }
+  }
+  for (const auto& [name, parameter] : parameters)
+    if (!seen.contains(name)) missing.push_back(name);
+  if (missing.empty() && extra.empty() && misshapen.empty()) return;
+
+  std::string what = "the weights do not fit the configuration";
+  auto list = [&](const char* title, const std::vector<std::string>& keys) {
+    if (keys.empty()) return;
+    what += std::string("; ") + title + " " + std::to_string(keys.size()) + ":";
+    for (const auto& key : keys) what += "\n  " + key;
+  };
+  list("missing", missing);
+  list("extra", extra);
+  list("of another shape or dtype", misshapen);
+  reject(what, weights.where(), "config.json and weights belong to different models, or the file is damaged");
+}
+
+std::string sha256_file(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) reject("cannot read", path.string());
+  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
+  EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr);
+  std::vector<char> buffer(1 << 20);
+  while (file.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || file.gcount() > 0)
+    EVP_DigestUpdate(context.get(), buffer.data(), static_cast<size_t>(file.gcount()));
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned int size = 0;
+  EVP_DigestFinal_ex(context.get(), digest, &size);
+  std::string text;
+  for (unsigned int i = 0; i < size; ++i) {
+    constexpr char kDigits[] = "0123456789abcdef";
+    text += kDigits[digest[i] >> 4];
+    text += kDigits[digest[i] & 15];
+  }
+  return text;
+}
+
+}  // namespace glyphscope

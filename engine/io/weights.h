@@ -1,0 +1,49 @@
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "io/safetensors.h"
+
+namespace glyphscope {
+
+/// The tensors of one component: a single safetensors file, or the shards an index file lists.
+class Weights {
+ public:
+  /// Finds the weights in a component's folder: diffusion_pytorch_model or model (.safetensors, or .safetensors.index.json
+  /// with shards). Throws a Failure that names what is missing; a pickle is refused with the way out.
+  static Weights find(const std::filesystem::path& folder);
+  explicit Weights(const std::filesystem::path& file);
+
+  /// Where they came from, for error messages.
+  const std::string& where() const { return where_; }
+  const std::vector<SafetensorsFile>& files() const { return files_; }
+
+ private:
+  Weights() = default;
+  std::string where_;
+  std::vector<SafetensorsFile> files_;
+};
+
+struct LoadOptions {
+  torch::ScalarType dtype = torch::kFloat32;
+  /// The module's key for a key of the file; "" leaves the key out.
+  std::function<std::string(const std::string&)> rename = [](const std::string& key) { return key; };
+};
+
+/// Sets every parameter of `module` from the weights. All missing, extra and misshapen keys are reported in one Failure.
+/// Parameters whose dtype is the file's share the file's mapping (copy on write), so loading costs no second copy.
+void load_weights(torch::nn::Module& module, const Weights& weights, const LoadOptions& options = {});
+
+/// A module's parameters by name, as a checkpoint holds them.
+std::map<std::string, torch::Tensor> parameter_map(const torch::nn::Module& module);
+
+/// SHA-256 of a file, hexadecimal.
+std::string sha256_file(const std::filesystem::path& file);
+
+}  // namespace glyphscope

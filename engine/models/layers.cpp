@@ -1,0 +1,57 @@
+#include "models/layers.h"
+
+#include <torch/torch.h>
+
+#include <cmath>
+
+namespace glyphscope {
+
+Linear::Linear(std::int64_t in, std::int64_t out, bool with_bias) {
+  weight = register_parameter("weight", torch::empty({out, in}));
+  if (with_bias) bias = register_parameter("bias", torch::empty({out}));
+}
+
+torch::Tensor Linear::forward(const torch::Tensor& x) const { return at::linear(x, weight, bias); }
+
+Conv2d::Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding) : stride_(stride), padding_(padding) {
+  weight = register_parameter("weight", torch::empty({out, in, kernel, kernel}));
+  bias = register_parameter("bias", torch::empty({out}));
+}
+
+torch::Tensor Conv2d::forward(const torch::Tensor& x) const { return at::conv2d(x, weight, bias, stride_, padding_); }
+
+GroupNorm::GroupNorm(std::int64_t groups, std::int64_t channels, double eps) : groups_(groups), eps_(eps) {
+  weight = register_parameter("weight", torch::empty({channels}));
+  bias = register_parameter("bias", torch::empty({channels}));
+}
+
+torch::Tensor GroupNorm::forward(const torch::Tensor& x) const { return at::group_norm(x, groups_, weight, bias, eps_); }
+
+LayerNorm::LayerNorm(std::int64_t width, double eps) : eps_(eps) {
+  weight = register_parameter("weight", torch::empty({width}));
+  bias = register_parameter("bias", torch::empty({width}));
+}
+
+torch::Tensor LayerNorm::forward(const torch::Tensor& x) const { return at::layer_norm(x, {weight.size(0)}, weight, bias, eps_); }
+
+Embedding::Embedding(std::int64_t count, std::int64_t width) { weight = register_parameter("weight", torch::empty({count, width})); }
+
+torch::Tensor Embedding::forward(const torch::Tensor& ids) const { return at::embedding(weight, ids); }
+
+void initialize(torch::nn::Module& module, torch::Generator generator) {
+  torch::NoGradGuard no_grad;
+  for (auto& child : module.modules(/*include_self=*/false)) {
+    auto uniform = [&](torch::Tensor& weight, torch::Tensor& bias) {
+      const double bound = 1.0 / std::sqrt(static_cast<double>(weight[0].numel()));
+      weight.uniform_(-bound, bound, generator);
+      if (bias.defined()) bias.uniform_(-bound, bound, generator);
+    };
+    if (auto* linear = child->as<Linear>()) uniform(linear->weight, linear->bias);
+    if (auto* conv = child->as<Conv2d>()) uniform(conv->weight, conv->bias);
+    if (auto* norm = child->as<GroupNorm>()) norm->weight.fill_(1), norm->bias.zero_();
+    if (auto* norm = child->as<LayerNorm>()) norm->weight.fill_(1), norm->bias.zero_();
+    if (auto* embedding = child->as<Embedding>()) embedding->weight.normal_(0, 1, generator);
+  }
+}
+
+}  // namespace glyphscope

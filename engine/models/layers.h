@@ -1,0 +1,84 @@
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace glyphscope {
+
+/// Layers with uninitialised parameters: they are either loaded from a checkpoint or set by `initialize`. Parameter names
+/// are PyTorch's, so that they mirror a checkpoint's keys.
+
+class Linear : public torch::nn::Module {
+ public:
+  Linear(std::int64_t in, std::int64_t out, bool with_bias = true);
+  torch::Tensor forward(const torch::Tensor& x) const;
+  torch::Tensor weight, bias;
+};
+
+class Conv2d : public torch::nn::Module {
+ public:
+  Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride = 1, std::int64_t padding = 0);
+  torch::Tensor forward(const torch::Tensor& x) const;
+  torch::Tensor weight, bias;
+
+ private:
+  std::int64_t stride_, padding_;
+};
+
+class GroupNorm : public torch::nn::Module {
+ public:
+  GroupNorm(std::int64_t groups, std::int64_t channels, double eps);
+  torch::Tensor forward(const torch::Tensor& x) const;
+  torch::Tensor weight, bias;
+
+ private:
+  std::int64_t groups_;
+  double eps_;
+};
+
+class LayerNorm : public torch::nn::Module {
+ public:
+  explicit LayerNorm(std::int64_t width, double eps = 1e-5);
+  torch::Tensor forward(const torch::Tensor& x) const;
+  torch::Tensor weight, bias;
+
+ private:
+  double eps_;
+};
+
+class Embedding : public torch::nn::Module {
+ public:
+  Embedding(std::int64_t count, std::int64_t width);
+  /// ids: [..] of int64 -> [.., width]
+  torch::Tensor forward(const torch::Tensor& ids) const;
+  torch::Tensor weight;
+};
+
+/// A list of equal modules, registered under "0", "1", .. as PyTorch's ModuleList does.
+template <class M>
+class List : public torch::nn::Module {
+ public:
+  template <class... Arguments>
+  M& add(Arguments&&... arguments) {
+    items_.push_back(register_module(std::to_string(items_.size()), std::make_shared<M>(std::forward<Arguments>(arguments)...)));
+    return *items_.back();
+  }
+  size_t size() const { return items_.size(); }
+  M& operator[](size_t i) const { return *items_.at(i); }
+  auto begin() const { return items_.begin(); }
+  auto end() const { return items_.end(); }
+
+ private:
+  std::vector<std::shared_ptr<M>> items_;
+};
+
+/// Sets every parameter as PyTorch's layers do by default (Kaiming-uniform weights, i.e. U(+-1/sqrt(fan in)) for weight
+/// and bias; norms 1 and 0; embeddings N(0, 1)), drawing from `generator` in the order of registration. The module itself
+/// must not be such a layer.
+void initialize(torch::nn::Module& module, torch::Generator generator);
+
+}  // namespace glyphscope

@@ -1,0 +1,46 @@
+#pragma once
+
+#include "models/attention.h"
+
+namespace glyphscope {
+
+/// Gated feed-forward layer. Mirrors diffusers' `FeedForward` with GEGLU: net.0.proj, net.2.
+class FeedForward : public torch::nn::Module {
+ public:
+  explicit FeedForward(std::int64_t width);
+  torch::Tensor forward(const torch::Tensor& x) const;
+
+ private:
+  std::shared_ptr<Linear> in_, out_;
+};
+
+/// Self-attention, cross-attention to the prompt, feed-forward. Mirrors diffusers' `BasicTransformerBlock`.
+class TransformerBlock : public torch::nn::Module {
+ public:
+  TransformerBlock(std::int64_t width, int heads, std::int64_t context_width, bool upcast);
+  torch::Tensor forward(torch::Tensor x, const torch::Tensor& embedding, Taps* taps) const;
+
+  std::shared_ptr<Attention> attn1, attn2;
+
+ private:
+  std::shared_ptr<LayerNorm> norm1, norm2, norm3;
+  std::shared_ptr<FeedForward> ff;
+};
+
+/// Transformer blocks over the pixels of a feature map. Mirrors diffusers' `Transformer2DModel` with continuous input.
+class SpatialTransformer : public torch::nn::Module {
+ public:
+  SpatialTransformer(std::int64_t channels, int heads, std::int64_t layers, std::int64_t context_width, std::int64_t groups, bool linear, bool upcast);
+  /// x: [B, channels, H, W] -> the same shape.
+  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& embedding, Taps* taps) const;
+
+  std::shared_ptr<List<TransformerBlock>> transformer_blocks;
+
+ private:
+  bool linear_;
+  std::shared_ptr<GroupNorm> norm;
+  std::shared_ptr<Linear> linear_in_, linear_out_;
+  std::shared_ptr<Conv2d> conv_in_, conv_out_;
+};
+
+}  // namespace glyphscope

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include "io/config.h"
+#include "models/attention.h"
+#include "models/resnet.h"
+#include "patching/site.h"
+
+namespace glyphscope {
+
+/// What a U-Net is built from; names are those of diffusers' `UNet2DConditionModel` configuration.
+struct UNetConfig {
+  std::int64_t in_channels = 4, out_channels = 4, sample_size = 64;
+  std::vector<std::int64_t> block_out_channels;
+  std::vector<bool> down_attention, up_attention;  ///< Whether each block is a CrossAttn block, in forward order.
+  bool mid_attention = true;
+  std::vector<std::int64_t> layers_per_block, transformer_layers, heads;  ///< One entry a level, from the outermost.
+  std::int64_t cross_attention_dim = 768, norm_groups = 32;
+  double norm_eps = 1e-5;
+  bool linear_projection = false, upcast_attention = false, flip_sin_to_cos = true;
+  double freq_shift = 0;
+  bool center_input_sample = false;
+
+  /// Throws a Failure that names the key for a value that is wrong or not supported.
+  static UNetConfig parse(const Config& config);
+};
+
+class TransformerBlock;
+class SpatialTransformer;
+class UNetLevel;
+
+/// diffusers' `UNet2DConditionModel` (models/unets/unet_2d_condition.py): conv_in, down blocks, mid block, up blocks, conv_out.
+class UNet : public torch::nn::Module {
+ public:
+  explicit UNet(const UNetConfig& config);
+  ~UNet() override;
+
+  /// sample: [B, in, H, W]; timestep: [B] fp32; embedding: [B, T, cross_attention_dim] -> [B, out, H, W].
+  /// Throws a Failure for a shape that does not fit. The result has the dtype of the weights.
+  torch::Tensor forward(const torch::Tensor& sample, const torch::Tensor& timestep, const torch::Tensor& embedding, Taps* taps = nullptr) const;
+
+  const UNetConfig& config() const { return config_; }
+  /// Prompt-reading layers in forward order: down blocks, mid block, up blocks.
+  const SiteTable& sites() const { return sites_; }
+  /// The attention layer of a site. Precondition: the index exists.
+  Attention& site_attention(int site) const { return *site_attentions_.at(static_cast<size_t>(site)); }
+
+ private:
+  void number_sites();
+
+  UNetConfig config_;
+  SiteTable sites_;
+  std::vector<Attention*> site_attentions_;
+  std::shared_ptr<Conv2d> conv_in, conv_out;
+  std::shared_ptr<torch::nn::Module> time_embedding;
+  std::shared_ptr<Linear> linear_1, linear_2;
+  std::shared_ptr<List<UNetLevel>> down_blocks, up_blocks;
+  std::shared_ptr<UNetLevel> mid_block;
+  std::shared_ptr<GroupNorm> conv_norm_out;
+};
+
+/// Sinusoidal embedding of timesteps [B] -> [B, width] in fp32. Source: diffusers `get_timestep_embedding`.
+torch::Tensor timestep_embedding(const torch::Tensor& timestep, std::int64_t width, bool flip_sin_to_cos, double freq_shift);
+
+}  // namespace glyphscope

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace glyphscope {
+
+/// One prompt-reading attention layer of a denoiser; the only address of a layer used anywhere.
+struct Site {
+  int index = 0;       ///< From 0, in the order in which sites run in one forward pass.
+  std::string path;    ///< Module path as diffusers spells it.
+  std::string kohya;   ///< Name of the module in kohya's adapter files.
+  std::string block;   ///< "down 0", "mid", "up 1".
+  int heads = 0;
+  std::int64_t kv_parameters = 0;  ///< Parameters of the projections that make K and V of the prompt.
+};
+
+/// The sites of a denoiser, and what their parameters are a share of.
+struct SiteTable {
+  std::vector<Site> sites;
+  std::int64_t denoiser_parameters = 0;
+
+  /// Share of the denoiser's parameters that make K and V of the prompt at these sites, in [0, 1].
+  double share(const std::vector<int>& indices) const;
+};
+
+}  // namespace glyphscope

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <functional>
+
+namespace glyphscope {
+
+/// Keys and values of the prompt's tokens, each [batch, heads, tokens, head dimension].
+struct KeyValue {
+  torch::Tensor key;
+  torch::Tensor value;
+};
+
+/// The hook point. A denoiser hands one Taps down its forward call to every attention layer; no module keeps it.
+class Taps {
+ public:
+  /// Makes K and V of a prompt embedding [batch, tokens, width] with the projections of the layer that asks.
+  using Project = std::function<KeyValue(const torch::Tensor& embedding)>;
+
+  virtual ~Taps() = default;
+
+  /// Entered by every attention layer, self-attention included. May throw to stop the run here.
+  virtual void enter_attention() {}
+
+  /// What a site attends to. `embedding` is the prompt embedding that the layer was given; without taps the layer uses
+  /// project(embedding).
+  virtual KeyValue prompt_kv(int site, const torch::Tensor& embedding, const Project& project) {
+    (void)site;
+    return project(embedding);
+  }
+};
+
+}  // namespace glyphscope

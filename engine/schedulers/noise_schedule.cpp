@@ -1,0 +1,58 @@
+#include "schedulers/noise_schedule.h"
+
+#include <torch/torch.h>
+
+#include <cmath>
+
+#include "core/error.h"
+
+namespace glyphscope {
+
+Prediction parse_prediction(const Config& config, const std::string& fallback) {
+  const std::string name = config.text("prediction_type", fallback);
+  if (name == "epsilon") return Prediction::epsilon;
+  if (name == "v_prediction") return Prediction::v;
+  if (name == "sample") return Prediction::sample;
+  if (name == "flow_prediction") return Prediction::flow;
+  reject("unknown prediction_type '" + name + "'", config.where(), "Known are epsilon, v_prediction, sample and flow_prediction");
+}
+
+NoiseSchedule NoiseSchedule::parse(const Config& config) {
+  NoiseSchedule out;
+  out.prediction = parse_prediction(config);
+  const std::int64_t steps = config.size("num_train_timesteps", 1000, 1, 100000);
+  const double start = config.number("beta_start", 0.0001), end = config.number("beta_end", 0.02);
+  if (!(start > 0 && start <= end && end < 1)) reject("beta_start and beta_end must satisfy 0 < beta_start <= beta_end < 1", config.where());
+  const std::string name = config.text("beta_schedule", "linear");
+  torch::Tensor betas;
+  if (config.has("trained_betas")) {
+    betas = torch::tensor(config.json().at("trained_betas").get<std::vector<float>>());
+  } else if (name == "linear") {
+    betas = torch::linspace(start, end, steps, torch::kFloat32);
+  } else if (name == "scaled_linear") {
+    betas = torch::linspace(std::sqrt(start), std::sqrt(end), steps, torch::kFloat32).pow(2);
+  } else if (name == "squaredcos_cap_v2") {
+    auto bar = [](double t) { return std::pow(std::cos((t + 0.008) / 1.008 * M_PI / 2), 2); };
+    std::vector<float> values;
+    for (std::int64_t i = 0; i < steps; ++i) {
+      const double n = static_cast<double>(steps), t = static_cast<double>(i);
+      values.push_back(static_cast<float>(std::min(1 - bar((t + 1) / n) / bar(t / n), 0.999)));
+    }
+    betas = torch::tensor(values);
+  } else {
+    reject("unknown beta_schedule '" + name + "'", config.where(), "Known are linear, scaled_linear and squaredcos_cap_v2");
+  }
+  if (config.boolean("rescale_betas_zero_snr", false)) {
+    // arXiv 2305.08891, algorithm 1
+    torch::Tensor root = (1 - betas).cumprod(0).sqrt();
+    const torch::Tensor first = root[0].clone(), last = root[-1].clone();
+    root = (root - last) * (first / (first - last));
+    torch::Tensor bar = root.pow(2);
+    torch::Tensor alphas = torch::cat({bar.slice(0, 0, 1), bar.slice(0, 1) / bar.slice(0, 0, -1)});
+    betas = 1 - alphas;
+  }
+  out.alphas_cumprod = (1 - betas).cumprod(0);
+  return out;
+}
+
+}  // namespace glyphscope

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include "io/config.h"
+
+namespace glyphscope {
+
+/// What the model's output stands for.
+enum class Prediction { epsilon, v, sample, flow };
+
+/// Stable Diffusion's discrete noise schedule: x_t = sqrt(a_t) x_0 + sqrt(1 - a_t) noise, t in [0, steps).
+/// Source: diffusers `DDIMScheduler.__init__`.
+struct NoiseSchedule {
+  Prediction prediction = Prediction::epsilon;
+  torch::Tensor alphas_cumprod;  ///< [steps] fp32
+  std::int64_t steps() const { return alphas_cumprod.size(0); }
+
+  /// Reads beta_schedule, beta_start, beta_end, num_train_timesteps, trained_betas, prediction_type, rescale_betas_zero_snr.
+  static NoiseSchedule parse(const Config& config);
+};
+
+Prediction parse_prediction(const Config& config, const std::string& fallback = "epsilon");
+
+}  // namespace glyphscope

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include "io/config.h"
+#include "models/layers.h"
+
+namespace glyphscope {
+
+/// Names are those of transformers' `CLIPTextConfig`.
+struct ClipTextConfig {
+  std::int64_t vocab_size = 49408, hidden_size = 512, intermediate_size = 2048, layers = 12, heads = 8, max_positions = 77;
+  double norm_eps = 1e-5;
+  bool quick_gelu = true;
+  std::int64_t eos_token_id = 2;
+
+  static ClipTextConfig parse(const Config& config);
+};
+
+/// What a text encoder gives a denoiser.
+struct TextEncoding {
+  torch::Tensor embedding;  ///< [B, T, hidden]: the last hidden state after the final norm.
+  torch::Tensor pooled;     ///< [B, hidden]: the final-normed state of the end-of-text token.
+};
+
+class ClipEncoder;
+
+/// transformers' `CLIPTextModel` (models/clip/modeling_clip.py). Keys are those without the prefix `text_model.`; the
+/// loader strips it where a file has it.
+class ClipTextModel : public torch::nn::Module {
+ public:
+  explicit ClipTextModel(const ClipTextConfig& config);
+  ~ClipTextModel() override;
+  /// ids: [B, T] int64, T at most max_positions. Throws a Failure for an id outside the vocabulary or too long a text.
+  TextEncoding forward(const torch::Tensor& ids) const;
+  const ClipTextConfig& config() const { return config_; }
+
+ private:
+  ClipTextConfig config_;
+  std::shared_ptr<torch::nn::Module> embeddings;
+  std::shared_ptr<Embedding> token_embedding, position_embedding;
+  std::shared_ptr<ClipEncoder> encoder;
+  std::shared_ptr<LayerNorm> final_layer_norm;
+};
+
+}  // namespace glyphscope

@@ -1,0 +1,229 @@
+#include "text/clip_tokenizer.h"
+
+#include <array>
+#include <limits>
+#include <sstream>
+
+#include "core/error.h"
+#include "io/files.h"
+#include "text/unicode.h"
+
+namespace glyphscope {
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* kBegin = "<|startoftext|>";
+constexpr const char* kEnd = "<|endoftext|>";
+
+// GPT-2's map from bytes to printable characters: printable bytes stand for themselves, the others follow from U+0100.
+const std::array<std::string, 256>& byte_letters() {
+  static const std::array<std::string, 256> letters = [] {
+    std::array<std::string, 256> out;
+    char32_t next = 0x100;
+    for (int byte = 0; byte < 256; ++byte) {
+      const bool printable = (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) || (byte >= 0xAE);
+      append_utf8(out[static_cast<size_t>(byte)], printable ? static_cast<char32_t>(byte) : next++);
+    }
+    return out;
+  }();
+  return letters;
+}
+
+// CLIP's pattern: 's|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+
+std::vector<std::vector<char32_t>> split_words(const std::vector<char32_t>& text) {
+  std::vector<std::vector<char32_t>> words;
+  auto other = [](char32_t code) { return !is_space(code) && !is_letter(code) && !is_number(code); };
+  for (size_t at = 0; at < text.size();) {
+    size_t end = at + 1;
+    auto matches = [&](std::u32string_view suffix) { return std::u32string_view(text.data() + at, text.size() - at).starts_with(suffix); };
+    const std::u32string_view contractions[] = {U"'s", U"'t", U"'re", U"'ve", U"'m", U"'ll", U"'d"};
+    bool contraction = false;
+    for (auto suffix : contractions) {
+      if (!matches(suffix)) continue;
+      end = at + suffix.size();
+      contraction = true;
+      break;
+    }
+    if (!contraction) {
+      if (is_space(text[at])) {
+        ++at;
+        continue;
+      }
+      if (is_letter(text[at])) {
+        while (end < text.size() && is_letter(text[end])) ++end;
+      } else if (!is_number(text[at])) {
+        while (end < text.size() && other(text[end])) ++end;
+      }
+    }
+    words.emplace_back(text.begin() + static_cast<std::ptrdiff_t>(at), text.begin() + static_cast<std::ptrdiff_t>(end));
+    at = end;
+  }
+  return words;
+}
+
+std::string token_text(const nlohmann::json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_object() && value.contains("content") && value["content"].is_string()) return value["content"].get<std::string>();
+  return {};
+}
+
+}  // namespace
+
+ClipTokenizer::ClipTokenizer(std::unordered_map<std::string, std::int64_t> vocabulary, const std::vector<std::pair<std::string, std::string>>& merges,
+                             std::int64_t max_length, std::string pad_token)
+    : vocabulary_(std::move(vocabulary)), max_length_(max_length) {
+  for (size_t i = 0; i < merges.size(); ++i) ranks_.emplace(merges[i].first + " " + merges[i].second, static_cast<int>(i));
+  auto id = [&](const std::string& token) {
+    auto found = vocabulary_.find(token);
+    if (found == vocabulary_.end()) reject("the vocabulary lacks the token '" + token + "'", "tokenizer");
+    return found->second;
+  };
+  begin_ = id(kBegin);
+  end_ = unknown_ = id(kEnd);
+  pad_ = id(pad_token);
+  if (max_length_ < 2 || max_length_ > 65536) reject("model_max_length is " + std::to_string(max_length_) + ", expected 2 to 65536", "tokenizer");
+}
+
+ClipTokenizer ClipTokenizer::load(const fs::path& folder) {
+  std::unordered_map<std::string, std::int64_t> vocabulary;
+  std::vector<std::pair<std::string, std::string>> merges;
+  auto read_vocabulary = [&](const nlohmann::json& json, const fs::path& file) {
+    if (!json.is_object()) reject("the vocabulary is not a JSON object", file.string());
+    for (const auto& [token, value] : json.items()) {
+      if (!value.is_number_unsigned()) reject("the id of token '" + token + "' is no whole number", file.string());
+      vocabulary[token] = value.get<std::int64_t>();
+    }
+  };
+  auto add_merge = [&](const std::string& line, const fs::path& file, size_t number) {
+    const auto space = line.find(' ');
+    if (space == std::string::npos || line.find(' ', space + 1) != std::string::npos) reject("line " + std::to_string(number) + " is no pair of tokens: '" + line + "'", file.string());
+    merges.emplace_back(line.substr(0, space), line.substr(space + 1));
+  };
+
+  const fs::path whole = folder / "tokenizer.json", words = folder / "vocab.json", pairs = folder / "merges.txt";
+  if (fs::exists(words) && fs::exists(pairs)) {
+    read_vocabulary(read_json(words), words);
+    std::istringstream lines(read_text(pairs));
+    std::string line;
+    for (size_t number = 1; std::getline(lines, line); ++number) {
+      if (line.ends_with('\r')) line.pop_back();
+      if (line.empty() || line.starts_with("#version")) continue;
+      add_merge(line, pairs, number);
+    }
+  } else if (fs::exists(whole)) {
+    const nlohmann::json json = read_json(whole);
+    if (!json.contains("model") || !json["model"].contains("vocab") || !json["model"].contains("merges")) reject("there is no BPE model in it", whole.string());
+    read_vocabulary(json["model"]["vocab"], whole);
+    size_t number = 0;
+    for (const auto& merge : json["model"]["merges"]) {
+      ++number;
+      if (merge.is_array() && merge.size() == 2) {
+        merges.emplace_back(merge[0].get<std::string>(), merge[1].get<std::string>());
+      } else {
+        add_merge(merge.get<std::string>(), whole, number);
+      }
+    }
+    if (json.contains("added_tokens"))
+      for (const auto& token : json["added_tokens"]) vocabulary[token.at("content").get<std::string>()] = token.at("id").get<std::int64_t>();
+  } else {
+    reject("vocab.json and merges.txt are missing", folder.string(), "A diffusers folder has them in its subfolder 'tokenizer'");
+  }
+
+  std::int64_t length = 77;
+  std::string pad = kEnd;
+  for (const char* name : {"special_tokens_map.json", "tokenizer_config.json"}) {
+    if (!fs::exists(folder / name)) continue;
+    const nlohmann::json json = read_json(folder / name);
+    if (json.contains("pad_token") && !token_text(json["pad_token"]).empty()) pad = token_text(json["pad_token"]);
+    // transformers writes 1e30 where a tokenizer knows no limit.
+    if (json.contains("model_max_length") && json["model_max_length"].is_number() && json["model_max_length"].get<double>() < 65536)
+      length = json["model_max_length"].get<std::int64_t>();
+  }
+  try {
+    return ClipTokenizer(std::move(vocabulary), merges, length, pad);
+  } catch (const Failure& failure) {
+    reject(failure.error().what, folder.string());
+  }
+}
+
+std::vector<std::string> ClipTokenizer::merge(const std::string& word) const {
+  std::vector<std::string> parts;
+  for (unsigned char byte : word) parts.push_back(byte_letters()[byte]);
+  parts.back() += "</w>";
+  while (parts.size() > 1) {
+    int best = std::numeric_limits<int>::max();
+    for (size_t i = 0; i + 1 < parts.size(); ++i)
+      if (auto found = ranks_.find(parts[i] + " " + parts[i + 1]); found != ranks_.end()) best = std::min(best, found->second);
+    if (best == std::numeric_limits<int>::max()) break;
+    std::vector<std::string> merged;
+    for (size_t i = 0; i < parts.size(); ++i) {
+      auto found = i + 1 < parts.size() ? ranks_.find(parts[i] + " " + parts[i + 1]) : ranks_.end();
+      if (found != ranks_.end() && found->second == best) {
+        merged.push_back(parts[i] + parts[i + 1]);
+        ++i;
+      } else {
+        merged.push_back(parts[i]);
+      }
+    }
+    parts = std::move(merged);
+  }
+  return parts;
+}
+
+std::vector<ClipTokenizer::Piece> ClipTokenizer::pieces(const std::string& text) const {
+  std::vector<Piece> out;
+  // Special tokens are recognised before anything else, as transformers does.
+  size_t at = 0;
+  while (at < text.size()) {
+    const size_t begin = text.find(kBegin, at), end = text.find(kEnd, at), special = std::min(begin, end);
+    const std::string plain = text.substr(at, special == std::string::npos ? std::string::npos : special - at);
+    std::vector<char32_t> normal;
+    for (char32_t code : decode_utf8(normalize_nfc(plain)))
+      for (char32_t lower : to_lower(code)) normal.push_back(lower);
+    for (const auto& word : split_words(normal)) {
+      const std::string bytes = encode_utf8(word);
+      size_t used = 0;
+      for (const auto& part : merge(bytes)) {
+        const size_t letters = decode_utf8(part.ends_with("</w>") ? part.substr(0, part.size() - 4) : part).size();
+        auto found = vocabulary_.find(part);
+        const bool ends = used + letters >= bytes.size();
+        out.push_back({found == vocabulary_.end() ? unknown_ : found->second, bytes.substr(used, letters) + (ends ? " " : "")});
+        used += letters;
+      }
+    }
+    if (special == std::string::npos) break;
+    out.push_back({special == begin ? begin_ : end_, special == begin ? kBegin : kEnd});
+    at = special + out.back().text.size();
+  }
+  return out;
+}
+
+std::vector<std::int64_t> ClipTokenizer::encode(const std::string& text) const {
+  std::vector<std::int64_t> ids;
+  for (const auto& piece : pieces(text)) ids.push_back(piece.id);
+  return ids;
+}
+
+Tokens ClipTokenizer::tokenize(const std::string& prompt, std::int64_t length) const {
+  if (length == 0) length = max_length_;
+  Tokens out;
+  out.ids.push_back(begin_);
+  out.texts.emplace_back(kBegin);
+  for (const auto& piece : pieces(prompt)) {
+    if (static_cast<std::int64_t>(out.ids.size()) + 1 < length) {
+      out.ids.push_back(piece.id);
+      out.texts.push_back(piece.text);
+    } else {
+      out.cut += piece.text;
+    }
+  }
+  if (out.cut.ends_with(' ')) out.cut.pop_back();
+  out.ids.push_back(end_);
+  out.texts.emplace_back(kEnd);
+  out.ids.resize(static_cast<size_t>(length), pad_);
+  out.texts.resize(static_cast<size_t>(length));
+  return out;
+}
+
+}  // namespace glyphscope

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace glyphscope {
+
+/// UTF-8 to code points; each byte that is not part of valid UTF-8 becomes U+FFFD.
+std::vector<char32_t> decode_utf8(std::string_view text);
+
+void append_utf8(std::string& text, char32_t code);
+std::string encode_utf8(const std::vector<char32_t>& codes);
+
+/// Unicode normalization form C.
+std::string normalize_nfc(std::string_view text);
+
+/// Lower case of one code point; one of them (U+0130) becomes two.
+std::vector<char32_t> to_lower(char32_t code);
+
+/// Lower case of a text, for comparing words without case.
+std::string fold_case(std::string_view text);
+
+bool is_letter(char32_t code);  ///< General category L
+bool is_number(char32_t code);  ///< General category N
+bool is_space(char32_t code);   ///< Property White_Space
+
+}  // namespace glyphscope
