@@ -1,27 +1,21 @@
-#include <CLI/CLI.hpp>
-#include <csignal>
-#include <cstdio>
+#include <cstring>
 
-#include <torch/torch.h>
-#include "demo/train_demo.h"
-#include "core/error.h"
-using namespace glyphscope;
-static CancelToken token;
+// Each is compiled where its headers are: torch's and Qt's never meet in one file.
+namespace glyphscope::cli {
+int run(int argc, char** argv);
+}
+namespace glyphscope::window {
+int run(int argc, char** argv);
+}
+
 int main(int argc, char** argv) {
-  CLI::App app("glyphscope");
-  auto* t = app.add_subcommand("train-demo");
-  std::string name, out; bool resume = false, tiny = false; std::int64_t steps = 0, vae_steps = 0; int threads = 0;
-  t->add_option("name", name)->required(); t->add_option("--out", out)->required(); t->add_flag("--resume", resume); t->add_flag("--tiny", tiny); t->add_option("--steps", steps); t->add_option("--autoencoder-steps", vae_steps);
-  t->add_option("--threads", threads);
-  CLI11_PARSE(app, argc, argv);
-  if (threads) torch::set_num_threads(threads);
-  std::signal(SIGINT, [](int) { token.cancel(); });
-  std::signal(SIGTERM, [](int) { token.cancel(); });
-  auto r = attempt([&] {
-    auto recipe = demo_recipe(name, tiny);
-    if (steps) recipe.denoiser_steps = steps;
-    if (vae_steps) recipe.autoencoder_steps = vae_steps;
-    train_demo(recipe, out, resume, [](const DemoProgress& p) { std::fprintf(stderr, "%s %lld/%lld loss %.4f %.0f/s\n", p.stage.c_str(), (long long)p.step, (long long)p.steps, p.loss, p.samples_per_second); }, token);
-  });
-  if (!r) { std::fprintf(stderr, "%s\n", r.error().message().c_str()); return 2; }
+#ifdef GLYPHSCOPE_WINDOW
+  // No verb: the window, with a model's folder as its only argument perhaps.
+  static constexpr const char* kVerbs[] = {"inspect", "generate", "patch", "localize", "evaluate", "train-demo", "--help", "-h", "--version"};
+  bool verb = false;
+  for (int i = 1; i < argc; ++i)
+    for (const char* name : kVerbs) verb |= std::strcmp(argv[i], name) == 0;
+  if (!verb && argc <= 2 && (argc < 2 || argv[1][0] != '-')) return glyphscope::window::run(argc, argv);
+#endif
+  return glyphscope::cli::run(argc, argv);
 }

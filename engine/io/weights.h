@@ -45,5 +45,6 @@ std::map<std::string, torch::Tensor> parameter_map(const torch::nn::Module& modu
 
 /// SHA-256 of a file, hexadecimal.
 std::string sha256_file(const std::filesystem::path& file);
+std::string sha256_text(std::string_view text);
 
 }  // namespace glyphscope

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "core/error.h"
+#include "core/progress.h"
+#include "pipelines/pipeline.h"
+
+namespace glyphscope::cli {
+
+/// Options that every verb has.
+struct Common {
+  bool json = false;
+  int threads = 0;
+  std::string device = "auto", dtype = "auto";
+  std::uint64_t seed = 42;
+};
+
+/// What a verb runs with.
+struct Context {
+  Common common;
+  CancelToken cancel;
+
+  /// Opens a model with the common options. Throws a Failure.
+  std::shared_ptr<Pipeline> open(const std::string& model) const;
+  /// Draws a bar on standard error while it is a terminal.
+  void show(const Progress& progress) const;
+  void end_progress() const;
+  /// A line for a person, on standard error where standard output carries JSON.
+  void say(const std::string& line) const;
+  /// The JSON document of a verb, on standard output if --json was given.
+  void print(const nlohmann::ordered_json& document) const;
+};
+
+/// Options of sampling, shared by verbs that make images.
+struct SamplingOptions {
+  std::int64_t steps = 0;
+  double guidance = -1;
+  std::string scheduler, size, negative;
+  std::int64_t batch = 16;
+  void add(CLI::App& verb);
+  /// Throws a Failure for a malformed --size.
+  Request request() const;
+};
+
+/// What a verb does; throws a Failure to fail.
+using Run = std::function<void(const Context&)>;
+
+// One function a verb: declares its options, and returns what it does.
+Run add_inspect(CLI::App& app);
+Run add_generate(CLI::App& app);
+Run add_patch(CLI::App& app);
+Run add_localize(CLI::App& app);
+Run add_evaluate(CLI::App& app);
+Run add_train_demo(CLI::App& app);
+
+/// Runs the command line. Returns the exit code: 0 done, 2 the input was wrong, 3 cancelled, 4 out of memory, 5 internal.
+int run(int argc, char** argv);
+
+}  // namespace glyphscope::cli

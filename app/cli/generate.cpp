@@ -1,0 +1,39 @@
+#include "app/cli/cli.h"
+#include "io/files.h"
+#include "io/image_file.h"
+
+namespace glyphscope::cli {
+
+Run add_generate(CLI::App& app) {
+  struct Options {
+    std::string model, prompt, out;
+    SamplingOptions sampling;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("generate", "Makes an image from a prompt");
+  verb->add_option("MODEL", options->model, "A diffusers folder, or demo:sign-unet")->required();
+  verb->add_option("--prompt", options->prompt, "What to draw")->required();
+  verb->add_option("--out", options->out, "PNG file to write; its metadata say how to make it again")->required();
+  options->sampling.add(*verb);
+  return [=](const Context& context) {
+    const auto pipeline = context.open(options->model);
+    Request request = options->sampling.request();
+    request.prompts = {options->prompt};
+    request.rows = {{0, context.common.seed, {}}};
+    auto result = pipeline->generate(request, {.progress = [&](const Progress& p) { context.show(p); }}, context.cancel);
+    context.end_progress();
+    if (!result) throw Failure(result.error());
+    for (const auto& note : result->notes) context.say("note: " + note);
+    const nlohmann::ordered_json document{{"schema", "glyphscope.image/1"}, {"model", pipeline->info().source}, {"model_hash", pipeline->info().hash}, {"prompts", request.prompts}, {"seed", context.common.seed},
+                                          {"settings", {{"steps", request.steps}, {"guidance", request.guidance}, {"scheduler", request.scheduler}, {"negative", request.negative}}}};
+    write_png(options->out, result->images[0], document.dump());
+    nlohmann::ordered_json printed = document;
+    printed["file"] = options->out;
+    printed["notes"] = result->notes;
+    printed["seconds"] = {{"mean", result->seconds}};
+    context.print(printed);
+    if (!context.common.json) context.say(options->out);
+  };
+}
+
+}  // namespace glyphscope::cli

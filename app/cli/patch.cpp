@@ -1,0 +1,96 @@
+#include <sstream>
+
+#include "app/cli/cli.h"
+#include "io/files.h"
+#include "io/image_file.h"
+#include "localization/sweep.h"
+
+namespace glyphscope::cli {
+
+namespace {
+
+// "5:0,2" or "5:0,2;7:1": heads of single sites.
+std::map<int, std::vector<int>> parse_heads(const std::vector<std::string>& texts, const SiteTable& table) {
+  std::map<int, std::vector<int>> out;
+  for (const auto& text : texts) {
+    const auto colon = text.find(':');
+    if (colon == std::string::npos) reject("'" + text + "' names no heads", "--heads", "Write for example 5:0,2");
+    const int site = parse_sites(text.substr(0, colon), table).front();
+    SiteTable heads;
+    heads.sites.resize(static_cast<size_t>(table.sites[static_cast<size_t>(site)].heads));
+    out[site] = parse_sites(text.substr(colon + 1), heads);
+  }
+  return out;
+}
+
+}  // namespace
+
+Run add_patch(CLI::App& app) {
+  struct Options {
+    std::string model, source, target, sites, streams = "kv", out, method = "injection", ocr = "ppocr";
+    std::vector<std::string> heads;
+    int from_step = 0, to_step = SitePatch::kLastStep;
+    SamplingOptions sampling;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("patch", "Makes prompt A's image while some layers see prompt B");
+  verb->add_option("MODEL", options->model, "A diffusers folder, or demo:sign-unet")->required();
+  verb->add_option("--source", options->source, "Prompt A")->required();
+  verb->add_option("--target", options->target, "Prompt B")->required();
+  verb->add_option("--sites", options->sites, "Layers that see prompt B, for example 5,7-9")->required();
+  verb->add_option("--heads", options->heads, "Only these heads of a site, for example 5:0,2 (repeatable)");
+  verb->add_option("--streams", options->streams, "kv, k or v")->capture_default_str();
+  verb->add_option("--from-step", options->from_step, "First step that is patched")->capture_default_str();
+  verb->add_option("--to-step", options->to_step, "First step that is not patched any more");
+  verb->add_option("--method", options->method, "injection, or recording (of K and V in a run of prompt B)")->check(CLI::IsMember({"injection", "recording"}))->capture_default_str();
+  verb->add_option("--ocr", options->ocr, "ppocr or tesseract")->capture_default_str();
+  verb->add_option("--out", options->out, "Folder for source.png, target.png, patched.png and patch.json")->required();
+  options->sampling.add(*verb);
+  return [=](const Context& context) {
+    const auto pipeline = context.open(options->model);
+    const OutputFolder folder(options->out);
+    const SiteTable& table = pipeline->info().table;
+    const std::vector<int> sites = parse_sites(options->sites, table);
+    const auto heads = parse_heads(options->heads, table);
+    std::vector<SitePatch> patches;
+    for (int site : sites) {
+      auto chosen = heads.find(site);
+      patches.push_back({.site = site, .prompt = 1, .heads = chosen == heads.end() ? std::vector<int>{} : chosen->second, .streams = parse_streams(options->streams), .from_step = options->from_step, .to_step = options->to_step});
+    }
+    for (const auto& [site, list] : heads)
+      if (std::find(sites.begin(), sites.end(), site) == sites.end()) reject("--heads names site " + std::to_string(site) + ", --sites does not", "--heads");
+    Request request = options->sampling.request();
+    request.prompts = {options->source, options->target};
+    request.method = options->method == "recording" ? PatchMethod::recording : PatchMethod::injection;
+    request.rows = {{0, context.common.seed, {}}, {1, context.common.seed, {}}, {0, context.common.seed, PatchPlan(patches)}};
+    auto result = pipeline->generate(request, {.progress = [&](const Progress& p) { context.show(p); }}, context.cancel);
+    context.end_progress();
+    if (!result) throw Failure(result.error());
+    for (const auto& note : result->notes) context.say("note: " + note);
+
+    auto reader = make_text_reader(options->ocr);
+    const PromptPair pair{options->source, options->target, quoted_text(options->source), quoted_text(options->target)};
+    const auto source_pieces = reader->read(result->images[0]);
+    const char* names[] = {"source", "target", "patched"};
+    nlohmann::ordered_json document{{"schema", "glyphscope.patch/1"}, {"model", pipeline->info().source}, {"model_hash", pipeline->info().hash}, {"prompts", request.prompts}, {"seed", context.common.seed},
+                                    {"plan", request.rows[2].plan.to_json()}, {"sites", sites}, {"share", table.share(sites)}, {"method", options->method},
+                                    {"settings", {{"steps", request.steps}, {"guidance", request.guidance}, {"scheduler", request.scheduler}, {"negative", request.negative}}}, {"ocr", reader->name()}};
+    nlohmann::ordered_json images;
+    for (int i = 0; i < 3; ++i) {
+      write_png(folder / (std::string(names[i]) + ".png"), result->images[i], document.dump());
+      const Measurement one = measure(result->images[i], result->images[0], source_pieces, pair, *reader);
+      nlohmann::ordered_json scores;
+      for (const auto& [name, value] : one.scores) scores[name] = {{"mean", std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr)}};
+      images[names[i]] = {{"read", one.read}, {"scores", scores}};
+    }
+    document["images"] = images;
+    document["seconds"] = {{"mean", result->seconds}};
+    write_json(folder / "patch.json", document);
+    context.print(document);
+    if (context.common.json) return;
+    for (const char* name : names) context.say(std::string(name) + ".png reads \"" + images[name]["read"].get<std::string>() + "\"");
+    context.say("in " + folder.path().string());
+  };
+}
+
+}  // namespace glyphscope::cli

@@ -1,0 +1,268 @@
+#include "localization/sweep.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "core/random.h"
+#include "io/files.h"
+#include "io/image_file.h"
+#include "metrics/text_scores.h"
+
+namespace glyphscope {
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+ordered_json SweepSettings::to_json() const {
+  ordered_json list = ordered_json::array();
+  for (const auto& pair : pairs) list.push_back({{"source", pair.source}, {"target", pair.target}, {"source_text", pair.source_text}, {"target_text", pair.target_text}});
+  return {{"steps", sampling.steps}, {"guidance", sampling.guidance}, {"scheduler", sampling.scheduler}, {"negative", sampling.negative}, {"width", sampling.width}, {"height", sampling.height},
+          {"method", sampling.method == PatchMethod::injection ? "injection" : "recording"}, {"from_step", from_step}, {"seeds", seeds}, {"localized_f1_share", localized_f1_share},
+          {"localized_ssim", localized_ssim}, {"kept_f1_share", kept_f1_share}, {"random_sets", random_sets}, {"pairs", list}};
+}
+
+const std::vector<std::string>& sweep_score_names() {
+  static const std::vector<std::string> names{"target_f1", "source_f1", "word_accuracy", "ssim_outside_text", "ssim", "psnr", "mse", "target_precision", "target_recall", "target_edit_distance", "source_edit_distance"};
+  return names;
+}
+
+namespace {
+
+ordered_json to_json(const Measurement& one) {
+  ordered_json scores;
+  for (const auto& [name, value] : one.scores) scores[name] = std::isfinite(value) ? ordered_json(value) : ordered_json(nullptr);
+  return {{"sites", one.sites}, {"read", one.read}, {"scores", scores}};
+}
+
+Measurement measurement_from(const nlohmann::json& json) {
+  Measurement out{json.at("sites").get<std::vector<int>>(), json.at("read").get<std::string>(), {}};
+  for (const auto& [name, value] : json.at("scores").items()) out.scores[name] = value.is_null() ? std::numeric_limits<double>::infinity() : value.get<double>();
+  return out;
+}
+
+}  // namespace
+
+ordered_json PairResult::to_json() const {
+  ordered_json list = ordered_json::array();
+  for (const auto& one : patched) list.push_back(glyphscope::to_json(one));
+  return {{"pair", pair}, {"noise", noise}, {"source", glyphscope::to_json(source)}, {"target", glyphscope::to_json(target)}, {"patched", list}};
+}
+
+PairResult PairResult::from_json(const nlohmann::json& json) {
+  PairResult out{json.at("pair").get<int>(), json.at("noise").get<int>(), measurement_from(json.at("source")), measurement_from(json.at("target")), {}};
+  for (const auto& one : json.at("patched")) out.patched.push_back(measurement_from(one));
+  return out;
+}
+
+Measurement measure(const torch::Tensor& image, const torch::Tensor& source_image, const std::vector<TextPiece>& source_pieces, const PromptPair& pair, TextReader& reader) {
+  const auto pieces = reader.read(image);
+  Measurement out;
+  out.read = joined_text(pieces);
+  const TextScores target = score_text(out.read, pair.target_text), source = score_text(out.read, pair.source_text);
+  const ImageScores scores = score_images(image, source_image);
+  std::vector<Box> boxes;
+  for (const auto* list : {&pieces, &source_pieces})
+    for (const auto& piece : *list) boxes.push_back(piece.box);
+  out.scores = {{"target_f1", target.f1},
+                {"target_precision", target.precision},
+                {"target_recall", target.recall},
+                {"word_accuracy", target.exact ? 1.0 : 0.0},
+                {"target_edit_distance", static_cast<double>(target.edit_distance)},
+                {"source_f1", source.f1},
+                {"source_edit_distance", static_cast<double>(source.edit_distance)},
+                {"mse", scores.mse},
+                {"psnr", scores.psnr},
+                {"ssim", scores.ssim},
+                {"ssim_outside_text", structural_similarity(black_out(image, boxes), black_out(source_image, boxes))}};
+  return out;
+}
+
+namespace {
+
+class Sweep {
+ public:
+  Sweep(Pipeline& pipeline, TextReader& reader, const SweepSettings& settings, const fs::path& folder, const SweepObserver& observer, const CancelToken& cancel)
+      : pipeline_(pipeline), reader_(reader), settings_(settings), folder_(folder), observer_(observer), cancel_(cancel), sites_(static_cast<int>(pipeline.info().table.sites.size())) {
+    if (settings.pairs.empty() || settings.seeds.empty()) reject("a localization needs at least one pair of prompts and one seed");
+    if (!folder_.empty()) claim_folder();
+  }
+
+  SweepResult run() {
+    std::vector<std::vector<int>> singles;
+    for (int site = 0; site < sites_; ++site) singles.push_back({site});
+    total_ = static_cast<std::int64_t>(settings_.pairs.size() * settings_.seeds.size());
+    std::vector<PairResult> pairs = run_sets("sites", singles, true);
+
+    SweepResult result;
+    result.source = aggregate(pairs, [](const PairResult& p) { return &p.source; });
+    result.target = aggregate(pairs, [](const PairResult& p) { return &p.target; });
+    for (int site = 0; site < sites_; ++site)
+      result.sites.push_back({{site}, "site", aggregate(pairs, [&](const PairResult& p) { return &p.patched[static_cast<size_t>(site)]; })});
+
+    const double own = result.target.at("target_f1").mean;
+    for (int site = 0; site < sites_; ++site) {
+      const auto& scores = result.sites[static_cast<size_t>(site)].scores;
+      const Score& f1 = scores.at("target_f1");
+      if (f1.low.value_or(f1.mean) >= settings_.localized_f1_share * own && scores.at("ssim_outside_text").mean >= settings_.localized_ssim && own > 0) result.localized.push_back(site);
+    }
+    add_sets(result, pairs, own);
+    result.pairs = std::move(pairs);
+    return result;
+  }
+
+ private:
+  // The best sites together, one more at a time, until they keep enough of B's text; then random sets of that size.
+  void add_sets(SweepResult& result, std::vector<PairResult>& pairs, double own) {
+    std::vector<int> order(static_cast<size_t>(sites_));
+    std::iota(order.begin(), order.end(), 0);
+    auto rank = [&](int site) {
+      const auto& scores = result.sites[static_cast<size_t>(site)].scores;
+      return scores.at("target_f1").mean - scores.at("source_f1").mean;
+    };
+    std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return rank(a) > rank(b); });
+
+    auto add = [&](std::vector<int> sites, const std::string& kind) -> const SetResult& {
+      std::sort(sites.begin(), sites.end());
+      const std::vector<PairResult> done = run_sets("set-" + format_sites(sites), {sites}, false);
+      for (size_t i = 0; i < pairs.size(); ++i) pairs[i].patched.push_back(done[i].patched[0]);
+      result.sets.push_back({sites, kind, aggregate(done, [](const PairResult& p) { return &p.patched[0]; })});
+      return result.sets.back();
+    };
+    auto keeps = [&](const std::map<std::string, Score>& scores) { return own > 0 && scores.at("target_f1").mean >= settings_.kept_f1_share * own; };
+    if (sites_ > 0 && keeps(result.sites[static_cast<size_t>(order[0])].scores)) result.smallest = {order[0]};
+    for (int size = 2; size < sites_ && result.smallest.empty(); ++size) {
+      const SetResult& set = add({order.begin(), order.begin() + size}, "ranked");
+      if (keeps(set.scores)) result.smallest = set.sites;
+    }
+    if (!result.smallest.empty() && static_cast<int>(result.smallest.size()) < sites_) {
+      Choice choice(derive_seed(settings_.seeds[0], 7, 0));
+      std::vector<std::vector<int>> seen{result.smallest};
+      for (int tries = 0, made = 0; made < settings_.random_sets && tries < 100; ++tries) {
+        std::vector<int> all = order, set;
+        for (size_t k = 0; k < result.smallest.size(); ++k) {
+          const auto at = static_cast<size_t>(choice.below(static_cast<int>(all.size())));
+          set.push_back(all[at]);
+          all.erase(all.begin() + static_cast<std::ptrdiff_t>(at));
+        }
+        std::sort(set.begin(), set.end());
+        if (std::find(seen.begin(), seen.end(), set) != seen.end()) continue;
+        seen.push_back(set);
+        add(set, "random");
+        ++made;
+      }
+    }
+    if (sites_ > 1) {
+      add(order, "all");
+      if (result.smallest.empty() && keeps(result.sets.back().scores)) result.smallest = result.sets.back().sites;
+    }
+  }
+
+  template <class Pick>
+  std::map<std::string, Score> aggregate(const std::vector<PairResult>& pairs, const Pick& pick) const {
+    std::map<std::string, std::vector<Observation>> observations;
+    for (const auto& pair : pairs)
+      for (const auto& [name, value] : pick(pair)->scores) observations[name].push_back({value, pair.pair, pair.noise});
+    std::map<std::string, Score> out;
+    for (const auto& [name, list] : observations) out[name] = score_of(list);
+    return out;
+  }
+
+  // Every pair and noise, patched at each of these sets; from the folder where it is there already.
+  std::vector<PairResult> run_sets(const std::string& name, const std::vector<std::vector<int>>& sets, bool tell) {
+    std::vector<PairResult> out;
+    for (size_t pair = 0; pair < settings_.pairs.size(); ++pair) {
+      for (size_t noise = 0; noise < settings_.seeds.size(); ++noise) {
+        cancel_.check();
+        const fs::path file = folder_.empty() ? fs::path() : folder_ / "pairs" / (name + "-pair" + std::to_string(pair) + "-noise" + std::to_string(noise) + ".json");
+        const std::int64_t done = static_cast<std::int64_t>(out.size());
+        if (!file.empty() && fs::exists(file)) {
+          out.push_back(PairResult::from_json(read_json(file)));
+          if (tell) observer_.pair_done(out.back(), {});
+        } else {
+          out.push_back(run_pair(name, pair, noise, sets, done, tell));
+          if (!file.empty()) write_json(file, out.back().to_json());
+        }
+        observer_.progress({label(name), done + 1, total_});
+      }
+    }
+    return out;
+  }
+
+  static std::string label(const std::string& name) { return name == "sites" ? "pairs, every site alone" : "pairs, sites " + name.substr(4); }
+
+  PairResult run_pair(const std::string& name, size_t pair_index, size_t noise, const std::vector<std::vector<int>>& sets, std::int64_t done, bool tell) {
+    const PromptPair& pair = settings_.pairs[pair_index];
+    Request request = settings_.sampling;
+    request.prompts = {pair.source, pair.target};
+    const std::uint64_t seed = settings_.seeds[noise];
+    request.rows = {{0, seed, {}}, {1, seed, {}}};
+    for (const auto& sites : sets) request.rows.push_back({0, seed, PatchPlan::at_sites(sites, 1, settings_.from_step)});
+    // Within a pair, steps count as parts of it.
+    Observer observer;
+    observer.progress = [&](const Progress& p) { observer_.progress({label(name), done * p.total + p.done, total_ * p.total}); };
+    auto generated = pipeline_.generate(request, observer, cancel_);
+    if (!generated) throw Failure(generated.error());
+    const torch::Tensor& images = generated->images;
+
+    PairResult result;
+    result.pair = static_cast<int>(pair_index);
+    result.noise = static_cast<int>(noise);
+    const auto source_pieces = reader_.read(images[0]);
+    result.source = measure(images[0], images[0], source_pieces, pair, reader_);
+    result.target = measure(images[1], images[0], source_pieces, pair, reader_);
+    for (size_t i = 0; i < sets.size(); ++i) {
+      cancel_.check();
+      result.patched.push_back(measure(images[static_cast<std::int64_t>(i) + 2], images[0], source_pieces, pair, reader_));
+      result.patched.back().sites = sets[i];
+    }
+    if (settings_.keep_images && !folder_.empty()) write_images(name, pair_index, noise, sets, images, request);
+    if (tell) observer_.pair_done(result, images);
+    return result;
+  }
+
+  void write_images(const std::string& name, size_t pair, size_t noise, const std::vector<std::vector<int>>& sets, const torch::Tensor& images, const Request& request) const {
+    const fs::path folder = folder_ / "images" / ("pair" + std::to_string(pair) + "-noise" + std::to_string(noise));
+    fs::create_directories(folder);
+    auto write = [&](const std::string& file, std::int64_t row) {
+      const ordered_json metadata{{"schema", "glyphscope.image/1"}, {"model", pipeline_.info().source}, {"model_hash", pipeline_.info().hash}, {"prompts", request.prompts},
+                                  {"seed", request.rows[static_cast<size_t>(row)].seed}, {"prompt", request.rows[static_cast<size_t>(row)].prompt},
+                                  {"plan", request.rows[static_cast<size_t>(row)].plan.to_json()}, {"settings", {{"steps", request.steps}, {"guidance", request.guidance}, {"scheduler", request.scheduler}}}};
+      write_png(folder / file, images[row], metadata.dump());
+    };
+    if (name == "sites") {
+      write("source.png", 0);
+      write("target.png", 1);
+    }
+    for (size_t i = 0; i < sets.size(); ++i) write("patched-" + format_sites(sets[i]) + ".png", static_cast<std::int64_t>(i) + 2);
+  }
+
+  void claim_folder() {
+    fs::create_directories(folder_ / "pairs");
+    ordered_json document{{"schema", "glyphscope.sweep-settings/1"}, {"model_hash", pipeline_.info().hash}, {"dtype", pipeline_.info().dtype}, {"ocr", reader_.name()}, {"settings", settings_.to_json()}};
+    const fs::path file = folder_ / "settings.json";
+    if (fs::exists(file)) {
+      if (read_json(file) != nlohmann::json(document))
+        reject("the folder holds a run with other settings, prompts or another model", folder_.string(), "Choose another --out, or repeat the settings in its settings.json");
+    } else {
+      write_json(file, document);
+    }
+  }
+
+  Pipeline& pipeline_;
+  TextReader& reader_;
+  const SweepSettings& settings_;
+  fs::path folder_;
+  const SweepObserver& observer_;
+  CancelToken cancel_;
+  int sites_;
+  std::int64_t total_ = 0;
+};
+
+}  // namespace
+
+SweepResult run_sweep(Pipeline& pipeline, TextReader& reader, const SweepSettings& settings, const fs::path& folder, const SweepObserver& observer, const CancelToken& cancel) {
+  return Sweep(pipeline, reader, settings, folder, observer, cancel).run();
+}
+
+}  // namespace glyphscope

@@ -1,0 +1,134 @@
+#include <cmath>
+#include <cstdio>
+
+#include "core/version.h"
+#include "io/canvas.h"
+#include "io/files.h"
+#include "io/image_file.h"
+#include "localization/sweep.h"
+
+namespace glyphscope {
+using nlohmann::ordered_json;
+
+namespace {
+
+ordered_json to_json(const std::map<std::string, Score>& scores) {
+  ordered_json out;
+  for (const auto& name : sweep_score_names())
+    if (auto found = scores.find(name); found != scores.end()) out[name] = found->second.to_json();
+  return out;
+}
+
+std::string number(double value) {
+  if (!std::isfinite(value)) return "";
+  char text[32];
+  std::snprintf(text, sizeof text, "%.6g", value);
+  return text;
+}
+
+}  // namespace
+
+ordered_json sweep_document(const SweepResult& result, const SweepSettings& settings, const ModelInfo& model, const std::string& ocr, double seconds) {
+  ordered_json sites = ordered_json::array(), sets = ordered_json::array(), pairs = ordered_json::array();
+  for (const auto& set : result.sites) {
+    const Site& site = model.table.sites[static_cast<size_t>(set.sites[0])];
+    sites.push_back({{"index", site.index}, {"path", site.path}, {"kohya", site.kohya}, {"block", site.block}, {"heads", site.heads}, {"kv_parameters", site.kv_parameters},
+                     {"share", model.table.share(set.sites)}, {"scores", to_json(set.scores)}});
+  }
+  for (const auto& set : result.sets) sets.push_back({{"sites", set.sites}, {"kind", set.kind}, {"share", model.table.share(set.sites)}, {"scores", to_json(set.scores)}});
+  for (const auto& pair : result.pairs) pairs.push_back(pair.to_json());
+  return {{"schema", "glyphscope.run/1"},
+          {"versions", {{"glyphscope", version()}, {"libtorch", torch_version()}, {"ocr", ocr}}},
+          {"model", {{"source", model.source}, {"family", model.family}, {"hash", model.hash}, {"dtype", model.dtype}, {"denoiser_parameters", model.table.denoiser_parameters}}},
+          {"settings", settings.to_json()},
+          {"seconds", {{"mean", seconds}}},
+          {"source", to_json(result.source)},
+          {"target", to_json(result.target)},
+          {"localized", result.localized},
+          {"localized_share", model.table.share(result.localized)},
+          {"smallest_set", result.smallest},
+          {"smallest_set_share", model.table.share(result.smallest)},
+          {"sites", sites},
+          {"sets", sets},
+          {"pairs", pairs}};
+}
+
+void write_sweep(const SweepResult& result, const SweepSettings& settings, const ModelInfo& model, const std::string& ocr, double seconds, const std::filesystem::path& folder) {
+  const ordered_json document = sweep_document(result, settings, model, ocr, seconds);
+  write_json(folder / "run.json", document);
+
+  std::string csv = "index,path,kohya,block,heads,kv_parameters,share";
+  for (const auto& name : sweep_score_names()) csv += "," + name + "," + name + "_low," + name + "_high";
+  csv += "\n";
+  for (const auto& set : result.sites) {
+    const Site& site = model.table.sites[static_cast<size_t>(set.sites[0])];
+    csv += std::to_string(site.index) + "," + site.path + "," + site.kohya + "," + site.block + "," + std::to_string(site.heads) + "," + std::to_string(site.kv_parameters) + "," + number(model.table.share(set.sites));
+    for (const auto& name : sweep_score_names()) {
+      const Score& score = set.scores.at(name);
+      csv += "," + number(score.mean) + "," + (score.low ? number(*score.low) : "") + "," + (score.high ? number(*score.high) : "");
+    }
+    csv += "\n";
+  }
+  write_text(folder / "sites.csv", csv);
+
+  ordered_json short_document = document;
+  short_document.erase("pairs");
+  write_png(folder / "heatmap.png", draw_heatmap(result, model), short_document.dump());
+}
+
+torch::Tensor draw_heatmap(const SweepResult& result, const ModelInfo& model) {
+  struct Line {
+    const char* name;
+    const char* title;
+  };
+  // Scores that lie in [0, 1]; the others are in sites.csv.
+  constexpr Line kLines[] = {{"target_f1", "reads as B (F1)"}, {"source_f1", "reads as A (F1)"}, {"word_accuracy", "is B's word"}, {"ssim_outside_text", "background kept"}, {"ssim", "image kept (SSIM)"}};
+  constexpr int kCell = 46, kRow = 40, kLeft = 190, kTop = 64, kRight = 28, kBottom = 84;
+  constexpr Colour kInk{30, 30, 36}, kSoft{110, 110, 120}, kPaper{255, 255, 255};
+  const int columns = static_cast<int>(result.sites.size()), rows = static_cast<int>(std::size(kLines));
+  const int width = kLeft + kCell * (columns + 2) + 20 + kRight, height = kTop + kRow * rows + kBottom;
+  Canvas canvas(width, height, kPaper);
+  canvas.text("Which site writes the text?", 16, 26, 16, kInk);
+  canvas.text(model.source + ": prompt A's picture, with one site patched to see prompt B", 16, 46, 12, kSoft);
+
+  auto cell = [&](int left, int top, double value, bool strong) {
+    canvas.fill(left + 1, top + 1, kCell - 2, kRow - 2, heat_colour(value));
+    char text[16];
+    std::snprintf(text, sizeof text, "%.2f", value);
+    const Colour back = heat_colour(value);
+    canvas.text(text, left + kCell / 2, top + kRow / 2 + 5, strong ? 13 : 12, back[0] + back[1] + back[2] > 380 ? kInk : kPaper, Canvas::Align::centre);
+  };
+  for (int row = 0; row < rows; ++row) {
+    const int top = kTop + kRow * row;
+    canvas.text(kLines[row].title, kLeft - 12, top + kRow / 2 + 5, 12, kInk, Canvas::Align::right);
+    for (int column = 0; column < columns; ++column) cell(kLeft + kCell * column, top, result.sites[static_cast<size_t>(column)].scores.at(kLines[row].name).mean, false);
+    const int own = kLeft + kCell * columns + 20;
+    cell(own, top, result.source.at(kLines[row].name).mean, true);
+    cell(own + kCell, top, result.target.at(kLines[row].name).mean, true);
+  }
+  const int bottom = kTop + kRow * rows;
+  canvas.text("site", kLeft - 12, bottom + 20, 12, kSoft, Canvas::Align::right);
+  std::string block;
+  for (int column = 0; column < columns; ++column) {
+    const Site& site = model.table.sites[static_cast<size_t>(column)];
+    const bool localized = std::find(result.localized.begin(), result.localized.end(), column) != result.localized.end();
+    const int left = kLeft + kCell * column;
+    if (localized) canvas.fill(left + 4, bottom + 5, kCell - 8, 21, {253, 231, 37});
+    canvas.text(std::to_string(column), left + kCell / 2, bottom + 20, 13, kInk, Canvas::Align::centre);
+    if (site.block != block) {
+      canvas.fill(left + 1, bottom + 30, 1, 18, kSoft);
+      canvas.text(site.block, left + 6, bottom + 44, 11, kSoft);
+      block = site.block;
+    }
+  }
+  const int own = kLeft + kCell * columns + 20;
+  canvas.text("A", own + kCell / 2, bottom + 20, 13, kInk, Canvas::Align::centre);
+  canvas.text("B", own + kCell + kCell / 2, bottom + 20, 13, kInk, Canvas::Align::centre);
+  canvas.text("unpatched", own + kCell, bottom + 44, 11, kSoft, Canvas::Align::centre);
+  const std::string found = result.localized.empty() ? "No single site is localized." : "Localized: " + format_sites(result.localized) + " (" + number(100 * model.table.share(result.localized)) + " % of the denoiser)";
+  const std::string smallest = result.smallest.empty() ? "" : ". Smallest set that keeps B's text: " + format_sites(result.smallest);
+  canvas.text(found + smallest, 16, bottom + 70, 12, kInk);
+  return canvas.image();
+}
+
+}  // namespace glyphscope

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "metrics/image_scores.h"
+
+namespace glyphscope {
+
+/// A piece of text found in an image.
+struct TextPiece {
+  std::string text;
+  double confidence = 0;  ///< In [0, 1].
+  Box box;                ///< Upright bounding box in the image's own pixels.
+};
+
+/// Reads the text of images. Not for use by several threads at once.
+class TextReader {
+ public:
+  virtual ~TextReader() = default;
+  /// image: [3, H, W] uint8 -> pieces in reading order (top to bottom, left to right).
+  virtual std::vector<TextPiece> read(const torch::Tensor& image) = 0;
+  /// Engine and models, with versions: written into results.
+  virtual std::string name() const = 0;
+};
+
+/// "ppocr": PP-OCRv4 run by OpenVINO, the default; "tesseract": Tesseract, English. Throws a Failure that names the model
+/// file or language package that is missing.
+std::unique_ptr<TextReader> make_text_reader(const std::string& engine = "ppocr");
+
+/// The pieces joined by spaces.
+std::string joined_text(const std::vector<TextPiece>& pieces);
+
+std::unique_ptr<TextReader> make_ppocr_reader();
+std::unique_ptr<TextReader> make_tesseract_reader();
+
+}  // namespace glyphscope

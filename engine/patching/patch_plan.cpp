@@ -1,0 +1,115 @@
+#include "patching/patch_plan.h"
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+#include <sstream>
+
+#include "core/error.h"
+
+namespace glyphscope {
+
+PatchPlan::PatchPlan(std::vector<SitePatch> patches) : patches_(std::move(patches)) {
+  for (auto& patch : patches_) {
+    std::sort(patch.heads.begin(), patch.heads.end());
+    patch.heads.erase(std::unique(patch.heads.begin(), patch.heads.end()), patch.heads.end());
+  }
+  std::stable_sort(patches_.begin(), patches_.end(), [](const SitePatch& a, const SitePatch& b) { return a.site < b.site; });
+}
+
+PatchPlan PatchPlan::at_sites(const std::vector<int>& sites, int prompt, int from_step, int to_step) {
+  std::vector<SitePatch> patches;
+  for (int site : sites) patches.push_back({.site = site, .prompt = prompt, .heads = {}, .streams = Streams::key_value, .from_step = from_step, .to_step = to_step});
+  return PatchPlan(std::move(patches));
+}
+
+std::size_t PatchPlan::hash() const { return std::hash<std::string>()(to_json().dump()); }
+
+void PatchPlan::validate(const SiteTable& table, int prompts) const {
+  const int count = static_cast<int>(table.sites.size());
+  for (size_t i = 0; i < patches_.size(); ++i) {
+    const SitePatch& patch = patches_[i];
+    const std::string where = "patch " + std::to_string(i) + " of the plan";
+    if (patch.site < 0 || patch.site >= count)
+      reject("there is no site " + std::to_string(patch.site), where, "The model has sites 0 to " + std::to_string(count - 1) + "; `glyphscope inspect` lists them");
+    const int heads = table.sites[static_cast<size_t>(patch.site)].heads;
+    for (int head : patch.heads)
+      if (head < 0 || head >= heads) reject("site " + std::to_string(patch.site) + " has no head " + std::to_string(head), where, "Its heads are 0 to " + std::to_string(heads - 1));
+    if (patch.prompt < 0 || patch.prompt >= prompts) reject("there is no prompt " + std::to_string(patch.prompt), where);
+    if (patch.from_step < 0 || patch.from_step > patch.to_step)
+      reject("steps " + std::to_string(patch.from_step) + " to " + std::to_string(patch.to_step) + " are no range", where, "The first step is 0");
+  }
+}
+
+std::string to_string(Streams streams) { return streams == Streams::key ? "k" : streams == Streams::value ? "v" : "kv"; }
+
+Streams parse_streams(const std::string& text) {
+  if (text == "kv") return Streams::key_value;
+  if (text == "k") return Streams::key;
+  if (text == "v") return Streams::value;
+  reject("unknown streams '" + text + "'", "", "Known are kv, k and v");
+}
+
+nlohmann::ordered_json PatchPlan::to_json() const {
+  auto out = nlohmann::ordered_json::array();
+  for (const auto& patch : patches_) {
+    nlohmann::ordered_json entry{{"site", patch.site}, {"prompt", patch.prompt}, {"streams", to_string(patch.streams)}, {"from_step", patch.from_step}};
+    if (!patch.heads.empty()) entry["heads"] = patch.heads;
+    if (patch.to_step != SitePatch::kLastStep) entry["to_step"] = patch.to_step;
+    out.push_back(std::move(entry));
+  }
+  return out;
+}
+
+PatchPlan PatchPlan::from_json(const nlohmann::json& json) {
+  std::vector<SitePatch> patches;
+  for (const auto& entry : json) {
+    SitePatch patch;
+    patch.site = entry.at("site").get<int>();
+    patch.prompt = entry.at("prompt").get<int>();
+    patch.streams = parse_streams(entry.at("streams").get<std::string>());
+    patch.from_step = entry.at("from_step").get<int>();
+    if (entry.contains("heads")) patch.heads = entry["heads"].get<std::vector<int>>();
+    if (entry.contains("to_step")) patch.to_step = entry["to_step"].get<int>();
+    patches.push_back(std::move(patch));
+  }
+  return PatchPlan(std::move(patches));
+}
+
+std::vector<int> parse_sites(const std::string& text, const SiteTable& table) {
+  std::set<int> out;
+  std::istringstream parts(text);
+  std::string part;
+  const int count = static_cast<int>(table.sites.size());
+  while (std::getline(parts, part, ',')) {
+    int first = 0, last = 0;
+    const char *begin = part.data(), *end = part.data() + part.size();
+    auto [middle, error] = std::from_chars(begin, end, first);
+    last = first;
+    if (error == std::errc() && middle != end && *middle == '-') {
+      auto [stop, failed] = std::from_chars(middle + 1, end, last);
+      middle = stop, error = failed;
+    }
+    if (error != std::errc() || middle != end) reject("'" + part + "' is neither a site nor a range of sites", "--sites " + text, "Write for example 5,7-9");
+    if (first < 0 || last >= count || first > last)
+      reject("'" + part + "' is not within the model's sites 0 to " + std::to_string(count - 1), "--sites " + text, "`glyphscope inspect` lists them");
+    for (int site = first; site <= last; ++site) out.insert(site);
+  }
+  if (out.empty()) reject("no site is named", "--sites " + text, "Write for example 5,7-9");
+  return {out.begin(), out.end()};
+}
+
+std::string format_sites(const std::vector<int>& sites) {
+  std::string out;
+  for (size_t i = 0; i < sites.size();) {
+    size_t j = i;
+    while (j + 1 < sites.size() && sites[j + 1] == sites[j] + 1) ++j;
+    out += (out.empty() ? "" : ",") + std::to_string(sites[i]);
+    if (j == i + 1) out += "," + std::to_string(sites[j]);
+    if (j > i + 1) out += "-" + std::to_string(sites[j]);
+    i = j + 1;
+  }
+  return out;
+}
+
+}  // namespace glyphscope

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "patching/site.h"
+
+namespace glyphscope {
+
+/// Which of a prompt's two streams are replaced.
+enum class Streams { key_value, key, value };
+
+/// At one site, some heads see another prompt for some steps.
+struct SitePatch {
+  static constexpr int kLastStep = std::numeric_limits<int>::max();
+
+  int site = 0;
+  int prompt = 0;          ///< Which prompt it sees: an index into the prompts of the run.
+  std::vector<int> heads;  ///< Empty: all of them.
+  Streams streams = Streams::key_value;
+  int from_step = 0;            ///< First denoising step that is patched.
+  int to_step = kLastStep;      ///< First step that is not patched any more.
+
+  bool active(int step) const { return step >= from_step && step < to_step; }
+  bool operator==(const SitePatch&) const = default;
+};
+
+/// What one row of a run sees instead of its own prompt. A value: equal plans are equal and hash equally.
+class PatchPlan {
+ public:
+  PatchPlan() = default;
+  /// Sorts by site and, within one, keeps the order given: a later patch overrides an earlier one where both apply.
+  explicit PatchPlan(std::vector<SitePatch> patches);
+  /// The same prompt at each of these sites.
+  static PatchPlan at_sites(const std::vector<int>& sites, int prompt, int from_step = 0, int to_step = SitePatch::kLastStep);
+
+  const std::vector<SitePatch>& patches() const { return patches_; }
+  bool empty() const { return patches_.empty(); }
+  bool operator==(const PatchPlan&) const = default;
+  std::size_t hash() const;
+
+  /// Throws a Failure that names the first entry that does not fit the model or the run.
+  void validate(const SiteTable& sites, int prompts) const;
+
+  nlohmann::ordered_json to_json() const;
+  static PatchPlan from_json(const nlohmann::json& json);
+
+ private:
+  std::vector<SitePatch> patches_;
+};
+
+/// Site indices as people write them: "5,7-9". Throws a Failure that names the part that is wrong. Sorted, no repeats.
+std::vector<int> parse_sites(const std::string& text, const SiteTable& sites);
+/// The reverse: {5, 7, 8, 9} -> "5,7-9".
+std::string format_sites(const std::vector<int>& sites);
+
+std::string to_string(Streams streams);
+/// "kv", "k" or "v".
+Streams parse_streams(const std::string& text);
+
+}  // namespace glyphscope

@@ -1,0 +1,34 @@
+#include "pipelines/denoise.h"
+
+#include <torch/torch.h>
+
+#include "core/error.h"
+#include "core/random.h"
+
+namespace glyphscope {
+
+torch::Tensor denoise(SchedulerRun& scheduler, const torch::Tensor& noise, const std::function<torch::Tensor(const torch::Tensor&, double)>& denoiser, const DenoiseOptions& options) {
+  torch::Tensor latent = noise * scheduler.initial_scale();
+  const bool guided = options.guidance > 1;
+  for (size_t call = 0; call < scheduler.timesteps().size(); ++call) {
+    options.cancel.check();
+    options.before_call(static_cast<std::int64_t>(call));
+    torch::Tensor input = scheduler.scale_input(latent, call);
+    torch::Tensor output = denoiser(guided ? torch::cat({input, input}) : input, scheduler.timesteps()[call]).to(torch::kFloat32);
+    if (guided) {
+      const auto halves = output.chunk(2);
+      output = halves[0] + options.guidance * (halves[1] - halves[0]);
+    }
+    latent = scheduler.step(output, call, latent);
+    options.after_call();
+  }
+  if (!latent.isfinite().all().item<bool>())
+    throw Failure({ErrorCode::internal, "the denoiser's output is not a number", "", "The weights may be damaged, or the dtype too narrow: try --dtype fp32"});
+  return latent;
+}
+
+torch::Tensor row_noise(std::uint64_t seed, at::IntArrayRef shape) { return torch::randn(shape, make_generator(seed)); }
+
+torch::Tensor to_pixels(const torch::Tensor& decoded) { return ((decoded.to(torch::kFloat32) / 2 + 0.5).clamp(0, 1) * 255).round().to(torch::kUInt8); }
+
+}  // namespace glyphscope

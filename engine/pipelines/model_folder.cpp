@@ -1,0 +1,32 @@
+#include "pipelines/model_folder.h"
+
+#include "core/error.h"
+#include "io/files.h"
+
+namespace glyphscope {
+namespace fs = std::filesystem;
+
+ModelFolder::ModelFolder(fs::path folder, std::string source) : folder_(std::move(folder)), source_(std::move(source)) {
+  std::error_code error;
+  if (!fs::exists(folder_, error)) reject("there is no such model", folder_.string(), "Name a diffusers folder, or a demo model: demo:sign-unet");
+  const std::string extension = folder_.extension().string();
+  if (extension == ".ckpt" || extension == ".pt" || extension == ".pth" || extension == ".bin")
+    reject("this is a pickle, which can run any code when it is read", folder_.string(), "Convert it to a diffusers folder with safetensors");
+  if (!fs::is_directory(folder_, error)) reject("a diffusers folder was expected, this is a file", folder_.string());
+  if (!fs::exists(folder_ / "model_index.json")) reject("there is no model_index.json", folder_.string(), "A diffusers folder has one beside unet, vae, text_encoder, tokenizer and scheduler");
+  const Config index = Config::read(folder_ / "model_index.json");
+  pipeline_class_ = index.text("_class_name", "");
+  if (pipeline_class_.empty()) reject("model_index.json does not name the pipeline's class (_class_name)", folder_.string());
+}
+
+void ModelFolder::require(const std::vector<std::string>& components) const {
+  std::string missing;
+  for (const auto& component : components) {
+    const char* config = component == "scheduler" ? "scheduler_config.json" : component == "tokenizer" ? "" : "config.json";
+    const fs::path path = folder_ / component / config;
+    if (!fs::exists(path)) missing += (missing.empty() ? "" : ", ") + component + "/" + config;
+  }
+  if (!missing.empty()) reject("the folder is incomplete: " + missing + " is missing", folder_.string(), "Download the model again");
+}
+
+}  // namespace glyphscope

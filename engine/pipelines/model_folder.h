@@ -1,0 +1,30 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "io/config.h"
+
+namespace glyphscope {
+
+/// A diffusers folder: model_index.json and a subfolder for each component.
+class ModelFolder {
+ public:
+  /// Throws a Failure if `folder` is none; `source` is what the user called it.
+  ModelFolder(std::filesystem::path folder, std::string source);
+
+  const std::filesystem::path& folder() const { return folder_; }
+  const std::string& source() const { return source_; }
+  const std::string& pipeline_class() const { return pipeline_class_; }
+
+  /// Throws one Failure that lists every one of these components (and its config.json) that is missing.
+  void require(const std::vector<std::string>& components) const;
+  std::filesystem::path operator/(const std::string& component) const { return folder_ / component; }
+
+ private:
+  std::filesystem::path folder_;
+  std::string source_, pipeline_class_;
+};
+
+}  // namespace glyphscope

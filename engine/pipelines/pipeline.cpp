@@ -1,0 +1,50 @@
+#include "pipelines/pipeline.h"
+
+#include <torch/torch.h>
+
+#include "io/resources.h"
+#include "pipelines/model_folder.h"
+#include "pipelines/stable_diffusion.h"
+
+namespace glyphscope {
+namespace fs = std::filesystem;
+
+Expected<Result> Pipeline::generate(const Request& request, const Observer& observer, const CancelToken& cancel) {
+  return attempt([&] {
+    torch::InferenceMode inference;
+    if (request.rows.empty()) reject("the request asks for no image");
+    for (const auto& row : request.rows) {
+      if (row.prompt < 0 || row.prompt >= static_cast<int>(request.prompts.size())) reject("a row names prompt " + std::to_string(row.prompt) + ", which is not there");
+      row.plan.validate(info().table, static_cast<int>(request.prompts.size()));
+    }
+    const std::int64_t multiple = info().size_multiple;
+    for (auto side : {request.width, request.height})
+      if (side < 0 || side > 8192 || side % multiple != 0)
+        reject("a side of " + std::to_string(side) + " pixels does not go", "--size", "Width and height must be multiples of " + std::to_string(multiple) + " up to 8192");
+    if (request.rows_at_once < 1) reject("at least one row must go at once");
+    return run(request, observer, cancel);
+  });
+}
+
+std::vector<std::string> demo_models() { return {"demo:sign-unet"}; }
+
+Expected<std::shared_ptr<Pipeline>> open_model(const std::string& source, const OpenOptions& options) {
+  return attempt([&]() -> std::shared_ptr<Pipeline> {
+    fs::path folder = source;
+    if (source.starts_with("demo:")) {
+      std::string known;
+      bool found = false;
+      for (const auto& demo : demo_models()) {
+        known += (known.empty() ? "" : ", ") + demo;
+        found |= demo == source;
+      }
+      if (!found) reject("there is no demo model '" + source + "'", "", "There is: " + known);
+      folder = resource(fs::path("models") / source.substr(5));
+    }
+    const ModelFolder model(folder, source);
+    if (model.pipeline_class() == "StableDiffusionPipeline") return open_stable_diffusion(model, options);
+    reject("models of class " + model.pipeline_class() + " are not supported yet", folder.string(), "Supported is StableDiffusionPipeline (Stable Diffusion 1.x and 2.x)");
+  });
+}
+
+}  // namespace glyphscope

@@ -1,0 +1,92 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "core/progress.h"
+#include "patching/patch_plan.h"
+#include "patching/site.h"
+
+namespace glyphscope {
+
+/// One image of a request: a prompt, a seed, and what some sites see instead.
+struct Row {
+  int prompt = 0;  ///< Index into Request::prompts.
+  std::uint64_t seed = 42;
+  PatchPlan plan;  ///< Its prompts are indices into Request::prompts too.
+};
+
+/// How a site is made to see another prompt (METHOD of the paper): the prompt itself, or K and V recorded in a run of it.
+enum class PatchMethod { injection, recording };
+
+struct Request {
+  std::vector<std::string> prompts;
+  std::string negative;
+  std::vector<Row> rows;
+  std::int64_t steps = 0;      ///< 0: the model's default.
+  double guidance = -1;        ///< Negative: the model's default; up to 1: no guidance, one pass.
+  std::string scheduler;       ///< "": the model's own.
+  std::int64_t width = 0, height = 0;  ///< Pixels; 0: the model's own size.
+  std::int64_t rows_at_once = 16;      ///< Rows in one batch; guidance doubles them.
+  PatchMethod method = PatchMethod::injection;
+  std::uint64_t record_budget = std::uint64_t{2} << 30;  ///< Bytes that recorded K and V may take.
+};
+
+struct Result {
+  torch::Tensor images;             ///< [rows, 3, height, width] uint8
+  torch::Tensor latents;            ///< [rows, channels, h, w] fp32, before the decoder
+  std::vector<std::string> notes;   ///< What the user should know: a prompt that was cut.
+  std::int64_t denoiser_calls = 0;  ///< Batches that went through the denoiser.
+  double seconds = 0;
+};
+
+/// Listens to a running request, on the thread that runs it.
+struct Observer {
+  /// Denoising steps over all batches of the request.
+  std::function<void(const Progress&)> progress = [](const Progress&) {};
+};
+
+/// What there is to know of an opened model.
+struct ModelInfo {
+  std::string family;  ///< "Stable Diffusion 1.x / 2.x"
+  std::string source;  ///< As the user named it.
+  std::filesystem::path folder;
+  std::string hash;    ///< SHA-256 over the weight files of all components.
+  std::string dtype;
+  SiteTable table;
+  std::vector<std::pair<std::string, std::int64_t>> parameters;  ///< By component.
+  std::int64_t default_steps = 50, default_width = 512, default_height = 512;
+  double default_guidance = 7.5;
+  std::int64_t size_multiple = 8;  ///< Width and height must be multiples of it.
+  std::string scheduler;
+};
+
+/// A text-to-image model: prompt -> latents -> image. One thread at a time.
+class Pipeline {
+ public:
+  virtual ~Pipeline() = default;
+  virtual const ModelInfo& info() const = 0;
+  /// Every row's image. A row's noise depends on its seed alone, so rows may be batched in any way.
+  Expected<Result> generate(const Request& request, const Observer& observer = {}, const CancelToken& cancel = {});
+
+ protected:
+  virtual Result run(const Request& request, const Observer& observer, const CancelToken& cancel) = 0;
+};
+
+struct OpenOptions {
+  std::string dtype = "auto";  ///< auto, fp32, bf16, fp16
+};
+
+/// Opens a diffusers folder, or a demo model that ships with Glyphscope ("demo:sign-unet"). The error names what is missing.
+Expected<std::shared_ptr<Pipeline>> open_model(const std::string& source, const OpenOptions& options = {});
+
+/// The demo models there are, as "demo:NAME".
+std::vector<std::string> demo_models();
+
+}  // namespace glyphscope

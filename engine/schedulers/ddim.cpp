@@ -1,0 +1,66 @@
+#include <torch/torch.h>
+
+#include <cmath>
+
+#include "schedulers/scheduler.h"
+
+namespace glyphscope {
+namespace {
+
+/// Denoising diffusion implicit models, eta 0 (arXiv 2010.02502). Source: diffusers `DDIMScheduler`.
+struct Ddim : Scheduler {
+  explicit Ddim(const Config& config)
+      : schedule(NoiseSchedule::parse(config)), spacing(config.text("timestep_spacing", "leading")), offset(config.integer("steps_offset", 0)),
+        final_alpha(config.boolean("set_alpha_to_one", true) ? 1.0 : schedule.alphas_cumprod[0].item<double>()),
+        clip(config.boolean("clip_sample", true) ? config.number("clip_sample_range", 1.0) : 0) {
+    config.require("thresholding", false);
+  }
+
+  std::unique_ptr<SchedulerRun> begin(std::int64_t steps) const override;
+
+  NoiseSchedule schedule;
+  std::string spacing;
+  std::int64_t offset;
+  double final_alpha, clip;
+};
+
+struct DdimRun : SchedulerRun {
+  DdimRun(const Ddim& ddim, std::int64_t steps) : ddim(ddim), stride(ddim.schedule.steps() / steps) {
+    timesteps_ = spaced_timesteps(ddim.spacing, steps, ddim.schedule.steps(), ddim.offset);
+  }
+
+  torch::Tensor step(const torch::Tensor& output, size_t call, const torch::Tensor& x) override {
+    const auto t = static_cast<std::int64_t>(timesteps_.at(call)), previous = t - stride;
+    const double a = ddim.schedule.alphas_cumprod[t].item<double>(), a_next = previous >= 0 ? ddim.schedule.alphas_cumprod[previous].item<double>() : ddim.final_alpha;
+    torch::Tensor clean, noise;
+    switch (ddim.schedule.prediction) {
+      case Prediction::v:
+        clean = std::sqrt(a) * x - std::sqrt(1 - a) * output;
+        noise = std::sqrt(a) * output + std::sqrt(1 - a) * x;
+        break;
+      case Prediction::sample:
+        clean = output;
+        noise = (x - std::sqrt(a) * clean) / std::sqrt(1 - a);
+        break;
+      default:
+        clean = (x - std::sqrt(1 - a) * output) / std::sqrt(a);
+        noise = output;
+    }
+    if (ddim.clip > 0) clean = clean.clamp(-ddim.clip, ddim.clip);
+    return std::sqrt(a_next) * clean + std::sqrt(1 - a_next) * noise;
+  }
+
+  Ddim ddim;
+  std::int64_t stride;
+};
+
+std::unique_ptr<SchedulerRun> Ddim::begin(std::int64_t steps) const {
+  check_steps(steps, schedule.steps());
+  return std::make_unique<DdimRun>(*this, steps);
+}
+
+}  // namespace
+
+std::unique_ptr<Scheduler> make_ddim(const Config& config) { return std::make_unique<Ddim>(config); }
+
+}  // namespace glyphscope

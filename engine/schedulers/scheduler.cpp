@@ -1,0 +1,83 @@
+#include "schedulers/scheduler.h"
+
+#include <torch/torch.h>
+
+#include <cmath>
+
+#include "core/error.h"
+
+namespace glyphscope {
+
+namespace {
+
+struct Entry {
+  const char* name;
+  const char* class_name;
+  std::unique_ptr<Scheduler> (*make)(const Config&);
+};
+
+constexpr Entry kSchedulers[] = {
+    {"ddim", "DDIMScheduler", make_ddim},         {"euler", "EulerDiscreteScheduler", make_euler},
+    {"pndm", "PNDMScheduler", make_pndm},         {"dpm++", "DPMSolverMultistepScheduler", make_dpm_solver},
+    {"flow", "FlowMatchEulerDiscreteScheduler", make_flow_euler},
+};
+
+}  // namespace
+
+const std::vector<std::string>& scheduler_names() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> out;
+    for (const auto& entry : kSchedulers) out.emplace_back(entry.name);
+    return out;
+  }();
+  return names;
+}
+
+std::unique_ptr<Scheduler> make_scheduler(const Config& config, const std::string& name) {
+  const std::string class_name = config.text("_class_name", "");
+  const bool flow_model = class_name == "FlowMatchEulerDiscreteScheduler";
+  std::string known;
+  for (const auto& entry : kSchedulers) {
+    known += std::string(known.empty() ? "" : ", ") + (name.empty() ? entry.class_name : entry.name);
+    if (name.empty() ? class_name != entry.class_name : name != entry.name) continue;
+    if (!name.empty() && (name == "flow") != flow_model)
+      reject(std::string("the scheduler '") + name + "' does not fit a model trained with " + class_name, config.where(),
+             flow_model ? "A flow-matching model takes 'flow' only" : "'flow' is for flow-matching models");
+    return entry.make(config);
+  }
+  reject("unknown scheduler '" + (name.empty() ? class_name : name) + "'", config.where(), "Known are " + known);
+}
+
+void check_steps(std::int64_t steps, std::int64_t length) {
+  if (steps < 1 || steps > length) reject("the number of steps is " + std::to_string(steps) + ", expected 1 to " + std::to_string(length));
+}
+
+std::vector<double> spaced_timesteps(const std::string& spacing, std::int64_t steps, std::int64_t length, std::int64_t offset) {
+  std::vector<double> out;
+  const double n = static_cast<double>(steps), total = static_cast<double>(length);
+  for (std::int64_t i = 0; i < steps; ++i) {
+    const double k = static_cast<double>(i);
+    // nearbyint rounds halves to even, as numpy does.
+    if (spacing == "linspace") {
+      out.push_back(std::nearbyint(steps == 1 ? 0 : (total - 1) * (n - 1 - k) / (n - 1)));
+    } else if (spacing == "leading") {
+      out.push_back(static_cast<double>((steps - 1 - i) * (length / steps) + offset));
+    } else if (spacing == "trailing") {
+      out.push_back(std::nearbyint(total - k * (total / n)) - 1);
+    } else {
+      reject("unknown timestep_spacing '" + spacing + "'", "scheduler", "Known are linspace, leading and trailing");
+    }
+  }
+  return out;
+}
+
+double interpolate(const torch::Tensor& table, double index) {
+  const std::int64_t last = table.size(0) - 1;
+  if (index <= 0) return table[0].item<double>();
+  if (index >= static_cast<double>(last)) return table[last].item<double>();
+  const auto low = static_cast<std::int64_t>(index);
+  const double fraction = index - static_cast<double>(low), a = table[low].item<double>();
+  return a + fraction * (table[low + 1].item<double>() - a);
+}
+
+}  // namespace glyphscope

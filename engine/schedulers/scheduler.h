@@ -1,0 +1,67 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "io/config.h"
+#include "schedulers/noise_schedule.h"
+
+namespace glyphscope {
+
+/// One denoising run of a scheduler over a batch of latents. It may keep a history, so each run takes a new one.
+class SchedulerRun {
+ public:
+  virtual ~SchedulerRun() = default;
+
+  /// The timestep of each denoiser call, in order; PNDM makes one call more than there are steps.
+  const std::vector<double>& timesteps() const { return timesteps_; }
+  /// What unit noise is multiplied by to start.
+  virtual double initial_scale() const { return 1; }
+  /// What the denoiser sees of `latent` at a call.
+  virtual torch::Tensor scale_input(const torch::Tensor& latent, size_t call) const {
+    (void)call;
+    return latent;
+  }
+  /// The next latent, from the denoiser's output at a call. Calls come in order.
+  virtual torch::Tensor step(const torch::Tensor& output, size_t call, const torch::Tensor& latent) = 0;
+
+ protected:
+  std::vector<double> timesteps_;
+};
+
+/// What a scheduler_config.json describes.
+class Scheduler {
+ public:
+  virtual ~Scheduler() = default;
+  /// Throws a Failure if `steps` is not within 1 and the schedule's own length.
+  virtual std::unique_ptr<SchedulerRun> begin(std::int64_t steps) const = 0;
+};
+
+/// Builds the scheduler a configuration names (`_class_name`), or the one `name` does ("ddim", "euler", "pndm", "dpm++", "flow"),
+/// with the configuration's noise schedule. Throws a Failure that names what is unknown or does not go together.
+std::unique_ptr<Scheduler> make_scheduler(const Config& config, const std::string& name = "");
+
+/// The names make_scheduler knows.
+const std::vector<std::string>& scheduler_names();
+
+// One factory a scheduler, each in a file of its own.
+std::unique_ptr<Scheduler> make_ddim(const Config& config);
+std::unique_ptr<Scheduler> make_euler(const Config& config);
+std::unique_ptr<Scheduler> make_pndm(const Config& config);
+std::unique_ptr<Scheduler> make_dpm_solver(const Config& config);
+std::unique_ptr<Scheduler> make_flow_euler(const Config& config);
+
+/// Throws unless 1 <= steps <= length.
+void check_steps(std::int64_t steps, std::int64_t length);
+
+/// Timesteps in descending order by diffusers' `timestep_spacing`.
+/// Source: DDIMScheduler.set_timesteps.
+std::vector<double> spaced_timesteps(const std::string& spacing, std::int64_t steps, std::int64_t length, std::int64_t offset);
+
+/// Value of `table` at a fractional index, linearly interpolated (numpy.interp).
+double interpolate(const torch::Tensor& table, double index);
+
+}  // namespace glyphscope

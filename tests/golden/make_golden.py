@@ -1,0 +1,850 @@
+#!/usr/bin/env python3
+"""Writes the reference ("golden") data that the C++ engine is tested against.
+
+    make_golden.py OUT_DIR [NAME ...]
+
+NAME is one of those in GOLDENS below; without names, all are written. Every model is tiny and has random weights, drawn
+from fixed seeds, so that a second run with the same versions on the same kind of processor writes the same bytes.
+README.md, next to this program, says what is in each file.
+
+Versions used: Python 3.11, torch 2.15.0 (CPU), diffusers 0.42.1, transformers 5.23.0, tokenizers 0.23.3,
+safetensors 0.8.0, scikit-image 0.26.0, scipy 1.17.1, numpy 2.4.6.
+"""
+
+import json
+import math
+import random
+import shutil
+import sys
+import tempfile
+import unicodedata
+import warnings
+from collections import Counter
+from pathlib import Path
+
+import diffusers
+import numpy as np
+import torch
+import torch.nn.functional as F
+import transformers
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    PNDMScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+from diffusers.models.attention_processor import AttnProcessor2_0
+from safetensors.torch import load_file, save_file
+from scipy.ndimage import gaussian_filter
+from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+# ---------------------------------------------------------------------------------------------------------------- helpers
+
+
+def generator(seed):
+    return torch.Generator("cpu").manual_seed(seed)
+
+
+def save(path, tensors, metadata=None):
+    """Writes one safetensors file. At most one metadata entry: safetensors writes several in random order."""
+    assert metadata is None or len(metadata) == 1
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}, path, metadata=metadata)
+
+
+def write_json(path, value, ascii_only=True):
+    """Writes JSON: a list with one item a line, anything else indented."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(value, list):
+        text = "[\n" + ",\n".join(json.dumps(item, ensure_ascii=ascii_only) for item in value) + "\n]"
+    else:
+        text = json.dumps(value, ensure_ascii=ascii_only, indent=1)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def randomise(module, seed):
+    """Gives every parameter, norms and biases included, values of its own, of a size that keeps activations near 1."""
+    noise = generator(seed)
+    for name, parameter in sorted(module.named_parameters()):
+        values = torch.randn(parameter.shape, generator=noise)
+        if parameter.ndim > 1:
+            values /= math.sqrt(parameter[0].numel())
+        elif name.endswith("weight"):
+            values = 1 + 0.2 * values
+        else:
+            values *= 0.1
+        parameter.data.copy_(values)
+    return module.eval().requires_grad_(False)
+
+
+# ------------------------------------------------------------------------------------------------------------------ U-Net
+
+
+class PatchedAttention:
+    """Cross-attention whose keys and values come, in part, from another prompt embedding.
+
+    heads and rows (of the batch) say where; parts says whether keys, values or both. What is not replaced is computed as
+    diffusers' own AttnProcessor2_0 does. Active from the `start`-th call on.
+    """
+
+    def __init__(self, other, heads=slice(None), rows=slice(None), parts=("key", "value"), start=0):
+        self.other, self.heads, self.rows, self.parts, self.start = other, heads, rows, parts, start
+        self.calls = 0
+
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None):
+        def split(projected):
+            return projected.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+
+        query = split(attn.to_q(hidden_states))
+        inputs = {"key": split(attn.to_k(encoder_hidden_states)), "value": split(attn.to_v(encoder_hidden_states))}
+        if self.calls >= self.start:
+            others = {"key": split(attn.to_k(self.other)), "value": split(attn.to_v(self.other))}
+            for part in self.parts:
+                inputs[part] = inputs[part].clone()
+                inputs[part][self.rows, self.heads] = others[part][self.rows, self.heads]
+        self.calls += 1
+        out = F.scaled_dot_product_attention(query, inputs["key"], inputs["value"])
+        return attn.to_out[0](out.transpose(1, 2).flatten(2))
+
+
+def site_paths(unet, *inputs):
+    """Module paths of the prompt-reading attention layers, in the order in which one forward pass runs them."""
+    order = []
+    hooks = [
+        module.register_forward_pre_hook(lambda *_, name=name: order.append(name))
+        for name, module in unet.named_modules()
+        if name.endswith(".attn2")
+    ]
+    unet(*inputs)
+    for hook in hooks:
+        hook.remove()
+    assert len(order) == len(hooks) == len(set(order))
+    rank = {"down_blocks": 0, "mid_block": 1, "up_blocks": 2}
+    assert [rank[path.split(".")[0]] for path in order] == sorted(rank[path.split(".")[0]] for path in order)
+    return order
+
+
+def run_patched(unet, patches, *inputs):
+    """Output of the U-Net with `patches`: from module path to the processor that runs there."""
+    for path, processor in patches.items():
+        unet.get_submodule(path).set_processor(processor)
+    output = unet(*inputs).sample
+    for path in patches:
+        unet.get_submodule(path).set_processor(AttnProcessor2_0())
+    return output
+
+
+def record_keys_and_values(unet, paths, *inputs):
+    """Runs the U-Net; gives its output and, for each site, what the site's own to_k and to_v made of the prompt."""
+    tensors, hooks = {}, []
+    for index, path in enumerate(paths):
+        site = unet.get_submodule(path)
+        for part, layer in (("key", site.to_k), ("value", site.to_v)):
+
+            def keep(_, __, out, name=f"site.{index}.{part}", heads=site.heads):
+                tensors[name] = out.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+            hooks.append(layer.register_forward_hook(keep))
+    tensors["output"] = unet(*inputs).sample
+    for hook in hooks:
+        hook.remove()
+    return tensors
+
+
+def write_unet(out, seed, **config):
+    unet = randomise(
+        UNet2DConditionModel(
+            sample_size=8,
+            block_out_channels=(8, 16, 24),
+            norm_num_groups=4,
+            down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+            layers_per_block=2,
+            cross_attention_dim=12,
+            in_channels=4,
+            out_channels=4,
+            **config,
+        ),
+        seed,
+    )
+    unet.save_pretrained(out)
+
+    noise = generator(seed + 1)
+    sample = torch.randn([2, 4, 9, 13], generator=noise)
+    timestep = torch.tensor([801.0, 17.0])
+    prompt = torch.randn([2, 7, 12], generator=noise)
+    other = torch.randn([2, 7, 12], generator=noise)
+    inputs = (sample, timestep, prompt)
+    paths = site_paths(unet, *inputs)
+    tensors = {"sample": sample, "timestep": timestep, "encoder_hidden_states": prompt, "other_hidden_states": other}
+    tensors |= record_keys_and_values(unet, paths, *inputs)
+
+    # A patch with the layer's own prompt changes nothing, and patching every site is the same as running the other prompt.
+    own = run_patched(unet, {path: PatchedAttention(prompt) for path in paths}, *inputs)
+    torch.testing.assert_close(own, tensors["output"], rtol=0, atol=1e-5)
+    everywhere = run_patched(unet, {path: PatchedAttention(other) for path in paths}, *inputs)
+    torch.testing.assert_close(everywhere, unet(sample, timestep, other).sample, rtol=0, atol=1e-5)
+
+    for index, path in enumerate(paths):
+        patched = run_patched(unet, {path: PatchedAttention(other)}, *inputs)
+        assert (patched - tensors["output"]).abs().max() > 1e-3, f"the patch at {path} does nothing"
+        tensors[f"patched.{index}.output"] = patched
+    for name, index, patch in (
+        ("patched_heads.output", 1, PatchedAttention(other, heads=[1])),
+        ("patched_value_only.output", 2, PatchedAttention(other, parts=("value",))),
+    ):
+        tensors[name] = run_patched(unet, {paths[index]: patch}, *inputs)
+
+    # A second case: one image, a square that needs no odd sizes, another number of tokens.
+    square = (torch.randn([1, 4, 8, 8], generator=noise), torch.tensor([500.0]), torch.randn([1, 5, 12], generator=noise))
+    tensors |= {"square.sample": square[0], "square.timestep": square[1], "square.encoder_hidden_states": square[2]}
+    tensors["square.output"] = unet(*square).sample
+    save(out / "expected.safetensors", tensors, {"site_paths": json.dumps(paths)})
+
+
+def write_unet_sd1(out):
+    # attention_head_dim is, for historical reasons, the number of heads.
+    write_unet(out, 100, attention_head_dim=2)
+
+
+def write_unet_sd2(out):
+    write_unet(
+        out,
+        200,
+        attention_head_dim=[2, 1, 4],
+        use_linear_projection=True,
+        upcast_attention=True,
+        transformer_layers_per_block=[1, 2, 1],
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------ autoencoder
+
+
+def moments(vae, image):
+    distribution = vae.encode(image).latent_dist
+    return {"mean": distribution.mean, "logvar": distribution.logvar}
+
+
+def write_vae(out):
+    vae = randomise(
+        AutoencoderKL(
+            block_out_channels=(8, 16),
+            down_block_types=("DownEncoderBlock2D",) * 2,
+            up_block_types=("UpDecoderBlock2D",) * 2,
+            norm_num_groups=4,
+            layers_per_block=1,
+            latent_channels=4,
+            sample_size=32,
+        ),
+        300,
+    )
+    vae.save_pretrained(out)
+    noise = generator(301)
+    image = torch.rand([1, 3, 24, 40], generator=noise) * 2 - 1
+    latent = torch.randn([1, 4, 12, 20], generator=noise)
+    tensors = {"image": image, **moments(vae, image), "latent": latent, "decoded": vae.decode(latent).sample}
+
+    # These are what sample_size gives by itself; set here so that they can be read off.
+    vae.enable_tiling()
+    vae.tile_sample_min_size, vae.tile_latent_min_size, vae.tile_overlap_factor = 32, 16, 0.25
+    for case, (height, width) in (("tiled", (28, 36)), ("tiled2", (26, 19))):
+        image = torch.rand([1, 3, 2 * height, 2 * width], generator=noise) * 2 - 1
+        latent = torch.randn([1, 4, height, width], generator=noise)
+        both = {"image": image, **moments(vae, image), "latent": latent, "decoded": vae.decode(latent).sample}
+        tensors |= {f"{case}.{name}": tensor for name, tensor in both.items()}
+    save(out / "expected.safetensors", tensors)
+
+
+def write_vae_plain(out):
+    vae = randomise(
+        AutoencoderKL(
+            block_out_channels=(8, 12, 16),
+            down_block_types=("DownEncoderBlock2D",) * 3,
+            up_block_types=("UpDecoderBlock2D",) * 3,
+            norm_num_groups=4,
+            layers_per_block=2,
+            latent_channels=8,
+            sample_size=32,
+            scaling_factor=1.5305,
+            shift_factor=0.0609,
+            use_quant_conv=False,
+            use_post_quant_conv=False,
+            mid_block_add_attention=False,
+        ),
+        400,
+    )
+    vae.save_pretrained(out)
+    noise = generator(401)
+    image = torch.rand([2, 3, 24, 40], generator=noise) * 2 - 1
+    latent = torch.randn([2, 8, 6, 10], generator=noise)
+    save(out / "expected.safetensors", {"image": image, **moments(vae, image), "latent": latent, "decoded": vae.decode(latent).sample})
+
+
+# -------------------------------------------------------------------------------------------------------------- tokenizer
+
+BEGIN, END = "<|startoftext|>", "<|endoftext|>"
+MAX_LENGTH = 20
+MERGES = 300
+
+# What the merges are learned from: words, and the letters of a few scripts and marks, already split as CLIP splits them.
+TRAINING_TEXT = """
+a photo of a sign that says hello world a photo of the word open written on a wall a neon sign with the words coffee shop
+a painting of an old street in the rain at night with bright shop signs a poster that reads summer music festival
+a wooden board above the door of a small bakery with golden letters a red stop sign at the corner of a busy road
+the cover of a book titled winter a chalk board in a cafe with the menu of the day a white truck with blue text
+a close up of a label on a glass bottle that says water a birthday cake with the name anna in pink cream
+a t shirt with a printed logo a yellow taxi in front of a theater a graffiti on a brick wall that spells freedom
+an astronaut riding a horse on the moon highly detailed digital art a portrait of a young woman with flowers in her hair
+oil on canvas by a famous artist soft light sharp focus high resolution studio lighting very beautiful landscape
+mountains and a river under a cloudy sky sunset over the ocean a cat and a dog playing with a ball in the garden
+a robot reading a newspaper in a library a castle on a hill in the morning mist a bowl of fruit on the kitchen table
+black and white photograph of a train station in the city people walking along the market street under umbrellas
+the letters are large and clear there is nothing else in the picture plain background without any other text
+it 's we 're i 'm you 've she 'll they 'd don 't isn 't can 't one 's it 's
+red green blue yellow orange purple black white silver golden big small new old left right top bottom first last
+hello hello world open closed sale welcome love peace home school bank hotel pizza burger tea bread milk fish
+writing written letters letter word words text font style type typed print printed printing paint painted painting
+running runner runs walking walked walker reading reader reads singing singer sings drawing drawn draws
+station nation information generation situation resolution illustration composition exhibition edition
+... ... ... !!! !!! -- -- ?! ?! ," ," ." () ), 
+café café naïve résumé über straße größe señor français œuvre ångström
+日本 日本語 日本 東京 東京 中国 中文 漢字 привет привет мир мира слово ελλάδα λόγος سلام שלום नमस्ते
+😀 😀 😂 👍 👍 👩 👨 ❤ ❤
+"""
+
+
+def byte_letters():
+    """CLIP's letters for the 256 bytes, in the order of its vocabulary: printable bytes first, then the others."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    letters = {byte: chr(byte) for byte in printable}
+    for byte in range(256):
+        if byte not in letters:
+            letters[byte] = chr(256 + len(letters) - len(printable))
+    return letters
+
+
+def learn_merges(text, count):
+    """Byte-pair encoding: merges the most frequent pair of neighbours, `count` times; ties go to the pair that sorts first."""
+    letters = byte_letters()
+    words = {}
+    for word, times in Counter(text.split()).items():
+        parts = [letters[byte] for byte in word.encode()]
+        parts[-1] += "</w>"
+        words[word] = (parts, times)
+    merges = []
+    while len(merges) < count:
+        pairs = Counter()
+        for parts, times in words.values():
+            for pair in zip(parts, parts[1:]):
+                pairs[pair] += times
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        merges.append(best)
+        for parts, _ in words.values():
+            at = 0
+            while at + 1 < len(parts):
+                if (parts[at], parts[at + 1]) == best:
+                    parts[at : at + 2] = ["".join(best)]
+                at += 1
+    return merges
+
+
+def write_tokenizer_files(folder, pad=END):
+    """A tokenizer as Stable Diffusion publishes its own: the same files, keys and options, a small vocabulary.
+
+    `pad` is what special_tokens_map.json says, which wins over tokenizer_config.json.
+    """
+    merges = learn_merges(TRAINING_TEXT, MERGES)
+    letters = list(byte_letters().values())
+    tokens = [*letters, *(letter + "</w>" for letter in letters), *("".join(pair) for pair in merges), BEGIN, END]
+    assert len(tokens) == len(set(tokens)) == 512 + MERGES + 2
+    special = {
+        f"{role}_token": {"content": token, "lstrip": False, "normalized": True, "rstrip": False, "single_word": False}
+        for role, token in (("bos", BEGIN), ("eos", END), ("unk", END))
+    }
+    write_json(folder / "vocab.json", {token: index for index, token in enumerate(tokens)}, ascii_only=False)
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in merges), encoding="utf-8")
+    write_json(folder / "special_tokens_map.json", {**special, "pad_token": pad})
+    write_json(
+        folder / "tokenizer_config.json",
+        {
+            "add_prefix_space": False,
+            **{role: {"__type": "AddedToken", **token} for role, token in special.items()},
+            "do_lower_case": True,
+            "errors": "replace",
+            "model_max_length": MAX_LENGTH,
+            "pad_token": END,
+            "tokenizer_class": "CLIPTokenizer",
+        },
+    )
+
+
+def load_tokenizer():
+    with tempfile.TemporaryDirectory() as folder:
+        write_tokenizer_files(Path(folder))
+        return CLIPTokenizer.from_pretrained(folder)
+
+
+def encode(tokenizer, text):
+    return tokenizer(text, padding="max_length", truncation=True, max_length=MAX_LENGTH).input_ids
+
+
+LONG_TEXT = "a photo of a sign that says hello world and open and closed and welcome and love and peace and home and school"
+
+TEXTS = [
+    # Ordinary prompts, case, numbers.
+    "", " ", "a", "A", "a photo of a neon sign", "A Photo Of A Neon Sign", "a sign that says hello world",
+    "A poster that reads SUMMER MUSIC FESTIVAL, 4k, highly detailed!", "oil on canvas, by a famous artist; soft light",
+    LONG_TEXT, LONG_TEXT.upper(), "internationalization", "antidisestablishmentarianism", "x" * 200, "ab" * 60,
+    "photo, photo,photo ,photo", "1", "42", "1234567890", "mp3 4x4 b2b 3d", "1/2 + 3.14 = 3,640", "24mm f/1.8 iso100", "2024-01-31 12:59",
+    # Contractions.
+    "it's", "it's one's she'll we're I'm you've they'd don't", "IT'S I'LL WE'RE I'M YOU'VE THEY'D DON'T", "'s", "'S", "'twas 'till 'tis", "rock 'n' roll",
+    "don''t", "!!!'s ''s \u0027\u0027\u0027s", "'sign 'reads 'vest 'made 'llama 'door", "it\u2019s it\u02bcs it\uff07s", "o'clock o'd o'D'S",
+    # Punctuation, quotes.
+    "...", "hello...world", "!!! ?! -- ,.", "\"hello\" 'world'", "\u201chello\u201d \u2018world\u2019 \u00abopen\u00bb \u201eclosed\u201c", "(a sign), [a sign] {a sign}",
+    "((masterpiece:1.3)), <lora:style:0.8>", "a_b __init__ c-d e+f g=h", "#1 @home $5 50% & * ^ ~ ` | \\ /", "em\u2014dash en\u2013dash ellipsis\u2026", "\u00bfqu\u00e9? \u00a1hola!",
+    # White space.
+    "hello  world", "  hello world  ", "hello\tworld\nhello\r\nworld", "hello\u00a0world", "hello\u3000world", "\u2003hello\u2009world\u202f!\u205f.\u1680", "hello\u2028world\u2029hello\u0085world",
+    "\u000b\u000chello\u000bworld\u000c", "\n\n\n", "photo\u200aof\u2007a\u2000sign",
+    # Accents, composed and decomposed.
+    "caf\u00e9 na\u00efve r\u00e9sum\u00e9", "cafe\u0301 nai\u0308ve re\u0301sume\u0301", "CAF\u00c9 CAFE\u0301", "\u00c5ngstr\u00f6m \u212bngstr\u00f6m A\u030angstro\u0308m", "Vi\u1ec7t Nam Vie\u0323\u0302t Vie\u0302\u0323t",
+    "q\u0307\u0323 q\u0323\u0307", "\u1e9b\u0323", "\u0958 \u0915\u093c", "\u1100\u1161\u11a8 \uac01 \ud55c\uad6d\uc5b4", "\u00f1 n\u0303 \u00d1 N\u0303", "\u2126 \u212a \u212b \u03a9 K \u00c5", "\u0344 \u0308\u0301 \u1fbe \u037e",
+    # Lower case that is not one to one, or depends on its place.
+    "\u0130stanbul I\u0131\u0130i", "STRASSE stra\u00dfe STRA\u1e9eE", "\u039b\u039f\u0393\u039f\u03a3 \u03bb\u03cc\u03b3\u03bf\u03c2 \u03a3\u03a3\u03a3 \u03a3", "\u01c5 \u01c4 \u01c6 \u01f1", "\u1fac \u1fbc \u1ff3", "\ua64a \u1c88 \u0404", "\U00010400\U00010428 \U0001e900", "\u2c00 \u10a0 \u13a0 \uab70 \u1c90", "\u2160\u2161\u2169 \u24b6\u24d0",
+    # Scripts.
+    "\u65e5\u672c\u8a9e", "\u65e5\u672c \u6771\u4eac\u306e\u770b\u677f", "\u4e2d\u56fd\u4e2d\u6587\u6f22\u5b57", "\u3053\u3093\u306b\u3061\u306f\u3001\u4e16\u754c\uff01", "\u30ab\u30bf\u30ab\u30ca \uff76\uff80\uff76\uff85 \u304c \u304b\u3099", "\u041f\u0440\u0438\u0432\u0435\u0442, \u043c\u0438\u0440!", "\u0419\u043e\u0448\u043a\u0430 \u0418\u0306\u043e",
+    "\u0633\u0644\u0627\u0645 \u0645\u064e\u0631\u0652\u062d\u064e\u0628\u064b\u0627 \u0661\u0662\u0663", "\u05e9\u05dc\u05d5\u05dd \u05e9\u05b8\u05c1\u05dc\u05d5\u05b9\u05dd", "\u0928\u092e\u0938\u094d\u0924\u0947 \u0967\u0968\u0969", "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35", "\u10d2\u10d0\u10db\u10d0\u10e0\u10ef\u10dd\u10d1\u10d0 \u0540\u0561\u0575\u0565\u0580\u0565\u0576", "hello\u4e16\u754chello", "\ua500\ua501 \u1200\u1201",
+    # Emoji.
+    "\U0001f600", "\U0001f600\U0001f602\U0001f44d", "a \U0001f44d\U0001f3fd sign \u2764\ufe0f", "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466", "\U0001f1ef\U0001f1f5 \U0001f3f4\u200d\u2620\ufe0f", "1\ufe0f\u20e3 \u00a9 \u00ae \u2122", "hi\U0001f600hi", "\u2600!\u2601?",
+    # Marks, controls, things that cannot be seen.
+    "\u0301", "\u0301a \u0301", "a\u0301\u0302\u0303\u0304\u0305b", "a\u200bb \u200b \u200c\u200d\u2060\ufeff", "\ufeffhello", "so\u00adft hy\u00adphen", "a\u0000b", "a\u0001b\u001bc\u007fd\u0080e", "a\u001cb\u001dc\u001ed\u001fe",
+    "\u202ehello\u202c \u200eworld\u200f \u2066x\u2069", "\ufffd \ufffe \uffff", "\ue000 \U000f0000 \U0010ffff", "\u034f\u180e\u115f\u3164", "\U000e0041\U000e007f",
+    # Compatibility forms: NFC leaves them.
+    "\ufb01ne \ufb03 \ufb05", "\uff28\uff45\uff4c\uff4c\uff4f \uff11\uff12\uff13\uff01", "\u2167 \u2177 \u216b", "x\u00b2 + y\u00b3 = z\u2074 H\u2082O", "\u00bd \u2153 \u00bc cup", "\u2460\u2473 \u3220 \u3280", "\u2102\u210d \U0001d400\U0001d7d8 \U0001d538", "\u3371 \u33a5 \u32ff", "\u00aa \u00ba \u00b5 \u2071",
+    "\uf900 \u8c48 \U0002f800", "\U00020000\U0002a6d6", "\U00010330\U00010331", "\U0001f110 \U0001f130", "\u0e33 \u0eb3 \u0f77",
+    # Special tokens as text. The end token is found in the raw text, the start token in the normalised text.
+    "<|startoftext|>", "<|endoftext|>", "a <|startoftext|> b <|endoftext|> c", "hello<|endoftext|>world", "hello<|startoftext|>world", "<|endoftext|><|endoftext|><|startoftext|>", "<|STARTOFTEXT|> hello", "<|ENDOFTEXT|> hello", "<|EndOfText|>!!!", "!!!<|ENDOFTEXT|>",
+    "<|startoftext|>!!!", "!!!<|startoftext|>", "<|endoftext|>\u0338", "<|startoftext|>\u0338", "<|start oftext|> <|endoftext| >", "<|endoftext", "startoftext|>", "e<|endoftext|>\u0301", "<|endoftext|>'s <|startoftext|>'s", " <|endoftext|> ",
+]
+
+# Code points that random texts draw from. All but the emoji are those that Unicode 3.2 already had, so that their
+# properties do not depend on the version of Unicode that a library was built with.
+RANDOM_RANGES = [
+    (0x20, 0x7E), (0x20, 0x7E), (0x20, 0x7E), (0x00, 0xFF), (0x100, 0x24F), (0x250, 0x2FF), (0x300, 0x36F), (0x370, 0x3FF), (0x400, 0x52F),
+    (0x530, 0x5FF), (0x600, 0x6FF), (0x900, 0x97F), (0xE00, 0xE7F), (0x10A0, 0x11FF), (0x1E00, 0x1FFF), (0x2000, 0x206F), (0x2070, 0x218F),
+    (0x2190, 0x27BF), (0x3000, 0x30FF), (0x3200, 0x33FF), (0x4E00, 0x9FA5), (0xAC00, 0xD7A3), (0xF900, 0xFA2D), (0xFB00, 0xFDFF), (0xFE20, 0xFFEF),
+    (0x10300, 0x1044D), (0x1D100, 0x1D7FF), (0x1F300, 0x1F64F), (0x20000, 0x2A6D6),
+]  # fmt: skip
+
+
+def random_texts(count):
+    draw = random.Random(500)
+
+    def letter(first, last):
+        while True:
+            code = draw.randint(first, last)
+            if first == 0x1F300 or unicodedata.ucd_3_2_0.category(chr(code)) not in ("Cn", "Cs"):
+                return chr(code)
+
+    texts = []
+    for index in range(count):
+        if index % 3 == 0:  # anything at all
+            texts.append("".join(letter(*draw.choice(RANDOM_RANGES)) for _ in range(draw.randint(1, 9))))
+        elif index % 3 == 1:  # ASCII
+            texts.append("".join(letter(0x20, 0x7E) for _ in range(draw.randint(1, 24))))
+        else:  # runs of a few scripts, with marks
+            runs = []
+            for _ in range(draw.randint(2, 4)):
+                scope = draw.choice(RANDOM_RANGES)
+                runs.append("".join(letter(*scope) for _ in range(draw.randint(1, 3))))
+                runs.append(draw.choice(["", "", " ", "\u0301", "\u0323\u0302", "'s", "\u200d"]))
+            texts.append("".join(runs))
+    return texts
+
+
+def write_expected_ids(out, texts):
+    tokenizer = CLIPTokenizer.from_pretrained(out)
+    assert len(set(texts)) == len(texts)
+    write_json(out / "expected.json", [{"text": text, "ids": encode(tokenizer, text)} for text in texts])
+
+
+def write_tokenizer(out):
+    write_tokenizer_files(out)
+    write_expected_ids(out, TEXTS + random_texts(120))
+
+
+def write_tokenizer_sd2(out):
+    """Stable Diffusion 2 pads with "!" (id 0): a special token from then on, found in the raw text before anything else."""
+    write_tokenizer_files(out, pad="!")
+    write_expected_ids(out, [*TEXTS, "!", "hello!", "hello! world", "hello !!! world", "a!\u0338", "it!'s", "don!t"])
+
+
+# ----------------------------------------------------------------------------------------------------------- text encoder
+
+PROMPT_A = "a neon sign that says open"
+PROMPT_B = "a golden cat reading a newspaper in the rain"
+
+
+def build_clip(seed, hidden_act, **ids):
+    config = CLIPTextConfig(
+        vocab_size=512 + MERGES + 2,
+        hidden_size=16,
+        intermediate_size=32,
+        projection_dim=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=MAX_LENGTH,
+        hidden_act=hidden_act,
+        **ids,
+    )
+    return randomise(CLIPTextModel(config), seed)
+
+
+def modern_ids(tokenizer):
+    return {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
+
+
+def clip_inputs(tokenizer):
+    """Ids of three texts: a short one, one that is cut, and one padded with id 0 as Stable Diffusion 2 does."""
+    rows = [encode(tokenizer, text) for text in (PROMPT_A, LONG_TEXT, PROMPT_B)]
+    end = rows[2].index(tokenizer.eos_token_id)
+    rows[2][end + 1 :] = [0] * (MAX_LENGTH - end - 1)
+    return torch.tensor(rows)
+
+
+def write_clip_folder(out, model, tokenizer):
+    model.save_pretrained(out)
+    ids = clip_inputs(tokenizer)
+    result = model(ids)
+    save(out / "expected.safetensors", {"input_ids": ids, "last_hidden_state": result.last_hidden_state, "pooled": result.pooler_output})
+
+
+def write_clip(out):
+    tokenizer = load_tokenizer()
+    model = build_clip(600, "quick_gelu", **modern_ids(tokenizer))
+    write_clip_folder(out, model, tokenizer)
+    # The same weights as published checkpoints name them, with the table of positions that old files also hold.
+    weights = load_file(out / "model.safetensors")
+    assert not any(name.startswith("text_model.") for name in weights)
+    published = {f"text_model.{name}": tensor for name, tensor in weights.items()}
+    published["text_model.embeddings.position_ids"] = torch.arange(MAX_LENGTH)[None]
+    save(out / "published.safetensors", published, {"format": "pt"})
+
+
+def write_clip_gelu(out):
+    # The token ids of published configurations: wrong, but read as a sign of age.
+    write_clip_folder(out, build_clip(700, "gelu", bos_token_id=0, eos_token_id=2, pad_token_id=1), load_tokenizer())
+
+
+# ------------------------------------------------------------------------------------------------------------- schedulers
+
+BETAS = {"num_train_timesteps": 1000, "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+STABLE_DDIM = {**BETAS, "clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1}
+STABLE_PNDM = {**BETAS, "skip_prk_steps": True, "set_alpha_to_one": False, "steps_offset": 1}
+V = {"prediction_type": "v_prediction"}
+
+
+def spacing(name):
+    return {"timestep_spacing": name}
+
+
+SCHEDULER_CASES = [
+    ("ddim_epsilon_leading_10", DDIMScheduler, {**STABLE_DDIM}, 10),
+    ("ddim_epsilon_leading_25", DDIMScheduler, {**STABLE_DDIM}, 25),
+    ("ddim_v_leading_10", DDIMScheduler, {**STABLE_DDIM, **V}, 10),
+    ("ddim_epsilon_trailing_25", DDIMScheduler, {**STABLE_DDIM, **spacing("trailing")}, 25),
+    ("ddim_epsilon_linspace_10", DDIMScheduler, {**STABLE_DDIM, **spacing("linspace")}, 10),
+    ("ddim_v_linspace_25", DDIMScheduler, {**STABLE_DDIM, **V, **spacing("linspace")}, 25),
+    ("ddim_v_trailing_10_alpha_one", DDIMScheduler, {**STABLE_DDIM, **V, **spacing("trailing"), "set_alpha_to_one": True}, 10),
+    ("ddim_epsilon_leading_10_clip", DDIMScheduler, {**STABLE_DDIM, "clip_sample": True}, 10),
+    ("ddim_v_trailing_7", DDIMScheduler, {**STABLE_DDIM, **V, **spacing("trailing")}, 7),
+    ("ddim_epsilon_trailing_16", DDIMScheduler, {**STABLE_DDIM, **spacing("trailing")}, 16),
+    ("ddim_zero_snr_v_trailing_10", DDIMScheduler, {**STABLE_DDIM, **V, **spacing("trailing"), "rescale_betas_zero_snr": True}, 10),
+    ("ddim_zero_snr_v_trailing_25", DDIMScheduler, {**STABLE_DDIM, **V, **spacing("trailing"), "rescale_betas_zero_snr": True}, 25),
+    ("euler_epsilon_leading_10", EulerDiscreteScheduler, {**BETAS, **spacing("leading"), "steps_offset": 1}, 10),
+    ("euler_v_leading_25", EulerDiscreteScheduler, {**BETAS, **V, **spacing("leading"), "steps_offset": 1}, 25),
+    ("euler_epsilon_trailing_25", EulerDiscreteScheduler, {**BETAS, **spacing("trailing")}, 25),
+    ("euler_v_trailing_10", EulerDiscreteScheduler, {**BETAS, **V, **spacing("trailing")}, 10),
+    ("euler_epsilon_linspace_10", EulerDiscreteScheduler, {**BETAS}, 10),
+    ("euler_epsilon_linspace_25", EulerDiscreteScheduler, {**BETAS}, 25),
+    ("euler_v_linspace_25", EulerDiscreteScheduler, {**BETAS, **V}, 25),
+    ("euler_zero_snr_v_trailing_10", EulerDiscreteScheduler, {**BETAS, **V, **spacing("trailing"), "rescale_betas_zero_snr": True}, 10),
+    ("pndm_epsilon_leading_10", PNDMScheduler, {**STABLE_PNDM}, 10),
+    ("pndm_epsilon_leading_25", PNDMScheduler, {**STABLE_PNDM}, 25),
+    ("pndm_v_leading_10", PNDMScheduler, {**STABLE_PNDM, **V}, 10),
+    ("pndm_v_leading_25", PNDMScheduler, {**STABLE_PNDM, **V}, 25),
+    ("pndm_epsilon_trailing_10", PNDMScheduler, {**STABLE_PNDM, **spacing("trailing")}, 10),
+    ("pndm_v_linspace_10", PNDMScheduler, {**STABLE_PNDM, **V, **spacing("linspace")}, 10),
+    ("pndm_epsilon_leading_3", PNDMScheduler, {**STABLE_PNDM}, 3),
+    ("dpm_epsilon_linspace_10", DPMSolverMultistepScheduler, {**BETAS}, 10),
+    ("dpm_epsilon_linspace_25", DPMSolverMultistepScheduler, {**BETAS}, 25),
+    ("dpm_v_linspace_25", DPMSolverMultistepScheduler, {**BETAS, **V}, 25),
+    ("dpm_epsilon_leading_25", DPMSolverMultistepScheduler, {**BETAS, **spacing("leading"), "steps_offset": 1}, 25),
+    ("dpm_v_leading_10", DPMSolverMultistepScheduler, {**BETAS, **V, **spacing("leading"), "steps_offset": 1}, 10),
+    ("dpm_epsilon_trailing_10", DPMSolverMultistepScheduler, {**BETAS, **spacing("trailing")}, 10),
+    ("dpm_epsilon_trailing_16", DPMSolverMultistepScheduler, {**BETAS, **spacing("trailing")}, 16),
+    ("dpm_v_trailing_25", DPMSolverMultistepScheduler, {**BETAS, **V, **spacing("trailing")}, 25),
+    ("dpm_epsilon_linspace_10_sigma_min", DPMSolverMultistepScheduler, {**BETAS, "final_sigmas_type": "sigma_min"}, 10),
+    ("dpm_epsilon_linspace_25_sigma_min", DPMSolverMultistepScheduler, {**BETAS, "final_sigmas_type": "sigma_min"}, 25),
+    ("dpm_epsilon_linspace_10_high_order_final", DPMSolverMultistepScheduler, {**BETAS, "lower_order_final": False, "final_sigmas_type": "sigma_min"}, 10),
+    ("flow_shift3_10", FlowMatchEulerDiscreteScheduler, {"shift": 3.0}, 10),
+    ("flow_shift3_28", FlowMatchEulerDiscreteScheduler, {"shift": 3.0}, 28),
+    ("flow_shift1_10", FlowMatchEulerDiscreteScheduler, {"shift": 1.0}, 10),
+    ("flow_shift1_28", FlowMatchEulerDiscreteScheduler, {"shift": 1.0}, 28),
+]  # fmt: skip
+
+
+def fake_model(scaled, timestep):
+    return 0.3 * torch.sin(3 * scaled + 0.01 * timestep) + 0.1 * scaled
+
+
+def write_schedulers(out):
+    noise = torch.randn([1, 2, 4, 4], generator=generator(800))
+    tensors, cases = {"noise": noise}, []
+    for name, kind, options, steps in SCHEDULER_CASES:
+        scheduler = kind(**options)
+        scheduler.set_timesteps(steps)
+        timesteps = scheduler.timesteps
+        first_sigma = getattr(scheduler, "init_noise_sigma", 1.0)  # the flow scheduler has none
+        sample = noise * first_sigma
+        middle = len(timesteps) // 2
+        for index, timestep in enumerate(timesteps):
+            model_output = fake_model(
+                scheduler.scale_model_input(sample, timestep) if hasattr(scheduler, "scale_model_input") else sample, float(timestep)
+            )
+            sample = scheduler.step(model_output, timestep, sample).prev_sample
+            if index == 0:
+                tensors[f"{name}.first"] = sample
+            if index == middle:
+                tensors[f"{name}.middle"] = sample
+        tensors[f"{name}.final"] = sample
+        assert torch.isfinite(sample).all()
+        if hasattr(scheduler, "sigmas"):
+            tensors[f"{name}.sigmas"] = scheduler.sigmas
+        cases.append(
+            {
+                "name": name,
+                "class": kind.__name__,
+                "prediction_type": scheduler.config.get("prediction_type", "flow_prediction"),
+                "steps": steps,
+                "timesteps": timesteps.tolist(),
+                "timesteps_dtype": str(timesteps.dtype).removeprefix("torch."),
+                "middle_index": middle,
+                "init_noise_sigma": float(first_sigma),
+                "config": json.loads(scheduler.to_json_string()),
+            }
+        )
+    save(out / "schedulers.safetensors", tensors)
+    write_json(out / "schedulers.json", cases)
+
+
+# --------------------------------------------------------------------------------------------------------------- pipeline
+
+
+def write_pipeline(out):
+    settings = {
+        "prompt_a": PROMPT_A,
+        "prompt_b": PROMPT_B,
+        "negative_prompt": "",
+        "guidance_scale": 5.0,
+        "num_inference_steps": 8,
+        "seed": 42,
+        "height": 32,
+        "width": 48,
+        "patched_site": 2,
+        "patched_from_step": 3,
+    }
+    tokenizer = load_tokenizer()
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(8, 16),
+        norm_num_groups=4,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        layers_per_block=1,
+        attention_head_dim=2,
+        cross_attention_dim=16,
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8, 16),
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        norm_num_groups=4,
+        layers_per_block=1,
+        sample_size=32,
+    )
+    pipe = StableDiffusionPipeline(
+        vae=randomise(vae, 901),
+        text_encoder=build_clip(902, "quick_gelu", **modern_ids(tokenizer)),
+        tokenizer=tokenizer,
+        unet=randomise(unet, 900),
+        scheduler=DDIMScheduler(**STABLE_DDIM, **V),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipe.vae.decoder.conv_out.weight *= 0.4
+    pipe.save_pretrained(out)
+    pipe.set_progress_bar_config(disable=True)
+
+    def embed(text):
+        return pipe.text_encoder(torch.tensor([encode(tokenizer, text)])).last_hidden_state
+
+    def run(prompt, output_type, on_step=None):
+        return pipe(
+            prompt,
+            negative_prompt=settings["negative_prompt"],
+            guidance_scale=settings["guidance_scale"],
+            num_inference_steps=settings["num_inference_steps"],
+            height=settings["height"],
+            width=settings["width"],
+            generator=generator(settings["seed"]),
+            output_type=output_type,
+            callback_on_step_end=on_step,
+        ).images
+
+    def generate(prompt, prepare=lambda: None):
+        """Final latents, latents after each step, the image in [0, 1] and in bytes; `prepare` is called before every run."""
+        steps = []
+
+        def keep(_, __, ___, kept):
+            steps.append(kept["latents"].clone())
+            return kept
+
+        prepare()
+        latents = run(prompt, "latent", keep)
+        prepare()
+        image = run(prompt, "pt")
+        prepare()
+        image_u8 = torch.from_numpy(np.stack([np.asarray(picture) for picture in run(prompt, "pil")]))
+        return {"latents": latents, "steps": torch.cat(steps), "image": image, "image_u8": image_u8}
+
+    tensors = {
+        "input_ids_a": torch.tensor([encode(tokenizer, PROMPT_A)]),
+        "input_ids_b": torch.tensor([encode(tokenizer, PROMPT_B)]),
+        "input_ids_negative": torch.tensor([encode(tokenizer, settings["negative_prompt"])]),
+        "embedding_a": embed(PROMPT_A),
+        "embedding_b": embed(PROMPT_B),
+        "embedding_negative": embed(settings["negative_prompt"]),
+        "initial_noise": torch.randn([1, 4, 8, 12], generator=generator(settings["seed"])),
+    }
+    runs = {"a": generate(PROMPT_A), "b": generate(PROMPT_B)}
+
+    settings["site_paths"] = site_paths(pipe.unet, tensors["initial_noise"], torch.tensor([1.0]), tensors["embedding_a"])
+    site = pipe.unet.get_submodule(settings["site_paths"][settings["patched_site"]])
+    # The batch is [unconditional, conditional]; the layer runs once a step.
+    other = torch.cat([tensors["embedding_negative"], tensors["embedding_b"]])
+    runs["patched"] = generate(
+        PROMPT_A, lambda: site.set_processor(PatchedAttention(other, rows=[1], start=settings["patched_from_step"]))
+    )
+    site.set_processor(AttnProcessor2_0())
+
+    start = settings["patched_from_step"]
+    assert torch.equal(runs["patched"]["steps"][:start], runs["a"]["steps"][:start])
+    for name, result in runs.items():
+        assert torch.equal(result["steps"][-1:], result["latents"])
+        if name != "a":
+            assert (result["latents"] - runs["a"]["latents"]).abs().max() > 0.05, f"{name} hardly differs from a"
+        assert 0.1 < result["image"].std() and ((result["image"] == 0) | (result["image"] == 1)).float().mean() < 0.05
+        tensors |= {f"{name}.{key}": tensor for key, tensor in result.items()}
+    settings["timesteps"] = pipe.scheduler.timesteps.tolist()
+    save(out / "expected.safetensors", tensors, {"settings": json.dumps(settings)})
+
+
+# ------------------------------------------------------------------------------------------------------ metrics and noise
+
+
+def write_metrics(out):
+    draw = np.random.default_rng(1000)
+
+    def smooth(height, width):
+        """Natural-like: noise of several scales, in colours that vary together."""
+        grey = sum(weight * gaussian_filter(draw.standard_normal((height, width)), sigma) * sigma for sigma, weight in ((1, 1), (3, 2), (9, 3)))
+        tint = gaussian_filter(draw.standard_normal((height, width, 3)), (6, 6, 0)) * 10
+        return to_bytes(128 + 70 * grey[..., None] + 30 * tint)
+
+    def to_bytes(image):
+        return np.clip(np.round(image), 0, 255).astype(np.uint8)
+
+    small, wide, third, fourth = smooth(64, 64), smooth(40, 72), smooth(64, 64), smooth(40, 72)
+    pairs = [
+        (small, to_bytes(small + draw.normal(0, 12, small.shape))),
+        (wide, to_bytes(gaussian_filter(wide.astype(float), (1.5, 1.5, 0)))),
+        (third, third),
+        (np.full((40, 72, 3), 128, np.uint8), np.full((40, 72, 3), (140, 128, 90), np.uint8)),
+        (small, third),
+        (fourth, to_bytes((fourth.astype(float) - 128) * 1.8 + 150)),
+    ]
+    tensors, scores = {}, {"ssim": [], "mse": [], "psnr": []}
+    for index, (a, b) in enumerate(pairs):
+        tensors[f"pair.{index}.a"], tensors[f"pair.{index}.b"] = torch.from_numpy(a), torch.from_numpy(b)
+        scores["ssim"].append(
+            structural_similarity(a, b, channel_axis=2, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255)
+        )
+        scores["mse"].append(mean_squared_error(a, b))
+        with np.errstate(divide="ignore"):  # identical images: infinity
+            scores["psnr"].append(peak_signal_noise_ratio(a, b, data_range=255))
+    tensors |= {name: torch.tensor(values, dtype=torch.float64) for name, values in scores.items()}
+    save(out / "metrics.safetensors", tensors)
+
+
+def write_random(out):
+    seed42, seed0, seed7, big = generator(42), generator(0), generator(7), generator(2**40 + 5)
+    tensors = {
+        "seed42.first": torch.randn([5], generator=seed42),  # fewer than 16: the scalar path, which keeps a spare number
+        "seed42.second": torch.randn([3, 4, 4], generator=seed42),
+        "seed42.third": torch.randn([3], generator=seed42),
+        "seed0": torch.randn([1, 4, 8, 8], generator=seed0),
+        "seed7.odd": torch.randn([1, 4, 5, 7], generator=seed7),  # 140 numbers: not a multiple of 16
+        "seed7.after": torch.randn([16], generator=seed7),
+        "seed_2pow40_plus5": torch.randn([16], generator=big),
+    }
+    save(out / "random.safetensors", tensors)
+
+
+# ------------------------------------------------------------------------------------------------------------------- main
+
+FOLDERS = {
+    "unet_sd1": write_unet_sd1,
+    "unet_sd2": write_unet_sd2,
+    "vae": write_vae,
+    "vae_plain": write_vae_plain,
+    "clip": write_clip,
+    "clip_gelu": write_clip_gelu,
+    "tokenizer": write_tokenizer,
+    "tokenizer_sd2": write_tokenizer_sd2,
+    "pipeline": write_pipeline,
+}
+FILES = {"schedulers": write_schedulers, "metrics": write_metrics, "random": write_random}
+GOLDENS = {**FOLDERS, **FILES}
+
+
+def main():
+    if len(sys.argv) < 2 or any(name not in GOLDENS for name in sys.argv[2:]):
+        sys.exit(f"{__doc__}\nNames: {' '.join(GOLDENS)}")
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    warnings.filterwarnings("ignore")
+    diffusers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    out = Path(sys.argv[1])
+    out.mkdir(parents=True, exist_ok=True)
+    for name in sys.argv[2:] or GOLDENS:
+        torch.manual_seed(0)
+        print(name, flush=True)
+        if name in FOLDERS:
+            shutil.rmtree(out / name, ignore_errors=True)
+            FOLDERS[name](out / name)
+        else:
+            FILES[name](out)
+
+
+if __name__ == "__main__":
+    with torch.inference_mode():
+        main()
