@@ -21,10 +21,14 @@ void on_signal(int) { signal_token().cancel(); }
 
 int exit_code(ErrorCode code) {
   switch (code) {
-    case ErrorCode::bad_input: return 2;
-    case ErrorCode::cancelled: return 3;
-    case ErrorCode::out_of_memory: return 4;
-    case ErrorCode::internal: return 5;
+    case ErrorCode::bad_input:
+      return 2;
+    case ErrorCode::cancelled:
+      return 3;
+    case ErrorCode::out_of_memory:
+      return 4;
+    case ErrorCode::internal:
+      return 5;
   }
   return 5;
 }
@@ -32,7 +36,8 @@ int exit_code(ErrorCode code) {
 }  // namespace
 
 std::shared_ptr<Pipeline> Context::open(const std::string& model) const {
-  if (common.device != "auto" && common.device != "cpu") reject("the device '" + common.device + "' is not there", "--device", "This build computes on the CPU: use auto or cpu");
+  if (common.device != "auto" && common.device != "cpu")
+    reject("the device '" + common.device + "' is not there", "--device", "This build computes on the CPU: use auto or cpu");
   auto pipeline = open_model(model, {.dtype = common.dtype});
   if (!pipeline) throw Failure(pipeline.error());
   if (common.dtype == "fp16") say("note: fp16 is many times slower than bf16 on a CPU");
@@ -44,7 +49,8 @@ void Context::show(const Progress& progress) const {
   constexpr int kWidth = 30;
   const double share = static_cast<double>(progress.done) / static_cast<double>(progress.total);
   const int filled = static_cast<int>(share * kWidth);
-  std::fprintf(stderr, "\r\033[K[%s%s] %3.0f %%  %s", std::string(static_cast<size_t>(filled), '#').c_str(), std::string(static_cast<size_t>(kWidth - filled), '.').c_str(), 100 * share, progress.what.c_str());
+  std::fprintf(stderr, "\r\033[K[%s%s] %3.0f %%  %s", std::string(static_cast<size_t>(filled), '#').c_str(),
+               std::string(static_cast<size_t>(kWidth - filled), '.').c_str(), 100 * share, progress.what.c_str());
   std::fflush(stderr);
 }
 
@@ -77,7 +83,8 @@ Request SamplingOptions::request() const {
   if (!size.empty()) {
     char end = 0;
     long long width = 0, height = 0;
-    if (std::sscanf(size.c_str(), "%lldx%lld%c", &width, &height, &end) != 2 || width < 1 || height < 1) reject("'" + size + "' is no size", "--size", "Write for example 512x768");
+    if (std::sscanf(size.c_str(), "%lldx%lld%c", &width, &height, &end) != 2 || width < 1 || height < 1)
+      reject("'" + size + "' is no size", "--size", "Write for example 512x768");
     request.width = width;
     request.height = height;
   }
@@ -85,7 +92,8 @@ Request SamplingOptions::request() const {
 }
 
 int run(int argc, char** argv) {
-  CLI::App app("Glyphscope finds, shows and uses the attention layers of a diffusion model that write text.\nWithout a verb it opens the window.", "glyphscope");
+  CLI::App app("Glyphscope finds, shows and uses the attention layers of a diffusion model that write text.\nWithout a verb it opens the window.",
+               "glyphscope");
   app.set_version_flag("--version", "glyphscope " + version() + ", LibTorch " + torch_version());
   app.require_subcommand(1);
   app.fallthrough();

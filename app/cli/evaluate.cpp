@@ -19,7 +19,8 @@ Run add_evaluate(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("evaluate", "Measures how well a model writes: OCR and pixel checks over many prompts");
   verb->add_option("MODEL", options->model, "A diffusers folder, or demo:sign-unet")->required();
-  verb->add_option("--prompts", options->prompts, "File of prompts, one a line, with the text in double quotes (default: signs with words held out of training)");
+  verb->add_option("--prompts", options->prompts,
+                   "File of prompts, one a line, with the text in double quotes (default: signs with words held out of training)");
   verb->add_option("--count", options->count, "Signs to make where --prompts is absent")->check(CLI::Range(1, 100000))->capture_default_str();
   verb->add_option("--ocr", options->ocr, "ppocr or tesseract")->capture_default_str();
   verb->add_option("--out", options->out, "Folder for evaluate.json and samples.png");
@@ -34,11 +35,16 @@ Run add_evaluate(CLI::App& app) {
     auto reader = make_text_reader(options->ocr);
     std::optional<OutputFolder> folder;
     if (!options->out.empty()) folder.emplace(options->out);
-    const Evaluation result = evaluate(*pipeline, *reader, settings, [&](const Progress& p) { context.show(p); }, context.cancel);
+    const Evaluation result = evaluate(
+        *pipeline, *reader, settings, [&](const Progress& p) { context.show(p); }, context.cancel);
     context.end_progress();
-    nlohmann::ordered_json document{{"schema", "glyphscope.evaluate/1"}, {"versions", {{"glyphscope", version()}, {"libtorch", torch_version()}, {"ocr", reader->name()}}},
-                                    {"model", pipeline->info().source}, {"model_hash", pipeline->info().hash}, {"seed", settings.seed},
-                                    {"settings", {{"steps", settings.sampling.steps}, {"guidance", settings.sampling.guidance}, {"scheduler", settings.sampling.scheduler}}}};
+    nlohmann::ordered_json document{
+        {"schema", "glyphscope.evaluate/1"},
+        {"versions", {{"glyphscope", version()}, {"libtorch", torch_version()}, {"ocr", reader->name()}}},
+        {"model", pipeline->info().source},
+        {"model_hash", pipeline->info().hash},
+        {"seed", settings.seed},
+        {"settings", {{"steps", settings.sampling.steps}, {"guidance", settings.sampling.guidance}, {"scheduler", settings.sampling.scheduler}}}};
     document.update(result.to_json());
     if (folder) {
       write_json(*folder / "evaluate.json", document);

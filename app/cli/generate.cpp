@@ -24,8 +24,13 @@ Run add_generate(CLI::App& app) {
     context.end_progress();
     if (!result) throw Failure(result.error());
     for (const auto& note : result->notes) context.say("note: " + note);
-    const nlohmann::ordered_json document{{"schema", "glyphscope.image/1"}, {"model", pipeline->info().source}, {"model_hash", pipeline->info().hash}, {"prompts", request.prompts}, {"seed", context.common.seed},
-                                          {"settings", {{"steps", request.steps}, {"guidance", request.guidance}, {"scheduler", request.scheduler}, {"negative", request.negative}}}};
+    const nlohmann::ordered_json document{
+        {"schema", "glyphscope.image/1"},
+        {"model", pipeline->info().source},
+        {"model_hash", pipeline->info().hash},
+        {"prompts", request.prompts},
+        {"seed", context.common.seed},
+        {"settings", {{"steps", request.steps}, {"guidance", request.guidance}, {"scheduler", request.scheduler}, {"negative", request.negative}}}};
     write_png(options->out, result->images[0], document.dump());
     nlohmann::ordered_json printed = document;
     printed["file"] = options->out;

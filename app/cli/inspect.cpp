@@ -14,16 +14,33 @@ Run add_inspect(CLI::App& app) {
     nlohmann::ordered_json components, sites = nlohmann::ordered_json::array();
     for (const auto& [name, count] : info.parameters) components[name] = count;
     for (const auto& site : info.table.sites)
-      sites.push_back({{"index", site.index}, {"path", site.path}, {"kohya", site.kohya}, {"block", site.block}, {"heads", site.heads}, {"kv_parameters", site.kv_parameters}, {"share", info.table.share({site.index})}});
-    context.print({{"schema", "glyphscope.inspect/1"}, {"model", info.source}, {"family", info.family}, {"hash", info.hash}, {"dtype", info.dtype}, {"scheduler", info.scheduler},
-                   {"width", info.default_width}, {"height", info.default_height}, {"parameters", components}, {"denoiser_parameters", info.table.denoiser_parameters}, {"sites", sites}});
+      sites.push_back({{"index", site.index},
+                       {"path", site.path},
+                       {"kohya", site.kohya},
+                       {"block", site.block},
+                       {"heads", site.heads},
+                       {"kv_parameters", site.kv_parameters},
+                       {"share", info.table.share({site.index})}});
+    context.print({{"schema", "glyphscope.inspect/1"},
+                   {"model", info.source},
+                   {"family", info.family},
+                   {"hash", info.hash},
+                   {"dtype", info.dtype},
+                   {"scheduler", info.scheduler},
+                   {"width", info.default_width},
+                   {"height", info.default_height},
+                   {"parameters", components},
+                   {"denoiser_parameters", info.table.denoiser_parameters},
+                   {"sites", sites}});
     if (context.common.json) return;
-    std::printf("%s\n  family     %s\n  hash       %s\n  image      %lld x %lld, scheduler %s\n", info.source.c_str(), info.family.c_str(), info.hash.substr(0, 16).c_str(),
-                static_cast<long long>(info.default_width), static_cast<long long>(info.default_height), info.scheduler.c_str());
+    std::printf("%s\n  family     %s\n  hash       %s\n  image      %lld x %lld, scheduler %s\n", info.source.c_str(), info.family.c_str(),
+                info.hash.substr(0, 16).c_str(), static_cast<long long>(info.default_width), static_cast<long long>(info.default_height),
+                info.scheduler.c_str());
     for (const auto& [name, count] : info.parameters) std::printf("  %-10s %.2f M parameters\n", name.c_str(), static_cast<double>(count) / 1e6);
     std::printf("\n  site  block   heads  K+V parameters  share    path\n");
     for (const auto& site : info.table.sites)
-      std::printf("  %4d  %-6s  %5d  %14lld  %5.2f %%  %s\n", site.index, site.block.c_str(), site.heads, static_cast<long long>(site.kv_parameters), 100 * info.table.share({site.index}), site.path.c_str());
+      std::printf("  %4d  %-6s  %5d  %14lld  %5.2f %%  %s\n", site.index, site.block.c_str(), site.heads, static_cast<long long>(site.kv_parameters),
+                  100 * info.table.share({site.index}), site.path.c_str());
   };
 }
 

@@ -28,10 +28,18 @@ Run add_localize(CLI::App& app) {
   verb->add_option("--pairs", options->pairs, "Pairs to make of template and words")->check(CLI::Range(1, 100000))->capture_default_str();
   verb->add_option("--seeds", options->seeds, "Seeds of the noises (default: --seed)")->delimiter(',');
   verb->add_option("--from-step", settings.from_step, "First step that is patched")->capture_default_str();
-  verb->add_option("--localized-f1", settings.localized_f1_share, "A site is localized if its target F1 is surely at least this share of B's own")->check(CLI::Range(0.0, 1.0))->capture_default_str();
-  verb->add_option("--localized-ssim", settings.localized_ssim, "and its SSIM outside the text at least this")->check(CLI::Range(0.0, 1.0))->capture_default_str();
-  verb->add_option("--kept-f1", settings.kept_f1_share, "Share of B's own target F1 that the smallest set must keep")->check(CLI::Range(0.0, 1.0))->capture_default_str();
-  verb->add_option("--random-sets", settings.random_sets, "Random sets of the smallest set's size, as controls")->check(CLI::Range(0, 100))->capture_default_str();
+  verb->add_option("--localized-f1", settings.localized_f1_share, "A site is localized if its target F1 is surely at least this share of B's own")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  verb->add_option("--localized-ssim", settings.localized_ssim, "and its SSIM outside the text at least this")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  verb->add_option("--kept-f1", settings.kept_f1_share, "Share of B's own target F1 that the smallest set must keep")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  verb->add_option("--random-sets", settings.random_sets, "Random sets of the smallest set's size, as controls")
+      ->check(CLI::Range(0, 100))
+      ->capture_default_str();
   verb->add_option("--method", options->method, "injection or recording")->check(CLI::IsMember({"injection", "recording"}))->capture_default_str();
   verb->add_option("--ocr", options->ocr, "ppocr or tesseract")->capture_default_str();
   verb->add_flag("--keep-images", settings.keep_images, "Write every pair's images too");
@@ -44,7 +52,8 @@ Run add_localize(CLI::App& app) {
       settings.pairs = read_pairs(options->prompts);
     } else {
       const auto templates = options->templates.empty() ? read_word_list(resource("prompts/signs.txt")) : options->templates;
-      settings.pairs = make_pairs(templates, read_word_list(options->words.empty() ? resource("words/localize.txt") : std::filesystem::path(options->words)), options->pairs);
+      settings.pairs = make_pairs(templates, read_word_list(options->words.empty() ? resource("words/localize.txt") : std::filesystem::path(options->words)),
+                                  options->pairs);
     }
     settings.seeds = options->seeds.empty() ? std::vector{context.common.seed} : options->seeds;
     settings.sampling = options->sampling.request();
@@ -69,8 +78,10 @@ Run add_localize(CLI::App& app) {
       auto score = [&](const char* key) {
         const Score& s = scores.at(key);
         char text[64];
-        if (s.low) std::snprintf(text, sizeof text, "%.2f [%.2f, %.2f]", s.mean, *s.low, *s.high);
-        else std::snprintf(text, sizeof text, "%.2f", s.mean);
+        if (s.low)
+          std::snprintf(text, sizeof text, "%.2f [%.2f, %.2f]", s.mean, *s.low, *s.high);
+        else
+          std::snprintf(text, sizeof text, "%.2f", s.mean);
         return std::string(text);
       };
       std::printf("  %-14s  %-19s  %-19s  %-19s\n", name.c_str(), score("target_f1").c_str(), score("source_f1").c_str(), score("ssim_outside_text").c_str());
@@ -79,10 +90,12 @@ Run add_localize(CLI::App& app) {
     line("nothing (A)", result.source);
     line("B's own image", result.target);
     for (const auto& set : result.sites) line("site " + std::to_string(set.sites[0]), set.scores);
-    for (const auto& set : result.sets) line(set.kind == "random" ? "random " + format_sites(set.sites) : set.kind == "all" ? "all sites" : "sites " + format_sites(set.sites), set.scores);
+    for (const auto& set : result.sets)
+      line(set.kind == "random" ? "random " + format_sites(set.sites) : set.kind == "all" ? "all sites" : "sites " + format_sites(set.sites), set.scores);
     std::printf("\nlocalized: %s\n", result.localized.empty() ? "no single site" : format_sites(result.localized).c_str());
     if (!result.smallest.empty())
-      std::printf("smallest set that keeps %.0f %% of B's F1: %s (%.2f %% of the denoiser's parameters)\n", 100 * settings.kept_f1_share, format_sites(result.smallest).c_str(), 100 * pipeline->info().table.share(result.smallest));
+      std::printf("smallest set that keeps %.0f %% of B's F1: %s (%.2f %% of the denoiser's parameters)\n", 100 * settings.kept_f1_share,
+                  format_sites(result.smallest).c_str(), 100 * pipeline->info().table.share(result.smallest));
     std::printf("%s\n", (folder / "heatmap.png").c_str());
   };
 }

@@ -42,7 +42,9 @@ Run add_patch(CLI::App& app) {
   verb->add_option("--streams", options->streams, "kv, k or v")->capture_default_str();
   verb->add_option("--from-step", options->from_step, "First step that is patched")->capture_default_str();
   verb->add_option("--to-step", options->to_step, "First step that is not patched any more");
-  verb->add_option("--method", options->method, "injection, or recording (of K and V in a run of prompt B)")->check(CLI::IsMember({"injection", "recording"}))->capture_default_str();
+  verb->add_option("--method", options->method, "injection, or recording (of K and V in a run of prompt B)")
+      ->check(CLI::IsMember({"injection", "recording"}))
+      ->capture_default_str();
   verb->add_option("--ocr", options->ocr, "ppocr or tesseract")->capture_default_str();
   verb->add_option("--out", options->out, "Folder for source.png, target.png, patched.png and patch.json")->required();
   options->sampling.add(*verb);
@@ -55,7 +57,12 @@ Run add_patch(CLI::App& app) {
     std::vector<SitePatch> patches;
     for (int site : sites) {
       auto chosen = heads.find(site);
-      patches.push_back({.site = site, .prompt = 1, .heads = chosen == heads.end() ? std::vector<int>{} : chosen->second, .streams = parse_streams(options->streams), .from_step = options->from_step, .to_step = options->to_step});
+      patches.push_back({.site = site,
+                         .prompt = 1,
+                         .heads = chosen == heads.end() ? std::vector<int>{} : chosen->second,
+                         .streams = parse_streams(options->streams),
+                         .from_step = options->from_step,
+                         .to_step = options->to_step});
     }
     for (const auto& [site, list] : heads)
       if (std::find(sites.begin(), sites.end(), site) == sites.end()) reject("--heads names site " + std::to_string(site) + ", --sites does not", "--heads");
@@ -72,15 +79,25 @@ Run add_patch(CLI::App& app) {
     const PromptPair pair{options->source, options->target, quoted_text(options->source), quoted_text(options->target)};
     const auto source_pieces = reader->read(result->images[0]);
     const char* names[] = {"source", "target", "patched"};
-    nlohmann::ordered_json document{{"schema", "glyphscope.patch/1"}, {"model", pipeline->info().source}, {"model_hash", pipeline->info().hash}, {"prompts", request.prompts}, {"seed", context.common.seed},
-                                    {"plan", request.rows[2].plan.to_json()}, {"sites", sites}, {"share", table.share(sites)}, {"method", options->method},
-                                    {"settings", {{"steps", request.steps}, {"guidance", request.guidance}, {"scheduler", request.scheduler}, {"negative", request.negative}}}, {"ocr", reader->name()}};
+    nlohmann::ordered_json document{
+        {"schema", "glyphscope.patch/1"},
+        {"model", pipeline->info().source},
+        {"model_hash", pipeline->info().hash},
+        {"prompts", request.prompts},
+        {"seed", context.common.seed},
+        {"plan", request.rows[2].plan.to_json()},
+        {"sites", sites},
+        {"share", table.share(sites)},
+        {"method", options->method},
+        {"settings", {{"steps", request.steps}, {"guidance", request.guidance}, {"scheduler", request.scheduler}, {"negative", request.negative}}},
+        {"ocr", reader->name()}};
     nlohmann::ordered_json images;
     for (int i = 0; i < 3; ++i) {
       write_png(folder / (std::string(names[i]) + ".png"), result->images[i], document.dump());
       const Measurement one = measure(result->images[i], result->images[0], source_pieces, pair, *reader);
       nlohmann::ordered_json scores;
-      for (const auto& [name, value] : one.scores) scores[name] = {{"mean", std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr)}};
+      for (const auto& [name, value] : one.scores)
+        scores[name] = {{"mean", std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr)}};
       images[names[i]] = {{"read", one.read}, {"scores", scores}};
     }
     document["images"] = images;

@@ -24,9 +24,13 @@ Run add_train_demo(CLI::App& app) {
     DemoRecipe recipe = demo_recipe(options->name, options->tiny);
     if (options->steps > 0) recipe.denoiser_steps = options->steps;
     if (options->autoencoder_steps > 0) recipe.autoencoder_steps = options->autoencoder_steps;
-    train_demo(recipe, options->out, options->resume,
-               [&](const DemoProgress& p) { std::fprintf(stderr, "%s %lld/%lld  loss %.4f  %.0f images/s\n", p.stage.c_str(), static_cast<long long>(p.step), static_cast<long long>(p.steps), p.loss, p.samples_per_second); },
-               context.cancel);
+    train_demo(
+        recipe, options->out, options->resume,
+        [&](const DemoProgress& p) {
+          std::fprintf(stderr, "%s %lld/%lld  loss %.4f  %.0f images/s\n", p.stage.c_str(), static_cast<long long>(p.step), static_cast<long long>(p.steps),
+                       p.loss, p.samples_per_second);
+        },
+        context.cancel);
     context.print({{"schema", "glyphscope.train-demo/1"}, {"model", options->out + "/model"}, {"recipe", recipe.to_json()}});
     if (!context.common.json) context.say(options->out + "/model");
   };

@@ -46,7 +46,8 @@ nlohmann::ordered_json Evaluation::to_json() const {
   nlohmann::ordered_json out = scores_json(model);
   if (has_ceiling) out["ceiling"] = scores_json(ceiling);
   out["items"] = nlohmann::ordered_json::array();
-  for (const auto& item : items) out["items"].push_back({{"prompt", item.prompt}, {"wanted", item.wanted}, {"read", item.read}, {"attributes", item.attributes}});
+  for (const auto& item : items)
+    out["items"].push_back({{"prompt", item.prompt}, {"wanted", item.wanted}, {"read", item.read}, {"attributes", item.attributes}});
   return out;
 }
 
@@ -83,7 +84,12 @@ Evaluation evaluate(Pipeline& pipeline, TextReader& reader, const EvaluateSettin
       request.prompts.push_back(prompts[static_cast<size_t>(i)]);
       request.rows.push_back({static_cast<int>(i - begin), settings.seed + static_cast<std::uint64_t>(i), {}});
     }
-    auto generated = pipeline.generate(request, {.progress = [&](const Progress& p) { progress({"images", begin * p.total + p.done * (end - begin), total * p.total}); }}, cancel);
+    auto generated = pipeline.generate(request,
+                                       {.progress =
+                                            [&](const Progress& p) {
+                                              progress({"images", begin * p.total + p.done * (end - begin), total * p.total});
+                                            }},
+                                       cancel);
     if (!generated) throw Failure(generated.error());
     for (std::int64_t i = begin; i < end; ++i) {
       const auto at = static_cast<size_t>(i);
@@ -109,7 +115,8 @@ Evaluation evaluate(Pipeline& pipeline, TextReader& reader, const EvaluateSettin
     const int h = static_cast<int>(sheet[0].size(1)), w = static_cast<int>(sheet[0].size(2)), factor = std::max(1, 128 / w);
     const int rows = static_cast<int>((sheet.size() + kSheetColumns - 1) / kSheetColumns);
     Canvas canvas(kSheetColumns * w * factor, rows * h * factor, {255, 255, 255});
-    for (size_t i = 0; i < sheet.size(); ++i) canvas.draw(sheet[i], static_cast<int>(i % kSheetColumns) * w * factor, static_cast<int>(i / kSheetColumns) * h * factor, factor);
+    for (size_t i = 0; i < sheet.size(); ++i)
+      canvas.draw(sheet[i], static_cast<int>(i % kSheetColumns) * w * factor, static_cast<int>(i / kSheetColumns) * h * factor, factor);
     out.sheet = canvas.image().clone();
   }
   return out;

@@ -4,9 +4,9 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "core/unicode.h"
 #include "demo/signs.h"
 #include "io/files.h"
-#include "text/unicode.h"
 
 namespace glyphscope {
 
@@ -92,9 +92,18 @@ void write_sign_tokenizer(const SignVocabulary& vocabulary, std::int64_t max_len
   auto special = [](const char* text) {
     return nlohmann::ordered_json{{"content", text}, {"lstrip", false}, {"normalized", true}, {"rstrip", false}, {"single_word", false}};
   };
-  write_json(folder / "special_tokens_map.json", {{"bos_token", special("<|startoftext|>")}, {"eos_token", special("<|endoftext|>")}, {"pad_token", "<|endoftext|>"}, {"unk_token", special("<|endoftext|>")}});
-  write_json(folder / "tokenizer_config.json", {{"add_prefix_space", false}, {"bos_token", "<|startoftext|>"}, {"do_lower_case", true}, {"eos_token", "<|endoftext|>"}, {"model_max_length", max_length},
-                                               {"pad_token", "<|endoftext|>"}, {"tokenizer_class", "CLIPTokenizer"}, {"unk_token", "<|endoftext|>"}});
+  write_json(folder / "special_tokens_map.json", {{"bos_token", special("<|startoftext|>")},
+                                                  {"eos_token", special("<|endoftext|>")},
+                                                  {"pad_token", "<|endoftext|>"},
+                                                  {"unk_token", special("<|endoftext|>")}});
+  write_json(folder / "tokenizer_config.json", {{"add_prefix_space", false},
+                                                {"bos_token", "<|startoftext|>"},
+                                                {"do_lower_case", true},
+                                                {"eos_token", "<|endoftext|>"},
+                                                {"model_max_length", max_length},
+                                                {"pad_token", "<|endoftext|>"},
+                                                {"tokenizer_class", "CLIPTokenizer"},
+                                                {"unk_token", "<|endoftext|>"}});
 }
 
 }  // namespace glyphscope

@@ -9,13 +9,14 @@
 #include <map>
 
 #include "core/error.h"
-#include "text/unicode.h"
+#include "core/unicode.h"
 
 namespace glyphscope {
 
 const std::vector<SignColour>& sign_colours() {
-  static const std::vector<SignColour> colours = {{"red", {200, 40, 40}},     {"green", {40, 150, 60}},   {"blue", {50, 80, 200}},    {"yellow", {225, 200, 50}},
-                                                  {"purple", {130, 60, 160}}, {"orange", {230, 130, 40}}, {"white", {240, 240, 240}}, {"black", {30, 30, 30}}};
+  static const std::vector<SignColour> colours = {{"red", {200, 40, 40}},     {"green", {40, 150, 60}},   {"blue", {50, 80, 200}},
+                                                  {"yellow", {225, 200, 50}}, {"purple", {130, 60, 160}}, {"orange", {230, 130, 40}},
+                                                  {"white", {240, 240, 240}}, {"black", {30, 30, 30}}};
   return colours;
 }
 
@@ -185,12 +186,12 @@ SignAttributes read_sign_attributes(const torch::Tensor& image) {
     return best;
   };
   // The sign's upper edge is at 12, 16, 20 or 24, so the outermost rows are wall in every picture, and rows 28 to 39 between
-  // frame and text are sign.
+  // frame and text, which five letters leave one column of, are sign.
   std::vector<std::pair<int, int>> wall, sign;
   for (int x = 0; x < SignRenderer::kSize; ++x)
     for (int y : {2, 4, 6, 8, 58, 60, 62}) wall.emplace_back(y, x);
   for (int y = 28; y <= 39; ++y)
-    for (int x : {4, 5, 58, 59}) sign.emplace_back(y, x);
+    for (int x : {3, 60}) sign.emplace_back(y, x);
   SignAttributes out;
   out.wall = nearest(wall);
   out.sign = nearest(sign);

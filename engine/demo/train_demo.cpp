@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "core/unicode.h"
 #include "demo/sign_tokenizer.h"
 #include "demo/signs.h"
 #include "demo/training_state.h"
@@ -18,17 +19,29 @@
 #include "schedulers/noise_schedule.h"
 #include "text/clip_text_model.h"
 #include "text/clip_tokenizer.h"
-#include "text/unicode.h"
 
 namespace glyphscope {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
 ordered_json DemoRecipe::to_json() const {
-  return {{"schema", "glyphscope.demo-recipe/1"}, {"name", name}, {"seed", seed}, {"signs", signs}, {"prompt_tokens", prompt_tokens},
-          {"autoencoder", {{"config", autoencoder}, {"steps", autoencoder_steps}, {"batch", autoencoder_batch}, {"learning_rate", autoencoder_rate}, {"kl_weight", kl_weight}}},
-          {"denoiser", {{"config", unet}, {"steps", denoiser_steps}, {"batch", denoiser_batch}, {"learning_rate", denoiser_rate}, {"text_weight", text_weight}, {"empty_prompt_share", empty_prompt_share}}},
-          {"text_encoder", text_encoder}, {"scheduler", scheduler}};
+  return {
+      {"schema", "glyphscope.demo-recipe/1"},
+      {"name", name},
+      {"seed", seed},
+      {"signs", signs},
+      {"prompt_tokens", prompt_tokens},
+      {"autoencoder",
+       {{"config", autoencoder}, {"steps", autoencoder_steps}, {"batch", autoencoder_batch}, {"learning_rate", autoencoder_rate}, {"kl_weight", kl_weight}}},
+      {"denoiser",
+       {{"config", unet},
+        {"steps", denoiser_steps},
+        {"batch", denoiser_batch},
+        {"learning_rate", denoiser_rate},
+        {"text_weight", text_weight},
+        {"empty_prompt_share", empty_prompt_share}}},
+      {"text_encoder", text_encoder},
+      {"scheduler", scheduler}};
 }
 
 DemoRecipe demo_recipe(const std::string& name, bool tiny) {
@@ -36,23 +49,63 @@ DemoRecipe demo_recipe(const std::string& name, bool tiny) {
   DemoRecipe recipe;
   recipe.name = name;
   const int width = tiny ? 16 : 128, groups = tiny ? 4 : 16;
-  recipe.autoencoder = {{"_class_name", "AutoencoderKL"}, {"act_fn", "silu"}, {"block_out_channels", tiny ? std::vector{4, 4, 8, 8} : std::vector{16, 32, 64, 64}},
-                        {"down_block_types", std::vector<std::string>(4, "DownEncoderBlock2D")}, {"up_block_types", std::vector<std::string>(4, "UpDecoderBlock2D")},
-                        {"in_channels", 3}, {"out_channels", 3}, {"latent_channels", 8}, {"layers_per_block", 1}, {"norm_num_groups", tiny ? 4 : 8}, {"sample_size", 64},
-                        {"mid_block_add_attention", false}, {"scaling_factor", 1.0}, {"force_upcast", false}};
-  recipe.text_encoder = {{"architectures", {"CLIPTextModel"}}, {"dtype", "float32"}, {"model_type", "clip_text_model"}, {"hidden_act", "quick_gelu"}, {"hidden_size", width}, {"intermediate_size", 4 * width},
-                         {"num_hidden_layers", tiny ? 1 : 3}, {"num_attention_heads", 4}, {"max_position_embeddings", recipe.prompt_tokens}, {"layer_norm_eps", 1e-5}, {"projection_dim", width}};
-  recipe.unet = {{"_class_name", "UNet2DConditionModel"}, {"sample_size", 8}, {"in_channels", 8}, {"out_channels", 8}, {"layers_per_block", 2},
-                 {"block_out_channels", {width, width}}, {"down_block_types", std::vector<std::string>(2, "CrossAttnDownBlock2D")},
-                 {"up_block_types", std::vector<std::string>(2, "CrossAttnUpBlock2D")}, {"mid_block_type", "UNetMidBlock2DCrossAttn"}, {"cross_attention_dim", width},
-                 {"attention_head_dim", 4}, {"norm_num_groups", groups}, {"flip_sin_to_cos", true}, {"freq_shift", 0}, {"act_fn", "silu"}, {"norm_eps", 1e-5}};
-  recipe.scheduler = {{"_class_name", "DDIMScheduler"}, {"beta_schedule", "scaled_linear"}, {"beta_start", 0.00085}, {"beta_end", 0.012}, {"num_train_timesteps", 1000},
-                      {"prediction_type", "v_prediction"}, {"clip_sample", false}, {"set_alpha_to_one", false}, {"steps_offset", 1}, {"timestep_spacing", "trailing"}};
+  recipe.autoencoder = {{"_class_name", "AutoencoderKL"},
+                        {"act_fn", "silu"},
+                        {"block_out_channels", tiny ? std::vector{4, 4, 8, 8} : std::vector{16, 32, 64, 64}},
+                        {"down_block_types", std::vector<std::string>(4, "DownEncoderBlock2D")},
+                        {"up_block_types", std::vector<std::string>(4, "UpDecoderBlock2D")},
+                        {"in_channels", 3},
+                        {"out_channels", 3},
+                        {"latent_channels", 8},
+                        {"layers_per_block", 1},
+                        {"norm_num_groups", tiny ? 4 : 8},
+                        {"sample_size", 64},
+                        {"mid_block_add_attention", false},
+                        {"scaling_factor", 1.0},
+                        {"force_upcast", false}};
+  recipe.text_encoder = {{"architectures", {"CLIPTextModel"}},
+                         {"dtype", "float32"},
+                         {"model_type", "clip_text_model"},
+                         {"hidden_act", "quick_gelu"},
+                         {"hidden_size", width},
+                         {"intermediate_size", 4 * width},
+                         {"num_hidden_layers", tiny ? 1 : 3},
+                         {"num_attention_heads", 4},
+                         {"max_position_embeddings", recipe.prompt_tokens},
+                         {"layer_norm_eps", 1e-5},
+                         {"projection_dim", width}};
+  recipe.unet = {{"_class_name", "UNet2DConditionModel"},
+                 {"sample_size", 8},
+                 {"in_channels", 8},
+                 {"out_channels", 8},
+                 {"layers_per_block", 2},
+                 {"block_out_channels", {width, width}},
+                 {"down_block_types", std::vector<std::string>(2, "CrossAttnDownBlock2D")},
+                 {"up_block_types", std::vector<std::string>(2, "CrossAttnUpBlock2D")},
+                 {"mid_block_type", "UNetMidBlock2DCrossAttn"},
+                 {"cross_attention_dim", width},
+                 {"attention_head_dim", 4},
+                 {"norm_num_groups", groups},
+                 {"flip_sin_to_cos", true},
+                 {"freq_shift", 0},
+                 {"act_fn", "silu"},
+                 {"norm_eps", 1e-5}};
+  recipe.scheduler = {{"_class_name", "DDIMScheduler"},
+                      {"beta_schedule", "scaled_linear"},
+                      {"beta_start", 0.00085},
+                      {"beta_end", 0.012},
+                      {"num_train_timesteps", 1000},
+                      {"prediction_type", "v_prediction"},
+                      {"clip_sample", false},
+                      {"set_alpha_to_one", false},
+                      {"steps_offset", 1},
+                      {"timestep_spacing", "trailing"}};
   if (tiny) {
     recipe.signs = 64;
     recipe.autoencoder_steps = recipe.denoiser_steps = 6;
     recipe.autoencoder_batch = recipe.denoiser_batch = 4;
     recipe.checkpoint_every = 2;
+    recipe.report_seconds = 0;
   }
   return recipe;
 }
@@ -64,17 +117,25 @@ enum Stream : std::uint64_t { kSpecs = 1, kAutoencoder = 2, kDenoiser = 3, kWeig
 class DemoTrainer {
  public:
   DemoTrainer(const DemoRecipe& recipe, const fs::path& out, const std::function<void(const DemoProgress&)>& report, const CancelToken& cancel)
-      : recipe_(recipe), checkpoints_(out / "checkpoint"), model_(out / "model"), report_(report), cancel_(cancel), sampler_(make_sampler()),
+      : recipe_(recipe),
+        checkpoints_(out / "checkpoint"),
+        model_(out / "model"),
+        report_(report),
+        cancel_(cancel),
+        sampler_(make_sampler()),
         autoencoder_(AutoencoderConfig::parse({recipe.autoencoder, "recipe"})),
-        text_(ClipTextConfig::parse({text_config(), "recipe"})), unet_(UNetConfig::parse({recipe.unet, "recipe"})) {
+        text_(ClipTextConfig::parse({text_config(), "recipe"})),
+        unet_(UNetConfig::parse({recipe.unet, "recipe"})) {
     fs::create_directories(checkpoints_);
     at::Generator generator = make_generator(derive_seed(recipe.seed, kWeights, 0));
     initialize(autoencoder_, generator);
     initialize(text_, generator);
     initialize(unet_, generator);
     scale_embeddings();
-    autoencoder_state_ = std::make_unique<TrainingState>(std::vector<std::pair<std::string, torch::nn::Module*>>{{"autoencoder", &autoencoder_}}, TrainingState::Options{});
-    denoiser_state_ = std::make_unique<TrainingState>(std::vector<std::pair<std::string, torch::nn::Module*>>{{"text_encoder", &text_}, {"unet", &unet_}}, TrainingState::Options{});
+    autoencoder_state_ =
+        std::make_unique<TrainingState>(std::vector<std::pair<std::string, torch::nn::Module*>>{{"autoencoder", &autoencoder_}}, TrainingState::Options{});
+    denoiser_state_ = std::make_unique<TrainingState>(std::vector<std::pair<std::string, torch::nn::Module*>>{{"text_encoder", &text_}, {"unet", &unet_}},
+                                                      TrainingState::Options{});
     write_sign_tokenizer(vocabulary_, recipe.prompt_tokens, model_ / "tokenizer");
   }
 
@@ -106,11 +167,17 @@ class DemoTrainer {
     fs::create_directories(model_ / "scheduler");
     write_json(model_ / "scheduler" / "scheduler_config.json", recipe_.scheduler);
     write_json(model_ / "recipe.json", recipe_.to_json());
-    write_json(model_ / "model_index.json",
-               {{"_class_name", "StableDiffusionPipeline"}, {"_diffusers_version", "0.42.1"}, {"feature_extractor", {nullptr, nullptr}}, {"image_encoder", {nullptr, nullptr}},
-                {"requires_safety_checker", false}, {"safety_checker", {nullptr, nullptr}}, {"scheduler", {"diffusers", recipe_.scheduler["_class_name"]}},
-                {"text_encoder", {"transformers", "CLIPTextModel"}}, {"tokenizer", {"transformers", "CLIPTokenizer"}}, {"unet", {"diffusers", "UNet2DConditionModel"}},
-                {"vae", {"diffusers", "AutoencoderKL"}}});
+    write_json(model_ / "model_index.json", {{"_class_name", "StableDiffusionPipeline"},
+                                             {"_diffusers_version", "0.42.1"},
+                                             {"feature_extractor", {nullptr, nullptr}},
+                                             {"image_encoder", {nullptr, nullptr}},
+                                             {"requires_safety_checker", false},
+                                             {"safety_checker", {nullptr, nullptr}},
+                                             {"scheduler", {"diffusers", recipe_.scheduler["_class_name"]}},
+                                             {"text_encoder", {"transformers", "CLIPTextModel"}},
+                                             {"tokenizer", {"transformers", "CLIPTokenizer"}},
+                                             {"unet", {"diffusers", "UNet2DConditionModel"}},
+                                             {"vae", {"diffusers", "AutoencoderKL"}}});
   }
 
  private:
@@ -156,7 +223,8 @@ class DemoTrainer {
   static torch::Tensor to_signal(const torch::Tensor& pixels) { return (pixels.to(torch::kFloat32) / 127.5 - 1).contiguous(torch::MemoryFormat::ChannelsLast); }
 
   // Reports once a second or so, saves, and stops when asked to: the loop both stages share.
-  void loop(TrainingState& state, std::int64_t steps, std::int64_t batch, const std::string& stage, const fs::path& file, const std::function<double(std::int64_t)>& step) {
+  void loop(TrainingState& state, std::int64_t steps, std::int64_t batch, const std::string& stage, const fs::path& file,
+            const std::function<double(std::int64_t)>& step) {
     using clock = std::chrono::steady_clock;
     double loss = 0;
     std::int64_t since = 0;
@@ -174,7 +242,7 @@ class DemoTrainer {
       loss += value;
       ++since;
       const double seconds = std::chrono::duration<double>(clock::now() - reported).count();
-      if (seconds > 5 || state.step() == steps) {
+      if (seconds > recipe_.report_seconds || state.step() == steps) {
         report_({stage, state.step(), steps, loss / static_cast<double>(since), static_cast<double>(since * batch) / seconds});
         loss = 0, since = 0, reported = clock::now();
       }
@@ -205,7 +273,8 @@ class DemoTrainer {
       const LatentDistribution latent = autoencoder_.encode(target.to(torch::kBFloat16));
       const torch::Tensor noise = torch::randn(latent.mean.sizes(), generator).to(torch::kBFloat16);
       const torch::Tensor error = autoencoder_.decode(latent.sample(noise)).to(torch::kFloat32) - target;
-      const torch::Tensor loss = (torch::stack(weights) * (error.pow(2) + 0.2 * error.abs())).mean() + recipe_.kl_weight * latent.kl().to(torch::kFloat32).mean();
+      const torch::Tensor loss =
+          (torch::stack(weights) * (error.pow(2) + 0.2 * error.abs())).mean() + recipe_.kl_weight * latent.kl().to(torch::kFloat32).mean();
       loss.backward();
       autoencoder_state_->update(rate(recipe_.autoencoder_rate, step, recipe_.autoencoder_steps, 100));
       return loss.item<double>();
@@ -275,7 +344,11 @@ class DemoTrainer {
       auto row = rows.accessor<std::int64_t, 1>();
       for (std::int64_t i = 0; i < batch; ++i) {
         const TextBox& box = text_boxes_[static_cast<size_t>(row[i])];
-        if (box.right > 0) weight[i].slice(1, box.top / factor, (box.bottom + factor - 1) / factor).slice(2, box.left / factor, (box.right + factor - 1) / factor).fill_(recipe_.text_weight);
+        if (box.right > 0)
+          weight[i]
+              .slice(1, box.top / factor, (box.bottom + factor - 1) / factor)
+              .slice(2, box.left / factor, (box.right + factor - 1) / factor)
+              .fill_(recipe_.text_weight);
       }
 
       const torch::Tensor embedding = text_.forward(ids).embedding;

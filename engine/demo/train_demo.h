@@ -22,6 +22,7 @@ struct DemoRecipe {
   double denoiser_rate = 6e-4, text_weight = 2.0;  ///< Loss weight of latents under the text, 1 elsewhere.
   double empty_prompt_share = 0.1;
   std::int64_t checkpoint_every = 1000;
+  double report_seconds = 5;  ///< Time between two reports at least.
 
   nlohmann::ordered_json to_json() const;
 };
@@ -33,7 +34,7 @@ DemoRecipe demo_recipe(const std::string& name, bool tiny = false);
 struct DemoProgress {
   std::string stage;  ///< "autoencoder", "latents" or "denoiser".
   std::int64_t step = 0, steps = 0;
-  double loss = 0;            ///< Mean since the last report.
+  double loss = 0;  ///< Mean since the last report.
   double samples_per_second = 0;
 };
 
@@ -41,6 +42,7 @@ struct DemoProgress {
 /// folder `out`/model with the averaged weights in fp16. With `resume` it goes on from the checkpoints, to the step: the
 /// result equals that of an uninterrupted run bit for bit (same machine, same number of threads). Without it, an `out`
 /// that holds checkpoints is refused.
-void train_demo(const DemoRecipe& recipe, const std::filesystem::path& out, bool resume, const std::function<void(const DemoProgress&)>& report, const CancelToken& cancel);
+void train_demo(const DemoRecipe& recipe, const std::filesystem::path& out, bool resume, const std::function<void(const DemoProgress&)>& report,
+                const CancelToken& cancel);
 
 }  // namespace glyphscope

@@ -47,7 +47,8 @@ double TrainingState::update(double learning_rate) {
   if (!std::isfinite(norm)) return norm;
   if (norm > options_.clip_norm) at::_foreach_mul_(gradients_, options_.clip_norm / (norm + 1e-6));
   at::_foreach_add_(steps_, 1);
-  at::_fused_adamw_(masters_, gradients_, first_, second_, {}, steps_, learning_rate, options_.beta1, options_.beta2, options_.weight_decay, options_.eps, /*amsgrad=*/false,
+  at::_fused_adamw_(masters_, gradients_, first_, second_, {}, steps_, learning_rate, options_.beta1, options_.beta2, options_.weight_decay, options_.eps,
+                    /*amsgrad=*/false,
                     /*maximize=*/false);
   // A young average follows quickly, as in timm and in the diffusers examples.
   const double step = static_cast<double>(step_), decay = std::min(options_.ema_decay, (1 + step) / (10 + step));
@@ -88,7 +89,8 @@ void TrainingState::load(const std::filesystem::path& path) {
   if (!file.metadata().contains("step") || !file.metadata().contains("adam_step")) reject("this is no training checkpoint", path.string());
   auto read = [&](const std::string& key, torch::Tensor& into) {
     torch::Tensor tensor = file.tensor(key);
-    if (tensor.sizes() != into.sizes()) reject("'" + key + "' has another shape than the model", path.string(), "The checkpoint is of another recipe; use another --out");
+    if (tensor.sizes() != into.sizes())
+      reject("'" + key + "' has another shape than the model", path.string(), "The checkpoint is of another recipe; use another --out");
     into.copy_(tensor);
   };
   for (size_t i = 0; i < names_.size(); ++i) {

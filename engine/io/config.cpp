@@ -82,7 +82,8 @@ void Config::require(const std::string& key, const nlohmann::json& only) const {
 
 std::int64_t Config::size(const std::string& key, std::int64_t fallback, std::int64_t low, std::int64_t high) const {
   const std::int64_t value = integer(key, fallback);
-  if (value < low || value > high) reject("'" + key + "' is " + std::to_string(value) + ", expected " + std::to_string(low) + " to " + std::to_string(high), where_);
+  if (value < low || value > high)
+    reject("'" + key + "' is " + std::to_string(value) + ", expected " + std::to_string(low) + " to " + std::to_string(high), where_);
   return value;
 }
 

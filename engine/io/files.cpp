@@ -79,8 +79,36 @@ std::string read_text(const fs::path& path, std::uintmax_t limit) {
   return text;
 }
 
+namespace {
+
+// Python writes -Infinity, Infinity and NaN, which are not JSON: diffusers' scheduler configurations hold them. They are
+// read as null.
+std::string without_bare_infinities(const std::string& text) {
+  std::string out;
+  bool quoted = false;
+  for (size_t at = 0; at < text.size(); ++at) {
+    if (quoted && text[at] == '\\') {
+      out += text.substr(at++, 2);
+      continue;
+    }
+    if (text[at] == '"') quoted = !quoted;
+    bool replaced = false;
+    for (const std::string_view word : {"-Infinity", "Infinity", "NaN"}) {
+      if (quoted || text.compare(at, word.size(), word) != 0) continue;
+      out += "null";
+      at += word.size() - 1;
+      replaced = true;
+      break;
+    }
+    if (!replaced) out += text[at];
+  }
+  return out;
+}
+
+}  // namespace
+
 nlohmann::json read_json(const fs::path& path) {
-  std::string text = read_text(path);
+  const std::string text = without_bare_infinities(read_text(path));
   try {
     return nlohmann::json::parse(text);
   } catch (const nlohmann::json::exception& error) {

@@ -59,7 +59,8 @@ torch::Tensor read_image(const std::filesystem::path& file) {
     reject("the image cannot be read: " + error.err, file.string());
   }
   if (image.empty()) reject("this is no image, or it is damaged", file.string(), "Glyphscope reads PNG, JPEG and WebP");
-  if (image.cols > kLargestSide || image.rows > kLargestSide) reject("the image has more than " + std::to_string(kLargestSide) + " pixels a side", file.string());
+  if (image.cols > kLargestSide || image.rows > kLargestSide)
+    reject("the image has more than " + std::to_string(kLargestSide) + " pixels a side", file.string());
   if (image.depth() == CV_16U) image.convertTo(image, CV_8U, 1 / 257.0);
   if (image.depth() != CV_8U) reject("the image's pixels are neither of 8 nor of 16 bits", file.string());
   cv::Mat rgb;

@@ -32,7 +32,8 @@ fs::path resource(const fs::path& name) {
   folders.emplace_back(GLYPHSCOPE_SOURCE_RESOURCES);
   for (const auto& folder : folders)
     if (fs::exists(folder / name, error)) return folder / name;
-  reject("a file that ships with Glyphscope is missing: " + name.string(), folders.back().string(), "Set GLYPHSCOPE_RESOURCES to the folder 'resources' of its sources");
+  reject("a file that ships with Glyphscope is missing: " + name.string(), folders.back().string(),
+         "Set GLYPHSCOPE_RESOURCES to the folder 'resources' of its sources");
 }
 
 }  // namespace glyphscope

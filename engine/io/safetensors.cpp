@@ -95,7 +95,8 @@ SafetensorsFile::SafetensorsFile(const fs::path& path) : path_(path) {
   }
   int error = errno;
   ::close(file);
-  if (mapping->size < 8) reject("the file has " + std::to_string(mapping->size) + " bytes, too few for a safetensors header", where, "The file is cut off; get it again");
+  if (mapping->size < 8)
+    reject("the file has " + std::to_string(mapping->size) + " bytes, too few for a safetensors header", where, "The file is cut off; get it again");
   if (!mapping->data) reject(std::string("cannot map into memory: ") + std::strerror(error), where);
 
   std::uint64_t header = 0;
@@ -133,8 +134,8 @@ SafetensorsFile::SafetensorsFile(const fs::path& path) : path_(path) {
     std::uint64_t begin = unsigned_field(value["data_offsets"][0], "data_offsets[0]", place);
     std::uint64_t end = unsigned_field(value["data_offsets"][1], "data_offsets[1]", place);
     if (begin > end || end > data_size)
-      reject("data_offsets " + std::to_string(begin) + ".." + std::to_string(end) + " lie outside the file's " + std::to_string(data_size) + " bytes of data", place,
-             "The file is cut off or damaged; get it again");
+      reject("data_offsets " + std::to_string(begin) + ".." + std::to_string(end) + " lie outside the file's " + std::to_string(data_size) + " bytes of data",
+             place, "The file is cut off or damaged; get it again");
     if (end - begin != bytes) reject("shape and dtype need " + std::to_string(bytes) + " bytes, data_offsets hold " + std::to_string(end - begin), place);
     if (bytes > 0 && !spans.emplace(begin, std::pair(end, name)).second) reject("its data overlaps that of " + spans[begin].second, place);
     entry.begin = 8 + header + begin;
@@ -164,7 +165,8 @@ torch::Tensor SafetensorsFile::tensor(const std::string& name) const {
     std::memcpy(copy.data_ptr(), data, entry.end - entry.begin);
     return copy;
   }
-  return torch::from_blob(data, entry.shape, [mapping = mapping_](void*) {}, options);
+  return torch::from_blob(
+      data, entry.shape, [mapping = mapping_](void*) {}, options);
 }
 
 void write_safetensors(const fs::path& path, const std::map<std::string, torch::Tensor>& tensors, const std::map<std::string, std::string>& metadata) {
@@ -188,7 +190,8 @@ void write_safetensors(const fs::path& path, const std::map<std::string, torch::
     std::ofstream file(temporary, std::ios::binary);
     file.write(reinterpret_cast<const char*>(&size), 8);
     file.write(text.data(), static_cast<std::streamsize>(size));
-    for (const auto& [name, tensor] : order) file.write(static_cast<const char*>(tensor.data_ptr()), static_cast<std::streamsize>(tensor.numel() * tensor.element_size()));
+    for (const auto& [name, tensor] : order)
+      file.write(static_cast<const char*>(tensor.data_ptr()), static_cast<std::streamsize>(tensor.numel() * tensor.element_size()));
     file.close();
     if (!file) reject(std::string("cannot write: ") + std::strerror(errno), path.string());
   });

@@ -130,7 +130,8 @@ std::string sha256_file(const fs::path& path) {
   if (!file) reject("cannot read", path.string());
   Sha256 hash;
   std::vector<char> buffer(1 << 20);
-  while (file.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || file.gcount() > 0) hash.add(buffer.data(), static_cast<size_t>(file.gcount()));
+  while (file.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || file.gcount() > 0)
+    hash.add(buffer.data(), static_cast<size_t>(file.gcount()));
   return hash.hex();
 }
 

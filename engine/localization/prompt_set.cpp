@@ -10,7 +10,8 @@ namespace glyphscope {
 std::string fill_template(const std::string& prompt_template, const std::string& word) {
   const std::string slot = "<text>";
   const auto at = prompt_template.find(slot);
-  if (at == std::string::npos) reject("the template has no <text> for the word to go: '" + prompt_template + "'", "--template", "Write for example: a sign that says \"<text>\"");
+  if (at == std::string::npos)
+    reject("the template has no <text> for the word to go: '" + prompt_template + "'", "--template", "Write for example: a sign that says \"<text>\"");
   return prompt_template.substr(0, at) + word + prompt_template.substr(at + slot.size());
 }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <set>
 
 #include "core/random.h"
@@ -10,7 +9,9 @@
 namespace glyphscope {
 
 nlohmann::ordered_json Score::to_json() const {
-  auto number = [](std::optional<double> value) -> nlohmann::ordered_json { return value && std::isfinite(*value) ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr); };
+  auto number = [](std::optional<double> value) -> nlohmann::ordered_json {
+    return value && std::isfinite(*value) ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr);
+  };
   return {{"mean", number(n > 0 ? std::optional(mean) : std::nullopt)}, {"low", number(low)}, {"high", number(high)}, {"n", n}};
 }
 
@@ -30,18 +31,25 @@ Score score_of(const std::vector<Observation>& all) {
   constexpr size_t kFewestClusters = 5;
   if (words.size() < kFewestClusters) return out;
 
+  // Words and noises by dense index, so that a resample is two arrays of counts.
+  auto index_in = [](const std::set<int>& all, int one) { return static_cast<size_t>(std::distance(all.begin(), all.find(one))); };
+  std::vector<std::pair<size_t, size_t>> places;
+  for (const auto& one : observations) places.emplace_back(index_in(words, one.word), index_in(noises, one.noise));
+  auto resample = [](Choice& choice, std::vector<int>& counts) {
+    std::fill(counts.begin(), counts.end(), 0);
+    for (size_t k = 0; k < counts.size(); ++k) ++counts[static_cast<size_t>(choice.below(static_cast<int>(counts.size())))];
+  };
   constexpr int kResamples = 2000;
   Choice choice(20250202);
-  const std::vector<int> word_list(words.begin(), words.end()), noise_list(noises.begin(), noises.end());
+  std::vector<int> word_counts(words.size()), noise_counts(noises.size());
   std::vector<double> means;
   for (int i = 0; i < kResamples; ++i) {
-    std::map<int, int> word_counts, noise_counts;
-    for (size_t k = 0; k < word_list.size(); ++k) ++word_counts[word_list[static_cast<size_t>(choice.below(static_cast<int>(word_list.size())))]];
-    for (size_t k = 0; k < noise_list.size(); ++k) ++noise_counts[noise_list[static_cast<size_t>(choice.below(static_cast<int>(noise_list.size())))]];
+    resample(choice, word_counts);
+    resample(choice, noise_counts);
     double sum = 0, weight = 0;
-    for (const auto& one : observations) {
-      const double w = static_cast<double>(word_counts[one.word]) * noise_counts[one.noise];
-      sum += w * one.value;
+    for (size_t k = 0; k < observations.size(); ++k) {
+      const double w = static_cast<double>(word_counts[places[k].first]) * noise_counts[places[k].second];
+      sum += w * observations[k].value;
       weight += w;
     }
     if (weight > 0) means.push_back(sum / weight);

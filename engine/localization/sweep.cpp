@@ -16,14 +16,27 @@ using nlohmann::ordered_json;
 
 ordered_json SweepSettings::to_json() const {
   ordered_json list = ordered_json::array();
-  for (const auto& pair : pairs) list.push_back({{"source", pair.source}, {"target", pair.target}, {"source_text", pair.source_text}, {"target_text", pair.target_text}});
-  return {{"steps", sampling.steps}, {"guidance", sampling.guidance}, {"scheduler", sampling.scheduler}, {"negative", sampling.negative}, {"width", sampling.width}, {"height", sampling.height},
-          {"method", sampling.method == PatchMethod::injection ? "injection" : "recording"}, {"from_step", from_step}, {"seeds", seeds}, {"localized_f1_share", localized_f1_share},
-          {"localized_ssim", localized_ssim}, {"kept_f1_share", kept_f1_share}, {"random_sets", random_sets}, {"pairs", list}};
+  for (const auto& pair : pairs)
+    list.push_back({{"source", pair.source}, {"target", pair.target}, {"source_text", pair.source_text}, {"target_text", pair.target_text}});
+  return {{"steps", sampling.steps},
+          {"guidance", sampling.guidance},
+          {"scheduler", sampling.scheduler},
+          {"negative", sampling.negative},
+          {"width", sampling.width},
+          {"height", sampling.height},
+          {"method", sampling.method == PatchMethod::injection ? "injection" : "recording"},
+          {"from_step", from_step},
+          {"seeds", seeds},
+          {"localized_f1_share", localized_f1_share},
+          {"localized_ssim", localized_ssim},
+          {"kept_f1_share", kept_f1_share},
+          {"random_sets", random_sets},
+          {"pairs", list}};
 }
 
 const std::vector<std::string>& sweep_score_names() {
-  static const std::vector<std::string> names{"target_f1", "source_f1", "word_accuracy", "ssim_outside_text", "ssim", "psnr", "mse", "target_precision", "target_recall", "target_edit_distance", "source_edit_distance"};
+  static const std::vector<std::string> names{"target_f1",        "source_f1",     "word_accuracy",        "ssim_outside_text",   "ssim", "psnr", "mse",
+                                              "target_precision", "target_recall", "target_edit_distance", "source_edit_distance"};
   return names;
 }
 
@@ -37,7 +50,8 @@ ordered_json to_json(const Measurement& one) {
 
 Measurement measurement_from(const nlohmann::json& json) {
   Measurement out{json.at("sites").get<std::vector<int>>(), json.at("read").get<std::string>(), {}};
-  for (const auto& [name, value] : json.at("scores").items()) out.scores[name] = value.is_null() ? std::numeric_limits<double>::infinity() : value.get<double>();
+  for (const auto& [name, value] : json.at("scores").items())
+    out.scores[name] = value.is_null() ? std::numeric_limits<double>::infinity() : value.get<double>();
   return out;
 }
 
@@ -55,7 +69,8 @@ PairResult PairResult::from_json(const nlohmann::json& json) {
   return out;
 }
 
-Measurement measure(const torch::Tensor& image, const torch::Tensor& source_image, const std::vector<TextPiece>& source_pieces, const PromptPair& pair, TextReader& reader) {
+Measurement measure(const torch::Tensor& image, const torch::Tensor& source_image, const std::vector<TextPiece>& source_pieces, const PromptPair& pair,
+                    TextReader& reader) {
   const auto pieces = reader.read(image);
   Measurement out;
   out.read = joined_text(pieces);
@@ -83,7 +98,13 @@ namespace {
 class Sweep {
  public:
   Sweep(Pipeline& pipeline, TextReader& reader, const SweepSettings& settings, const fs::path& folder, const SweepObserver& observer, const CancelToken& cancel)
-      : pipeline_(pipeline), reader_(reader), settings_(settings), folder_(folder), observer_(observer), cancel_(cancel), sites_(static_cast<int>(pipeline.info().table.sites.size())) {
+      : pipeline_(pipeline),
+        reader_(reader),
+        settings_(settings),
+        folder_(folder),
+        observer_(observer),
+        cancel_(cancel),
+        sites_(static_cast<int>(pipeline.info().table.sites.size())) {
     if (settings.pairs.empty() || settings.seeds.empty()) reject("a localization needs at least one pair of prompts and one seed");
     if (!folder_.empty()) claim_folder();
   }
@@ -104,7 +125,8 @@ class Sweep {
     for (int site = 0; site < sites_; ++site) {
       const auto& scores = result.sites[static_cast<size_t>(site)].scores;
       const Score& f1 = scores.at("target_f1");
-      if (f1.low.value_or(f1.mean) >= settings_.localized_f1_share * own && scores.at("ssim_outside_text").mean >= settings_.localized_ssim && own > 0) result.localized.push_back(site);
+      if (f1.low.value_or(f1.mean) >= settings_.localized_f1_share * own && scores.at("ssim_outside_text").mean >= settings_.localized_ssim && own > 0)
+        result.localized.push_back(site);
     }
     add_sets(result, pairs, own);
     result.pairs = std::move(pairs);
@@ -174,7 +196,8 @@ class Sweep {
     for (size_t pair = 0; pair < settings_.pairs.size(); ++pair) {
       for (size_t noise = 0; noise < settings_.seeds.size(); ++noise) {
         cancel_.check();
-        const fs::path file = folder_.empty() ? fs::path() : folder_ / "pairs" / (name + "-pair" + std::to_string(pair) + "-noise" + std::to_string(noise) + ".json");
+        const fs::path file =
+            folder_.empty() ? fs::path() : folder_ / "pairs" / (name + "-pair" + std::to_string(pair) + "-noise" + std::to_string(noise) + ".json");
         const std::int64_t done = static_cast<std::int64_t>(out.size());
         if (!file.empty() && fs::exists(file)) {
           out.push_back(PairResult::from_json(read_json(file)));
@@ -221,13 +244,19 @@ class Sweep {
     return result;
   }
 
-  void write_images(const std::string& name, size_t pair, size_t noise, const std::vector<std::vector<int>>& sets, const torch::Tensor& images, const Request& request) const {
+  void write_images(const std::string& name, size_t pair, size_t noise, const std::vector<std::vector<int>>& sets, const torch::Tensor& images,
+                    const Request& request) const {
     const fs::path folder = folder_ / "images" / ("pair" + std::to_string(pair) + "-noise" + std::to_string(noise));
     fs::create_directories(folder);
     auto write = [&](const std::string& file, std::int64_t row) {
-      const ordered_json metadata{{"schema", "glyphscope.image/1"}, {"model", pipeline_.info().source}, {"model_hash", pipeline_.info().hash}, {"prompts", request.prompts},
-                                  {"seed", request.rows[static_cast<size_t>(row)].seed}, {"prompt", request.rows[static_cast<size_t>(row)].prompt},
-                                  {"plan", request.rows[static_cast<size_t>(row)].plan.to_json()}, {"settings", {{"steps", request.steps}, {"guidance", request.guidance}, {"scheduler", request.scheduler}}}};
+      const ordered_json metadata{{"schema", "glyphscope.image/1"},
+                                  {"model", pipeline_.info().source},
+                                  {"model_hash", pipeline_.info().hash},
+                                  {"prompts", request.prompts},
+                                  {"seed", request.rows[static_cast<size_t>(row)].seed},
+                                  {"prompt", request.rows[static_cast<size_t>(row)].prompt},
+                                  {"plan", request.rows[static_cast<size_t>(row)].plan.to_json()},
+                                  {"settings", {{"steps", request.steps}, {"guidance", request.guidance}, {"scheduler", request.scheduler}}}};
       write_png(folder / file, images[row], metadata.dump());
     };
     if (name == "sites") {
@@ -239,11 +268,16 @@ class Sweep {
 
   void claim_folder() {
     fs::create_directories(folder_ / "pairs");
-    ordered_json document{{"schema", "glyphscope.sweep-settings/1"}, {"model_hash", pipeline_.info().hash}, {"dtype", pipeline_.info().dtype}, {"ocr", reader_.name()}, {"settings", settings_.to_json()}};
+    ordered_json document{{"schema", "glyphscope.sweep-settings/1"},
+                          {"model_hash", pipeline_.info().hash},
+                          {"dtype", pipeline_.info().dtype},
+                          {"ocr", reader_.name()},
+                          {"settings", settings_.to_json()}};
     const fs::path file = folder_ / "settings.json";
     if (fs::exists(file)) {
       if (read_json(file) != nlohmann::json(document))
-        reject("the folder holds a run with other settings, prompts or another model", folder_.string(), "Choose another --out, or repeat the settings in its settings.json");
+        reject("the folder holds a run with other settings, prompts or another model", folder_.string(),
+               "Choose another --out, or repeat the settings in its settings.json");
     } else {
       write_json(file, document);
     }
@@ -261,7 +295,8 @@ class Sweep {
 
 }  // namespace
 
-SweepResult run_sweep(Pipeline& pipeline, TextReader& reader, const SweepSettings& settings, const fs::path& folder, const SweepObserver& observer, const CancelToken& cancel) {
+SweepResult run_sweep(Pipeline& pipeline, TextReader& reader, const SweepSettings& settings, const fs::path& folder, const SweepObserver& observer,
+                      const CancelToken& cancel) {
   return Sweep(pipeline, reader, settings, folder, observer, cancel).run();
 }
 

@@ -61,7 +61,7 @@ struct SweepResult {
   std::vector<SetResult> sites;                 ///< One a site, in forward order.
   std::vector<SetResult> sets;                  ///< The best sites together, random sets, all sites.
   std::vector<int> localized;
-  std::vector<int> smallest;                    ///< The smallest set that keeps kept_f1_share of B's F1; empty if none does.
+  std::vector<int> smallest;  ///< The smallest set that keeps kept_f1_share of B's F1; empty if none does.
   std::vector<PairResult> pairs;
 };
 
@@ -76,15 +76,18 @@ struct SweepObserver {
 const std::vector<std::string>& sweep_score_names();
 
 /// Scores a picture against A's picture and both texts. `boxes` are where A's and the picture's own text was found.
-Measurement measure(const torch::Tensor& image, const torch::Tensor& source_image, const std::vector<TextPiece>& source_pieces, const PromptPair& pair, TextReader& reader);
+Measurement measure(const torch::Tensor& image, const torch::Tensor& source_image, const std::vector<TextPiece>& source_pieces, const PromptPair& pair,
+                    TextReader& reader);
 
 /// Patches every site alone for every pair and noise, then the best sites together until they keep enough of B's text,
 /// with random sets of that size beside them. With a folder, each pair's result is kept there as it is done, and pairs
 /// that are there already are not run again; a folder with other settings is refused. Throws a Failure.
-SweepResult run_sweep(Pipeline& pipeline, TextReader& reader, const SweepSettings& settings, const std::filesystem::path& folder, const SweepObserver& observer, const CancelToken& cancel);
+SweepResult run_sweep(Pipeline& pipeline, TextReader& reader, const SweepSettings& settings, const std::filesystem::path& folder, const SweepObserver& observer,
+                      const CancelToken& cancel);
 
 /// Writes run.json, sites.csv and heatmap.png into `folder`. `versions` names the program and OCR.
-void write_sweep(const SweepResult& result, const SweepSettings& settings, const ModelInfo& model, const std::string& ocr, double seconds, const std::filesystem::path& folder);
+void write_sweep(const SweepResult& result, const SweepSettings& settings, const ModelInfo& model, const std::string& ocr, double seconds,
+                 const std::filesystem::path& folder);
 
 /// run.json as a document.
 nlohmann::ordered_json sweep_document(const SweepResult& result, const SweepSettings& settings, const ModelInfo& model, const std::string& ocr, double seconds);

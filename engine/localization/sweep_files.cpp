@@ -32,14 +32,26 @@ ordered_json sweep_document(const SweepResult& result, const SweepSettings& sett
   ordered_json sites = ordered_json::array(), sets = ordered_json::array(), pairs = ordered_json::array();
   for (const auto& set : result.sites) {
     const Site& site = model.table.sites[static_cast<size_t>(set.sites[0])];
-    sites.push_back({{"index", site.index}, {"path", site.path}, {"kohya", site.kohya}, {"block", site.block}, {"heads", site.heads}, {"kv_parameters", site.kv_parameters},
-                     {"share", model.table.share(set.sites)}, {"scores", to_json(set.scores)}});
+    sites.push_back({{"index", site.index},
+                     {"path", site.path},
+                     {"kohya", site.kohya},
+                     {"block", site.block},
+                     {"heads", site.heads},
+                     {"kv_parameters", site.kv_parameters},
+                     {"share", model.table.share(set.sites)},
+                     {"scores", to_json(set.scores)}});
   }
-  for (const auto& set : result.sets) sets.push_back({{"sites", set.sites}, {"kind", set.kind}, {"share", model.table.share(set.sites)}, {"scores", to_json(set.scores)}});
+  for (const auto& set : result.sets)
+    sets.push_back({{"sites", set.sites}, {"kind", set.kind}, {"share", model.table.share(set.sites)}, {"scores", to_json(set.scores)}});
   for (const auto& pair : result.pairs) pairs.push_back(pair.to_json());
   return {{"schema", "glyphscope.run/1"},
           {"versions", {{"glyphscope", version()}, {"libtorch", torch_version()}, {"ocr", ocr}}},
-          {"model", {{"source", model.source}, {"family", model.family}, {"hash", model.hash}, {"dtype", model.dtype}, {"denoiser_parameters", model.table.denoiser_parameters}}},
+          {"model",
+           {{"source", model.source},
+            {"family", model.family},
+            {"hash", model.hash},
+            {"dtype", model.dtype},
+            {"denoiser_parameters", model.table.denoiser_parameters}}},
           {"settings", settings.to_json()},
           {"seconds", {{"mean", seconds}}},
           {"source", to_json(result.source)},
@@ -53,7 +65,8 @@ ordered_json sweep_document(const SweepResult& result, const SweepSettings& sett
           {"pairs", pairs}};
 }
 
-void write_sweep(const SweepResult& result, const SweepSettings& settings, const ModelInfo& model, const std::string& ocr, double seconds, const std::filesystem::path& folder) {
+void write_sweep(const SweepResult& result, const SweepSettings& settings, const ModelInfo& model, const std::string& ocr, double seconds,
+                 const std::filesystem::path& folder) {
   const ordered_json document = sweep_document(result, settings, model, ocr, seconds);
   write_json(folder / "run.json", document);
 
@@ -62,7 +75,8 @@ void write_sweep(const SweepResult& result, const SweepSettings& settings, const
   csv += "\n";
   for (const auto& set : result.sites) {
     const Site& site = model.table.sites[static_cast<size_t>(set.sites[0])];
-    csv += std::to_string(site.index) + "," + site.path + "," + site.kohya + "," + site.block + "," + std::to_string(site.heads) + "," + std::to_string(site.kv_parameters) + "," + number(model.table.share(set.sites));
+    csv += std::to_string(site.index) + "," + site.path + "," + site.kohya + "," + site.block + "," + std::to_string(site.heads) + "," +
+           std::to_string(site.kv_parameters) + "," + number(model.table.share(set.sites));
     for (const auto& name : sweep_score_names()) {
       const Score& score = set.scores.at(name);
       csv += "," + number(score.mean) + "," + (score.low ? number(*score.low) : "") + "," + (score.high ? number(*score.high) : "");
@@ -82,7 +96,11 @@ torch::Tensor draw_heatmap(const SweepResult& result, const ModelInfo& model) {
     const char* title;
   };
   // Scores that lie in [0, 1]; the others are in sites.csv.
-  constexpr Line kLines[] = {{"target_f1", "reads as B (F1)"}, {"source_f1", "reads as A (F1)"}, {"word_accuracy", "is B's word"}, {"ssim_outside_text", "background kept"}, {"ssim", "image kept (SSIM)"}};
+  constexpr Line kLines[] = {{"target_f1", "reads as B (F1)"},
+                             {"source_f1", "reads as A (F1)"},
+                             {"word_accuracy", "is B's word"},
+                             {"ssim_outside_text", "background kept"},
+                             {"ssim", "image kept (SSIM)"}};
   constexpr int kCell = 46, kRow = 40, kLeft = 190, kTop = 64, kRight = 28, kBottom = 84;
   constexpr Colour kInk{30, 30, 36}, kSoft{110, 110, 120}, kPaper{255, 255, 255};
   const int columns = static_cast<int>(result.sites.size()), rows = static_cast<int>(std::size(kLines));
@@ -101,7 +119,8 @@ torch::Tensor draw_heatmap(const SweepResult& result, const ModelInfo& model) {
   for (int row = 0; row < rows; ++row) {
     const int top = kTop + kRow * row;
     canvas.text(kLines[row].title, kLeft - 12, top + kRow / 2 + 5, 12, kInk, Canvas::Align::right);
-    for (int column = 0; column < columns; ++column) cell(kLeft + kCell * column, top, result.sites[static_cast<size_t>(column)].scores.at(kLines[row].name).mean, false);
+    for (int column = 0; column < columns; ++column)
+      cell(kLeft + kCell * column, top, result.sites[static_cast<size_t>(column)].scores.at(kLines[row].name).mean, false);
     const int own = kLeft + kCell * columns + 20;
     cell(own, top, result.source.at(kLines[row].name).mean, true);
     cell(own + kCell, top, result.target.at(kLines[row].name).mean, true);
@@ -125,7 +144,9 @@ torch::Tensor draw_heatmap(const SweepResult& result, const ModelInfo& model) {
   canvas.text("A", own + kCell / 2, bottom + 20, 13, kInk, Canvas::Align::centre);
   canvas.text("B", own + kCell + kCell / 2, bottom + 20, 13, kInk, Canvas::Align::centre);
   canvas.text("unpatched", own + kCell, bottom + 44, 11, kSoft, Canvas::Align::centre);
-  const std::string found = result.localized.empty() ? "No single site is localized." : "Localized: " + format_sites(result.localized) + " (" + number(100 * model.table.share(result.localized)) + " % of the denoiser)";
+  const std::string found = result.localized.empty() ? "No single site is localized."
+                                                     : "Localized: " + format_sites(result.localized) + " (" +
+                                                           number(100 * model.table.share(result.localized)) + " % of the denoiser)";
   const std::string smallest = result.smallest.empty() ? "" : ". Smallest set that keeps B's text: " + format_sites(result.smallest);
   canvas.text(found + smallest, 16, bottom + 70, 12, kInk);
   return canvas.image();

@@ -40,7 +40,8 @@ class PpOcr : public TextReader {
     const std::filesystem::path folder = ocr_model_folder();
     const auto detector = folder / "ch_PP-OCRv4_det_infer.onnx", recogniser = folder / "ch_PP-OCRv4_rec_infer.onnx", alphabet = folder / "alphabet.txt";
     for (const auto& file : {detector, recogniser, alphabet})
-      if (!std::filesystem::exists(file)) reject("an OCR model file is missing", file.string(), "Run packaging/setup.sh, or set GLYPHSCOPE_OCR_MODELS to the folder that has it");
+      if (!std::filesystem::exists(file))
+        reject("an OCR model file is missing", file.string(), "Run packaging/setup.sh, or set GLYPHSCOPE_OCR_MODELS to the folder that has it");
     std::istringstream lines(read_text(alphabet));
     std::string line;
     while (std::getline(lines, line)) alphabet_.push_back(line);
@@ -65,8 +66,10 @@ class PpOcr : public TextReader {
       TextPiece piece = recognise(crop(page, box));
       if (piece.text.empty() || piece.confidence < kTextThreshold) continue;
       const cv::Rect2f bounds = box.boundingRect2f();
-      piece.box = {std::clamp(static_cast<int>(std::floor(bounds.x * sx)), 0, original.cols), std::clamp(static_cast<int>(std::floor(bounds.y * sy)), 0, original.rows),
-                   std::clamp(static_cast<int>(std::ceil((bounds.x + bounds.width) * sx)), 0, original.cols), std::clamp(static_cast<int>(std::ceil((bounds.y + bounds.height) * sy)), 0, original.rows)};
+      piece.box = {std::clamp(static_cast<int>(std::floor(bounds.x * sx)), 0, original.cols),
+                   std::clamp(static_cast<int>(std::floor(bounds.y * sy)), 0, original.rows),
+                   std::clamp(static_cast<int>(std::ceil((bounds.x + bounds.width) * sx)), 0, original.cols),
+                   std::clamp(static_cast<int>(std::ceil((bounds.y + bounds.height) * sy)), 0, original.rows)};
       pieces.push_back(std::move(piece));
     }
     // Reading order: lines that overlap by half of their height are one line.
@@ -75,7 +78,8 @@ class PpOcr : public TextReader {
       size_t end = begin + 1;
       const int middle = (pieces[begin].box.top + pieces[begin].box.bottom) / 2;
       while (end < pieces.size() && pieces[end].box.top < middle) ++end;
-      std::sort(pieces.begin() + static_cast<std::ptrdiff_t>(begin), pieces.begin() + static_cast<std::ptrdiff_t>(end), [](const TextPiece& a, const TextPiece& b) { return a.box.left < b.box.left; });
+      std::sort(pieces.begin() + static_cast<std::ptrdiff_t>(begin), pieces.begin() + static_cast<std::ptrdiff_t>(end),
+                [](const TextPiece& a, const TextPiece& b) { return a.box.left < b.box.left; });
       begin = end;
     }
     return pieces;
@@ -128,7 +132,8 @@ class PpOcr : public TextReader {
     const float width = static_cast<float>(cv::norm(from[0] - from[1])), height = static_cast<float>(cv::norm(from[0] - from[3]));
     const cv::Point2f to[4] = {{0, 0}, {width, 0}, {width, height}, {0, height}};
     cv::Mat line;
-    cv::warpPerspective(page, line, cv::getPerspectiveTransform(from, to), {std::max(1, static_cast<int>(width)), std::max(1, static_cast<int>(height))}, cv::INTER_CUBIC, cv::BORDER_REPLICATE);
+    cv::warpPerspective(page, line, cv::getPerspectiveTransform(from, to), {std::max(1, static_cast<int>(width)), std::max(1, static_cast<int>(height))},
+                        cv::INTER_CUBIC, cv::BORDER_REPLICATE);
     if (line.rows >= line.cols * 1.5) cv::rotate(line, line, cv::ROTATE_90_COUNTERCLOCKWISE);
     return line;
   }

@@ -39,7 +39,8 @@ class Tesseract : public TextReader {
       int left = 0, top = 0, right = 0, bottom = 0;
       if (!text || confidence < 0.3 || !word->BoundingBox(tesseract::RIL_WORD, &left, &top, &right, &bottom)) continue;
       auto back = [&](int at, int limit) { return std::clamp(static_cast<int>(at / scale), 0, limit); };
-      pieces.push_back({text.get(), confidence, {back(left, original.cols), back(top, original.rows), back(right, original.cols), back(bottom, original.rows)}});
+      pieces.push_back(
+          {text.get(), confidence, {back(left, original.cols), back(top, original.rows), back(right, original.cols), back(bottom, original.rows)}});
     } while (word->Next(tesseract::RIL_WORD));
     return pieces;
   }

@@ -5,7 +5,7 @@
 #include <numeric>
 #include <vector>
 
-#include "text/unicode.h"
+#include "core/unicode.h"
 
 namespace glyphscope {
 

@@ -17,7 +17,8 @@ AutoencoderConfig AutoencoderConfig::parse(const Config& config) {
     if (name != "DownEncoderBlock2D") reject("unknown down block '" + name + "'", config.where());
   for (const auto& name : up)
     if (name != "UpDecoderBlock2D") reject("unknown up block '" + name + "'", config.where());
-  if (down.empty() || down.size() != up.size() || down.size() > 8) reject("down_block_types and up_block_types need one entry a level, 8 at most", config.where());
+  if (down.empty() || down.size() != up.size() || down.size() > 8)
+    reject("down_block_types and up_block_types need one entry a level, 8 at most", config.where());
   out.in_channels = config.size("in_channels", 3, 1, 64);
   out.out_channels = config.size("out_channels", 3, 1, 64);
   out.latent_channels = config.size("latent_channels", 4, 1, 1024);
@@ -196,14 +197,19 @@ torch::Tensor Autoencoder::encode_moments(const torch::Tensor& image) const {
 
 LatentDistribution Autoencoder::encode(const torch::Tensor& image) const {
   if (image.dim() != 4 || image.size(1) != config_.in_channels || image.size(2) % config_.factor() != 0 || image.size(3) % config_.factor() != 0)
-    reject("the image must be [batch, " + std::to_string(config_.in_channels) + ", height, width] with sides that are multiples of " + std::to_string(config_.factor()), "autoencoder");
+    reject("the image must be [batch, " + std::to_string(config_.in_channels) + ", height, width] with sides that are multiples of " +
+               std::to_string(config_.factor()),
+           "autoencoder");
   const bool large = tile_size > 0 && (image.size(2) > tile_size || image.size(3) > tile_size);
-  torch::Tensor moments = large ? tiled(image, tile_size, tile_size / config_.factor(), [this](const torch::Tensor& t) { return encode_moments(t); }) : encode_moments(image);
+  torch::Tensor moments =
+      large ? tiled(image, tile_size, tile_size / config_.factor(), [this](const torch::Tensor& t) { return encode_moments(t); }) : encode_moments(image);
   auto parts = moments.chunk(2, 1);
   return {parts[0], parts[1].clamp(-30, 20)};
 }
 
-torch::Tensor Autoencoder::decode_whole(const torch::Tensor& latent) const { return decoder->forward(post_quant_conv ? post_quant_conv->forward(latent) : latent); }
+torch::Tensor Autoencoder::decode_whole(const torch::Tensor& latent) const {
+  return decoder->forward(post_quant_conv ? post_quant_conv->forward(latent) : latent);
+}
 
 torch::Tensor Autoencoder::decode(const torch::Tensor& latent, const CancelToken& cancel) const {
   if (latent.dim() != 4 || latent.size(1) != config_.latent_channels)

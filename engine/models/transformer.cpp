@@ -43,7 +43,8 @@ torch::Tensor TransformerBlock::forward(torch::Tensor x, const torch::Tensor& em
   return x + ff->forward(norm3->forward(x));
 }
 
-SpatialTransformer::SpatialTransformer(std::int64_t channels, int heads, std::int64_t layers, std::int64_t context_width, std::int64_t groups, bool linear, bool upcast)
+SpatialTransformer::SpatialTransformer(std::int64_t channels, int heads, std::int64_t layers, std::int64_t context_width, std::int64_t groups, bool linear,
+                                       bool upcast)
     : linear_(linear) {
   norm = register_module("norm", std::make_shared<GroupNorm>(groups, channels, 1e-6));
   if (linear_) {

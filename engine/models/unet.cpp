@@ -73,7 +73,8 @@ UNetConfig UNetConfig::parse(const Config& config) {
     within(out.heads[i], channels, "the number of heads");
     if (channels % out.norm_groups != 0)
       reject(std::to_string(channels) + " channels" + level + " do not divide into " + std::to_string(out.norm_groups) + " norm groups", config.where());
-    if (channels % out.heads[i] != 0) reject(std::to_string(channels) + " channels" + level + " do not divide into " + std::to_string(out.heads[i]) + " heads", config.where());
+    if (channels % out.heads[i] != 0)
+      reject(std::to_string(channels) + " channels" + level + " do not divide into " + std::to_string(out.heads[i]) + " heads", config.where());
   }
   return out;
 }

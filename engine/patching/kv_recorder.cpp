@@ -21,8 +21,10 @@ std::uint64_t KvRecord::bytes() const {
 
 KvRecorder::KvRecorder(const Size& size, std::uint64_t budget_bytes, std::int64_t row, bool depends_on_step) : row_(row), depends_on_step_(depends_on_step) {
   if (size.bytes() > budget_bytes)
-    throw Failure({ErrorCode::out_of_memory, "a record of the prompt's K and V needs " + std::to_string(size.bytes() >> 20) + " MiB, the budget is " + std::to_string(budget_bytes >> 20) + " MiB", "",
-                   "Raise the budget, record fewer steps, or let the sites read the prompt directly (injection), which needs no record"});
+    throw Failure(
+        {ErrorCode::out_of_memory,
+         "a record of the prompt's K and V needs " + std::to_string(size.bytes() >> 20) + " MiB, the budget is " + std::to_string(budget_bytes >> 20) + " MiB",
+         "", "Raise the budget, record fewer steps, or let the sites read the prompt directly (injection), which needs no record"});
 }
 
 KeyValue KvRecorder::prompt_kv(int site, const torch::Tensor& embedding, const Project& project) {

@@ -19,7 +19,8 @@ PatchPlan::PatchPlan(std::vector<SitePatch> patches) : patches_(std::move(patche
 
 PatchPlan PatchPlan::at_sites(const std::vector<int>& sites, int prompt, int from_step, int to_step) {
   std::vector<SitePatch> patches;
-  for (int site : sites) patches.push_back({.site = site, .prompt = prompt, .heads = {}, .streams = Streams::key_value, .from_step = from_step, .to_step = to_step});
+  for (int site : sites)
+    patches.push_back({.site = site, .prompt = prompt, .heads = {}, .streams = Streams::key_value, .from_step = from_step, .to_step = to_step});
   return PatchPlan(std::move(patches));
 }
 
@@ -31,10 +32,12 @@ void PatchPlan::validate(const SiteTable& table, int prompts) const {
     const SitePatch& patch = patches_[i];
     const std::string where = "patch " + std::to_string(i) + " of the plan";
     if (patch.site < 0 || patch.site >= count)
-      reject("there is no site " + std::to_string(patch.site), where, "The model has sites 0 to " + std::to_string(count - 1) + "; `glyphscope inspect` lists them");
+      reject("there is no site " + std::to_string(patch.site), where,
+             "The model has sites 0 to " + std::to_string(count - 1) + "; `glyphscope inspect` lists them");
     const int heads = table.sites[static_cast<size_t>(patch.site)].heads;
     for (int head : patch.heads)
-      if (head < 0 || head >= heads) reject("site " + std::to_string(patch.site) + " has no head " + std::to_string(head), where, "Its heads are 0 to " + std::to_string(heads - 1));
+      if (head < 0 || head >= heads)
+        reject("site " + std::to_string(patch.site) + " has no head " + std::to_string(head), where, "Its heads are 0 to " + std::to_string(heads - 1));
     if (patch.prompt < 0 || patch.prompt >= prompts) reject("there is no prompt " + std::to_string(patch.prompt), where);
     if (patch.from_step < 0 || patch.from_step > patch.to_step)
       reject("steps " + std::to_string(patch.from_step) + " to " + std::to_string(patch.to_step) + " are no range", where, "The first step is 0");

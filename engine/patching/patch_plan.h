@@ -20,8 +20,8 @@ struct SitePatch {
   int prompt = 0;          ///< Which prompt it sees: an index into the prompts of the run.
   std::vector<int> heads;  ///< Empty: all of them.
   Streams streams = Streams::key_value;
-  int from_step = 0;            ///< First denoising step that is patched.
-  int to_step = kLastStep;      ///< First step that is not patched any more.
+  int from_step = 0;        ///< First denoising step that is patched.
+  int to_step = kLastStep;  ///< First step that is not patched any more.
 
   bool active(int step) const { return step >= from_step && step < to_step; }
   bool operator==(const SitePatch&) const = default;

@@ -8,10 +8,10 @@ namespace glyphscope {
 
 /// One prompt-reading attention layer of a denoiser; the only address of a layer used anywhere.
 struct Site {
-  int index = 0;       ///< From 0, in the order in which sites run in one forward pass.
-  std::string path;    ///< Module path as diffusers spells it.
-  std::string kohya;   ///< Name of the module in kohya's adapter files.
-  std::string block;   ///< "down 0", "mid", "up 1".
+  int index = 0;      ///< From 0, in the order in which sites run in one forward pass.
+  std::string path;   ///< Module path as diffusers spells it.
+  std::string kohya;  ///< Name of the module in kohya's adapter files.
+  std::string block;  ///< "down 0", "mid", "up 1".
   int heads = 0;
   std::int64_t kv_parameters = 0;  ///< Parameters of the projections that make K and V of the prompt.
 };

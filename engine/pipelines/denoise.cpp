@@ -7,7 +7,8 @@
 
 namespace glyphscope {
 
-torch::Tensor denoise(SchedulerRun& scheduler, const torch::Tensor& noise, const std::function<torch::Tensor(const torch::Tensor&, double)>& denoiser, const DenoiseOptions& options) {
+torch::Tensor denoise(SchedulerRun& scheduler, const torch::Tensor& noise, const std::function<torch::Tensor(const torch::Tensor&, double)>& denoiser,
+                      const DenoiseOptions& options) {
   torch::Tensor latent = noise * scheduler.initial_scale();
   const bool guided = options.guidance > 1;
   for (size_t call = 0; call < scheduler.timesteps().size(); ++call) {

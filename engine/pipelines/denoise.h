@@ -18,7 +18,8 @@ struct DenoiseOptions {
 
 /// The denoising loop, the only one. noise: unit noise [rows, C, h, w] fp32; denoiser: (latents [rows or 2 rows, C, h, w],
 /// timestep) -> output of the same shape. Returns the clean latents, fp32. Throws a Failure if they are not finite.
-torch::Tensor denoise(SchedulerRun& scheduler, const torch::Tensor& noise, const std::function<torch::Tensor(const torch::Tensor&, double)>& denoiser, const DenoiseOptions& options);
+torch::Tensor denoise(SchedulerRun& scheduler, const torch::Tensor& noise, const std::function<torch::Tensor(const torch::Tensor&, double)>& denoiser,
+                      const DenoiseOptions& options);
 
 /// Unit noise of one row, as torch.randn with a CPU generator of that seed gives it. shape: [1, C, h, w]
 torch::Tensor row_noise(std::uint64_t seed, at::IntArrayRef shape);

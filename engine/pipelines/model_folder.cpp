@@ -13,7 +13,8 @@ ModelFolder::ModelFolder(fs::path folder, std::string source) : folder_(std::mov
   if (extension == ".ckpt" || extension == ".pt" || extension == ".pth" || extension == ".bin")
     reject("this is a pickle, which can run any code when it is read", folder_.string(), "Convert it to a diffusers folder with safetensors");
   if (!fs::is_directory(folder_, error)) reject("a diffusers folder was expected, this is a file", folder_.string());
-  if (!fs::exists(folder_ / "model_index.json")) reject("there is no model_index.json", folder_.string(), "A diffusers folder has one beside unet, vae, text_encoder, tokenizer and scheduler");
+  if (!fs::exists(folder_ / "model_index.json"))
+    reject("there is no model_index.json", folder_.string(), "A diffusers folder has one beside unet, vae, text_encoder, tokenizer and scheduler");
   const Config index = Config::read(folder_ / "model_index.json");
   pipeline_class_ = index.text("_class_name", "");
   if (pipeline_class_.empty()) reject("model_index.json does not name the pipeline's class (_class_name)", folder_.string());

@@ -14,13 +14,15 @@ Expected<Result> Pipeline::generate(const Request& request, const Observer& obse
     torch::InferenceMode inference;
     if (request.rows.empty()) reject("the request asks for no image");
     for (const auto& row : request.rows) {
-      if (row.prompt < 0 || row.prompt >= static_cast<int>(request.prompts.size())) reject("a row names prompt " + std::to_string(row.prompt) + ", which is not there");
+      if (row.prompt < 0 || row.prompt >= static_cast<int>(request.prompts.size()))
+        reject("a row names prompt " + std::to_string(row.prompt) + ", which is not there");
       row.plan.validate(info().table, static_cast<int>(request.prompts.size()));
     }
     const std::int64_t multiple = info().size_multiple;
     for (auto side : {request.width, request.height})
       if (side < 0 || side > 8192 || side % multiple != 0)
-        reject("a side of " + std::to_string(side) + " pixels does not go", "--size", "Width and height must be multiples of " + std::to_string(multiple) + " up to 8192");
+        reject("a side of " + std::to_string(side) + " pixels does not go", "--size",
+               "Width and height must be multiples of " + std::to_string(multiple) + " up to 8192");
     if (request.rows_at_once < 1) reject("at least one row must go at once");
     return run(request, observer, cancel);
   });
@@ -43,7 +45,8 @@ Expected<std::shared_ptr<Pipeline>> open_model(const std::string& source, const 
     }
     const ModelFolder model(folder, source);
     if (model.pipeline_class() == "StableDiffusionPipeline") return open_stable_diffusion(model, options);
-    reject("models of class " + model.pipeline_class() + " are not supported yet", folder.string(), "Supported is StableDiffusionPipeline (Stable Diffusion 1.x and 2.x)");
+    reject("models of class " + model.pipeline_class() + " are not supported yet", folder.string(),
+           "Supported is StableDiffusionPipeline (Stable Diffusion 1.x and 2.x)");
   });
 }
 

@@ -29,9 +29,9 @@ struct Request {
   std::vector<std::string> prompts;
   std::string negative;
   std::vector<Row> rows;
-  std::int64_t steps = 0;      ///< 0: the model's default.
-  double guidance = -1;        ///< Negative: the model's default; up to 1: no guidance, one pass.
-  std::string scheduler;       ///< "": the model's own.
+  std::int64_t steps = 0;              ///< 0: the model's default.
+  double guidance = -1;                ///< Negative: the model's default; up to 1: no guidance, one pass.
+  std::string scheduler;               ///< "": the model's own.
   std::int64_t width = 0, height = 0;  ///< Pixels; 0: the model's own size.
   std::int64_t rows_at_once = 16;      ///< Rows in one batch; guidance doubles them.
   PatchMethod method = PatchMethod::injection;
@@ -57,7 +57,7 @@ struct ModelInfo {
   std::string family;  ///< "Stable Diffusion 1.x / 2.x"
   std::string source;  ///< As the user named it.
   std::filesystem::path folder;
-  std::string hash;    ///< SHA-256 over the weight files of all components.
+  std::string hash;  ///< SHA-256 over the weight files of all components.
   std::string dtype;
   SiteTable table;
   std::vector<std::pair<std::string, std::int64_t>> parameters;  ///< By component.

@@ -28,9 +28,11 @@ torch::ScalarType parse_dtype(const std::string& name) {
 class StableDiffusion : public Pipeline {
  public:
   StableDiffusion(const ModelFolder& model, const OpenOptions& options)
-      : scheduler_config_((model.require({"unet", "vae", "text_encoder", "tokenizer", "scheduler"}), Config::read(model / "scheduler" / "scheduler_config.json"))),
-        dtype_(parse_dtype(options.dtype)), tokenizer_(ClipTokenizer::load(model / "tokenizer")),
-        text_encoder_(ClipTextConfig::parse(Config::read(model / "text_encoder" / "config.json"))), unet_(UNetConfig::parse(Config::read(model / "unet" / "config.json"))),
+      : scheduler_config_(read_scheduler(model)),
+        dtype_(parse_dtype(options.dtype)),
+        tokenizer_(ClipTokenizer::load(model / "tokenizer")),
+        text_encoder_(ClipTextConfig::parse(Config::read(model / "text_encoder" / "config.json"))),
+        unet_(UNetConfig::parse(Config::read(model / "unet" / "config.json"))),
         autoencoder_(AutoencoderConfig::parse(Config::read(model / "vae" / "config.json"))) {
     make_scheduler(scheduler_config_);  // an unknown one is an error now, not after minutes
     check_fit(model);
@@ -75,13 +77,25 @@ class StableDiffusion : public Pipeline {
   Result run(const Request& request, const Observer& observer, const CancelToken& cancel) override;
 
  private:
+  // diffusers' pipeline overrides these two, which old folders have wrong.
+  static Config read_scheduler(const ModelFolder& model) {
+    model.require({"unet", "vae", "text_encoder", "tokenizer", "scheduler"});
+    const Config config = Config::read(model / "scheduler" / "scheduler_config.json");
+    nlohmann::json json = config.json();
+    if (json.contains("steps_offset")) json["steps_offset"] = 1;
+    if (json.contains("clip_sample")) json["clip_sample"] = false;
+    return {json, config.where()};
+  }
+
   void check_fit(const ModelFolder& model) const {
     if (text_encoder_.config().hidden_size != unet_.config().cross_attention_dim)
-      reject("the text encoder's width is " + std::to_string(text_encoder_.config().hidden_size) + ", the U-Net reads " + std::to_string(unet_.config().cross_attention_dim), model.folder().string(),
-             "text_encoder and unet belong to different models");
+      reject("the text encoder's width is " + std::to_string(text_encoder_.config().hidden_size) + ", the U-Net reads " +
+                 std::to_string(unet_.config().cross_attention_dim),
+             model.folder().string(), "text_encoder and unet belong to different models");
     if (autoencoder_.config().latent_channels != unet_.config().in_channels || unet_.config().in_channels != unet_.config().out_channels)
-      reject("the autoencoder has " + std::to_string(autoencoder_.config().latent_channels) + " latent channels, the U-Net reads " + std::to_string(unet_.config().in_channels), model.folder().string(),
-             "vae and unet belong to different models, or this is an inpainting model, which is not supported");
+      reject("the autoencoder has " + std::to_string(autoencoder_.config().latent_channels) + " latent channels, the U-Net reads " +
+                 std::to_string(unet_.config().in_channels),
+             model.folder().string(), "vae and unet belong to different models, or this is an inpainting model, which is not supported");
   }
 
   torch::Tensor encode(const std::string& prompt, std::vector<std::string>& notes) const {
@@ -127,7 +141,8 @@ Result StableDiffusion::run(const Request& request, const Observer& observer, co
   const bool guided = guidance > 1;
   const std::int64_t steps = request.steps > 0 ? request.steps : info_.default_steps;
   const std::int64_t factor = autoencoder_.config().factor();
-  const std::int64_t height = (request.height > 0 ? request.height : info_.default_height) / factor, width = (request.width > 0 ? request.width : info_.default_width) / factor;
+  const std::int64_t height = (request.height > 0 ? request.height : info_.default_height) / factor,
+                     width = (request.width > 0 ? request.width : info_.default_width) / factor;
   const auto scheduler = make_scheduler(scheduler_config_, request.scheduler);
 
   std::vector<torch::Tensor> embeddings;
@@ -172,11 +187,11 @@ Result StableDiffusion::run(const Request& request, const Observer& observer, co
     };
     options.after_call = [&] { ++result.denoiser_calls; };
     const torch::Tensor latent = denoise(
-        *run, torch::cat(noise),
-        [&](const torch::Tensor& x, double t) { return unet_.forward(x.to(dtype_), torch::full({x.size(0)}, t), embedding, &taps); }, options);
+        *run, torch::cat(noise), [&](const torch::Tensor& x, double t) { return unet_.forward(x.to(dtype_), torch::full({x.size(0)}, t), embedding, &taps); },
+        options);
     latents.push_back(latent);
     const auto& c = autoencoder_.config();
-    images.push_back(to_pixels(autoencoder_.decode((latent / c.scaling_factor + c.shift_factor).to(dtype_), cancel)));
+    images.push_back(to_pixels(autoencoder_.decode((latent / c.scaling_factor).to(dtype_), cancel)));
     observer.progress({"denoising", (batch + 1) * calls, batches * calls});
   }
   result.images = torch::cat(images);
@@ -187,6 +202,8 @@ Result StableDiffusion::run(const Request& request, const Observer& observer, co
 
 }  // namespace
 
-std::shared_ptr<Pipeline> open_stable_diffusion(const ModelFolder& folder, const OpenOptions& options) { return std::make_shared<StableDiffusion>(folder, options); }
+std::shared_ptr<Pipeline> open_stable_diffusion(const ModelFolder& folder, const OpenOptions& options) {
+  return std::make_shared<StableDiffusion>(folder, options);
+}
 
 }  // namespace glyphscope

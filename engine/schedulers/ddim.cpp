@@ -10,7 +10,9 @@ namespace {
 /// Denoising diffusion implicit models, eta 0 (arXiv 2010.02502). Source: diffusers `DDIMScheduler`.
 struct Ddim : Scheduler {
   explicit Ddim(const Config& config)
-      : schedule(NoiseSchedule::parse(config)), spacing(config.text("timestep_spacing", "leading")), offset(config.integer("steps_offset", 0)),
+      : schedule(NoiseSchedule::parse(config)),
+        spacing(config.text("timestep_spacing", "leading")),
+        offset(config.integer("steps_offset", 0)),
         final_alpha(config.boolean("set_alpha_to_one", true) ? 1.0 : schedule.alphas_cumprod[0].item<double>()),
         clip(config.boolean("clip_sample", true) ? config.number("clip_sample_range", 1.0) : 0) {
     config.require("thresholding", false);
@@ -31,7 +33,8 @@ struct DdimRun : SchedulerRun {
 
   torch::Tensor step(const torch::Tensor& output, size_t call, const torch::Tensor& x) override {
     const auto t = static_cast<std::int64_t>(timesteps_.at(call)), previous = t - stride;
-    const double a = ddim.schedule.alphas_cumprod[t].item<double>(), a_next = previous >= 0 ? ddim.schedule.alphas_cumprod[previous].item<double>() : ddim.final_alpha;
+    const double a = ddim.schedule.alphas_cumprod[t].item<double>(),
+                 a_next = previous >= 0 ? ddim.schedule.alphas_cumprod[previous].item<double>() : ddim.final_alpha;
     torch::Tensor clean, noise;
     switch (ddim.schedule.prediction) {
       case Prediction::v:

@@ -11,8 +11,12 @@ namespace {
 /// DPM-Solver++ 2M (arXiv 2211.01095, algorithm 2), midpoint. Source: diffusers `DPMSolverMultistepScheduler`.
 struct DpmSolver : Scheduler {
   explicit DpmSolver(const Config& config)
-      : schedule(NoiseSchedule::parse(config)), spacing(config.text("timestep_spacing", "linspace")), offset(config.integer("steps_offset", 0)),
-        order(config.integer("solver_order", 2)), lower_order_final(config.boolean("lower_order_final", true)), euler_at_final(config.boolean("euler_at_final", false)),
+      : schedule(NoiseSchedule::parse(config)),
+        spacing(config.text("timestep_spacing", "linspace")),
+        offset(config.integer("steps_offset", 0)),
+        order(config.integer("solver_order", 2)),
+        lower_order_final(config.boolean("lower_order_final", true)),
+        euler_at_final(config.boolean("euler_at_final", false)),
         zero_final(config.text("final_sigmas_type", "zero") == "zero") {
     config.require("algorithm_type", "dpmsolver++");
     config.require("solver_type", "midpoint");
@@ -42,7 +46,7 @@ struct DpmSolverRun : SchedulerRun {
       timesteps_ = spaced_timesteps(solver.spacing, steps + 1, length, solver.offset);
       timesteps_.pop_back();
     }
-    const torch::Tensor table = ((1 - solver.schedule.alphas_cumprod) / solver.schedule.alphas_cumprod).sqrt();
+    const torch::Tensor table = solver.schedule.sigmas();
     for (double t : timesteps_) sigmas.push_back(interpolate(table, t));
     sigmas.push_back(solver.zero_final ? 0.0 : table[0].item<double>());
   }
@@ -59,9 +63,14 @@ struct DpmSolverRun : SchedulerRun {
     const Point now = point(call), next = point(call + 1);
     torch::Tensor clean;
     switch (solver.schedule.prediction) {
-      case Prediction::v: clean = now.alpha * x - now.sigma * output; break;
-      case Prediction::sample: clean = output; break;
-      default: clean = (x - now.sigma * output) / now.alpha;
+      case Prediction::v:
+        clean = now.alpha * x - now.sigma * output;
+        break;
+      case Prediction::sample:
+        clean = output;
+        break;
+      default:
+        clean = (x - now.sigma * output) / now.alpha;
     }
     const double h = next.lambda - now.lambda, factor = next.alpha * std::expm1(-h);
     torch::Tensor out = next.sigma / now.sigma * x - factor * clean;

@@ -31,11 +31,13 @@ struct EulerRun : SchedulerRun {
   EulerRun(const Euler& euler, std::int64_t steps) : prediction(euler.schedule.prediction), leading(euler.spacing == "leading") {
     const std::int64_t length = euler.schedule.steps();
     if (euler.spacing == "linspace") {  // not rounded here, unlike in the other schedulers
-      for (std::int64_t i = 0; i < steps; ++i) timesteps_.push_back(static_cast<double>(static_cast<float>(steps == 1 ? 0.0 : static_cast<double>((length - 1) * (steps - 1 - i)) / static_cast<double>(steps - 1))));
+      for (std::int64_t i = 0; i < steps; ++i)
+        timesteps_.push_back(
+            static_cast<double>(static_cast<float>(steps == 1 ? 0.0 : static_cast<double>((length - 1) * (steps - 1 - i)) / static_cast<double>(steps - 1))));
     } else {
       timesteps_ = spaced_timesteps(euler.spacing, steps, length, euler.offset);
     }
-    const torch::Tensor table = ((1 - euler.schedule.alphas_cumprod) / euler.schedule.alphas_cumprod).sqrt();
+    const torch::Tensor table = euler.schedule.sigmas();
     for (double t : timesteps_) sigmas.push_back(interpolate(table, t));
     sigmas.push_back(0);
   }

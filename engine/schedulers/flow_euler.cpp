@@ -9,7 +9,8 @@ namespace {
 /// Source: diffusers `FlowMatchEulerDiscreteScheduler` without dynamic shifting.
 struct FlowEuler : Scheduler {
   explicit FlowEuler(const Config& config) : length(config.size("num_train_timesteps", 1000, 1, 100000)), shift(config.number("shift", 1.0)) {
-    for (const char* option : {"use_dynamic_shifting", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "invert_sigmas", "stochastic_sampling"})
+    for (const char* option :
+         {"use_dynamic_shifting", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "invert_sigmas", "stochastic_sampling"})
       config.require(option, false);
     config.require("shift_terminal", nullptr);
   }

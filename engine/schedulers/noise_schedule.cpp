@@ -55,4 +55,9 @@ NoiseSchedule NoiseSchedule::parse(const Config& config) {
   return out;
 }
 
+torch::Tensor NoiseSchedule::sigmas() const {
+  const torch::Tensor a = alphas_cumprod.clamp_min(0x1p-24);
+  return ((1 - a) / a).sqrt();
+}
+
 }  // namespace glyphscope

@@ -15,6 +15,9 @@ struct NoiseSchedule {
   Prediction prediction = Prediction::epsilon;
   torch::Tensor alphas_cumprod;  ///< [steps] fp32
   std::int64_t steps() const { return alphas_cumprod.size(0); }
+  /// Noise over signal, sqrt((1 - a) / a), of each timestep: [steps]. A schedule that ends without signal gets a last value
+  /// of 4096, as diffusers has it.
+  torch::Tensor sigmas() const;
 
   /// Reads beta_schedule, beta_start, beta_end, num_train_timesteps, trained_betas, prediction_type, rescale_betas_zero_snr.
   static NoiseSchedule parse(const Config& config);

@@ -12,7 +12,9 @@ namespace {
 /// have it. Source: diffusers `PNDMScheduler` with skip_prk_steps.
 struct Pndm : Scheduler {
   explicit Pndm(const Config& config)
-      : schedule(NoiseSchedule::parse(config)), spacing(config.text("timestep_spacing", "leading")), offset(config.integer("steps_offset", 0)),
+      : schedule(NoiseSchedule::parse(config)),
+        spacing(config.text("timestep_spacing", "leading")),
+        offset(config.integer("steps_offset", 0)),
         final_alpha(config.boolean("set_alpha_to_one", false) ? 1.0 : schedule.alphas_cumprod[0].item<double>()) {
     // Another class's configuration has no such key; the start without Runge-Kutta steps is what is built here.
     if (config.text("_class_name", "") == "PNDMScheduler" && !config.boolean("skip_prk_steps", false)) config.require("skip_prk_steps", true);
@@ -46,10 +48,16 @@ struct PndmRun : SchedulerRun {
       if (call == 0) first = x;
       auto past = [&](size_t i) -> const torch::Tensor& { return history[history.size() - 1 - i]; };
       switch (history.size()) {
-        case 1: break;
-        case 2: direction = (3 * past(0) - past(1)) / 2; break;
-        case 3: direction = (23 * past(0) - 16 * past(1) + 5 * past(2)) / 12; break;
-        default: direction = (55 * past(0) - 59 * past(1) + 37 * past(2) - 9 * past(3)) / 24;
+        case 1:
+          break;
+        case 2:
+          direction = (3 * past(0) - past(1)) / 2;
+          break;
+        case 3:
+          direction = (23 * past(0) - 16 * past(1) + 5 * past(2)) / 12;
+          break;
+        default:
+          direction = (55 * past(0) - 59 * past(1) + 37 * past(2) - 9 * past(3)) / 24;
       }
     }
     const torch::Tensor& table = pndm.schedule.alphas_cumprod;

@@ -17,8 +17,10 @@ struct Entry {
 };
 
 constexpr Entry kSchedulers[] = {
-    {"ddim", "DDIMScheduler", make_ddim},         {"euler", "EulerDiscreteScheduler", make_euler},
-    {"pndm", "PNDMScheduler", make_pndm},         {"dpm++", "DPMSolverMultistepScheduler", make_dpm_solver},
+    {"ddim", "DDIMScheduler", make_ddim},
+    {"euler", "EulerDiscreteScheduler", make_euler},
+    {"pndm", "PNDMScheduler", make_pndm},
+    {"dpm++", "DPMSolverMultistepScheduler", make_dpm_solver},
     {"flow", "FlowMatchEulerDiscreteScheduler", make_flow_euler},
 };
 

@@ -81,10 +81,11 @@ ClipTextModel::ClipTextModel(const ClipTextConfig& config) : config_(config) {
 }
 
 TextEncoding ClipTextModel::forward(const torch::Tensor& ids) const {
-  if (ids.dim() != 2 || ids.size(1) > config_.max_positions) reject("the text has more than " + std::to_string(config_.max_positions) + " tokens", "text encoder");
+  if (ids.dim() != 2 || ids.size(1) > config_.max_positions)
+    reject("the text has more than " + std::to_string(config_.max_positions) + " tokens", "text encoder");
   if (ids.numel() > 0 && (ids.min().item<std::int64_t>() < 0 || ids.max().item<std::int64_t>() >= config_.vocab_size))
-    reject("the tokenizer gave the id " + std::to_string(ids.max().item<std::int64_t>()) + ", the text encoder knows " + std::to_string(config_.vocab_size), "text encoder",
-           "Tokenizer and text encoder belong to different models");
+    reject("the tokenizer gave the id " + std::to_string(ids.max().item<std::int64_t>()) + ", the text encoder knows " + std::to_string(config_.vocab_size),
+           "text encoder", "Tokenizer and text encoder belong to different models");
   torch::Tensor x = token_embedding->forward(ids) + position_embedding->weight.slice(0, 0, ids.size(1));
   for (const auto& layer : *encoder->layers) x = layer->forward(x);
   x = final_layer_norm->forward(x);

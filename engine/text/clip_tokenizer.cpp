@@ -2,11 +2,12 @@
 
 #include <array>
 #include <limits>
+#include <map>
 #include <sstream>
 
 #include "core/error.h"
+#include "core/unicode.h"
 #include "io/files.h"
-#include "text/unicode.h"
 
 namespace glyphscope {
 namespace fs = std::filesystem;
@@ -30,7 +31,8 @@ const std::array<std::string, 256>& byte_letters() {
   return letters;
 }
 
-// CLIP's pattern: 's|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+
+// CLIP's pattern: <|startoftext|>|<|endoftext|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+. transformers splits
+// what the first two match once more, into "<|", the letters and "|>".
 std::vector<std::vector<char32_t>> split_words(const std::vector<char32_t>& text) {
   std::vector<std::vector<char32_t>> words;
   auto other = [](char32_t code) { return !is_space(code) && !is_letter(code) && !is_number(code); };
@@ -38,7 +40,17 @@ std::vector<std::vector<char32_t>> split_words(const std::vector<char32_t>& text
     size_t end = at + 1;
     auto matches = [&](std::u32string_view suffix) { return std::u32string_view(text.data() + at, text.size() - at).starts_with(suffix); };
     const std::u32string_view contractions[] = {U"'s", U"'t", U"'re", U"'ve", U"'m", U"'ll", U"'d"};
-    bool contraction = false;
+    bool contraction = false, literal = false;
+    for (std::u32string_view letters : {U"startoftext", U"endoftext"}) {
+      if (!matches(U"<|" + std::u32string(letters) + U"|>")) continue;
+      words.push_back({U'<', U'|'});
+      words.emplace_back(letters.begin(), letters.end());
+      words.push_back({U'|', U'>'});
+      at += letters.size() + 4;
+      literal = true;
+      break;
+    }
+    if (literal) continue;
     for (auto suffix : contractions) {
       if (!matches(suffix)) continue;
       end = at + suffix.size();
@@ -68,11 +80,30 @@ std::string token_text(const nlohmann::json& value) {
   return {};
 }
 
+// Calls `found` for each token in `text`, leftmost first, and `between` for what lies between them.
+template <class Tokens, class Between, class Found>
+void split_at(const std::string& text, const Tokens& tokens, bool normalized, const Between& between, const Found& found) {
+  size_t at = 0;
+  while (at < text.size()) {
+    size_t first = std::string::npos;
+    const std::string* token = nullptr;
+    for (const auto& candidate : tokens) {
+      const size_t place = candidate.normalized == normalized ? text.find(candidate.content, at) : std::string::npos;
+      if (place != std::string::npos && (place < first || (place == first && candidate.content.size() > token->size())))
+        first = place, token = &candidate.content;
+    }
+    between(text.substr(at, token ? first - at : std::string::npos));
+    if (!token) return;
+    found(*token);
+    at = first + token->size();
+  }
+}
+
 }  // namespace
 
 ClipTokenizer::ClipTokenizer(std::unordered_map<std::string, std::int64_t> vocabulary, const std::vector<std::pair<std::string, std::string>>& merges,
-                             std::int64_t max_length, std::string pad_token)
-    : vocabulary_(std::move(vocabulary)), max_length_(max_length) {
+                             std::int64_t max_length, const std::string& pad_token, std::vector<AddedToken> added)
+    : vocabulary_(std::move(vocabulary)), added_(std::move(added)), max_length_(max_length) {
   for (size_t i = 0; i < merges.size(); ++i) ranks_.emplace(merges[i].first + " " + merges[i].second, static_cast<int>(i));
   auto id = [&](const std::string& token) {
     auto found = vocabulary_.find(token);
@@ -82,12 +113,14 @@ ClipTokenizer::ClipTokenizer(std::unordered_map<std::string, std::int64_t> vocab
   begin_ = id(kBegin);
   end_ = unknown_ = id(kEnd);
   pad_ = id(pad_token);
+  for (const auto& token : added_) id(token.content);
   if (max_length_ < 2 || max_length_ > 65536) reject("model_max_length is " + std::to_string(max_length_) + ", expected 2 to 65536", "tokenizer");
 }
 
 ClipTokenizer ClipTokenizer::load(const fs::path& folder) {
   std::unordered_map<std::string, std::int64_t> vocabulary;
   std::vector<std::pair<std::string, std::string>> merges;
+  std::map<std::string, bool> from_whole;  // added tokens of tokenizer.json, and whether they are normalized
   auto read_vocabulary = [&](const nlohmann::json& json, const fs::path& file) {
     if (!json.is_object()) reject("the vocabulary is not a JSON object", file.string());
     for (const auto& [token, value] : json.items()) {
@@ -97,7 +130,8 @@ ClipTokenizer ClipTokenizer::load(const fs::path& folder) {
   };
   auto add_merge = [&](const std::string& line, const fs::path& file, size_t number) {
     const auto space = line.find(' ');
-    if (space == std::string::npos || line.find(' ', space + 1) != std::string::npos) reject("line " + std::to_string(number) + " is no pair of tokens: '" + line + "'", file.string());
+    if (space == std::string::npos || line.find(' ', space + 1) != std::string::npos)
+      reject("line " + std::to_string(number) + " is no pair of tokens: '" + line + "'", file.string());
     merges.emplace_back(line.substr(0, space), line.substr(space + 1));
   };
 
@@ -125,23 +159,36 @@ ClipTokenizer ClipTokenizer::load(const fs::path& folder) {
       }
     }
     if (json.contains("added_tokens"))
-      for (const auto& token : json["added_tokens"]) vocabulary[token.at("content").get<std::string>()] = token.at("id").get<std::int64_t>();
+      for (const auto& token : json["added_tokens"]) {
+        vocabulary[token.at("content").get<std::string>()] = token.at("id").get<std::int64_t>();
+        from_whole[token.at("content").get<std::string>()] = token.value("normalized", false);
+      }
   } else {
     reject("vocab.json and merges.txt are missing", folder.string(), "A diffusers folder has them in its subfolder 'tokenizer'");
   }
 
+  // transformers gathers its added tokens so: special_tokens_map.json before tokenizer_config.json; a token given as plain
+  // text is looked for in the raw text; the one named last decides where two are the same.
   std::int64_t length = 77;
   std::string pad = kEnd;
-  for (const char* name : {"special_tokens_map.json", "tokenizer_config.json"}) {
-    if (!fs::exists(folder / name)) continue;
-    const nlohmann::json json = read_json(folder / name);
-    if (json.contains("pad_token") && !token_text(json["pad_token"]).empty()) pad = token_text(json["pad_token"]);
-    // transformers writes 1e30 where a tokenizer knows no limit.
-    if (json.contains("model_max_length") && json["model_max_length"].is_number() && json["model_max_length"].get<double>() < 65536)
-      length = json["model_max_length"].get<std::int64_t>();
+  std::map<std::string, bool> added{{kBegin, true}, {kEnd, false}};
+  nlohmann::json special, settings;
+  if (fs::exists(folder / "special_tokens_map.json")) special = read_json(folder / "special_tokens_map.json");
+  if (fs::exists(folder / "tokenizer_config.json")) settings = read_json(folder / "tokenizer_config.json");
+  for (const char* key : {"bos_token", "eos_token", "unk_token", "pad_token"}) {
+    const nlohmann::json token = special.contains(key) ? special[key] : settings.contains(key) ? settings[key] : nlohmann::json();
+    if (token_text(token).empty()) continue;
+    added[token_text(token)] = token.is_object() && token.value("normalized", false);
+    if (std::string(key) == "pad_token") pad = token_text(token);
   }
+  if (!from_whole.empty()) added = from_whole;
+  // transformers writes 1e30 where a tokenizer knows no limit.
+  if (settings.contains("model_max_length") && settings["model_max_length"].is_number() && settings["model_max_length"].get<double>() < 65536)
+    length = settings["model_max_length"].get<std::int64_t>();
+  std::vector<AddedToken> tokens;
+  for (const auto& [content, normalized] : added) tokens.push_back({content, normalized});
   try {
-    return ClipTokenizer(std::move(vocabulary), merges, length, pad);
+    return ClipTokenizer(std::move(vocabulary), merges, length, pad, tokens);
   } catch (const Failure& failure) {
     reject(failure.error().what, folder.string());
   }
@@ -171,31 +218,41 @@ std::vector<std::string> ClipTokenizer::merge(const std::string& word) const {
   return parts;
 }
 
+void ClipTokenizer::add_words(const std::string& normal, std::vector<Piece>& out) const {
+  for (const auto& word : split_words(decode_utf8(normal))) {
+    const std::string bytes = encode_utf8(word);
+    size_t used = 0;
+    for (const auto& part : merge(bytes)) {
+      const size_t letters = decode_utf8(part.ends_with("</w>") ? part.substr(0, part.size() - 4) : part).size();
+      auto found = vocabulary_.find(part);
+      const bool ends = used + letters >= bytes.size();
+      out.push_back({found == vocabulary_.end() ? unknown_ : found->second, bytes.substr(used, letters) + (ends ? " " : "")});
+      used += letters;
+    }
+  }
+}
+
 std::vector<ClipTokenizer::Piece> ClipTokenizer::pieces(const std::string& text) const {
   std::vector<Piece> out;
-  // Special tokens are recognised before anything else, as transformers does.
-  size_t at = 0;
-  while (at < text.size()) {
-    const size_t begin = text.find(kBegin, at), end = text.find(kEnd, at), special = std::min(begin, end);
-    const std::string plain = text.substr(at, special == std::string::npos ? std::string::npos : special - at);
-    std::vector<char32_t> normal;
-    for (char32_t code : decode_utf8(normalize_nfc(plain)))
-      for (char32_t lower : to_lower(code)) normal.push_back(lower);
-    for (const auto& word : split_words(normal)) {
-      const std::string bytes = encode_utf8(word);
-      size_t used = 0;
-      for (const auto& part : merge(bytes)) {
-        const size_t letters = decode_utf8(part.ends_with("</w>") ? part.substr(0, part.size() - 4) : part).size();
-        auto found = vocabulary_.find(part);
-        const bool ends = used + letters >= bytes.size();
-        out.push_back({found == vocabulary_.end() ? unknown_ : found->second, bytes.substr(used, letters) + (ends ? " " : "")});
-        used += letters;
-      }
-    }
-    if (special == std::string::npos) break;
-    out.push_back({special == begin ? begin_ : end_, special == begin ? kBegin : kEnd});
-    at = special + out.back().text.size();
-  }
+  auto special = [&](const std::string& token) { out.push_back({vocabulary_.at(token), token}); };
+  split_at(
+      text, added_, false,
+      [&](const std::string& raw) {
+        std::string normal;
+        bool space = false;
+        for (char32_t code : decode_utf8(normalize_nfc(raw))) {
+          if (is_space(code)) {
+            if (!space) normal += ' ';
+            space = true;
+            continue;
+          }
+          space = false;
+          for (char32_t lower : to_lower(code)) append_utf8(normal, lower);
+        }
+        split_at(
+            normal, added_, true, [&](const std::string& words) { add_words(words, out); }, special);
+      },
+      special);
   return out;
 }
 

@@ -23,8 +23,14 @@ class ClipTokenizer {
   /// tokenizer.json alone will do too. Throws a Failure that names the missing or malformed file.
   static ClipTokenizer load(const std::filesystem::path& folder);
 
+  /// A token that is found in the text as it stands, before any word is split.
+  struct AddedToken {
+    std::string content;
+    bool normalized = false;  ///< Found in the normalised (lower-case) text instead.
+  };
   ClipTokenizer(std::unordered_map<std::string, std::int64_t> vocabulary, const std::vector<std::pair<std::string, std::string>>& merges,
-                std::int64_t max_length = 77, std::string pad_token = "<|endoftext|>");
+                std::int64_t max_length = 77, const std::string& pad_token = "<|endoftext|>",
+                std::vector<AddedToken> added = {{"<|startoftext|>", true}, {"<|endoftext|>", false}});
 
   std::int64_t max_length() const { return max_length_; }
   std::size_t vocabulary_size() const { return vocabulary_.size(); }
@@ -41,10 +47,12 @@ class ClipTokenizer {
     std::string text;
   };
   std::vector<Piece> pieces(const std::string& text) const;
+  void add_words(const std::string& normal, std::vector<Piece>& out) const;
   std::vector<std::string> merge(const std::string& word) const;
 
   std::unordered_map<std::string, std::int64_t> vocabulary_;
   std::unordered_map<std::string, int> ranks_;  // "left right" -> rank
+  std::vector<AddedToken> added_;
   std::int64_t max_length_;
   std::int64_t begin_, end_, unknown_, pad_;
 };

@@ -1,4 +1,4 @@
-#include "text/unicode.h"
+#include "core/unicode.h"
 
 #include <utf8proc.h>
 
@@ -62,8 +62,6 @@ bool in_category(char32_t code, utf8proc_category_t first, utf8proc_category_t l
 
 bool is_letter(char32_t code) { return in_category(code, UTF8PROC_CATEGORY_LU, UTF8PROC_CATEGORY_LO); }
 bool is_number(char32_t code) { return in_category(code, UTF8PROC_CATEGORY_ND, UTF8PROC_CATEGORY_NO); }
-bool is_space(char32_t code) {
-  return (code >= 9 && code <= 13) || code == 0x85 || in_category(code, UTF8PROC_CATEGORY_ZS, UTF8PROC_CATEGORY_ZP);
-}
+bool is_space(char32_t code) { return (code >= 9 && code <= 13) || code == 0x85 || in_category(code, UTF8PROC_CATEGORY_ZS, UTF8PROC_CATEGORY_ZP); }
 
 }  // namespace glyphscope

@@ -1,0 +1,105 @@
+#pragma once
+
+#include <QMainWindow>
+#include <map>
+
+#include "app/window/engine_bridge.h"
+#include "widgets/site_selection.h"
+#include "widgets/site_values.h"
+
+class QComboBox;
+class QDoubleSpinBox;
+class QLabel;
+class QLineEdit;
+class QPushButton;
+class QSlider;
+class QSpinBox;
+
+namespace glyphscope {
+
+class Heatmap;
+class JobBar;
+class MessageStrip;
+class ModelMap;
+class PictureView;
+class SiteList;
+class ViewState;
+
+/// The workbench: a model's map, prompts A and B, the pictures, the heatmap. It wires widgets to the engine, and computes nothing.
+class MainWindow : public QMainWindow {
+  Q_OBJECT
+ public:
+  explicit MainWindow(QWidget* parent = nullptr);
+
+  /// Opens a folder or a demo model.
+  void open_model(const QString& source);
+  /// Saves source.png, target.png, patched.png, heatmap.png, heatmap.svg, scores.csv and window.png: what there is of
+  /// them. Returns the files.
+  QStringList export_all(const QString& folder);
+
+  EngineBridge& engine() { return *engine_; }
+  SiteSelection& selection() { return *selection_; }
+  bool busy() const { return job_ != 0; }
+  /// Pairs of the next localization.
+  int pairs = 16;
+
+ protected:
+  void dragEnterEvent(QDragEnterEvent*) override;
+  void dropEvent(QDropEvent*) override;
+
+ private:
+  void build();
+  void build_menus();
+  QWidget* build_side();
+  QWidget* build_prompts();
+  QWidget* build_pictures();
+  QWidget* build_heatmap();
+
+  void choose_folder();
+  void generate();
+  void edit();
+  void localize();
+  void start(Command command);
+  void on_event(const Event& event);
+  void show_model(const event::ModelOpened& model);
+  void show_pictures(const event::PicturesReady& ready);
+  void add_pair(const event::PairReady& pair);
+  void show_scores(const event::ScoresReady& scores);
+  void show_pair_picture(int pair, int site);
+  void refresh_heatmap();
+  void refresh_buttons();
+  void fail(const QString& text);
+  void save_view(QWidget* view, const QString& name);
+  command::Sampling sampling() const;
+  /// The settings as JSON, for the metadata of screenshots.
+  QString settings_text() const;
+
+  EngineBridge* engine_;
+  SiteSelection* selection_;
+  ViewState* view_;
+  JobId job_ = 0;  ///< The job whose events are shown; others are stale.
+  std::vector<SiteItem> sites_;
+  std::map<QString, std::map<int, ScoreValue>> scores_;
+  std::vector<event::PairReady> pairs_done_;
+  std::map<QString, QString> picture_metadata_;
+  QString model_source_, model_hash_, last_done_;
+
+  QLabel *model_title_, *model_facts_, *selection_facts_;
+  ModelMap* map_;
+  SiteList* list_;
+  QLineEdit *source_, *target_;
+  QSpinBox *steps_, *seed_, *from_step_;
+  QDoubleSpinBox* guidance_;
+  QPushButton *generate_, *edit_, *localize_;
+  PictureView *source_view_, *target_view_, *patched_view_;
+  QSlider* swipe_;
+  QComboBox *score_, *rows_;
+  Heatmap* heatmap_;
+  JobBar* jobs_;
+  MessageStrip* message_;
+};
+
+/// Light or dark colours for the whole application.
+void apply_theme(bool dark);
+
+}  // namespace glyphscope

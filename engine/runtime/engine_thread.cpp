@@ -1,0 +1,253 @@
+#include "runtime/engine_thread.h"
+
+#include <torch/torch.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "io/files.h"
+#include "localization/sweep.h"
+#include "metrics/ocr.h"
+#include "pipelines/pipeline.h"
+
+namespace glyphscope {
+
+namespace {
+
+Picture to_picture(const torch::Tensor& image, const Measurement& measurement, std::string metadata) {
+  Picture out;
+  out.width = static_cast<int>(image.size(2));
+  out.height = static_cast<int>(image.size(1));
+  const torch::Tensor pixels = image.permute({1, 2, 0}).contiguous();
+  const auto* data = pixels.data_ptr<std::uint8_t>();
+  out.rgb = std::make_shared<const std::vector<std::uint8_t>>(data, data + pixels.numel());
+  out.read = measurement.read;
+  out.scores = measurement.scores;
+  out.metadata = std::move(metadata);
+  return out;
+}
+
+double seconds_since(std::chrono::steady_clock::time_point start) { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); }
+
+}  // namespace
+
+struct EngineThread::State {
+  struct Job {
+    JobId id;
+    Command command;
+    CancelToken cancel;
+  };
+
+  explicit State(std::function<void(const Event&)> listener) : listener(std::move(listener)) {
+    thread = std::thread([this] { loop(); });
+  }
+
+  template <class What>
+  void tell(JobId job, What what) const {
+    listener({job, std::move(what)});
+  }
+
+  void loop() {
+    for (;;) {
+      Job job;
+      {
+        std::unique_lock lock(mutex);
+        wake.wait(lock, [this] { return closing || !waiting.empty(); });
+        if (waiting.empty()) return;
+        job = std::move(waiting.front());
+        waiting.pop_front();
+        running = job;
+      }
+      const auto start = std::chrono::steady_clock::now();
+      const auto done = attempt([&] {
+        job.cancel.check();
+        std::visit([&](const auto& command) { run(job, command); }, job.command);
+      });
+      {
+        std::lock_guard lock(mutex);
+        running.reset();
+      }
+      if (done) {
+        tell(job.id, event::Finished{seconds_since(start)});
+      } else if (done.error().code == ErrorCode::cancelled) {
+        tell(job.id, event::Cancelled{});
+      } else {
+        tell(job.id, event::Failed{done.error()});
+      }
+    }
+  }
+
+  Pipeline& model() const {
+    if (!pipeline) reject("no model is open", "", "Open a model first");
+    return *pipeline;
+  }
+  TextReader& ocr() {
+    if (!reader) reader = make_text_reader();
+    return *reader;
+  }
+
+  static Request sampled(const command::Sampling& sampling) {
+    Request request;
+    request.steps = sampling.steps;
+    request.guidance = sampling.guidance;
+    return request;
+  }
+
+  void run(const Job& job, const command::OpenModel& command) {
+    tell(job.id, event::Started{"Opening " + command.source});
+    auto opened = open_model(command.source);
+    if (!opened) throw Failure(opened.error());
+    job.cancel.check();
+    pipeline = *opened;
+    const ModelInfo& info = pipeline->info();
+    tell(job.id, event::ModelOpened{info.source, info.family, info.hash, info.dtype, info.scheduler, info.table, info.parameters, info.default_steps,
+                                    info.default_guidance, static_cast<int>(info.default_width), static_cast<int>(info.default_height)});
+  }
+
+  void run(const Job& job, const command::Generate& command) {
+    tell(job.id, event::Started{command.sites.empty() ? "Drawing both prompts" : "Editing the text"});
+    Request request = sampled(command.sampling);
+    request.prompts = {command.source, command.target};
+    const std::uint64_t seed = command.sampling.seed;
+    request.rows = {{0, seed, {}}, {1, seed, {}}};
+    if (!command.sites.empty()) request.rows.push_back({0, seed, PatchPlan::at_sites(command.sites, 1, command.from_step)});
+    auto result = model().generate(request, {.progress = [&](const Progress& p) { tell(job.id, event::Progressed{p}); }}, job.cancel);
+    if (!result) throw Failure(result.error());
+    const PromptPair pair{command.source, command.target, quoted_text(command.source), quoted_text(command.target)};
+    const auto source_pieces = ocr().read(result->images[0]);
+    event::PicturesReady ready;
+    for (std::int64_t i = 0; i < result->images.size(0); ++i) {
+      const Row& row = request.rows[static_cast<size_t>(i)];
+      const nlohmann::ordered_json metadata{
+          {"schema", "glyphscope.image/1"},
+          {"model", model().info().source},
+          {"model_hash", model().info().hash},
+          {"prompts", request.prompts},
+          {"prompt", row.prompt},
+          {"seed", row.seed},
+          {"plan", row.plan.to_json()},
+          {"settings", {{"steps", request.steps}, {"guidance", request.guidance}, {"scheduler", request.scheduler}, {"negative", request.negative}}}};
+      Picture picture = to_picture(result->images[i], measure(result->images[i], result->images[0], source_pieces, pair, ocr()), metadata.dump());
+      if (i == 0)
+        ready.source = std::move(picture);
+      else if (i == 1)
+        ready.target = std::move(picture);
+      else
+        ready.patched.push_back(std::move(picture));
+    }
+    ready.sites = command.sites;
+    ready.notes = result->notes;
+    ready.seconds = result->seconds;
+    tell(job.id, std::move(ready));
+  }
+
+  void run(const Job& job, const command::Localize& command) {
+    tell(job.id, event::Started{"Patching every site alone"});
+    const auto start = std::chrono::steady_clock::now();
+    SweepSettings settings;
+    settings.pairs = make_pairs(command.templates, command.words, command.pairs);
+    settings.sampling = sampled(command.sampling);
+    settings.seeds = {command.sampling.seed};
+    settings.from_step = command.from_step;
+
+    const size_t sites = model().info().table.sites.size();
+    std::vector<PairResult> pairs;
+    SweepObserver observer;
+    observer.progress = [&](const Progress& p) { tell(job.id, event::Progressed{p}); };
+    observer.pair_done = [&](const PairResult& pair, const torch::Tensor& images) {
+      pairs.push_back(pair);
+      const PromptPair& prompts = settings.pairs[static_cast<size_t>(pair.pair)];
+      if (images.defined()) {
+        event::PairReady ready{pair.pair,
+                               static_cast<int>(settings.pairs.size()),
+                               prompts.source_text,
+                               prompts.target_text,
+                               to_picture(images[0], pair.source, ""),
+                               to_picture(images[1], pair.target, ""),
+                               {}};
+        for (size_t site = 0; site < sites; ++site) ready.patched.push_back(to_picture(images[static_cast<std::int64_t>(site) + 2], pair.patched[site], ""));
+        tell(job.id, std::move(ready));
+      }
+      event::ScoresReady scores;
+      auto collect = [&](const auto& pick) {
+        std::map<std::string, std::vector<Observation>> observations;
+        for (const auto& one : pairs)
+          for (const auto& [name, value] : pick(one).scores) observations[name].push_back({value, one.pair, one.noise});
+        std::map<std::string, Score> out;
+        for (const auto& [name, list] : observations) out[name] = score_of(list);
+        return out;
+      };
+      for (size_t site = 0; site < sites; ++site)
+        for (const auto& [name, score] : collect([&](const PairResult& one) -> const Measurement& { return one.patched[site]; }))
+          scores.sites[name].push_back(score);
+      scores.source = collect([](const PairResult& one) -> const Measurement& { return one.source; });
+      scores.target = collect([](const PairResult& one) -> const Measurement& { return one.target; });
+      tell(job.id, std::move(scores));
+    };
+    std::unique_ptr<OutputFolder> folder;
+    if (!command.folder.empty()) folder = std::make_unique<OutputFolder>(command.folder);
+    const SweepResult result = run_sweep(model(), ocr(), settings, command.folder, observer, job.cancel);
+    if (folder) write_sweep(result, settings, model().info(), ocr().name(), seconds_since(start), command.folder);
+    event::ScoresReady scores;
+    for (const auto& set : result.sites)
+      for (const auto& [name, score] : set.scores) scores.sites[name].push_back(score);
+    scores.source = result.source;
+    scores.target = result.target;
+    scores.localized = result.localized;
+    scores.smallest = result.smallest;
+    scores.final = true;
+    scores.folder = command.folder;
+    tell(job.id, std::move(scores));
+  }
+
+  std::function<void(const Event&)> listener;
+  std::mutex mutex;
+  std::condition_variable wake;
+  std::deque<Job> waiting;
+  std::optional<Job> running;
+  bool closing = false;
+  JobId next = 1;
+  std::shared_ptr<Pipeline> pipeline;  // touched by the engine's thread only
+  std::unique_ptr<TextReader> reader;  // likewise
+  std::thread thread;
+};
+
+EngineThread::EngineThread(std::function<void(const Event&)> listener) : state_(std::make_unique<State>(std::move(listener))) {}
+
+EngineThread::~EngineThread() {
+  {
+    std::lock_guard lock(state_->mutex);
+    state_->closing = true;
+    state_->waiting.clear();
+    if (state_->running) state_->running->cancel.cancel();
+  }
+  state_->wake.notify_all();
+  state_->thread.join();
+}
+
+JobId EngineThread::post(Command command) {
+  std::lock_guard lock(state_->mutex);
+  const JobId id = state_->next++;
+  state_->waiting.push_back({id, std::move(command), {}});
+  state_->wake.notify_all();
+  return id;
+}
+
+void EngineThread::cancel(JobId job) {
+  std::lock_guard lock(state_->mutex);
+  if (state_->running && state_->running->id == job) state_->running->cancel.cancel();
+  for (auto& one : state_->waiting)
+    if (one.id == job) one.cancel.cancel();
+}
+
+void EngineThread::cancel_all() {
+  std::lock_guard lock(state_->mutex);
+  if (state_->running) state_->running->cancel.cancel();
+  for (auto& one : state_->waiting) one.cancel.cancel();
+}
+
+}  // namespace glyphscope

@@ -1,0 +1,140 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/error.h"
+#include "core/progress.h"
+#include "localization/statistics.h"
+#include "patching/site.h"
+
+/// The one thread that owns every tensor. Commands go in and snapshots come out, both as values without a torch type, so
+/// that a window can include this.
+namespace glyphscope {
+
+using JobId = std::uint64_t;
+
+/// A picture that nobody changes any more.
+struct Picture {
+  int width = 0, height = 0;
+  std::shared_ptr<const std::vector<std::uint8_t>> rgb;  ///< height x width x 3
+  std::string read;                                      ///< What OCR read in it.
+  std::map<std::string, double> scores;                  ///< Against A's picture and both texts; see sweep.h. May be empty.
+  std::string metadata;                                  ///< JSON: what makes it again.
+};
+
+namespace command {
+
+struct OpenModel {
+  std::string source;
+};
+
+/// Sampling as the window sets it; 0 and negative values mean the model's own.
+struct Sampling {
+  std::int64_t steps = 0;
+  double guidance = -1;
+  std::uint64_t seed = 42;
+};
+
+/// A's picture and B's; with sites, the patched one too.
+struct Generate {
+  std::string source, target;
+  Sampling sampling;
+  std::vector<int> sites;
+  int from_step = 0;
+};
+
+struct Localize {
+  std::vector<std::string> templates;  ///< With <text>.
+  std::vector<std::string> words;
+  std::size_t pairs = 16;
+  Sampling sampling;
+  int from_step = 0;
+  std::string folder;  ///< Where run.json and its company go; empty: nowhere.
+};
+
+}  // namespace command
+
+using Command = std::variant<command::OpenModel, command::Generate, command::Localize>;
+
+namespace event {
+
+struct Started {
+  std::string what;
+};
+struct Progressed {
+  Progress progress;
+};
+struct ModelOpened {
+  std::string source, family, hash, dtype, scheduler;
+  SiteTable table;
+  std::vector<std::pair<std::string, std::int64_t>> parameters;
+  std::int64_t default_steps = 0;
+  double default_guidance = 0;
+  int width = 0, height = 0;
+};
+struct PicturesReady {
+  Picture source, target;
+  std::vector<Picture> patched;  ///< None or one.
+  std::vector<int> sites;
+  std::vector<std::string> notes;
+  double seconds = 0;
+};
+/// After each pair of a localization.
+struct PairReady {
+  int pair = 0, pairs = 0;
+  std::string source_text, target_text;
+  Picture source, target;
+  std::vector<Picture> patched;  ///< One a site.
+};
+/// Mean scores over the pairs so far; the last one is the whole run's.
+struct ScoresReady {
+  std::map<std::string, std::vector<Score>> sites;  ///< By score, one a site.
+  std::map<std::string, Score> source, target;
+  std::vector<int> localized, smallest;  ///< Filled at the end.
+  bool final = false;
+  std::string folder;
+};
+struct Finished {
+  double seconds = 0;
+};
+struct Cancelled {};
+struct Failed {
+  Error error;
+};
+
+}  // namespace event
+
+struct Event {
+  JobId job = 0;
+  std::variant<event::Started, event::Progressed, event::ModelOpened, event::PicturesReady, event::PairReady, event::ScoresReady, event::Finished,
+               event::Cancelled, event::Failed>
+      what;
+};
+
+/// Runs commands one after the other. The listener is called on the engine's own thread and must not call back into the
+/// object. Destroying it cancels what runs, drops what waits, and joins.
+class EngineThread {
+ public:
+  explicit EngineThread(std::function<void(const Event&)> listener);
+  ~EngineThread();
+  EngineThread(const EngineThread&) = delete;
+  EngineThread& operator=(const EngineThread&) = delete;
+
+  /// Returns at once; events carry the id. Each job ends in exactly one of Finished, Cancelled and Failed.
+  JobId post(Command command);
+  /// Cancels the job whether it waits or runs; a running one stops within one attention layer.
+  void cancel(JobId job);
+  void cancel_all();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace glyphscope

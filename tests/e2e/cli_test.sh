@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# The command line from outside: exit codes, messages, documents. Usage: cli_test.sh GLYPHSCOPE
+set -uo pipefail
+program=$1
+work=$(mktemp -d)
+trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
+failed=0
+# expect CODE PATTERN COMMAND..: the command exits with CODE and what it prints on standard error matches PATTERN
+expect() {
+  local code=$1 pattern=$2
+  shift 2
+  "$@" > "$work/stdout" 2> "$work/stderr"
+  local got=$?
+  if [ $got != "$code" ] || ! grep -qE -- "$pattern" "$work/stderr" "$work/stdout"; then
+    echo "FAILED: $*"
+    echo "  exit code $got, expected $code; looked for: $pattern"
+    sed 's/^/  | /' "$work/stderr" "$work/stdout" | head -20
+    failed=1
+  fi
+}
+field() { python3 -c "import json,sys; d=json.load(open(sys.argv[1])); print(eval('d'+sys.argv[2]))" "$1" "$2"; }
+
+expect 0 'localize' "$program" --help
+expect 0 'glyphscope 0' "$program" --version
+expect 2 'not-a-verb|subcommand' "$program" not-a-verb
+expect 2 'there is no such model' "$program" inspect "$work/nowhere"
+expect 2 'There is: demo:sign-unet' "$program" inspect demo:nothing
+touch "$work/model.ckpt"
+expect 2 'pickle.*Convert' "$program" inspect "$work/model.ckpt"
+
+expect 0 '' "$program" train-demo sign-unet --tiny --out "$work/tiny"
+model=$work/tiny/model
+expect 2 '--resume' "$program" train-demo sign-unet --tiny --out "$work/tiny"
+expect 0 'up_blocks.1.attentions.2' "$program" inspect "$model"
+expect 0 '"schema": "glyphscope.inspect/1"' "$program" inspect "$model" --json
+[ "$(field "$work/stdout" '["sites"][10]["index"]')" = 10 ] || { echo "FAILED: inspect --json"; failed=1; }
+
+expect 0 '' "$program" generate "$model" --prompt 'a sign that says "HI"' --steps 2 --out "$work/a.png"
+cp "$work/a.png" "$work/before.png"
+expect 0 '' "$program" generate "$model" --prompt 'a sign that says "HI"' --steps 2 --out "$work/a.png"
+cmp -s "$work/a.png" "$work/before.png" || { echo "FAILED: the same command gives other bytes"; failed=1; }
+expect 0 'note:.*cut off' "$program" generate "$model" --prompt "$(printf 'sign %.0s' {1..60})" --steps 1 --out "$work/long.png"
+expect 0 '' "$program" generate "$model" --prompt '' --steps 1 --out "$work/empty.png"
+expect 0 '' "$program" generate "$model" --prompt $'\xff\xfe\xf0 \u202e' --steps 1 --out "$work/hostile.png"
+expect 2 '--size' "$program" generate "$model" --prompt a --size 64x --steps 1 --out "$work/b.png"
+expect 2 'multiples of 16' "$program" generate "$model" --prompt a --size 60x64 --steps 1 --out "$work/b.png"
+expect 2 'unknown scheduler' "$program" generate "$model" --prompt a --scheduler magic --steps 1 --out "$work/b.png"
+expect 2 'no such file|cannot write|No such file' "$program" generate "$model" --prompt a --steps 1 --out "$work/none/b.png"
+[ ! -e "$work/b.png" ] || { echo "FAILED: a failed run left a file"; failed=1; }
+
+expect 2 'not within the model' "$program" patch "$model" --source 'says "A"' --target 'says "B"' --sites 99 --out "$work/p"
+expect 2 'no head|not within' "$program" patch "$model" --source 'says "A"' --target 'says "B"' --sites 5 --heads 5:9 --out "$work/p"
+expect 0 'patched.png reads' "$program" patch "$model" --source 'says "A"' --target 'says "B"' --sites 5,7-8 --heads 5:0,2 --from-step 1 --steps 2 --out "$work/p"
+[ -s "$work/p/source.png" ] && [ -s "$work/p/target.png" ] && [ "$(field "$work/p/patch.json" '["sites"]')" = "[5, 7, 8]" ] || { echo "FAILED: patch's files"; failed=1; }
+
+expect 0 'localized:' "$program" localize "$model" --pairs 2 --steps 1 --random-sets 1 --out "$work/run"
+for file in run.json sites.csv heatmap.png; do [ -s "$work/run/$file" ] || { echo "FAILED: localize wrote no $file"; failed=1; }; done
+expect 2 '--resume' "$program" localize "$model" --pairs 2 --steps 1 --out "$work/run"
+expect 2 'other settings' "$program" localize "$model" --pairs 2 --steps 2 --random-sets 1 --resume --out "$work/run"
+expect 0 'localized:' "$program" localize "$model" --pairs 2 --steps 1 --random-sets 1 --resume --out "$work/run"
+# Ctrl-C is a clean stop.
+"$program" localize "$model" --pairs 16 --steps 30 --out "$work/stopped" > "$work/stdout" 2> "$work/stderr" &
+pid=$!
+while [ ! -e "$work/stopped/pairs" ] && kill -0 $pid 2> /dev/null; do sleep 0.1; done
+sleep 1
+kill -INT $pid
+wait $pid
+[ $? = 3 ] && [ ! -e "$work/stopped/run.json" ] || { echo "FAILED: Ctrl-C"; cat "$work/stderr"; failed=1; }
+
+expect 0 'words read exactly' "$program" evaluate "$model" --count 4 --steps 1 --out "$work/eval"
+[ -s "$work/eval/evaluate.json" ] && [ -s "$work/eval/samples.png" ] || { echo "FAILED: evaluate's files"; failed=1; }
+
+# Damaged models: each named, exit code 2, nothing half-written.
+damage() { rm -rf "$work/bad"; cp -r "$model" "$work/bad"; }
+damage; rm "$work/bad/tokenizer/merges.txt"
+expect 2 'merges.txt' "$program" inspect "$work/bad"
+damage; rm -r "$work/bad/vae" "$work/bad/scheduler"
+expect 2 'vae/config.json, scheduler/scheduler_config.json is missing' "$program" inspect "$work/bad"
+damage; truncate -s -1000 "$work/bad/unet/diffusion_pytorch_model.safetensors"
+expect 2 'cut off' "$program" inspect "$work/bad"
+damage; sed -i 's/"cross_attention_dim": 16/"cross_attention_dim": 24/' "$work/bad/unet/config.json"
+expect 2 'U-Net reads 24' "$program" inspect "$work/bad"
+damage; sed -i 's/"layers_per_block": 2/"layers_per_block": 3/' "$work/bad/unet/config.json"
+expect 2 'missing .*down_blocks' "$program" inspect "$work/bad"
+damage; sed -i 's/"layers_per_block": 2/"layers_per_block": 99999/' "$work/bad/unet/config.json"
+expect 2 'layers_per_block' "$program" inspect "$work/bad"
+damage; echo '{' > "$work/bad/model_index.json"
+expect 2 'malformed JSON' "$program" inspect "$work/bad"
+
+if [ "$(id -u)" != 0 ]; then
+  mkdir "$work/readonly"; chmod a-w "$work/readonly"
+  expect 2 'not writable' "$program" localize "$model" --pairs 1 --steps 1 --out "$work/readonly/x"
+fi
+expect 2 '/proc/glyphscope' "$program" localize "$model" --pairs 1 --steps 1 --out /proc/glyphscope
+# A full disk: a small file system of memory, where this machine lets us make one.
+if mkdir "$work/full" && mount -t tmpfs -o size=64k none "$work/full" 2> /dev/null; then
+  expect 2 'disk is full|No space' "$program" evaluate "$model" --count 40 --steps 1 --out "$work/full/out"
+  ls -A "$work/full/out" 2> /dev/null | grep -q part && { echo "FAILED: half-written files on a full disk"; failed=1; }
+  umount "$work/full"
+fi
+[ $failed = 0 ] && echo "command line: all as expected"
+exit $failed

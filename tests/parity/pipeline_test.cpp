@@ -1,0 +1,153 @@
+// Whole generations against diffusers' StableDiffusionPipeline, patched ones against a custom attention processor; and
+// the laws of patching on whole runs.
+#include "pipelines/pipeline.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/random.h"
+#include "tests/support/golden.h"
+
+namespace glyphscope {
+namespace {
+using testing::golden;
+using testing::relative_error;
+
+struct PipelineParity : ::testing::Test {
+  void SetUp() override {
+    auto opened = open_model(golden("pipeline").string());
+    ASSERT_TRUE(opened) << opened.error().message();
+    pipeline = *opened;
+    expected = std::make_unique<SafetensorsFile>(golden("pipeline") / "expected.safetensors");
+    const auto settings = nlohmann::json::parse(expected->metadata().at("settings"));
+    request.prompts = {settings.at("prompt_a").get<std::string>(), settings.at("prompt_b").get<std::string>()};
+    request.negative = settings.value("negative_prompt", "");
+    request.steps = 8;
+    request.guidance = 5;
+    request.width = 48;
+    request.height = 32;
+  }
+  Result run(const std::vector<Row>& rows) {
+    request.rows = rows;
+    auto result = pipeline->generate(request);
+    EXPECT_TRUE(result) << result.error().message();
+    return *result;
+  }
+  void expect_image(const torch::Tensor& image, const std::string& name) const {
+    const torch::Tensor reference = expected->tensor(name + ".image_u8")[0].permute({2, 0, 1});
+    const torch::Tensor difference = (image.to(torch::kInt32) - reference.to(torch::kInt32)).abs();
+    EXPECT_GE((difference <= 1).to(torch::kFloat64).mean().item<double>(), 0.999) << name;
+  }
+
+  std::shared_ptr<Pipeline> pipeline;
+  std::unique_ptr<SafetensorsFile> expected;
+  Request request;
+};
+
+TEST_F(PipelineParity, ImagesEqualTheReference) {
+  const Result result = run({{0, 42, {}}, {1, 42, {}}});
+  EXPECT_LT(relative_error(result.latents.slice(0, 0, 1), expected->tensor("a.latents")), 1e-4);
+  EXPECT_LT(relative_error(result.latents.slice(0, 1, 2), expected->tensor("b.latents")), 1e-4);
+  expect_image(result.images[0], "a");
+  expect_image(result.images[1], "b");
+}
+
+TEST_F(PipelineParity, PatchedImageEqualsTheReferencesProcessor) {
+  for (auto method : {PatchMethod::injection, PatchMethod::recording}) {
+    request.method = method;
+    const Result result = run({{0, 42, PatchPlan::at_sites({2}, 1, 3)}});
+    EXPECT_LT(relative_error(result.latents, expected->tensor("patched.latents")), 1e-4);
+    expect_image(result.images[0], "patched");
+    EXPECT_GT(relative_error(result.latents, expected->tensor("a.latents")), 1e-3);
+  }
+}
+
+TEST_F(PipelineParity, AnEmptyPlanChangesNoBit) {
+  const Result plain = run({{0, 42, {}}, {1, 42, {}}, {0, 7, {}}}),
+               empty = run({{0, 42, PatchPlan()}, {1, 42, PatchPlan()}, {0, 7, PatchPlan::at_sites({}, 1)}});
+  EXPECT_TRUE(torch::equal(plain.latents, empty.latents));
+  EXPECT_TRUE(torch::equal(plain.images, empty.images));
+}
+
+TEST_F(PipelineParity, APlanThatNeverActsChangesNoBit) {
+  const Result plain = run({{0, 42, {}}}), never = run({{0, 42, PatchPlan::at_sites({0, 1, 2, 3}, 1, 8)}});
+  EXPECT_TRUE(torch::equal(plain.latents, never.latents));
+}
+
+TEST_F(PipelineParity, PatchingEverySiteFromTheStartGivesTheOtherImage) {
+  const Result result = run({{1, 42, {}}, {0, 42, PatchPlan::at_sites({0, 1, 2, 3}, 1)}});
+  EXPECT_LT(relative_error(result.latents[1], result.latents[0]), 1e-4);
+}
+
+TEST_F(PipelineParity, RowsMayBeBatchedInAnyWay) {
+  const std::vector<Row> rows{{0, 42, {}},
+                              {1, 3, PatchPlan::at_sites({1}, 0, 2)},
+                              {0, 42, PatchPlan::at_sites({2}, 1)},
+                              {0, 9, PatchPlan({{.site = 0, .prompt = 1, .heads = {1}, .streams = Streams::key}})}};
+  const Result together = run(rows);
+  request.rows_at_once = 1;
+  const Result alone = run(rows);
+  EXPECT_LT(relative_error(alone.latents, together.latents), 1e-4);
+  EXPECT_EQ(alone.denoiser_calls, 4 * together.denoiser_calls);
+}
+
+TEST_F(PipelineParity, CancellingStopsWithinTheRun) {
+  CancelToken cancel;
+  int calls = 0;
+  request.rows = {{0, 42, {}}};
+  auto result = pipeline->generate(request,
+                                   {.progress =
+                                        [&](const Progress&) {
+                                          if (++calls == 3) cancel.cancel();
+                                        }},
+                                   cancel);
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::cancelled);
+  EXPECT_EQ(calls, 3);
+}
+
+TEST_F(PipelineParity, WrongRequestsAreNamed) {
+  auto message = [&](const Request& wrong) {
+    auto result = pipeline->generate(wrong);
+    return result ? std::string() : result.error().message();
+  };
+  Request wrong = request;
+  wrong.rows = {{0, 42, PatchPlan::at_sites({4}, 1)}};
+  EXPECT_THAT(message(wrong), ::testing::HasSubstr("there is no site 4"));
+  wrong.rows = {{0, 42, PatchPlan({{.site = 1, .prompt = 1, .heads = {99}}})}};
+  EXPECT_THAT(message(wrong), ::testing::HasSubstr("has no head 99"));
+  wrong.rows = {{2, 42, {}}};
+  EXPECT_THAT(message(wrong), ::testing::HasSubstr("prompt 2"));
+  wrong.rows = {{0, 42, {}}};
+  wrong.width = 50;
+  EXPECT_THAT(message(wrong), ::testing::HasSubstr("multiples of"));
+  wrong = request;
+  wrong.rows = {{0, 42, {}}};
+  wrong.scheduler = "heun";
+  EXPECT_THAT(message(wrong), ::testing::HasSubstr("unknown scheduler 'heun'"));
+  wrong = request;
+  wrong.rows = {{0, 42, PatchPlan::at_sites({1}, 1)}};
+  wrong.method = PatchMethod::recording;
+  wrong.record_budget = 16;
+  EXPECT_THAT(message(wrong), ::testing::HasSubstr("the budget is 0 MiB"));
+}
+
+TEST_F(PipelineParity, LongPromptsSayWhatIsCut) {
+  std::string longest;
+  for (int i = 0; i < 40; ++i) longest += "sign ";
+  request.prompts = {longest + "ending"};
+  const Result result = run({{0, 42, {}}});
+  ASSERT_EQ(result.notes.size(), 1u);
+  EXPECT_THAT(result.notes[0], ::testing::HasSubstr("ending\""));
+}
+
+TEST(RandomParity, NoiseIsPyTorchs) {
+  const SafetensorsFile expected(golden("random.safetensors"));
+  auto generator = make_generator(42);
+  EXPECT_LT(relative_error(torch::randn({5}, generator), expected.tensor("seed42.first")), 1e-6);
+  EXPECT_LT(relative_error(torch::randn({3, 4, 4}, generator), expected.tensor("seed42.second")), 1e-6);
+  EXPECT_LT(relative_error(torch::randn({1, 4, 8, 8}, make_generator(0)), expected.tensor("seed0")), 1e-6);
+}
+
+}  // namespace
+}  // namespace glyphscope

@@ -1,0 +1,49 @@
+#include "tests/support/golden.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "demo/train_demo.h"
+
+namespace glyphscope::testing {
+namespace fs = std::filesystem;
+
+namespace {
+// Test models are so small that a second thread only waits; results stay the same on every machine.
+struct OneThread : ::testing::Environment {
+  void SetUp() override { torch::set_num_threads(1); }
+};
+[[maybe_unused]] const auto* const kOneThread = ::testing::AddGlobalTestEnvironment(new OneThread);
+}  // namespace
+
+fs::path golden(const fs::path& name) { return fs::path(GLYPHSCOPE_GOLDEN) / name; }
+
+double relative_error(const torch::Tensor& value, const torch::Tensor& reference) {
+  if (value.sizes() != reference.sizes()) return std::numeric_limits<double>::infinity();
+  const torch::Tensor a = value.to(torch::kFloat64), b = reference.to(torch::kFloat64);
+  const double error = ((a - b).abs().max() / b.abs().max().clamp_min(1e-12)).item<double>();
+  return std::isnan(error) ? std::numeric_limits<double>::infinity() : error;
+}
+
+TemporaryFolder::TemporaryFolder() {
+  std::string name = (fs::temp_directory_path() / "glyphscope-test-XXXXXX").string();
+  path_ = ::mkdtemp(name.data());
+}
+
+TemporaryFolder::~TemporaryFolder() {
+  std::error_code ignored;
+  fs::remove_all(path_, ignored);
+}
+
+fs::path tiny_model() {
+  static const TemporaryFolder folder;
+  static const bool trained = [] {
+    train_demo(demo_recipe("sign-unet", true), folder / "tiny", false, [](const DemoProgress&) {}, {});
+    return true;
+  }();
+  (void)trained;
+  return folder.path() / "tiny" / "model";
+}
+
+}  // namespace glyphscope::testing

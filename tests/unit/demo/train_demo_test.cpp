@@ -1,0 +1,69 @@
+#include "demo/train_demo.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "io/files.h"
+#include "io/weights.h"
+#include "pipelines/pipeline.h"
+#include "tests/support/golden.h"
+
+namespace glyphscope {
+namespace {
+
+std::string hashes(const std::filesystem::path& model) {
+  std::string out;
+  for (const char* file : {"vae/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors", "unet/diffusion_pytorch_model.safetensors"})
+    out += sha256_file(model / file) + "\n";
+  return out;
+}
+
+// Stops before each step in turn, in either stage: every run must end in the same bits.
+TEST(TrainDemo, StoppedAtAnyStepAndResumedEqualsUninterrupted) {
+  testing::TemporaryFolder folder;
+  const DemoRecipe recipe = demo_recipe("sign-unet", true);
+  const auto ignore = [](const DemoProgress&) {};
+  train_demo(recipe, folder / "whole", false, ignore, {});
+  const std::string expected = hashes(folder / "whole" / "model");
+  for (std::int64_t step : {1, 3, 4}) {
+    const auto out = folder / ("stopped" + std::to_string(step));
+    CancelToken cancel;
+    auto stop = [&](const char* stage) {
+      return [&cancel, stage, step](const DemoProgress& p) {
+        if (p.stage == stage && p.step == step) cancel.cancel();
+      };
+    };
+    EXPECT_THROW(train_demo(recipe, out, false, stop("autoencoder"), cancel), Failure);
+    cancel = CancelToken();
+    EXPECT_THROW(train_demo(recipe, out, true, stop("denoiser"), cancel), Failure);
+    train_demo(recipe, out, true, ignore, {});
+    EXPECT_EQ(hashes(out / "model"), expected) << step;
+  }
+}
+
+TEST(TrainDemo, ANewRunDoesNotOverwriteCheckpoints) {
+  testing::TemporaryFolder folder;
+  const DemoRecipe recipe = demo_recipe("sign-unet", true);
+  train_demo(recipe, folder / "out", false, [](const DemoProgress&) {}, {});
+  EXPECT_THAT(testing::failure_of([&] { train_demo(recipe, folder / "out", false, [](const DemoProgress&) {}, {}); }), ::testing::HasSubstr("--resume"));
+}
+
+TEST(TrainDemo, UnknownNamesAreListed) {
+  EXPECT_THAT(testing::failure_of([] { demo_recipe("sign-x"); }), ::testing::HasSubstr("sign-unet"));
+}
+
+TEST(TrainDemo, ItsModelOpensAndDraws) {
+  const auto opened = open_model(testing::tiny_model().string());
+  ASSERT_TRUE(opened) << opened.error().message();
+  EXPECT_EQ((*opened)->info().table.sites.size(), 11u);
+  Request request;
+  request.prompts = {"a round red sign that says \"LOVE\" on a blue wall"};
+  request.rows = {{0, 42, {}}};
+  request.steps = 2;
+  const auto result = (*opened)->generate(request);
+  ASSERT_TRUE(result) << result.error().message();
+  EXPECT_EQ(result->images.sizes(), (std::vector<std::int64_t>{1, 3, 64, 64}));
+}
+
+}  // namespace
+}  // namespace glyphscope

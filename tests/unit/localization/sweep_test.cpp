@@ -1,0 +1,171 @@
+// Localization on a model whose right answer is known: every site's output projection is zero but one's.
+#include "localization/sweep.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "io/files.h"
+#include "io/image_file.h"
+#include "io/weights.h"
+#include "tests/support/golden.h"
+
+namespace glyphscope {
+namespace {
+
+// Reads an image as the word whose own picture it is nearer to: an OCR that fits a model which draws no letters.
+class NearestPicture : public TextReader {
+ public:
+  explicit NearestPicture(std::vector<std::pair<std::string, torch::Tensor>> pictures) : pictures_(std::move(pictures)) {}
+  std::vector<TextPiece> read(const torch::Tensor& image) override {
+    double best = 1e30;
+    std::string word;
+    for (const auto& [name, picture] : pictures_) {
+      const double distance = (image.to(torch::kFloat64) - picture.to(torch::kFloat64)).pow(2).sum().item<double>();
+      if (distance < best) best = distance, word = name;
+    }
+    return {{word, 1.0, {0, 0, 0, 0}}};
+  }
+  std::string name() const override { return "nearest picture"; }
+
+ private:
+  std::vector<std::pair<std::string, torch::Tensor>> pictures_;
+};
+
+// The golden pipeline with all output projections of prompt-reading layers zeroed but that of `causal`.
+std::filesystem::path plant(const testing::TemporaryFolder& folder, const std::string& causal) {
+  const auto model = folder / "planted";
+  std::filesystem::copy(testing::golden("pipeline"), model, std::filesystem::copy_options::recursive);
+  const SafetensorsFile file(testing::golden("pipeline") / "unet" / "diffusion_pytorch_model.safetensors");
+  std::map<std::string, torch::Tensor> tensors;
+  for (const auto& [name, entry] : file.entries()) {
+    tensors[name] = file.tensor(name).clone();
+    if (name.find("attn2.to_out.0") != std::string::npos && !name.starts_with(causal)) tensors[name].zero_();
+    // What is left must show in the picture.
+    if (name == causal + ".to_out.0.weight") tensors[name].mul_(6);
+  }
+  write_safetensors(model / "unet" / "diffusion_pytorch_model.safetensors", tensors);
+  return model;
+}
+
+struct PlantedModel : ::testing::TestWithParam<int> {};
+
+TEST_P(PlantedModel, YieldsExactlyItsCausalSite) {
+  testing::TemporaryFolder folder;
+  const auto whole = open_model(testing::golden("pipeline").string());
+  ASSERT_TRUE(whole);
+  const int causal = GetParam();
+  const auto opened = open_model(plant(folder, (*whole)->info().table.sites[static_cast<size_t>(causal)].path).string());
+  ASSERT_TRUE(opened) << opened.error().message();
+  Pipeline& pipeline = **opened;
+
+  SweepSettings settings;
+  settings.pairs = {{"a red cat", "forty blue ships at night", "cat", "ship"}};
+  settings.sampling.steps = 4;
+  settings.sampling.guidance = 5;
+  settings.localized_ssim = -1;  // the pictures are no signs: only the text is asked for
+  Request request = settings.sampling;
+  request.prompts = {settings.pairs[0].source, settings.pairs[0].target};
+  request.rows = {{0, 42, {}}, {1, 42, {}}};
+  const auto pictures = pipeline.generate(request);
+  ASSERT_TRUE(pictures);
+  ASSERT_FALSE(torch::equal(pictures->images[0], pictures->images[1])) << "the planted site must matter";
+  NearestPicture reader({{"cat", pictures->images[0]}, {"ship", pictures->images[1]}});
+
+  const SweepResult result = run_sweep(pipeline, reader, settings, {}, {}, {});
+  EXPECT_EQ(result.localized, std::vector<int>{causal});
+  EXPECT_EQ(result.smallest, std::vector<int>{causal});
+  for (const auto& set : result.sites) {
+    const bool is_causal = set.sites[0] == causal;
+    EXPECT_EQ(set.scores.at("word_accuracy").mean, is_causal ? 1 : 0);
+    // A site that cannot act leaves A's picture as it is.
+    if (!is_causal) EXPECT_EQ(set.scores.at("mse").mean, 0) << set.sites[0];
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(EverySite, PlantedModel, ::testing::Range(0, 4));
+
+struct SweepRun : ::testing::Test {
+  void SetUp() override {
+    auto opened = open_model(testing::golden("pipeline").string());
+    ASSERT_TRUE(opened);
+    pipeline = *opened;
+    settings.pairs = make_pairs({"a sign that says \"<text>\"", "the word \"<text>\" on a wall"}, {"one", "two", "ten"}, 3);
+    settings.sampling.steps = 2;
+    settings.random_sets = 1;
+  }
+  std::shared_ptr<Pipeline> pipeline;
+  NearestPicture reader{{{"one", torch::zeros({3, 32, 32}, torch::kUInt8)}, {"two", torch::full({3, 32, 32}, 255, torch::kUInt8)}}};
+  SweepSettings settings;
+};
+
+TEST_F(SweepRun, StoppedAndResumedEqualsUninterrupted) {
+  settings.sampling.width = settings.sampling.height = 32;
+  testing::TemporaryFolder folder;
+  const SweepResult whole = run_sweep(*pipeline, reader, settings, folder / "whole", {}, {});
+  CancelToken cancel;
+  int pairs = 0;
+  EXPECT_THROW(run_sweep(*pipeline, reader, settings, folder / "stopped",
+                         {.progress = [](const Progress&) {},
+                          .pair_done =
+                              [&](const PairResult&, const torch::Tensor&) {
+                                if (++pairs == 2) cancel.cancel();
+                              }},
+                         cancel),
+               Failure);
+  EXPECT_EQ(pairs, 2);
+  int run_again = 0;
+  const SweepResult resumed =
+      run_sweep(*pipeline, reader, settings, folder / "stopped",
+                {.progress = [](const Progress&) {}, .pair_done = [&](const PairResult&, const torch::Tensor& images) { run_again += images.defined(); }}, {});
+  EXPECT_LE(run_again, 2) << "the first pair was kept";
+  auto document = [&](const SweepResult& result) { return sweep_document(result, settings, pipeline->info(), "", 0).dump(); };
+  EXPECT_EQ(document(resumed), document(whole));
+}
+
+TEST_F(SweepRun, OtherSettingsDoNotMixWithARunThatIsThere) {
+  settings.sampling.width = settings.sampling.height = 32;
+  testing::TemporaryFolder folder;
+  run_sweep(*pipeline, reader, settings, folder / "run", {}, {});
+  settings.from_step = 1;
+  EXPECT_THAT(testing::failure_of([&] { run_sweep(*pipeline, reader, settings, folder / "run", {}, {}); }), ::testing::HasSubstr("other settings"));
+}
+
+TEST_F(SweepRun, WritesItsFiles) {
+  settings.sampling.width = settings.sampling.height = 32;
+  testing::TemporaryFolder folder;
+  const SweepResult result = run_sweep(*pipeline, reader, settings, {}, {}, {});
+  write_sweep(result, settings, pipeline->info(), "test", 1.5, folder.path());
+  const auto run = read_json(folder / "run.json");
+  EXPECT_EQ(run["schema"], "glyphscope.run/1");
+  EXPECT_EQ(run["sites"].size(), 4u);
+  EXPECT_TRUE(run["sites"][0]["scores"]["target_f1"].contains("mean"));
+  EXPECT_TRUE(run["sites"][0]["scores"]["target_f1"]["low"].is_null()) << "three pairs give no interval";
+  EXPECT_EQ(run["pairs"].size(), 3u);
+  const std::string csv = read_text(folder / "sites.csv");
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 5);
+  EXPECT_GT(read_image(folder / "heatmap.png").size(2), 300);
+  EXPECT_EQ(nlohmann::json::parse(read_png_metadata(folder / "heatmap.png"))["model"]["hash"], pipeline->info().hash);
+}
+
+TEST(PromptSet, MakesPairsOfTemplatesAndWords) {
+  const auto pairs = make_pairs({"a \"<text>\"", "the \"<text>\""}, {"x", "y", "z"}, 4);
+  EXPECT_EQ(pairs[1].source, "the \"y\"");
+  EXPECT_EQ(pairs[1].target, "the \"z\"");
+  EXPECT_EQ(pairs[2].target_text, "x") << "the list wraps around";
+  EXPECT_THAT(testing::failure_of([] { make_pairs({"no slot"}, {"x", "y"}, 1); }), ::testing::HasSubstr("has no <text>"));
+  EXPECT_THAT(testing::failure_of([] { make_pairs({"<text>"}, {"x"}, 1); }), ::testing::HasSubstr("at least two words"));
+}
+
+TEST(PromptSet, ReadsPairsOfAFile) {
+  testing::TemporaryFolder folder;
+  write_text(folder / "pairs.txt", "# comment\nsays \"A\"\tsays \"B\"\r\n\nsays \u201cC\u201d\tsays \"D E\"\n");
+  const auto pairs = read_pairs(folder / "pairs.txt");
+  ASSERT_EQ(pairs.size(), 2u);
+  EXPECT_EQ(pairs[1].source_text, "C");
+  EXPECT_EQ(pairs[1].target_text, "D E");
+  write_text(folder / "pairs.txt", "says \"A\"\nsays B\tsays C\n");
+  EXPECT_THAT(testing::failure_of([&] { read_pairs(folder / "pairs.txt"); }), ::testing::HasSubstr("line 1"));
+}
+
+}  // namespace
+}  // namespace glyphscope

@@ -1,0 +1,80 @@
+// Both engines on words drawn with other means than they were trained on: Debian's fonts, many colours and sizes.
+#include "metrics/ocr.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "demo/signs.h"
+#include "io/canvas.h"
+#include "metrics/text_scores.h"
+#include "tests/support/golden.h"
+
+namespace glyphscope {
+namespace {
+
+struct Drawn {
+  const char* word;
+  int size;
+  Colour ink, paper;
+};
+constexpr Drawn kWords[] = {{"HELLO", 40, {10, 10, 10}, {250, 250, 250}}, {"Museum", 32, {250, 250, 250}, {30, 60, 160}},
+                            {"OPEN", 64, {200, 30, 30}, {240, 230, 200}}, {"coffee", 28, {60, 30, 10}, {230, 210, 180}},
+                            {"Station", 36, {255, 255, 0}, {20, 20, 20}}, {"MARKET", 24, {0, 90, 30}, {255, 255, 255}}};
+
+double share_read(TextReader& reader) {
+  int right = 0;
+  for (const auto& one : kWords) {
+    Canvas canvas(320, 160, one.paper);
+    canvas.text(one.word, 160, 100, one.size, one.ink, Canvas::Align::centre);
+    right += score_text(joined_text(reader.read(canvas.image())), one.word).exact;
+  }
+  return right / static_cast<double>(std::size(kWords));
+}
+
+TEST(PpOcr, ReadsDrawnWords) { EXPECT_GE(share_read(*make_text_reader("ppocr")), 0.99); }
+TEST(Tesseract, ReadsDrawnWords) { EXPECT_GE(share_read(*make_text_reader("tesseract")), 0.66); }
+
+TEST(PpOcr, ReadsSignsOfSixtyFourPixels) {
+  const auto reader = make_text_reader();
+  const SignRenderer renderer;
+  int right = 0;
+  constexpr int kSigns = 60;
+  const SignSampler sampler({"BREAD", "LOVE", "TEA", "WATER", "SONG"}, {}, 0);
+  for (int i = 0; i < kSigns; ++i) {
+    Choice choice(derive_seed(3, 0, static_cast<std::uint64_t>(i)));
+    const SignSpec spec = sampler.sample(choice);
+    right += score_text(joined_text(reader->read(renderer.render(spec).pixels)), spec.word).exact;
+  }
+  EXPECT_GE(right, kSigns * 0.9);
+}
+
+TEST(PpOcr, TellsWhereTheTextIs) {
+  Canvas canvas(400, 200, {255, 255, 255});
+  canvas.text("LEFT", 20, 60, 30, {0, 0, 0});
+  canvas.text("RIGHT", 260, 160, 30, {0, 0, 0});
+  const auto pieces = make_text_reader()->read(canvas.image());
+  ASSERT_EQ(pieces.size(), 2u);
+  EXPECT_EQ(joined_text(pieces), "LEFT RIGHT");
+  EXPECT_LT(pieces[0].box.right, 140);
+  EXPECT_LT(pieces[0].box.bottom, 90);
+  EXPECT_GT(pieces[1].box.left, 230);
+  EXPECT_GT(pieces[1].box.top, 110);
+  EXPECT_GT(pieces[0].confidence, 0.8);
+}
+
+TEST(PpOcr, AnEmptyPictureHasNoText) {
+  for (int value : {0, 128, 255}) EXPECT_TRUE(make_text_reader()->read(torch::full({3, 64, 64}, value, torch::kUInt8)).empty());
+}
+
+TEST(Ocr, NamesWhatIsMissing) {
+  EXPECT_THAT(testing::failure_of([] { make_text_reader("easyocr"); }), ::testing::HasSubstr("unknown OCR engine 'easyocr'"));
+  ::setenv("GLYPHSCOPE_OCR_MODELS", "/nowhere", 1);
+  EXPECT_THAT(testing::failure_of([] { make_text_reader("ppocr"); }), ::testing::HasSubstr("/nowhere/ch_PP-OCRv4_det_infer.onnx"));
+  ::unsetenv("GLYPHSCOPE_OCR_MODELS");
+  ::setenv("TESSDATA_PREFIX", "/nowhere", 1);
+  EXPECT_THAT(testing::failure_of([] { make_text_reader("tesseract"); }), ::testing::HasSubstr("tesseract-ocr-eng"));
+  ::unsetenv("TESSDATA_PREFIX");
+}
+
+}  // namespace
+}  // namespace glyphscope

@@ -1,0 +1,55 @@
+#include "models/attention.h"
+
+#include <gtest/gtest.h>
+
+#include "core/random.h"
+#include "patching/prompt_taps.h"
+#include "tests/support/golden.h"
+
+namespace glyphscope {
+namespace {
+
+// The heads of an attention layer write into its output independently, through one linear projection. So at one site, with
+// its input fixed, the changes that disjoint sets of heads make add up, and all heads make the change of the whole site.
+TEST(Attention, ChangesOfDisjointHeadSetsAddUp) {
+  torch::NoGradGuard no_grad;
+  struct Holder : torch::nn::Module {
+    Holder() {
+      attention =
+          register_module("attention", std::make_shared<Attention>(Attention::Options{.query_width = 24, .context_width = 10, .heads = 4, .head_width = 6}));
+    }
+    std::shared_ptr<Attention> attention;
+  } holder;
+  auto generator = make_generator(3);
+  initialize(holder, generator);
+  Attention& attention = *holder.attention;
+  attention.site = 0;
+  const torch::Tensor hidden = torch::randn({1, 9, 24}, generator), own = torch::randn({1, 5, 10}, generator), other = torch::randn({1, 5, 10}, generator);
+  auto run = [&](std::vector<int> heads, bool any) {
+    const PatchPlan plan(any ? std::vector<SitePatch>{{.site = 0, .prompt = 1, .heads = std::move(heads)}} : std::vector<SitePatch>{});
+    PromptTaps taps({own, other}, {{0, &plan}}, {});
+    return attention.forward(hidden, own, &taps);
+  };
+  const torch::Tensor plain = run({}, false), whole = run({}, true) - plain;
+  EXPECT_LT(testing::relative_error((run({0, 2}, true) - plain) + (run({1, 3}, true) - plain), whole), 1e-5);
+  EXPECT_LT(testing::relative_error(run({0, 1, 2, 3}, true) - plain, whole), 1e-6);
+  EXPECT_GT(whole.abs().max().item<double>(), 1e-3);
+}
+
+TEST(Attention, ALaterPatchOverridesAnEarlierOne) {
+  torch::NoGradGuard no_grad;
+  const torch::Tensor a = torch::zeros({1, 2, 4}), b = torch::ones({1, 2, 4}), c = torch::full({1, 2, 4}, 2.0);
+  auto project = [](const torch::Tensor& x) { return KeyValue{x.view({1, 2, 2, 2}), x.view({1, 2, 2, 2})}; };
+  const PatchPlan plan({{.site = 0, .prompt = 1}, {.site = 0, .prompt = 2, .heads = {1}, .from_step = 3}});
+  PromptTaps taps({a, b, c}, {{0, &plan}, {0, nullptr}}, {});
+  taps.begin_step(0);
+  EXPECT_EQ(taps.prompt_kv(0, a, project).key[0].sum().item<float>(), 8);
+  taps.begin_step(3);
+  const KeyValue kv = taps.prompt_kv(0, a, project);
+  EXPECT_EQ(kv.key[0][0].sum().item<float>(), 4);
+  EXPECT_EQ(kv.key[0][1].sum().item<float>(), 8);
+  EXPECT_EQ(kv.key[1].sum().item<float>(), 0) << "the row without a plan";
+}
+
+}  // namespace
+}  // namespace glyphscope

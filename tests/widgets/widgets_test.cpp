@@ -1,0 +1,216 @@
+// Each widget alone, fed by values and driven by mouse and keyboard.
+#include <qcustomplot.h>
+
+#include <QSignalSpy>
+#include <QSlider>
+#include <QTest>
+#include <QToolButton>
+
+#include "widgets/heatmap.h"
+#include "widgets/job_bar.h"
+#include "widgets/message_strip.h"
+#include "widgets/model_map.h"
+#include "widgets/picture_view.h"
+#include "widgets/site_list.h"
+
+using namespace glyphscope;
+
+namespace {
+
+std::vector<SiteItem> u_net() {
+  std::vector<SiteItem> sites;
+  for (const auto& [block, count] : {std::pair{"down 0", 2}, {"down 1", 2}, {"mid", 1}, {"up 0", 3}, {"up 1", 3}})
+    for (int i = 0; i < count; ++i)
+      sites.push_back({static_cast<int>(sites.size()), QStringLiteral("%1.attentions.%2").arg(block).arg(i), block, 4, 32768, 0.003});
+  return sites;
+}
+
+}  // namespace
+
+class WidgetsTest : public QObject {
+  Q_OBJECT
+ private slots:
+  void map_draws_the_u() {
+    SiteSelection selection;
+    ModelMap map(&selection);
+    map.resize(360, 320);
+    map.set_sites(u_net());
+    // Down on the left from the top, up on the right to the top, the middle below both.
+    QVERIFY(map.cell(0).center().x() < map.width() / 2);
+    QVERIFY(map.cell(10).center().x() > map.width() / 2);
+    QVERIFY(map.cell(0).top() < map.cell(2).top());
+    QVERIFY(map.cell(2).top() < map.cell(4).top());
+    QVERIFY(map.cell(8).top() < map.cell(5).top());
+    QCOMPARE(map.cell(0).top(), map.cell(8).top());
+    for (int site = 0; site < 11; ++site) {
+      QVERIFY(map.rect().contains(map.cell(site)));
+      for (int other = 0; other < site; ++other) QVERIFY(!map.cell(site).intersects(map.cell(other)));
+    }
+  }
+
+  void map_selects_by_mouse() {
+    SiteSelection selection;
+    ModelMap map(&selection);
+    map.resize(360, 320);
+    map.set_sites(u_net());
+    map.show();
+    QTest::mouseClick(&map, Qt::LeftButton, {}, map.cell(3).center());
+    QCOMPARE(selection.sorted(), (std::vector<int>{3}));
+    QTest::mouseClick(&map, Qt::LeftButton, Qt::ShiftModifier, map.cell(5).center());
+    QCOMPARE(selection.sorted(), (std::vector<int>{3, 5}));
+    QTest::mouseClick(&map, Qt::LeftButton, Qt::ControlModifier, map.cell(3).center());
+    QCOMPARE(selection.sorted(), (std::vector<int>{5}));
+    QTest::mouseClick(&map, Qt::LeftButton, {}, {2, 2});
+    QVERIFY(selection.sites().isEmpty());
+    // A rubber band over the right half takes the up blocks.
+    const QPoint from(map.cell(8).left() - 2, map.cell(8).top() - 2), to(map.cell(7).right() + 2, map.cell(7).bottom() + 2);
+    QTest::mousePress(&map, Qt::LeftButton, {}, from);
+    QMouseEvent move(QEvent::MouseMove, to, map.mapToGlobal(to), Qt::NoButton, Qt::LeftButton, {});
+    QApplication::sendEvent(&map, &move);
+    QTest::mouseRelease(&map, Qt::LeftButton, {}, to);
+    QCOMPARE(selection.sorted(), (std::vector<int>{5, 6, 7, 8, 9, 10}));
+  }
+
+  void map_selects_by_keyboard() {
+    SiteSelection selection;
+    ModelMap map(&selection);
+    map.set_sites(u_net());
+    QTest::keyClick(&map, Qt::Key_Right);
+    QTest::keyClick(&map, Qt::Key_Space);
+    QCOMPARE(selection.sorted(), (std::vector<int>{1}));
+    QTest::keyClick(&map, Qt::Key_End);
+    QTest::keyClick(&map, Qt::Key_Space);
+    QCOMPARE(selection.sorted(), (std::vector<int>{1, 10}));
+    QTest::keyClick(&map, Qt::Key_A, Qt::ControlModifier);
+    QCOMPARE(selection.sites().size(), 11);
+    QTest::keyClick(&map, Qt::Key_Escape);
+    QVERIFY(selection.sites().isEmpty());
+  }
+
+  void selection_is_shared() {
+    SiteSelection selection;
+    ModelMap map(&selection);
+    SiteList list(&selection);
+    Heatmap heatmap(&selection);
+    map.set_sites(u_net());
+    list.set_sites(u_net());
+    list.selectRow(6);
+    QCOMPARE(selection.sorted(), (std::vector<int>{6}));
+    selection.select({2, 4});
+    QCOMPARE(list.selectionModel()->selectedRows().size(), 2);
+    QSignalSpy changed(&selection, &SiteSelection::changed);
+    selection.select({4, 2});
+    QCOMPARE(changed.count(), 0);
+  }
+
+  void list_sorts_by_number() {
+    SiteSelection selection;
+    SiteList list(&selection);
+    list.set_sites(u_net());
+    list.set_scores("F1", {{3, {0.9, {}, {}, 4}}, {10, {0.95, {}, {}, 4}}, {2, {0.1, {}, {}, 4}}});
+    list.sortByColumn(4, Qt::DescendingOrder);
+    QCOMPARE(list.item(0, 0)->text(), "10");
+    QCOMPARE(list.item(1, 0)->text(), "3");
+    list.sortByColumn(0, Qt::AscendingOrder);
+    QCOMPARE(list.item(10, 0)->text(), "10");
+  }
+
+  void heatmap_tells_and_selects() {
+    SiteSelection selection;
+    Heatmap heatmap(&selection);
+    heatmap.resize(700, 260);
+    std::vector<std::vector<std::optional<ScoreValue>>> values(2, std::vector<std::optional<ScoreValue>>(5));
+    values[0][3] = ScoreValue{0.75, 0.6, 0.9, 16};
+    heatmap.set_values({"reads as B", "background"}, 5, values);
+    heatmap.show();
+    QVERIFY(QTest::qWaitForWindowExposed(&heatmap));
+    heatmap.plot()->replot();
+    QVERIFY(heatmap.tip(0, 3).contains("0.750 [0.600, 0.900], 16 images"));
+    QVERIFY(heatmap.tip(1, 3).contains("not measured yet"));
+    QSignalSpy clicked(&heatmap, &Heatmap::clicked);
+    QTest::mouseClick(heatmap.plot(), Qt::LeftButton, {}, heatmap.plot()->mapFrom(&heatmap, heatmap.cell_centre(0, 3)));
+    QCOMPARE(selection.sorted(), (std::vector<int>{3}));
+    QCOMPARE(clicked.count(), 1);
+    QCOMPARE(clicked[0][0].toInt(), 0);
+    QCOMPARE(clicked[0][1].toInt(), 3);
+    // What is drawn is the colour of the value.
+    const QColor seen = heatmap.grab().toImage().pixelColor(heatmap.cell_centre(0, 3) + QPoint(8, 0)), expected = heat_colour(0.75);
+    QVERIFY(std::abs(seen.red() - expected.red()) + std::abs(seen.green() - expected.green()) + std::abs(seen.blue() - expected.blue()) < 12);
+    QTemporaryDir folder;
+    for (const char* name : {"h.svg", "h.pdf"}) {
+      QVERIFY(heatmap.save_vector(folder.filePath(name)));
+      QVERIFY(QFileInfo(folder.filePath(name)).size() > 1000);
+    }
+  }
+
+  void pictures_zoom_together() {
+    ViewState state;
+    PictureView left("A", "empty", &state), right("B", "empty", &state);
+    QImage image(64, 64, QImage::Format_RGB888);
+    image.fill(Qt::red);
+    for (auto* view : {&left, &right}) {
+      view->resize(300, 340);
+      view->set_picture(image, "caption");
+    }
+    QWheelEvent wheel(QPointF(150, 170), left.mapToGlobal(QPointF(150, 170)), {}, {0, 120}, Qt::NoButton, {}, Qt::NoScrollPhase, false);
+    QApplication::sendEvent(&left, &wheel);
+    QVERIFY(state.zoom() > 1.1);
+    QTest::mouseDClick(&right, Qt::LeftButton);
+    QCOMPARE(state.zoom(), 1.0);
+    state.set(4, {2, -1});  // never leaves the picture
+    QCOMPARE(state.centre(), QPointF(0.875, 0.125));
+  }
+
+  void swipe_shows_the_other_picture() {
+    ViewState state;
+    PictureView view("A", "empty", &state);
+    view.resize(300, 340);
+    QImage red(64, 64, QImage::Format_RGB888), blue = red;
+    red.fill(Qt::red);
+    blue.fill(Qt::blue);
+    view.set_picture(red, "");
+    view.set_other(blue);
+    view.set_divider(0.5);
+    const QImage seen = view.grab().toImage();
+    QCOMPARE(seen.pixelColor(60, 170), QColor(Qt::blue));
+    QCOMPARE(seen.pixelColor(240, 170), QColor(Qt::red));
+  }
+
+  void job_bar_counts_and_cancels() {
+    JobBar bar;
+    QSignalSpy cancelled(&bar, &JobBar::cancel_requested);
+    bar.start("work");
+    bar.show();
+    bar.set_progress("work", 3, 10);
+    QVERIFY(bar.running());
+    QTest::mouseClick(bar.findChild<QToolButton*>("cancel"), Qt::LeftButton);
+    QCOMPARE(cancelled.count(), 1);
+    bar.finish("done");
+    QVERIFY(!bar.running());
+    bar.set_progress("late", 9, 10);  // a stale report changes nothing
+    QCOMPARE(bar.text(), "done");
+    QCOMPARE(duration_text(125), "2 min 05 s");
+  }
+
+  void message_shows_and_closes() {
+    MessageStrip strip;
+    strip.show_message(MessageStrip::Kind::error, "<b>not bold</b>");
+    QCOMPARE(strip.text(), "<b>not bold</b>");
+    QTest::mouseClick(strip.findChild<QToolButton*>(), Qt::LeftButton);
+    QCOMPARE(strip.text(), QString());
+  }
+
+  void ink_is_readable_on_every_heat_colour() {
+    auto luminance = [](const QColor& c) {
+      auto linear = [](double v) { return v <= 0.03928 ? v / 12.92 : std::pow((v + 0.055) / 1.055, 2.4); };
+      return 0.2126 * linear(c.redF()) + 0.7152 * linear(c.greenF()) + 0.0722 * linear(c.blueF());
+    };
+    for (int i = 0; i <= 100; ++i) {
+      const double a = luminance(heat_colour(i / 100.0)), b = luminance(ink_on(heat_colour(i / 100.0)));
+      QVERIFY((std::max(a, b) + 0.05) / (std::min(a, b) + 0.05) >= 4.0);
+    }
+  }
+};
+
+QTEST_MAIN(WidgetsTest)
+#include "widgets_test.moc"

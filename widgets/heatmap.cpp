@@ -1,0 +1,157 @@
+#include "widgets/heatmap.h"
+
+#include <qcustomplot.h>
+
+#include <QSvgGenerator>
+#include <QVBoxLayout>
+#include <cmath>
+
+namespace glyphscope {
+
+Heatmap::Heatmap(SiteSelection* selection, QWidget* parent) : QWidget(parent), selection_(selection), plot_(new QCustomPlot(this)) {
+  auto* layout = new QVBoxLayout(this);
+  layout->setContentsMargins(0, 0, 0, 0);
+  layout->addWidget(plot_);
+  map_ = new QCPColorMap(plot_->xAxis, plot_->yAxis);
+  map_->setInterpolate(false);
+  map_->setTightBoundary(false);
+  QCPColorGradient gradient;
+  gradient.clearColorStops();
+  for (int i = 0; i <= 8; ++i) gradient.setColorStopAt(i / 8.0, heat_colour(i / 8.0));
+  gradient.setNanHandling(QCPColorGradient::nhTransparent);
+  map_->setGradient(gradient);
+  map_->setDataRange({0, 1});
+  auto* scale = new QCPColorScale(plot_);
+  plot_->plotLayout()->addElement(0, 1, scale);
+  scale->setType(QCPAxis::atRight);
+  scale->setBarWidth(12);
+  map_->setColorScale(scale);
+  scale->setDataRange({0, 1});
+  auto* margins = new QCPMarginGroup(plot_);
+  plot_->axisRect()->setMarginGroup(QCP::msTop | QCP::msBottom, margins);
+  scale->setMarginGroup(QCP::msTop | QCP::msBottom, margins);
+  plot_->yAxis->setRangeReversed(true);
+  plot_->xAxis->setLabel(tr("site"));
+  for (auto* axis : {plot_->xAxis, plot_->yAxis}) {
+    axis->grid()->setVisible(false);
+    axis->setTickLength(0);
+    axis->setSubTickLength(0);
+  }
+  connect(plot_, &QCustomPlot::mouseMove, this, [this](QMouseEvent* event) {
+    int row = 0, site = 0;
+    plot_->setToolTip(find_cell(event->pos(), row, site) ? tip(row, site) : QString());
+  });
+  connect(plot_, &QCustomPlot::mousePress, this, [this](QMouseEvent* event) {
+    int row = 0, site = 0;
+    if (event->button() != Qt::LeftButton || !find_cell(event->pos(), row, site)) return;
+    const bool more = event->modifiers() & (Qt::ShiftModifier | Qt::ControlModifier);
+    selection_->select({site}, more ? SiteSelection::Mode::toggle : SiteSelection::Mode::replace);
+    emit clicked(row, site);
+  });
+  connect(selection_, &SiteSelection::changed, this, [this] {
+    mark_selection();
+    plot_->replot(QCustomPlot::rpQueuedReplot);
+  });
+  setMinimumHeight(150);
+  set_values({}, 0, {});
+  apply_palette();
+}
+
+void Heatmap::set_values(const QStringList& rows, int sites, const std::vector<std::vector<std::optional<ScoreValue>>>& values) {
+  rows_ = rows;
+  sites_ = sites;
+  values_ = values;
+  const int count = static_cast<int>(rows.size());
+  map_->data()->clear();
+  map_->setVisible(count > 0 && sites > 0);
+  QSharedPointer<QCPAxisTickerText> x(new QCPAxisTickerText), y(new QCPAxisTickerText);
+  if (count > 0 && sites > 0) {
+    map_->data()->setSize(sites, count);
+    // One cell has no extent of its own in QCustomPlot: a range of one would be empty.
+    map_->data()->setRange({0, std::max(1.0, sites - 1.0)}, {0, std::max(1.0, count - 1.0)});
+    for (int row = 0; row < count; ++row) {
+      y->addTick(row, rows[row]);
+      for (int site = 0; site < sites; ++site) {
+        const auto& value = values_[static_cast<size_t>(row)][static_cast<size_t>(site)];
+        map_->data()->setCell(site, row, value ? value->mean : std::nan(""));
+      }
+    }
+    const int every = sites <= 30 ? 1 : sites / 15;
+    for (int site = 0; site < sites; site += every) x->addTick(site, QString::number(site));
+  }
+  plot_->xAxis->setTicker(x);
+  plot_->yAxis->setTicker(y);
+  plot_->xAxis->setRange(-0.5, std::max(1, sites) - 0.5);
+  plot_->yAxis->setRange(-0.5, std::max(1, count) - 0.5);
+  mark_selection();
+  plot_->replot(QCustomPlot::rpQueuedReplot);
+}
+
+void Heatmap::mark_selection() {
+  for (auto* mark : marks_) plot_->removeItem(mark);
+  marks_.clear();
+  if (rows_.isEmpty()) return;
+  for (int site : selection_->sorted()) {
+    if (site >= sites_) continue;
+    auto* mark = new QCPItemRect(plot_);
+    mark->topLeft->setCoords(site - 0.5, -0.5);
+    mark->bottomRight->setCoords(site + 0.5, static_cast<double>(rows_.size()) - 0.5);
+    mark->setPen(QPen(palette().color(QPalette::Highlight), 3));
+    mark->setSelectable(false);
+    marks_.push_back(mark);
+  }
+}
+
+bool Heatmap::find_cell(const QPoint& point, int& row, int& site) const {
+  site = static_cast<int>(std::floor(plot_->xAxis->pixelToCoord(point.x()) + 0.5));
+  row = static_cast<int>(std::floor(plot_->yAxis->pixelToCoord(point.y()) + 0.5));
+  return site >= 0 && site < sites_ && row >= 0 && row < rows_.size();
+}
+
+QPoint Heatmap::cell_centre(int row, int site) const {
+  return plot_->mapTo(this, QPoint(static_cast<int>(plot_->xAxis->coordToPixel(site)), static_cast<int>(plot_->yAxis->coordToPixel(row))));
+}
+
+QString Heatmap::tip(int row, int site) const {
+  const auto& value = values_[static_cast<size_t>(row)][static_cast<size_t>(site)];
+  return tr("<b>Site %1</b><br>%2: %3").arg(site).arg(rows_[row].toHtmlEscaped(), value ? value->text() : tr("not measured yet"));
+}
+
+bool Heatmap::save_vector(const QString& file) {
+  if (file.endsWith(".pdf", Qt::CaseInsensitive)) return plot_->savePdf(file);
+  QSvgGenerator svg;
+  svg.setFileName(file);
+  svg.setSize(plot_->size());
+  svg.setViewBox(plot_->rect());
+  svg.setTitle("Glyphscope");
+  QCPPainter painter;
+  if (!painter.begin(&svg)) return false;
+  painter.setMode(QCPPainter::pmVectorized);
+  plot_->toPainter(&painter, plot_->width(), plot_->height());
+  return painter.end();
+}
+
+void Heatmap::apply_palette() {
+  const QColor text = palette().color(QPalette::Text), line = palette().color(QPalette::Mid);
+  plot_->setBackground(palette().color(QPalette::Window));
+  plot_->axisRect()->setBackground(palette().color(QPalette::Base));
+  std::vector<QCPAxis*> axes{plot_->xAxis, plot_->yAxis, map_->colorScale()->axis()};
+  for (auto* axis : axes) {
+    axis->setBasePen(QPen(line));
+    axis->setTickPen(QPen(line));
+    axis->setSubTickPen(QPen(line));
+    axis->setTickLabelColor(text);
+    axis->setLabelColor(text);
+    axis->setTickLabelFont(font());
+    axis->setLabelFont(font());
+  }
+  mark_selection();
+  plot_->replot(QCustomPlot::rpQueuedReplot);
+}
+
+void Heatmap::changeEvent(QEvent* event) {
+  if (event->type() == QEvent::PaletteChange) apply_palette();
+  QWidget::changeEvent(event);
+}
+
+}  // namespace glyphscope

@@ -1,0 +1,67 @@
+#include "widgets/job_bar.h"
+
+#include <QHBoxLayout>
+#include <QLabel>
+#include <QProgressBar>
+#include <QToolButton>
+
+namespace glyphscope {
+
+QString duration_text(double seconds) {
+  const auto whole = static_cast<qint64>(seconds + 0.5);
+  if (whole < 60) return QObject::tr("%1 s").arg(whole);
+  if (whole < 3600) return QObject::tr("%1 min %2 s").arg(whole / 60).arg(whole % 60, 2, 10, QChar('0'));
+  return QObject::tr("%1 h %2 min").arg(whole / 3600).arg(whole / 60 % 60, 2, 10, QChar('0'));
+}
+
+JobBar::JobBar(QWidget* parent)
+    : QWidget(parent), label_(new QLabel(this)), left_(new QLabel(this)), bar_(new QProgressBar(this)), cancel_(new QToolButton(this)) {
+  auto* layout = new QHBoxLayout(this);
+  layout->setContentsMargins(8, 4, 8, 4);
+  layout->addWidget(label_, 1);
+  layout->addWidget(left_);
+  layout->addWidget(bar_);
+  layout->addWidget(cancel_);
+  bar_->setFixedWidth(220);
+  bar_->setTextVisible(true);
+  cancel_->setText(tr("Cancel"));
+  cancel_->setShortcut(Qt::Key_Escape);
+  cancel_->setToolTip(tr("Stop the running job (Esc)"));
+  cancel_->setObjectName("cancel");
+  connect(cancel_, &QToolButton::clicked, this, [this] {
+    label_->setText(tr("Stopping.."));
+    emit cancel_requested();
+  });
+  finish(tr("Ready"));
+}
+
+void JobBar::start(const QString& what) {
+  running_ = true;
+  clock_.start();
+  label_->setText(what);
+  left_->clear();
+  bar_->setRange(0, 0);
+  bar_->show();
+  cancel_->show();
+}
+
+void JobBar::set_progress(const QString& what, qint64 done, qint64 total) {
+  if (!running_ || total <= 0) return;
+  label_->setText(what);
+  bar_->setRange(0, 1000);
+  bar_->setValue(static_cast<int>(1000 * done / total));
+  const double seconds = static_cast<double>(clock_.elapsed()) / 1000;
+  if (done > 0 && seconds > 2) left_->setText(tr("about %1 left").arg(duration_text(seconds * static_cast<double>(total - done) / static_cast<double>(done))));
+}
+
+void JobBar::finish(const QString& summary) {
+  running_ = false;
+  label_->setText(summary);
+  left_->clear();
+  bar_->hide();
+  cancel_->hide();
+}
+
+QString JobBar::text() const { return label_->text(); }
+
+}  // namespace glyphscope

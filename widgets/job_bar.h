@@ -1,0 +1,38 @@
+#pragma once
+
+#include <QElapsedTimer>
+#include <QWidget>
+
+class QLabel;
+class QProgressBar;
+class QToolButton;
+
+namespace glyphscope {
+
+/// What is running, how far it is, how long it will take, and a button to stop it.
+class JobBar : public QWidget {
+  Q_OBJECT
+ public:
+  explicit JobBar(QWidget* parent = nullptr);
+  void start(const QString& what);
+  void set_progress(const QString& what, qint64 done, qint64 total);
+  /// `summary` stays until the next job.
+  void finish(const QString& summary);
+  bool running() const { return running_; }
+  QString text() const;
+
+ signals:
+  void cancel_requested();
+
+ private:
+  QLabel *label_, *left_;
+  QProgressBar* bar_;
+  QToolButton* cancel_;
+  QElapsedTimer clock_;
+  bool running_ = false;
+};
+
+/// "3 s", "2 min 05 s", "1 h 10 min"
+QString duration_text(double seconds);
+
+}  // namespace glyphscope

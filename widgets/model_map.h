@@ -1,0 +1,62 @@
+#pragma once
+
+#include <QRubberBand>
+#include <QWidget>
+#include <map>
+#include <vector>
+
+#include "widgets/site_selection.h"
+#include "widgets/site_values.h"
+
+namespace glyphscope {
+
+/// The denoiser as the U it is: blocks from top left down, the middle at the bottom, up on the right. A cell is a site,
+/// coloured by a score. Click selects, Ctrl- or Shift-click adds or takes away, a drag selects all cells it touches, arrows
+/// move the cursor and Space toggles.
+class ModelMap : public QWidget {
+  Q_OBJECT
+ public:
+  explicit ModelMap(SiteSelection* selection, QWidget* parent = nullptr);
+
+  void set_sites(std::vector<SiteItem> sites);
+  /// Colours the cells; a site without a value is grey. `name` is shown in tooltips.
+  void set_scores(const QString& name, const std::map<int, ScoreValue>& scores);
+  /// Where a site's cell is, in widget coordinates.
+  QRect cell(int site) const;
+
+  QSize sizeHint() const override { return {340, 300}; }
+  QSize minimumSizeHint() const override { return {240, 200}; }
+
+ protected:
+  void paintEvent(QPaintEvent*) override;
+  void resizeEvent(QResizeEvent*) override { arrange(); }
+  void mousePressEvent(QMouseEvent*) override;
+  void mouseMoveEvent(QMouseEvent*) override;
+  void mouseReleaseEvent(QMouseEvent*) override;
+  void keyPressEvent(QKeyEvent*) override;
+  void focusInEvent(QFocusEvent*) override { update(); }
+  void focusOutEvent(QFocusEvent*) override { update(); }
+  bool event(QEvent*) override;
+
+ private:
+  struct Block {
+    QString name;
+    std::vector<int> sites;
+    QRect frame;
+  };
+  void arrange();
+  int site_at(const QPoint& point) const;
+  QString tip(int site) const;
+
+  SiteSelection* selection_;
+  std::vector<SiteItem> sites_;
+  std::vector<Block> blocks_;
+  std::map<int, QRect> cells_;
+  std::map<int, ScoreValue> scores_;
+  QString score_name_;
+  int cursor_ = 0;
+  QPoint press_;
+  QRubberBand* band_;
+};
+
+}  // namespace glyphscope
