@@ -19,13 +19,13 @@ Heatmap::Heatmap(SiteSelection* selection, QWidget* parent) : QWidget(parent), s
   gradient.clearColorStops();
   for (int i = 0; i <= 8; ++i) gradient.setColorStopAt(i / 8.0, heat_colour(i / 8.0));
   gradient.setNanHandling(QCPColorGradient::nhTransparent);
-  map_->setGradient(gradient);
   map_->setDataRange({0, 1});
   auto* scale = new QCPColorScale(plot_);
   plot_->plotLayout()->addElement(0, 1, scale);
   scale->setType(QCPAxis::atRight);
   scale->setBarWidth(12);
   map_->setColorScale(scale);
+  scale->setGradient(gradient);  // the scale's gradient rules the map's
   scale->setDataRange({0, 1});
   auto* margins = new QCPMarginGroup(plot_);
   plot_->axisRect()->setMarginGroup(QCP::msTop | QCP::msBottom, margins);

@@ -1,7 +1,8 @@
 #include "widgets/site_values.h"
 
-#include <algorithm>
 #include <cmath>
+
+#include "engine/core/heat_colour.h"
 
 namespace glyphscope {
 
@@ -12,12 +13,8 @@ QString ScoreValue::text() const {
 }
 
 QColor heat_colour(double value) {
-  static const QColor stops[] = {{68, 1, 84},    {71, 44, 122}, {59, 81, 139},  {44, 113, 142}, {33, 144, 141},
-                                 {39, 173, 129}, {92, 200, 99}, {170, 220, 50}, {253, 231, 37}};
-  const double at = std::clamp(std::isfinite(value) ? value : 0.0, 0.0, 1.0) * 8;
-  const int low = std::min(static_cast<int>(at), 7);
-  auto mix = [&](int a, int b) { return static_cast<int>(std::lround(a + (at - low) * (b - a))); };
-  return {mix(stops[low].red(), stops[low + 1].red()), mix(stops[low].green(), stops[low + 1].green()), mix(stops[low].blue(), stops[low + 1].blue())};
+  const auto [red, green, blue] = heat_rgb(value);
+  return {red, green, blue};
 }
 
 QColor ink_on(const QColor& background) {

@@ -75,16 +75,4 @@ void Canvas::text(const std::string& text, int x, int baseline, int size, Colour
   }
 }
 
-Colour heat_colour(double value) {
-  // matplotlib's viridis at 0, 1/8, .. 1.
-  static constexpr Colour kStops[] = {{68, 1, 84},    {71, 44, 122}, {59, 81, 139},  {44, 113, 142}, {33, 144, 141},
-                                      {39, 173, 129}, {92, 200, 99}, {170, 220, 50}, {253, 231, 37}};
-  constexpr int kLast = 8;
-  const double at = std::clamp(std::isfinite(value) ? value : 0.0, 0.0, 1.0) * kLast;
-  const int low = std::min(static_cast<int>(at), kLast - 1);
-  Colour out{};
-  for (size_t c = 0; c < 3; ++c) out[c] = static_cast<int>(std::lround(kStops[low][c] + (at - low) * (kStops[low + 1][c] - kStops[low][c])));
-  return out;
-}
-
 }  // namespace glyphscope

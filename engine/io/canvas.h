@@ -35,7 +35,4 @@ class Canvas {
   std::unique_ptr<Font> font_;
 };
 
-/// A perceptually even scale from dark violet over green to yellow for values in [0, 1] (viridis, matplotlib).
-Colour heat_colour(double value);
-
 }  // namespace glyphscope

@@ -1,6 +1,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "core/heat_colour.h"
 #include "core/version.h"
 #include "io/canvas.h"
 #include "io/files.h"
@@ -110,10 +111,10 @@ torch::Tensor draw_heatmap(const SweepResult& result, const ModelInfo& model) {
   canvas.text(model.source + ": prompt A's picture, with one site patched to see prompt B", 16, 46, 12, kSoft);
 
   auto cell = [&](int left, int top, double value, bool strong) {
-    canvas.fill(left + 1, top + 1, kCell - 2, kRow - 2, heat_colour(value));
+    canvas.fill(left + 1, top + 1, kCell - 2, kRow - 2, heat_rgb(value));
     char text[16];
     std::snprintf(text, sizeof text, "%.2f", value);
-    const Colour back = heat_colour(value);
+    const Colour back = heat_rgb(value);
     canvas.text(text, left + kCell / 2, top + kRow / 2 + 5, strong ? 13 : 12, back[0] + back[1] + back[2] > 380 ? kInk : kPaper, Canvas::Align::centre);
   };
   for (int row = 0; row < rows; ++row) {

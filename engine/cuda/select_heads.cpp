@@ -1,0 +1,32 @@
+#include "cuda/select_heads.h"
+
+#include <torch/torch.h>
+
+#include "core/error.h"
+#ifdef GLYPHSCOPE_CUDA
+#include "cuda/select_heads_kernel.h"
+#endif
+
+namespace glyphscope {
+
+torch::Tensor select_heads_portable(const torch::Tensor& prompts, const torch::Tensor& choice) {
+  return prompts.index({choice.to(torch::kInt64), torch::arange(prompts.size(1), choice.options().dtype(torch::kInt64)).unsqueeze(0)});
+}
+
+torch::Tensor select_heads(const torch::Tensor& prompts, const torch::Tensor& choice) {
+  if (prompts.dim() != 4 || choice.dim() != 2 || choice.size(1) != prompts.size(1) || choice.scalar_type() != torch::kInt32)
+    reject("select_heads takes prompts [P, heads, T, D] and a choice [B, heads] of int32");
+#ifdef GLYPHSCOPE_CUDA
+  if (prompts.is_cuda() && prompts.scalar_type() == torch::kFloat32) {
+    const torch::Tensor from = prompts.contiguous(), rows = choice.contiguous();
+    torch::Tensor out = torch::empty({choice.size(0), prompts.size(1), prompts.size(2), prompts.size(3)}, prompts.options());
+    const char* error = select_heads_kernel(from.data_ptr<float>(), rows.data_ptr<int>(), out.data_ptr<float>(), choice.size(0), prompts.size(1),
+                                            prompts.size(2) * prompts.size(3));
+    if (error) throw Failure({ErrorCode::internal, std::string("CUDA: ") + error, "select_heads", ""});
+    return out;
+  }
+#endif
+  return select_heads_portable(prompts, choice);
+}
+
+}  // namespace glyphscope

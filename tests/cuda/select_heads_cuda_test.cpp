@@ -1,0 +1,25 @@
+// The kernel against its portable twin over random shapes. Needs a GPU; without one the program says so and fails, so that
+// a run on a machine with a GPU cannot pass by having seen none.
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include "core/random.h"
+#include "cuda/select_heads.h"
+
+namespace glyphscope {
+namespace {
+
+TEST(SelectHeadsCuda, EqualsItsPortableTwin) {
+  ASSERT_TRUE(torch::cuda::is_available()) << "no GPU on this machine";
+  Choice choice(1);
+  for (int i = 0; i < 50; ++i) {
+    const int prompts = 1 + choice.below(4), heads = 1 + choice.below(9), batch = 1 + choice.below(33), tokens = 1 + choice.below(90),
+              width = 1 + choice.below(80);
+    const torch::Tensor from = torch::randn({prompts, heads, tokens, width}, make_generator(static_cast<std::uint64_t>(i)));
+    const torch::Tensor rows = torch::randint(prompts, {batch, heads}, make_generator(static_cast<std::uint64_t>(i) + 1000), torch::kInt32);
+    EXPECT_TRUE(torch::equal(select_heads(from.cuda(), rows.cuda()).cpu(), select_heads_portable(from, rows)));
+  }
+}
+
+}  // namespace
+}  // namespace glyphscope
