@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "core/version.h"
+#include "io/files.h"
 
 namespace glyphscope::cli {
 
@@ -61,7 +62,7 @@ void Context::end_progress() const {
 void Context::say(const std::string& line) const { std::fprintf(common.json ? stderr : stdout, "%s\n", line.c_str()); }
 
 void Context::print(const nlohmann::ordered_json& document) const {
-  if (common.json) std::printf("%s\n", document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
+  if (common.json) std::printf("%s\n", json_text(document, 2).c_str());
 }
 
 void SamplingOptions::add(CLI::App& verb) {

@@ -48,7 +48,7 @@ Run add_evaluate(CLI::App& app) {
     document.update(result.to_json());
     if (folder) {
       write_json(*folder / "evaluate.json", document);
-      write_png(*folder / "samples.png", result.sheet, document.dump());
+      write_png(*folder / "samples.png", result.sheet, document);
     }
     context.print(document);
     if (context.common.json) return;

@@ -31,7 +31,7 @@ Run add_generate(CLI::App& app) {
         {"prompts", request.prompts},
         {"seed", context.common.seed},
         {"settings", {{"steps", request.steps}, {"guidance", request.guidance}, {"scheduler", request.scheduler}, {"negative", request.negative}}}};
-    write_png(options->out, result->images[0], document.dump());
+    write_png(options->out, result->images[0], document);
     nlohmann::ordered_json printed = document;
     printed["file"] = options->out;
     printed["notes"] = result->notes;

@@ -93,7 +93,7 @@ Run add_patch(CLI::App& app) {
         {"ocr", reader->name()}};
     nlohmann::ordered_json images;
     for (int i = 0; i < 3; ++i) {
-      write_png(folder / (std::string(names[i]) + ".png"), result->images[i], document.dump());
+      write_png(folder / (std::string(names[i]) + ".png"), result->images[i], document);
       const Measurement one = measure(result->images[i], result->images[0], source_pieces, pair, *reader);
       nlohmann::ordered_json scores;
       for (const auto& [name, value] : one.scores)

@@ -116,9 +116,11 @@ nlohmann::json read_json(const fs::path& path) {
   }
 }
 
-void write_json(const fs::path& path, const nlohmann::ordered_json& document) {
-  write_text(path, document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+std::string json_text(const nlohmann::ordered_json& document, int indent) {
+  return document.dump(indent, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
+
+void write_json(const fs::path& path, const nlohmann::ordered_json& document) { write_text(path, json_text(document, 2) + "\n"); }
 
 OutputFolder::OutputFolder(fs::path folder) : folder_(std::move(folder)) {
   std::error_code error;

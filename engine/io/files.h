@@ -21,6 +21,9 @@ std::string read_text(const std::filesystem::path& path, std::uintmax_t limit = 
 /// Parses a JSON file; errors name the file and the place in it.
 nlohmann::json read_json(const std::filesystem::path& path);
 
+/// A document as text; bytes that are no UTF-8 (a prompt may hold any) become U+FFFD. A negative indent: on one line.
+std::string json_text(const nlohmann::ordered_json& document, int indent = -1);
+
 /// write_atomically of a JSON document, indented by two.
 void write_json(const std::filesystem::path& path, const nlohmann::ordered_json& document);
 

@@ -80,14 +80,14 @@ torch::Tensor read_image(const std::filesystem::path& file) {
   return torch::from_blob(rgb.data, {rgb.rows, rgb.cols, 3}, torch::kUInt8).permute({2, 0, 1}).contiguous();
 }
 
-void write_png(const std::filesystem::path& file, const torch::Tensor& image, const std::string& metadata) {
+void write_png(const std::filesystem::path& file, const torch::Tensor& image, const nlohmann::ordered_json& metadata) {
   if (image.dim() != 3 || image.size(0) != 3 || image.scalar_type() != torch::kUInt8) reject("an image must be [3, height, width] of bytes");
   const torch::Tensor pixels = image.permute({1, 2, 0}).flip(2).contiguous();
   const cv::Mat bgr(static_cast<int>(pixels.size(0)), static_cast<int>(pixels.size(1)), CV_8UC3, pixels.data_ptr());
   std::vector<unsigned char> encoded;
   if (!cv::imencode(".png", bgr, encoded)) reject("the image cannot be encoded", file.string());
   std::string bytes(encoded.begin(), encoded.end());
-  if (!metadata.empty()) bytes.insert(kSignature + kHeaderChunk, text_chunk(metadata));
+  if (!metadata.is_null()) bytes.insert(kSignature + kHeaderChunk, text_chunk(json_text(metadata)));
   write_text(file, bytes);
 }
 

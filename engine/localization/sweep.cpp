@@ -257,7 +257,7 @@ class Sweep {
                                   {"prompt", request.rows[static_cast<size_t>(row)].prompt},
                                   {"plan", request.rows[static_cast<size_t>(row)].plan.to_json()},
                                   {"settings", {{"steps", request.steps}, {"guidance", request.guidance}, {"scheduler", request.scheduler}}}};
-      write_png(folder / file, images[row], metadata.dump());
+      write_png(folder / file, images[row], metadata);
     };
     if (name == "sites") {
       write("source.png", 0);

@@ -88,7 +88,7 @@ void write_sweep(const SweepResult& result, const SweepSettings& settings, const
 
   ordered_json short_document = document;
   short_document.erase("pairs");
-  write_png(folder / "heatmap.png", draw_heatmap(result, model), short_document.dump());
+  write_png(folder / "heatmap.png", draw_heatmap(result, model), short_document);
 }
 
 torch::Tensor draw_heatmap(const SweepResult& result, const ModelInfo& model) {

@@ -131,7 +131,7 @@ struct EngineThread::State {
           {"seed", row.seed},
           {"plan", row.plan.to_json()},
           {"settings", {{"steps", request.steps}, {"guidance", request.guidance}, {"scheduler", request.scheduler}, {"negative", request.negative}}}};
-      Picture picture = to_picture(result->images[i], measure(result->images[i], result->images[0], source_pieces, pair, ocr()), metadata.dump());
+      Picture picture = to_picture(result->images[i], measure(result->images[i], result->images[0], source_pieces, pair, ocr()), json_text(metadata));
       if (i == 0)
         ready.source = std::move(picture);
       else if (i == 1)

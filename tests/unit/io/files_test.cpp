@@ -51,9 +51,11 @@ TEST(Files, AFolderIsFreeAgainAfterwards) {
 TEST(ImageFile, KeepsPixelsAndMetadata) {
   testing::TemporaryFolder folder;
   const torch::Tensor image = torch::randint(256, {3, 17, 31}, torch::kUInt8);
-  write_png(folder / "a.png", image, "{\"prompt\": \"caf\u00e9\"}");
+  write_png(folder / "a.png", image, {{"prompt", "caf\u00e9 \xff"}});
   EXPECT_TRUE(torch::equal(read_image(folder / "a.png"), image));
-  EXPECT_EQ(read_png_metadata(folder / "a.png"), "{\"prompt\": \"caf\u00e9\"}");
+  EXPECT_EQ(read_png_metadata(folder / "a.png"), "{\"prompt\":\"caf\u00e9 \ufffd\"}");
+}
+");
 }
 
 TEST(ImageFile, NamesWhatIsNoImage) {
