@@ -55,8 +55,6 @@ TEST(ImageFile, KeepsPixelsAndMetadata) {
   EXPECT_TRUE(torch::equal(read_image(folder / "a.png"), image));
   EXPECT_EQ(read_png_metadata(folder / "a.png"), "{\"prompt\":\"caf\u00e9 \ufffd\"}");
 }
-");
-}
 
 TEST(ImageFile, NamesWhatIsNoImage) {
   testing::TemporaryFolder folder;
