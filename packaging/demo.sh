@@ -22,8 +22,14 @@ out=$root/out/demo
 mkdir -p "$out"
 resume=()
 [ ! -e "$out/study/settings.json" ] || resume=(--resume)
-"$program" localize demo:sign-unet --out "$out/study" --keep-images "${resume[@]}"
-sites=$(sed -n '/"smallest_set": \[/,/\]/p' "$out/study/run.json" | tr -dc '0-9,\n' | tr -d '\n' | sed 's/,$//')
+# A study of an older demo model cannot be gone on with: it is moved aside.
+"$program" localize demo:sign-unet --out "$out/study" --keep-images "${resume[@]}" || {
+  [ ${#resume[@]} -gt 0 ] || exit 1
+  mv "$out/study" "$out/study-$(date +%Y%m%d-%H%M%S)"
+  "$program" localize demo:sign-unet --out "$out/study" --keep-images
+}
+# The smallest set that keeps B's text; the first site where there is none.
+sites=$(python3 -c 'import json, sys; print(",".join(map(str, json.load(open(sys.argv[1]))["smallest_set"])))' "$out/study/run.json")
 "$program" patch demo:sign-unet --sites "${sites:-0}" --out "$out/edit" \
   --source 'a round red sign that says "LOVE" on a blue wall' --target 'a round red sign that says "TIME" on a blue wall'
 echo

@@ -212,6 +212,11 @@ QString ModelMap::tip(int site) const {
 }
 
 bool ModelMap::event(QEvent* event) {
+  // Esc clears the selection here, before it may mean "cancel" to the window.
+  if (event->type() == QEvent::ShortcutOverride && static_cast<QKeyEvent*>(event)->key() == Qt::Key_Escape && !selection_->sites().isEmpty()) {
+    event->accept();
+    return true;
+  }
   if (event->type() == QEvent::ToolTip) {
     auto* help = static_cast<QHelpEvent*>(event);
     const int site = site_at(help->pos());

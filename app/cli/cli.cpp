@@ -104,7 +104,7 @@ int run(int argc, char** argv) {
   app.add_option("--threads", context.common.threads, "Threads to compute with (default: all cores)")->check(CLI::Range(1, 1024));
   app.add_option("--device", context.common.device, "auto or cpu")->capture_default_str();
   app.add_option("--dtype", context.common.dtype, "auto, fp32, bf16 or fp16")->capture_default_str();
-  app.add_option("--seed", context.common.seed, "Seed of the noise")->capture_default_str();
+  const auto* seed = app.add_option("--seed", context.common.seed, "Seed of the noise")->capture_default_str();
 
   std::vector<std::pair<CLI::App*, Run>> verbs;
   for (auto add : {add_inspect, add_generate, add_patch, add_localize, add_evaluate, add_train_demo}) {
@@ -116,6 +116,7 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
+  context.common.seed_given = seed->count() > 0;
   if (context.common.threads > 0) torch::set_num_threads(context.common.threads);
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);

@@ -19,6 +19,7 @@ struct Common {
   int threads = 0;
   std::string device = "auto", dtype = "auto";
   std::uint64_t seed = 42;
+  bool seed_given = false;
 };
 
 /// What a verb runs with.

@@ -17,20 +17,14 @@ Run add_generate(CLI::App& app) {
   options->sampling.add(*verb);
   return [=](const Context& context) {
     const auto pipeline = context.open(options->model);
-    Request request = options->sampling.request();
+    Request request = pipeline->resolve(options->sampling.request());
     request.prompts = {options->prompt};
     request.rows = {{0, context.common.seed, {}}};
     auto result = pipeline->generate(request, {.progress = [&](const Progress& p) { context.show(p); }}, context.cancel);
     context.end_progress();
     if (!result) throw Failure(result.error());
     for (const auto& note : result->notes) context.say("note: " + note);
-    const nlohmann::ordered_json document{
-        {"schema", "glyphscope.image/1"},
-        {"model", pipeline->info().source},
-        {"model_hash", pipeline->info().hash},
-        {"prompts", request.prompts},
-        {"seed", context.common.seed},
-        {"settings", {{"steps", request.steps}, {"guidance", request.guidance}, {"scheduler", request.scheduler}, {"negative", request.negative}}}};
+    const nlohmann::ordered_json document = describe_image(pipeline->info(), request, request.rows[0]);
     write_png(options->out, result->images[0], document);
     nlohmann::ordered_json printed = document;
     printed["file"] = options->out;

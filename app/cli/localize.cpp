@@ -60,6 +60,7 @@ Run add_localize(CLI::App& app) {
     settings.sampling.method = options->method == "recording" ? PatchMethod::recording : PatchMethod::injection;
 
     const auto pipeline = context.open(options->model);
+    settings.sampling = pipeline->resolve(settings.sampling);
     auto reader = make_text_reader(options->ocr);
     const OutputFolder folder(options->out);
     if (!options->resume && std::filesystem::exists(folder / "settings.json"))

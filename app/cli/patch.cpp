@@ -66,7 +66,8 @@ Run add_patch(CLI::App& app) {
     }
     for (const auto& [site, list] : heads)
       if (std::find(sites.begin(), sites.end(), site) == sites.end()) reject("--heads names site " + std::to_string(site) + ", --sites does not", "--heads");
-    Request request = options->sampling.request();
+    auto reader = make_text_reader(options->ocr);  // a wrong engine is an error now, not after minutes
+    Request request = pipeline->resolve(options->sampling.request());
     request.prompts = {options->source, options->target};
     request.method = options->method == "recording" ? PatchMethod::recording : PatchMethod::injection;
     request.rows = {{0, context.common.seed, {}}, {1, context.common.seed, {}}, {0, context.common.seed, PatchPlan(patches)}};
@@ -75,25 +76,17 @@ Run add_patch(CLI::App& app) {
     if (!result) throw Failure(result.error());
     for (const auto& note : result->notes) context.say("note: " + note);
 
-    auto reader = make_text_reader(options->ocr);
     const PromptPair pair{options->source, options->target, quoted_text(options->source), quoted_text(options->target)};
     const auto source_pieces = reader->read(result->images[0]);
     const char* names[] = {"source", "target", "patched"};
-    nlohmann::ordered_json document{
-        {"schema", "glyphscope.patch/1"},
-        {"model", pipeline->info().source},
-        {"model_hash", pipeline->info().hash},
-        {"prompts", request.prompts},
-        {"seed", context.common.seed},
-        {"plan", request.rows[2].plan.to_json()},
-        {"sites", sites},
-        {"share", table.share(sites)},
-        {"method", options->method},
-        {"settings", {{"steps", request.steps}, {"guidance", request.guidance}, {"scheduler", request.scheduler}, {"negative", request.negative}}},
-        {"ocr", reader->name()}};
+    nlohmann::ordered_json document = describe_image(pipeline->info(), request, request.rows[2]);
+    document["schema"] = "glyphscope.patch/1";
+    document["sites"] = sites;
+    document["share"] = table.share(sites);
+    document["ocr"] = reader->name();
     nlohmann::ordered_json images;
     for (int i = 0; i < 3; ++i) {
-      write_png(folder / (std::string(names[i]) + ".png"), result->images[i], document);
+      write_png(folder / (std::string(names[i]) + ".png"), result->images[i], describe_image(pipeline->info(), request, request.rows[static_cast<size_t>(i)]));
       const Measurement one = measure(result->images[i], result->images[0], source_pieces, pair, *reader);
       nlohmann::ordered_json scores;
       for (const auto& [name, value] : one.scores)

@@ -22,6 +22,7 @@ Run add_train_demo(CLI::App& app) {
   verb->add_flag("--tiny", options->tiny, "A model of seconds that learns nothing, to try the machinery");
   return [=](const Context& context) {
     DemoRecipe recipe = demo_recipe(options->name, options->tiny);
+    if (context.common.seed_given) recipe.seed = context.common.seed;
     if (options->steps > 0) recipe.denoiser_steps = options->steps;
     if (options->autoencoder_steps > 0) recipe.autoencoder_steps = options->autoencoder_steps;
     train_demo(

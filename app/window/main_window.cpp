@@ -319,6 +319,7 @@ QString MainWindow::settings_text() const {
 
 void MainWindow::start(Command command) {
   message_->hide();
+  if (job_) engine_->cancel(job_);  // the new job must not wait for one that nobody watches any more
   job_ = engine_->post(std::move(command));
   jobs_->start(tr("Waiting for the engine"));
   refresh_buttons();

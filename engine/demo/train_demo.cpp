@@ -142,6 +142,7 @@ class DemoTrainer {
   void run() {
     if (fs::exists(autoencoder_file())) autoencoder_state_->load(autoencoder_file());
     if (fs::exists(denoiser_file())) denoiser_state_->load(denoiser_file());
+    if (fs::exists(latents_file())) scaling_factor_ = read_scaling_factor();
     train_autoencoder();
     encode_signs();
     train_denoiser();
@@ -228,7 +229,8 @@ class DemoTrainer {
     using clock = std::chrono::steady_clock;
     double loss = 0;
     std::int64_t since = 0;
-    auto reported = clock::now();
+    constexpr double kSaveSeconds = 600;  // no more than this is lost to a power cut
+    auto reported = clock::now(), saved = reported;
     while (state.step() < steps) {
       if (cancel_.cancelled()) {
         state.save(file);
@@ -246,7 +248,10 @@ class DemoTrainer {
         report_({stage, state.step(), steps, loss / static_cast<double>(since), static_cast<double>(since * batch) / seconds});
         loss = 0, since = 0, reported = clock::now();
       }
-      if (state.step() % recipe_.checkpoint_every == 0) state.save(file);
+      if (state.step() % recipe_.checkpoint_every == 0 || std::chrono::duration<double>(clock::now() - saved).count() > kSaveSeconds) {
+        state.save(file);
+        saved = clock::now();
+      }
     }
     state.save(file);
   }
@@ -320,8 +325,10 @@ class DemoTrainer {
     const SafetensorsFile file(latents_file());
     latents_ = file.tensor("latents");
     if (latents_.size(0) != recipe_.signs) reject("the latents are of another recipe", latents_file().string(), "Delete the file to make them again");
-    scaling_factor_ = std::stod(file.metadata().at("scaling_factor"));
+    scaling_factor_ = read_scaling_factor();
   }
+
+  double read_scaling_factor() const { return std::stod(SafetensorsFile(latents_file()).metadata().at("scaling_factor")); }
 
   void train_denoiser() {
     const NoiseSchedule schedule = NoiseSchedule::parse({recipe_.scheduler, "recipe"});

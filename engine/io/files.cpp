@@ -109,8 +109,14 @@ std::string without_bare_infinities(const std::string& text) {
 
 nlohmann::json read_json(const fs::path& path) {
   const std::string text = without_bare_infinities(read_text(path));
+  // nlohmann copies and prints recursively: a file of a million brackets would overflow the stack.
+  constexpr int kDeepest = 64;
+  auto limit_depth = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
+    if (depth > kDeepest) reject("the JSON is nested deeper than " + std::to_string(kDeepest) + " levels", path.string());
+    return true;
+  };
   try {
-    return nlohmann::json::parse(text);
+    return nlohmann::json::parse(text, limit_depth);
   } catch (const nlohmann::json::exception& error) {
     reject(std::string("malformed JSON: ") + error.what(), path.string());
   }
@@ -139,8 +145,7 @@ OutputFolder::OutputFolder(OutputFolder&& other) noexcept : folder_(std::move(ot
 
 OutputFolder::~OutputFolder() {
   if (lock_ < 0) return;
-  ::unlink((folder_ / ".glyphscope.lock").c_str());
-  ::close(lock_);
+  ::close(lock_);  // the file stays: a process that waits to lock it must not be left with one that is gone
 }
 
 }  // namespace glyphscope

@@ -53,7 +53,8 @@ std::uint64_t unsigned_field(const nlohmann::json& value, const std::string& wha
 // nlohmann keeps the last of two equal keys; the format forbids them.
 nlohmann::json parse_header(const char* begin, const char* end, const std::string& where) {
   std::vector<std::set<std::string>> keys;
-  auto callback = [&](int, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
+  auto callback = [&](int depth, nlohmann::json::parse_event_t event, nlohmann::json& parsed) {
+    if (depth > 8) reject("the header is nested too deeply", where);
     using event_t = nlohmann::json::parse_event_t;
     if (event == event_t::object_start) keys.emplace_back();
     if (event == event_t::object_end) keys.pop_back();

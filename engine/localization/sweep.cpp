@@ -93,6 +93,13 @@ Measurement measure(const torch::Tensor& image, const torch::Tensor& source_imag
   return out;
 }
 
+int word_cluster(const std::vector<PromptPair>& pairs, int pair) {
+  const PromptPair& one = pairs[static_cast<size_t>(pair)];
+  for (int i = 0; i < pair; ++i)
+    if (pairs[static_cast<size_t>(i)].source_text == one.source_text && pairs[static_cast<size_t>(i)].target_text == one.target_text) return i;
+  return pair;
+}
+
 namespace {
 
 class Sweep {
@@ -125,7 +132,8 @@ class Sweep {
     for (int site = 0; site < sites_; ++site) {
       const auto& scores = result.sites[static_cast<size_t>(site)].scores;
       const Score& f1 = scores.at("target_f1");
-      if (f1.low.value_or(f1.mean) >= settings_.localized_f1_share * own && scores.at("ssim_outside_text").mean >= settings_.localized_ssim && own > 0)
+      if (f1.low.value_or(f1.mean) >= settings_.localized_f1_share * own && scores.at("ssim_outside_text").mean >= settings_.localized_ssim && own > 0 &&
+          f1.mean > scores.at("source_f1").mean)
         result.localized.push_back(site);
     }
     add_sets(result, pairs, own);
@@ -152,7 +160,8 @@ class Sweep {
       return result.sets.back();
     };
     auto keeps = [&](const std::map<std::string, Score>& scores) { return own > 0 && scores.at("target_f1").mean >= settings_.kept_f1_share * own; };
-    if (sites_ > 0 && keeps(result.sites[static_cast<size_t>(order[0])].scores)) result.smallest = {order[0]};
+    for (int site : order)
+      if (result.smallest.empty() && keeps(result.sites[static_cast<size_t>(site)].scores)) result.smallest = {site};
     for (int size = 2; size < sites_ && result.smallest.empty(); ++size) {
       const SetResult& set = add({order.begin(), order.begin() + size}, "ranked");
       if (keeps(set.scores)) result.smallest = set.sites;
@@ -184,7 +193,7 @@ class Sweep {
   std::map<std::string, Score> aggregate(const std::vector<PairResult>& pairs, const Pick& pick) const {
     std::map<std::string, std::vector<Observation>> observations;
     for (const auto& pair : pairs)
-      for (const auto& [name, value] : pick(pair)->scores) observations[name].push_back({value, pair.pair, pair.noise});
+      for (const auto& [name, value] : pick(pair)->scores) observations[name].push_back({value, word_cluster(settings_.pairs, pair.pair), pair.noise});
     std::map<std::string, Score> out;
     for (const auto& [name, list] : observations) out[name] = score_of(list);
     return out;
@@ -200,7 +209,7 @@ class Sweep {
             folder_.empty() ? fs::path() : folder_ / "pairs" / (name + "-pair" + std::to_string(pair) + "-noise" + std::to_string(noise) + ".json");
         const std::int64_t done = static_cast<std::int64_t>(out.size());
         if (!file.empty() && fs::exists(file)) {
-          out.push_back(PairResult::from_json(read_json(file)));
+          out.push_back(read_pair(file, pair, noise, sets));
           if (tell) observer_.pair_done(out.back(), {});
         } else {
           out.push_back(run_pair(name, pair, noise, sets, done, tell));
@@ -210,6 +219,19 @@ class Sweep {
       }
     }
     return out;
+  }
+
+  // A kept result is used only if it is of this pair and these sets, whole.
+  static PairResult read_pair(const fs::path& file, size_t pair, size_t noise, const std::vector<std::vector<int>>& sets) {
+    PairResult result = PairResult::from_json(read_json(file));
+    bool fits = result.pair == static_cast<int>(pair) && result.noise == static_cast<int>(noise) && result.patched.size() == sets.size();
+    for (size_t i = 0; fits && i < sets.size(); ++i) fits = result.patched[i].sites == sets[i];
+    std::vector<const Measurement*> all{&result.source, &result.target};
+    for (const auto& one : result.patched) all.push_back(&one);
+    for (const auto* one : all)
+      for (const auto& name : sweep_score_names()) fits &= one->scores.contains(name);
+    if (!fits) reject("the kept result is damaged, or of another run", file.string(), "Delete the file to have it measured again");
+    return result;
   }
 
   static std::string label(const std::string& name) { return name == "sites" ? "pairs, every site alone" : "pairs, sites " + name.substr(4); }
@@ -249,15 +271,7 @@ class Sweep {
     const fs::path folder = folder_ / "images" / ("pair" + std::to_string(pair) + "-noise" + std::to_string(noise));
     fs::create_directories(folder);
     auto write = [&](const std::string& file, std::int64_t row) {
-      const ordered_json metadata{{"schema", "glyphscope.image/1"},
-                                  {"model", pipeline_.info().source},
-                                  {"model_hash", pipeline_.info().hash},
-                                  {"prompts", request.prompts},
-                                  {"seed", request.rows[static_cast<size_t>(row)].seed},
-                                  {"prompt", request.rows[static_cast<size_t>(row)].prompt},
-                                  {"plan", request.rows[static_cast<size_t>(row)].plan.to_json()},
-                                  {"settings", {{"steps", request.steps}, {"guidance", request.guidance}, {"scheduler", request.scheduler}}}};
-      write_png(folder / file, images[row], metadata);
+      write_png(folder / file, images[row], describe_image(pipeline_.info(), pipeline_.resolve(request), request.rows[static_cast<size_t>(row)]));
     };
     if (name == "sites") {
       write("source.png", 0);

@@ -75,6 +75,9 @@ struct SweepObserver {
 /// The scores that a sweep reports, in the order of tables and heatmaps.
 const std::vector<std::string>& sweep_score_names();
 
+/// The cluster of a pair in the bootstrap: the first pair that has the same two texts.
+int word_cluster(const std::vector<PromptPair>& pairs, int pair);
+
 /// Scores a picture against A's picture and both texts. `boxes` are where A's and the picture's own text was found.
 Measurement measure(const torch::Tensor& image, const torch::Tensor& source_image, const std::vector<TextPiece>& source_pieces, const PromptPair& pair,
                     TextReader& reader);

@@ -80,7 +80,7 @@ void write_sweep(const SweepResult& result, const SweepSettings& settings, const
            std::to_string(site.kv_parameters) + "," + number(model.table.share(set.sites));
     for (const auto& name : sweep_score_names()) {
       const Score& score = set.scores.at(name);
-      csv += "," + number(score.mean) + "," + (score.low ? number(*score.low) : "") + "," + (score.high ? number(*score.high) : "");
+      csv += "," + (score.n > 0 ? number(score.mean) : "") + "," + (score.low ? number(*score.low) : "") + "," + (score.high ? number(*score.high) : "");
     }
     csv += "\n";
   }

@@ -24,8 +24,36 @@ Expected<Result> Pipeline::generate(const Request& request, const Observer& obse
         reject("a side of " + std::to_string(side) + " pixels does not go", "--size",
                "Width and height must be multiples of " + std::to_string(multiple) + " up to 8192");
     if (request.rows_at_once < 1) reject("at least one row must go at once");
-    return run(request, observer, cancel);
+    return run(resolve(request), observer, cancel);
   });
+}
+
+Request Pipeline::resolve(Request request) const {
+  const ModelInfo& model = info();
+  if (request.steps <= 0) request.steps = model.default_steps;
+  if (request.guidance < 0) request.guidance = model.default_guidance;
+  if (request.width <= 0) request.width = model.default_width;
+  if (request.height <= 0) request.height = model.default_height;
+  return request;
+}
+
+nlohmann::ordered_json describe_image(const ModelInfo& model, const Request& request, const Row& row) {
+  return {{"schema", "glyphscope.image/1"},
+          {"model", model.source},
+          {"model_hash", model.hash},
+          {"prompts", request.prompts},
+          {"prompt", row.prompt},
+          {"seed", row.seed},
+          {"plan", row.plan.to_json()},
+          {"method", request.method == PatchMethod::injection ? "injection" : "recording"},
+          {"settings",
+           {{"steps", request.steps},
+            {"guidance", request.guidance},
+            {"scheduler", request.scheduler.empty() ? model.scheduler : request.scheduler},
+            {"negative", request.negative},
+            {"width", request.width},
+            {"height", request.height},
+            {"dtype", model.dtype}}}};
 }
 
 std::vector<std::string> demo_models() { return {"demo:sign-unet"}; }

@@ -72,12 +72,17 @@ class Pipeline {
  public:
   virtual ~Pipeline() = default;
   virtual const ModelInfo& info() const = 0;
+  /// The request with the model's own steps, guidance and size in place of what it leaves open.
+  Request resolve(Request request) const;
   /// Every row's image. A row's noise depends on its seed alone, so rows may be batched in any way.
   Expected<Result> generate(const Request& request, const Observer& observer = {}, const CancelToken& cancel = {});
 
  protected:
   virtual Result run(const Request& request, const Observer& observer, const CancelToken& cancel) = 0;
 };
+
+/// What makes a row's image again, as a document: for the metadata of files. The request is a resolved one.
+nlohmann::ordered_json describe_image(const ModelInfo& model, const Request& request, const Row& row);
 
 struct OpenOptions {
   std::string dtype = "auto";  ///< auto, fp32, bf16, fp16

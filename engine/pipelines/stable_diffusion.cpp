@@ -137,12 +137,11 @@ std::vector<KvRecord> StableDiffusion::record(const Request& request, const std:
 Result StableDiffusion::run(const Request& request, const Observer& observer, const CancelToken& cancel) {
   const auto start = std::chrono::steady_clock::now();
   Result result;
-  const double guidance = request.guidance < 0 ? info_.default_guidance : request.guidance;
+  const double guidance = request.guidance;
   const bool guided = guidance > 1;
-  const std::int64_t steps = request.steps > 0 ? request.steps : info_.default_steps;
+  const std::int64_t steps = request.steps;
   const std::int64_t factor = autoencoder_.config().factor();
-  const std::int64_t height = (request.height > 0 ? request.height : info_.default_height) / factor,
-                     width = (request.width > 0 ? request.width : info_.default_width) / factor;
+  const std::int64_t height = request.height / factor, width = request.width / factor;
   const auto scheduler = make_scheduler(scheduler_config_, request.scheduler);
 
   std::vector<torch::Tensor> embeddings;
@@ -191,7 +190,10 @@ Result StableDiffusion::run(const Request& request, const Observer& observer, co
         options);
     latents.push_back(latent);
     const auto& c = autoencoder_.config();
-    images.push_back(to_pixels(autoencoder_.decode((latent / c.scaling_factor).to(dtype_), cancel)));
+    // A decoder's activations are far larger than its latents: only so many pixels at once.
+    constexpr std::int64_t kPixelsAtOnce = 1 << 20;
+    for (const auto& part : latent.split(std::max<std::int64_t>(1, kPixelsAtOnce / (request.width * request.height))))
+      images.push_back(to_pixels(autoencoder_.decode((part / c.scaling_factor).to(dtype_), cancel)));
     observer.progress({"denoising", (batch + 1) * calls, batches * calls});
   }
   result.images = torch::cat(images);

@@ -110,7 +110,7 @@ struct EngineThread::State {
 
   void run(const Job& job, const command::Generate& command) {
     tell(job.id, event::Started{command.sites.empty() ? "Drawing both prompts" : "Editing the text"});
-    Request request = sampled(command.sampling);
+    Request request = model().resolve(sampled(command.sampling));
     request.prompts = {command.source, command.target};
     const std::uint64_t seed = command.sampling.seed;
     request.rows = {{0, seed, {}}, {1, seed, {}}};
@@ -122,15 +122,7 @@ struct EngineThread::State {
     event::PicturesReady ready;
     for (std::int64_t i = 0; i < result->images.size(0); ++i) {
       const Row& row = request.rows[static_cast<size_t>(i)];
-      const nlohmann::ordered_json metadata{
-          {"schema", "glyphscope.image/1"},
-          {"model", model().info().source},
-          {"model_hash", model().info().hash},
-          {"prompts", request.prompts},
-          {"prompt", row.prompt},
-          {"seed", row.seed},
-          {"plan", row.plan.to_json()},
-          {"settings", {{"steps", request.steps}, {"guidance", request.guidance}, {"scheduler", request.scheduler}, {"negative", request.negative}}}};
+      const auto metadata = describe_image(model().info(), request, row);
       Picture picture = to_picture(result->images[i], measure(result->images[i], result->images[0], source_pieces, pair, ocr()), json_text(metadata));
       if (i == 0)
         ready.source = std::move(picture);
@@ -150,7 +142,7 @@ struct EngineThread::State {
     const auto start = std::chrono::steady_clock::now();
     SweepSettings settings;
     settings.pairs = make_pairs(command.templates, command.words, command.pairs);
-    settings.sampling = sampled(command.sampling);
+    settings.sampling = model().resolve(sampled(command.sampling));
     settings.seeds = {command.sampling.seed};
     settings.from_step = command.from_step;
 
@@ -176,7 +168,7 @@ struct EngineThread::State {
       auto collect = [&](const auto& pick) {
         std::map<std::string, std::vector<Observation>> observations;
         for (const auto& one : pairs)
-          for (const auto& [name, value] : pick(one).scores) observations[name].push_back({value, one.pair, one.noise});
+          for (const auto& [name, value] : pick(one).scores) observations[name].push_back({value, word_cluster(settings.pairs, one.pair), one.noise});
         std::map<std::string, Score> out;
         for (const auto& [name, list] : observations) out[name] = score_of(list);
         return out;

@@ -70,6 +70,10 @@ std::vector<double> spaced_timesteps(const std::string& spacing, std::int64_t st
       reject("unknown timestep_spacing '" + spacing + "'", "scheduler", "Known are linspace, leading and trailing");
     }
   }
+  if (out.front() >= total || out.back() < 0)
+    reject(std::to_string(steps) + " steps with timestep_spacing '" + spacing + "' and steps_offset " + std::to_string(offset) + " leave the schedule's " +
+               std::to_string(length) + " timesteps",
+           "scheduler", "Use fewer steps");
   return out;
 }
 

@@ -113,7 +113,10 @@ ClipTokenizer::ClipTokenizer(std::unordered_map<std::string, std::int64_t> vocab
   begin_ = id(kBegin);
   end_ = unknown_ = id(kEnd);
   pad_ = id(pad_token);
-  for (const auto& token : added_) id(token.content);
+  for (const auto& token : added_) {
+    if (token.content.empty()) reject("an added token is empty", "tokenizer");
+    id(token.content);
+  }
   if (max_length_ < 2 || max_length_ > 65536) reject("model_max_length is " + std::to_string(max_length_) + ", expected 2 to 65536", "tokenizer");
 }
 

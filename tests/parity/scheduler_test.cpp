@@ -51,6 +51,11 @@ TEST(Scheduler, RefusesWhatDoesNotGo) {
   EXPECT_THAT(testing::failure_of([&] { make_scheduler(ddim)->begin(1001); }), ::testing::HasSubstr("expected 1 to 1000"));
 }
 
+TEST(Scheduler, TimestepsOutsideTheScheduleAreNamed) {
+  const Config leading({{"_class_name", "DDIMScheduler"}, {"steps_offset", 1}, {"timestep_spacing", "leading"}}, "s.json");
+  EXPECT_THAT(testing::failure_of([&] { make_scheduler(leading)->begin(1000); }), ::testing::HasSubstr("leave the schedule"));
+}
+
 TEST(Scheduler, OneStepWorksEverywhere) {
   for (const auto& name : scheduler_names()) {
     const Config config({{"_class_name", name == "flow" ? "FlowMatchEulerDiscreteScheduler" : "DDIMScheduler"}, {"steps_offset", 1}}, "test");

@@ -26,6 +26,14 @@ TEST(Files, AFailedWriteLeavesTheOldFileAndNothingElse) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
 }
 
+TEST(Files, JsonIsReadAsPythonWritesItButNotWithoutEnd) {
+  testing::TemporaryFolder folder;
+  write_text(folder / "a.json", R"({"a": -Infinity, "b": [NaN, Infinity], "c": "-Infinity \" NaN"})");
+  EXPECT_EQ(read_json(folder / "a.json").dump(), R"({"a":null,"b":[null,null],"c":"-Infinity \" NaN"})");
+  write_text(folder / "deep.json", std::string(500000, '['));
+  EXPECT_THAT(failure_of([&] { read_json(folder / "deep.json"); }), HasSubstr("nested deeper"));
+}
+
 TEST(Files, AFolderThatCannotBeWrittenIsNamed) {
   EXPECT_THAT(failure_of([] { OutputFolder("/proc/glyphscope"); }), HasSubstr("/proc/glyphscope"));
   EXPECT_THAT(failure_of([] { write_text("/proc/glyphscope.txt", "x"); }), HasSubstr("/proc/glyphscope.txt"));

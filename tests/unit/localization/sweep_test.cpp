@@ -130,6 +130,23 @@ TEST_F(SweepRun, OtherSettingsDoNotMixWithARunThatIsThere) {
   EXPECT_THAT(testing::failure_of([&] { run_sweep(*pipeline, reader, settings, folder / "run", {}, {}); }), ::testing::HasSubstr("other settings"));
 }
 
+TEST_F(SweepRun, ADamagedPairIsNamedNotTrusted) {
+  settings.sampling.width = settings.sampling.height = 32;
+  testing::TemporaryFolder folder;
+  run_sweep(*pipeline, reader, settings, folder / "run", {}, {});
+  const auto file = folder.path() / "run" / "pairs" / "sites-pair1-noise0.json";
+  auto pair = read_json(file);
+  pair["patched"].erase(3);
+  write_json(file, pair);
+  EXPECT_THAT(testing::failure_of([&] { run_sweep(*pipeline, reader, settings, folder / "run", {}, {}); }), ::testing::HasSubstr("sites-pair1-noise0.json"));
+}
+
+TEST(PromptSet, EqualPairsAreOneCluster) {
+  const std::vector<PromptPair> pairs{{"", "", "a", "b"}, {"", "", "b", "a"}, {"other", "", "a", "b"}};
+  EXPECT_EQ(word_cluster(pairs, 1), 1);
+  EXPECT_EQ(word_cluster(pairs, 2), 0);
+}
+
 TEST_F(SweepRun, WritesItsFiles) {
   settings.sampling.width = settings.sampling.height = 32;
   testing::TemporaryFolder folder;
