@@ -129,11 +129,13 @@ class Sweep {
       result.sites.push_back({{site}, "site", aggregate(pairs, [&](const PairResult& p) { return &p.patched[static_cast<size_t>(site)]; })});
 
     const double own = result.target.at("target_f1").mean;
+    // Letters that A's own picture shares with B's text by chance: what does not exceed that has moved nothing.
+    const double floor = result.source.at("target_f1").mean;
     for (int site = 0; site < sites_; ++site) {
       const auto& scores = result.sites[static_cast<size_t>(site)].scores;
       const Score& f1 = scores.at("target_f1");
       if (f1.low.value_or(f1.mean) >= settings_.localized_f1_share * own && scores.at("ssim_outside_text").mean >= settings_.localized_ssim && own > 0 &&
-          f1.mean > scores.at("source_f1").mean)
+          f1.mean > scores.at("source_f1").mean && f1.mean > floor)
         result.localized.push_back(site);
     }
     add_sets(result, pairs, own);
@@ -159,7 +161,10 @@ class Sweep {
       result.sets.push_back({sites, kind, aggregate(done, [](const PairResult& p) { return &p.patched[0]; })});
       return result.sets.back();
     };
-    auto keeps = [&](const std::map<std::string, Score>& scores) { return own > 0 && scores.at("target_f1").mean >= settings_.kept_f1_share * own; };
+    auto keeps = [&](const std::map<std::string, Score>& scores) {
+      const double f1 = scores.at("target_f1").mean;
+      return own > 0 && f1 >= settings_.kept_f1_share * own && f1 > result.source.at("target_f1").mean;
+    };
     for (int site : order)
       if (result.smallest.empty() && keeps(result.sites[static_cast<size_t>(site)].scores)) result.smallest = {site};
     for (int size = 2; size < sites_ && result.smallest.empty(); ++size) {
