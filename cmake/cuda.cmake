@@ -1,11 +1,11 @@
-# The CUDA kernels, built by nvcc 13 (found on PATH or in /usr/local/cuda) and linked with torch's CUDA library. That library needs
+# The CUDA kernels, built by nvcc 13 (found on PATH, in /usr/local/cuda, or where packaging/setup.sh --cuda put it) and linked with torch's CUDA library. That library needs
 # cuDNN, cuBLAS and others at run time only; on a machine with a GPU they are on the loader's path.
 if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
   set(CMAKE_CUDA_ARCHITECTURES 80 90)
 endif()
-find_program(nvcc nvcc PATHS /usr/local/cuda/bin)
+find_program(nvcc nvcc PATHS /usr/local/cuda/bin ${GLYPHSCOPE_DEPS}/cuda/bin)
 if(NOT nvcc)
-  message(FATAL_ERROR "The preset cuda needs nvcc 13 on PATH or in /usr/local/cuda.")
+  message(FATAL_ERROR "The preset cuda needs nvcc 13: run packaging/setup.sh --cuda.")
 endif()
 set(CMAKE_CUDA_COMPILER ${nvcc})
 enable_language(CUDA)

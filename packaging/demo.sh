@@ -28,11 +28,17 @@ resume=()
   mv "$out/study" "$out/study-$(date +%Y%m%d-%H%M%S)"
   "$program" localize demo:sign-unet --out "$out/study" --keep-images
 }
-# The smallest set that keeps B's text; the first site where there is none.
-sites=$(python3 -c 'import json, sys; print(",".join(map(str, json.load(open(sys.argv[1]))["smallest_set"])))' "$out/study/run.json")
-"$program" patch demo:sign-unet --sites "${sites:-0}" --out "$out/edit" \
+# The smallest set that keeps B's text; where there is none, the site that moves most.
+sites=$(python3 - "$out/study/run.json" << 'PYTHON'
+import json, sys
+run = json.load(open(sys.argv[1]))
+moved = lambda site: site["scores"]["target_f1"]["mean"] - site["scores"]["source_f1"]["mean"]
+print(",".join(map(str, run["smallest_set"] or [max(run["sites"], key=moved)["index"]])))
+PYTHON
+)
+"$program" patch demo:sign-unet --sites "$sites" --out "$out/edit" \
   --source 'a round red sign that says "LOVE" on a blue wall' --target 'a round red sign that says "TIME" on a blue wall'
 echo
 echo "Which layer writes the text:  $out/study/heatmap.png"
-echo "An edited sign:               $out/edit/source.png -> $out/edit/patched.png"
+echo "An edited sign (sites $sites): $out/edit/source.png -> $out/edit/patched.png"
 echo "On a machine with a display, packaging/demo.sh opens the window."

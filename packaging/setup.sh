@@ -7,18 +7,20 @@ source "$here/dependencies.sh"
 
 usage() {
   cat <<TEXT
-usage: packaging/setup.sh [--engine-only] [--checks] [--no-apt]
+usage: packaging/setup.sh [--engine-only] [--checks] [--cuda] [--no-apt]
   --engine-only   no Qt: enough for the preset engine-only
   --checks        also what the tests and CI need (Xvfb, clang-format, clang-tidy)
+  --cuda          also the CUDA compiler, where no nvcc 13 is installed: for the preset cuda
   --no-apt        leave Debian packages alone (they are installed already, or by someone else)
 Unpacked libraries go to \$GLYPHSCOPE_DEPS (now: ${GLYPHSCOPE_DEPS:-$HOME/.cache/glyphscope/deps}).
 TEXT
 }
-engine_only= checks= apt=yes
+engine_only= checks= cuda= apt=yes
 for argument; do
   case $argument in
     --engine-only) engine_only=yes ;;
     --checks) checks=yes ;;
+    --cuda) cuda=yes ;;
     --no-apt) apt= ;;
     -h | --help) usage; exit 0 ;;
     *) echo "setup: unknown option '$argument'" >&2; usage >&2; exit 2 ;;
@@ -68,7 +70,12 @@ fetch() {
     say "downloading $name $version ($megabytes MB)"
     rm -rf "$deps/wheels/partial" && mkdir "$deps/wheels/partial"
     echo "$name==$version --hash=sha256:$hash" > "$deps/wheels/partial/requirements.txt"
-    local pip=(python3 -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary=:all:
+    local runner=(python3 -m pip) retries=()
+    if [ "$name" != pip ]; then
+      runner=(env PYTHONPATH="$deps/pip-${wheel_version[pip]}" python3 -m pip)
+      retries=(--resume-retries 20)
+    fi
+    local pip=("${runner[@]}" download "${retries[@]}" --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary=:all:
       --python-version 3.11 --implementation cp --abi cp311 --abi none --abi abi3)
     local platform
     for platform in manylinux_2_28 manylinux_2_27 manylinux_2_25 manylinux_2_17 manylinux2014 manylinux1; do
@@ -102,6 +109,15 @@ for tool in python3 unzip sha256sum; do
 done
 python3 -m pip --version >/dev/null 2>&1 || fail "python3 has no pip; install it (Debian: apt-get install python3-pip)."
 
+if [ -n "$cuda" ] && ! PATH=$PATH:/usr/local/cuda/bin nvcc --version 2>/dev/null | grep -q 'release 13'; then
+  wheels+=("${wheels_cuda[@]}")
+fi
+declare -A wheel_version
+for wheel in "${wheels[@]}"; do
+  read -r name version _ <<< "$wheel"
+  wheel_version[$name]=$version
+done
+
 total=0 count=0
 for wheel in "${wheels[@]}"; do
   read -r name version megabytes _ <<< "$wheel"
@@ -118,4 +134,17 @@ for wheel in "${wheels[@]}"; do
   read -r name version _ <<< "$wheel"
   ln -sfn "$name-$version" "$deps/$name"
 done
+# nvcc looks for its parts beside itself: one folder of links to all of them.
+if [ -n "${wheel_version[nvidia-cuda-nvcc]:-}" ] && [ ! -d "$deps/cuda-${wheel_version[nvidia-cuda-nvcc]}" ]; then
+  toolkit=$deps/cuda-${wheel_version[nvidia-cuda-nvcc]}
+  rm -rf "$toolkit.partial" && mkdir "$toolkit.partial"
+  for name in nvidia-cuda-nvcc nvidia-nvvm nvidia-cuda-crt nvidia-cuda-cccl nvidia-cuda-runtime; do
+    cp -rl "$deps/$name-${wheel_version[$name]}/nvidia/cu13/." "$toolkit.partial/" || fail "could not put the CUDA toolkit together in $toolkit. Is the disk full?"
+  done
+  chmod +x "$toolkit.partial"/bin/* "$toolkit.partial"/nvvm/bin/*
+  ln -s libcudart.so.13 "$toolkit.partial/lib/libcudart.so"
+  ln -s lib "$toolkit.partial/lib64"
+  mv "$toolkit.partial" "$toolkit"
+  ln -sfn "$(basename "$toolkit")" "$deps/cuda"
+fi
 say "ready ($deps)"

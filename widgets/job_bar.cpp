@@ -37,6 +37,7 @@ JobBar::JobBar(QWidget* parent)
 
 void JobBar::start(const QString& what) {
   running_ = true;
+  first_share_ = last_share_ = 0;
   clock_.start();
   label_->setText(what);
   left_->clear();
@@ -50,8 +51,16 @@ void JobBar::set_progress(const QString& what, qint64 done, qint64 total) {
   label_->setText(what);
   bar_->setRange(0, 1000);
   bar_->setValue(static_cast<int>(1000 * done / total));
+  const double share = static_cast<double>(done) / static_cast<double>(total);
+  // Progress that falls back is a new phase of the job: what is left is reckoned from here on.
+  if (share < last_share_) {
+    clock_.start();
+    first_share_ = share;
+    left_->clear();
+  }
+  last_share_ = share;
   const double seconds = static_cast<double>(clock_.elapsed()) / 1000;
-  if (done > 0 && seconds > 2) left_->setText(tr("about %1 left").arg(duration_text(seconds * static_cast<double>(total - done) / static_cast<double>(done))));
+  if (share > first_share_ && seconds > 2) left_->setText(tr("about %1 left").arg(duration_text(seconds * (1 - share) / (share - first_share_))));
 }
 
 void JobBar::finish(const QString& summary) {
@@ -63,5 +72,6 @@ void JobBar::finish(const QString& summary) {
 }
 
 QString JobBar::text() const { return label_->text(); }
+QString JobBar::time_left() const { return left_->text(); }
 
 }  // namespace glyphscope

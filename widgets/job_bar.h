@@ -20,6 +20,7 @@ class JobBar : public QWidget {
   void finish(const QString& summary);
   bool running() const { return running_; }
   QString text() const;
+  QString time_left() const;
 
  signals:
   void cancel_requested();
@@ -30,6 +31,7 @@ class JobBar : public QWidget {
   QToolButton* cancel_;
   QElapsedTimer clock_;
   bool running_ = false;
+  double first_share_ = 0, last_share_ = 0;  ///< Of the phase that clock_ measures.
 };
 
 /// "3 s", "2 min 05 s", "1 h 10 min"

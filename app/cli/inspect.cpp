@@ -13,14 +13,7 @@ Run add_inspect(CLI::App& app) {
     const ModelInfo& info = pipeline->info();
     nlohmann::ordered_json components, sites = nlohmann::ordered_json::array();
     for (const auto& [name, count] : info.parameters) components[name] = count;
-    for (const auto& site : info.table.sites)
-      sites.push_back({{"index", site.index},
-                       {"path", site.path},
-                       {"kohya", site.kohya},
-                       {"block", site.block},
-                       {"heads", site.heads},
-                       {"kv_parameters", site.kv_parameters},
-                       {"share", info.table.share({site.index})}});
+    for (const auto& site : info.table.sites) sites.push_back(describe_site(info.table, site.index));
     context.print({{"schema", "glyphscope.inspect/1"},
                    {"model", info.source},
                    {"family", info.family},

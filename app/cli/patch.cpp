@@ -50,7 +50,6 @@ Run add_patch(CLI::App& app) {
   options->sampling.add(*verb);
   return [=](const Context& context) {
     const auto pipeline = context.open(options->model);
-    const OutputFolder folder(options->out);
     const SiteTable& table = pipeline->info().table;
     const std::vector<int> sites = parse_sites(options->sites, table);
     const auto heads = parse_heads(options->heads, table);
@@ -67,6 +66,7 @@ Run add_patch(CLI::App& app) {
     for (const auto& [site, list] : heads)
       if (std::find(sites.begin(), sites.end(), site) == sites.end()) reject("--heads names site " + std::to_string(site) + ", --sites does not", "--heads");
     auto reader = make_text_reader(options->ocr);  // a wrong engine is an error now, not after minutes
+    const OutputFolder folder(options->out);
     Request request = pipeline->resolve(options->sampling.request());
     request.prompts = {options->source, options->target};
     request.method = options->method == "recording" ? PatchMethod::recording : PatchMethod::injection;

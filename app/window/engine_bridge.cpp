@@ -4,7 +4,6 @@ namespace glyphscope {
 
 EngineBridge::EngineBridge(QObject* parent) : QObject(parent) {
   engine_ = std::make_unique<EngineThread>([this](const Event& event) {
-    if (on_engine_thread) on_engine_thread(event);
     // Queued on this object: an event that arrives after its end is dropped by Qt.
     QMetaObject::invokeMethod(
         this, [this, event] { emit happened(event); }, Qt::QueuedConnection);

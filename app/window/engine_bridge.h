@@ -15,9 +15,6 @@ class EngineBridge : public QObject {
   JobId post(Command command) { return engine_->post(std::move(command)); }
   void cancel(JobId job) { engine_->cancel(job); }
 
-  /// Called on the engine's thread with every event, before it is handed over: tests hold the engine here.
-  std::function<void(const Event&)> on_engine_thread;
-
  signals:
   void happened(const glyphscope::Event& event);
 

@@ -2,6 +2,9 @@
 
 #include <QtWidgets>
 
+#include "app/window/pictures_panel.h"
+#include "app/window/save_picture.h"
+#include "app/window/scores_panel.h"
 #include "core/version.h"
 #include "io/resources.h"
 #include "patching/patch_plan.h"
@@ -9,44 +12,24 @@
 #include "widgets/job_bar.h"
 #include "widgets/message_strip.h"
 #include "widgets/model_map.h"
-#include "widgets/picture_view.h"
 #include "widgets/site_list.h"
 
 namespace glyphscope {
 
 namespace {
 
-struct ScoreName {
-  const char* key;
-  const char* title;
-};
-// Scores that lie in [0, 1]; the first is shown at the start.
-constexpr ScoreName kScores[] = {{"target_f1", "reads as B (F1)"},
-                                 {"source_f1", "reads as A (F1)"},
-                                 {"word_accuracy", "is B's word"},
-                                 {"ssim_outside_text", "background kept (SSIM)"},
-                                 {"ssim", "image kept (SSIM)"}};
-
-QImage to_image(const Picture& picture) {
-  if (!picture.rgb) return {};
-  return QImage(picture.rgb->data(), picture.width, picture.height, 3 * picture.width, QImage::Format_RGB888).copy();
-}
-
-QString caption(const Picture& picture, bool compared) {
-  QString text = picture.read.empty() ? QObject::tr("no text read") : QObject::tr("reads \u201c%1\u201d").arg(QString::fromStdString(picture.read));
-  auto ssim = picture.scores.find("ssim_outside_text");
-  if (compared && ssim != picture.scores.end()) text += QObject::tr(" \u00b7 background %1").arg(ssim->second, 0, 'f', 2);
-  return text;
-}
-
-ScoreValue to_value(const Score& score) { return {score.mean, score.low, score.high, score.n}; }
-
 QString sites_text(const std::vector<int>& sites) { return QString::fromStdString(format_sites(sites)); }
+
+// The first local file of what is dragged; empty if there is none.
+QString dropped_file(const QMimeData* data) {
+  for (const QUrl& url : data->urls())
+    if (url.isLocalFile()) return url.toLocalFile();
+  return {};
+}
 
 }  // namespace
 
-MainWindow::MainWindow(QWidget* parent)
-    : QMainWindow(parent), engine_(new EngineBridge(this)), selection_(new SiteSelection(this)), view_(new ViewState(this)) {
+MainWindow::MainWindow(QWidget* parent) : QMainWindow(parent), engine_(new EngineBridge(this)), selection_(new SiteSelection(this)) {
   build();
   build_menus();
   setAcceptDrops(true);
@@ -80,8 +63,15 @@ void MainWindow::build() {
   column->addWidget(message_);
   column->addWidget(build_prompts());
   auto* stack = new QSplitter(Qt::Vertical, right);
-  stack->addWidget(build_pictures());
-  stack->addWidget(build_heatmap());
+  pictures_ = new PicturesPanel(stack);
+  scores_ = new ScoresPanel(selection_, stack);
+  connect(scores_, &ScoresPanel::shown, this, [this](const QString& title, const std::map<int, ScoreValue>& values) {
+    map_->set_scores(title, values);
+    list_->set_scores(title, values);
+  });
+  connect(scores_, &ScoresPanel::pair_chosen, pictures_, &PicturesPanel::show_pair);
+  stack->addWidget(pictures_);
+  stack->addWidget(scores_);
   stack->setStretchFactor(0, 3);
   stack->setStretchFactor(1, 2);
   stack->setChildrenCollapsible(false);
@@ -205,61 +195,6 @@ QWidget* MainWindow::build_prompts() {
   return panel;
 }
 
-QWidget* MainWindow::build_pictures() {
-  auto* panel = new QWidget(this);
-  auto* rows = new QVBoxLayout(panel);
-  rows->setContentsMargins(0, 0, 0, 0);
-  rows->setSpacing(4);
-  auto* line = new QHBoxLayout;
-  line->setSpacing(12);
-  source_view_ = new PictureView(tr("A"), tr("Generate draws prompt A here"), view_, panel);
-  patched_view_ = new PictureView(tr("A, patched"), tr("Select sites and press Edit text"), view_, panel);
-  target_view_ = new PictureView(tr("B"), tr("Generate draws prompt B here"), view_, panel);
-  for (auto* view : {source_view_, patched_view_, target_view_}) line->addWidget(view, 1);
-  rows->addLayout(line, 1);
-  auto* swipe_line = new QHBoxLayout;
-  swipe_ = new QSlider(Qt::Horizontal, panel);
-  swipe_->setRange(0, 1000);
-  swipe_->setToolTip(tr("Swipe A over the patched picture"));
-  swipe_->setObjectName("swipe");
-  swipe_->setEnabled(false);
-  connect(swipe_, &QSlider::valueChanged, this, [this](int value) { patched_view_->set_divider(value / 1000.0); });
-  swipe_line->addStretch(1);
-  swipe_line->addWidget(new QLabel(tr("Swipe A over patched"), panel));
-  swipe_line->addWidget(swipe_, 1);
-  swipe_line->addStretch(1);
-  rows->addLayout(swipe_line);
-  return panel;
-}
-
-QWidget* MainWindow::build_heatmap() {
-  auto* panel = new QWidget(this);
-  auto* rows = new QVBoxLayout(panel);
-  rows->setContentsMargins(0, 4, 0, 0);
-  rows->setSpacing(4);
-  auto* line = new QHBoxLayout;
-  line->addWidget(new QLabel(tr("Heatmap"), panel));
-  rows_ = new QComboBox(panel);
-  rows_->setObjectName("rows");
-  rows_->addItems({tr("sites \u00d7 scores"), tr("sites \u00d7 pairs")});
-  line->addWidget(rows_);
-  line->addSpacing(12);
-  line->addWidget(new QLabel(tr("Map and pairs show"), panel));
-  score_ = new QComboBox(panel);
-  score_->setObjectName("score");
-  for (const auto& score : kScores) score_->addItem(tr(score.title), QString(score.key));
-  line->addWidget(score_);
-  line->addStretch(1);
-  rows->addLayout(line);
-  heatmap_ = new Heatmap(selection_, panel);
-  heatmap_->setObjectName("heatmap");
-  rows->addWidget(heatmap_, 1);
-  connect(rows_, &QComboBox::currentIndexChanged, this, &MainWindow::refresh_heatmap);
-  connect(score_, &QComboBox::currentIndexChanged, this, &MainWindow::refresh_heatmap);
-  connect(heatmap_, &Heatmap::clicked, this, [this](int row, int site) { show_pair_picture(rows_->currentIndex() == 1 ? row : 0, site); });
-  return panel;
-}
-
 void MainWindow::build_menus() {
   auto* file = menuBar()->addMenu(tr("&File"));
   file->addAction(tr("&Open model\u2026"), QKeySequence::Open, this, &MainWindow::choose_folder);
@@ -272,8 +207,8 @@ void MainWindow::build_menus() {
   auto* save = file->addMenu(tr("&Save view"));
   save->addAction(tr("&Window\u2026"), this, [this] { save_view(this, "window.png"); });
   save->addAction(tr("&Map\u2026"), this, [this] { save_view(map_, "map.png"); });
-  save->addAction(tr("&Pictures\u2026"), this, [this] { save_view(source_view_->parentWidget(), "pictures.png"); });
-  save->addAction(tr("&Heatmap (PNG, SVG or PDF)\u2026"), this, [this] { save_view(heatmap_, "heatmap.png"); });
+  save->addAction(tr("&Pictures\u2026"), this, [this] { save_view(pictures_, "pictures.png"); });
+  save->addAction(tr("&Heatmap (PNG, SVG or PDF)\u2026"), this, [this] { save_view(scores_->heatmap(), "heatmap.png"); });
   file->addSeparator();
   file->addAction(tr("&Quit"), QKeySequence::Quit, this, &QWidget::close);
   auto* view = menuBar()->addMenu(tr("&View"));
@@ -284,7 +219,7 @@ void MainWindow::build_menus() {
     QSettings().setValue("dark", on);
     apply_theme(on);
   });
-  view->addAction(tr("&Fit pictures"), QKeySequence(Qt::CTRL | Qt::Key_0), view_, &ViewState::reset);
+  view->addAction(tr("&Fit pictures"), QKeySequence(Qt::CTRL | Qt::Key_0), pictures_, &PicturesPanel::fit);
   auto* help = menuBar()->addMenu(tr("&Help"));
   help->addAction(tr("&About Glyphscope"), this, [this] {
     message_->show_message(MessageStrip::Kind::note, tr("Glyphscope %1, LibTorch %2. It finds, shows and uses the attention layers that write text in the "
@@ -299,10 +234,12 @@ void MainWindow::choose_folder() {
 }
 
 void MainWindow::dragEnterEvent(QDragEnterEvent* event) {
-  if (event->mimeData()->hasUrls() && event->mimeData()->urls().first().isLocalFile()) event->acceptProposedAction();
+  if (!dropped_file(event->mimeData()).isEmpty()) event->acceptProposedAction();
 }
 
-void MainWindow::dropEvent(QDropEvent* event) { open_model(event->mimeData()->urls().first().toLocalFile()); }
+void MainWindow::dropEvent(QDropEvent* event) {
+  if (const QString file = dropped_file(event->mimeData()); !file.isEmpty()) open_model(file);
+}
 
 command::Sampling MainWindow::sampling() const { return {steps_->value(), guidance_->value(), static_cast<std::uint64_t>(seed_->value())}; }
 
@@ -346,9 +283,7 @@ void MainWindow::localize() {
                               sampling(),
                               from_step_->value(),
                               {}};
-    pairs_done_.clear();
-    scores_.clear();
-    refresh_heatmap();
+    scores_->clear();
     start(std::move(command));
   });
   if (!done) fail(QString::fromStdString(done.error().message()));
@@ -360,15 +295,20 @@ void MainWindow::on_event(const Event& event) {
     last_done_ = QString::fromStdString(started->what);
     jobs_->start(last_done_);
   } else if (auto* progressed = std::get_if<event::Progressed>(&event.what)) {
-    jobs_->set_progress(last_done_, progressed->progress.done, progressed->progress.total);
+    const Progress& progress = progressed->progress;
+    jobs_->set_progress(tr("%1: %2").arg(last_done_, QString::fromStdString(progress.what)), progress.done, progress.total);
   } else if (auto* model = std::get_if<event::ModelOpened>(&event.what)) {
     show_model(*model);
   } else if (auto* pictures = std::get_if<event::PicturesReady>(&event.what)) {
-    show_pictures(*pictures);
+    pictures_->show_pictures(*pictures);
+    QStringList notes;
+    for (const auto& note : pictures->notes) notes << QString::fromStdString(note);
+    if (!notes.isEmpty()) message_->show_message(MessageStrip::Kind::note, notes.join("\n"));
   } else if (auto* pair = std::get_if<event::PairReady>(&event.what)) {
-    add_pair(*pair);
+    scores_->add_pair(*pair);
   } else if (auto* scores = std::get_if<event::ScoresReady>(&event.what)) {
-    show_scores(*scores);
+    scores_->set_scores(*scores);
+    if (scores->final) show_findings(*scores);
   } else {
     job_ = 0;
     if (auto* finished = std::get_if<event::Finished>(&event.what)) jobs_->finish(tr("%1: done in %2").arg(last_done_, duration_text(finished->seconds)));
@@ -402,100 +342,21 @@ void MainWindow::show_model(const event::ModelOpened& model) {
     sites_.push_back(
         {site.index, QString::fromStdString(site.path), QString::fromStdString(site.block), site.heads, site.kv_parameters, model.table.share({site.index})});
   selection_->clear();
-  scores_.clear();
-  pairs_done_.clear();
   map_->set_sites(sites_);
   list_->set_sites(sites_);
-  for (auto* view : {source_view_, target_view_, patched_view_}) view->clear();
-  swipe_->setEnabled(false);
+  scores_->set_sites(sites_);
+  pictures_->clear();
   steps_->setValue(static_cast<int>(model.default_steps));
   guidance_->setValue(model.default_guidance);
-  refresh_heatmap();
 }
 
-void MainWindow::show_pictures(const event::PicturesReady& ready) {
-  source_view_->set_title(tr("A"));
-  source_view_->set_picture(to_image(ready.source), caption(ready.source, false));
-  target_view_->set_title(tr("B"));
-  target_view_->set_picture(to_image(ready.target), caption(ready.target, true));
-  picture_metadata_ = {{"source", QString::fromStdString(ready.source.metadata)}, {"target", QString::fromStdString(ready.target.metadata)}};
-  if (ready.patched.empty()) {
-    patched_view_->clear();
-  } else {
-    patched_view_->set_title(tr("A, sites %1 see B").arg(sites_text(ready.sites)));
-    patched_view_->set_picture(to_image(ready.patched[0]), caption(ready.patched[0], true));
-    patched_view_->set_other(to_image(ready.source));
-    picture_metadata_["patched"] = QString::fromStdString(ready.patched[0].metadata);
-  }
-  swipe_->setEnabled(!ready.patched.empty());
-  QStringList notes;
-  for (const auto& note : ready.notes) notes << QString::fromStdString(note);
-  if (!notes.isEmpty()) message_->show_message(MessageStrip::Kind::note, notes.join("\n"));
-}
-
-void MainWindow::add_pair(const event::PairReady& pair) {
-  pairs_done_.push_back(pair);
-  refresh_heatmap();
-}
-
-void MainWindow::show_pair_picture(int pair, int site) {
-  if (pair >= static_cast<int>(pairs_done_.size())) return;
-  const event::PairReady& one = pairs_done_[static_cast<size_t>(pair)];
-  if (site >= static_cast<int>(one.patched.size())) return;
-  source_view_->set_title(tr("A of pair %1: \u201c%2\u201d").arg(pair + 1).arg(QString::fromStdString(one.source_text)));
-  source_view_->set_picture(to_image(one.source), caption(one.source, false));
-  target_view_->set_title(tr("B of pair %1: \u201c%2\u201d").arg(pair + 1).arg(QString::fromStdString(one.target_text)));
-  target_view_->set_picture(to_image(one.target), caption(one.target, true));
-  patched_view_->set_title(tr("A, site %1 sees B").arg(site));
-  const Picture& patched = one.patched[static_cast<size_t>(site)];
-  patched_view_->set_picture(to_image(patched), caption(patched, true));
-  patched_view_->set_other(to_image(one.source));
-  swipe_->setEnabled(true);
-  picture_metadata_.clear();
-}
-
-void MainWindow::show_scores(const event::ScoresReady& scores) {
-  for (const auto& [name, list] : scores.sites) {
-    auto& into = scores_[QString::fromStdString(name)];
-    for (size_t site = 0; site < list.size(); ++site) into[static_cast<int>(site)] = to_value(list[site]);
-  }
-  refresh_heatmap();
-  if (!scores.final) return;
+void MainWindow::show_findings(const event::ScoresReady& scores) {
   const QString found = scores.localized.empty() ? tr("No single site writes the text alone.") : tr("Localized: %1.").arg(sites_text(scores.localized));
   const QString smallest = scores.smallest.empty() ? tr(" No set of sites keeps B's text.")
                                                    : tr(" The smallest set that keeps B's text is %1; it is selected.").arg(sites_text(scores.smallest));
   message_->show_message(MessageStrip::Kind::note, found + smallest);
   const std::vector<int>& best = scores.smallest.empty() ? scores.localized : scores.smallest;
   if (!best.empty()) selection_->select(QSet<int>(best.begin(), best.end()));
-}
-
-void MainWindow::refresh_heatmap() {
-  const QString key = score_->currentData().toString();
-  auto shown = scores_.find(key);
-  const std::map<int, ScoreValue> scores = shown == scores_.end() ? std::map<int, ScoreValue>{} : shown->second;
-  map_->set_scores(score_->currentText(), scores);
-  list_->set_scores(score_->currentText(), scores);
-
-  QStringList names;
-  std::vector<std::vector<std::optional<ScoreValue>>> values;
-  if (rows_->currentIndex() == 0) {
-    for (const auto& score : kScores) {
-      names << tr(score.title);
-      values.emplace_back(sites_.size());
-      if (auto found = scores_.find(score.key); found != scores_.end())
-        for (const auto& [site, value] : found->second)
-          if (site < static_cast<int>(sites_.size())) values.back()[static_cast<size_t>(site)] = value;
-    }
-  } else {
-    for (const auto& pair : pairs_done_) {
-      names << QStringLiteral("%1 \u2192 %2").arg(QString::fromStdString(pair.source_text), QString::fromStdString(pair.target_text));
-      values.emplace_back(sites_.size());
-      for (size_t site = 0; site < pair.patched.size() && site < sites_.size(); ++site)
-        if (auto found = pair.patched[site].scores.find(key.toStdString()); found != pair.patched[site].scores.end())
-          values.back()[site] = ScoreValue{found->second, {}, {}, 1};
-    }
-  }
-  heatmap_->set_values(sites_.empty() ? QStringList() : names, static_cast<int>(sites_.size()), values);
 }
 
 void MainWindow::refresh_buttons() {
@@ -507,22 +368,12 @@ void MainWindow::refresh_buttons() {
                                                   : tr("Draw A's picture while sites %1 see prompt B").arg(sites_text(selection_->sorted())));
 }
 
-namespace {
-
-bool save_image(QImage image, const QString& file, const QString& metadata) {
-  image.setText("glyphscope", metadata);
-  QSaveFile out(file);  // all of it or nothing
-  return out.open(QIODevice::WriteOnly) && image.save(&out, "PNG") && out.commit();
-}
-
-}  // namespace
-
 void MainWindow::save_view(QWidget* view, const QString& name) {
-  const QString filter = view == heatmap_ ? tr("Pictures (*.png *.svg *.pdf)") : tr("Pictures (*.png)");
+  const QString filter = view == scores_->heatmap() ? tr("Pictures (*.png *.svg *.pdf)") : tr("Pictures (*.png)");
   const QString file = QFileDialog::getSaveFileName(this, tr("Save view"), name, filter);
   if (file.isEmpty()) return;
-  const bool vector = view == heatmap_ && (file.endsWith(".svg", Qt::CaseInsensitive) || file.endsWith(".pdf", Qt::CaseInsensitive));
-  const bool saved = vector ? heatmap_->save_vector(file) : save_image(view->grab().toImage(), file, settings_text());
+  const bool vector = view == scores_->heatmap() && (file.endsWith(".svg", Qt::CaseInsensitive) || file.endsWith(".pdf", Qt::CaseInsensitive));
+  const bool saved = vector ? scores_->heatmap()->save_vector(file) : save_picture(view->grab().toImage(), file, settings_text());
   if (saved) {
     message_->show_message(MessageStrip::Kind::note, tr("Saved %1").arg(file));
   } else {
@@ -534,35 +385,14 @@ QStringList MainWindow::export_all(const QString& folder) {
   QStringList files, failed;
   const QDir out(folder);
   auto keep = [&](const QString& name, bool saved) { (saved ? files : failed) << out.filePath(name); };
-  const std::pair<const char*, PictureView*> pictures[] = {{"source", source_view_}, {"target", target_view_}, {"patched", patched_view_}};
-  for (const auto& [name, view] : pictures) {
-    if (view->picture().isNull()) continue;
-    auto metadata = picture_metadata_.find(name);
-    keep(QString(name) + ".png",
-         save_image(view->picture(), out.filePath(QString(name) + ".png"), metadata == picture_metadata_.end() ? settings_text() : metadata->second));
+  pictures_->save(folder, files, failed);
+  if (!scores_->empty()) {
+    Heatmap* heatmap = scores_->heatmap();
+    keep("heatmap.png", save_picture(heatmap->grab().toImage(), out.filePath("heatmap.png"), settings_text()));
+    keep("heatmap.svg", heatmap->save_vector(out.filePath("heatmap.svg")));
+    keep("scores.csv", scores_->save_table(out.filePath("scores.csv")));
   }
-  if (!scores_.empty()) {
-    keep("heatmap.png", save_image(heatmap_->grab().toImage(), out.filePath("heatmap.png"), settings_text()));
-    keep("heatmap.svg", heatmap_->save_vector(out.filePath("heatmap.svg")));
-    QSaveFile table(out.filePath("scores.csv"));
-    bool written = table.open(QIODevice::WriteOnly);
-    if (written) {
-      QTextStream text(&table);
-      text << "site,path,score,mean,low,high,images\n";
-      for (const auto& [name, values] : scores_)
-        for (const auto& [site, value] : values) {
-          text << site << ',' << sites_[static_cast<size_t>(site)].path << ',' << name << ',' << value.mean << ',';
-          if (value.low) text << *value.low;
-          text << ',';
-          if (value.high) text << *value.high;
-          text << ',' << value.n << '\n';
-        }
-      text.flush();
-      written = table.commit();
-    }
-    keep("scores.csv", written);
-  }
-  keep("window.png", save_image(grab().toImage(), out.filePath("window.png"), settings_text()));
+  keep("window.png", save_picture(grab().toImage(), out.filePath("window.png"), settings_text()));
   if (!failed.isEmpty()) fail(tr("Cannot write %1. Is the folder writable, and the disk not full?").arg(failed.join(", ")));
   return failed.isEmpty() ? files : QStringList();
 }

@@ -1,29 +1,25 @@
 #pragma once
 
 #include <QMainWindow>
-#include <map>
 
 #include "app/window/engine_bridge.h"
 #include "widgets/site_selection.h"
 #include "widgets/site_values.h"
 
-class QComboBox;
 class QDoubleSpinBox;
 class QLabel;
 class QLineEdit;
 class QPushButton;
-class QSlider;
 class QSpinBox;
 
 namespace glyphscope {
 
-class Heatmap;
 class JobBar;
 class MessageStrip;
 class ModelMap;
-class PictureView;
+class PicturesPanel;
+class ScoresPanel;
 class SiteList;
-class ViewState;
 
 /// The workbench: a model's map, prompts A and B, the pictures, the heatmap. It wires widgets to the engine, and computes nothing.
 class MainWindow : public QMainWindow {
@@ -52,8 +48,6 @@ class MainWindow : public QMainWindow {
   void build_menus();
   QWidget* build_side();
   QWidget* build_prompts();
-  QWidget* build_pictures();
-  QWidget* build_heatmap();
 
   void choose_folder();
   void generate();
@@ -62,11 +56,8 @@ class MainWindow : public QMainWindow {
   void start(Command command);
   void on_event(const Event& event);
   void show_model(const event::ModelOpened& model);
-  void show_pictures(const event::PicturesReady& ready);
-  void add_pair(const event::PairReady& pair);
-  void show_scores(const event::ScoresReady& scores);
-  void show_pair_picture(int pair, int site);
-  void refresh_heatmap();
+  /// What a whole localization found: says it, and selects the best sites.
+  void show_findings(const event::ScoresReady& scores);
   void refresh_buttons();
   void fail(const QString& text);
   void save_view(QWidget* view, const QString& name);
@@ -76,12 +67,8 @@ class MainWindow : public QMainWindow {
 
   EngineBridge* engine_;
   SiteSelection* selection_;
-  ViewState* view_;
   JobId job_ = 0;  ///< The job whose events are shown; others are stale.
   std::vector<SiteItem> sites_;
-  std::map<QString, std::map<int, ScoreValue>> scores_;
-  std::vector<event::PairReady> pairs_done_;
-  std::map<QString, QString> picture_metadata_;
   QString model_source_, model_hash_, last_done_;
 
   QLabel *model_title_, *model_facts_, *selection_facts_;
@@ -91,10 +78,8 @@ class MainWindow : public QMainWindow {
   QSpinBox *steps_, *seed_, *from_step_;
   QDoubleSpinBox* guidance_;
   QPushButton *generate_, *edit_, *localize_;
-  PictureView *source_view_, *target_view_, *patched_view_;
-  QSlider* swipe_;
-  QComboBox *score_, *rows_;
-  Heatmap* heatmap_;
+  PicturesPanel* pictures_;
+  ScoresPanel* scores_;
   JobBar* jobs_;
   MessageStrip* message_;
 };

@@ -8,12 +8,15 @@
 
 #include "core/error.h"
 #include "core/unicode.h"
+#include "demo/loss_curve.h"
 #include "demo/sign_tokenizer.h"
 #include "demo/signs.h"
 #include "demo/training_state.h"
 #include "io/files.h"
+#include "io/image_file.h"
 #include "io/resources.h"
 #include "io/safetensors.h"
+#include "io/weights.h"
 #include "models/autoencoder.h"
 #include "models/unet.h"
 #include "schedulers/noise_schedule.h"
@@ -104,7 +107,7 @@ DemoRecipe demo_recipe(const std::string& name, bool tiny) {
     recipe.signs = 64;
     recipe.autoencoder_steps = recipe.denoiser_steps = 6;
     recipe.autoencoder_batch = recipe.denoiser_batch = 4;
-    recipe.checkpoint_every = 2;
+    recipe.checkpoint_every = recipe.curve_every = 2;
     recipe.report_seconds = 0;
   }
   return recipe;
@@ -122,11 +125,12 @@ class DemoTrainer {
         model_(out / "model"),
         report_(report),
         cancel_(cancel),
+        curve_(out / "training.csv", recipe.curve_every),
         sampler_(make_sampler()),
         autoencoder_(AutoencoderConfig::parse({recipe.autoencoder, "recipe"})),
         text_(ClipTextConfig::parse({text_config(), "recipe"})),
         unet_(UNetConfig::parse({recipe.unet, "recipe"})) {
-    fs::create_directories(checkpoints_);
+    claim();
     at::Generator generator = make_generator(derive_seed(recipe.seed, kWeights, 0));
     initialize(autoencoder_, generator);
     initialize(text_, generator);
@@ -136,13 +140,15 @@ class DemoTrainer {
         std::make_unique<TrainingState>(std::vector<std::pair<std::string, torch::nn::Module*>>{{"autoencoder", &autoencoder_}}, TrainingState::Options{});
     denoiser_state_ = std::make_unique<TrainingState>(std::vector<std::pair<std::string, torch::nn::Module*>>{{"text_encoder", &text_}, {"unet", &unet_}},
                                                       TrainingState::Options{});
-    write_sign_tokenizer(vocabulary_, recipe.prompt_tokens, model_ / "tokenizer");
   }
 
   void run() {
+    write_sign_tokenizer(vocabulary_, recipe_.prompt_tokens, model_ / "tokenizer");
     if (fs::exists(autoencoder_file())) autoencoder_state_->load(autoencoder_file());
     if (fs::exists(denoiser_file())) denoiser_state_->load(denoiser_file());
     if (fs::exists(latents_file())) scaling_factor_ = read_scaling_factor();
+    curve_.go_back("autoencoder", autoencoder_state_->step());
+    curve_.go_back("denoiser", denoiser_state_->step());
     train_autoencoder();
     encode_signs();
     train_denoiser();
@@ -165,6 +171,7 @@ class DemoTrainer {
     component("vae", autoencoder, "diffusion_pytorch_model.safetensors", half(autoencoder_state_->average("autoencoder"), ""));
     component("text_encoder", text_config(), "model.safetensors", half(denoiser_state_->average("text_encoder"), "text_model."));
     component("unet", recipe_.unet, "diffusion_pytorch_model.safetensors", half(denoiser_state_->average("unet"), ""));
+    for (const char* stage : {"autoencoder", "denoiser"}) write_png(checkpoints_.parent_path() / (std::string(stage) + "-loss.png"), curve_.draw(stage));
     fs::create_directories(model_ / "scheduler");
     write_json(model_ / "scheduler" / "scheduler_config.json", recipe_.scheduler);
     write_json(model_ / "recipe.json", recipe_.to_json());
@@ -185,6 +192,23 @@ class DemoTrainer {
   fs::path autoencoder_file() const { return checkpoints_ / "autoencoder.safetensors"; }
   fs::path latents_file() const { return checkpoints_ / "latents.safetensors"; }
   fs::path denoiser_file() const { return checkpoints_ / "denoiser.safetensors"; }
+
+  // The checkpoints' folder is of one recipe and one vocabulary; only how long to train may differ.
+  void claim() {
+    ordered_json recipe = recipe_.to_json();
+    recipe["autoencoder"].erase("steps");
+    recipe["denoiser"].erase("steps");
+    std::string tokens;
+    for (const auto& token : vocabulary_.tokens) tokens += token + "\n";
+    const ordered_json document{{"recipe", recipe}, {"vocabulary_sha256", sha256_text(tokens)}};
+    const fs::path file = checkpoints_ / "recipe.json";
+    if (!fs::exists(file)) {
+      fs::create_directories(checkpoints_);
+      write_json(file, document);
+    } else if (read_json(file) != nlohmann::json(document)) {
+      reject("the checkpoints are of another recipe, seed or vocabulary", checkpoints_.string(), "Choose another --out, or the recipe in its recipe.json");
+    }
+  }
 
   SignSampler make_sampler() {
     std::vector<std::string> words = read_word_list(resource("words/train.txt"));
@@ -232,8 +256,13 @@ class DemoTrainer {
     constexpr double kSaveSeconds = 600;  // no more than this is lost to a power cut
     auto reported = clock::now(), saved = reported;
     while (state.step() < steps) {
-      if (cancel_.cancelled()) {
+      auto save = [&] {
         state.save(file);
+        curve_.save();
+        saved = clock::now();
+      };
+      if (cancel_.cancelled()) {
+        save();
         cancel_.check();
       }
       const double value = step(state.step());
@@ -243,17 +272,16 @@ class DemoTrainer {
       }
       loss += value;
       ++since;
+      curve_.add(stage, state.step(), value);
       const double seconds = std::chrono::duration<double>(clock::now() - reported).count();
       if (seconds > recipe_.report_seconds || state.step() == steps) {
         report_({stage, state.step(), steps, loss / static_cast<double>(since), static_cast<double>(since * batch) / seconds});
         loss = 0, since = 0, reported = clock::now();
       }
-      if (state.step() % recipe_.checkpoint_every == 0 || std::chrono::duration<double>(clock::now() - saved).count() > kSaveSeconds) {
-        state.save(file);
-        saved = clock::now();
-      }
+      if (state.step() % recipe_.checkpoint_every == 0 || std::chrono::duration<double>(clock::now() - saved).count() > kSaveSeconds) save();
     }
     state.save(file);
+    curve_.save();
   }
 
   // Warm-up, constant, then a linear fall to zero over the last third.
@@ -381,6 +409,7 @@ class DemoTrainer {
   fs::path checkpoints_, model_;
   const std::function<void(const DemoProgress&)>& report_;
   CancelToken cancel_;
+  LossCurve curve_;
   SignVocabulary vocabulary_;
   SignSampler sampler_;
   SignRenderer renderer_;
@@ -397,8 +426,9 @@ class DemoTrainer {
 
 void train_demo(const DemoRecipe& recipe, const fs::path& out, bool resume, const std::function<void(const DemoProgress&)>& report, const CancelToken& cancel) {
   OutputFolder folder(out);
-  if (!resume && fs::exists(out / "checkpoint") && !fs::is_empty(out / "checkpoint"))
-    reject("the folder holds checkpoints already", out.string(), "Pass --resume to go on with them, or choose another --out");
+  const bool checkpoints = fs::exists(out / "checkpoint") && !fs::is_empty(out / "checkpoint");
+  if (checkpoints && !resume) reject("the folder holds checkpoints already", out.string(), "Pass --resume to go on with them, or choose another --out");
+  if (!checkpoints && fs::exists(out / "model")) reject("the folder holds a model whose checkpoints are gone", out.string(), "Choose another --out");
   DemoTrainer trainer(recipe, out, report, cancel);
   try {
     trainer.run();

@@ -21,7 +21,7 @@ struct DemoRecipe {
   std::int64_t denoiser_steps = 10'000, denoiser_batch = 64;
   double denoiser_rate = 6e-4, text_weight = 2.0;  ///< Loss weight of latents under the text, 1 elsewhere.
   double empty_prompt_share = 0.1;
-  std::int64_t checkpoint_every = 1000;
+  std::int64_t checkpoint_every = 1000, curve_every = 50;
   double report_seconds = 5;  ///< Time between two reports at least.
 
   nlohmann::ordered_json to_json() const;
@@ -39,9 +39,9 @@ struct DemoProgress {
 };
 
 /// Trains a demo model from scratch into `out`: checkpoints while it runs, and at the end (or when cancelled) a diffusers
-/// folder `out`/model with the averaged weights in fp16. With `resume` it goes on from the checkpoints, to the step: the
-/// result equals that of an uninterrupted run bit for bit (same machine, same number of threads). Without it, an `out`
-/// that holds checkpoints is refused.
+/// folder `out`/model with the averaged weights in fp16; training.csv and a picture of each stage's loss beside it. With `resume` it goes on from the
+/// checkpoints, to the step: the result equals that of an uninterrupted run bit for bit (same machine, same number of threads). Without it, an `out` that holds
+/// checkpoints is refused; with it, one whose checkpoints are of another recipe, seed or vocabulary.
 void train_demo(const DemoRecipe& recipe, const std::filesystem::path& out, bool resume, const std::function<void(const DemoProgress&)>& report,
                 const CancelToken& cancel);
 

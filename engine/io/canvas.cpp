@@ -14,8 +14,8 @@ namespace glyphscope {
 struct Canvas::Font {
   FT_Library library = nullptr;
   FT_Face face = nullptr;
-  Font() {
-    if (FT_Init_FreeType(&library) == 0 && FT_New_Face(library, "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", 0, &face) != 0) face = nullptr;
+  explicit Font(const std::filesystem::path& file) {
+    if (FT_Init_FreeType(&library) == 0 && FT_New_Face(library, file.c_str(), 0, &face) != 0) face = nullptr;
   }
   ~Font() {
     if (face) FT_Done_Face(face);
@@ -25,7 +25,8 @@ struct Canvas::Font {
 
 Canvas::~Canvas() = default;
 
-Canvas::Canvas(int width, int height, Colour background) : image_(torch::empty({3, height, width}, torch::kUInt8)), font_(std::make_unique<Font>()) {
+Canvas::Canvas(int width, int height, Colour background, const std::filesystem::path& font)
+    : image_(torch::empty({3, height, width}, torch::kUInt8)), font_(std::make_unique<Font>(font)) {
   fill(0, 0, width, height, background);
 }
 

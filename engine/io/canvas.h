@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include <array>
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -13,14 +14,15 @@ using Colour = std::array<int, 3>;
 /// A picture to draw figures on without a display: rectangles, images and text.
 class Canvas {
  public:
-  Canvas(int width, int height, Colour background);
+  /// Without the font's file, text is not drawn.
+  Canvas(int width, int height, Colour background, const std::filesystem::path& font = "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf");
   ~Canvas();
 
   void fill(int left, int top, int width, int height, Colour colour);
   /// image: [3, H, W] uint8, enlarged by a whole factor without smoothing.
   void draw(const torch::Tensor& image, int left, int top, int factor = 1);
   enum class Align { left, centre, right };
-  /// Text in DejaVu Sans; `baseline` is the y of its baseline. With the font missing nothing is drawn.
+  /// `baseline` is the y of the text's baseline.
   void text(const std::string& text, int x, int baseline, int size, Colour colour, Align align = Align::left);
   int text_width(const std::string& text, int size);
 

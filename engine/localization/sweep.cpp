@@ -8,6 +8,7 @@
 #include "core/random.h"
 #include "io/files.h"
 #include "io/image_file.h"
+#include "io/weights.h"
 #include "metrics/text_scores.h"
 
 namespace glyphscope {
@@ -16,8 +17,11 @@ using nlohmann::ordered_json;
 
 ordered_json SweepSettings::to_json() const {
   ordered_json list = ordered_json::array();
-  for (const auto& pair : pairs)
+  std::string bytes;  // prompts as they are: bytes that are no UTF-8 do not survive JSON
+  for (const auto& pair : pairs) {
     list.push_back({{"source", pair.source}, {"target", pair.target}, {"source_text", pair.source_text}, {"target_text", pair.target_text}});
+    for (const auto* text : {&pair.source, &pair.target}) bytes += std::to_string(text->size()) + ":" + *text;
+  }
   return {{"steps", sampling.steps},
           {"guidance", sampling.guidance},
           {"scheduler", sampling.scheduler},
@@ -31,7 +35,8 @@ ordered_json SweepSettings::to_json() const {
           {"localized_ssim", localized_ssim},
           {"kept_f1_share", kept_f1_share},
           {"random_sets", random_sets},
-          {"pairs", list}};
+          {"pairs", list},
+          {"prompts_sha256", sha256_text(bytes)}};
 }
 
 const std::vector<std::string>& sweep_score_names() {
@@ -91,6 +96,15 @@ Measurement measure(const torch::Tensor& image, const torch::Tensor& source_imag
                 {"ssim", scores.ssim},
                 {"ssim_outside_text", structural_similarity(black_out(image, boxes), black_out(source_image, boxes))}};
   return out;
+}
+
+Request pair_request(const SweepSettings& settings, size_t pair, size_t noise, const std::vector<std::vector<int>>& sets) {
+  Request request = settings.sampling;
+  request.prompts = {settings.pairs[pair].source, settings.pairs[pair].target};
+  const std::uint64_t seed = settings.seeds[noise];
+  request.rows = {{0, seed, {}}, {1, seed, {}}};
+  for (const auto& sites : sets) request.rows.push_back({0, seed, PatchPlan::at_sites(sites, 1, settings.from_step)});
+  return request;
 }
 
 int word_cluster(const std::vector<PromptPair>& pairs, int pair) {
@@ -243,11 +257,7 @@ class Sweep {
 
   PairResult run_pair(const std::string& name, size_t pair_index, size_t noise, const std::vector<std::vector<int>>& sets, std::int64_t done, bool tell) {
     const PromptPair& pair = settings_.pairs[pair_index];
-    Request request = settings_.sampling;
-    request.prompts = {pair.source, pair.target};
-    const std::uint64_t seed = settings_.seeds[noise];
-    request.rows = {{0, seed, {}}, {1, seed, {}}};
-    for (const auto& sites : sets) request.rows.push_back({0, seed, PatchPlan::at_sites(sites, 1, settings_.from_step)});
+    const Request request = pair_request(settings_, pair_index, noise, sets);
     // Within a pair, steps count as parts of it.
     Observer observer;
     observer.progress = [&](const Progress& p) { observer_.progress({label(name), done * p.total + p.done, total_ * p.total}); };

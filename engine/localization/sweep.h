@@ -75,6 +75,9 @@ struct SweepObserver {
 /// The scores that a sweep reports, in the order of tables and heatmaps.
 const std::vector<std::string>& sweep_score_names();
 
+/// What is drawn for one pair and noise: A, B, then A patched at each of these sets of sites. Sampling must be resolved.
+Request pair_request(const SweepSettings& settings, size_t pair, size_t noise, const std::vector<std::vector<int>>& sets);
+
 /// The cluster of a pair in the bootstrap: the first pair that has the same two texts.
 int word_cluster(const std::vector<PromptPair>& pairs, int pair);
 

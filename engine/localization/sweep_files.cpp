@@ -32,15 +32,9 @@ std::string number(double value) {
 ordered_json sweep_document(const SweepResult& result, const SweepSettings& settings, const ModelInfo& model, const std::string& ocr, double seconds) {
   ordered_json sites = ordered_json::array(), sets = ordered_json::array(), pairs = ordered_json::array();
   for (const auto& set : result.sites) {
-    const Site& site = model.table.sites[static_cast<size_t>(set.sites[0])];
-    sites.push_back({{"index", site.index},
-                     {"path", site.path},
-                     {"kohya", site.kohya},
-                     {"block", site.block},
-                     {"heads", site.heads},
-                     {"kv_parameters", site.kv_parameters},
-                     {"share", model.table.share(set.sites)},
-                     {"scores", to_json(set.scores)}});
+    ordered_json site = describe_site(model.table, set.sites[0]);
+    site["scores"] = to_json(set.scores);
+    sites.push_back(site);
   }
   for (const auto& set : result.sets)
     sets.push_back({{"sites", set.sites}, {"kind", set.kind}, {"share", model.table.share(set.sites)}, {"scores", to_json(set.scores)}});

@@ -28,11 +28,17 @@ class PromptTaps : public Taps {
   KeyValue prompt_kv(int site, const torch::Tensor& embedding, const Project& project) override;
 
  private:
+  struct Choice {
+    torch::Tensor key, value;  // [rows, heads] int32
+    bool recorded = false;     // some are recorded ones, which may change from step to step
+  };
   struct Cached {
-    std::vector<KeyValue> prompts;  // by prompt
-    std::vector<char> active;       // which patches of which rows were applied in `batch`
+    KeyValue prompts;  // stacked, [prompts, heads, tokens, head dimension]
+    Choice choice;     // what `batch` was put together by
     KeyValue batch;
   };
+  Choice choose(int site, std::int64_t heads) const;
+
   std::vector<torch::Tensor> prompts_;
   std::vector<Row> rows_;
   CancelToken cancel_;

@@ -1,7 +1,10 @@
 #include "pipelines/model_folder.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "io/files.h"
+#include "io/weights.h"
 
 namespace glyphscope {
 namespace fs = std::filesystem;
@@ -28,6 +31,17 @@ void ModelFolder::require(const std::vector<std::string>& components) const {
     if (!fs::exists(path)) missing += (missing.empty() ? "" : ", ") + component + "/" + config;
   }
   if (!missing.empty()) reject("the folder is incomplete: " + missing + " is missing", folder_.string(), "Download the model again");
+}
+
+std::string ModelFolder::hash(const std::vector<fs::path>& weights, const std::vector<std::string>& components) const {
+  std::vector<fs::path> files = weights;
+  for (const auto& component : components)
+    for (const auto& entry : fs::directory_iterator(folder_ / component))
+      if (entry.path().extension() == ".json" || entry.path().extension() == ".txt") files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  std::string hashes;
+  for (const auto& file : files) hashes += fs::relative(file, folder_).string() + ":" + sha256_file(file) + "\n";
+  return sha256_text(hashes);
 }
 
 }  // namespace glyphscope

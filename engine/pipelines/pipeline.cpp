@@ -56,6 +56,13 @@ nlohmann::ordered_json describe_image(const ModelInfo& model, const Request& req
             {"dtype", model.dtype}}}};
 }
 
+nlohmann::ordered_json describe_site(const SiteTable& table, int index) {
+  const Site& site = table.sites[static_cast<size_t>(index)];
+  return {{"index", site.index},          {"path", site.path},   {"kohya", site.kohya},
+          {"block", site.block},          {"heads", site.heads}, {"kv_parameters", site.kv_parameters},
+          {"share", table.share({index})}};
+}
+
 std::vector<std::string> demo_models() { return {"demo:sign-unet"}; }
 
 Expected<std::shared_ptr<Pipeline>> open_model(const std::string& source, const OpenOptions& options) {

@@ -57,7 +57,7 @@ struct ModelInfo {
   std::string family;  ///< "Stable Diffusion 1.x / 2.x"
   std::string source;  ///< As the user named it.
   std::filesystem::path folder;
-  std::string hash;  ///< SHA-256 over the weight files of all components.
+  std::string hash;  ///< SHA-256 over the weights, configurations and vocabularies of all components.
   std::string dtype;
   SiteTable table;
   std::vector<std::pair<std::string, std::int64_t>> parameters;  ///< By component.
@@ -83,6 +83,9 @@ class Pipeline {
 
 /// What makes a row's image again, as a document: for the metadata of files. The request is a resolved one.
 nlohmann::ordered_json describe_image(const ModelInfo& model, const Request& request, const Row& row);
+
+/// A site's facts as a document: index, paths, block, heads, parameters, and its share of the denoiser's.
+nlohmann::ordered_json describe_site(const SiteTable& table, int site);
 
 struct OpenOptions {
   std::string dtype = "auto";  ///< auto, fp32, bf16, fp16

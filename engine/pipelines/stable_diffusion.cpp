@@ -25,6 +25,8 @@ torch::ScalarType parse_dtype(const std::string& name) {
   reject("unknown dtype '" + name + "'", "--dtype", "Known are auto, fp32, bf16 and fp16");
 }
 
+const std::vector<std::string> kComponents{"unet", "vae", "text_encoder", "tokenizer", "scheduler"};
+
 class StableDiffusion : public Pipeline {
  public:
   StableDiffusion(const ModelFolder& model, const OpenOptions& options)
@@ -37,12 +39,12 @@ class StableDiffusion : public Pipeline {
     make_scheduler(scheduler_config_);  // an unknown one is an error now, not after minutes
     check_fit(model);
 
-    std::string hashes;
+    std::vector<std::filesystem::path> weight_files;
     auto load = [&](const char* component, torch::nn::Module& module, LoadOptions load_options) {
       const Weights weights = Weights::find(model / component);
       load_options.dtype = dtype_;
       load_weights(module, weights, load_options);
-      for (const auto& file : weights.files()) hashes += sha256_file(file.path());
+      for (const auto& file : weights.files()) weight_files.push_back(file.path());
       std::int64_t count = 0;
       for (auto& parameter : module.parameters()) {
         parameter.set_requires_grad(false);
@@ -57,7 +59,7 @@ class StableDiffusion : public Pipeline {
     info_.family = "Stable Diffusion 1.x / 2.x";
     info_.source = model.source();
     info_.folder = model.folder();
-    info_.hash = sha256_text(hashes);
+    info_.hash = model.hash(weight_files, kComponents);
     info_.dtype = torch::toString(dtype_);
     info_.table = unet_.sites();
     info_.size_multiple = autoencoder_.config().factor() * (std::int64_t{1} << (unet_.config().block_out_channels.size() - 1));
@@ -79,7 +81,7 @@ class StableDiffusion : public Pipeline {
  private:
   // diffusers' pipeline overrides these two, which old folders have wrong.
   static Config read_scheduler(const ModelFolder& model) {
-    model.require({"unet", "vae", "text_encoder", "tokenizer", "scheduler"});
+    model.require(kComponents);
     const Config config = Config::read(model / "scheduler" / "scheduler_config.json");
     nlohmann::json json = config.json();
     if (json.contains("steps_offset")) json["steps_offset"] = 1;
@@ -150,7 +152,7 @@ Result StableDiffusion::run(const Request& request, const Observer& observer, co
   std::vector<const KvRecord*> sources;
   if (request.method == PatchMethod::recording) {
     records = record(request, embeddings);
-    for (const auto& one : records) sources.push_back(&one);
+    for (const auto& one : records) sources.push_back(one.bytes() > 0 ? &one : nullptr);
   }
   const int negative = static_cast<int>(embeddings.size());
   if (guided) embeddings.push_back(encode(request.negative, result.notes));

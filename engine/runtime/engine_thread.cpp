@@ -118,12 +118,17 @@ struct EngineThread::State {
     auto result = model().generate(request, {.progress = [&](const Progress& p) { tell(job.id, event::Progressed{p}); }}, job.cancel);
     if (!result) throw Failure(result.error());
     const PromptPair pair{command.source, command.target, quoted_text(command.source), quoted_text(command.target)};
-    const auto source_pieces = ocr().read(result->images[0]);
     event::PicturesReady ready;
+    ready.notes = result->notes;
+    // A picture without its text is still worth showing.
+    const auto reader = attempt([&] { return &ocr(); });
+    if (!reader) ready.notes.push_back("The pictures' texts were not read: " + reader.error().message());
+    const auto source_pieces = reader ? (*reader)->read(result->images[0]) : std::vector<TextPiece>{};
     for (std::int64_t i = 0; i < result->images.size(0); ++i) {
       const Row& row = request.rows[static_cast<size_t>(i)];
       const auto metadata = describe_image(model().info(), request, row);
-      Picture picture = to_picture(result->images[i], measure(result->images[i], result->images[0], source_pieces, pair, ocr()), json_text(metadata));
+      const Measurement measured = reader ? measure(result->images[i], result->images[0], source_pieces, pair, **reader) : Measurement{};
+      Picture picture = to_picture(result->images[i], measured, json_text(metadata));
       if (i == 0)
         ready.source = std::move(picture);
       else if (i == 1)
@@ -132,7 +137,6 @@ struct EngineThread::State {
         ready.patched.push_back(std::move(picture));
     }
     ready.sites = command.sites;
-    ready.notes = result->notes;
     ready.seconds = result->seconds;
     tell(job.id, std::move(ready));
   }
@@ -147,6 +151,8 @@ struct EngineThread::State {
     settings.from_step = command.from_step;
 
     const size_t sites = model().info().table.sites.size();
+    std::vector<std::vector<int>> singles;
+    for (size_t site = 0; site < sites; ++site) singles.push_back({static_cast<int>(site)});
     std::vector<PairResult> pairs;
     SweepObserver observer;
     observer.progress = [&](const Progress& p) { tell(job.id, event::Progressed{p}); };
@@ -154,14 +160,13 @@ struct EngineThread::State {
       pairs.push_back(pair);
       const PromptPair& prompts = settings.pairs[static_cast<size_t>(pair.pair)];
       if (images.defined()) {
-        event::PairReady ready{pair.pair,
-                               static_cast<int>(settings.pairs.size()),
-                               prompts.source_text,
-                               prompts.target_text,
-                               to_picture(images[0], pair.source, ""),
-                               to_picture(images[1], pair.target, ""),
-                               {}};
-        for (size_t site = 0; site < sites; ++site) ready.patched.push_back(to_picture(images[static_cast<std::int64_t>(site) + 2], pair.patched[site], ""));
+        const Request request = pair_request(settings, static_cast<size_t>(pair.pair), static_cast<size_t>(pair.noise), singles);
+        auto picture = [&](size_t row, const Measurement& measured) {
+          return to_picture(images[static_cast<std::int64_t>(row)], measured, json_text(describe_image(model().info(), request, request.rows[row])));
+        };
+        event::PairReady ready{
+            pair.pair, static_cast<int>(settings.pairs.size()), prompts.source_text, prompts.target_text, picture(0, pair.source), picture(1, pair.target), {}};
+        for (size_t site = 0; site < sites; ++site) ready.patched.push_back(picture(site + 2, pair.patched[site]));
         tell(job.id, std::move(ready));
       }
       event::ScoresReady scores;

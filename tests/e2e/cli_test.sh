@@ -50,6 +50,7 @@ expect 2 'no such file|cannot write|No such file' "$program" generate "$model" -
 
 expect 2 'not within the model' "$program" patch "$model" --source 'says "A"' --target 'says "B"' --sites 99 --out "$work/p"
 expect 2 'no head|not within' "$program" patch "$model" --source 'says "A"' --target 'says "B"' --sites 5 --heads 5:9 --out "$work/p"
+[ ! -e "$work/p" ] || { echo "FAILED: a rejected patch left its folder"; failed=1; }
 expect 0 'patched.png reads' "$program" patch "$model" --source 'says "A"' --target 'says "B"' --sites 5,7-8 --heads 5:0,2 --from-step 1 --steps 2 --out "$work/p"
 [ -s "$work/p/source.png" ] && [ -s "$work/p/target.png" ] && [ "$(field "$work/p/patch.json" '["sites"]')" = "[5, 7, 8]" ] || { echo "FAILED: patch's files"; failed=1; }
 
@@ -87,16 +88,67 @@ expect 2 'layers_per_block' "$program" inspect "$work/bad"
 damage; echo '{' > "$work/bad/model_index.json"
 expect 2 'malformed JSON' "$program" inspect "$work/bad"
 
-if [ "$(id -u)" != 0 ]; then
-  mkdir "$work/readonly"; chmod a-w "$work/readonly"
-  expect 2 'not writable' "$program" localize "$model" --pairs 1 --steps 1 --out "$work/readonly/x"
+# What the format forbids, written by hand into the U-Net's weights.
+weights=$work/bad/unet/diffusion_pytorch_model.safetensors
+# craft HEADER-EXPRESSION [LENGTH]: a file with this header (header: the file's own), all data kept
+craft() {
+  damage
+  python3 - "$weights" "$@" << 'PYTHON'
+import json, struct, sys
+file, change = sys.argv[1], sys.argv[2]
+raw = open(file, "rb").read()
+length = struct.unpack("<Q", raw[:8])[0]
+header, data = json.loads(raw[8:8 + length]), raw[8 + length:]
+first, second = [key for key in header if key != "__metadata__"][:2]
+exec(change)
+text = json.dumps(header).encode()
+open(file, "wb").write(struct.pack("<Q", int(sys.argv[3]) if len(sys.argv) > 3 else len(text)) + text + data)
+PYTHON
+}
+craft 'pass' 1152921504606846976
+expect 2 'header claims.*diffusion_pytorch_model.safetensors' "$program" inspect "$work/bad"
+craft 'header[second]["data_offsets"][0] -= 2'
+expect 2 'diffusion_pytorch_model.safetensors' "$program" inspect "$work/bad"
+craft 'header[first]["dtype"] = "F7"'
+expect 2 'F7' "$program" inspect "$work/bad"
+craft 'header[first]["dtype"] = "F32"'
+expect 2 'diffusion_pytorch_model.safetensors' "$program" inspect "$work/bad"
+craft 'header[first]["shape"] = [2 ** 40, 2 ** 40]'
+expect 2 'diffusion_pytorch_model.safetensors' "$program" inspect "$work/bad"
+
+# A second process on the same output folder.
+mkdir "$work/busy"
+flock "$work/busy/.glyphscope.lock" sleep 60 &
+holder=$!
+sleep 0.3
+expect 2 'another Glyphscope is writing' "$program" localize "$model" --pairs 1 --steps 1 --out "$work/busy"
+expect 2 'another Glyphscope is writing' "$program" patch "$model" --source 'says "A"' --target 'says "B"' --sites 5 --steps 1 --out "$work/busy"
+pkill -P $holder; kill $holder 2> /dev/null
+[ "$(ls -A "$work/busy")" = .glyphscope.lock ] || { echo "FAILED: the second process wrote into a folder that is in use"; failed=1; }
+
+# A folder that may not be written to. Root may write anywhere, unless it is run without that capability.
+as_user=()
+[ "$(id -u)" != 0 ] || as_user=(setpriv --bounding-set=-dac_override,-dac_read_search)
+mkdir "$work/readonly"; chmod a-w "$work/readonly"
+if "${as_user[@]}" touch "$work/readonly/x" 2> /dev/null; then
+  echo "skipped: read-only folder (this user may write to it all the same)"
+else
+  expect 2 'not writable' "${as_user[@]}" "$program" localize "$model" --pairs 1 --steps 1 --out "$work/readonly/x"
+  expect 2 'not writable' "${as_user[@]}" "$program" generate "$model" --prompt a --steps 1 --out "$work/readonly/a.png"
 fi
 expect 2 '/proc/glyphscope' "$program" localize "$model" --pairs 1 --steps 1 --out /proc/glyphscope
-# A full disk: a small file system of memory, where this machine lets us make one.
-if mkdir "$work/full" && mount -t tmpfs -o size=64k none "$work/full" 2> /dev/null; then
-  expect 2 'disk is full|No space' "$program" evaluate "$model" --count 40 --steps 1 --out "$work/full/out"
-  ls -A "$work/full/out" 2> /dev/null | grep -q part && { echo "FAILED: half-written files on a full disk"; failed=1; }
-  umount "$work/full"
+
+# A full disk: a small file system of memory in a mount namespace of its own.
+mkdir "$work/full"
+namespace=(unshare --mount)
+[ "$(id -u)" = 0 ] || namespace+=(--map-root-user)
+if "${namespace[@]}" mount -t tmpfs -o size=64k none "$work/full" 2> /dev/null; then
+  expect 2 'disk is full|No space' "${namespace[@]}" bash -c 'mount -t tmpfs -o size=64k none "$1/full"
+    "$2" evaluate "$3" --count 40 --steps 1 --out "$1/full/out"; code=$?
+    ls -A "$1/full/out" | grep -q part && echo "half-written files are left" && exit 1
+    exit $code' - "$work" "$program" "$model"
+else
+  echo "skipped: full disk (no mount namespaces here)"
 fi
 [ $failed = 0 ] && echo "command line: all as expected"
 exit $failed

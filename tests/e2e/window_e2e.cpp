@@ -2,10 +2,9 @@
 // the files. The model is trained on the spot by the program itself, in seconds; what it draws is noise.
 #include <QtTest>
 #include <QtWidgets>
-#include <condition_variable>
-#include <mutex>
 
 #include "app/window/main_window.h"
+#include "tests/support/engine_latch.h"
 #include "widgets/heatmap.h"
 #include "widgets/job_bar.h"
 #include "widgets/message_strip.h"
@@ -29,6 +28,31 @@ class WindowTest : public QObject {
   }
   void wait() { QTRY_VERIFY_WITH_TIMEOUT(!window_->busy(), 300000); }
   QString message() { return find<MessageStrip>("message")->text(); }
+  // The site with the highest mean of a score in an exported table; -1 if there is none.
+  static int best_site(const QString& file, const QString& score) {
+    QFile table(file);
+    if (!table.open(QIODevice::ReadOnly)) return -1;
+    int best = -1;
+    double highest = -1;
+    for (const QString& line : QString::fromUtf8(table.readAll()).split('\n')) {
+      const QStringList cells = line.split(',');
+      if (cells.size() < 4 || cells[2] != score || cells[3].toDouble() <= highest) continue;
+      highest = cells[3].toDouble();
+      best = cells[0].toInt();
+    }
+    return best;
+  }
+  void drop(const QList<QUrl>& urls, bool expected) {
+    QMimeData data;
+    data.setUrls(urls);
+    QDragEnterEvent enter(QPoint(50, 50), Qt::CopyAction, &data, Qt::LeftButton, Qt::NoModifier);
+    enter.setAccepted(false);
+    QCoreApplication::sendEvent(window_.get(), &enter);
+    QCOMPARE(enter.isAccepted(), expected);
+    if (!expected) return;
+    QDropEvent event(QPointF(50, 50), Qt::CopyAction, &data, Qt::LeftButton, Qt::NoModifier);
+    QCoreApplication::sendEvent(window_.get(), &event);
+  }
   void press(const char* name) { QTest::mouseClick(find<QPushButton>(name), Qt::LeftButton); }
 
  private slots:
@@ -70,10 +94,15 @@ class WindowTest : public QObject {
     auto* heatmap = find<Heatmap>("heatmap");
     for (int site = 0; site < 11; ++site) QVERIFY2(heatmap->tip(0, site).contains("2 images"), qPrintable(heatmap->tip(0, site)));
 
-    // What the model draws is noise, so no site is best: one is chosen on the map.
+    // What the model draws is noise, so the best site is the one that keeps most of the picture.
+    const QString out = folder_.filePath("export");
+    QDir().mkpath(out);
+    window_->export_all(out);
+    const int best = best_site(out + "/scores.csv", "ssim");
+    QVERIFY(best >= 0);
     auto* map = find<ModelMap>("map");
-    QTest::mouseClick(map, Qt::LeftButton, {}, map->cell(5).center());
-    QCOMPARE(window_->selection().sorted(), (std::vector<int>{5}));
+    QTest::mouseClick(map, Qt::LeftButton, {}, map->cell(best).center());
+    QCOMPARE(window_->selection().sorted(), (std::vector<int>{best}));
     press("edit");
     wait();
     QVERIFY2(message().isEmpty(), qPrintable(message()));
@@ -86,15 +115,13 @@ class WindowTest : public QObject {
 
     press("edit");
     wait();
-    const QString out = folder_.filePath("export");
-    QDir().mkpath(out);
     const QStringList files = window_->export_all(out);
     QCOMPARE(files.size(), 7);
     for (const auto& file : files) QVERIFY2(QFileInfo(file).size() > 100, qPrintable(file));
     const QImage patched(out + "/patched.png");
     QCOMPARE(patched.size(), QSize(64, 64));
     const auto metadata = QJsonDocument::fromJson(patched.text("glyphscope").toUtf8()).object();
-    QCOMPARE(metadata["plan"].toArray()[0].toObject()["site"].toInt(), 5);
+    QCOMPARE(metadata["plan"].toArray()[0].toObject()["site"].toInt(), best);
     QVERIFY(QImage(out + "/window.png").text("glyphscope").contains("glyphscope.view/1"));
     QFile csv(out + "/scores.csv");
     QVERIFY(csv.open(QIODevice::ReadOnly));
@@ -116,27 +143,14 @@ class WindowTest : public QObject {
     QVERIFY2(message().isEmpty(), qPrintable(message()));
   }
 
-  // With the engine held at a latch inside a run, the window handles 100 events.
+  // With the engine held at a latch inside a forward pass, the window handles 100 events.
   void the_window_never_waits_for_the_engine() {
     window_->open_model(model_);
     wait();
-    std::mutex mutex;
-    std::condition_variable wake;
-    bool hold = true, held = false;
-    window_->engine().on_engine_thread = [&](const Event& event) {
-      if (!std::holds_alternative<event::Progressed>(event.what)) return;
-      std::unique_lock lock(mutex);
-      held = true;
-      wake.wait(lock, [&] { return !hold; });
-    };
+    testing::EngineLatch latch;
     find<QSpinBox>("steps")->setValue(2);
     press("generate");
-    QTRY_VERIFY_WITH_TIMEOUT(
-        [&] {
-          std::lock_guard lock(mutex);
-          return held;
-        }(),
-        30000);
+    QTRY_VERIFY_WITH_TIMEOUT(latch.holds(), 30000);
     auto* map = find<ModelMap>("map");
     int handled = 0;
     for (int i = 0; i < 50; ++i) {
@@ -147,12 +161,54 @@ class WindowTest : public QObject {
     }
     QCOMPARE(handled, 100);
     QVERIFY(window_->busy());
-    {
-      std::lock_guard lock(mutex);
-      hold = false;
-    }
-    wake.notify_all();
+    latch.release();
     wait();
+  }
+
+  void a_folder_dropped_on_the_window_opens() {
+    drop({QUrl::fromLocalFile(model_)}, true);
+    wait();
+    QVERIFY2(message().isEmpty(), qPrintable(message()));
+    QVERIFY(find<QPushButton>("generate")->isEnabled());
+    drop({QUrl("ftp://elsewhere/model")}, false);
+    drop({}, false);
+  }
+
+  // A folder that is no model leaves the open one in use.
+  void a_bad_folder_leaves_the_open_model_alone() {
+    window_->open_model(model_);
+    wait();
+    drop({QUrl::fromLocalFile(folder_.path())}, true);
+    wait();
+    QVERIFY2(message().contains("model_index.json"), qPrintable(message()));
+    QVERIFY(window_->windowTitle().contains(model_));
+    find<QSpinBox>("steps")->setValue(1);
+    press("generate");
+    wait();
+    QVERIFY2(message().isEmpty(), qPrintable(message()));
+  }
+
+  // The program itself opens what its command line names.
+  void the_command_line_opens_a_folder() {
+    QProcess program;
+    program.start(qEnvironmentVariable("GLYPHSCOPE_PROGRAM"), {model_});
+    QVERIFY(program.waitForStarted());
+    QTest::qWait(3000);
+    QCOMPARE(program.state(), QProcess::Running);
+    program.terminate();
+    QVERIFY(program.waitForFinished(10000));
+  }
+
+  void pictures_are_shown_though_ocr_is_missing() {
+    qputenv("GLYPHSCOPE_OCR_MODELS", "/nowhere");
+    window_->open_model(model_);
+    wait();
+    find<QSpinBox>("steps")->setValue(1);
+    press("generate");
+    wait();
+    qunsetenv("GLYPHSCOPE_OCR_MODELS");
+    QVERIFY2(message().contains("texts were not read") && message().contains("/nowhere"), qPrintable(message()));
+    QCOMPARE(window_->export_all(folder_.path()).size(), 3);  // source, target and window
   }
 
   void closing_while_it_works_is_clean() {

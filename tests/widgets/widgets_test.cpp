@@ -192,6 +192,21 @@ class WidgetsTest : public QObject {
     QCOMPARE(duration_text(125), "2 min 05 s");
   }
 
+  // A job's second phase starts at nothing again: what is left is reckoned from there.
+  void job_bar_reckons_each_phase() {
+    JobBar bar;
+    bar.start("work");
+    bar.set_progress("first", 0, 100);
+    QTest::qWait(2100);
+    bar.set_progress("first", 50, 100);
+    QVERIFY2(bar.time_left().contains("about 2 s"), qPrintable(bar.time_left()));
+    bar.set_progress("second", 1, 1000);
+    QCOMPARE(bar.time_left(), QString());
+    QTest::qWait(2100);
+    bar.set_progress("second", 501, 1000);
+    QVERIFY2(bar.time_left().contains("about 2 s"), qPrintable(bar.time_left()));
+  }
+
   void message_shows_and_closes() {
     MessageStrip strip;
     strip.show_message(MessageStrip::Kind::error, "<b>not bold</b>");

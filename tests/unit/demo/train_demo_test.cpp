@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "demo/loss_curve.h"
 #include "io/files.h"
 #include "io/weights.h"
 #include "pipelines/pipeline.h"
@@ -46,6 +47,45 @@ TEST(TrainDemo, ANewRunDoesNotOverwriteCheckpoints) {
   const DemoRecipe recipe = demo_recipe("sign-unet", true);
   train_demo(recipe, folder / "out", false, [](const DemoProgress&) {}, {});
   EXPECT_THAT(testing::failure_of([&] { train_demo(recipe, folder / "out", false, [](const DemoProgress&) {}, {}); }), ::testing::HasSubstr("--resume"));
+}
+
+TEST(TrainDemo, CheckpointsOfAnotherRecipeAreLeftAlone) {
+  testing::TemporaryFolder folder;
+  DemoRecipe recipe = demo_recipe("sign-unet", true);
+  const auto ignore = [](const DemoProgress&) {};
+  train_demo(recipe, folder / "out", false, ignore, {});
+  const std::string before = hashes(folder / "out" / "model");
+  recipe.seed = 2;
+  EXPECT_THAT(testing::failure_of([&] { train_demo(recipe, folder / "out", true, ignore, {}); }), ::testing::HasSubstr("another recipe, seed"));
+  EXPECT_EQ(hashes(folder / "out" / "model"), before);
+  std::filesystem::remove_all(folder / "out" / "checkpoint");
+  for (bool resume : {false, true})
+    EXPECT_THAT(testing::failure_of([&] { train_demo(recipe, folder / "out", resume, ignore, {}); }), ::testing::HasSubstr("checkpoints are gone"));
+  EXPECT_EQ(hashes(folder / "out" / "model"), before);
+}
+
+TEST(TrainDemo, ItsLossCurveGoesOnWhereTheCheckpointIs) {
+  testing::TemporaryFolder folder;
+  DemoRecipe recipe = demo_recipe("sign-unet", true);
+  const auto ignore = [](const DemoProgress&) {};
+  auto steps = [&] {
+    std::vector<std::pair<std::string, std::int64_t>> out;
+    const LossCurve curve(folder / "out" / "training.csv", 2);
+    for (const auto& point : curve.points()) out.emplace_back(point.stage, point.step);
+    return out;
+  };
+  recipe.denoiser_steps = 4;
+  train_demo(recipe, folder / "out", false, ignore, {});
+  const std::vector<std::pair<std::string, std::int64_t>> first{{"autoencoder", 2}, {"autoencoder", 4}, {"autoencoder", 6}, {"denoiser", 2}, {"denoiser", 4}};
+  EXPECT_EQ(steps(), first);
+  recipe.denoiser_steps = 6;
+  train_demo(recipe, folder / "out", true, ignore, {});
+  auto second = first;
+  second.emplace_back("denoiser", 6);
+  EXPECT_EQ(steps(), second);
+  EXPECT_TRUE(std::filesystem::exists(folder / "out" / "denoiser-loss.png"));
+  write_text(folder / "out" / "training.csv", "something else\n");
+  EXPECT_THAT(testing::failure_of([&] { train_demo(recipe, folder / "out", true, ignore, {}); }), ::testing::HasSubstr("no table of losses"));
 }
 
 TEST(TrainDemo, UnknownNamesAreListed) {

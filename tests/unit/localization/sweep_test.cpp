@@ -130,6 +130,16 @@ TEST_F(SweepRun, OtherSettingsDoNotMixWithARunThatIsThere) {
   EXPECT_THAT(testing::failure_of([&] { run_sweep(*pipeline, reader, settings, folder / "run", {}, {}); }), ::testing::HasSubstr("other settings"));
 }
 
+// Bytes that are no UTF-8 look alike in JSON: the run must tell them apart all the same.
+TEST_F(SweepRun, PromptsThatOnlyLookAlikeDoNotMix) {
+  settings.sampling.width = settings.sampling.height = 32;
+  settings.pairs = {{"a \xff \"one\"", "a \xff \"two\"", "one", "two"}};
+  testing::TemporaryFolder folder;
+  run_sweep(*pipeline, reader, settings, folder / "run", {}, {});
+  settings.pairs[0].source[2] = '\xfe';
+  EXPECT_THAT(testing::failure_of([&] { run_sweep(*pipeline, reader, settings, folder / "run", {}, {}); }), ::testing::HasSubstr("other settings"));
+}
+
 TEST_F(SweepRun, ADamagedPairIsNamedNotTrusted) {
   settings.sampling.width = settings.sampling.height = 32;
   testing::TemporaryFolder folder;

@@ -1,0 +1,99 @@
+#include "app/window/pictures_panel.h"
+
+#include <QBoxLayout>
+#include <QDir>
+#include <QLabel>
+#include <QSlider>
+
+#include "app/window/save_picture.h"
+#include "patching/patch_plan.h"
+#include "widgets/picture_view.h"
+
+namespace glyphscope {
+
+namespace {
+
+QImage to_image(const Picture& picture) {
+  if (!picture.rgb) return {};
+  return QImage(picture.rgb->data(), picture.width, picture.height, 3 * picture.width, QImage::Format_RGB888).copy();
+}
+
+QString caption(const Picture& picture, bool compared) {
+  QString text = picture.read.empty() ? QObject::tr("no text read") : QObject::tr("reads \u201c%1\u201d").arg(QString::fromStdString(picture.read));
+  auto ssim = picture.scores.find("ssim_outside_text");
+  if (compared && ssim != picture.scores.end()) text += QObject::tr(" \u00b7 background %1").arg(ssim->second, 0, 'f', 2);
+  return text;
+}
+
+}  // namespace
+
+PicturesPanel::PicturesPanel(QWidget* parent)
+    : QWidget(parent),
+      zoom_(new ViewState(this)),
+      slots_{{"source", new PictureView(tr("A"), tr("Generate draws prompt A here"), zoom_, this), {}},
+             {"patched", new PictureView(tr("A, patched"), tr("Select sites and press Edit text"), zoom_, this), {}},
+             {"target", new PictureView(tr("B"), tr("Generate draws prompt B here"), zoom_, this), {}}} {
+  auto* rows = new QVBoxLayout(this);
+  rows->setContentsMargins(0, 0, 0, 0);
+  rows->setSpacing(4);
+  auto* line = new QHBoxLayout;
+  line->setSpacing(12);
+  for (auto& slot : slots_) line->addWidget(slot.view, 1);
+  rows->addLayout(line, 1);
+  swipe_ = new QSlider(Qt::Horizontal, this);
+  swipe_->setRange(0, 1000);
+  swipe_->setToolTip(tr("Swipe A over the patched picture"));
+  swipe_->setObjectName("swipe");
+  swipe_->setEnabled(false);
+  connect(swipe_, &QSlider::valueChanged, this, [this](int value) { slots_[kPatched].view->set_divider(value / 1000.0); });
+  auto* swipe_line = new QHBoxLayout;
+  swipe_line->addStretch(1);
+  swipe_line->addWidget(new QLabel(tr("Swipe A over patched"), this));
+  swipe_line->addWidget(swipe_, 1);
+  swipe_line->addStretch(1);
+  rows->addLayout(swipe_line);
+}
+
+void PicturesPanel::show(Which which, const QString& title, const Picture& picture) {
+  Slot& slot = slots_[which];
+  slot.view->set_title(title);
+  slot.view->set_picture(to_image(picture), caption(picture, which != kSource));
+  slot.metadata = QString::fromStdString(picture.metadata);
+}
+
+void PicturesPanel::show_pictures(const event::PicturesReady& ready) {
+  show(kSource, tr("A"), ready.source);
+  show(kTarget, tr("B"), ready.target);
+  slots_[kPatched].view->clear();
+  if (!ready.patched.empty()) {
+    show(kPatched, tr("A, sites %1 see B").arg(QString::fromStdString(format_sites(ready.sites))), ready.patched[0]);
+    slots_[kPatched].view->set_other(to_image(ready.source));
+  }
+  swipe_->setEnabled(!ready.patched.empty());
+}
+
+void PicturesPanel::show_pair(const event::PairReady& pair, int site) {
+  if (site < 0 || site >= static_cast<int>(pair.patched.size())) return;
+  show(kSource, tr("A of pair %1: \u201c%2\u201d").arg(pair.pair + 1).arg(QString::fromStdString(pair.source_text)), pair.source);
+  show(kTarget, tr("B of pair %1: \u201c%2\u201d").arg(pair.pair + 1).arg(QString::fromStdString(pair.target_text)), pair.target);
+  show(kPatched, tr("A, site %1 sees B").arg(site), pair.patched[static_cast<size_t>(site)]);
+  slots_[kPatched].view->set_other(to_image(pair.source));
+  swipe_->setEnabled(true);
+}
+
+void PicturesPanel::clear() {
+  for (auto& slot : slots_) slot.view->clear();
+  swipe_->setEnabled(false);
+}
+
+void PicturesPanel::fit() { zoom_->reset(); }
+
+void PicturesPanel::save(const QString& folder, QStringList& saved, QStringList& failed) const {
+  for (const auto& slot : slots_) {
+    if (slot.view->picture().isNull()) continue;
+    const QString file = QDir(folder).filePath(QString(slot.name) + ".png");
+    (save_picture(slot.view->picture(), file, slot.metadata) ? saved : failed) << file;
+  }
+}
+
+}  // namespace glyphscope
