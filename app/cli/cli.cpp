@@ -71,6 +71,7 @@ void SamplingOptions::add(CLI::App& verb) {
   verb.add_option("--scheduler", scheduler, "ddim, euler, pndm, dpm++ or flow (default: the model's)");
   verb.add_option("--size", size, "WIDTHxHEIGHT in pixels (default: the model's)");
   verb.add_option("--negative", negative, "Negative prompt");
+  verb.add_option("--clip-skip", clip_skip, "Last layers of the CLIP text encoders to leave out")->check(CLI::Range(0, 64))->capture_default_str();
   verb.add_option("--batch", batch, "Images in one batch")->check(CLI::Range(1, 256))->capture_default_str();
 }
 
@@ -80,6 +81,7 @@ Request SamplingOptions::request() const {
   request.guidance = guidance;
   request.scheduler = scheduler;
   request.negative = negative;
+  request.clip_skip = clip_skip;
   request.rows_at_once = batch;
   if (!size.empty()) {
     char end = 0;

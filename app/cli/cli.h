@@ -43,7 +43,7 @@ struct SamplingOptions {
   std::int64_t steps = 0;
   double guidance = -1;
   std::string scheduler, size, negative;
-  std::int64_t batch = 16;
+  std::int64_t clip_skip = 0, batch = 16;
   void add(CLI::App& verb);
   /// Throws a Failure for a malformed --size.
   Request request() const;

@@ -10,7 +10,7 @@ namespace glyphscope::cli {
 
 Run add_localize(CLI::App& app) {
   struct Options {
-    std::string model, prompts, words, out, ocr = "ppocr", method = "injection";
+    std::string model, prompts, words, out, ocr = "ppocr", method = "injection", pooled = "source";
     std::vector<std::string> templates;
     std::vector<std::uint64_t> seeds;
     size_t pairs = 16;
@@ -28,6 +28,9 @@ Run add_localize(CLI::App& app) {
   verb->add_option("--pairs", options->pairs, "Pairs to make of template and words")->check(CLI::Range(1, 100000))->capture_default_str();
   verb->add_option("--seeds", options->seeds, "Seeds of the noises (default: --seed)")->delimiter(',');
   verb->add_option("--from-step", settings.from_step, "First step that is patched")->capture_default_str();
+  verb->add_option("--pooled", options->pooled, "source or target: whose pooled prompt patched images read, where the model reads one (SDXL)")
+      ->check(CLI::IsMember({"source", "target"}))
+      ->capture_default_str();
   verb->add_option("--localized-f1", settings.localized_f1_share, "A site is localized if its target F1 is surely at least this share of B's own")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
@@ -58,6 +61,7 @@ Run add_localize(CLI::App& app) {
     settings.seeds = options->seeds.empty() ? std::vector{context.common.seed} : options->seeds;
     settings.sampling = options->sampling.request();
     settings.sampling.method = options->method == "recording" ? PatchMethod::recording : PatchMethod::injection;
+    settings.pooled_target = options->pooled == "target";
 
     const auto pipeline = context.open(options->model);
     settings.sampling = pipeline->resolve(settings.sampling);

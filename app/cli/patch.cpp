@@ -27,7 +27,7 @@ std::map<int, std::vector<int>> parse_heads(const std::vector<std::string>& text
 
 Run add_patch(CLI::App& app) {
   struct Options {
-    std::string model, source, target, sites, streams = "kv", out, method = "injection", ocr = "ppocr";
+    std::string model, source, target, sites, streams = "kv", out, method = "injection", ocr = "ppocr", pooled = "source";
     std::vector<std::string> heads;
     int from_step = 0, to_step = SitePatch::kLastStep;
     SamplingOptions sampling;
@@ -44,6 +44,9 @@ Run add_patch(CLI::App& app) {
   verb->add_option("--to-step", options->to_step, "First step that is not patched any more");
   verb->add_option("--method", options->method, "injection, or recording (of K and V in a run of prompt B)")
       ->check(CLI::IsMember({"injection", "recording"}))
+      ->capture_default_str();
+  verb->add_option("--pooled", options->pooled, "source or target: whose pooled prompt the patched image reads, where the model reads one (SDXL)")
+      ->check(CLI::IsMember({"source", "target"}))
       ->capture_default_str();
   verb->add_option("--ocr", options->ocr, "ppocr or tesseract")->capture_default_str();
   verb->add_option("--out", options->out, "Folder for source.png, target.png, patched.png and patch.json")->required();
@@ -70,7 +73,8 @@ Run add_patch(CLI::App& app) {
     Request request = pipeline->resolve(options->sampling.request());
     request.prompts = {options->source, options->target};
     request.method = options->method == "recording" ? PatchMethod::recording : PatchMethod::injection;
-    request.rows = {{0, context.common.seed, {}}, {1, context.common.seed, {}}, {0, context.common.seed, PatchPlan(patches)}};
+    request.rows = {
+        {0, context.common.seed, {}}, {1, context.common.seed, {}}, {0, context.common.seed, PatchPlan(patches), options->pooled == "target" ? 1 : 0}};
     auto result = pipeline->generate(request, {.progress = [&](const Progress& p) { context.show(p); }}, context.cancel);
     context.end_progress();
     if (!result) throw Failure(result.error());

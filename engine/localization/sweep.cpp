@@ -30,6 +30,8 @@ ordered_json SweepSettings::to_json() const {
           {"height", sampling.height},
           {"method", sampling.method == PatchMethod::injection ? "injection" : "recording"},
           {"from_step", from_step},
+          {"clip_skip", sampling.clip_skip},
+          {"pooled", pooled_target ? "target" : "source"},
           {"seeds", seeds},
           {"localized_f1_share", localized_f1_share},
           {"localized_ssim", localized_ssim},
@@ -103,7 +105,7 @@ Request pair_request(const SweepSettings& settings, size_t pair, size_t noise, c
   request.prompts = {settings.pairs[pair].source, settings.pairs[pair].target};
   const std::uint64_t seed = settings.seeds[noise];
   request.rows = {{0, seed, {}}, {1, seed, {}}};
-  for (const auto& sites : sets) request.rows.push_back({0, seed, PatchPlan::at_sites(sites, 1, settings.from_step)});
+  for (const auto& sites : sets) request.rows.push_back({0, seed, PatchPlan::at_sites(sites, 1, settings.from_step), settings.pooled_target ? 1 : 0});
   return request;
 }
 

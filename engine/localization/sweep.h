@@ -20,6 +20,7 @@ struct SweepSettings {
   std::vector<std::uint64_t> seeds{42};  ///< Noises; each pair is run with each.
   Request sampling;                      ///< Steps, guidance, scheduler, size, method, rows at once; no prompts or rows.
   int from_step = 0;                     ///< First step that is patched.
+  bool pooled_target = false;            ///< Patched rows read B's pooled prompt, where the model reads one.
   double localized_f1_share = 0.5;       ///< A site is localized if the lower bound of its target F1 is this share of B's own mean ..
   double localized_ssim = 0.8;           ///< .. and its SSIM outside the text is at least this.
   double kept_f1_share = 0.9;            ///< What the smallest set must keep of B's own target F1.

@@ -12,6 +12,8 @@ namespace glyphscope {
 AutoencoderConfig AutoencoderConfig::parse(const Config& config) {
   AutoencoderConfig out;
   config.require("act_fn", "silu");
+  config.require("latents_mean", nullptr);
+  config.require("latents_std", nullptr);
   const auto down = config.texts("down_block_types"), up = config.texts("up_block_types");
   for (const auto& name : down)
     if (name != "DownEncoderBlock2D") reject("unknown down block '" + name + "'", config.where());

@@ -15,7 +15,6 @@ UNetConfig UNetConfig::parse(const Config& config) {
   // Options whose other values change the computation and are not built here.
   config.require("class_embed_type", nullptr);
   config.require("num_class_embeds", nullptr);
-  config.require("addition_embed_type", nullptr);
   config.require("encoder_hid_dim", nullptr);
   config.require("encoder_hid_dim_type", nullptr);
   config.require("time_embedding_type", "positional");
@@ -56,6 +55,13 @@ UNetConfig UNetConfig::parse(const Config& config) {
   out.flip_sin_to_cos = config.boolean("flip_sin_to_cos", true);
   out.freq_shift = config.number("freq_shift", 0);
   out.center_input_sample = config.boolean("center_input_sample", false);
+  if (const std::string addition = config.text("addition_embed_type", ""); addition == "text_time") {
+    out.addition_time_embed_dim = config.size("addition_time_embed_dim", 256, 2, 65536);
+    out.addition_width = config.size("projection_class_embeddings_input_dim", 2816, 1, 1 << 20);
+  } else if (!addition.empty()) {
+    reject("addition_embed_type is '" + addition + "', supported is text_time", config.where());
+  }
+  config.require("reverse_transformer_layers_per_block", nullptr);
   out.block_out_channels = config.integers("block_out_channels", levels, 320);
   out.layers_per_block = config.integers("layers_per_block", levels, 2);
   out.transformer_layers = config.integers("transformer_layers_per_block", levels, 1);
@@ -126,6 +132,12 @@ UNet::UNet(const UNetConfig& c) : config_(c) {
   linear_1 = time_embedding->register_module("linear_1", std::make_shared<Linear>(c.block_out_channels[0], time_width));
   linear_2 = time_embedding->register_module("linear_2", std::make_shared<Linear>(time_width, time_width));
 
+  if (c.addition_width > 0) {
+    auto names = register_module("add_embedding", std::make_shared<Names>());
+    add_linear_1 = names->register_module("linear_1", std::make_shared<Linear>(c.addition_width, time_width));
+    add_linear_2 = names->register_module("linear_2", std::make_shared<Linear>(time_width, time_width));
+  }
+
   down_blocks = register_module("down_blocks", std::make_shared<List<UNetLevel>>());
   std::vector<std::int64_t> skips{c.block_out_channels[0]};
   std::int64_t channels = c.block_out_channels[0];
@@ -172,14 +184,18 @@ UNet::UNet(const UNetConfig& c) : config_(c) {
 }
 
 void UNet::number_sites() {
-  auto visit = [&](const UNetLevel& block, const std::string& path, const std::string& name) {
+  // kohya names SD 1 and 2 as diffusers does, SDXL as its first code did: input_blocks, middle_block, output_blocks.
+  const bool original_names = config_.addition_width > 0;
+  auto visit = [&](const UNetLevel& block, const std::string& path, const std::string& original, size_t first, const std::string& name) {
     for (size_t i = 0; i < block.attentions->size(); ++i) {
       auto& layers = *(*block.attentions)[i].transformer_blocks;
       for (size_t j = 0; j < layers.size(); ++j) {
+        const std::string rest = ".transformer_blocks." + std::to_string(j) + ".attn2";
         Site site;
         site.index = static_cast<int>(sites_.sites.size());
-        site.path = path + ".attentions." + std::to_string(i) + ".transformer_blocks." + std::to_string(j) + ".attn2";
-        site.kohya = "lora_unet_" + site.path;
+        site.path = path + ".attentions." + std::to_string(i) + rest;
+        const std::string numbered = original + (original == "middle_block" ? "" : "." + std::to_string(first + i)) + ".1" + rest;
+        site.kohya = "lora_unet_" + (original_names ? numbered : site.path);
         std::replace(site.kohya.begin(), site.kohya.end(), '.', '_');
         site.block = name;
         Attention& attention = *layers[j].attn2;
@@ -192,22 +208,43 @@ void UNet::number_sites() {
     }
   };
   // Forward order, which is not registration order in diffusers: there up_blocks come before mid_block.
-  for (size_t i = 0; i < down_blocks->size(); ++i) visit((*down_blocks)[i], "down_blocks." + std::to_string(i), "down " + std::to_string(i));
-  visit(*mid_block, "mid_block", "mid");
-  for (size_t i = 0; i < up_blocks->size(); ++i) visit((*up_blocks)[i], "up_blocks." + std::to_string(i), "up " + std::to_string(i));
+  size_t first = 1;  // input_blocks.0 is conv_in
+  for (size_t i = 0; i < down_blocks->size(); ++i) {
+    visit((*down_blocks)[i], "down_blocks." + std::to_string(i), "input_blocks", first, "down " + std::to_string(i));
+    first += (*down_blocks)[i].resnets->size() + 1;
+  }
+  visit(*mid_block, "mid_block", "middle_block", 0, "mid");
+  first = 0;
+  for (size_t i = 0; i < up_blocks->size(); ++i) {
+    visit((*up_blocks)[i], "up_blocks." + std::to_string(i), "output_blocks", first, "up " + std::to_string(i));
+    first += (*up_blocks)[i].resnets->size();
+  }
   for (const auto& parameter : parameters()) sites_.denoiser_parameters += parameter.numel();
 }
 
-torch::Tensor UNet::forward(const torch::Tensor& sample, const torch::Tensor& timestep, const torch::Tensor& embedding, Taps* taps) const {
+// The timestep's embedding [B, 4 x the first width], and SDXL's pooled prompt and sizes added to it.
+torch::Tensor UNet::time_features(const torch::Tensor& timestep, const Conditioning& conditioning) const {
+  const auto dtype = conv_in->weight.scalar_type();
+  auto sinusoids = [&](const torch::Tensor& values, std::int64_t width) {
+    return timestep_embedding(values, width, config_.flip_sin_to_cos, config_.freq_shift);
+  };
+  const torch::Tensor time = linear_2->forward(at::silu(linear_1->forward(sinusoids(timestep, config_.block_out_channels[0]).to(dtype))));
+  if (!add_linear_1) return time;
+  const torch::Tensor &pooled = conditioning.pooled, &ids = conditioning.time_ids;
+  if (!pooled.defined() || !ids.defined() || pooled.size(1) + ids.size(1) * config_.addition_time_embed_dim != config_.addition_width)
+    reject("the pooled prompt and the sizes do not make the " + std::to_string(config_.addition_width) + " numbers this model reads", "U-Net");
+  const torch::Tensor sizes = sinusoids(ids.reshape({-1}), config_.addition_time_embed_dim).reshape({ids.size(0), -1});
+  return time + add_linear_2->forward(at::silu(add_linear_1->forward(at::cat({pooled.to(dtype), sizes.to(dtype)}, 1))));
+}
+
+torch::Tensor UNet::forward(const torch::Tensor& sample, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const {
+  const torch::Tensor& embedding = conditioning.embedding;
   if (sample.dim() != 4 || sample.size(1) != config_.in_channels)
     reject("the latent must be [batch, " + std::to_string(config_.in_channels) + ", height, width]", "U-Net");
   if (embedding.dim() != 3 || embedding.size(2) != config_.cross_attention_dim || embedding.size(0) != sample.size(0))
     reject("the prompt embedding must be [" + std::to_string(sample.size(0)) + ", tokens, " + std::to_string(config_.cross_attention_dim) + "]", "U-Net");
 
-  const auto dtype = conv_in->weight.scalar_type();
-  torch::Tensor time = timestep_embedding(timestep, config_.block_out_channels[0], config_.flip_sin_to_cos, config_.freq_shift).to(dtype);
-  time = linear_2->forward(at::silu(linear_1->forward(time)));
-
+  const torch::Tensor time = time_features(timestep, conditioning);
   torch::Tensor x = config_.center_input_sample ? 2 * sample - 1 : sample;
   x = conv_in->forward(x);
   std::vector<torch::Tensor> skips{x};

@@ -21,9 +21,21 @@ struct UNetConfig {
   bool linear_projection = false, upcast_attention = false, flip_sin_to_cos = true;
   double freq_shift = 0;
   bool center_input_sample = false;
+  /// SDXL's `text_time` conditioning: width of the sinusoids of each time id, and of what `add_embedding` reads; 0: none.
+  std::int64_t addition_time_embed_dim = 0, addition_width = 0;
 
   /// Throws a Failure that names the key for a value that is wrong or not supported.
   static UNetConfig parse(const Config& config);
+};
+
+/// What a denoiser reads beside latent and timestep, a row each.
+struct Conditioning {
+  torch::Tensor embedding;  ///< The prompt's tokens, [B, T, cross_attention_dim].
+  torch::Tensor pooled;     ///< SDXL: the pooled prompt, [B, width of text encoder 2].
+  torch::Tensor time_ids;   ///< SDXL: original size, crop and target size, [B, 6]; the refiner: size, crop, aesthetic score, [B, 5].
+
+  Conditioning(torch::Tensor embedding, torch::Tensor pooled = {}, torch::Tensor time_ids = {})
+      : embedding(std::move(embedding)), pooled(std::move(pooled)), time_ids(std::move(time_ids)) {}
 };
 
 class TransformerBlock;
@@ -36,9 +48,9 @@ class UNet : public torch::nn::Module {
   explicit UNet(const UNetConfig& config);
   ~UNet() override;
 
-  /// sample: [B, in, H, W]; timestep: [B] fp32; embedding: [B, T, cross_attention_dim] -> [B, out, H, W].
+  /// sample: [B, in, H, W]; timestep: [B] fp32 -> [B, out, H, W].
   /// Throws a Failure for a shape that does not fit. The result has the dtype of the weights.
-  torch::Tensor forward(const torch::Tensor& sample, const torch::Tensor& timestep, const torch::Tensor& embedding, Taps* taps = nullptr) const;
+  torch::Tensor forward(const torch::Tensor& sample, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps = nullptr) const;
 
   const UNetConfig& config() const { return config_; }
   /// Prompt-reading layers in forward order: down blocks, mid block, up blocks.
@@ -48,13 +60,14 @@ class UNet : public torch::nn::Module {
 
  private:
   void number_sites();
+  torch::Tensor time_features(const torch::Tensor& timestep, const Conditioning& conditioning) const;
 
   UNetConfig config_;
   SiteTable sites_;
   std::vector<Attention*> site_attentions_;
   std::shared_ptr<Conv2d> conv_in, conv_out;
   std::shared_ptr<torch::nn::Module> time_embedding;
-  std::shared_ptr<Linear> linear_1, linear_2;
+  std::shared_ptr<Linear> linear_1, linear_2, add_linear_1, add_linear_2;
   std::shared_ptr<List<UNetLevel>> down_blocks, up_blocks;
   std::shared_ptr<UNetLevel> mid_block;
   std::shared_ptr<GroupNorm> conv_norm_out;

@@ -18,15 +18,20 @@ ModelFolder::ModelFolder(fs::path folder, std::string source) : folder_(std::mov
   if (!fs::is_directory(folder_, error)) reject("a diffusers folder was expected, this is a file", folder_.string());
   if (!fs::exists(folder_ / "model_index.json"))
     reject("there is no model_index.json", folder_.string(), "A diffusers folder has one beside unet, vae, text_encoder, tokenizer and scheduler");
-  const Config index = Config::read(folder_ / "model_index.json");
-  pipeline_class_ = index.text("_class_name", "");
+  index_ = Config::read(folder_ / "model_index.json");
+  pipeline_class_ = index_.text("_class_name", "");
   if (pipeline_class_.empty()) reject("model_index.json does not name the pipeline's class (_class_name)", folder_.string());
+}
+
+bool ModelFolder::has(const std::string& component) const {
+  const auto& json = index_.json();
+  return json.contains(component) && json[component].is_array() && json[component].size() == 2 && !json[component][1].is_null();
 }
 
 void ModelFolder::require(const std::vector<std::string>& components) const {
   std::string missing;
   for (const auto& component : components) {
-    const char* config = component == "scheduler" ? "scheduler_config.json" : component == "tokenizer" ? "" : "config.json";
+    const char* config = component == "scheduler" ? "scheduler_config.json" : component.starts_with("tokenizer") ? "" : "config.json";
     const fs::path path = folder_ / component / config;
     if (!fs::exists(path)) missing += (missing.empty() ? "" : ", ") + component + "/" + config;
   }

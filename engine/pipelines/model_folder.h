@@ -17,6 +17,10 @@ class ModelFolder {
   const std::filesystem::path& folder() const { return folder_; }
   const std::string& source() const { return source_; }
   const std::string& pipeline_class() const { return pipeline_class_; }
+  /// model_index.json.
+  const Config& index() const { return index_; }
+  /// Whether the index names a class for this component; one that a pipeline leaves out is [null, null] there.
+  bool has(const std::string& component) const;
 
   /// Throws one Failure that lists every one of these components (and its config.json) that is missing.
   void require(const std::vector<std::string>& components) const;
@@ -28,6 +32,7 @@ class ModelFolder {
  private:
   std::filesystem::path folder_;
   std::string source_, pipeline_class_;
+  Config index_{nlohmann::json::object(), ""};
 };
 
 }  // namespace glyphscope

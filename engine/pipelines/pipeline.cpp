@@ -16,6 +16,8 @@ Expected<Result> Pipeline::generate(const Request& request, const Observer& obse
     for (const auto& row : request.rows) {
       if (row.prompt < 0 || row.prompt >= static_cast<int>(request.prompts.size()))
         reject("a row names prompt " + std::to_string(row.prompt) + ", which is not there");
+      if (row.pooled >= static_cast<int>(request.prompts.size()))
+        reject("a row names the pooled prompt " + std::to_string(row.pooled) + ", which is not there");
       row.plan.validate(info().table, static_cast<int>(request.prompts.size()));
     }
     const std::int64_t multiple = info().size_multiple;
@@ -43,6 +45,7 @@ nlohmann::ordered_json describe_image(const ModelInfo& model, const Request& req
           {"model_hash", model.hash},
           {"prompts", request.prompts},
           {"prompt", row.prompt},
+          {"pooled_prompt", row.pooled < 0 ? row.prompt : row.pooled},
           {"seed", row.seed},
           {"plan", row.plan.to_json()},
           {"method", request.method == PatchMethod::injection ? "injection" : "recording"},
@@ -51,6 +54,7 @@ nlohmann::ordered_json describe_image(const ModelInfo& model, const Request& req
             {"guidance", request.guidance},
             {"scheduler", request.scheduler.empty() ? model.scheduler : request.scheduler},
             {"negative", request.negative},
+            {"clip_skip", request.clip_skip},
             {"width", request.width},
             {"height", request.height},
             {"dtype", model.dtype}}}};
@@ -79,9 +83,11 @@ Expected<std::shared_ptr<Pipeline>> open_model(const std::string& source, const 
       folder = resource(fs::path("models") / source.substr(5));
     }
     const ModelFolder model(folder, source);
-    if (model.pipeline_class() == "StableDiffusionPipeline") return open_stable_diffusion(model, options);
-    reject("models of class " + model.pipeline_class() + " are not supported yet", folder.string(),
-           "Supported is StableDiffusionPipeline (Stable Diffusion 1.x and 2.x)");
+    const std::string& name = model.pipeline_class();
+    if (name == "StableDiffusionPipeline" || name == "StableDiffusionXLPipeline" || name == "StableDiffusionXLImg2ImgPipeline")
+      return open_stable_diffusion(model, options);
+    reject("models of class " + name + " are not supported yet", folder.string(),
+           "Supported are StableDiffusionPipeline (Stable Diffusion 1.x and 2.x) and StableDiffusionXLPipeline");
   });
 }
 

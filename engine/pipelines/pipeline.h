@@ -19,7 +19,8 @@ namespace glyphscope {
 struct Row {
   int prompt = 0;  ///< Index into Request::prompts.
   std::uint64_t seed = 42;
-  PatchPlan plan;  ///< Its prompts are indices into Request::prompts too.
+  PatchPlan plan;   ///< Its prompts are indices into Request::prompts too.
+  int pooled = -1;  ///< Whose pooled prompt the denoiser reads, where it reads one; negative: the row's own.
 };
 
 /// How a site is made to see another prompt (METHOD of the paper): the prompt itself, or K and V recorded in a run of it.
@@ -33,6 +34,7 @@ struct Request {
   double guidance = -1;                ///< Negative: the model's default; up to 1: no guidance, one pass.
   std::string scheduler;               ///< "": the model's own.
   std::int64_t width = 0, height = 0;  ///< Pixels; 0: the model's own size.
+  std::int64_t clip_skip = 0;          ///< Last layers of the CLIP encoders that are left out, beyond the model's own habit.
   std::int64_t rows_at_once = 16;      ///< Rows in one batch; guidance doubles them.
   PatchMethod method = PatchMethod::injection;
   std::uint64_t record_budget = std::uint64_t{2} << 30;  ///< Bytes that recorded K and V may take.

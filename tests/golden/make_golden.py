@@ -35,13 +35,14 @@ from diffusers import (
     FlowMatchEulerDiscreteScheduler,
     PNDMScheduler,
     StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
 from diffusers.models.attention_processor import AttnProcessor2_0
 from safetensors.torch import load_file, save_file
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 # ---------------------------------------------------------------------------------------------------------------- helpers
 
@@ -156,19 +157,16 @@ def record_keys_and_values(unet, paths, *inputs):
     return tensors
 
 
-def write_unet(out, seed, **config):
+def write_unet(out, seed, conditions=None, **config):
+    """conditions: from a generator and a number of rows, what else the U-Net reads (`added_cond_kwargs`)."""
+    config = {
+        "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        "layers_per_block": 2,
+    } | config
     unet = randomise(
         UNet2DConditionModel(
-            sample_size=8,
-            block_out_channels=(8, 16, 24),
-            norm_num_groups=4,
-            down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"),
-            up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-            layers_per_block=2,
-            cross_attention_dim=12,
-            in_channels=4,
-            out_channels=4,
-            **config,
+            sample_size=8, block_out_channels=(8, 16, 24), norm_num_groups=4, cross_attention_dim=12, in_channels=4, out_channels=4, **config
         ),
         seed,
     )
@@ -179,16 +177,18 @@ def write_unet(out, seed, **config):
     timestep = torch.tensor([801.0, 17.0])
     prompt = torch.randn([2, 7, 12], generator=noise)
     other = torch.randn([2, 7, 12], generator=noise)
-    inputs = (sample, timestep, prompt)
+    added = conditions(noise, 2) if conditions else {}
+    more = (None, None, None, None, added)
+    inputs = (sample, timestep, prompt, *more)
     paths = site_paths(unet, *inputs)
-    tensors = {"sample": sample, "timestep": timestep, "encoder_hidden_states": prompt, "other_hidden_states": other}
+    tensors = {"sample": sample, "timestep": timestep, "encoder_hidden_states": prompt, "other_hidden_states": other} | added
     tensors |= record_keys_and_values(unet, paths, *inputs)
 
     # A patch with the layer's own prompt changes nothing, and patching every site is the same as running the other prompt.
     own = run_patched(unet, {path: PatchedAttention(prompt) for path in paths}, *inputs)
     torch.testing.assert_close(own, tensors["output"], rtol=0, atol=1e-5)
     everywhere = run_patched(unet, {path: PatchedAttention(other) for path in paths}, *inputs)
-    torch.testing.assert_close(everywhere, unet(sample, timestep, other).sample, rtol=0, atol=1e-5)
+    torch.testing.assert_close(everywhere, unet(sample, timestep, other, *more).sample, rtol=0, atol=1e-5)
 
     for index, path in enumerate(paths):
         patched = run_patched(unet, {path: PatchedAttention(other)}, *inputs)
@@ -203,7 +203,9 @@ def write_unet(out, seed, **config):
     # A second case: one image, a square that needs no odd sizes, another number of tokens.
     square = (torch.randn([1, 4, 8, 8], generator=noise), torch.tensor([500.0]), torch.randn([1, 5, 12], generator=noise))
     tensors |= {"square.sample": square[0], "square.timestep": square[1], "square.encoder_hidden_states": square[2]}
-    tensors["square.output"] = unet(*square).sample
+    added = conditions(noise, 1) if conditions else {}
+    tensors |= {f"square.{name}": tensor for name, tensor in added.items()}
+    tensors["square.output"] = unet(*square, None, None, None, None, added).sample
     save(out / "expected.safetensors", tensors, {"site_paths": json.dumps(paths)})
 
 
@@ -220,6 +222,28 @@ def write_unet_sd2(out):
         use_linear_projection=True,
         upcast_attention=True,
         transformer_layers_per_block=[1, 2, 1],
+    )
+
+
+def size_conditions(noise, rows):
+    """What SDXL's U-Net reads beside the prompt: a pooled embedding, and six numbers of size and crop."""
+    return {"text_embeds": torch.randn([rows, 10], generator=noise), "time_ids": torch.randint(0, 1025, [rows, 6], generator=noise).float()}
+
+
+def write_unet_sdxl(out):
+    write_unet(
+        out,
+        300,
+        size_conditions,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        layers_per_block=1,
+        transformer_layers_per_block=[1, 2, 3],
+        attention_head_dim=[1, 2, 4],
+        use_linear_projection=True,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=10 + 6 * 8,
     )
 
 
@@ -384,9 +408,9 @@ def write_tokenizer_files(folder, pad=END):
     )
 
 
-def load_tokenizer():
+def load_tokenizer(pad=END):
     with tempfile.TemporaryDirectory() as folder:
-        write_tokenizer_files(Path(folder))
+        write_tokenizer_files(Path(folder), pad)
         return CLIPTokenizer.from_pretrained(folder)
 
 
@@ -490,19 +514,18 @@ PROMPT_A = "a neon sign that says open"
 PROMPT_B = "a golden cat reading a newspaper in the rain"
 
 
-def build_clip(seed, hidden_act, **ids):
-    config = CLIPTextConfig(
-        vocab_size=512 + MERGES + 2,
-        hidden_size=16,
-        intermediate_size=32,
-        projection_dim=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=MAX_LENGTH,
-        hidden_act=hidden_act,
-        **ids,
-    )
-    return randomise(CLIPTextModel(config), seed)
+def build_clip(seed, hidden_act, kind=CLIPTextModel, **config):
+    config = {
+        "vocab_size": 512 + MERGES + 2,
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "projection_dim": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": MAX_LENGTH,
+        "hidden_act": hidden_act,
+    } | config
+    return randomise(kind(CLIPTextConfig(**config)), seed)
 
 
 def modern_ids(tokenizer):
@@ -538,7 +561,26 @@ def write_clip(out):
 
 def write_clip_gelu(out):
     # The token ids of published configurations: wrong, but read as a sign of age.
-    write_clip_folder(out, build_clip(700, "gelu", bos_token_id=0, eos_token_id=2, pad_token_id=1), load_tokenizer())
+    write_clip_folder(out, build_clip(700, "gelu", **LEGACY_IDS), load_tokenizer())
+
+
+LEGACY_IDS = {"bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1}
+
+
+def build_projected_clip(seed):
+    return build_clip(
+        seed, "gelu", CLIPTextModelWithProjection, hidden_size=8, intermediate_size=24, projection_dim=10, num_hidden_layers=3, **LEGACY_IDS
+    )
+
+
+def write_clip_projection(out):
+    """SDXL's second encoder: the penultimate layer's states, and a projection of the pooled one."""
+    model = build_projected_clip(800)
+    model.save_pretrained(out)
+    ids = clip_inputs(load_tokenizer())
+    result = model(ids, output_hidden_states=True)
+    tensors = {"input_ids": ids, "last_hidden_state": result.last_hidden_state, "text_embeds": result.text_embeds}
+    save(out / "expected.safetensors", tensors | {f"hidden_states.-{i}": result.hidden_states[-i] for i in (1, 2, 3)})
 
 
 # ------------------------------------------------------------------------------------------------------------- schedulers
@@ -756,6 +798,104 @@ def write_pipeline(out):
     save(out / "expected.safetensors", tensors, {"settings": json.dumps(settings)})
 
 
+def write_pipeline_sdxl(out):
+    settings = {
+        "prompt_a": PROMPT_A,
+        "prompt_b": PROMPT_B,
+        "guidance_scale": 4.0,
+        "num_inference_steps": 6,
+        "seed": 42,
+        "height": 32,
+        "width": 48,
+        "patched_sites": [1, 4],
+        "patched_from_step": 2,
+    }
+    tokenizer = load_tokenizer()
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(8, 16),
+        norm_num_groups=4,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        layers_per_block=1,
+        transformer_layers_per_block=[1, 2],
+        attention_head_dim=[1, 2],
+        use_linear_projection=True,
+        cross_attention_dim=16 + 8,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=8,
+        projection_class_embeddings_input_dim=10 + 6 * 8,
+    )
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8, 16),
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        norm_num_groups=4,
+        layers_per_block=1,
+        sample_size=32,
+        scaling_factor=0.13025,
+    )
+    pipe = StableDiffusionXLPipeline(
+        vae=randomise(vae, 911),
+        text_encoder=build_clip(912, "quick_gelu", num_hidden_layers=3, **modern_ids(tokenizer)),
+        text_encoder_2=build_projected_clip(913),
+        tokenizer=tokenizer,
+        tokenizer_2=load_tokenizer("!"),
+        unet=randomise(unet, 910),
+        scheduler=EulerDiscreteScheduler(**BETAS, timestep_spacing="leading", steps_offset=1),
+        add_watermarker=False,
+    )
+    pipe.vae.decoder.conv_out.weight *= 0.3
+    pipe.save_pretrained(out)
+    pipe.set_progress_bar_config(disable=True)
+
+    def generate(prepare=lambda: None, **inputs):
+        tensors = {}
+        for kind in ("latent", "pil"):
+            prepare()
+            images = pipe(
+                **inputs,
+                guidance_scale=settings["guidance_scale"],
+                num_inference_steps=settings["num_inference_steps"],
+                height=settings["height"],
+                width=settings["width"],
+                generator=generator(settings["seed"]),
+                output_type=kind,
+            ).images
+            tensors[kind] = images if kind == "latent" else torch.from_numpy(np.stack([np.asarray(picture) for picture in images]))
+        return {"latents": tensors["latent"], "image_u8": tensors["pil"]}
+
+    names = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
+    a, b = (dict(zip(names, pipe.encode_prompt(prompt))) for prompt in (PROMPT_A, PROMPT_B))
+    assert a["negative_prompt_embeds"].abs().max() == 0  # force_zeros_for_empty_prompt
+    runs = {
+        "a": generate(prompt=PROMPT_A),
+        "b": generate(prompt=PROMPT_B),
+        "negative": generate(prompt=PROMPT_A, negative_prompt=PROMPT_B),
+        "clip_skip": generate(prompt=PROMPT_A, clip_skip=1),
+        "pooled_b": generate(**a | {"pooled_prompt_embeds": b["pooled_prompt_embeds"]}),
+    }
+    time_ids = torch.tensor([[32.0, 48.0, 0, 0, 32.0, 48.0]])
+    added = {"text_embeds": a["pooled_prompt_embeds"], "time_ids": time_ids}
+    settings["site_paths"] = site_paths(
+        pipe.unet, torch.zeros([1, 4, 8, 12]), torch.tensor([1.0]), a["prompt_embeds"], None, None, None, None, added
+    )
+    other = torch.cat([b["negative_prompt_embeds"], b["prompt_embeds"]])
+    sites = [pipe.unet.get_submodule(settings["site_paths"][site]) for site in settings["patched_sites"]]
+
+    def patch():
+        for site in sites:
+            site.set_processor(PatchedAttention(other, rows=[1], start=settings["patched_from_step"]))
+
+    runs["patched"] = generate(patch, prompt=PROMPT_A)
+    tensors = {}
+    for name, result in runs.items():
+        if name != "a":
+            assert (result["latents"] - runs["a"]["latents"]).abs().max() > 0.02, f"{name} hardly differs from a"
+        tensors |= {f"{name}.{key}": tensor for key, tensor in result.items()}
+    save(out / "expected.safetensors", tensors, {"settings": json.dumps(settings)})
+
+
 # ------------------------------------------------------------------------------------------------------ metrics and noise
 
 
@@ -819,6 +959,9 @@ FOLDERS = {
     "tokenizer": write_tokenizer,
     "tokenizer_sd2": write_tokenizer_sd2,
     "pipeline": write_pipeline,
+    "unet_sdxl": write_unet_sdxl,
+    "clip_projection": write_clip_projection,
+    "pipeline_sdxl": write_pipeline_sdxl,
 }
 FILES = {"schedulers": write_schedulers, "metrics": write_metrics, "random": write_random}
 GOLDENS = {**FOLDERS, **FILES}

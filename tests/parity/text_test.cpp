@@ -70,6 +70,21 @@ TEST(ClipParity, EncodesAsTheReference) {
   }
 }
 
+TEST(ClipParity, ProjectsAndSkipsLayersAsTheReference) {
+  torch::NoGradGuard no_grad;
+  ClipTextModel model(ClipTextConfig::parse(Config::read(golden("clip_projection") / "config.json")));
+  load_weights(model, Weights::find(golden("clip_projection")),
+               {.rename = [](const std::string& key) { return key.starts_with("text_model.") ? key.substr(11) : key; }});
+  const SafetensorsFile expected(golden("clip_projection") / "expected.safetensors");
+  for (std::int64_t skip : {0, 1, 2}) {
+    const TextEncoding encoding = model.forward(expected.tensor("input_ids"), skip);
+    EXPECT_LT(relative_error(encoding.pooled, expected.tensor("text_embeds")), 1e-4) << skip;
+    EXPECT_LT(relative_error(encoding.hidden, expected.tensor("hidden_states.-" + std::to_string(skip + 1))), 1e-4) << skip;
+  }
+  EXPECT_LT(relative_error(model.forward(expected.tensor("input_ids")).embedding, expected.tensor("last_hidden_state")), 1e-4);
+  EXPECT_THAT(testing::failure_of([&] { model.forward(expected.tensor("input_ids"), 3); }), ::testing::HasSubstr("3 cannot be left out"));
+}
+
 TEST(ClipTextModel, RefusesIdsItDoesNotKnow) {
   torch::NoGradGuard no_grad;
   ClipTextModel model(ClipTextConfig::parse(Config::read(golden("clip") / "config.json")));

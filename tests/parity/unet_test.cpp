@@ -24,13 +24,22 @@ struct UNetParity : ::testing::TestWithParam<const char*> {
     expected = std::make_unique<SafetensorsFile>(folder / "expected.safetensors");
   }
   torch::Tensor get(const std::string& name) const { return expected->tensor(name); }
+  // The prompt of that name, and SDXL's pooled prompt and sizes where the reference has them.
+  Conditioning conditioning(const std::string& name, const std::string& prefix = "") const {
+    const bool added = expected->entries().contains(prefix + "time_ids");
+    return added ? Conditioning(get(name), get(prefix + "text_embeds"), get(prefix + "time_ids")) : Conditioning(get(name));
+  }
+  static Conditioning row_of(const Conditioning& all, std::int64_t row) {
+    auto pick = [&](const torch::Tensor& tensor) { return tensor.defined() ? tensor.slice(0, row, row + 1) : tensor; };
+    return {pick(all.embedding), pick(all.pooled), pick(all.time_ids)};
+  }
 
   torch::Tensor patched(const PatchPlan& plan, const std::vector<const KvRecord*>& records = {}) const {
     const torch::Tensor own = get("encoder_hidden_states"), other = get("other_hidden_states");
     // Prompts 0 and 1 are the rows' own, 2 and 3 what they see instead.
     const PatchPlan second = with_prompt(plan, 3);
     PromptTaps taps({own.slice(0, 0, 1), own.slice(0, 1, 2), other.slice(0, 0, 1), other.slice(0, 1, 2)}, {{0, &plan}, {1, &second}}, {}, records);
-    return unet->forward(get("sample"), get("timestep"), own, &taps);
+    return unet->forward(get("sample"), get("timestep"), conditioning("encoder_hidden_states"), &taps);
   }
   static PatchPlan with_prompt(const PatchPlan& plan, int prompt) {
     auto patches = plan.patches();
@@ -44,8 +53,10 @@ struct UNetParity : ::testing::TestWithParam<const char*> {
 };
 
 TEST_P(UNetParity, OutputEqualsTheReference) {
-  EXPECT_LT(relative_error(unet->forward(get("sample"), get("timestep"), get("encoder_hidden_states")), get("output")), kTolerance);
-  EXPECT_LT(relative_error(unet->forward(get("square.sample"), get("square.timestep"), get("square.encoder_hidden_states")), get("square.output")), kTolerance);
+  EXPECT_LT(relative_error(unet->forward(get("sample"), get("timestep"), conditioning("encoder_hidden_states")), get("output")), kTolerance);
+  EXPECT_LT(relative_error(unet->forward(get("square.sample"), get("square.timestep"), conditioning("square.encoder_hidden_states", "square.")),
+                           get("square.output")),
+            kTolerance);
 }
 
 TEST_P(UNetParity, SitesAreInForwardOrder) {
@@ -57,7 +68,7 @@ TEST_P(UNetParity, SitesAreInForwardOrder) {
 TEST_P(UNetParity, RecordedKeysAndValuesAreTheReferences) {
   for (std::int64_t row : {0, 1}) {
     KvRecorder recorder({.width_sum = 1, .tokens = 1}, 1 << 20, row, false);
-    unet->forward(get("sample"), get("timestep"), get("encoder_hidden_states"), &recorder);
+    unet->forward(get("sample"), get("timestep"), conditioning("encoder_hidden_states"), &recorder);
     for (const auto& site : unet->sites().sites) {
       const KeyValue& kv = recorder.record().at(site.index, 0);
       EXPECT_LT(relative_error(kv.key, get("site." + std::to_string(site.index) + ".key").slice(0, row, row + 1)), kTolerance) << site.path;
@@ -78,7 +89,7 @@ TEST_P(UNetParity, PatchingFromRecordsEqualsInjection) {
   std::vector<KvRecord> records;
   for (std::int64_t row : {0, 1}) {
     KvRecorder recorder({.width_sum = 1, .tokens = 1}, 1 << 20, row, false);
-    unet->forward(get("sample"), get("timestep"), get("other_hidden_states"), &recorder);
+    unet->forward(get("sample"), get("timestep"), conditioning("other_hidden_states"), &recorder);
     records.push_back(recorder.record());
   }
   for (const auto& site : unet->sites().sites) {
@@ -95,30 +106,31 @@ TEST_P(UNetParity, HeadsAndStreamsAreChosen) {
 
 TEST_P(UNetParity, TapsThatPatchNothingChangeNoBit) {
   const torch::Tensor own = get("encoder_hidden_states"), x = get("sample"), t = get("timestep");
+  const Conditioning all = conditioning("encoder_hidden_states");
   // The same batch shape: one row, whose prompt is projected alone in both.
   for (std::int64_t row : {0, 1}) {
     PromptTaps taps({own.slice(0, row, row + 1)}, {{0, nullptr}}, {});
-    const auto with = unet->forward(x.slice(0, row, row + 1), t.slice(0, row, row + 1), own.slice(0, row, row + 1), &taps);
-    EXPECT_TRUE(torch::equal(with, unet->forward(x.slice(0, row, row + 1), t.slice(0, row, row + 1), own.slice(0, row, row + 1))));
+    const auto with = unet->forward(x.slice(0, row, row + 1), t.slice(0, row, row + 1), row_of(all, row), &taps);
+    EXPECT_TRUE(torch::equal(with, unet->forward(x.slice(0, row, row + 1), t.slice(0, row, row + 1), row_of(all, row))));
   }
 }
 
 TEST_P(UNetParity, PatchingEverySiteGivesTheOtherPromptsOutput) {
   std::vector<int> all;
   for (const auto& site : unet->sites().sites) all.push_back(site.index);
-  const auto other = unet->forward(get("sample"), get("timestep"), get("other_hidden_states"));
+  const auto other = unet->forward(get("sample"), get("timestep"), conditioning("other_hidden_states"));
   EXPECT_LT(relative_error(patched(PatchPlan::at_sites(all, 2)), other), 1e-5);
 }
 
 TEST_P(UNetParity, BatchedEqualsOneByOne) {
-  const torch::Tensor own = get("encoder_hidden_states"), x = get("sample"), t = get("timestep");
-  const auto together = unet->forward(x, t, own);
+  const torch::Tensor x = get("sample"), t = get("timestep");
+  const Conditioning all = conditioning("encoder_hidden_states");
+  const auto together = unet->forward(x, t, all);
   for (std::int64_t row : {0, 1})
-    EXPECT_LT(relative_error(unet->forward(x.slice(0, row, row + 1), t.slice(0, row, row + 1), own.slice(0, row, row + 1)), together.slice(0, row, row + 1)),
-              1e-5);
+    EXPECT_LT(relative_error(unet->forward(x.slice(0, row, row + 1), t.slice(0, row, row + 1), row_of(all, row)), together.slice(0, row, row + 1)), 1e-5);
 }
 
-INSTANTIATE_TEST_SUITE_P(Options, UNetParity, ::testing::Values("unet_sd1", "unet_sd2"));
+INSTANTIATE_TEST_SUITE_P(Options, UNetParity, ::testing::Values("unet_sd1", "unet_sd2", "unet_sdxl"));
 
 }  // namespace
 }  // namespace glyphscope
