@@ -42,12 +42,14 @@ void ModelMap::arrange() {
     downs += block.name.startsWith("down");
     ups += block.name.startsWith("up");
   }
-  const int rows = std::max({downs, ups, 1}) + 1;
+  // A model without a U is one frame.
+  const bool column = downs + ups == 0;
+  const int rows = column ? 1 : std::max({downs, ups, 1}) + 1;
   const int margin = 8, gap = 10, row_height = std::max(34, (height() - 2 * margin - (rows - 1) * gap) / rows);
   const int indent_step = std::min(26, width() / 14), half = width() / 2;
   int down = 0, up = 0;
   for (auto& block : blocks_) {
-    int row = rows - 1, left = half - width() / 5, right = half + width() / 5;
+    int row = rows - 1, left = column ? margin : half - width() / 5, right = column ? width() - margin : half + width() / 5;
     if (block.name.startsWith("down")) {
       row = down++;
       left = margin + indent_step * row;
@@ -58,11 +60,16 @@ void ModelMap::arrange() {
       right = width() - margin - indent_step * row;
     }
     block.frame = QRect(QPoint(left, margin + row * (row_height + gap)), QSize(right - left, row_height));
-    const int count = static_cast<int>(block.sites.size()), title = 16, cell_gap = 4;
+    const int count = static_cast<int>(block.sites.size()), title = 16, cell_gap = 4, narrowest = 18;
     const QRect inner = block.frame.adjusted(5, title, -5, -5);
+    // As many lines as it takes for cells to be wide enough to click on.
+    const int per_line = std::clamp((inner.width() + cell_gap) / (narrowest + cell_gap), 1, count), lines = (count + per_line - 1) / per_line;
+    auto edge = [&](int from, int length, int i, int of) { return from + (length + cell_gap) * i / of; };
     for (int i = 0; i < count; ++i) {
-      const int x0 = inner.left() + (inner.width() + cell_gap) * i / count, x1 = inner.left() + (inner.width() + cell_gap) * (i + 1) / count - cell_gap;
-      cells_[block.sites[static_cast<size_t>(i)]] = QRect(x0, inner.top(), x1 - x0, inner.height());
+      const int x = i % per_line, y = i / per_line;
+      const QPoint top_left(edge(inner.left(), inner.width(), x, per_line), edge(inner.top(), inner.height(), y, lines));
+      const QPoint next(edge(inner.left(), inner.width(), x + 1, per_line), edge(inner.top(), inner.height(), y + 1, lines));
+      cells_[block.sites[static_cast<size_t>(i)]] = QRect(top_left, next - QPoint(cell_gap + 1, cell_gap + 1));
     }
   }
   update();

@@ -10,7 +10,7 @@ namespace glyphscope::cli {
 
 Run add_localize(CLI::App& app) {
   struct Options {
-    std::string model, prompts, words, out, ocr = "ppocr", method = "injection", pooled = "source";
+    std::string model, prompts, words, out, ocr = "ppocr", method = "automatic", pooled = "source";
     std::vector<std::string> templates;
     std::vector<std::uint64_t> seeds;
     size_t pairs = 16;
@@ -43,7 +43,7 @@ Run add_localize(CLI::App& app) {
   verb->add_option("--random-sets", settings.random_sets, "Random sets of the smallest set's size, as controls")
       ->check(CLI::Range(0, 100))
       ->capture_default_str();
-  verb->add_option("--method", options->method, "injection or recording")->check(CLI::IsMember({"injection", "recording"}))->capture_default_str();
+  verb->add_option("--method", options->method, "automatic, injection, recording or lockstep")->capture_default_str();
   verb->add_option("--ocr", options->ocr, "ppocr or tesseract")->capture_default_str();
   verb->add_flag("--keep-images", settings.keep_images, "Write every pair's images too");
   verb->add_flag("--resume", options->resume, "Go on with the run that is in --out");
@@ -60,7 +60,7 @@ Run add_localize(CLI::App& app) {
     }
     settings.seeds = options->seeds.empty() ? std::vector{context.common.seed} : options->seeds;
     settings.sampling = options->sampling.request();
-    settings.sampling.method = options->method == "recording" ? PatchMethod::recording : PatchMethod::injection;
+    settings.sampling.method = parse_method(options->method);
     settings.pooled_target = options->pooled == "target";
 
     const auto pipeline = context.open(options->model);

@@ -27,7 +27,7 @@ std::map<int, std::vector<int>> parse_heads(const std::vector<std::string>& text
 
 Run add_patch(CLI::App& app) {
   struct Options {
-    std::string model, source, target, sites, streams = "kv", out, method = "injection", ocr = "ppocr", pooled = "source";
+    std::string model, source, target, sites, streams = "kv", out, method = "automatic", ocr = "ppocr", pooled = "source";
     std::vector<std::string> heads;
     int from_step = 0, to_step = SitePatch::kLastStep;
     SamplingOptions sampling;
@@ -42,8 +42,7 @@ Run add_patch(CLI::App& app) {
   verb->add_option("--streams", options->streams, "kv, k or v")->capture_default_str();
   verb->add_option("--from-step", options->from_step, "First step that is patched")->capture_default_str();
   verb->add_option("--to-step", options->to_step, "First step that is not patched any more");
-  verb->add_option("--method", options->method, "injection, or recording (of K and V in a run of prompt B)")
-      ->check(CLI::IsMember({"injection", "recording"}))
+  verb->add_option("--method", options->method, "injection of prompt B, recording of its K and V, lockstep with a run of it, or automatic")
       ->capture_default_str();
   verb->add_option("--pooled", options->pooled, "source or target: whose pooled prompt the patched image reads, where the model reads one (SDXL)")
       ->check(CLI::IsMember({"source", "target"}))
@@ -72,7 +71,7 @@ Run add_patch(CLI::App& app) {
     const OutputFolder folder(options->out);
     Request request = pipeline->resolve(options->sampling.request());
     request.prompts = {options->source, options->target};
-    request.method = options->method == "recording" ? PatchMethod::recording : PatchMethod::injection;
+    request.method = parse_method(options->method);
     request.rows = {
         {0, context.common.seed, {}}, {1, context.common.seed, {}}, {0, context.common.seed, PatchPlan(patches), options->pooled == "target" ? 1 : 0}};
     auto result = pipeline->generate(request, {.progress = [&](const Progress& p) { context.show(p); }}, context.cancel);

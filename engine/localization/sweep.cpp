@@ -28,7 +28,7 @@ ordered_json SweepSettings::to_json() const {
           {"negative", sampling.negative},
           {"width", sampling.width},
           {"height", sampling.height},
-          {"method", sampling.method == PatchMethod::injection ? "injection" : "recording"},
+          {"method", method_name(sampling.method)},
           {"from_step", from_step},
           {"clip_skip", sampling.clip_skip},
           {"pooled", pooled_target ? "target" : "source"},

@@ -12,32 +12,69 @@ Attention::Attention(const Options& options) : options_(options) {
   to_v = register_module("to_v", std::make_shared<Linear>(context, inner, options.qkv_bias));
   to_out = register_module("to_out", std::make_shared<List<Linear>>());
   to_out->add(inner, options.query_width);
+  auto norm = [&](const char* name) { return options.qk_norm ? register_module(name, std::make_shared<RmsNorm>(options.head_width)) : nullptr; };
+  norm_q = norm("norm_q");
+  norm_k = norm("norm_k");
+  if (options.joint_width == 0) return;
+  auto added = [&](const char* name) { return register_module(name, std::make_shared<Linear>(options.joint_width, inner)); };
+  add_q_proj = added("add_q_proj");
+  add_k_proj = added("add_k_proj");
+  add_v_proj = added("add_v_proj");
+  norm_added_q = norm("norm_added_q");
+  norm_added_k = norm("norm_added_k");
+  if (!options.context_ends) to_add_out = register_module("to_add_out", std::make_shared<Linear>(inner, options.joint_width));
 }
+
+namespace {
+
+torch::Tensor normed(const std::shared_ptr<RmsNorm>& norm, const torch::Tensor& x) { return norm ? norm->forward(x) : x; }
+
+}  // namespace
 
 torch::Tensor Attention::split_heads(const torch::Tensor& x) const {
   return x.view({x.size(0), x.size(1), options_.heads, options_.head_width}).transpose(1, 2);
 }
 
-KeyValue Attention::project(const torch::Tensor& context) const { return {split_heads(to_k->forward(context)), split_heads(to_v->forward(context))}; }
+torch::Tensor Attention::merge_heads(const torch::Tensor& x) const {
+  return x.transpose(1, 2).reshape({x.size(0), x.size(2), options_.heads * options_.head_width});
+}
+
+KeyValue Attention::project(const torch::Tensor& context) const {
+  if (add_k_proj) return {normed(norm_added_k, split_heads(add_k_proj->forward(context))), split_heads(add_v_proj->forward(context))};
+  return {normed(norm_k, split_heads(to_k->forward(context))), split_heads(to_v->forward(context))};
+}
+
+torch::Tensor Attention::attend(const torch::Tensor& query, const KeyValue& kv) const {
+  if (options_.upcast && query.scalar_type() != torch::kFloat32)
+    return at::scaled_dot_product_attention(query.to(torch::kFloat32), kv.key.to(torch::kFloat32), kv.value.to(torch::kFloat32)).to(query.scalar_type());
+  return at::scaled_dot_product_attention(query, kv.key, kv.value);
+}
 
 torch::Tensor Attention::forward(const torch::Tensor& hidden, const torch::Tensor& context, Taps* taps) const {
   if (taps) taps->enter_attention();
-  torch::Tensor query = split_heads(to_q->forward(hidden));
-  KeyValue kv = taps && site >= 0 ? taps->prompt_kv(site, context, [this](const torch::Tensor& embedding) { return project(embedding); })
-                                  : project(context.defined() ? context : hidden);
-  torch::Tensor attended;
-  if (options_.upcast && query.scalar_type() != torch::kFloat32) {
-    attended = at::scaled_dot_product_attention(query.to(torch::kFloat32), kv.key.to(torch::kFloat32), kv.value.to(torch::kFloat32)).to(query.scalar_type());
-  } else {
-    attended = at::scaled_dot_product_attention(query, kv.key, kv.value);
-  }
-  attended = attended.transpose(1, 2).reshape({hidden.size(0), hidden.size(1), options_.heads * options_.head_width});
-  return (*to_out)[0].forward(attended);
+  const torch::Tensor query = normed(norm_q, split_heads(to_q->forward(hidden)));
+  const KeyValue kv = taps && site >= 0 ? taps->prompt_kv(site, context, [this](const torch::Tensor& embedding) { return project(embedding); })
+                                        : project(context.defined() ? context : hidden);
+  return (*to_out)[0].forward(merge_heads(attend(query, kv)));
+}
+
+Attention::Streams Attention::forward_joint(const torch::Tensor& hidden, const torch::Tensor& context, Taps* taps) const {
+  if (taps) taps->enter_attention();
+  const KeyValue prompt =
+      taps && site >= 0 ? taps->prompt_kv(site, context, [this](const torch::Tensor& embedding) { return project(embedding); }) : project(context);
+  // diffusers' order: hidden states first, context after them.
+  const torch::Tensor query = at::cat({normed(norm_q, split_heads(to_q->forward(hidden))), normed(norm_added_q, split_heads(add_q_proj->forward(context)))}, 2);
+  const KeyValue kv{at::cat({normed(norm_k, split_heads(to_k->forward(hidden))), prompt.key}, 2),
+                    at::cat({split_heads(to_v->forward(hidden)), prompt.value}, 2)};
+  const torch::Tensor attended = merge_heads(attend(query, kv));
+  const std::int64_t own = hidden.size(1);
+  return {(*to_out)[0].forward(attended.slice(1, 0, own)), to_add_out ? to_add_out->forward(attended.slice(1, own)) : torch::Tensor()};
 }
 
 std::int64_t Attention::kv_parameters() const {
   std::int64_t sum = 0;
-  for (const auto& projection : {to_k, to_v})
+  const bool joint = add_k_proj != nullptr;
+  for (const auto& projection : {joint ? add_k_proj : to_k, joint ? add_v_proj : to_v})
     for (const auto& parameter : projection->parameters()) sum += parameter.numel();
   return sum;
 }

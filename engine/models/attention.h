@@ -17,13 +17,25 @@ class Attention : public torch::nn::Module {
     std::int64_t head_width = 0;
     bool qkv_bias = false;
     bool upcast = false;  ///< Attend in fp32 (SD 2's `upcast_attention`).
+    /// Joint attention: width of the context stream, which has projections of its own (`add_*_proj`) and is attended to
+    /// together with the hidden states; 0: there is none.
+    std::int64_t joint_width = 0;
+    bool context_ends = false;  ///< Joint attention in a model's last block, whose context goes nowhere.
+    bool qk_norm = false;       ///< Queries and keys are RMS-normed, those of the context apart.
   };
   explicit Attention(const Options& options);
 
   /// hidden: [B, N, query_width]; context: [B, T, context_width], undefined for self-attention -> [B, N, query_width].
   torch::Tensor forward(const torch::Tensor& hidden, const torch::Tensor& context, Taps* taps) const;
 
-  /// K and V of a context [B, T, context_width], each [B, heads, T, head_width].
+  struct Streams {
+    torch::Tensor hidden, context;
+  };
+  /// Joint attention. hidden: [B, N, query_width]; context: [B, T, joint_width] -> both streams, the context undefined where
+  /// it ends. What a site's prompt K and V are: those of the context, after their norm.
+  Streams forward_joint(const torch::Tensor& hidden, const torch::Tensor& context, Taps* taps) const;
+
+  /// K and V of a context [B, T, its width], each [B, heads, T, head_width].
   KeyValue project(const torch::Tensor& context) const;
 
   int heads() const { return options_.heads; }
@@ -31,11 +43,14 @@ class Attention : public torch::nn::Module {
   /// Index of the site this layer is, -1 for one that reads no prompt. Set once, by the denoiser that builds it.
   int site = -1;
 
-  std::shared_ptr<Linear> to_q, to_k, to_v;
+  std::shared_ptr<Linear> to_q, to_k, to_v, add_q_proj, add_k_proj, add_v_proj, to_add_out;
+  std::shared_ptr<RmsNorm> norm_q, norm_k, norm_added_q, norm_added_k;
   std::shared_ptr<List<Linear>> to_out;
 
  private:
   torch::Tensor split_heads(const torch::Tensor& x) const;
+  torch::Tensor merge_heads(const torch::Tensor& x) const;
+  torch::Tensor attend(const torch::Tensor& query, const KeyValue& kv) const;
   Options options_;
 };
 

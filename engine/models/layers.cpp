@@ -34,6 +34,13 @@ LayerNorm::LayerNorm(std::int64_t width, double eps) : eps_(eps) {
 
 torch::Tensor LayerNorm::forward(const torch::Tensor& x) const { return at::layer_norm(x, {weight.size(0)}, weight, bias, eps_); }
 
+RmsNorm::RmsNorm(std::int64_t width, double eps) : eps_(eps) { weight = register_parameter("weight", torch::empty({width})); }
+
+torch::Tensor RmsNorm::forward(const torch::Tensor& x) const {
+  const torch::Tensor wide = x.to(torch::kFloat32);
+  return weight * (wide * at::rsqrt(wide.pow(2).mean(-1, true) + eps_)).to(weight.scalar_type());
+}
+
 Embedding::Embedding(std::int64_t count, std::int64_t width) { weight = register_parameter("weight", torch::empty({count, width})); }
 
 torch::Tensor Embedding::forward(const torch::Tensor& ids) const { return at::embedding(weight, ids); }
@@ -50,6 +57,7 @@ void initialize(torch::nn::Module& module, torch::Generator generator) {
     if (auto* conv = child->as<Conv2d>()) uniform(conv->weight, conv->bias);
     if (auto* norm = child->as<GroupNorm>()) norm->weight.fill_(1), norm->bias.zero_();
     if (auto* norm = child->as<LayerNorm>()) norm->weight.fill_(1), norm->bias.zero_();
+    if (auto* norm = child->as<RmsNorm>()) norm->weight.fill_(1);
     if (auto* embedding = child->as<Embedding>()) embedding->weight.normal_(0, 1, generator);
   }
 }

@@ -50,6 +50,18 @@ class LayerNorm : public torch::nn::Module {
   double eps_;
 };
 
+/// Root-mean-square norm without a mean or a bias. Mirrors diffusers' `RMSNorm` and transformers' `T5LayerNorm`: the mean of
+/// squares is taken in fp32.
+class RmsNorm : public torch::nn::Module {
+ public:
+  explicit RmsNorm(std::int64_t width, double eps = 1e-6);
+  torch::Tensor forward(const torch::Tensor& x) const;
+  torch::Tensor weight;
+
+ private:
+  double eps_;
+};
+
 class Embedding : public torch::nn::Module {
  public:
   Embedding(std::int64_t count, std::int64_t width);

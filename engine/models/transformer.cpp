@@ -15,13 +15,14 @@ class Names : public torch::nn::Module {
 };
 }  // namespace
 
-FeedForward::FeedForward(std::int64_t width) {
+FeedForward::FeedForward(std::int64_t width, Activation activation) : activation_(activation) {
   auto net = register_module("net", std::make_shared<Names>());
-  in_ = net->add("0", std::make_shared<Names>())->add("proj", std::make_shared<Linear>(width, width * 8));
+  in_ = net->add("0", std::make_shared<Names>())->add("proj", std::make_shared<Linear>(width, width * (activation == Activation::geglu ? 8 : 4)));
   out_ = net->add("2", std::make_shared<Linear>(width * 4, width));
 }
 
 torch::Tensor FeedForward::forward(const torch::Tensor& x) const {
+  if (activation_ == Activation::gelu_tanh) return out_->forward(at::gelu(in_->forward(x), "tanh"));
   auto parts = in_->forward(x).chunk(2, -1);
   return out_->forward(parts[0] * at::gelu(parts[1]));
 }

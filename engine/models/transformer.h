@@ -4,13 +4,15 @@
 
 namespace glyphscope {
 
-/// Gated feed-forward layer. Mirrors diffusers' `FeedForward` with GEGLU: net.0.proj, net.2.
+/// Feed-forward layer, four times as wide inside. Mirrors diffusers' `FeedForward`: net.0.proj, net.2.
 class FeedForward : public torch::nn::Module {
  public:
-  explicit FeedForward(std::int64_t width);
+  enum class Activation { geglu, gelu_tanh };  ///< "geglu", "gelu-approximate"
+  explicit FeedForward(std::int64_t width, Activation activation = Activation::geglu);
   torch::Tensor forward(const torch::Tensor& x) const;
 
  private:
+  Activation activation_;
   std::shared_ptr<Linear> in_, out_;
 };
 

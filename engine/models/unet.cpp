@@ -85,15 +85,6 @@ UNetConfig UNetConfig::parse(const Config& config) {
   return out;
 }
 
-torch::Tensor timestep_embedding(const torch::Tensor& timestep, std::int64_t width, bool flip_sin_to_cos, double freq_shift) {
-  const std::int64_t half = width / 2;
-  torch::Tensor exponent = -std::log(10000.0) * torch::arange(0, half, timestep.options().dtype(torch::kFloat32));
-  exponent = exponent / (static_cast<double>(half) - freq_shift);
-  torch::Tensor angles = timestep.to(torch::kFloat32).unsqueeze(1) * exponent.exp().unsqueeze(0);
-  torch::Tensor out = flip_sin_to_cos ? torch::cat({angles.cos(), angles.sin()}, -1) : torch::cat({angles.sin(), angles.cos()}, -1);
-  return width % 2 == 1 ? torch::constant_pad_nd(out, {0, 1}) : out;
-}
-
 /// One block of the U: resnets, each followed by a transformer where the level reads the prompt, then a resampler.
 /// Mirrors diffusers' (CrossAttn)DownBlock2D, UNetMidBlock2DCrossAttn and (CrossAttn)UpBlock2D.
 class UNetLevel : public torch::nn::Module {

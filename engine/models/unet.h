@@ -4,6 +4,7 @@
 
 #include "io/config.h"
 #include "models/attention.h"
+#include "models/conditioning.h"
 #include "models/resnet.h"
 #include "patching/site.h"
 
@@ -26,16 +27,6 @@ struct UNetConfig {
 
   /// Throws a Failure that names the key for a value that is wrong or not supported.
   static UNetConfig parse(const Config& config);
-};
-
-/// What a denoiser reads beside latent and timestep, a row each.
-struct Conditioning {
-  torch::Tensor embedding;  ///< The prompt's tokens, [B, T, cross_attention_dim].
-  torch::Tensor pooled;     ///< SDXL: the pooled prompt, [B, width of text encoder 2].
-  torch::Tensor time_ids;   ///< SDXL: original size, crop and target size, [B, 6]; the refiner: size, crop, aesthetic score, [B, 5].
-
-  Conditioning(torch::Tensor embedding, torch::Tensor pooled = {}, torch::Tensor time_ids = {})
-      : embedding(std::move(embedding)), pooled(std::move(pooled)), time_ids(std::move(time_ids)) {}
 };
 
 class TransformerBlock;
@@ -72,8 +63,5 @@ class UNet : public torch::nn::Module {
   std::shared_ptr<UNetLevel> mid_block;
   std::shared_ptr<GroupNorm> conv_norm_out;
 };
-
-/// Sinusoidal embedding of timesteps [B] -> [B, width] in fp32. Source: diffusers `get_timestep_embedding`.
-torch::Tensor timestep_embedding(const torch::Tensor& timestep, std::int64_t width, bool flip_sin_to_cos, double freq_shift);
 
 }  // namespace glyphscope

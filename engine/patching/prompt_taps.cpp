@@ -14,29 +14,23 @@ KeyValue stack(const std::vector<KeyValue>& prompts) {
   return {torch::cat(keys), torch::cat(values)};
 }
 
-}  // namespace
-
-PromptTaps::PromptTaps(std::vector<torch::Tensor> prompts, std::vector<Row> rows, CancelToken cancel, std::vector<const KvRecord*> records)
-    : prompts_(std::move(prompts)), rows_(std::move(rows)), cancel_(std::move(cancel)), records_(std::move(records)) {
-  records_.resize(prompts_.size(), nullptr);
-}
-
-// Whose K and V each row's heads get: prompts by their index, what was recorded of them by that plus the number of prompts.
-PromptTaps::Choice PromptTaps::choose(int site, std::int64_t heads) const {
-  Choice out{torch::empty({static_cast<std::int64_t>(rows_.size()), heads}, torch::kInt32), {}, false};
-  for (size_t row = 0; row < rows_.size(); ++row) out.key[static_cast<std::int64_t>(row)].fill_(rows_[row].prompt);
-  out.value = out.key.clone();
+// own: the index a row's own prompt has; source: the index of what a row sees in place of it, by row and prompt.
+template <class Rows, class Own, class Source>
+HeadChoice choose(const Rows& rows, int site, int step, std::int64_t heads, const Own& own, const Source& source) {
+  const auto count = static_cast<std::int64_t>(rows.size());
+  HeadChoice out{torch::empty({count, heads}, torch::kInt32), torch::empty({count, heads}, torch::kInt32), false};
   auto keys = out.key.accessor<int, 2>(), values = out.value.accessor<int, 2>();
-  for (size_t row = 0; row < rows_.size(); ++row) {
-    if (!rows_[row].plan) continue;
-    for (const auto& patch : rows_[row].plan->patches()) {
-      if (patch.site != site || !patch.active(step_)) continue;
-      const bool recorded = records_[static_cast<size_t>(patch.prompt)];
-      const int from = patch.prompt + (recorded ? static_cast<int>(prompts_.size()) : 0);
-      out.recorded |= recorded;
+  for (std::int64_t row = 0; row < count; ++row) {
+    for (std::int64_t head = 0; head < heads; ++head) keys[row][head] = values[row][head] = own(row);
+    const PatchPlan* plan = rows[static_cast<size_t>(row)].plan;
+    if (!plan) continue;
+    for (const auto& patch : plan->patches()) {
+      if (patch.site != site || !patch.active(step)) continue;
+      const int from = source(row, patch.prompt);
+      out.patched = true;
       auto give = [&](std::int64_t head) {
-        if (patch.streams != Streams::value) keys[static_cast<std::int64_t>(row)][head] = from;
-        if (patch.streams != Streams::key) values[static_cast<std::int64_t>(row)][head] = from;
+        if (patch.streams != Streams::value) keys[row][head] = from;
+        if (patch.streams != Streams::key) values[row][head] = from;
       };
       for (int head : patch.heads) give(head);
       if (patch.heads.empty())
@@ -44,6 +38,17 @@ PromptTaps::Choice PromptTaps::choose(int site, std::int64_t heads) const {
     }
   }
   return out;
+}
+
+KeyValue select(const KeyValue& from, const HeadChoice& choice) {
+  return {select_heads(from.key, choice.key.to(from.key.device())), select_heads(from.value, choice.value.to(from.value.device()))};
+}
+
+}  // namespace
+
+PromptTaps::PromptTaps(std::vector<torch::Tensor> prompts, std::vector<Row> rows, CancelToken cancel, std::vector<const KvRecord*> records)
+    : prompts_(std::move(prompts)), rows_(std::move(rows)), cancel_(std::move(cancel)), records_(std::move(records)) {
+  records_.resize(prompts_.size(), nullptr);
 }
 
 KeyValue PromptTaps::prompt_kv(int site, const torch::Tensor&, const Project& project) {
@@ -54,12 +59,22 @@ KeyValue PromptTaps::prompt_kv(int site, const torch::Tensor&, const Project& pr
     for (const auto& prompt : prompts_) projected.push_back(project(prompt));
     cached.prompts = stack(projected);
   }
-  Choice choice = choose(site, cached.prompts.key.size(1));
-  if (cached.batch.key.defined() && !choice.recorded && torch::equal(choice.key, cached.choice.key) && torch::equal(choice.value, cached.choice.value))
+  // What was recorded of a prompt has the prompt's index plus the number of prompts.
+  bool recorded = false;
+  HeadChoice choice = choose(
+      rows_, site, step_, cached.prompts.key.size(1), [&](std::int64_t row) { return rows_[static_cast<size_t>(row)].prompt; },
+      [&](std::int64_t, int prompt) {
+        const bool here = records_[static_cast<size_t>(prompt)];
+        recorded |= here;
+        return prompt + (here ? static_cast<int>(prompts_.size()) : 0);
+      });
+  // Recorded K and V may change from step to step.
+  if (cached.batch.key.defined() && !recorded && !cached.recorded && torch::equal(choice.key, cached.choice.key) &&
+      torch::equal(choice.value, cached.choice.value))
     return cached.batch;
 
   KeyValue from = cached.prompts;
-  if (choice.recorded) {
+  if (recorded) {
     std::vector<KeyValue> sources{cached.prompts};
     for (size_t prompt = 0; prompt < prompts_.size(); ++prompt) {
       const auto at = static_cast<std::int64_t>(prompt);
@@ -67,9 +82,18 @@ KeyValue PromptTaps::prompt_kv(int site, const torch::Tensor&, const Project& pr
     }
     from = stack(sources);
   }
-  cached.batch = {select_heads(from.key, choice.key.to(from.key.device())), select_heads(from.value, choice.value.to(from.value.device()))};
+  cached.batch = select(from, choice);
   cached.choice = std::move(choice);
+  cached.recorded = recorded;
   return cached.batch;
+}
+
+KeyValue LockstepTaps::prompt_kv(int site, const torch::Tensor& embedding, const Project& project) {
+  const KeyValue own = project(embedding);
+  const HeadChoice choice = choose(
+      rows_, site, step_, own.key.size(1), [](std::int64_t row) { return static_cast<int>(row); },
+      [&](std::int64_t row, int prompt) { return rows_[static_cast<size_t>(row)].sources.at(prompt); });
+  return choice.patched ? select(own, choice) : own;
 }
 
 }  // namespace glyphscope

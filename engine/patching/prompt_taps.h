@@ -9,6 +9,12 @@
 
 namespace glyphscope {
 
+/// Whose K and V each head of each batch row gets, as indices into some list of them; [rows, heads] int32 each.
+struct HeadChoice {
+  torch::Tensor key, value;
+  bool patched = false;  ///< Some head sees another prompt than its row's own.
+};
+
 /// The taps of a run in which prompt K and V do not depend on the step (cross-attention): K and V of each prompt are
 /// computed once a site for the whole run, and each batch row gets those that its prompt and its plan ask for.
 class PromptTaps : public Taps {
@@ -28,22 +34,37 @@ class PromptTaps : public Taps {
   KeyValue prompt_kv(int site, const torch::Tensor& embedding, const Project& project) override;
 
  private:
-  struct Choice {
-    torch::Tensor key, value;  // [rows, heads] int32
-    bool recorded = false;     // some are recorded ones, which may change from step to step
-  };
   struct Cached {
-    KeyValue prompts;  // stacked, [prompts, heads, tokens, head dimension]
-    Choice choice;     // what `batch` was put together by
+    KeyValue prompts;   // stacked, [prompts, heads, tokens, head dimension]
+    HeadChoice choice;  // what `batch` was put together by
+    bool recorded = false;
     KeyValue batch;
   };
-  Choice choose(int site, std::int64_t heads) const;
-
   std::vector<torch::Tensor> prompts_;
   std::vector<Row> rows_;
   CancelToken cancel_;
   std::vector<const KvRecord*> records_;
   std::map<int, Cached> cache_;
+  int step_ = 0;
+};
+
+/// The taps of a run in which prompt K and V change from step to step and with the picture (joint attention): rows that
+/// see another prompt take K and V from the row of the same batch that has that prompt.
+class LockstepTaps : public Taps {
+ public:
+  struct Row {
+    const PatchPlan* plan = nullptr;  ///< Must outlive the taps; null: nothing.
+    std::map<int, int> sources;       ///< By prompt that the plan sees, the batch row to take its K and V from.
+  };
+  LockstepTaps(std::vector<Row> rows, CancelToken cancel) : rows_(std::move(rows)), cancel_(std::move(cancel)) {}
+
+  void begin_step(int step) { step_ = step; }
+  void enter_attention() override { cancel_.check(); }
+  KeyValue prompt_kv(int site, const torch::Tensor& embedding, const Project& project) override;
+
+ private:
+  std::vector<Row> rows_;
+  CancelToken cancel_;
   int step_ = 0;
 };
 

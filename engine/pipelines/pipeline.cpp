@@ -2,12 +2,34 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
+
 #include "io/resources.h"
 #include "pipelines/model_folder.h"
 #include "pipelines/stable_diffusion.h"
+#include "pipelines/stable_diffusion_3.h"
 
 namespace glyphscope {
 namespace fs = std::filesystem;
+
+const char* method_name(PatchMethod method) {
+  switch (method) {
+    case PatchMethod::injection:
+      return "injection";
+    case PatchMethod::recording:
+      return "recording";
+    case PatchMethod::lockstep:
+      return "lockstep";
+    default:
+      return "automatic";
+  }
+}
+
+PatchMethod parse_method(const std::string& name) {
+  for (auto method : {PatchMethod::automatic, PatchMethod::injection, PatchMethod::recording, PatchMethod::lockstep})
+    if (name == method_name(method)) return method;
+  reject("unknown method '" + name + "'", "--method", "Known are automatic, injection, recording and lockstep");
+}
 
 Expected<Result> Pipeline::generate(const Request& request, const Observer& observer, const CancelToken& cancel) {
   return attempt([&] {
@@ -25,6 +47,10 @@ Expected<Result> Pipeline::generate(const Request& request, const Observer& obse
       if (side < 0 || side > 8192 || side % multiple != 0)
         reject("a side of " + std::to_string(side) + " pixels does not go", "--size",
                "Width and height must be multiples of " + std::to_string(multiple) + " up to 8192");
+    const auto& methods = info().methods;
+    if (request.method != PatchMethod::automatic && std::find(methods.begin(), methods.end(), request.method) == methods.end())
+      reject(std::string("this family cannot patch by ") + method_name(request.method), "--method",
+             "Its prompt K and V change from step to step: use " + std::string(method_name(methods.front())));
     if (request.rows_at_once < 1) reject("at least one row must go at once");
     return run(resolve(request), observer, cancel);
   });
@@ -36,6 +62,7 @@ Request Pipeline::resolve(Request request) const {
   if (request.guidance < 0) request.guidance = model.default_guidance;
   if (request.width <= 0) request.width = model.default_width;
   if (request.height <= 0) request.height = model.default_height;
+  if (request.method == PatchMethod::automatic) request.method = model.methods.front();
   return request;
 }
 
@@ -48,7 +75,7 @@ nlohmann::ordered_json describe_image(const ModelInfo& model, const Request& req
           {"pooled_prompt", row.pooled < 0 ? row.prompt : row.pooled},
           {"seed", row.seed},
           {"plan", row.plan.to_json()},
-          {"method", request.method == PatchMethod::injection ? "injection" : "recording"},
+          {"method", method_name(request.method)},
           {"settings",
            {{"steps", request.steps},
             {"guidance", request.guidance},
@@ -86,8 +113,9 @@ Expected<std::shared_ptr<Pipeline>> open_model(const std::string& source, const 
     const std::string& name = model.pipeline_class();
     if (name == "StableDiffusionPipeline" || name == "StableDiffusionXLPipeline" || name == "StableDiffusionXLImg2ImgPipeline")
       return open_stable_diffusion(model, options);
+    if (name == "StableDiffusion3Pipeline") return open_stable_diffusion_3(model, options);
     reject("models of class " + name + " are not supported yet", folder.string(),
-           "Supported are StableDiffusionPipeline (Stable Diffusion 1.x and 2.x) and StableDiffusionXLPipeline");
+           "Supported are StableDiffusionPipeline (Stable Diffusion 1.x and 2.x), StableDiffusionXLPipeline and StableDiffusion3Pipeline");
   });
 }
 

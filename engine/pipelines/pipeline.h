@@ -23,8 +23,13 @@ struct Row {
   int pooled = -1;  ///< Whose pooled prompt the denoiser reads, where it reads one; negative: the row's own.
 };
 
-/// How a site is made to see another prompt (METHOD of the paper): the prompt itself, or K and V recorded in a run of it.
-enum class PatchMethod { injection, recording };
+/// How a site is made to see another prompt (section 3 of the paper): it gets the prompt itself; or K and V recorded in a run
+/// of that prompt; or those that a run of it, in the same batch, computes at the same step. The first two need K and V that
+/// depend on the prompt alone. Automatic: the model's own first choice.
+enum class PatchMethod { automatic, injection, recording, lockstep };
+const char* method_name(PatchMethod method);
+/// Throws a Failure that lists the names.
+PatchMethod parse_method(const std::string& name);
 
 struct Request {
   std::vector<std::string> prompts;
@@ -36,7 +41,7 @@ struct Request {
   std::int64_t width = 0, height = 0;  ///< Pixels; 0: the model's own size.
   std::int64_t clip_skip = 0;          ///< Last layers of the CLIP encoders that are left out, beyond the model's own habit.
   std::int64_t rows_at_once = 16;      ///< Rows in one batch; guidance doubles them.
-  PatchMethod method = PatchMethod::injection;
+  PatchMethod method = PatchMethod::automatic;
   std::uint64_t record_budget = std::uint64_t{2} << 30;  ///< Bytes that recorded K and V may take.
 };
 
@@ -67,6 +72,7 @@ struct ModelInfo {
   double default_guidance = 7.5;
   std::int64_t size_multiple = 8;  ///< Width and height must be multiples of it.
   std::string scheduler;
+  std::vector<PatchMethod> methods{PatchMethod::injection};  ///< What this family can do; the first is automatic's choice.
 };
 
 /// A text-to-image model: prompt -> latents -> image. One thread at a time.

@@ -14,6 +14,7 @@ safetensors 0.8.0, scikit-image 0.26.0, scipy 1.17.1, numpy 2.4.6.
 import json
 import math
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from pathlib import Path
 
 import diffusers
 import numpy as np
+import sentencepiece
 import torch
 import torch.nn.functional as F
 import transformers
@@ -34,15 +36,17 @@ from diffusers import (
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
     PNDMScheduler,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
-from diffusers.models.attention_processor import AttnProcessor2_0
+from diffusers.models.attention_processor import AttnProcessor2_0, JointAttnProcessor2_0
 from safetensors.torch import load_file, save_file
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, T5Config, T5EncoderModel, T5Tokenizer
 
 # ---------------------------------------------------------------------------------------------------------------- helpers
 
@@ -896,6 +900,243 @@ def write_pipeline_sdxl(out):
     save(out / "expected.safetensors", tensors, {"settings": json.dumps(settings)})
 
 
+# ------------------------------------------------------------------------------------------------------ Stable Diffusion 3
+
+
+class RecordedContext(JointAttnProcessor2_0):
+    """Joint attention that keeps the context's keys and values (after their norm) of every call, or puts kept ones in.
+
+    tape: a list that calls append to; with `replay`, one that calls take from, in order.
+    """
+
+    def __init__(self, tape, replay=False, heads=slice(None), start=0):
+        self.tape, self.replay, self.heads, self.start, self.calls = tape, replay, heads, start, 0
+
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None):
+        def split(projected):
+            return projected.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+
+        def norm(layer, x):
+            return x if layer is None else layer(x)
+
+        own = hidden_states.shape[1]
+        key, value = norm(attn.norm_added_k, split(attn.add_k_proj(encoder_hidden_states))), split(attn.add_v_proj(encoder_hidden_states))
+        if self.replay:
+            if self.calls >= self.start:
+                key, value = key.clone(), value.clone()
+                key[:, self.heads], value[:, self.heads] = (kept[:, self.heads] for kept in self.tape[self.calls])
+        else:
+            self.tape.append((key, value))
+        self.calls += 1
+        query = torch.cat([norm(attn.norm_q, split(attn.to_q(hidden_states))), norm(attn.norm_added_q, split(attn.add_q_proj(encoder_hidden_states)))], 2)
+        key = torch.cat([norm(attn.norm_k, split(attn.to_k(hidden_states))), key], 2)
+        value = torch.cat([split(attn.to_v(hidden_states)), value], 2)
+        out = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        context = out[:, own:]
+        return attn.to_out[0](out[:, :own]), context if attn.context_pre_only else attn.to_add_out(context)
+
+
+def build_mmdit(seed, **config):
+    config = {
+        "sample_size": 8,
+        "patch_size": 2,
+        "in_channels": 4,
+        "out_channels": 4,
+        "num_layers": 3,
+        "attention_head_dim": 8,
+        "num_attention_heads": 2,
+        "joint_attention_dim": 28,
+        "caption_projection_dim": 16,
+        "pooled_projection_dim": 26,
+        "pos_embed_max_size": 9,
+    } | config
+    return randomise(SD3Transformer2DModel(**config), seed)
+
+
+def run_mmdit(model, processors, *inputs):
+    for index, processor in processors.items():
+        model.transformer_blocks[index].attn.set_processor(processor)
+    output = model(*inputs).sample
+    for index in processors:
+        model.transformer_blocks[index].attn.set_processor(JointAttnProcessor2_0())
+    return output
+
+
+def write_mmdit(out, seed, **config):
+    model = build_mmdit(seed, **config)
+    model.save_pretrained(out)
+    noise = generator(seed + 1)
+    sample, timestep = torch.randn([2, 4, 6, 14], generator=noise), torch.tensor([801.5, 17.0])
+    a, b = (torch.randn([2, 7, 28], generator=noise) for _ in range(2))
+    pooled_a, pooled_b = (torch.randn([2, 26], generator=noise) for _ in range(2))
+    inputs = (sample, a, pooled_a, timestep)
+    layers = range(len(model.transformer_blocks))
+    tensors = {"sample": sample, "timestep": timestep, "embedding": a, "pooled": pooled_a, "other_embedding": b, "other_pooled": pooled_b}
+    tensors["output"] = model(*inputs).sample
+    tapes = {index: [] for index in layers}
+    record = {index: RecordedContext(tape) for index, tape in tapes.items()}
+    tensors["other_output"] = run_mmdit(model, record, sample, b, pooled_b, timestep)
+    torch.testing.assert_close(tensors["other_output"], model(sample, b, pooled_b, timestep).sample, rtol=0, atol=1e-5)
+    for index in layers:
+        tensors |= {f"other.{index}.key": tapes[index][0][0], f"other.{index}.value": tapes[index][0][1]}
+        patched = run_mmdit(model, {index: RecordedContext(tapes[index], replay=True)}, *inputs)
+        assert (patched - tensors["output"]).abs().max() > 1e-3, f"the patch at {index} does nothing"
+        tensors[f"patched.{index}.output"] = patched
+    tensors["patched_head.output"] = run_mmdit(model, {1: RecordedContext(tapes[1], replay=True, heads=[1])}, *inputs)
+    save(out / "expected.safetensors", tensors)
+
+
+def write_mmdit_sd3(out):
+    write_mmdit(out, 1000)
+
+
+def write_mmdit_sd35(out):
+    write_mmdit(out, 1100, dual_attention_layers=(0, 1), qk_norm="rms_norm")
+
+
+def build_t5(seed, **config):
+    config = {"vocab_size": T5_PIECES + 100, "d_model": 28, "d_kv": 6, "d_ff": 40, "num_layers": 2, "num_heads": 3} | config
+    config = {"feed_forward_proj": "gated-gelu", "relative_attention_num_buckets": 8, "relative_attention_max_distance": 20} | config
+    return randomise(T5EncoderModel(T5Config(**config)), seed)
+
+
+def write_t5(out):
+    for name, config in (("gated", {}), ("relu", {"feed_forward_proj": "relu", "num_layers": 1})):
+        model = build_t5(1200, **config)
+        model.save_pretrained(out / name)
+        ids = torch.randint(0, T5_PIECES, [2, 40], generator=generator(1201))
+        mask = torch.ones_like(ids)
+        mask[1, 11:] = 0
+        masked = model(ids, attention_mask=mask).last_hidden_state
+        save(out / name / "expected.safetensors", {"ids": ids, "mask": mask, "all": model(ids).last_hidden_state, "masked": masked})
+
+
+T5_PIECES = 320
+
+
+def write_t5_tokenizer_files(folder):
+    """A SentencePiece model as T5's: the same options and special ids, a small vocabulary."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(TRAINING_TEXT.splitlines() + TEXTS * 3),
+        model_prefix=str(folder / "spiece"),
+        vocab_size=T5_PIECES,
+        character_coverage=0.995,
+        pad_id=0,
+        eos_id=1,
+        unk_id=2,
+        bos_id=-1,
+        num_threads=1,
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
+    (folder / "spiece.vocab").unlink()
+    return T5Tokenizer.from_pretrained(folder)
+
+
+def write_tokenizer_t5(out):
+    """Ids by SentencePiece itself, and by transformers, which normalises grapheme by grapheme: with combining marks it differs."""
+    fast = write_t5_tokenizer_files(out)
+    model = sentencepiece.SentencePieceProcessor(model_file=str(out / "spiece.model"))
+    special = {token: fast.convert_tokens_to_ids(token) for token in ("<pad>", "</s>", "<unk>", *(f"<extra_id_{i}>" for i in range(100)))}
+
+    def ids(text):
+        parts = re.split("(" + "|".join(map(re.escape, special)) + ")", text)
+        return [id for part in parts for id in ([special[part]] if part in special else model.encode(part))] + [model.eos_id()]
+
+    texts = [*TEXTS, *random_texts(1000), "a</s>b", "<extra_id_0> and <extra_id_99>", " <pad>", "<unk>x", "<extra_id_100>"]
+    cases = [{"text": text, "ids": ids(text)} for text in texts]
+    for case in cases:
+        if (other := fast(case["text"]).input_ids) != case["ids"]:
+            case["transformers"] = other
+    plain = [case for case in cases if case["text"].isascii()]
+    assert sum("transformers" in case for case in plain) <= 1, "one text of equal letters, where two splits score alike"
+    write_json(out / "expected.json", cases)
+
+
+def write_pipeline_sd3(out):
+    settings = {
+        "prompt_a": PROMPT_A,
+        "prompt_b": PROMPT_B,
+        "guidance_scale": 4.0,
+        "num_inference_steps": 6,
+        "seed": 42,
+        "height": 24,
+        "width": 40,
+        "patched_sites": [1, 2],
+        "patched_from_step": 2,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer_3 = write_t5_tokenizer_files(Path(folder))
+        spiece = (Path(folder) / "spiece.model").read_bytes()
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8, 16),
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        norm_num_groups=4,
+        layers_per_block=1,
+        sample_size=32,
+        latent_channels=4,
+        scaling_factor=1.5305,
+        shift_factor=0.0609,
+        use_quant_conv=False,
+        use_post_quant_conv=False,
+    )
+    first = build_clip(1302, "quick_gelu", CLIPTextModelWithProjection, num_hidden_layers=3, **LEGACY_IDS)
+    parts = {
+        "transformer": build_mmdit(1300, qk_norm="rms_norm", dual_attention_layers=(0,)),
+        "scheduler": FlowMatchEulerDiscreteScheduler(shift=3.0),
+        "vae": randomise(vae, 1301),
+        "text_encoder": first,
+        "text_encoder_2": build_projected_clip(1303),
+        "tokenizer": load_tokenizer(),
+        "tokenizer_2": load_tokenizer("!"),
+    }
+    parts["vae"].decoder.conv_out.weight *= 0.3
+    pipe = StableDiffusion3Pipeline(**parts, text_encoder_3=build_t5(1304), tokenizer_3=tokenizer_3)
+    pipe.save_pretrained(out)
+    (out / "tokenizer_3" / "spiece.model").write_bytes(spiece)
+    (out / "tokenizer_3" / "tokenizer.json").unlink()  # large, and not read
+    without_t5 = StableDiffusion3Pipeline(**parts, text_encoder_3=None, tokenizer_3=None)
+
+    def generate(pipe, **inputs):
+        pipe.set_progress_bar_config(disable=True)
+        tensors = {}
+        for kind in ("latent", "pil"):
+            for site in pipe.transformer.transformer_blocks:
+                if isinstance(site.attn.processor, RecordedContext):
+                    site.attn.processor.calls = 0
+                    if not site.attn.processor.replay:
+                        site.attn.processor.tape.clear()
+            images = pipe(
+                **inputs,
+                guidance_scale=settings["guidance_scale"],
+                num_inference_steps=settings["num_inference_steps"],
+                height=settings["height"],
+                width=settings["width"],
+                generator=generator(settings["seed"]),
+                output_type=kind,
+            ).images
+            tensors[kind] = images if kind == "latent" else torch.from_numpy(np.stack([np.asarray(picture) for picture in images]))
+        return {"latents": tensors["latent"], "image_u8": tensors["pil"]}
+
+    runs = {"a": generate(pipe, prompt=PROMPT_A), "negative": generate(pipe, prompt=PROMPT_A, negative_prompt=PROMPT_B, clip_skip=1)}
+    runs["without_t5"] = generate(without_t5, prompt=PROMPT_A)
+    tapes = {site: [] for site in settings["patched_sites"]}
+    for site, tape in tapes.items():
+        pipe.transformer.transformer_blocks[site].attn.set_processor(RecordedContext(tape))
+    runs["b"] = generate(pipe, prompt=PROMPT_B)
+    for site, tape in tapes.items():
+        pipe.transformer.transformer_blocks[site].attn.set_processor(RecordedContext(tape, replay=True, start=settings["patched_from_step"]))
+    runs["patched"] = generate(pipe, prompt=PROMPT_A)
+    tensors = {}
+    for name, result in runs.items():
+        if name != "a":
+            assert (result["latents"] - runs["a"]["latents"]).abs().max() > 0.02, f"{name} hardly differs from a"
+        tensors |= {f"{name}.{key}": tensor for key, tensor in result.items()}
+    save(out / "expected.safetensors", tensors, {"settings": json.dumps(settings)})
+
+
 # ------------------------------------------------------------------------------------------------------ metrics and noise
 
 
@@ -962,6 +1203,11 @@ FOLDERS = {
     "unet_sdxl": write_unet_sdxl,
     "clip_projection": write_clip_projection,
     "pipeline_sdxl": write_pipeline_sdxl,
+    "mmdit_sd3": write_mmdit_sd3,
+    "mmdit_sd35": write_mmdit_sd35,
+    "t5": write_t5,
+    "tokenizer_t5": write_tokenizer_t5,
+    "pipeline_sd3": write_pipeline_sd3,
 }
 FILES = {"schedulers": write_schedulers, "metrics": write_metrics, "random": write_random}
 GOLDENS = {**FOLDERS, **FILES}

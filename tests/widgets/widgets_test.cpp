@@ -48,6 +48,31 @@ class WidgetsTest : public QObject {
     }
   }
 
+  // SDXL has 30 sites in one block, Stable Diffusion 3 no U at all: every cell can still be clicked on.
+  void map_has_room_for_every_site() {
+    auto model = [](const std::vector<std::pair<const char*, int>>& blocks) {
+      std::vector<SiteItem> sites;
+      for (const auto& [block, count] : blocks)
+        for (int i = 0; i < count; ++i) sites.push_back({static_cast<int>(sites.size()), QStringLiteral("%1.%2").arg(block).arg(i), block, 4, 32768, 0.003});
+      return sites;
+    };
+    for (const auto& sites :
+         {model({{"down 1", 4}, {"down 2", 20}, {"mid", 10}, {"up 0", 30}, {"up 1", 6}}), model({{"blocks", 24}}), model({{"blocks", 38}})}) {
+      SiteSelection selection;
+      ModelMap map(&selection);
+      map.resize(360, 320);
+      map.set_sites(sites);
+      map.show();
+      for (const auto& site : sites) {
+        const QRect cell = map.cell(site.index);
+        QVERIFY2(map.rect().contains(cell) && cell.width() >= 12 && cell.height() >= 8, qPrintable(site.path));
+        for (int other = 0; other < site.index; ++other) QVERIFY(!cell.intersects(map.cell(other)));
+        QTest::mouseClick(&map, Qt::LeftButton, {}, cell.center());
+        QCOMPARE(selection.sorted(), (std::vector<int>{site.index}));
+      }
+    }
+  }
+
   void map_selects_by_mouse() {
     SiteSelection selection;
     ModelMap map(&selection);

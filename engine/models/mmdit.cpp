@@ -1,0 +1,178 @@
+#include "models/mmdit.h"
+
+#include <torch/torch.h>
+
+#include "core/error.h"
+#include "models/transformer.h"
+
+namespace glyphscope {
+
+MmDitConfig MmDitConfig::parse(const Config& config) {
+  MmDitConfig out;
+  out.sample_size = config.size("sample_size", 128, 1, 4096);
+  out.patch_size = config.size("patch_size", 2, 1, 64);
+  out.in_channels = config.size("in_channels", 16, 1, 1024);
+  out.out_channels = config.size("out_channels", 16, 1, 1024);
+  out.layers = config.size("num_layers", 18, 1, 256);
+  out.heads = config.size("num_attention_heads", 18, 1, 1024);
+  out.head_width = config.size("attention_head_dim", 64, 1, 1024);
+  out.joint_attention_dim = config.size("joint_attention_dim", 4096, 1, 65536);
+  out.pooled_projection_dim = config.size("pooled_projection_dim", 2048, 1, 65536);
+  out.pos_embed_max_size = config.size("pos_embed_max_size", 96, 1, 4096);
+  if (const std::int64_t context = config.size("caption_projection_dim", 1152, 1, 1 << 20); context != out.width())
+    reject("caption_projection_dim is " + std::to_string(context) + ", the blocks are " + std::to_string(out.width()) + " wide", config.where());
+  const std::string norm = config.text("qk_norm", "");
+  if (!norm.empty() && norm != "rms_norm") reject("unknown qk_norm '" + norm + "'", config.where());
+  out.qk_norm = !norm.empty();
+  out.dual_attention.assign(static_cast<size_t>(out.layers), false);
+  if (config.has("dual_attention_layers")) {
+    const auto& list = config.json().at("dual_attention_layers");
+    if (!list.is_array()) reject("dual_attention_layers must be a list", config.where());
+    for (const auto& layer : list) {
+      if (!layer.is_number_integer() || layer < 0 || layer >= out.layers) reject("dual_attention_layers names a layer that is not there", config.where());
+      out.dual_attention[layer.get<size_t>()] = true;
+    }
+  }
+  return out;
+}
+
+/// What the timestep does to a normed stream: `count` vectors [B, 1, width] each. Mirrors diffusers' `AdaLayerNormZero`,
+/// `SD35AdaLayerNormZeroX` and `AdaLayerNormContinuous`, which differ in number and order.
+class Modulation : public torch::nn::Module {
+ public:
+  Modulation(std::int64_t width, std::int64_t count) : count_(count) { linear = register_module("linear", std::make_shared<Linear>(width, width * count)); }
+  std::vector<torch::Tensor> forward(const torch::Tensor& time) const { return linear->forward(at::silu(time)).unsqueeze(1).chunk(count_, -1); }
+
+ private:
+  std::int64_t count_;
+  std::shared_ptr<Linear> linear;
+};
+
+namespace {
+
+torch::Tensor modulated(const torch::Tensor& x, const torch::Tensor& shift, const torch::Tensor& scale) {
+  return at::layer_norm(x, {x.size(-1)}, {}, {}, 1e-6) * (1 + scale) + shift;
+}
+
+struct Names : torch::nn::Module {};
+
+}  // namespace
+
+/// Mirrors diffusers' `JointTransformerBlock`.
+class JointBlock : public torch::nn::Module {
+ public:
+  JointBlock(const MmDitConfig& c, bool dual, bool last) : last_(last) {
+    const std::int64_t width = c.width();
+    norm1 = register_module("norm1", std::make_shared<Modulation>(width, dual ? 9 : 6));
+    norm1_context = register_module("norm1_context", std::make_shared<Modulation>(width, last ? 2 : 6));
+    Attention::Options options{.query_width = width,
+                               .heads = static_cast<int>(c.heads),
+                               .head_width = c.head_width,
+                               .qkv_bias = true,
+                               .joint_width = width,
+                               .context_ends = last,
+                               .qk_norm = c.qk_norm};
+    attn = register_module("attn", std::make_shared<Attention>(options));
+    options.joint_width = 0;
+    if (dual) attn2 = register_module("attn2", std::make_shared<Attention>(options));
+    ff = register_module("ff", std::make_shared<FeedForward>(width, FeedForward::Activation::gelu_tanh));
+    if (!last) ff_context = register_module("ff_context", std::make_shared<FeedForward>(width, FeedForward::Activation::gelu_tanh));
+  }
+
+  void forward(torch::Tensor& hidden, torch::Tensor& context, const torch::Tensor& time, Taps* taps) const {
+    const auto own = norm1->forward(time), other = norm1_context->forward(time);
+    // AdaLayerNormContinuous, in the last block, gives scale before shift.
+    const torch::Tensor normed_context = last_ ? modulated(context, other[1], other[0]) : modulated(context, other[0], other[1]);
+    const Attention::Streams attended = attn->forward_joint(modulated(hidden, own[0], own[1]), normed_context, taps);
+    const torch::Tensor again = attn2 ? own[8] * attn2->forward(modulated(hidden, own[6], own[7]), {}, taps) : torch::Tensor();
+    hidden = hidden + own[2] * attended.hidden;
+    if (attn2) hidden = hidden + again;
+    hidden = hidden + own[5] * ff->forward(modulated(hidden, own[3], own[4]));
+    if (last_) return;
+    context = context + other[2] * attended.context;
+    context = context + other[5] * ff_context->forward(modulated(context, other[3], other[4]));
+  }
+
+  std::shared_ptr<Attention> attn, attn2;
+
+ private:
+  bool last_;
+  std::shared_ptr<Modulation> norm1, norm1_context;
+  std::shared_ptr<FeedForward> ff, ff_context;
+};
+
+MmDit::~MmDit() = default;
+
+MmDit::MmDit(const MmDitConfig& c) : config_(c) {
+  constexpr std::int64_t kTimeWidth = 256;  // CombinedTimestepTextProjEmbeddings
+  const std::int64_t width = c.width();
+  auto pos_embed = register_module("pos_embed", std::make_shared<Names>());
+  patches_ = pos_embed->register_module("proj", std::make_shared<Conv2d>(c.in_channels, width, c.patch_size, c.patch_size));
+  // A buffer in diffusers, and in its checkpoints: no parameter that is counted or trained.
+  position_table_ = pos_embed->register_parameter("pos_embed", torch::empty({1, c.pos_embed_max_size * c.pos_embed_max_size, width}), /*requires_grad=*/false);
+  auto time_text_embed = register_module("time_text_embed", std::make_shared<Names>());
+  auto embedder = [&](const char* name, std::int64_t in, std::shared_ptr<Linear>& first, std::shared_ptr<Linear>& second) {
+    auto names = time_text_embed->register_module(name, std::make_shared<Names>());
+    first = names->register_module("linear_1", std::make_shared<Linear>(in, width));
+    second = names->register_module("linear_2", std::make_shared<Linear>(width, width));
+  };
+  embedder("timestep_embedder", kTimeWidth, time_1_, time_2_);
+  embedder("text_embedder", c.pooled_projection_dim, text_1_, text_2_);
+  context_embedder = register_module("context_embedder", std::make_shared<Linear>(c.joint_attention_dim, width));
+  transformer_blocks = register_module("transformer_blocks", std::make_shared<List<JointBlock>>());
+  for (std::int64_t i = 0; i < c.layers; ++i) transformer_blocks->add(c, c.dual_attention[static_cast<size_t>(i)], i + 1 == c.layers);
+  norm_out = register_module("norm_out", std::make_shared<Modulation>(width, 2));
+  proj_out = register_module("proj_out", std::make_shared<Linear>(width, c.patch_size * c.patch_size * c.out_channels));
+
+  for (size_t i = 0; i < transformer_blocks->size(); ++i) {
+    Attention& attention = *(*transformer_blocks)[i].attn;
+    attention.site = static_cast<int>(i);
+    Site site;
+    site.index = attention.site;
+    site.path = "transformer_blocks." + std::to_string(i) + ".attn";
+    site.kohya = "lora_unet_joint_blocks_" + std::to_string(i) + "_context_block_attn_qkv";
+    site.block = "blocks";
+    site.heads = attention.heads();
+    site.kv_parameters = attention.kv_parameters();
+    sites_.sites.push_back(std::move(site));
+  }
+  for (const auto& parameter : parameters()) sites_.denoiser_parameters += parameter.numel();
+  sites_.denoiser_parameters -= position_table_.numel();
+}
+
+// The middle of the table, as large as the picture. Source: diffusers `PatchEmbed.cropped_pos_embed`.
+torch::Tensor MmDit::positions(std::int64_t rows, std::int64_t columns) const {
+  const std::int64_t side = config_.pos_embed_max_size;
+  if (rows > side || columns > side)
+    reject(
+        "a picture of " + std::to_string(rows) + " x " + std::to_string(columns) + " patches exceeds the " + std::to_string(side) + " this model knows a side",
+        "MM-DiT", "Choose a smaller size");
+  return position_table_.view({1, side, side, -1}).narrow(1, (side - rows) / 2, rows).narrow(2, (side - columns) / 2, columns).reshape({1, rows * columns, -1});
+}
+
+torch::Tensor MmDit::forward(const torch::Tensor& sample, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const {
+  const std::int64_t p = config_.patch_size;
+  if (sample.dim() != 4 || sample.size(1) != config_.in_channels || sample.size(2) % p != 0 || sample.size(3) % p != 0)
+    reject("the latent must be [batch, " + std::to_string(config_.in_channels) + ", height, width] with sides that are multiples of " + std::to_string(p),
+           "MM-DiT");
+  const torch::Tensor &embedding = conditioning.embedding, &pooled = conditioning.pooled;
+  if (embedding.dim() != 3 || embedding.size(2) != config_.joint_attention_dim || embedding.size(0) != sample.size(0))
+    reject("the prompt embedding must be [" + std::to_string(sample.size(0)) + ", tokens, " + std::to_string(config_.joint_attention_dim) + "]", "MM-DiT");
+  if (!pooled.defined() || pooled.dim() != 2 || pooled.size(1) != config_.pooled_projection_dim)
+    reject("the pooled prompt must be [" + std::to_string(sample.size(0)) + ", " + std::to_string(config_.pooled_projection_dim) + "]", "MM-DiT");
+
+  const auto dtype = proj_out->weight.scalar_type();
+  const std::int64_t rows = sample.size(2) / p, columns = sample.size(3) / p;
+  torch::Tensor hidden = patches_->forward(sample).flatten(2).transpose(1, 2) + positions(rows, columns);
+  const torch::Tensor time = time_2_->forward(at::silu(time_1_->forward(timestep_embedding(timestep, 256, true, 0).to(dtype)))) +
+                             text_2_->forward(at::silu(text_1_->forward(pooled.to(dtype))));
+  torch::Tensor context = context_embedder->forward(embedding);
+  for (const auto& block : *transformer_blocks) block->forward(hidden, context, time, taps);
+  const auto last = norm_out->forward(time);  // scale, shift
+  hidden = proj_out->forward(modulated(hidden, last[1], last[0]));
+  return hidden.view({sample.size(0), rows, columns, p, p, config_.out_channels})
+      .permute({0, 5, 1, 3, 2, 4})
+      .reshape({sample.size(0), config_.out_channels, rows * p, columns * p});
+}
+
+}  // namespace glyphscope

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "pipelines/model_folder.h"
+#include "text/clip_text_model.h"
+#include "text/clip_tokenizer.h"
+
+namespace glyphscope {
+
+/// A CLIP tokenizer and text encoder of a model folder. Weights are loaded by whoever owns it.
+struct ClipPrompt {
+  /// number: "" or "_2", what the folder's names end in. Throws a Failure.
+  ClipPrompt(const ModelFolder& folder, const std::string& number);
+
+  /// One prompt; if it was cut, a note that says what is missing (once, however many encoders cut it alike).
+  TextEncoding encode(const std::string& prompt, std::int64_t skip, std::vector<std::string>& notes) const;
+
+  std::string name;  ///< "text_encoder" or "text_encoder_2"
+  ClipTokenizer tokenizer;
+  ClipTextModel model;
+};
+
+/// A key of a published text encoder without its prefix `text_model.`, which not every file has.
+std::string bare_clip_key(const std::string& key);
+
+/// Adds the note that `cut` did not fit, unless it is there already.
+void note_cut(const std::string& cut, std::vector<std::string>& notes);
+
+}  // namespace glyphscope

@@ -1,0 +1,212 @@
+#include "pipelines/latent_pipeline.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "core/error.h"
+#include "io/weights.h"
+#include "patching/prompt_taps.h"
+#include "pipelines/denoise.h"
+
+namespace glyphscope {
+
+namespace {
+
+torch::ScalarType parse_dtype(const std::string& name) {
+  // fp16 arithmetic is some 300 times slower than bf16 in the convolutions of a CPU, so "auto" computes in fp32 there.
+  if (name == "auto" || name == "fp32") return torch::kFloat32;
+  if (name == "bf16") return torch::kBFloat16;
+  if (name == "fp16") return torch::kFloat16;
+  reject("unknown dtype '" + name + "'", "--dtype", "Known are auto, fp32, bf16 and fp16");
+}
+
+}  // namespace
+
+LatentPipeline::LatentPipeline(const ModelFolder& model, const OpenOptions& options, const Config& scheduler, std::vector<std::string> components)
+    : folder_(model),
+      components_(std::move(components)),
+      scheduler_config_(scheduler),
+      dtype_(parse_dtype(options.dtype)),
+      autoencoder_(AutoencoderConfig::parse(Config::read(model / "vae" / "config.json"))) {
+  make_scheduler(scheduler_config_);  // an unknown one is an error now, not after minutes
+}
+
+bool LatentPipeline::has_component(const std::string& name) const { return std::find(components_.begin(), components_.end(), name) != components_.end(); }
+
+void LatentPipeline::load(const std::string& component, torch::nn::Module& module, torch::ScalarType dtype,
+                          const std::function<std::string(const std::string&)>& rename) {
+  const Weights weights = Weights::find(folder_ / component);
+  load_weights(module, weights, {.dtype = dtype, .rename = rename});
+  for (const auto& file : weights.files()) weight_files_.push_back(file.path());
+  std::int64_t count = 0;
+  for (auto& parameter : module.parameters()) {
+    parameter.set_requires_grad(false);
+    count += parameter.numel();
+  }
+  info_.parameters.emplace_back(component, count);
+}
+
+void LatentPipeline::load_autoencoder(torch::ScalarType dtype) {
+  autoencoder_dtype_ = dtype;
+  load("vae", autoencoder_, dtype, modern_autoencoder_key);
+}
+
+void LatentPipeline::describe(const std::string& family, const SiteTable& table, std::int64_t sample_size, std::int64_t latent_multiple) {
+  const std::int64_t factor = autoencoder_.config().factor();
+  info_.family = family;
+  info_.source = folder_.source();
+  info_.folder = folder_.folder();
+  info_.hash = folder_.hash(weight_files_, components_);
+  info_.dtype = torch::toString(dtype_);
+  info_.table = table;
+  info_.size_multiple = factor * latent_multiple;
+  info_.default_width = info_.default_height = sample_size * factor;
+  info_.scheduler = scheduler_config_.text("_class_name", "");
+  // A model may say in recipe.json what it is best sampled with; ours do.
+  if (std::filesystem::exists(folder_ / "recipe.json")) {
+    const Config recipe = Config::read(folder_ / "recipe.json");
+    info_.default_steps = recipe.size("sampling_steps", 20, 1, 1000);
+    info_.default_guidance = recipe.number("sampling_guidance", 3.0);
+  }
+}
+
+// K and V that each prompt's own run gives, where a plan sees that prompt.
+std::vector<KvRecord> LatentPipeline::record(const Request& request, const std::vector<Prompt>& prompts) const {
+  std::vector<KvRecord> records(request.prompts.size());
+  std::vector<bool> wanted(request.prompts.size());
+  for (const auto& row : request.rows)
+    for (const auto& patch : row.plan.patches()) wanted[static_cast<size_t>(patch.prompt)] = true;
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    if (!wanted[i]) continue;
+    // Prompt K and V of a cross-attention layer depend on neither latent nor step: one forward pass records them all.
+    KvRecorder recorder(record_size(prompts[i]), request.record_budget, 0, /*depends_on_step=*/false);
+    const auto& c = autoencoder_.config();
+    const std::int64_t side = info_.size_multiple / c.factor();
+    denoiser(torch::zeros({1, c.latent_channels, side, side}, dtype_), torch::zeros({1}), {prompts[i].embedding, prompts[i].pooled, time_ids(request, false)},
+             &recorder);
+    records[i] = recorder.record();
+  }
+  return records;
+}
+
+// Rows that go through the denoiser together. With lockstep patching they hold, beside those asked for, the unpatched rows
+// whose K and V others take.
+struct LatentPipeline::Batch {
+  struct Member {
+    int prompt, pooled;
+    std::uint64_t seed;
+    const PatchPlan* plan;
+    std::map<int, int> sources;  // by prompt, the member to take K and V from
+  };
+  std::vector<Member> members;
+  std::int64_t asked = 0;  // the first of them
+};
+
+LatentPipeline::Batch LatentPipeline::make_batch(const Request& request, size_t begin, size_t end) {
+  Batch batch;
+  for (size_t i = begin; i < end; ++i) {
+    const Row& row = request.rows[i];
+    batch.members.push_back({row.prompt, row.pooled < 0 ? row.prompt : row.pooled, row.seed, &row.plan, {}});
+  }
+  batch.asked = static_cast<std::int64_t>(batch.members.size());
+  if (request.method != PatchMethod::lockstep) return batch;
+  for (size_t i = 0; i < static_cast<size_t>(batch.asked); ++i) {
+    for (const auto& patch : batch.members[i].plan->patches()) {
+      const Batch::Member wanted{patch.prompt, patch.prompt, batch.members[i].seed, nullptr, {}};
+      auto found = std::find_if(batch.members.begin(), batch.members.end(), [&](const Batch::Member& one) {
+        return one.prompt == wanted.prompt && one.pooled == wanted.pooled && one.seed == wanted.seed && (!one.plan || one.plan->patches().empty());
+      });
+      const auto at = static_cast<int>(found - batch.members.begin());
+      if (found == batch.members.end()) batch.members.push_back(wanted);
+      batch.members[i].sources[patch.prompt] = at;
+    }
+  }
+  return batch;
+}
+
+Result LatentPipeline::run(const Request& request, const Observer& observer, const CancelToken& cancel) {
+  const auto start = std::chrono::steady_clock::now();
+  Result result;
+  const auto& coder = autoencoder_.config();
+  const bool guided = request.guidance > 1;
+  const std::int64_t height = request.height / coder.factor(), width = request.width / coder.factor();
+  const auto scheduler = make_scheduler(scheduler_config_, request.scheduler);
+
+  std::vector<Prompt> prompts;
+  for (const auto& prompt : request.prompts) prompts.push_back(encode(prompt, request.clip_skip, result.notes));
+  std::vector<KvRecord> records;
+  std::vector<const KvRecord*> sources;
+  if (request.method == PatchMethod::recording) {
+    records = record(request, prompts);
+    for (const auto& one : records) sources.push_back(one.bytes() > 0 ? &one : nullptr);
+  }
+  const int negative = static_cast<int>(prompts.size());
+  if (guided) prompts.push_back(encode_negative(request, result.notes));
+  std::vector<torch::Tensor> embeddings;
+  for (const auto& prompt : prompts) embeddings.push_back(prompt.embedding);
+
+  const size_t count = request.rows.size(), at_once = static_cast<size_t>(request.rows_at_once);
+  const auto batches = static_cast<std::int64_t>((count + at_once - 1) / at_once);
+  std::vector<torch::Tensor> images, latents;
+  for (std::int64_t number = 0; number < batches; ++number) {
+    const size_t begin = static_cast<size_t>(number) * at_once;
+    const Batch batch = make_batch(request, begin, std::min(begin + at_once, count));
+
+    // Unconditional half first. In lockstep it is patched too: there its K and V depend on the picture.
+    std::vector<PromptTaps::Row> rows;
+    std::vector<LockstepTaps::Row> lockstep;
+    std::vector<torch::Tensor> noise, row_embeddings, pooled, sizes;
+    for (const bool unconditional : {true, false}) {
+      if (unconditional && !guided) continue;
+      const int half = !unconditional && guided ? static_cast<int>(batch.members.size()) : 0;
+      for (const auto& member : batch.members) {
+        const int prompt = unconditional ? negative : member.prompt;
+        rows.push_back({prompt, unconditional ? nullptr : member.plan});
+        lockstep.push_back({member.plan, member.sources});
+        for (auto& [_, source] : lockstep.back().sources) source += half;
+        row_embeddings.push_back(embeddings[static_cast<size_t>(prompt)]);
+        pooled.push_back(prompts[static_cast<size_t>(unconditional ? negative : member.pooled)].pooled);
+        sizes.push_back(time_ids(request, unconditional));
+        if (!unconditional) noise.push_back(row_noise(member.seed, {1, coder.latent_channels, height, width}));
+      }
+    }
+    auto together = [](const std::vector<torch::Tensor>& parts) { return parts[0].defined() ? torch::cat(parts) : torch::Tensor(); };
+    const Conditioning conditioning(together(row_embeddings), together(pooled), together(sizes));
+    PromptTaps prompt_taps(embeddings, rows, cancel, sources);
+    LockstepTaps lockstep_taps(lockstep, cancel);
+    Taps* taps = request.method == PatchMethod::lockstep ? static_cast<Taps*>(&lockstep_taps) : &prompt_taps;
+
+    const auto run = scheduler->begin(request.steps);
+    const auto calls = static_cast<std::int64_t>(run->timesteps().size());
+    DenoiseOptions options;
+    options.guidance = request.guidance;
+    options.cancel = cancel;
+    options.before_call = [&](std::int64_t call) {
+      // PNDM's one call more belongs to the step before it.
+      const auto step = static_cast<int>(calls > request.steps && call > 0 ? call - 1 : call);
+      prompt_taps.begin_step(step);
+      lockstep_taps.begin_step(step);
+      observer.progress({"denoising", number * calls + call, batches * calls});
+    };
+    options.after_call = [&] { ++result.denoiser_calls; };
+    const torch::Tensor latent =
+        denoise(
+            *run, torch::cat(noise), [&](const torch::Tensor& x, double t) { return denoiser(x.to(dtype_), torch::full({x.size(0)}, t), conditioning, taps); },
+            options)
+            .slice(0, 0, batch.asked);
+    latents.push_back(latent);
+    // A decoder's activations are far larger than its latents: only so many pixels at once.
+    constexpr std::int64_t kPixelsAtOnce = 1 << 20;
+    for (const auto& part : latent.split(std::max<std::int64_t>(1, kPixelsAtOnce / (request.width * request.height))))
+      images.push_back(to_pixels(autoencoder_.decode((part / coder.scaling_factor + coder.shift_factor).to(autoencoder_dtype_), cancel)));
+    observer.progress({"denoising", (number + 1) * calls, batches * calls});
+  }
+  result.images = torch::cat(images);
+  result.latents = torch::cat(latents);
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return result;
+}
+
+}  // namespace glyphscope

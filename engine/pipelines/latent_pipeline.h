@@ -1,0 +1,72 @@
+#pragma once
+
+#include <filesystem>
+
+#include "models/autoencoder.h"
+#include "models/conditioning.h"
+#include "patching/kv_recorder.h"
+#include "patching/taps.h"
+#include "pipelines/model_folder.h"
+#include "pipelines/pipeline.h"
+
+namespace glyphscope {
+
+/// What all latent diffusion models share: rows in batches with both halves of guidance, taps by patching method, the
+/// denoising loop, the decoder. A family says how a prompt becomes a conditioning, and what its denoiser is.
+class LatentPipeline : public Pipeline {
+ public:
+  const ModelInfo& info() const override { return info_; }
+
+ protected:
+  /// A prompt as the denoiser reads it: embedding [1, T, width] and pooled [1, width], the latter where the family has one.
+  struct Prompt {
+    torch::Tensor embedding, pooled;
+  };
+  /// Loads scheduler and autoencoder; a family loads the rest, and then calls describe(). Throws a Failure.
+  LatentPipeline(const ModelFolder& model, const OpenOptions& options, const Config& scheduler, std::vector<std::string> components);
+
+  Result run(const Request& request, const Observer& observer, const CancelToken& cancel) final;
+
+  virtual Prompt encode(const std::string& prompt, std::int64_t clip_skip, std::vector<std::string>& notes) const = 0;
+  /// What the unconditional half reads.
+  virtual Prompt encode_negative(const Request& request, std::vector<std::string>& notes) const { return encode(request.negative, 0, notes); }
+  /// One row of Conditioning::time_ids; undefined where the family has none.
+  virtual torch::Tensor time_ids(const Request&, bool negative) const {
+    (void)negative;
+    return {};
+  }
+  /// latent [B, C, h, w] in the run's dtype, timestep [B] -> the denoiser's output.
+  virtual torch::Tensor denoiser(const torch::Tensor& latent, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const = 0;
+  /// For PatchMethod::recording: how large a record is.
+  virtual KvRecorder::Size record_size(const Prompt& prompt) const = 0;
+
+  /// Loads a component's weights, and counts them in info(). Throws a Failure.
+  void load(
+      const std::string& component, torch::nn::Module& module, torch::ScalarType dtype,
+      const std::function<std::string(const std::string&)>& rename = [](const std::string& key) { return key; });
+  /// The rest of info(): what all families derive alike. latent_multiple: of which latents' sides must be multiples.
+  void describe(const std::string& family, const SiteTable& table, std::int64_t sample_size, std::int64_t latent_multiple);
+  bool has_component(const std::string& name) const;
+
+  const ModelFolder& folder() const { return folder_; }
+  torch::ScalarType dtype() const { return dtype_; }
+  const Autoencoder& autoencoder() const { return autoencoder_; }
+  /// Loads the autoencoder in this dtype.
+  void load_autoencoder(torch::ScalarType dtype);
+
+  ModelInfo info_;
+
+ private:
+  struct Batch;
+  static Batch make_batch(const Request& request, size_t begin, size_t end);
+  std::vector<KvRecord> record(const Request& request, const std::vector<Prompt>& prompts) const;
+
+  ModelFolder folder_;
+  std::vector<std::string> components_;
+  std::vector<std::filesystem::path> weight_files_;
+  Config scheduler_config_;
+  torch::ScalarType dtype_, autoencoder_dtype_ = torch::kFloat32;
+  Autoencoder autoencoder_;
+};
+
+}  // namespace glyphscope

@@ -1,0 +1,105 @@
+#include "pipelines/stable_diffusion_3.h"
+
+#include <torch/torch.h>
+
+#include <optional>
+
+#include "core/error.h"
+#include "models/mmdit.h"
+#include "pipelines/clip_prompt.h"
+#include "pipelines/latent_pipeline.h"
+#include "text/t5_encoder.h"
+#include "text/t5_tokenizer.h"
+
+namespace glyphscope {
+namespace {
+
+constexpr std::int64_t kT5Tokens = 256;  // diffusers' max_sequence_length
+
+std::vector<std::string> find_components(const ModelFolder& model) {
+  std::vector<std::string> out{"transformer", "vae"};
+  for (const std::string number : {"", "_2", "_3"})
+    if (number != "_3" || model.has("text_encoder" + number))
+      for (const char* part : {"text_encoder", "tokenizer"}) out.push_back(part + number);
+  out.push_back("scheduler");
+  model.require(out);
+  return out;
+}
+
+class StableDiffusion3 : public LatentPipeline {
+ public:
+  StableDiffusion3(const ModelFolder& model, const OpenOptions& options, std::vector<std::string> components)
+      : LatentPipeline(model, options, Config::read(model / "scheduler" / "scheduler_config.json"), std::move(components)),
+        clip_(model, ""),
+        open_clip_(model, "_2"),
+        mmdit_(MmDitConfig::parse(Config::read(model / "transformer" / "config.json"))) {
+    if (has_component("text_encoder_3")) t5_.emplace(model);
+    check_fit(model);
+    for (auto* encoder : {&clip_, &open_clip_}) load(encoder->name, encoder->model, dtype(), bare_clip_key);
+    if (t5_) load("text_encoder_3", t5_->encoder, dtype(), t5_key);
+    load("transformer", mmdit_, dtype());
+    load_autoencoder(dtype());
+    info_.default_steps = 28;
+    info_.default_guidance = 7.0;
+    info_.methods = {PatchMethod::lockstep};
+    describe("Stable Diffusion 3", mmdit_.sites(), mmdit_.config().sample_size, mmdit_.config().patch_size);
+  }
+
+ protected:
+  // Both CLIPs' states side by side, filled up with zeros to T5's width; T5's tokens after theirs.
+  Prompt encode(const std::string& prompt, std::int64_t clip_skip, std::vector<std::string>& notes) const override {
+    const TextEncoding first = clip_.encode(prompt, clip_skip + 1, notes), second = open_clip_.encode(prompt, clip_skip + 1, notes);
+    const std::int64_t width = mmdit_.config().joint_attention_dim;
+    const torch::Tensor clip = torch::cat({first.hidden, second.hidden}, -1);
+    torch::Tensor long_text = torch::zeros({1, kT5Tokens, width}, clip.options());
+    if (t5_) {
+      const Tokens tokens = t5_->tokenizer.tokenize(prompt, kT5Tokens);
+      note_cut(tokens.cut, notes);
+      long_text = t5_->encoder.forward(torch::tensor(tokens.ids).unsqueeze(0));
+    }
+    return {torch::cat({torch::constant_pad_nd(clip, {0, width - clip.size(-1)}), long_text}, 1), torch::cat({first.pooled, second.pooled}, -1)};
+  }
+
+  torch::Tensor denoiser(const torch::Tensor& latent, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const override {
+    return mmdit_.forward(latent, timestep, conditioning, taps);
+  }
+
+  KvRecorder::Size record_size(const Prompt&) const override { return {}; }  // never recorded: see info().methods
+
+ private:
+  struct T5 {
+    explicit T5(const ModelFolder& folder)
+        : tokenizer(T5Tokenizer::load(folder / "tokenizer_3")), encoder(T5Config::parse(Config::read(folder / "text_encoder_3" / "config.json"))) {}
+    T5Tokenizer tokenizer;
+    T5Encoder encoder;
+  };
+
+  void check_fit(const ModelFolder& model) const {
+    const auto& c = mmdit_.config();
+    auto fit = [&](std::int64_t writes, std::int64_t reads, const std::string& what) {
+      if (writes != reads)
+        reject(what + " is " + std::to_string(writes) + " wide, the transformer reads " + std::to_string(reads), model.folder().string(),
+               "The components belong to different models");
+    };
+    fit(clip_.model.config().projection + open_clip_.model.config().projection, c.pooled_projection_dim, "the pooled prompt");
+    if (t5_) fit(t5_->encoder.config().d_model, c.joint_attention_dim, "what T5 writes");
+    if (const std::int64_t width = clip_.model.config().hidden_size + open_clip_.model.config().hidden_size; width > c.joint_attention_dim)
+      fit(width, c.joint_attention_dim, "what the CLIP encoders write");
+    if (autoencoder().config().latent_channels != c.in_channels || c.in_channels != c.out_channels)
+      reject("the autoencoder has " + std::to_string(autoencoder().config().latent_channels) + " latent channels, the transformer reads " +
+                 std::to_string(c.in_channels),
+             model.folder().string(), "vae and transformer belong to different models");
+  }
+
+  ClipPrompt clip_, open_clip_;
+  std::optional<T5> t5_;
+  MmDit mmdit_;
+};
+
+}  // namespace
+
+std::shared_ptr<Pipeline> open_stable_diffusion_3(const ModelFolder& folder, const OpenOptions& options) {
+  return std::make_shared<StableDiffusion3>(folder, options, find_components(folder));
+}
+
+}  // namespace glyphscope

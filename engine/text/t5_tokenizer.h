@@ -1,0 +1,36 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "text/clip_tokenizer.h"
+
+namespace sentencepiece {
+class SentencePieceProcessor;
+}
+
+namespace glyphscope {
+
+/// T5's tokenizer: special tokens are split off first, the rest is SentencePiece's. Source: transformers `T5Tokenizer`.
+class T5Tokenizer {
+ public:
+  /// Reads spiece.model and, where present, tokenizer_config.json of a folder. Throws a Failure that names the file.
+  static T5Tokenizer load(const std::filesystem::path& folder);
+  ~T5Tokenizer();
+  T5Tokenizer(T5Tokenizer&&) noexcept;
+
+  /// Ids of a text without end or padding.
+  std::vector<std::int64_t> encode(const std::string& text) const;
+  /// A prompt with its end token, cut and padded to `length`. Tokens::texts stays empty.
+  Tokens tokenize(const std::string& prompt, std::int64_t length) const;
+  static constexpr std::int64_t kPad = 0, kEnd = 1;
+
+ private:
+  T5Tokenizer();
+  std::unique_ptr<sentencepiece::SentencePieceProcessor> model_;
+  std::vector<std::pair<std::string, std::int64_t>> special_;
+};
+
+}  // namespace glyphscope

@@ -1,0 +1,228 @@
+// Stable Diffusion 3: MM-DiT, T5, its tokenizer and whole generations against diffusers and transformers; patched ones
+// against joint attention processors that replay what they recorded.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "io/files.h"
+#include "io/weights.h"
+#include "models/mmdit.h"
+#include "patching/prompt_taps.h"
+#include "pipelines/pipeline.h"
+#include "tests/support/golden.h"
+#include "text/t5_encoder.h"
+#include "text/t5_tokenizer.h"
+
+namespace glyphscope {
+namespace {
+using testing::golden;
+using testing::relative_error;
+
+constexpr double kTolerance = 1e-4;  // of the reference's largest magnitude
+
+struct MmDitParity : ::testing::TestWithParam<const char*> {
+  void SetUp() override {
+    model = std::make_unique<MmDit>(MmDitConfig::parse(Config::read(golden(GetParam()) / "config.json")));
+    load_weights(*model, Weights::find(golden(GetParam())));
+    expected = std::make_unique<SafetensorsFile>(golden(GetParam()) / "expected.safetensors");
+  }
+  torch::Tensor get(const std::string& name) const { return expected->tensor(name); }
+  // Rows 0 and 1 are A's, 2 and 3 B's; the plan lets A's rows see B's.
+  torch::Tensor patched(const PatchPlan& plan) const {
+    LockstepTaps taps({{&plan, {{1, 2}}}, {&plan, {{1, 3}}}, {}, {}}, {});
+    auto both = [&](const char* a, const char* b) { return torch::cat({get(a), get(b)}); };
+    return model->forward(both("sample", "sample"), both("timestep", "timestep"), {both("embedding", "other_embedding"), both("pooled", "other_pooled")}, &taps)
+        .slice(0, 0, 2);
+  }
+
+  torch::NoGradGuard no_grad;
+  std::unique_ptr<MmDit> model;
+  std::unique_ptr<SafetensorsFile> expected;
+};
+
+TEST_P(MmDitParity, OutputEqualsTheReference) {
+  EXPECT_LT(relative_error(model->forward(get("sample"), get("timestep"), {get("embedding"), get("pooled")}), get("output")), kTolerance);
+  EXPECT_LT(relative_error(model->forward(get("sample"), get("timestep"), {get("other_embedding"), get("other_pooled")}), get("other_output")), kTolerance);
+}
+
+TEST_P(MmDitParity, RecordedKeysAndValuesAreTheReferences) {
+  for (std::int64_t row : {0, 1}) {
+    KvRecorder recorder({.width_sum = 1, .tokens = 1}, 1 << 20, row, false);
+    model->forward(get("sample"), get("timestep"), {get("other_embedding"), get("other_pooled")}, &recorder);
+    for (const auto& site : model->sites().sites) {
+      const KeyValue& kv = recorder.record().at(site.index, 0);
+      const std::string name = "other." + std::to_string(site.index);
+      EXPECT_LT(relative_error(kv.key, get(name + ".key").slice(0, row, row + 1)), kTolerance) << site.path;
+      EXPECT_LT(relative_error(kv.value, get(name + ".value").slice(0, row, row + 1)), kTolerance) << site.path;
+    }
+  }
+}
+
+TEST_P(MmDitParity, PatchingInLockstepEqualsReplayingARecord) {
+  for (const auto& site : model->sites().sites)
+    EXPECT_LT(relative_error(patched(PatchPlan::at_sites({site.index}, 1)), get("patched." + std::to_string(site.index) + ".output")), kTolerance) << site.path;
+  EXPECT_LT(relative_error(patched(PatchPlan({{.site = 1, .prompt = 1, .heads = {1}}})), get("patched_head.output")), kTolerance);
+}
+
+TEST_P(MmDitParity, TapsThatPatchNothingChangeNoBit) {
+  LockstepTaps taps({{}, {}}, {});
+  const Conditioning conditioning(get("embedding"), get("pooled"));
+  EXPECT_TRUE(torch::equal(model->forward(get("sample"), get("timestep"), conditioning, &taps), model->forward(get("sample"), get("timestep"), conditioning)));
+}
+
+TEST_P(MmDitParity, WrongShapesAreNamed) {
+  const Conditioning conditioning(get("embedding"), get("pooled"));
+  auto message = [&](const torch::Tensor& sample, const Conditioning& c) { return testing::failure_of([&] { model->forward(sample, torch::zeros({2}), c); }); };
+  EXPECT_THAT(message(torch::zeros({2, 4, 5, 6}), conditioning), ::testing::HasSubstr("multiples of 2"));
+  EXPECT_THAT(message(torch::zeros({2, 4, 20, 4}), conditioning), ::testing::HasSubstr("10 x 2 patches exceeds the 9"));
+  EXPECT_THAT(message(get("sample"), {torch::zeros({2, 3, 5}), get("pooled")}), ::testing::HasSubstr("[2, tokens, 28]"));
+  EXPECT_THAT(message(get("sample"), {get("embedding")}), ::testing::HasSubstr("pooled prompt must be [2, 26]"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Options, MmDitParity, ::testing::Values("mmdit_sd3", "mmdit_sd35"));
+
+// arXiv 2502.09935: 24 joint attention layers, layer 10 holds 0.23 % of the parameters.
+TEST(MmDit, ThePublishedConfigurationHasThePapersSites) {
+  const MmDit model(MmDitConfig::parse(Config::read(golden("../../configs/sd3/transformer/config.json"))));
+  EXPECT_EQ(model.sites().denoiser_parameters, 2'028'328'000);
+  ASSERT_EQ(model.sites().sites.size(), 24u);
+  EXPECT_EQ(model.sites().sites[10].path, "transformer_blocks.10.attn");
+  EXPECT_NEAR(model.sites().share({10}), 0.0023, 0.00005);
+}
+
+TEST(T5Parity, EncodesAsTheReference) {
+  torch::NoGradGuard no_grad;
+  for (const char* name : {"gated", "relu"}) {
+    const auto folder = golden("t5") / name;
+    T5Encoder model(T5Config::parse(Config::read(folder / "config.json")));
+    load_weights(model, Weights::find(folder), {.rename = t5_key});
+    const SafetensorsFile expected(folder / "expected.safetensors");
+    EXPECT_LT(relative_error(model.forward(expected.tensor("ids")), expected.tensor("all")), kTolerance) << name;
+    const torch::Tensor masked = model.forward(expected.tensor("ids"), expected.tensor("mask"));
+    EXPECT_LT(relative_error(masked[0], expected.tensor("masked")[0]), kTolerance) << name;
+    EXPECT_LT(relative_error(masked[1].slice(0, 0, 11), expected.tensor("masked")[1].slice(0, 0, 11)), kTolerance) << name;
+  }
+}
+
+TEST(T5TokenizerParity, IdsAreExact) {
+  const T5Tokenizer tokenizer = T5Tokenizer::load(golden("tokenizer_t5"));
+  const auto cases = read_json(golden("tokenizer_t5") / "expected.json");
+  ASSERT_GT(cases.size(), 1000u);
+  for (const auto& one : cases) {
+    auto ids = tokenizer.encode(one["text"].get<std::string>());
+    ids.push_back(T5Tokenizer::kEnd);
+    EXPECT_EQ(ids, one["ids"].get<std::vector<std::int64_t>>()) << one["text"].dump();
+  }
+}
+
+TEST(T5Tokenizer, CutsPadsAndSaysWhatIsCut) {
+  const T5Tokenizer tokenizer = T5Tokenizer::load(golden("tokenizer_t5"));
+  const Tokens whole = tokenizer.tokenize("a sign", 30), cut = tokenizer.tokenize("a sign that says open and goodbye", 6);
+  EXPECT_EQ(whole.cut, "");
+  EXPECT_EQ(whole.ids.size(), 30u);
+  EXPECT_EQ(whole.ids.back(), T5Tokenizer::kPad);
+  EXPECT_EQ(cut.ids.size(), 6u);
+  EXPECT_EQ(cut.ids.back(), T5Tokenizer::kEnd);
+  EXPECT_TRUE(cut.cut.ends_with("goodbye")) << cut.cut;
+  EXPECT_EQ(tokenizer.tokenize(std::string("\xff\xfe\0x", 4), 8).ids.size(), 8u);
+  testing::TemporaryFolder folder;
+  EXPECT_THAT(testing::failure_of([&] { T5Tokenizer::load(folder.path()); }), ::testing::HasSubstr("spiece.model is missing"));
+  write_text(folder / "spiece.model", "no model");
+  EXPECT_THAT(testing::failure_of([&] { T5Tokenizer::load(folder.path()); }), ::testing::HasSubstr("no SentencePiece model"));
+}
+
+struct Sd3Parity : ::testing::Test {
+  void SetUp() override {
+    open(golden("pipeline_sd3"));
+    expected = std::make_unique<SafetensorsFile>(golden("pipeline_sd3") / "expected.safetensors");
+    settings = nlohmann::json::parse(expected->metadata().at("settings"));
+    request.prompts = {settings.at("prompt_a").get<std::string>(), settings.at("prompt_b").get<std::string>()};
+    request.steps = settings.at("num_inference_steps");
+    request.guidance = settings.at("guidance_scale");
+    request.width = settings.at("width");
+    request.height = settings.at("height");
+  }
+  void open(const std::filesystem::path& folder) {
+    auto opened = open_model(folder.string());
+    ASSERT_TRUE(opened) << opened.error().message();
+    pipeline = *opened;
+  }
+  Result run(const std::vector<Row>& rows) {
+    request.rows = rows;
+    const auto result = pipeline->generate(request);
+    EXPECT_TRUE(result) << result.error().message();
+    return *result;
+  }
+  void expect(const Row& row, const std::string& name) {
+    const Result result = run({row});
+    ASSERT_EQ(result.images.size(0), 1);
+    EXPECT_LT(relative_error(result.latents, expected->tensor(name + ".latents")), kTolerance) << name;
+    const torch::Tensor reference = expected->tensor(name + ".image_u8")[0].permute({2, 0, 1});
+    const torch::Tensor difference = (result.images[0].to(torch::kInt32) - reference.to(torch::kInt32)).abs();
+    EXPECT_GE((difference <= 1).to(torch::kFloat64).mean().item<double>(), 0.999) << name;
+  }
+  PatchPlan plan() const { return PatchPlan::at_sites(settings.at("patched_sites").get<std::vector<int>>(), 1, settings.at("patched_from_step")); }
+
+  std::shared_ptr<Pipeline> pipeline;
+  std::unique_ptr<SafetensorsFile> expected;
+  nlohmann::json settings;
+  Request request;
+};
+
+TEST_F(Sd3Parity, ImagesEqualTheReference) {
+  expect({0, 42, {}}, "a");
+  expect({1, 42, {}}, "b");
+  request.negative = request.prompts[1];
+  request.clip_skip = 1;
+  expect({0, 42, {}}, "negative");
+}
+
+TEST_F(Sd3Parity, AnAbsentT5ReadsAsZeros) {
+  testing::TemporaryFolder folder;
+  std::filesystem::copy(golden("pipeline_sd3"), folder / "model", std::filesystem::copy_options::recursive);
+  auto index = read_json(folder / "model" / "model_index.json");
+  index["text_encoder_3"] = index["tokenizer_3"] = {nullptr, nullptr};
+  write_json(folder / "model" / "model_index.json", index);
+  open(folder / "model");
+  expect({0, 42, {}}, "without_t5");
+}
+
+// Both halves of guidance are patched, as in the reference's record of a whole run of B.
+TEST_F(Sd3Parity, PatchedImageEqualsTheReferencesProcessor) { expect({0, 42, plan()}, "patched"); }
+
+TEST_F(Sd3Parity, RowsMayBeBatchedInAnyWay) {
+  const std::vector<Row> rows{{0, 42, {}}, {1, 42, {}}, {0, 42, plan()}, {0, 7, PatchPlan::at_sites({0}, 1)}, {1, 7, PatchPlan::at_sites({2}, 0, 3)}};
+  const Result together = run(rows);
+  EXPECT_EQ(together.images.size(0), 5) << "rows that only lend their K and V are not returned";
+  request.rows_at_once = 1;
+  EXPECT_LT(relative_error(run(rows).latents, together.latents), kTolerance);
+}
+
+TEST_F(Sd3Parity, InjectionIsRefusedWithTheWayOut) {
+  request.method = PatchMethod::injection;
+  request.rows = {{0, 42, plan()}};
+  const auto result = pipeline->generate(request);
+  ASSERT_FALSE(result);
+  EXPECT_THAT(result.error().message(), ::testing::HasSubstr("cannot patch by injection"));
+}
+
+// Where K and V depend on the prompt alone, all three methods are one.
+TEST(PatchMethods, LockstepEqualsInjectionInAUNet) {
+  for (const char* name : {"pipeline", "pipeline_sdxl"}) {
+    const auto opened = open_model(golden(name).string());
+    ASSERT_TRUE(opened);
+    Request request;
+    request.prompts = {"a neon sign that says open", "a golden cat"};
+    request.rows = {{0, 42, PatchPlan::at_sites({1, 2}, 1, 1)}};
+    request.steps = 4;
+    request.guidance = 3;
+    request.width = request.height = 32;
+    const auto injected = (*opened)->generate(request);
+    request.method = PatchMethod::lockstep;
+    const auto lockstep = (*opened)->generate(request);
+    ASSERT_TRUE(injected && lockstep);
+    EXPECT_LT(relative_error(lockstep->latents, injected->latents), kTolerance) << name;
+  }
+}
+
+}  // namespace
+}  // namespace glyphscope
