@@ -68,7 +68,7 @@ void Context::print(const nlohmann::ordered_json& document) const {
 void SamplingOptions::add(CLI::App& verb) {
   verb.add_option("--steps", steps, "Denoising steps (default: the model's)")->check(CLI::Range(1, 1000));
   verb.add_option("--guidance", guidance, "Classifier-free guidance; up to 1: none (default: the model's)")->check(CLI::Range(0.0, 100.0));
-  verb.add_option("--scheduler", scheduler, "ddim, euler, pndm, dpm++ or flow (default: the model's)");
+  verb.add_option("--scheduler", scheduler, "ddim, ddpm, euler, pndm, dpm++ or flow (default: the model's)");
   verb.add_option("--size", size, "WIDTHxHEIGHT in pixels (default: the model's)");
   verb.add_option("--negative", negative, "Negative prompt");
   verb.add_option("--clip-skip", clip_skip, "Last layers of the CLIP text encoders to leave out")->check(CLI::Range(0, 64))->capture_default_str();

@@ -8,18 +8,26 @@ Attention::Attention(const Options& options) : options_(options) {
   const std::int64_t inner = options.heads * options.head_width;
   const std::int64_t context = options.context_width > 0 ? options.context_width : options.query_width;
   to_q = register_module("to_q", std::make_shared<Linear>(options.query_width, inner, options.qkv_bias));
-  to_k = register_module("to_k", std::make_shared<Linear>(context, inner, options.qkv_bias));
-  to_v = register_module("to_v", std::make_shared<Linear>(context, inner, options.qkv_bias));
+  if (!options.added_only) {
+    to_k = register_module("to_k", std::make_shared<Linear>(context, inner, options.qkv_bias));
+    to_v = register_module("to_v", std::make_shared<Linear>(context, inner, options.qkv_bias));
+  }
   to_out = register_module("to_out", std::make_shared<List<Linear>>());
   to_out->add(inner, options.query_width);
   auto norm = [&](const char* name) { return options.qk_norm ? register_module(name, std::make_shared<RmsNorm>(options.head_width)) : nullptr; };
   norm_q = norm("norm_q");
   norm_k = norm("norm_k");
+  const std::int64_t width = options.joint_width + options.added_width;  // one of them is 0
+  auto added = [&](const char* name) { return register_module(name, std::make_shared<Linear>(width, inner)); };
+  if (width > 0) {
+    add_k_proj = added("add_k_proj");
+    add_v_proj = added("add_v_proj");
+  }
+  if (options.groups > 0) group_norm = register_module("group_norm", std::make_shared<GroupNorm>(options.groups, options.query_width, 1e-5));
+  // diffusers' cross_attention_norm_num_groups; no configuration sets another.
+  if (options.context_norm) norm_cross = register_module("norm_cross", std::make_shared<GroupNorm>(32, width, 1e-5));
   if (options.joint_width == 0) return;
-  auto added = [&](const char* name) { return register_module(name, std::make_shared<Linear>(options.joint_width, inner)); };
   add_q_proj = added("add_q_proj");
-  add_k_proj = added("add_k_proj");
-  add_v_proj = added("add_v_proj");
   norm_added_q = norm("norm_added_q");
   norm_added_k = norm("norm_added_k");
   if (!options.context_ends) to_add_out = register_module("to_add_out", std::make_shared<Linear>(inner, options.joint_width));
@@ -40,8 +48,16 @@ torch::Tensor Attention::merge_heads(const torch::Tensor& x) const {
 }
 
 KeyValue Attention::project(const torch::Tensor& context) const {
-  if (add_k_proj) return {normed(norm_added_k, split_heads(add_k_proj->forward(context))), split_heads(add_v_proj->forward(context))};
+  if (add_k_proj) {
+    const torch::Tensor x = norm_cross ? norm_cross->forward(context.transpose(1, 2)).transpose(1, 2) : context;
+    return {normed(norm_added_k, split_heads(add_k_proj->forward(x))), split_heads(add_v_proj->forward(x))};
+  }
   return {normed(norm_k, split_heads(to_k->forward(context))), split_heads(to_v->forward(context))};
+}
+
+KeyValue Attention::prompt_kv(const torch::Tensor& context, Taps* taps) const {
+  if (!taps || site < 0) return project(context);
+  return taps->prompt_kv(site, context, [this](const torch::Tensor& embedding) { return project(embedding); });
 }
 
 torch::Tensor Attention::attend(const torch::Tensor& query, const KeyValue& kv) const {
@@ -53,15 +69,13 @@ torch::Tensor Attention::attend(const torch::Tensor& query, const KeyValue& kv) 
 torch::Tensor Attention::forward(const torch::Tensor& hidden, const torch::Tensor& context, Taps* taps) const {
   if (taps) taps->enter_attention();
   const torch::Tensor query = normed(norm_q, split_heads(to_q->forward(hidden)));
-  const KeyValue kv = taps && site >= 0 ? taps->prompt_kv(site, context, [this](const torch::Tensor& embedding) { return project(embedding); })
-                                        : project(context.defined() ? context : hidden);
+  const KeyValue kv = prompt_kv(context.defined() ? context : hidden, taps);
   return (*to_out)[0].forward(merge_heads(attend(query, kv)));
 }
 
 Attention::Streams Attention::forward_joint(const torch::Tensor& hidden, const torch::Tensor& context, Taps* taps) const {
   if (taps) taps->enter_attention();
-  const KeyValue prompt =
-      taps && site >= 0 ? taps->prompt_kv(site, context, [this](const torch::Tensor& embedding) { return project(embedding); }) : project(context);
+  const KeyValue prompt = prompt_kv(context, taps);
   // diffusers' order: hidden states first, context after them.
   const torch::Tensor query = at::cat({normed(norm_q, split_heads(to_q->forward(hidden))), normed(norm_added_q, split_heads(add_q_proj->forward(context)))}, 2);
   const KeyValue kv{at::cat({normed(norm_k, split_heads(to_k->forward(hidden))), prompt.key}, 2),
@@ -71,10 +85,19 @@ Attention::Streams Attention::forward_joint(const torch::Tensor& hidden, const t
   return {(*to_out)[0].forward(attended.slice(1, 0, own)), to_add_out ? to_add_out->forward(attended.slice(1, own)) : torch::Tensor()};
 }
 
+torch::Tensor Attention::forward_added(const torch::Tensor& x, const torch::Tensor& context, Taps* taps) const {
+  if (taps) taps->enter_attention();
+  const torch::Tensor hidden = group_norm->forward(x.flatten(2)).transpose(1, 2);
+  KeyValue kv = prompt_kv(context, taps);
+  if (to_k) kv = {at::cat({kv.key, split_heads(to_k->forward(hidden))}, 2), at::cat({kv.value, split_heads(to_v->forward(hidden))}, 2)};
+  const torch::Tensor out = (*to_out)[0].forward(merge_heads(attend(split_heads(to_q->forward(hidden)), kv)));
+  return x + out.transpose(1, 2).reshape(x.sizes());
+}
+
 std::int64_t Attention::kv_parameters() const {
   std::int64_t sum = 0;
-  const bool joint = add_k_proj != nullptr;
-  for (const auto& projection : {joint ? add_k_proj : to_k, joint ? add_v_proj : to_v})
+  const bool added = add_k_proj != nullptr;
+  for (const auto& projection : {added ? add_k_proj : to_k, added ? add_v_proj : to_v})
     for (const auto& parameter : projection->parameters()) sum += parameter.numel();
   return sum;
 }

@@ -22,6 +22,12 @@ class Attention : public torch::nn::Module {
     std::int64_t joint_width = 0;
     bool context_ends = false;  ///< Joint attention in a model's last block, whose context goes nowhere.
     bool qk_norm = false;       ///< Queries and keys are RMS-normed, those of the context apart.
+    /// Added K and V (DeepFloyd IF): width of the prompt, whose K and V (`add_k_proj`, `add_v_proj`) stand before the pixels'
+    /// own; 0: there is none.
+    std::int64_t added_width = 0;
+    bool added_only = false;    ///< The pixels' own K and V are left out (`only_cross_attention`).
+    std::int64_t groups = 0;    ///< Groups of the norm of the pixels.
+    bool context_norm = false;  ///< The prompt is group-normed too (`cross_attention_norm`).
   };
   explicit Attention(const Options& options);
 
@@ -35,6 +41,10 @@ class Attention : public torch::nn::Module {
   /// it ends. What a site's prompt K and V are: those of the context, after their norm.
   Streams forward_joint(const torch::Tensor& hidden, const torch::Tensor& context, Taps* taps) const;
 
+  /// Attention with added K and V over the pixels of a feature map. x: [B, query_width, H, W]; context: [B, T, added_width] ->
+  /// x plus what was attended to.
+  torch::Tensor forward_added(const torch::Tensor& x, const torch::Tensor& context, Taps* taps) const;
+
   /// K and V of a context [B, T, its width], each [B, heads, T, head_width].
   KeyValue project(const torch::Tensor& context) const;
 
@@ -44,12 +54,14 @@ class Attention : public torch::nn::Module {
   int site = -1;
 
   std::shared_ptr<Linear> to_q, to_k, to_v, add_q_proj, add_k_proj, add_v_proj, to_add_out;
+  std::shared_ptr<GroupNorm> group_norm, norm_cross;
   std::shared_ptr<RmsNorm> norm_q, norm_k, norm_added_q, norm_added_k;
   std::shared_ptr<List<Linear>> to_out;
 
  private:
   torch::Tensor split_heads(const torch::Tensor& x) const;
   torch::Tensor merge_heads(const torch::Tensor& x) const;
+  KeyValue prompt_kv(const torch::Tensor& context, Taps* taps) const;
   torch::Tensor attend(const torch::Tensor& query, const KeyValue& kv) const;
   Options options_;
 };

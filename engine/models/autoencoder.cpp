@@ -103,13 +103,14 @@ class AutoencoderCoder : public torch::nn::Module {
   AutoencoderCoder(const AutoencoderConfig& c, bool encodes) : encodes_(encodes) {
     const auto& widths = c.block_out_channels;
     const std::int64_t inner = widths.back();
+    const ResnetBlock2D::Options resnet{.groups = c.norm_groups, .eps = kEps};
     conv_in = register_module("conv_in", std::make_shared<Conv2d>(encodes ? c.in_channels : c.latent_channels, encodes ? widths[0] : inner, 3, 1, 1));
     blocks_ = register_module(encodes ? "down_blocks" : "up_blocks", std::make_shared<List<CoderBlock>>());
     std::int64_t channels = encodes ? widths[0] : inner;
     for (size_t i = 0; i < widths.size(); ++i) {
       CoderBlock& block = blocks_->add();
       const std::int64_t out = encodes ? widths[i] : widths[widths.size() - 1 - i];
-      for (std::int64_t j = 0; j < c.layers_per_block + (encodes ? 0 : 1); ++j) block.resnets->add(j == 0 ? channels : out, out, 0, c.norm_groups, kEps);
+      for (std::int64_t j = 0; j < c.layers_per_block + (encodes ? 0 : 1); ++j) block.resnets->add(j == 0 ? channels : out, out, resnet);
       if (i + 1 < widths.size()) {
         if (encodes) {
           block.downsamplers = block.register_module("downsamplers", std::make_shared<List<Downsample2D>>());
@@ -122,8 +123,8 @@ class AutoencoderCoder : public torch::nn::Module {
       channels = out;
     }
     mid_block = register_module("mid_block", std::make_shared<CoderBlock>());
-    mid_block->resnets->add(inner, inner, 0, c.norm_groups, kEps);
-    mid_block->resnets->add(inner, inner, 0, c.norm_groups, kEps);
+    mid_block->resnets->add(inner, inner, resnet);
+    mid_block->resnets->add(inner, inner, resnet);
     if (c.mid_attention) {
       mid_block->attentions = mid_block->register_module("attentions", std::make_shared<List<PixelAttention>>());
       mid_block->attentions->add(inner, c.norm_groups);

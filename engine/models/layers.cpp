@@ -6,6 +6,8 @@
 
 namespace glyphscope {
 
+torch::Tensor activate(Activation activation, const torch::Tensor& x) { return activation == Activation::silu ? at::silu(x) : at::gelu(x); }
+
 Linear::Linear(std::int64_t in, std::int64_t out, bool with_bias) {
   weight = register_parameter("weight", torch::empty({out, in}));
   if (with_bias) bias = register_parameter("bias", torch::empty({out}));

@@ -12,6 +12,10 @@ namespace glyphscope {
 /// Layers with uninitialised parameters: they are either loaded from a checkpoint or set by `initialize`. Parameter names
 /// are PyTorch's, so that they mirror a checkpoint's keys.
 
+/// The activations that configurations name: "silu" and "gelu" (exact).
+enum class Activation { silu, gelu };
+torch::Tensor activate(Activation activation, const torch::Tensor& x);
+
 class Linear : public torch::nn::Module {
  public:
   Linear(std::int64_t in, std::int64_t out, bool with_bias = true);

@@ -10,39 +10,100 @@
 
 namespace glyphscope {
 
+namespace {
+
+// A list of booleans, or one for all.
+std::vector<bool> flags(const Config& config, const std::string& key, size_t count) {
+  if (!config.has(key)) return std::vector<bool>(count, false);
+  const auto& value = config.json().at(key);
+  if (value.is_boolean()) return std::vector<bool>(count, value.get<bool>());
+  std::vector<bool> out;
+  if (value.is_array())
+    for (const auto& one : value)
+      if (one.is_boolean()) out.push_back(one.get<bool>());
+  if (out.size() != count) reject(key + " must be true, false, or a list of " + std::to_string(count) + " of them", config.where());
+  return out;
+}
+
+}  // namespace
+
 UNetConfig UNetConfig::parse(const Config& config) {
   UNetConfig out;
   // Options whose other values change the computation and are not built here.
-  config.require("class_embed_type", nullptr);
   config.require("num_class_embeds", nullptr);
-  config.require("encoder_hid_dim", nullptr);
-  config.require("encoder_hid_dim_type", nullptr);
   config.require("time_embedding_type", "positional");
-  config.require("time_embedding_act_fn", nullptr);
   config.require("time_cond_proj_dim", nullptr);
-  config.require("resnet_time_scale_shift", "default");
   config.require("dual_cross_attention", false);
-  config.require("only_cross_attention", false);
-  config.require("act_fn", "silu");
   config.require("conv_in_kernel", 3);
   config.require("conv_out_kernel", 3);
   config.require("downsample_padding", 1);
-  config.require("mid_block_scale_factor", 1);
   config.require("attention_type", "default");
+
+  config.require("timestep_post_act", nullptr);
+  config.require("class_embeddings_concat", false);
 
   const auto down = config.texts("down_block_types"), up = config.texts("up_block_types");
   const size_t levels = down.size();
   if (levels == 0 || up.size() != levels) reject("down_block_types and up_block_types need one entry a level each", config.where());
+  // Two kinds of U-Net: Stable Diffusion's, and DeepFloyd IF's with added K and V.
+  struct Kind {
+    const char *plain_down, *attention_down, *plain_up, *attention_up, *mid;
+  };
+  constexpr Kind kStable{"DownBlock2D", "CrossAttnDownBlock2D", "UpBlock2D", "CrossAttnUpBlock2D", "UNetMidBlock2DCrossAttn"};
+  constexpr Kind kAdded{"ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D", "ResnetUpsampleBlock2D", "SimpleCrossAttnUpBlock2D",
+                        "UNetMidBlock2DSimpleCrossAttn"};
+  out.added_kv = down[0] == kAdded.plain_down || down[0] == kAdded.attention_down;
+  const Kind& kind = out.added_kv ? kAdded : kStable;
   for (const auto& name : down) {
-    if (name != "CrossAttnDownBlock2D" && name != "DownBlock2D") reject("unknown down block '" + name + "'", config.where());
-    out.down_attention.push_back(name == "CrossAttnDownBlock2D");
+    if (name != kind.attention_down && name != kind.plain_down) reject("unknown down block '" + name + "'", config.where());
+    out.down_attention.push_back(name == kind.attention_down);
   }
   for (const auto& name : up) {
-    if (name != "CrossAttnUpBlock2D" && name != "UpBlock2D") reject("unknown up block '" + name + "'", config.where());
-    out.up_attention.push_back(name == "CrossAttnUpBlock2D");
+    if (name != kind.attention_up && name != kind.plain_up) reject("unknown up block '" + name + "'", config.where());
+    out.up_attention.push_back(name == kind.attention_up);
   }
   const std::string mid = config.text("mid_block_type", "UNetMidBlock2DCrossAttn");
-  if (mid != "UNetMidBlock2DCrossAttn") reject("unknown mid block '" + mid + "'", config.where());
+  if (mid != kind.mid) reject("unknown mid block '" + mid + "'", config.where());
+  auto activation = [&](const std::string& key, const std::string& name) {
+    if (name == "silu" || name == "swish") return Activation::silu;
+    if (name != "gelu") reject(key + " is '" + name + "', supported are silu and gelu", config.where());
+    return Activation::gelu;
+  };
+  out.activation = activation("act_fn", config.text("act_fn", "silu"));
+  if (out.added_kv) {
+    if (config.has("time_embedding_act_fn")) out.time_activation = activation("time_embedding_act_fn", config.text("time_embedding_act_fn", ""));
+    const std::string shift = config.text("resnet_time_scale_shift", "default");
+    if (shift != "default" && shift != "scale_shift") reject("unknown resnet_time_scale_shift '" + shift + "'", config.where());
+    out.scale_shift = shift == "scale_shift";
+    out.skip_time_act = config.boolean("resnet_skip_time_act", false);
+    out.output_scale = config.number("resnet_out_scale_factor", 1);
+    out.mid_scale = config.number("mid_block_scale_factor", 1);
+    const std::string norm = config.text("cross_attention_norm", "");
+    if (!norm.empty() && norm != "group_norm") reject("unknown cross_attention_norm '" + norm + "'", config.where());
+    out.context_norm = !norm.empty();
+    out.added_only = flags(config, "only_cross_attention", levels);
+    out.mid_added_only = config.boolean("mid_block_only_cross_attention",
+                                        config.has("only_cross_attention") && config.json().at("only_cross_attention").is_boolean() && out.added_only[0]);
+    if (config.has("encoder_hid_dim")) {
+      config.require("encoder_hid_dim_type", "text_proj");
+      out.prompt_width = config.size("encoder_hid_dim", 4096, 1, 65536);
+    }
+    if (const std::string type = config.text("class_embed_type", ""); !type.empty()) {
+      if (type != "timestep") reject("class_embed_type is '" + type + "', supported is timestep", config.where());
+      out.noise_level = true;
+    }
+  } else {
+    // Options whose other values change the computation and are not built for this kind.
+    for (const char* key : {"class_embed_type", "encoder_hid_dim", "encoder_hid_dim_type", "time_embedding_act_fn", "cross_attention_norm"})
+      config.require(key, nullptr);
+    config.require("act_fn", "silu");
+    config.require("resnet_time_scale_shift", "default");
+    config.require("only_cross_attention", false);
+    config.require("mid_block_scale_factor", 1);
+    config.require("resnet_out_scale_factor", 1);
+    config.require("resnet_skip_time_act", false);
+    out.added_only.assign(levels, false);
+  }
 
   out.in_channels = config.size("in_channels", 4, 1, 1024);
   out.out_channels = config.size("out_channels", 4, 1, 1024);
@@ -58,14 +119,18 @@ UNetConfig UNetConfig::parse(const Config& config) {
   if (const std::string addition = config.text("addition_embed_type", ""); addition == "text_time") {
     out.addition_time_embed_dim = config.size("addition_time_embed_dim", 256, 2, 65536);
     out.addition_width = config.size("projection_class_embeddings_input_dim", 2816, 1, 1 << 20);
+  } else if (addition == "text") {
+    out.pooling_heads = config.size("addition_embed_type_num_heads", 64, 1, 1024);
+    if (out.raw_prompt_width() % out.pooling_heads != 0) reject("the prompt's width does not divide into addition_embed_type_num_heads", config.where());
   } else if (!addition.empty()) {
-    reject("addition_embed_type is '" + addition + "', supported is text_time", config.where());
+    reject("addition_embed_type is '" + addition + "', supported are text and text_time", config.where());
   }
   config.require("reverse_transformer_layers_per_block", nullptr);
   out.block_out_channels = config.integers("block_out_channels", levels, 320);
   out.layers_per_block = config.integers("layers_per_block", levels, 2);
   out.transformer_layers = config.integers("transformer_layers_per_block", levels, 1);
   // diffusers reads `attention_head_dim` as the NUMBER of heads where num_attention_heads is absent (its issue 2011).
+  // Blocks with added K and V do read it as the width of one.
   out.heads = config.has("num_attention_heads") ? config.integers("num_attention_heads", levels, 8) : config.integers("attention_head_dim", levels, 8);
   for (size_t i = 0; i < levels; ++i) {
     const std::string level = " of level " + std::to_string(i);
@@ -76,6 +141,13 @@ UNetConfig UNetConfig::parse(const Config& config) {
     within(channels, 65536, "block_out_channels");
     within(out.layers_per_block[i], 64, "layers_per_block");
     within(out.transformer_layers[i], 256, "transformer_layers_per_block");
+    if (out.added_kv) {
+      const auto widths = config.integers("attention_head_dim", levels, 8);
+      within(widths[i], 65536, "attention_head_dim");
+      if (channels % widths[i] != 0)
+        reject(std::to_string(channels) + " channels" + level + " do not divide into heads of " + std::to_string(widths[i]), config.where());
+      out.heads[i] = channels / widths[i];
+    }
     within(out.heads[i], channels, "the number of heads");
     if (channels % out.norm_groups != 0)
       reject(std::to_string(channels) + " channels" + level + " do not divide into " + std::to_string(out.norm_groups) + " norm groups", config.where());
@@ -85,26 +157,98 @@ UNetConfig UNetConfig::parse(const Config& config) {
   return out;
 }
 
-/// One block of the U: resnets, each followed by a transformer where the level reads the prompt, then a resampler.
-/// Mirrors diffusers' (CrossAttn)DownBlock2D, UNetMidBlock2DCrossAttn and (CrossAttn)UpBlock2D.
+/// One block of the U: resnets, each followed by attention where the level reads the prompt, then a resampler.
+/// Mirrors diffusers' (CrossAttn)DownBlock2D, UNetMidBlock2DCrossAttn and (CrossAttn)UpBlock2D; and, with added K and V,
+/// SimpleCrossAttnDownBlock2D, ResnetDownsampleBlock2D and their counterparts.
 class UNetLevel : public torch::nn::Module {
  public:
   UNetLevel() {
     resnets = std::make_shared<List<ResnetBlock2D>>();
-    attentions = std::make_shared<List<SpatialTransformer>>();
+    transformers_ = std::make_shared<List<SpatialTransformer>>();
+    added_ = std::make_shared<List<Attention>>();
   }
 
-  void finish(bool with_attention) {
+  void add_attention(const UNetConfig& c, size_t level, bool added_only) {
+    const std::int64_t channels = c.block_out_channels[level];
+    const auto heads = static_cast<int>(c.heads[level]);
+    if (!c.added_kv) {
+      transformers_->add(channels, heads, c.transformer_layers[level], c.cross_attention_dim, c.norm_groups, c.linear_projection, c.upcast_attention);
+      return;
+    }
+    added_->add(Attention::Options{.query_width = channels,
+                                   .heads = heads,
+                                   .head_width = channels / heads,
+                                   .qkv_bias = true,
+                                   .added_width = c.cross_attention_dim,
+                                   .added_only = added_only,
+                                   .groups = c.norm_groups,
+                                   .context_norm = c.context_norm});
+  }
+
+  void finish() {
     register_module("resnets", resnets);
-    if (with_attention) register_module("attentions", attentions);
-    if (downsampler) register_module("downsamplers", std::make_shared<List<Downsample2D>>())->register_module("0", downsampler);
-    if (upsampler) register_module("upsamplers", std::make_shared<List<Upsample2D>>())->register_module("0", upsampler);
+    if (transformers_->size() > 0) register_module("attentions", transformers_);
+    if (added_->size() > 0) register_module("attentions", added_);
+    auto resampler = [&](const char* name, std::shared_ptr<torch::nn::Module> module) {
+      if (module) register_module(name, std::make_shared<List<torch::nn::Module>>())->register_module("0", std::move(module));
+    };
+    resampler("downsamplers", downsampler);
+    resampler("upsamplers", upsampler);
+    if (resnet_resampler) resampler(downsamples ? "downsamplers" : "upsamplers", resnet_resampler);
+  }
+
+  torch::Tensor attend(size_t i, const torch::Tensor& x, const torch::Tensor& embedding, Taps* taps) const {
+    if (transformers_->size() > 0) return (*transformers_)[i].forward(x, embedding, taps);
+    return added_->size() > 0 ? (*added_)[i].forward_added(x, embedding, taps) : x;
+  }
+  /// Calls visit(attention, "attentions.0.transformer_blocks.0.attn2") for each prompt-reading layer, in forward order.
+  template <class Visit>
+  void each_site(const Visit& visit) const {
+    for (size_t i = 0; i < transformers_->size(); ++i) {
+      auto& layers = *(*transformers_)[i].transformer_blocks;
+      for (size_t j = 0; j < layers.size(); ++j) visit(*layers[j].attn2, i, "transformer_blocks." + std::to_string(j) + ".attn2");
+    }
+    for (size_t i = 0; i < added_->size(); ++i) visit((*added_)[i], i, std::string());
   }
 
   std::shared_ptr<List<ResnetBlock2D>> resnets;
-  std::shared_ptr<List<SpatialTransformer>> attentions;
   std::shared_ptr<Downsample2D> downsampler;
   std::shared_ptr<Upsample2D> upsampler;
+  std::shared_ptr<ResnetBlock2D> resnet_resampler;  // IF's, in either direction
+  bool downsamples = false;
+
+ private:
+  std::shared_ptr<List<SpatialTransformer>> transformers_;
+  std::shared_ptr<List<Attention>> added_;
+};
+
+/// A prompt's tokens pooled by attention from their mean. Mirrors diffusers' `TextTimeEmbedding` and `AttentionPooling`.
+class TextPooling : public torch::nn::Module {
+ public:
+  TextPooling(std::int64_t width, std::int64_t out, std::int64_t heads) : heads_(heads) {
+    norm1 = register_module("norm1", std::make_shared<LayerNorm>(width));
+    struct Pool : torch::nn::Module {};
+    auto pool = register_module("pool", std::make_shared<Pool>());
+    position_ = pool->register_parameter("positional_embedding", torch::empty({1, width}));
+    k_proj = pool->register_module("k_proj", std::make_shared<Linear>(width, width));
+    q_proj = pool->register_module("q_proj", std::make_shared<Linear>(width, width));
+    v_proj = pool->register_module("v_proj", std::make_shared<Linear>(width, width));
+    proj = register_module("proj", std::make_shared<Linear>(width, out));
+    norm2 = register_module("norm2", std::make_shared<LayerNorm>(out));
+  }
+  /// tokens: [B, T, width] -> [B, out]
+  torch::Tensor forward(const torch::Tensor& tokens) const {
+    const torch::Tensor x = norm1->forward(tokens), mean = x.mean(1, true) + position_, all = at::cat({mean, x}, 1);
+    auto split = [&](const torch::Tensor& t) { return t.view({t.size(0), t.size(1), heads_, -1}).transpose(1, 2); };
+    const torch::Tensor pooled = at::scaled_dot_product_attention(split(q_proj->forward(mean)), split(k_proj->forward(all)), split(v_proj->forward(all)));
+    return norm2->forward(proj->forward(pooled.transpose(1, 2).reshape({x.size(0), -1})));
+  }
+
+ private:
+  std::int64_t heads_;
+  torch::Tensor position_;
+  std::shared_ptr<LayerNorm> norm1, norm2;
+  std::shared_ptr<Linear> k_proj, q_proj, v_proj, proj;
 };
 
 UNet::~UNet() = default;
@@ -112,10 +256,13 @@ UNet::~UNet() = default;
 UNet::UNet(const UNetConfig& c) : config_(c) {
   const size_t levels = c.block_out_channels.size();
   const std::int64_t time_width = c.block_out_channels[0] * 4;
-  auto add_transformer = [&](UNetLevel& block, size_t level) {
-    block.attentions->add(c.block_out_channels[level], static_cast<int>(c.heads[level]), c.transformer_layers[level], c.cross_attention_dim, c.norm_groups,
-                          c.linear_projection, c.upcast_attention);
-  };
+  ResnetBlock2D::Options resnet{.time_width = time_width,
+                                .groups = c.norm_groups,
+                                .eps = c.norm_eps,
+                                .scale_shift = c.scale_shift,
+                                .activation = c.activation,
+                                .skip_time_act = c.skip_time_act,
+                                .output_scale = c.output_scale};
 
   conv_in = register_module("conv_in", std::make_shared<Conv2d>(c.in_channels, c.block_out_channels[0], 3, 1, 1));
   struct Names : torch::nn::Module {};
@@ -123,6 +270,13 @@ UNet::UNet(const UNetConfig& c) : config_(c) {
   linear_1 = time_embedding->register_module("linear_1", std::make_shared<Linear>(c.block_out_channels[0], time_width));
   linear_2 = time_embedding->register_module("linear_2", std::make_shared<Linear>(time_width, time_width));
 
+  if (c.noise_level) {
+    auto names = register_module("class_embedding", std::make_shared<Names>());
+    level_1_ = names->register_module("linear_1", std::make_shared<Linear>(c.block_out_channels[0], time_width));
+    level_2_ = names->register_module("linear_2", std::make_shared<Linear>(time_width, time_width));
+  }
+  if (c.prompt_width > 0) encoder_hid_proj = register_module("encoder_hid_proj", std::make_shared<Linear>(c.prompt_width, c.cross_attention_dim));
+  if (c.pooling_heads > 0) pooling_ = register_module("add_embedding", std::make_shared<TextPooling>(c.raw_prompt_width(), time_width, c.pooling_heads));
   if (c.addition_width > 0) {
     auto names = register_module("add_embedding", std::make_shared<Names>());
     add_linear_1 = names->register_module("linear_1", std::make_shared<Linear>(c.addition_width, time_width));
@@ -136,23 +290,32 @@ UNet::UNet(const UNetConfig& c) : config_(c) {
     UNetLevel& block = down_blocks->add();
     const std::int64_t out = c.block_out_channels[level];
     for (std::int64_t i = 0; i < c.layers_per_block[level]; ++i) {
-      block.resnets->add(i == 0 ? channels : out, out, time_width, c.norm_groups, c.norm_eps);
-      if (c.down_attention[level]) add_transformer(block, level);
+      block.resnets->add(i == 0 ? channels : out, out, resnet);
+      if (c.down_attention[level]) block.add_attention(c, level, c.added_only[level]);
       skips.push_back(out);
     }
     if (level + 1 < levels) {
-      block.downsampler = std::make_shared<Downsample2D>(out, 1);
+      if (c.added_kv) {
+        ResnetBlock2D::Options down = resnet;
+        down.resample = ResnetBlock2D::Resample::down;
+        block.resnet_resampler = std::make_shared<ResnetBlock2D>(out, out, down);
+        block.downsamples = true;
+      } else {
+        block.downsampler = std::make_shared<Downsample2D>(out, 1);
+      }
       skips.push_back(out);
     }
-    block.finish(c.down_attention[level]);
+    block.finish();
     channels = out;
   }
 
   mid_block = std::make_shared<UNetLevel>();
-  mid_block->resnets->add(channels, channels, time_width, c.norm_groups, c.norm_eps);
-  add_transformer(*mid_block, levels - 1);
-  mid_block->resnets->add(channels, channels, time_width, c.norm_groups, c.norm_eps);
-  mid_block->finish(true);
+  ResnetBlock2D::Options mid = resnet;
+  mid.output_scale = c.mid_scale;
+  mid_block->resnets->add(channels, channels, mid);
+  mid_block->add_attention(c, levels - 1, c.mid_added_only);
+  mid_block->resnets->add(channels, channels, mid);
+  mid_block->finish();
   register_module("mid_block", mid_block);
 
   up_blocks = register_module("up_blocks", std::make_shared<List<UNetLevel>>());
@@ -161,12 +324,18 @@ UNet::UNet(const UNetConfig& c) : config_(c) {
     UNetLevel& block = up_blocks->add();
     const std::int64_t out = c.block_out_channels[level];
     for (std::int64_t j = 0; j < c.layers_per_block[level] + 1; ++j) {
-      block.resnets->add((j == 0 ? channels : out) + skips.back(), out, time_width, c.norm_groups, c.norm_eps);
+      block.resnets->add((j == 0 ? channels : out) + skips.back(), out, resnet);
       skips.pop_back();
-      if (c.up_attention[i]) add_transformer(block, level);
+      if (c.up_attention[i]) block.add_attention(c, level, c.added_only[level]);
     }
-    if (level > 0) block.upsampler = std::make_shared<Upsample2D>(out);
-    block.finish(c.up_attention[i]);
+    if (level > 0 && c.added_kv) {
+      ResnetBlock2D::Options up = resnet;
+      up.resample = ResnetBlock2D::Resample::up;
+      block.resnet_resampler = std::make_shared<ResnetBlock2D>(out, out, up);
+    } else if (level > 0) {
+      block.upsampler = std::make_shared<Upsample2D>(out);
+    }
+    block.finish();
     channels = out;
   }
   conv_norm_out = register_module("conv_norm_out", std::make_shared<GroupNorm>(c.norm_groups, channels, c.norm_eps));
@@ -178,25 +347,22 @@ void UNet::number_sites() {
   // kohya names SD 1 and 2 as diffusers does, SDXL as its first code did: input_blocks, middle_block, output_blocks.
   const bool original_names = config_.addition_width > 0;
   auto visit = [&](const UNetLevel& block, const std::string& path, const std::string& original, size_t first, const std::string& name) {
-    for (size_t i = 0; i < block.attentions->size(); ++i) {
-      auto& layers = *(*block.attentions)[i].transformer_blocks;
-      for (size_t j = 0; j < layers.size(); ++j) {
-        const std::string rest = ".transformer_blocks." + std::to_string(j) + ".attn2";
-        Site site;
-        site.index = static_cast<int>(sites_.sites.size());
-        site.path = path + ".attentions." + std::to_string(i) + rest;
-        const std::string numbered = original + (original == "middle_block" ? "" : "." + std::to_string(first + i)) + ".1" + rest;
-        site.kohya = "lora_unet_" + (original_names ? numbered : site.path);
-        std::replace(site.kohya.begin(), site.kohya.end(), '.', '_');
-        site.block = name;
-        Attention& attention = *layers[j].attn2;
-        site.heads = attention.heads();
-        site.kv_parameters = attention.kv_parameters();
-        attention.site = site.index;
-        site_attentions_.push_back(&attention);
-        sites_.sites.push_back(std::move(site));
-      }
-    }
+    block.each_site([&](Attention& attention, size_t i, const std::string& inner) {
+      const std::string rest = inner.empty() ? "" : "." + inner;
+      Site site;
+      site.index = static_cast<int>(sites_.sites.size());
+      site.path = path + ".attentions." + std::to_string(i) + rest;
+      const std::string numbered = original + (original == "middle_block" ? "" : "." + std::to_string(first + i)) + ".1" + rest;
+      site.kohya = "lora_unet_" + (original_names ? numbered : site.path);
+      std::replace(site.kohya.begin(), site.kohya.end(), '.', '_');
+      if (config_.added_kv) site.kohya.clear();  // kohya has no names for DeepFloyd IF
+      site.block = name;
+      site.heads = attention.heads();
+      site.kv_parameters = attention.kv_parameters();
+      attention.site = site.index;
+      site_attentions_.push_back(&attention);
+      sites_.sites.push_back(std::move(site));
+    });
   };
   // Forward order, which is not registration order in diffusers: there up_blocks come before mid_block.
   size_t first = 1;  // input_blocks.0 is conv_in
@@ -219,7 +385,16 @@ torch::Tensor UNet::time_features(const torch::Tensor& timestep, const Condition
   auto sinusoids = [&](const torch::Tensor& values, std::int64_t width) {
     return timestep_embedding(values, width, config_.flip_sin_to_cos, config_.freq_shift);
   };
-  const torch::Tensor time = linear_2->forward(at::silu(linear_1->forward(sinusoids(timestep, config_.block_out_channels[0]).to(dtype))));
+  auto embed = [&](const Linear& first, const Linear& second, const torch::Tensor& values) {
+    return second.forward(activate(config_.activation, first.forward(sinusoids(values, config_.block_out_channels[0]).to(dtype))));
+  };
+  torch::Tensor time = embed(*linear_1, *linear_2, timestep);
+  if (level_1_) {
+    if (!conditioning.time_ids.defined()) reject("this model reads a noise level beside the timestep", "U-Net");
+    time = time + embed(*level_1_, *level_2_, conditioning.time_ids.reshape({-1}));
+  }
+  if (pooling_) time = time + pooling_->forward(conditioning.pooled.defined() ? conditioning.pooled : conditioning.embedding);
+  if (config_.time_activation) time = activate(*config_.time_activation, time);
   if (!add_linear_1) return time;
   const torch::Tensor &pooled = conditioning.pooled, &ids = conditioning.time_ids;
   if (!pooled.defined() || !ids.defined() || pooled.size(1) + ids.size(1) * config_.addition_time_embed_dim != config_.addition_width)
@@ -228,12 +403,15 @@ torch::Tensor UNet::time_features(const torch::Tensor& timestep, const Condition
   return time + add_linear_2->forward(at::silu(add_linear_1->forward(at::cat({pooled.to(dtype), sizes.to(dtype)}, 1))));
 }
 
+torch::Tensor UNet::project_prompt(const torch::Tensor& embedding) const { return encoder_hid_proj ? encoder_hid_proj->forward(embedding) : embedding; }
+
 torch::Tensor UNet::forward(const torch::Tensor& sample, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const {
-  const torch::Tensor& embedding = conditioning.embedding;
   if (sample.dim() != 4 || sample.size(1) != config_.in_channels)
     reject("the latent must be [batch, " + std::to_string(config_.in_channels) + ", height, width]", "U-Net");
-  if (embedding.dim() != 3 || embedding.size(2) != config_.cross_attention_dim || embedding.size(0) != sample.size(0))
-    reject("the prompt embedding must be [" + std::to_string(sample.size(0)) + ", tokens, " + std::to_string(config_.cross_attention_dim) + "]", "U-Net");
+  const torch::Tensor& raw = conditioning.embedding;
+  if (raw.dim() != 3 || raw.size(2) != config_.raw_prompt_width() || raw.size(0) != sample.size(0))
+    reject("the prompt embedding must be [" + std::to_string(sample.size(0)) + ", tokens, " + std::to_string(config_.raw_prompt_width()) + "]", "U-Net");
+  const torch::Tensor embedding = project_prompt(raw);
 
   const torch::Tensor time = time_features(timestep, conditioning);
   torch::Tensor x = config_.center_input_sample ? 2 * sample - 1 : sample;
@@ -242,24 +420,26 @@ torch::Tensor UNet::forward(const torch::Tensor& sample, const torch::Tensor& ti
   for (const auto& block : *down_blocks) {
     for (size_t i = 0; i < block->resnets->size(); ++i) {
       x = (*block->resnets)[i].forward(x, time);
-      if (block->attentions->size() > 0) x = (*block->attentions)[i].forward(x, embedding, taps);
+      x = block->attend(i, x, embedding, taps);
       skips.push_back(x);
     }
     if (block->downsampler) skips.push_back(x = block->downsampler->forward(x));
+    if (block->resnet_resampler) skips.push_back(x = block->resnet_resampler->forward(x, time));
   }
   x = (*mid_block->resnets)[0].forward(x, time);
-  x = (*mid_block->attentions)[0].forward(x, embedding, taps);
+  x = mid_block->attend(0, x, embedding, taps);
   x = (*mid_block->resnets)[1].forward(x, time);
   for (const auto& block : *up_blocks) {
     for (size_t i = 0; i < block->resnets->size(); ++i) {
       x = (*block->resnets)[i].forward(at::cat({x, skips.back()}, 1), time);
       skips.pop_back();
-      if (block->attentions->size() > 0) x = (*block->attentions)[i].forward(x, embedding, taps);
+      x = block->attend(i, x, embedding, taps);
     }
     // An odd side was halved rounding up: the skip that comes next says what size to go back to.
     if (block->upsampler) x = block->upsampler->forward(x, skips.back().sizes().slice(2));
+    if (block->resnet_resampler) x = block->resnet_resampler->forward(x, time);
   }
-  return conv_out->forward(at::silu(conv_norm_out->forward(x)));
+  return conv_out->forward(activate(config_.activation, conv_norm_out->forward(x)));
 }
 
 }  // namespace glyphscope

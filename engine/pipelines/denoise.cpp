@@ -16,10 +16,15 @@ torch::Tensor denoise(SchedulerRun& scheduler, const torch::Tensor& noise, const
     options.before_call(static_cast<std::int64_t>(call));
     torch::Tensor input = scheduler.scale_input(latent, call);
     torch::Tensor output = denoiser(guided ? torch::cat({input, input}) : input, scheduler.timesteps()[call]).to(torch::kFloat32);
+    const std::int64_t channels = latent.size(1);
+    torch::Tensor variance = output.slice(1, channels);
+    output = output.slice(1, 0, channels);
     if (guided) {
       const auto halves = output.chunk(2);
       output = halves[0] + options.guidance * (halves[1] - halves[0]);
+      variance = variance.chunk(2)[1];
     }
+    if (scheduler.learns_variance()) output = torch::cat({output, variance}, 1);
     latent = scheduler.step(output, call, latent);
     options.after_call();
   }
@@ -28,7 +33,13 @@ torch::Tensor denoise(SchedulerRun& scheduler, const torch::Tensor& noise, const
   return latent;
 }
 
-torch::Tensor row_noise(std::uint64_t seed, at::IntArrayRef shape) { return torch::randn(shape, make_generator(seed)); }
+void RowNoise::add(std::uint64_t seed) { generators_.push_back(make_generator(seed)); }
+
+torch::Tensor RowNoise::draw(at::IntArrayRef shape) {
+  std::vector<torch::Tensor> rows;
+  for (auto& generator : generators_) rows.push_back(torch::randn(shape, generator));
+  return torch::cat(rows);
+}
 
 torch::Tensor to_pixels(const torch::Tensor& decoded) { return ((decoded.to(torch::kFloat32) / 2 + 0.5).clamp(0, 1) * 255).round().to(torch::kUInt8); }
 

@@ -17,12 +17,21 @@ struct DenoiseOptions {
 };
 
 /// The denoising loop, the only one. noise: unit noise [rows, C, h, w] fp32; denoiser: (latents [rows or 2 rows, C, h, w],
-/// timestep) -> output of the same shape. Returns the clean latents, fp32. Throws a Failure if they are not finite.
+/// timestep) -> output of the same shape, or with twice the channels where it also says a variance: that of the conditional
+/// half is used, if the scheduler learns it. Returns the clean latents, fp32. Throws a Failure if they are not finite.
 torch::Tensor denoise(SchedulerRun& scheduler, const torch::Tensor& noise, const std::function<torch::Tensor(const torch::Tensor&, double)>& denoiser,
                       const DenoiseOptions& options);
 
-/// Unit noise of one row, as torch.randn with a CPU generator of that seed gives it. shape: [1, C, h, w]
-torch::Tensor row_noise(std::uint64_t seed, at::IntArrayRef shape);
+/// The noises of a batch, a generator a row: rows with the same seed get the same noise at every step.
+class RowNoise {
+ public:
+  void add(std::uint64_t seed);
+  /// Unit noise [rows, C, h, w], as torch.randn with each row's CPU generator gives it; draw after draw. shape: [1, C, h, w]
+  torch::Tensor draw(at::IntArrayRef shape);
+
+ private:
+  std::vector<at::Generator> generators_;
+};
 
 /// Decoded images [B, 3, H, W] in [-1, 1] -> uint8, rounded as diffusers' `VaeImageProcessor` does.
 torch::Tensor to_pixels(const torch::Tensor& decoded);

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "io/resources.h"
+#include "pipelines/deepfloyd_if.h"
 #include "pipelines/model_folder.h"
 #include "pipelines/stable_diffusion.h"
 #include "pipelines/stable_diffusion_3.h"
@@ -114,8 +115,9 @@ Expected<std::shared_ptr<Pipeline>> open_model(const std::string& source, const 
     if (name == "StableDiffusionPipeline" || name == "StableDiffusionXLPipeline" || name == "StableDiffusionXLImg2ImgPipeline")
       return open_stable_diffusion(model, options);
     if (name == "StableDiffusion3Pipeline") return open_stable_diffusion_3(model, options);
+    if (name == "IFPipeline") return open_deepfloyd_if(model, options);
     reject("models of class " + name + " are not supported yet", folder.string(),
-           "Supported are StableDiffusionPipeline (Stable Diffusion 1.x and 2.x), StableDiffusionXLPipeline and StableDiffusion3Pipeline");
+           "Supported are StableDiffusionPipeline (Stable Diffusion 1.x and 2.x), StableDiffusionXLPipeline, StableDiffusion3Pipeline and IFPipeline");
   });
 }
 

@@ -6,8 +6,8 @@
 
 #include "core/error.h"
 #include "models/unet.h"
+#include "pipelines/batched_pipeline.h"
 #include "pipelines/clip_prompt.h"
-#include "pipelines/latent_pipeline.h"
 
 namespace glyphscope {
 namespace {

@@ -6,8 +6,8 @@
 
 #include "core/error.h"
 #include "models/mmdit.h"
+#include "pipelines/batched_pipeline.h"
 #include "pipelines/clip_prompt.h"
-#include "pipelines/latent_pipeline.h"
 #include "text/t5_encoder.h"
 #include "text/t5_tokenizer.h"
 

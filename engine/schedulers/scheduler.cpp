@@ -18,6 +18,7 @@ struct Entry {
 
 constexpr Entry kSchedulers[] = {
     {"ddim", "DDIMScheduler", make_ddim},
+    {"ddpm", "DDPMScheduler", make_ddpm},
     {"euler", "EulerDiscreteScheduler", make_euler},
     {"pndm", "PNDMScheduler", make_pndm},
     {"dpm++", "DPMSolverMultistepScheduler", make_dpm_solver},
@@ -25,6 +26,11 @@ constexpr Entry kSchedulers[] = {
 };
 
 }  // namespace
+
+torch::Tensor SchedulerRun::draw_noise() const {
+  if (!noise_) reject("this scheduler adds noise at each step, and was given none", "scheduler");
+  return noise_();
+}
 
 const std::vector<std::string>& scheduler_names() {
   static const std::vector<std::string> names = [] {

@@ -2,6 +2,7 @@
 
 #include <torch/types.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,11 +26,21 @@ class SchedulerRun {
     (void)call;
     return latent;
   }
+  /// Whether the denoiser's output has a second half of channels that says how much noise a step adds.
+  virtual bool learns_variance() const { return false; }
   /// The next latent, from the denoiser's output at a call. Calls come in order.
   virtual torch::Tensor step(const torch::Tensor& output, size_t call, const torch::Tensor& latent) = 0;
 
+  /// Where a scheduler that adds noise at each step takes it from: unit noise for the whole batch, another at each call.
+  void set_noise(std::function<torch::Tensor()> noise) { noise_ = std::move(noise); }
+
  protected:
+  /// Throws a Failure if nobody has set it.
+  torch::Tensor draw_noise() const;
   std::vector<double> timesteps_;
+
+ private:
+  std::function<torch::Tensor()> noise_;
 };
 
 /// What a scheduler_config.json describes.
@@ -40,7 +51,7 @@ class Scheduler {
   virtual std::unique_ptr<SchedulerRun> begin(std::int64_t steps) const = 0;
 };
 
-/// Builds the scheduler a configuration names (`_class_name`), or the one `name` does ("ddim", "euler", "pndm", "dpm++", "flow"),
+/// Builds the scheduler a configuration names (`_class_name`), or the one `name` does ("ddim", "ddpm", "euler", "pndm", "dpm++", "flow"),
 /// with the configuration's noise schedule. Throws a Failure that names what is unknown or does not go together.
 std::unique_ptr<Scheduler> make_scheduler(const Config& config, const std::string& name = "");
 
@@ -49,6 +60,7 @@ const std::vector<std::string>& scheduler_names();
 
 // One factory a scheduler, each in a file of its own.
 std::unique_ptr<Scheduler> make_ddim(const Config& config);
+std::unique_ptr<Scheduler> make_ddpm(const Config& config);
 std::unique_ptr<Scheduler> make_euler(const Config& config);
 std::unique_ptr<Scheduler> make_pndm(const Config& config);
 std::unique_ptr<Scheduler> make_dpm_solver(const Config& config);

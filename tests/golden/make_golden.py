@@ -32,9 +32,11 @@ import transformers
 from diffusers import (
     AutoencoderKL,
     DDIMScheduler,
+    DDPMScheduler,
     DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
+    IFPipeline,
     PNDMScheduler,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
@@ -42,7 +44,7 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
-from diffusers.models.attention_processor import AttnProcessor2_0, JointAttnProcessor2_0
+from diffusers.models.attention_processor import AttnAddedKVProcessor2_0, AttnProcessor2_0, JointAttnProcessor2_0
 from safetensors.torch import load_file, save_file
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
@@ -248,6 +250,120 @@ def write_unet_sdxl(out):
         addition_embed_type="text_time",
         addition_time_embed_dim=8,
         projection_class_embeddings_input_dim=10 + 6 * 8,
+    )
+
+
+class PatchedAddedAttention:
+    """Attention with added keys and values (DeepFloyd IF), whose prompt's keys and values come from another prompt.
+
+    other: that prompt, as the U-Net has projected it. What is not replaced is computed as AttnAddedKVProcessor2_0 does.
+    """
+
+    def __init__(self, other, heads=slice(None), rows=slice(None), tape=None, start=0):
+        self.other, self.heads, self.rows, self.tape, self.start, self.calls = other, heads, rows, tape, start, 0
+
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None):
+        def split(projected):
+            return projected.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+
+        def project(prompt):
+            prompt = attn.norm_encoder_hidden_states(prompt) if attn.norm_cross else prompt
+            return split(attn.add_k_proj(prompt)), split(attn.add_v_proj(prompt))
+
+        key, value = project(encoder_hidden_states)
+        if self.tape is not None:
+            self.tape.append((key, value))
+        if self.other is not None and self.calls >= self.start:
+            key, value = key.clone(), value.clone()
+            key[self.rows, self.heads], value[self.rows, self.heads] = (other[self.rows, self.heads] for other in project(self.other))
+        self.calls += 1
+        pixels = attn.group_norm(hidden_states.flatten(2)).transpose(1, 2)
+        if not attn.only_cross_attention:
+            key, value = torch.cat([key, split(attn.to_k(pixels))], 2), torch.cat([value, split(attn.to_v(pixels))], 2)
+        out = F.scaled_dot_product_attention(split(attn.to_q(pixels)), key, value)
+        return hidden_states + attn.to_out[0](out.transpose(1, 2).flatten(2)).transpose(1, 2).reshape(hidden_states.shape)
+
+
+def write_unet_if(out, seed, noise_level=False, **config):
+    unet = randomise(
+        UNet2DConditionModel(
+            sample_size=8,
+            block_out_channels=(8, 16, 24),
+            norm_num_groups=4,
+            cross_attention_dim=32,
+            in_channels=6 if noise_level else 3,
+            out_channels=6,
+            down_block_types=("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D", "SimpleCrossAttnDownBlock2D"),
+            up_block_types=("SimpleCrossAttnUpBlock2D", "SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
+            mid_block_type="UNetMidBlock2DSimpleCrossAttn",
+            layers_per_block=1,
+            attention_head_dim=4,
+            act_fn="gelu",
+            cross_attention_norm="group_norm",
+            encoder_hid_dim=12,
+            encoder_hid_dim_type="text_proj",
+            addition_embed_type="text",
+            addition_embed_type_num_heads=3,
+            resnet_time_scale_shift="scale_shift",
+            **config,
+        ),
+        seed,
+    )
+    unet.save_pretrained(out)
+    noise = generator(seed + 1)
+    sample, timestep = torch.randn([2, unet.config.in_channels, 8, 12], generator=noise), torch.tensor([801.0, 17.0])
+    prompt, other = (torch.randn([2, 7, 12], generator=noise) for _ in range(2))
+    levels = torch.tensor([250.0, 30.0]) if noise_level else None
+    inputs = (sample, timestep, prompt, levels)
+    tensors = {"sample": sample, "timestep": timestep, "encoder_hidden_states": prompt, "other_hidden_states": other}
+    if noise_level:
+        tensors["time_ids"] = levels
+    order = []
+    names = [name for name, module in unet.named_modules() if module.__class__.__name__ == "Attention"]
+    hooks = [unet.get_submodule(name).register_forward_pre_hook(lambda *_, name=name: order.append(name)) for name in names]
+    tensors["output"] = unet(*inputs).sample
+    for hook in hooks:
+        hook.remove()
+    assert sorted(order) == sorted(names)
+
+    def run(processors):
+        for path, processor in processors.items():
+            unet.get_submodule(path).set_processor(processor)
+        output = unet(*inputs).sample
+        for path in processors:
+            unet.get_submodule(path).set_processor(AttnAddedKVProcessor2_0())
+        return output
+
+    tapes = {path: [] for path in order}
+    torch.testing.assert_close(run({path: PatchedAddedAttention(None, tape=tape) for path, tape in tapes.items()}), tensors["output"], rtol=0, atol=1e-5)
+    projected = unet.encoder_hid_proj(other)
+    for index, path in enumerate(order):
+        tensors |= {f"site.{index}.key": tapes[path][0][0], f"site.{index}.value": tapes[path][0][1]}
+        patched = run({path: PatchedAddedAttention(projected)})
+        assert (patched - tensors["output"]).abs().max() > 1e-3, f"the patch at {path} does nothing"
+        tensors[f"patched.{index}.output"] = patched
+    tensors["patched_heads.output"] = run({order[1]: PatchedAddedAttention(projected, heads=[1, 2])})
+    tensors["other_output"] = unet(sample, timestep, other, levels).sample
+    save(out / "expected.safetensors", tensors, {"site_paths": json.dumps(order)})
+
+
+def write_unet_if1(out):
+    write_unet_if(out, 400)
+
+
+def write_unet_if2(out):
+    """Stage II: a noise level of its own, activations and scales as its checkpoints have them, pixels left out at one level."""
+    write_unet_if(
+        out,
+        450,
+        noise_level=True,
+        class_embed_type="timestep",
+        time_embedding_act_fn="gelu",
+        resnet_skip_time_act=True,
+        resnet_out_scale_factor=2**0.5,
+        mid_block_scale_factor=2**0.5,
+        only_cross_attention=[False, True, False],
+        mid_block_only_cross_attention=True,
     )
 
 
@@ -649,6 +765,16 @@ def fake_model(scaled, timestep):
     return 0.3 * torch.sin(3 * scaled + 0.01 * timestep) + 0.1 * scaled
 
 
+DDPM = {"beta_schedule": "squaredcos_cap_v2"}
+LEARNED = {**DDPM, "variance_type": "learned_range", "thresholding": True, "dynamic_thresholding_ratio": 0.9, "sample_max_value": 1.5}
+SCHEDULER_CASES += [
+    ("ddpm_fixed_small", DDPMScheduler, DDPM, 10),
+    ("ddpm_fixed_large_v", DDPMScheduler, {**BETAS, **V, "variance_type": "fixed_large", "clip_sample": False}, 7),
+    ("ddpm_learned_thresholded", DDPMScheduler, LEARNED, 10),
+    ("ddpm_learned_trailing", DDPMScheduler, {**LEARNED, "timestep_spacing": "trailing"}, 13),
+]
+
+
 def write_schedulers(out):
     noise = torch.randn([1, 2, 4, 4], generator=generator(800))
     tensors, cases = {"noise": noise}, []
@@ -659,11 +785,15 @@ def write_schedulers(out):
         first_sigma = getattr(scheduler, "init_noise_sigma", 1.0)  # the flow scheduler has none
         sample = noise * first_sigma
         middle = len(timesteps) // 2
+        # Those that add noise at each step draw it from this.
+        random_steps = {"generator": generator(801)} if kind is DDPMScheduler else {}
         for index, timestep in enumerate(timesteps):
             model_output = fake_model(
                 scheduler.scale_model_input(sample, timestep) if hasattr(scheduler, "scale_model_input") else sample, float(timestep)
             )
-            sample = scheduler.step(model_output, timestep, sample).prev_sample
+            if options.get("variance_type") == "learned_range":
+                model_output = torch.cat([model_output, torch.sin(sample)], 1)
+            sample = scheduler.step(model_output, timestep, sample, **random_steps).prev_sample
             if index == 0:
                 tensors[f"{name}.first"] = sample
             if index == middle:
@@ -1137,6 +1267,97 @@ def write_pipeline_sd3(out):
     save(out / "expected.safetensors", tensors, {"settings": json.dumps(settings)})
 
 
+# ------------------------------------------------------------------------------------------------------------ DeepFloyd IF
+
+
+def write_pipeline_if(out):
+    settings = {
+        "prompt_a": "A Neon SIGN that says Open  ",
+        "prompt_b": PROMPT_B,
+        "guidance_scale": 5.0,
+        "num_inference_steps": 6,
+        "seed": 42,
+        "height": 8,
+        "width": 16,
+        "patched_sites": [1, 3],
+        "patched_from_step": 2,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer = write_t5_tokenizer_files(Path(folder))
+        spiece = (Path(folder) / "spiece.model").read_bytes()
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(8, 16, 24),
+        norm_num_groups=4,
+        cross_attention_dim=32,
+        in_channels=3,
+        out_channels=6,
+        down_block_types=("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D", "SimpleCrossAttnDownBlock2D"),
+        up_block_types=("SimpleCrossAttnUpBlock2D", "SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
+        mid_block_type="UNetMidBlock2DSimpleCrossAttn",
+        layers_per_block=1,
+        attention_head_dim=4,
+        act_fn="gelu",
+        cross_attention_norm="group_norm",
+        encoder_hid_dim=28,
+        encoder_hid_dim_type="text_proj",
+        addition_embed_type="text",
+        addition_embed_type_num_heads=4,
+        resnet_time_scale_shift="scale_shift",
+    )
+    pipe = IFPipeline(
+        tokenizer=tokenizer,
+        text_encoder=build_t5(1401),
+        unet=randomise(unet, 1400),
+        scheduler=DDPMScheduler(
+            beta_schedule="squaredcos_cap_v2",
+            variance_type="learned_range",
+            thresholding=True,
+            dynamic_thresholding_ratio=0.95,
+            sample_max_value=1.5,
+        ),
+        safety_checker=None,
+        feature_extractor=None,
+        watermarker=None,
+        requires_safety_checker=False,
+    )
+    pipe.save_pretrained(out)
+    (out / "tokenizer" / "spiece.model").write_bytes(spiece)
+    (out / "tokenizer" / "tokenizer.json").unlink()  # large, and not read
+    pipe.set_progress_bar_config(disable=True)
+    sites = [name for name, module in pipe.unet.named_modules() if module.__class__.__name__ == "Attention"]
+    rank = {"down_blocks": 0, "mid_block": 1, "up_blocks": 2}
+    sites.sort(key=lambda name: rank[name.split(".")[0]])  # forward order: stable within each part
+
+    def generate(prompt, **inputs):
+        images = pipe(
+            prompt,
+            **inputs,
+            guidance_scale=settings["guidance_scale"],
+            num_inference_steps=settings["num_inference_steps"],
+            height=settings["height"],
+            width=settings["width"],
+            generator=generator(settings["seed"]),
+            output_type="np",
+            clean_caption=False,
+        ).images
+        return {"image": torch.from_numpy(images), "image_u8": torch.from_numpy((images * 255).round().astype("uint8"))}
+
+    runs = {"a": generate(settings["prompt_a"]), "b": generate(PROMPT_B), "negative": generate(settings["prompt_a"], negative_prompt=PROMPT_B)}
+    prompt, negative = pipe.encode_prompt(PROMPT_B)
+    other = pipe.unet.encoder_hid_proj(torch.cat([negative, prompt]))
+    for site in settings["patched_sites"]:
+        pipe.unet.get_submodule(sites[site]).set_processor(PatchedAddedAttention(other, rows=[1], start=settings["patched_from_step"]))
+    runs["patched"] = generate(settings["prompt_a"])
+    tensors = {}
+    for name, result in runs.items():
+        if name != "a":
+            assert (result["image"] - runs["a"]["image"]).abs().max() > 0.02, f"{name} hardly differs from a"
+        tensors |= {f"{name}.{key}": tensor for key, tensor in result.items()}
+    settings["site_paths"] = sites
+    save(out / "expected.safetensors", tensors, {"settings": json.dumps(settings)})
+
+
 # ------------------------------------------------------------------------------------------------------ metrics and noise
 
 
@@ -1201,6 +1422,8 @@ FOLDERS = {
     "tokenizer_sd2": write_tokenizer_sd2,
     "pipeline": write_pipeline,
     "unet_sdxl": write_unet_sdxl,
+    "unet_if1": write_unet_if1,
+    "unet_if2": write_unet_if2,
     "clip_projection": write_clip_projection,
     "pipeline_sdxl": write_pipeline_sdxl,
     "mmdit_sd3": write_mmdit_sd3,
@@ -1208,6 +1431,7 @@ FOLDERS = {
     "t5": write_t5,
     "tokenizer_t5": write_tokenizer_t5,
     "pipeline_sd3": write_pipeline_sd3,
+    "pipeline_if": write_pipeline_if,
 }
 FILES = {"schedulers": write_schedulers, "metrics": write_metrics, "random": write_random}
 GOLDENS = {**FOLDERS, **FILES}

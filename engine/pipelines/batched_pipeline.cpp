@@ -1,4 +1,4 @@
-#include "pipelines/latent_pipeline.h"
+#include "pipelines/batched_pipeline.h"
 
 #include <torch/torch.h>
 
@@ -24,19 +24,15 @@ torch::ScalarType parse_dtype(const std::string& name) {
 
 }  // namespace
 
-LatentPipeline::LatentPipeline(const ModelFolder& model, const OpenOptions& options, const Config& scheduler, std::vector<std::string> components)
-    : folder_(model),
-      components_(std::move(components)),
-      scheduler_config_(scheduler),
-      dtype_(parse_dtype(options.dtype)),
-      autoencoder_(AutoencoderConfig::parse(Config::read(model / "vae" / "config.json"))) {
+BatchedPipeline::BatchedPipeline(const ModelFolder& model, const OpenOptions& options, const Config& scheduler, std::vector<std::string> components)
+    : folder_(model), components_(std::move(components)), scheduler_config_(scheduler), dtype_(parse_dtype(options.dtype)) {
   make_scheduler(scheduler_config_);  // an unknown one is an error now, not after minutes
 }
 
-bool LatentPipeline::has_component(const std::string& name) const { return std::find(components_.begin(), components_.end(), name) != components_.end(); }
+bool BatchedPipeline::has_component(const std::string& name) const { return std::find(components_.begin(), components_.end(), name) != components_.end(); }
 
-void LatentPipeline::load(const std::string& component, torch::nn::Module& module, torch::ScalarType dtype,
-                          const std::function<std::string(const std::string&)>& rename) {
+void BatchedPipeline::load(const std::string& component, torch::nn::Module& module, torch::ScalarType dtype,
+                           const std::function<std::string(const std::string&)>& rename) {
   const Weights weights = Weights::find(folder_ / component);
   load_weights(module, weights, {.dtype = dtype, .rename = rename});
   for (const auto& file : weights.files()) weight_files_.push_back(file.path());
@@ -48,21 +44,15 @@ void LatentPipeline::load(const std::string& component, torch::nn::Module& modul
   info_.parameters.emplace_back(component, count);
 }
 
-void LatentPipeline::load_autoencoder(torch::ScalarType dtype) {
-  autoencoder_dtype_ = dtype;
-  load("vae", autoencoder_, dtype, modern_autoencoder_key);
-}
-
-void LatentPipeline::describe(const std::string& family, const SiteTable& table, std::int64_t sample_size, std::int64_t latent_multiple) {
-  const std::int64_t factor = autoencoder_.config().factor();
+void BatchedPipeline::describe(const std::string& family, const SiteTable& table, std::int64_t sample_size, std::int64_t latent_multiple) {
   info_.family = family;
   info_.source = folder_.source();
   info_.folder = folder_.folder();
   info_.hash = folder_.hash(weight_files_, components_);
   info_.dtype = torch::toString(dtype_);
   info_.table = table;
-  info_.size_multiple = factor * latent_multiple;
-  info_.default_width = info_.default_height = sample_size * factor;
+  info_.size_multiple = factor() * latent_multiple;
+  info_.default_width = info_.default_height = sample_size * factor();
   info_.scheduler = scheduler_config_.text("_class_name", "");
   // A model may say in recipe.json what it is best sampled with; ours do.
   if (std::filesystem::exists(folder_ / "recipe.json")) {
@@ -73,7 +63,7 @@ void LatentPipeline::describe(const std::string& family, const SiteTable& table,
 }
 
 // K and V that each prompt's own run gives, where a plan sees that prompt.
-std::vector<KvRecord> LatentPipeline::record(const Request& request, const std::vector<Prompt>& prompts) const {
+std::vector<KvRecord> BatchedPipeline::record(const Request& request, const std::vector<Prompt>& prompts) const {
   std::vector<KvRecord> records(request.prompts.size());
   std::vector<bool> wanted(request.prompts.size());
   for (const auto& row : request.rows)
@@ -82,9 +72,8 @@ std::vector<KvRecord> LatentPipeline::record(const Request& request, const std::
     if (!wanted[i]) continue;
     // Prompt K and V of a cross-attention layer depend on neither latent nor step: one forward pass records them all.
     KvRecorder recorder(record_size(prompts[i]), request.record_budget, 0, /*depends_on_step=*/false);
-    const auto& c = autoencoder_.config();
-    const std::int64_t side = info_.size_multiple / c.factor();
-    denoiser(torch::zeros({1, c.latent_channels, side, side}, dtype_), torch::zeros({1}), {prompts[i].embedding, prompts[i].pooled, time_ids(request, false)},
+    const std::int64_t side = info_.size_multiple / factor();
+    denoiser(torch::zeros({1, channels(), side, side}, dtype_), torch::zeros({1}), {prompts[i].embedding, prompts[i].pooled, time_ids(request, false)},
              &recorder);
     records[i] = recorder.record();
   }
@@ -93,7 +82,7 @@ std::vector<KvRecord> LatentPipeline::record(const Request& request, const std::
 
 // Rows that go through the denoiser together. With lockstep patching they hold, beside those asked for, the unpatched rows
 // whose K and V others take.
-struct LatentPipeline::Batch {
+struct BatchedPipeline::Batch {
   struct Member {
     int prompt, pooled;
     std::uint64_t seed;
@@ -104,7 +93,7 @@ struct LatentPipeline::Batch {
   std::int64_t asked = 0;  // the first of them
 };
 
-LatentPipeline::Batch LatentPipeline::make_batch(const Request& request, size_t begin, size_t end) {
+BatchedPipeline::Batch BatchedPipeline::make_batch(const Request& request, size_t begin, size_t end) {
   Batch batch;
   for (size_t i = begin; i < end; ++i) {
     const Row& row = request.rows[i];
@@ -126,12 +115,11 @@ LatentPipeline::Batch LatentPipeline::make_batch(const Request& request, size_t 
   return batch;
 }
 
-Result LatentPipeline::run(const Request& request, const Observer& observer, const CancelToken& cancel) {
+Result BatchedPipeline::run(const Request& request, const Observer& observer, const CancelToken& cancel) {
   const auto start = std::chrono::steady_clock::now();
   Result result;
-  const auto& coder = autoencoder_.config();
   const bool guided = request.guidance > 1;
-  const std::int64_t height = request.height / coder.factor(), width = request.width / coder.factor();
+  const std::int64_t height = request.height / factor(), width = request.width / factor();
   const auto scheduler = make_scheduler(scheduler_config_, request.scheduler);
 
   std::vector<Prompt> prompts;
@@ -145,7 +133,7 @@ Result LatentPipeline::run(const Request& request, const Observer& observer, con
   const int negative = static_cast<int>(prompts.size());
   if (guided) prompts.push_back(encode_negative(request, result.notes));
   std::vector<torch::Tensor> embeddings;
-  for (const auto& prompt : prompts) embeddings.push_back(prompt.embedding);
+  for (const auto& prompt : prompts) embeddings.push_back(site_embedding(prompt));
 
   const size_t count = request.rows.size(), at_once = static_cast<size_t>(request.rows_at_once);
   const auto batches = static_cast<std::int64_t>((count + at_once - 1) / at_once);
@@ -157,7 +145,8 @@ Result LatentPipeline::run(const Request& request, const Observer& observer, con
     // Unconditional half first. In lockstep it is patched too: there its K and V depend on the picture.
     std::vector<PromptTaps::Row> rows;
     std::vector<LockstepTaps::Row> lockstep;
-    std::vector<torch::Tensor> noise, row_embeddings, pooled, sizes;
+    RowNoise noise;
+    std::vector<torch::Tensor> row_embeddings, pooled, sizes;
     for (const bool unconditional : {true, false}) {
       if (unconditional && !guided) continue;
       const int half = !unconditional && guided ? static_cast<int>(batch.members.size()) : 0;
@@ -166,10 +155,10 @@ Result LatentPipeline::run(const Request& request, const Observer& observer, con
         rows.push_back({prompt, unconditional ? nullptr : member.plan});
         lockstep.push_back({member.plan, member.sources});
         for (auto& [_, source] : lockstep.back().sources) source += half;
-        row_embeddings.push_back(embeddings[static_cast<size_t>(prompt)]);
+        row_embeddings.push_back(prompts[static_cast<size_t>(prompt)].embedding);
         pooled.push_back(prompts[static_cast<size_t>(unconditional ? negative : member.pooled)].pooled);
         sizes.push_back(time_ids(request, unconditional));
-        if (!unconditional) noise.push_back(row_noise(member.seed, {1, coder.latent_channels, height, width}));
+        if (!unconditional) noise.add(member.seed);
       }
     }
     auto together = [](const std::vector<torch::Tensor>& parts) { return parts[0].defined() ? torch::cat(parts) : torch::Tensor(); };
@@ -178,7 +167,9 @@ Result LatentPipeline::run(const Request& request, const Observer& observer, con
     LockstepTaps lockstep_taps(lockstep, cancel);
     Taps* taps = request.method == PatchMethod::lockstep ? static_cast<Taps*>(&lockstep_taps) : &prompt_taps;
 
+    const std::vector<std::int64_t> shape{1, channels(), height, width};
     const auto run = scheduler->begin(request.steps);
+    run->set_noise([&] { return noise.draw(shape); });
     const auto calls = static_cast<std::int64_t>(run->timesteps().size());
     DenoiseOptions options;
     options.guidance = request.guidance;
@@ -193,20 +184,33 @@ Result LatentPipeline::run(const Request& request, const Observer& observer, con
     options.after_call = [&] { ++result.denoiser_calls; };
     const torch::Tensor latent =
         denoise(
-            *run, torch::cat(noise), [&](const torch::Tensor& x, double t) { return denoiser(x.to(dtype_), torch::full({x.size(0)}, t), conditioning, taps); },
+            *run, noise.draw(shape), [&](const torch::Tensor& x, double t) { return denoiser(x.to(dtype_), torch::full({x.size(0)}, t), conditioning, taps); },
             options)
             .slice(0, 0, batch.asked);
     latents.push_back(latent);
     // A decoder's activations are far larger than its latents: only so many pixels at once.
     constexpr std::int64_t kPixelsAtOnce = 1 << 20;
     for (const auto& part : latent.split(std::max<std::int64_t>(1, kPixelsAtOnce / (request.width * request.height))))
-      images.push_back(to_pixels(autoencoder_.decode((part / coder.scaling_factor + coder.shift_factor).to(autoencoder_dtype_), cancel)));
+      images.push_back(to_pixels(decode(part, cancel)));
     observer.progress({"denoising", (number + 1) * calls, batches * calls});
   }
   result.images = torch::cat(images);
   result.latents = torch::cat(latents);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
+}
+
+LatentPipeline::LatentPipeline(const ModelFolder& model, const OpenOptions& options, const Config& scheduler, std::vector<std::string> components)
+    : BatchedPipeline(model, options, scheduler, std::move(components)), autoencoder_(AutoencoderConfig::parse(Config::read(model / "vae" / "config.json"))) {}
+
+void LatentPipeline::load_autoencoder(torch::ScalarType dtype) {
+  autoencoder_dtype_ = dtype;
+  load("vae", autoencoder_, dtype, modern_autoencoder_key);
+}
+
+torch::Tensor LatentPipeline::decode(const torch::Tensor& latent, const CancelToken& cancel) const {
+  const auto& c = autoencoder_.config();
+  return autoencoder_.decode((latent / c.scaling_factor + c.shift_factor).to(autoencoder_dtype_), cancel);
 }
 
 }  // namespace glyphscope

@@ -11,9 +11,9 @@
 
 namespace glyphscope {
 
-/// What all latent diffusion models share: rows in batches with both halves of guidance, taps by patching method, the
-/// denoising loop, the decoder. A family says how a prompt becomes a conditioning, and what its denoiser is.
-class LatentPipeline : public Pipeline {
+/// What all families share: rows in batches with both halves of guidance, taps by patching method, the denoising loop. A
+/// family says how a prompt becomes a conditioning, what its denoiser is, and how its output becomes pixels.
+class BatchedPipeline : public Pipeline {
  public:
   const ModelInfo& info() const override { return info_; }
 
@@ -22,8 +22,8 @@ class LatentPipeline : public Pipeline {
   struct Prompt {
     torch::Tensor embedding, pooled;
   };
-  /// Loads scheduler and autoencoder; a family loads the rest, and then calls describe(). Throws a Failure.
-  LatentPipeline(const ModelFolder& model, const OpenOptions& options, const Config& scheduler, std::vector<std::string> components);
+  /// Reads the scheduler; a family loads its components, and then calls describe(). Throws a Failure.
+  BatchedPipeline(const ModelFolder& model, const OpenOptions& options, const Config& scheduler, std::vector<std::string> components);
 
   Result run(const Request& request, const Observer& observer, const CancelToken& cancel) final;
 
@@ -37,6 +37,13 @@ class LatentPipeline : public Pipeline {
   }
   /// latent [B, C, h, w] in the run's dtype, timestep [B] -> the denoiser's output.
   virtual torch::Tensor denoiser(const torch::Tensor& latent, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const = 0;
+  /// The prompt as a site gets it: what taps project. Other than the embedding where the denoiser projects it first.
+  virtual torch::Tensor site_embedding(const Prompt& prompt) const { return prompt.embedding; }
+  /// Channels of what is denoised, and pixels a side for each of its points.
+  virtual std::int64_t channels() const = 0;
+  virtual std::int64_t factor() const = 0;
+  /// What was denoised -> images [B, 3, H, W] in [-1, 1].
+  virtual torch::Tensor decode(const torch::Tensor& latent, const CancelToken& cancel) const = 0;
   /// For PatchMethod::recording: how large a record is.
   virtual KvRecorder::Size record_size(const Prompt& prompt) const = 0;
 
@@ -50,9 +57,6 @@ class LatentPipeline : public Pipeline {
 
   const ModelFolder& folder() const { return folder_; }
   torch::ScalarType dtype() const { return dtype_; }
-  const Autoencoder& autoencoder() const { return autoencoder_; }
-  /// Loads the autoencoder in this dtype.
-  void load_autoencoder(torch::ScalarType dtype);
 
   ModelInfo info_;
 
@@ -65,7 +69,24 @@ class LatentPipeline : public Pipeline {
   std::vector<std::string> components_;
   std::vector<std::filesystem::path> weight_files_;
   Config scheduler_config_;
-  torch::ScalarType dtype_, autoencoder_dtype_ = torch::kFloat32;
+  torch::ScalarType dtype_;
+};
+
+/// A batched pipeline that denoises the latents of an AutoencoderKL.
+class LatentPipeline : public BatchedPipeline {
+ protected:
+  /// Reads the autoencoder's configuration too.
+  LatentPipeline(const ModelFolder& model, const OpenOptions& options, const Config& scheduler, std::vector<std::string> components);
+  /// Loads its weights in this dtype.
+  void load_autoencoder(torch::ScalarType dtype);
+  const Autoencoder& autoencoder() const { return autoencoder_; }
+
+  std::int64_t channels() const override { return autoencoder_.config().latent_channels; }
+  std::int64_t factor() const override { return autoencoder_.config().factor(); }
+  torch::Tensor decode(const torch::Tensor& latent, const CancelToken& cancel) const override;
+
+ private:
+  torch::ScalarType autoencoder_dtype_ = torch::kFloat32;
   Autoencoder autoencoder_;
 };
 

@@ -1,0 +1,156 @@
+// DeepFloyd IF's U-Nets, with added K and V, against diffusers' UNet2DConditionModel.
+#include <gtest/gtest.h>
+
+#include "io/weights.h"
+#include "models/unet.h"
+#include "patching/kv_recorder.h"
+#include "patching/prompt_taps.h"
+#include "pipelines/pipeline.h"
+#include "tests/support/golden.h"
+
+namespace glyphscope {
+namespace {
+using testing::golden;
+using testing::relative_error;
+
+constexpr double kTolerance = 1e-4;  // of the reference's largest magnitude
+
+struct IfUNetParity : ::testing::TestWithParam<const char*> {
+  void SetUp() override {
+    unet = std::make_unique<UNet>(UNetConfig::parse(Config::read(golden(GetParam()) / "config.json")));
+    load_weights(*unet, Weights::find(golden(GetParam())));
+    expected = std::make_unique<SafetensorsFile>(golden(GetParam()) / "expected.safetensors");
+  }
+  torch::Tensor get(const std::string& name) const { return expected->tensor(name); }
+  // The prompt of that name; pooled is what the U-Net pools, if not the prompt.
+  Conditioning conditioning(const std::string& name, const torch::Tensor& pooled = {}) const {
+    return {get(name), pooled, expected->entries().contains("time_ids") ? get("time_ids") : torch::Tensor()};
+  }
+  torch::Tensor patched(const PatchPlan& plan, const torch::Tensor& pooled = {}) const {
+    // Taps hand a site what the U-Net has projected, never the raw prompt.
+    const torch::Tensor own = unet->project_prompt(get("encoder_hidden_states")), other = unet->project_prompt(get("other_hidden_states"));
+    auto patches = plan.patches();
+    for (auto& patch : patches) patch.prompt = 3;
+    const PatchPlan second(patches);
+    PromptTaps taps({own.slice(0, 0, 1), own.slice(0, 1, 2), other.slice(0, 0, 1), other.slice(0, 1, 2)}, {{0, &plan}, {1, &second}}, {});
+    return unet->forward(get("sample"), get("timestep"), conditioning("encoder_hidden_states", pooled), &taps);
+  }
+
+  torch::NoGradGuard no_grad;
+  std::unique_ptr<UNet> unet;
+  std::unique_ptr<SafetensorsFile> expected;
+};
+
+TEST_P(IfUNetParity, OutputEqualsTheReference) {
+  EXPECT_LT(relative_error(unet->forward(get("sample"), get("timestep"), conditioning("encoder_hidden_states")), get("output")), kTolerance);
+  EXPECT_LT(relative_error(unet->forward(get("sample"), get("timestep"), conditioning("other_hidden_states")), get("other_output")), kTolerance);
+}
+
+TEST_P(IfUNetParity, SitesAreInForwardOrder) {
+  const auto paths = nlohmann::json::parse(expected->metadata().at("site_paths"));
+  ASSERT_EQ(paths.size(), unet->sites().sites.size());
+  for (size_t i = 0; i < paths.size(); ++i) EXPECT_EQ(unet->sites().sites[i].path, paths[i].get<std::string>());
+}
+
+TEST_P(IfUNetParity, RecordedKeysAndValuesAreTheReferences) {
+  for (std::int64_t row : {0, 1}) {
+    KvRecorder recorder({.width_sum = 1, .tokens = 1}, 1 << 20, row, false);
+    unet->forward(get("sample"), get("timestep"), conditioning("encoder_hidden_states"), &recorder);
+    for (const auto& site : unet->sites().sites) {
+      const KeyValue& kv = recorder.record().at(site.index, 0);
+      const std::string name = "site." + std::to_string(site.index);
+      EXPECT_LT(relative_error(kv.key, get(name + ".key").slice(0, row, row + 1)), kTolerance) << site.path;
+      EXPECT_LT(relative_error(kv.value, get(name + ".value").slice(0, row, row + 1)), kTolerance) << site.path;
+    }
+  }
+}
+
+TEST_P(IfUNetParity, PatchingEachSiteEqualsTheReferencesProcessor) {
+  for (const auto& site : unet->sites().sites)
+    EXPECT_LT(relative_error(patched(PatchPlan::at_sites({site.index}, 2)), get("patched." + std::to_string(site.index) + ".output")), kTolerance) << site.path;
+  EXPECT_LT(relative_error(patched(PatchPlan({{.site = 1, .prompt = 2, .heads = {1, 2}}})), get("patched_heads.output")), kTolerance);
+}
+
+// Every site, and B's prompt to pool: nothing of A is left.
+TEST_P(IfUNetParity, PatchingEverySiteAndThePooledPromptGivesTheOtherOutput) {
+  std::vector<int> all;
+  for (const auto& site : unet->sites().sites) all.push_back(site.index);
+  EXPECT_LT(relative_error(patched(PatchPlan::at_sites(all, 2), get("other_hidden_states")), get("other_output")), kTolerance);
+  EXPECT_GT(relative_error(patched(PatchPlan::at_sites(all, 2)), get("other_output")), 1e-3) << "A's pooled prompt still acts";
+}
+
+INSTANTIATE_TEST_SUITE_P(Stages, IfUNetParity, ::testing::Values("unet_if1", "unet_if2"));
+
+// arXiv 2502.09935: 22 added-KV attention layers; layer 17 holds 0.21 % of the parameters by the pixels' own to_k and to_v,
+// 0.28 % by the prompt's add_k_proj and add_v_proj, which are what is patched and what Site counts.
+TEST(IfUNet, ThePublishedConfigurationHasThePapersSites) {
+  const UNet unet(UNetConfig::parse(Config::read(golden("../../configs/if-i-xl/unet/config.json"))));
+  ASSERT_EQ(unet.sites().sites.size(), 22u);
+  EXPECT_NEAR(unet.sites().share({17}), 0.0028, 0.00005);
+  std::int64_t own = 0;
+  for (const auto& projection : {unet.site_attention(17).to_k, unet.site_attention(17).to_v})
+    for (const auto& parameter : projection->parameters()) own += parameter.numel();
+  EXPECT_NEAR(static_cast<double>(own) / static_cast<double>(unet.sites().denoiser_parameters), 0.0021, 0.00005);
+}
+
+struct IfParity : ::testing::Test {
+  void SetUp() override {
+    auto opened = open_model(golden("pipeline_if").string());
+    ASSERT_TRUE(opened) << opened.error().message();
+    pipeline = *opened;
+    expected = std::make_unique<SafetensorsFile>(golden("pipeline_if") / "expected.safetensors");
+    settings = nlohmann::json::parse(expected->metadata().at("settings"));
+    request.prompts = {settings.at("prompt_a").get<std::string>(), settings.at("prompt_b").get<std::string>()};
+    request.steps = settings.at("num_inference_steps");
+    request.guidance = settings.at("guidance_scale");
+    request.width = settings.at("width");
+    request.height = settings.at("height");
+  }
+  Result run(const std::vector<Row>& rows) {
+    request.rows = rows;
+    const auto result = pipeline->generate(request);
+    EXPECT_TRUE(result) << result.error().message();
+    return *result;
+  }
+  void expect(const Row& row, const std::string& name) {
+    const Result result = run({row});
+    const torch::Tensor image = (result.latents / 2 + 0.5).clamp(0, 1).permute({0, 2, 3, 1});
+    EXPECT_LT(relative_error(image, expected->tensor(name + ".image")), kTolerance) << name;
+    const torch::Tensor reference = expected->tensor(name + ".image_u8")[0].permute({2, 0, 1});
+    EXPECT_LE((result.images[0].to(torch::kInt32) - reference.to(torch::kInt32)).abs().max().item<int>(), 1) << name;
+  }
+  PatchPlan plan() const { return PatchPlan::at_sites(settings.at("patched_sites").get<std::vector<int>>(), 1, settings.at("patched_from_step")); }
+
+  std::shared_ptr<Pipeline> pipeline;
+  std::unique_ptr<SafetensorsFile> expected;
+  nlohmann::json settings;
+  Request request;
+};
+
+TEST_F(IfParity, ImagesEqualTheReference) {
+  const auto paths = settings.at("site_paths");
+  for (size_t i = 0; i < paths.size(); ++i) EXPECT_EQ(pipeline->info().table.sites.at(i).path, paths[i].get<std::string>());
+  expect({0, 42, {}}, "a");
+  expect({1, 42, {}}, "b");
+  request.negative = request.prompts[1];
+  expect({0, 42, {}}, "negative");
+}
+
+TEST_F(IfParity, PatchedImageEqualsTheReferencesProcessor) {
+  for (auto method : {PatchMethod::injection, PatchMethod::recording, PatchMethod::lockstep}) {
+    request.method = method;
+    expect({0, 42, plan()}, "patched");
+  }
+}
+
+// Each row draws its steps' noise from a generator of its own, so A, B and the patched row share it.
+TEST_F(IfParity, RowsMayBeBatchedInAnyWay) {
+  const std::vector<Row> rows{{0, 42, {}}, {1, 42, {}}, {0, 42, plan()}, {0, 7, {}, 1}};
+  const Result together = run(rows);
+  request.rows_at_once = 1;
+  // Wider than elsewhere: at its first steps this schedule divides by the square root of an alpha of 1e-8.
+  EXPECT_LT(relative_error(run(rows).latents, together.latents), 1e-3);
+}
+
+}  // namespace
+}  // namespace glyphscope
