@@ -3,7 +3,7 @@
 if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
   set(CMAKE_CUDA_ARCHITECTURES 80 90)
 endif()
-find_program(nvcc nvcc PATHS /usr/local/cuda/bin ${GLYPHSCOPE_DEPS}/cuda/bin)
+find_program(nvcc nvcc HINTS ${GLYPHSCOPE_DEPS}/cuda/bin PATHS /usr/local/cuda/bin)
 if(NOT nvcc)
   message(FATAL_ERROR "The preset cuda needs nvcc 13: run packaging/setup.sh --cuda.")
 endif()

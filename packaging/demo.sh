@@ -22,9 +22,10 @@ out=$root/out/demo
 mkdir -p "$out"
 resume=()
 [ ! -e "$out/study/settings.json" ] || resume=(--resume)
-# A study of an older demo model cannot be gone on with: it is moved aside.
+# A study of an older demo model cannot be gone on with (exit code 2): it is moved aside. One that was stopped goes on.
 "$program" localize demo:sign-unet --out "$out/study" --keep-images "${resume[@]}" || {
-  [ ${#resume[@]} -gt 0 ] || exit 1
+  code=$?
+  [ $code = 2 ] && [ ${#resume[@]} -gt 0 ] || exit $code
   mv "$out/study" "$out/study-$(date +%Y%m%d-%H%M%S)"
   "$program" localize demo:sign-unet --out "$out/study" --keep-images
 }

@@ -51,7 +51,7 @@ install_packages() {
   fi
   "${root[@]}" apt-get update -qq || fail "apt-get update failed; is there a network?"
   local size
-  size=$(apt-get install --no-install-recommends --assume-no "${missing[@]}" 2>/dev/null | grep -E '^Need to get' || true)
+  size=$(${root[@]+"${root[@]}"} apt-get install --no-install-recommends --assume-no "${missing[@]}" 2>/dev/null | grep -E '^Need to get' || true)
   say "installing ${#missing[@]} Debian packages. ${size:-}"
   "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" \
     > "$deps/apt.log" 2>&1 || { tail -5 "$deps/apt.log" >&2; fail "apt-get failed; its whole output is in $deps/apt.log."; }

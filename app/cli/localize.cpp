@@ -65,6 +65,7 @@ Run add_localize(CLI::App& app) {
 
     const auto pipeline = context.open(options->model);
     settings.sampling = pipeline->resolve(settings.sampling);
+    pipeline->validate(pair_request(settings, 0, 0, {}));
     auto reader = make_text_reader(options->ocr);
     const OutputFolder folder(options->out);
     if (!options->resume && std::filesystem::exists(folder / "settings.json"))

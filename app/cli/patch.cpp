@@ -51,6 +51,8 @@ Run add_patch(CLI::App& app) {
   verb->add_option("--out", options->out, "Folder for source.png, target.png, patched.png and patch.json")->required();
   options->sampling.add(*verb);
   return [=](const Context& context) {
+    const PatchMethod method = parse_method(options->method);
+    const Streams streams = parse_streams(options->streams);
     const auto pipeline = context.open(options->model);
     const SiteTable& table = pipeline->info().table;
     const std::vector<int> sites = parse_sites(options->sites, table);
@@ -61,19 +63,20 @@ Run add_patch(CLI::App& app) {
       patches.push_back({.site = site,
                          .prompt = 1,
                          .heads = chosen == heads.end() ? std::vector<int>{} : chosen->second,
-                         .streams = parse_streams(options->streams),
+                         .streams = streams,
                          .from_step = options->from_step,
                          .to_step = options->to_step});
     }
     for (const auto& [site, list] : heads)
       if (std::find(sites.begin(), sites.end(), site) == sites.end()) reject("--heads names site " + std::to_string(site) + ", --sites does not", "--heads");
-    auto reader = make_text_reader(options->ocr);  // a wrong engine is an error now, not after minutes
-    const OutputFolder folder(options->out);
     Request request = pipeline->resolve(options->sampling.request());
     request.prompts = {options->source, options->target};
-    request.method = parse_method(options->method);
+    request.method = method;
     request.rows = {
         {0, context.common.seed, {}}, {1, context.common.seed, {}}, {0, context.common.seed, PatchPlan(patches), options->pooled == "target" ? 1 : 0}};
+    pipeline->validate(request);
+    auto reader = make_text_reader(options->ocr);  // a wrong engine is an error now, not after minutes
+    const OutputFolder folder(options->out);
     auto result = pipeline->generate(request, {.progress = [&](const Progress& p) { context.show(p); }}, context.cancel);
     context.end_progress();
     if (!result) throw Failure(result.error());

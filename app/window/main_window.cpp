@@ -290,7 +290,8 @@ void MainWindow::localize() {
 }
 
 void MainWindow::on_event(const Event& event) {
-  if (event.job != job_) return;  // of a job that nobody waits for any more
+  // Of a job that nobody waits for any more; but a model that was opened is the engine's from then on.
+  if (event.job != job_ && !std::holds_alternative<event::ModelOpened>(event.what)) return;
   if (auto* started = std::get_if<event::Started>(&event.what)) {
     last_done_ = QString::fromStdString(started->what);
     jobs_->start(last_done_);

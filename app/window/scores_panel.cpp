@@ -68,6 +68,18 @@ void ScoresPanel::clear() {
 
 void ScoresPanel::add_pair(const event::PairReady& pair) {
   pairs_.push_back(pair);
+  // Of many or large pictures only the last are kept; scores are kept of all.
+  constexpr std::size_t kPictureBytes = std::size_t{512} << 20;
+  std::size_t bytes = 0;
+  for (auto one = pairs_.rbegin(); one != pairs_.rend(); ++one) {
+    auto weigh = [&](Picture& picture) {
+      if (picture.rgb) bytes += picture.rgb->size();
+      if (bytes > kPictureBytes) picture.rgb.reset();
+    };
+    weigh(one->source);
+    weigh(one->target);
+    for (auto& picture : one->patched) weigh(picture);
+  }
   refresh();
 }
 

@@ -24,6 +24,7 @@ class ScoresPanel : public QWidget {
   /// Forgets everything measured, of these sites or others.
   void set_sites(const std::vector<SiteItem>& sites);
   void clear();
+  /// Keeps its scores, and its pictures as long as there is room (half a gigabyte for all pairs).
   void add_pair(const event::PairReady& pair);
   void set_scores(const event::ScoresReady& scores);
   bool empty() const { return scores_.empty(); }

@@ -30,16 +30,23 @@ std::string encode_utf8(const std::vector<char32_t>& codes) {
   return text;
 }
 
-std::string normalize_nfc(std::string_view text) {
+namespace {
+
+std::string normalize(std::string_view text, int form) {
   const std::string valid = encode_utf8(decode_utf8(text));
   utf8proc_uint8_t* mapped = nullptr;
   const auto size = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(valid.data()), static_cast<utf8proc_ssize_t>(valid.size()), &mapped,
-                                 static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+                                 static_cast<utf8proc_option_t>(UTF8PROC_STABLE | form));
   if (size < 0) return valid;
   std::string out(reinterpret_cast<char*>(mapped), static_cast<size_t>(size));
   std::free(mapped);
   return out;
 }
+
+}  // namespace
+
+std::string normalize_nfc(std::string_view text) { return normalize(text, UTF8PROC_COMPOSE); }
+std::string normalize_nfd(std::string_view text) { return normalize(text, UTF8PROC_DECOMPOSE); }
 
 std::vector<char32_t> to_lower(char32_t code) {
   if (code == U'\u0130') return {U'i', U'\u0307'};
@@ -62,6 +69,9 @@ bool in_category(char32_t code, utf8proc_category_t first, utf8proc_category_t l
 
 bool is_letter(char32_t code) { return in_category(code, UTF8PROC_CATEGORY_LU, UTF8PROC_CATEGORY_LO); }
 bool is_number(char32_t code) { return in_category(code, UTF8PROC_CATEGORY_ND, UTF8PROC_CATEGORY_NO); }
+bool is_punctuation(char32_t code) { return in_category(code, UTF8PROC_CATEGORY_PC, UTF8PROC_CATEGORY_PO); }
+bool is_control(char32_t code) { return in_category(code, UTF8PROC_CATEGORY_CC, UTF8PROC_CATEGORY_CF); }
+bool is_nonspacing_mark(char32_t code) { return in_category(code, UTF8PROC_CATEGORY_MN, UTF8PROC_CATEGORY_MN); }
 bool is_space(char32_t code) { return (code >= 9 && code <= 13) || code == 0x85 || in_category(code, UTF8PROC_CATEGORY_ZS, UTF8PROC_CATEGORY_ZP); }
 
 }  // namespace glyphscope

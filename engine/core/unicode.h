@@ -16,14 +16,20 @@ std::string encode_utf8(const std::vector<char32_t>& codes);
 /// Unicode normalization form C.
 std::string normalize_nfc(std::string_view text);
 
+/// Unicode normalization form D.
+std::string normalize_nfd(std::string_view text);
+
 /// Lower case of one code point; one of them (U+0130) becomes two.
 std::vector<char32_t> to_lower(char32_t code);
 
 /// Lower case of a text, for comparing words without case.
 std::string fold_case(std::string_view text);
 
-bool is_letter(char32_t code);  ///< General category L
-bool is_number(char32_t code);  ///< General category N
-bool is_space(char32_t code);   ///< Property White_Space
+bool is_letter(char32_t code);           ///< General category L
+bool is_number(char32_t code);           ///< General category N
+bool is_space(char32_t code);            ///< Property White_Space
+bool is_punctuation(char32_t code);      ///< General category P
+bool is_control(char32_t code);          ///< General categories Cc and Cf: control and format
+bool is_nonspacing_mark(char32_t code);  ///< General category Mn
 
 }  // namespace glyphscope

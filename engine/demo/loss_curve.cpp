@@ -43,6 +43,11 @@ void LossCurve::go_back(const std::string& stage, std::int64_t step) {
   std::erase_if(points_, [&](const Point& point) { return point.stage == stage && point.step > step; });
 }
 
+void LossCurve::start() {
+  sum_ = 0, since_ = 0;
+  clock_ = cpu_seconds();
+}
+
 void LossCurve::add(const std::string& stage, std::int64_t step, double loss) {
   sum_ += loss;
   ++since_;

@@ -24,6 +24,8 @@ class LossCurve {
 
   /// Forgets what lies after `step` of a stage, as a training that resumes there does it again.
   void go_back(const std::string& stage, std::int64_t step);
+  /// What follows belongs to another stage: nothing of before counts towards its first point.
+  void start();
   void add(const std::string& stage, std::int64_t step, double loss);
   /// Writes the table, atomically: stage,step,loss,cpu_seconds.
   void save() const;

@@ -255,6 +255,7 @@ class DemoTrainer {
     std::int64_t since = 0;
     constexpr double kSaveSeconds = 600;  // no more than this is lost to a power cut
     auto reported = clock::now(), saved = reported;
+    curve_.start();
     while (state.step() < steps) {
       auto save = [&] {
         state.save(file);

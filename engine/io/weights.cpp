@@ -3,6 +3,7 @@
 #include <openssl/evp.h>
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <fstream>
 #include <set>
 
@@ -16,6 +17,7 @@ Weights::Weights(const fs::path& file) : where_(file.string()) { files_.emplace_
 
 Weights Weights::find(const fs::path& folder) {
   // transformers and diffusers name the same thing differently; variants (".fp16") are taken where nothing else is there.
+  std::string missing;
   for (const std::string variant : {"", ".fp16"}) {
     for (const std::string stem : {"diffusion_pytorch_model", "model"}) {
       const fs::path file = folder / (stem + variant + ".safetensors"), index = folder / (stem + ".safetensors.index" + variant + ".json");
@@ -31,10 +33,13 @@ Weights Weights::find(const fs::path& folder) {
         if (name.empty() || fs::path(name).filename() != fs::path(name)) reject("the shard of '" + key + "' is no file name", index.string());
         shards.insert(name);
       }
-      for (const auto& shard : shards) {
-        if (!fs::exists(folder / shard)) reject("the shard " + shard + " is missing", folder.string(), "Download the model again");
-        out.files_.emplace_back(folder / shard);
+      // An index without its shards: perhaps another variant was downloaded.
+      const auto gone = std::find_if(shards.begin(), shards.end(), [&](const std::string& shard) { return !fs::exists(folder / shard); });
+      if (gone != shards.end()) {
+        missing = *gone;
+        continue;
       }
+      for (const auto& shard : shards) out.files_.emplace_back(folder / shard);
       for (const auto& [key, shard] : json["weight_map"].items())
         for (const auto& opened : out.files_)
           if (opened.path().filename() == shard.get<std::string>() && !opened.entries().contains(key))
@@ -42,6 +47,7 @@ Weights Weights::find(const fs::path& folder) {
       return out;
     }
   }
+  if (!missing.empty()) reject("the shard " + missing + " is missing", folder.string(), "Download the model again");
   for (const char* pickle : {"diffusion_pytorch_model.bin", "pytorch_model.bin"})
     if (fs::exists(folder / pickle))
       reject("the weights are a pickle, which can run any code when it is read", (folder / pickle).string(),

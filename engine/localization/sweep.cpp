@@ -129,6 +129,7 @@ class Sweep {
         cancel_(cancel),
         sites_(static_cast<int>(pipeline.info().table.sites.size())) {
     if (settings.pairs.empty() || settings.seeds.empty()) reject("a localization needs at least one pair of prompts and one seed");
+    for (size_t pair = 0; pair < settings.pairs.size(); ++pair) pipeline.validate(pair_request(settings, pair, 0, {}));
     if (!folder_.empty()) claim_folder();
   }
 

@@ -33,6 +33,14 @@ AutoencoderConfig AutoencoderConfig::parse(const Config& config) {
   out.post_quant_conv = config.boolean("use_post_quant_conv", true);
   out.scaling_factor = config.number("scaling_factor", 0.18215);
   out.shift_factor = config.number("shift_factor", 0);
+  if (config.text("_class_name", "") == "VQModel") {
+    config.require("norm_type", "group");
+    out.codebook = config.size("num_vq_embeddings", 256, 1, 1 << 20);
+    out.code_width = config.size("vq_embed_dim", out.latent_channels, 1, 1024);
+    if (out.code_width != out.latent_channels)
+      reject("vq_embed_dim is " + std::to_string(out.code_width) + ", latent_channels is " + std::to_string(out.latent_channels) + ": they must be equal",
+             config.where());
+  }
   if (!(out.scaling_factor > 0)) reject("scaling_factor must be over 0", config.where());
   for (auto channels : out.block_out_channels)
     if (channels < 1 || channels > 65536 || channels % out.norm_groups != 0)
@@ -130,7 +138,8 @@ class AutoencoderCoder : public torch::nn::Module {
       mid_block->attentions->add(inner, c.norm_groups);
     }
     conv_norm_out = register_module("conv_norm_out", std::make_shared<GroupNorm>(c.norm_groups, channels, kEps));
-    conv_out = register_module("conv_out", std::make_shared<Conv2d>(channels, encodes ? 2 * c.latent_channels : c.out_channels, 3, 1, 1));
+    conv_out =
+        register_module("conv_out", std::make_shared<Conv2d>(channels, encodes ? (c.codebook > 0 ? 1 : 2) * c.latent_channels : c.out_channels, 3, 1, 1));
   }
 
   torch::Tensor forward(torch::Tensor x) const {
@@ -154,8 +163,13 @@ Autoencoder::~Autoencoder() = default;
 Autoencoder::Autoencoder(const AutoencoderConfig& config) : tile_size(std::max<std::int64_t>(config.sample_size, 512)), config_(config) {
   encoder = register_module("encoder", std::make_shared<AutoencoderCoder>(config, true));
   decoder = register_module("decoder", std::make_shared<AutoencoderCoder>(config, false));
-  if (config.quant_conv) quant_conv = register_module("quant_conv", std::make_shared<Conv2d>(2 * config.latent_channels, 2 * config.latent_channels, 1));
+  const std::int64_t moments = (config.codebook > 0 ? 1 : 2) * config.latent_channels;
+  if (config.quant_conv) quant_conv = register_module("quant_conv", std::make_shared<Conv2d>(moments, moments, 1));
   if (config.post_quant_conv) post_quant_conv = register_module("post_quant_conv", std::make_shared<Conv2d>(config.latent_channels, config.latent_channels, 1));
+  if (config.codebook > 0) {
+    codes_ =
+        register_module("quantize", std::make_shared<Names>())->register_module("embedding", std::make_shared<Embedding>(config.codebook, config.code_width));
+  }
 }
 
 namespace {
@@ -206,11 +220,20 @@ LatentDistribution Autoencoder::encode(const torch::Tensor& image) const {
   const bool large = tile_size > 0 && (image.size(2) > tile_size || image.size(3) > tile_size);
   torch::Tensor moments =
       large ? tiled(image, tile_size, tile_size / config_.factor(), [this](const torch::Tensor& t) { return encode_moments(t); }) : encode_moments(image);
+  if (codes_) return {moments, torch::full_like(moments, -30)};
   auto parts = moments.chunk(2, 1);
   return {parts[0], parts[1].clamp(-30, 20)};
 }
 
-torch::Tensor Autoencoder::decode_whole(const torch::Tensor& latent) const {
+// Source: diffusers `VectorQuantizer.forward`.
+torch::Tensor Autoencoder::nearest_codes(const torch::Tensor& latent) const {
+  const torch::Tensor points = latent.permute({0, 2, 3, 1});
+  const torch::Tensor nearest = at::cdist(points.reshape({-1, config_.code_width}).to(torch::kFloat32), codes_->weight.to(torch::kFloat32)).argmin(1);
+  return codes_->forward(nearest).view(points.sizes()).permute({0, 3, 1, 2});
+}
+
+torch::Tensor Autoencoder::decode_whole(const torch::Tensor& wanted) const {
+  const torch::Tensor latent = codes_ ? nearest_codes(wanted) : wanted;
   return decoder->forward(post_quant_conv ? post_quant_conv->forward(latent) : latent);
 }
 

@@ -9,13 +9,14 @@
 
 namespace glyphscope {
 
-/// Names are those of diffusers' `AutoencoderKL` configuration.
+/// Names are those of diffusers' `AutoencoderKL` and `VQModel` configurations.
 struct AutoencoderConfig {
   std::int64_t in_channels = 3, out_channels = 3, latent_channels = 4, sample_size = 512;
   std::vector<std::int64_t> block_out_channels;
   std::int64_t layers_per_block = 2, norm_groups = 32;
   bool mid_attention = true, quant_conv = true, post_quant_conv = true;
   double scaling_factor = 0.18215, shift_factor = 0;
+  std::int64_t codebook = 0, code_width = 0;  ///< VQModel: number and width of the codes that latents are rounded to; 0: they are not.
 
   static AutoencoderConfig parse(const Config& config);
   /// Pixels a side per latent.
@@ -34,7 +35,7 @@ struct LatentDistribution {
 
 class AutoencoderCoder;
 
-/// diffusers' `AutoencoderKL` (models/autoencoders/autoencoder_kl.py).
+/// diffusers' `AutoencoderKL` and `VQModel` (models/autoencoders/autoencoder_kl.py, vq_model.py).
 class Autoencoder : public torch::nn::Module {
  public:
   explicit Autoencoder(const AutoencoderConfig& config);
@@ -43,6 +44,7 @@ class Autoencoder : public torch::nn::Module {
   const AutoencoderConfig& config() const { return config_; }
 
   /// image: [B, 3, H, W] in [-1, 1], sides multiples of factor(). Sides over `tile_size` pixels are done in tiles.
+  /// A VQModel has no variance: its log_variance is the lowest.
   LatentDistribution encode(const torch::Tensor& image) const;
   /// latent: [B, latent_channels, h, w], already divided by the scaling factor -> [B, 3, H, W]. `cancel` is asked before each tile.
   torch::Tensor decode(const torch::Tensor& latent, const CancelToken& cancel = {}) const;
@@ -54,9 +56,11 @@ class Autoencoder : public torch::nn::Module {
  private:
   torch::Tensor encode_moments(const torch::Tensor& image) const;
   torch::Tensor decode_whole(const torch::Tensor& latent) const;
+  torch::Tensor nearest_codes(const torch::Tensor& latent) const;
   AutoencoderConfig config_;
   std::shared_ptr<AutoencoderCoder> encoder, decoder;
   std::shared_ptr<Conv2d> quant_conv, post_quant_conv;
+  std::shared_ptr<Embedding> codes_;
 };
 
 /// The name under which a checkpoint of before diffusers 0.17 stored a key of an autoencoder's attention

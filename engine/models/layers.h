@@ -74,6 +74,9 @@ class Embedding : public torch::nn::Module {
   torch::Tensor weight;
 };
 
+/// A module without parameters of its own, which stands for a level of a checkpoint's keys.
+class Names : public torch::nn::Module {};
+
 /// A list of equal modules, registered under "0", "1", .. as PyTorch's ModuleList does.
 template <class M>
 class List : public torch::nn::Module {

@@ -54,8 +54,6 @@ torch::Tensor modulated(const torch::Tensor& x, const torch::Tensor& shift, cons
   return at::layer_norm(x, {x.size(-1)}, {}, {}, 1e-6) * (1 + scale) + shift;
 }
 
-struct Names : torch::nn::Module {};
-
 }  // namespace
 
 /// Mirrors diffusers' `JointTransformerBlock`.

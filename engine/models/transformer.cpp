@@ -4,21 +4,11 @@
 
 namespace glyphscope {
 
-namespace {
-// A container that only names a level of the checkpoint's key hierarchy.
-class Names : public torch::nn::Module {
- public:
-  template <class M>
-  std::shared_ptr<M> add(const std::string& name, std::shared_ptr<M> module) {
-    return register_module(name, std::move(module));
-  }
-};
-}  // namespace
-
 FeedForward::FeedForward(std::int64_t width, Activation activation) : activation_(activation) {
   auto net = register_module("net", std::make_shared<Names>());
-  in_ = net->add("0", std::make_shared<Names>())->add("proj", std::make_shared<Linear>(width, width * (activation == Activation::geglu ? 8 : 4)));
-  out_ = net->add("2", std::make_shared<Linear>(width * 4, width));
+  in_ = net->register_module("0", std::make_shared<Names>())
+            ->register_module("proj", std::make_shared<Linear>(width, width * (activation == Activation::geglu ? 8 : 4)));
+  out_ = net->register_module("2", std::make_shared<Linear>(width * 4, width));
 }
 
 torch::Tensor FeedForward::forward(const torch::Tensor& x) const {

@@ -227,8 +227,7 @@ class TextPooling : public torch::nn::Module {
  public:
   TextPooling(std::int64_t width, std::int64_t out, std::int64_t heads) : heads_(heads) {
     norm1 = register_module("norm1", std::make_shared<LayerNorm>(width));
-    struct Pool : torch::nn::Module {};
-    auto pool = register_module("pool", std::make_shared<Pool>());
+    auto pool = register_module("pool", std::make_shared<Names>());
     position_ = pool->register_parameter("positional_embedding", torch::empty({1, width}));
     k_proj = pool->register_module("k_proj", std::make_shared<Linear>(width, width));
     q_proj = pool->register_module("q_proj", std::make_shared<Linear>(width, width));
@@ -265,7 +264,6 @@ UNet::UNet(const UNetConfig& c) : config_(c) {
                                 .output_scale = c.output_scale};
 
   conv_in = register_module("conv_in", std::make_shared<Conv2d>(c.in_channels, c.block_out_channels[0], 3, 1, 1));
-  struct Names : torch::nn::Module {};
   time_embedding = register_module("time_embedding", std::make_shared<Names>());
   linear_1 = time_embedding->register_module("linear_1", std::make_shared<Linear>(c.block_out_channels[0], time_width));
   linear_2 = time_embedding->register_module("linear_2", std::make_shared<Linear>(time_width, time_width));
@@ -401,6 +399,12 @@ torch::Tensor UNet::time_features(const torch::Tensor& timestep, const Condition
     reject("the pooled prompt and the sizes do not make the " + std::to_string(config_.addition_width) + " numbers this model reads", "U-Net");
   const torch::Tensor sizes = sinusoids(ids.reshape({-1}), config_.addition_time_embed_dim).reshape({ids.size(0), -1});
   return time + add_linear_2->forward(at::silu(add_linear_1->forward(at::cat({pooled.to(dtype), sizes.to(dtype)}, 1))));
+}
+
+std::int64_t UNet::site_width_sum() const {
+  std::int64_t sum = 0;
+  for (const auto* attention : site_attentions_) sum += attention->inner_width();
+  return sum;
 }
 
 torch::Tensor UNet::project_prompt(const torch::Tensor& embedding) const { return encoder_hid_proj ? encoder_hid_proj->forward(embedding) : embedding; }

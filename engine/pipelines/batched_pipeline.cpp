@@ -115,6 +115,8 @@ BatchedPipeline::Batch BatchedPipeline::make_batch(const Request& request, size_
   return batch;
 }
 
+void BatchedPipeline::check(const Request& request) const { make_scheduler(scheduler_config_, request.scheduler)->begin(request.steps); }
+
 Result BatchedPipeline::run(const Request& request, const Observer& observer, const CancelToken& cancel) {
   const auto start = std::chrono::steady_clock::now();
   Result result;
@@ -200,12 +202,15 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
   return result;
 }
 
-LatentPipeline::LatentPipeline(const ModelFolder& model, const OpenOptions& options, const Config& scheduler, std::vector<std::string> components)
-    : BatchedPipeline(model, options, scheduler, std::move(components)), autoencoder_(AutoencoderConfig::parse(Config::read(model / "vae" / "config.json"))) {}
+LatentPipeline::LatentPipeline(const ModelFolder& model, const OpenOptions& options, const Config& scheduler, std::vector<std::string> components,
+                               const std::string& autoencoder)
+    : BatchedPipeline(model, options, scheduler, std::move(components)),
+      autoencoder_name_(autoencoder),
+      autoencoder_(AutoencoderConfig::parse(Config::read(model / autoencoder / "config.json"))) {}
 
 void LatentPipeline::load_autoencoder(torch::ScalarType dtype) {
   autoencoder_dtype_ = dtype;
-  load("vae", autoencoder_, dtype, modern_autoencoder_key);
+  load(autoencoder_name_, autoencoder_, dtype, modern_autoencoder_key);
 }
 
 torch::Tensor LatentPipeline::decode(const torch::Tensor& latent, const CancelToken& cancel) const {

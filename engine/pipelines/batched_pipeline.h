@@ -25,6 +25,7 @@ class BatchedPipeline : public Pipeline {
   /// Reads the scheduler; a family loads its components, and then calls describe(). Throws a Failure.
   BatchedPipeline(const ModelFolder& model, const OpenOptions& options, const Config& scheduler, std::vector<std::string> components);
 
+  void check(const Request& request) const override;
   Result run(const Request& request, const Observer& observer, const CancelToken& cancel) final;
 
   virtual Prompt encode(const std::string& prompt, std::int64_t clip_skip, std::vector<std::string>& notes) const = 0;
@@ -75,8 +76,9 @@ class BatchedPipeline : public Pipeline {
 /// A batched pipeline that denoises the latents of an AutoencoderKL.
 class LatentPipeline : public BatchedPipeline {
  protected:
-  /// Reads the autoencoder's configuration too.
-  LatentPipeline(const ModelFolder& model, const OpenOptions& options, const Config& scheduler, std::vector<std::string> components);
+  /// Reads the autoencoder's configuration too, from the folder of that name.
+  LatentPipeline(const ModelFolder& model, const OpenOptions& options, const Config& scheduler, std::vector<std::string> components,
+                 const std::string& autoencoder = "vae");
   /// Loads its weights in this dtype.
   void load_autoencoder(torch::ScalarType dtype);
   const Autoencoder& autoencoder() const { return autoencoder_; }
@@ -86,6 +88,7 @@ class LatentPipeline : public BatchedPipeline {
   torch::Tensor decode(const torch::Tensor& latent, const CancelToken& cancel) const override;
 
  private:
+  std::string autoencoder_name_;
   torch::ScalarType autoencoder_dtype_ = torch::kFloat32;
   Autoencoder autoencoder_;
 };

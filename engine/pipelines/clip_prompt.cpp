@@ -13,14 +13,14 @@ ClipPrompt::ClipPrompt(const ModelFolder& folder, const std::string& number)
 
 TextEncoding ClipPrompt::encode(const std::string& prompt, std::int64_t skip, std::vector<std::string>& notes) const {
   const Tokens tokens = tokenizer.tokenize(prompt, std::min(tokenizer.max_length(), model.config().max_positions));
-  note_cut(tokens.cut, notes);
+  note_cut("CLIP", tokens.cut, notes);
   return model.forward(torch::tensor(tokens.ids).unsqueeze(0), skip);
 }
 
 std::string bare_clip_key(const std::string& key) { return key.starts_with("text_model.") ? key.substr(11) : key; }
 
-void note_cut(const std::string& cut, std::vector<std::string>& notes) {
-  const std::string note = "The prompt is longer than the text encoder reads; this was cut off: \"" + cut + "\"";
+void note_cut(const std::string& reader, const std::string& cut, std::vector<std::string>& notes) {
+  const std::string note = "The prompt is longer than " + reader + " reads; this was cut off: \"" + cut + "\"";
   if (!cut.empty() && std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
 }
 

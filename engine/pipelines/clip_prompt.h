@@ -25,7 +25,7 @@ struct ClipPrompt {
 /// A key of a published text encoder without its prefix `text_model.`, which not every file has.
 std::string bare_clip_key(const std::string& key);
 
-/// Adds the note that `cut` did not fit, unless it is there already.
-void note_cut(const std::string& cut, std::vector<std::string>& notes);
+/// Adds the note that `reader` ("CLIP") did not read `cut`, unless it is empty or the note is there already.
+void note_cut(const std::string& reader, const std::string& cut, std::vector<std::string>& notes);
 
 }  // namespace glyphscope

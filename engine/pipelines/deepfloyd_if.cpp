@@ -44,7 +44,7 @@ class DeepFloydIf : public BatchedPipeline {
     if (text_encoder_.config().d_model != unet.raw_prompt_width())
       reject("T5 writes " + std::to_string(text_encoder_.config().d_model) + " numbers a token, the U-Net reads " + std::to_string(unet.raw_prompt_width()),
              model.folder().string(), "text_encoder and unet belong to different models");
-    load("text_encoder", text_encoder_, dtype(), t5_key);
+    load("text_encoder", text_encoder_, t5_dtype(dtype()), t5_key);
     load("unet", unet_, dtype());
     info_.default_steps = 100;
     info_.default_guidance = 7.0;
@@ -56,9 +56,9 @@ class DeepFloydIf : public BatchedPipeline {
   // What the U-Net pools are the same raw states.
   Prompt encode(const std::string& prompt, std::int64_t, std::vector<std::string>& notes) const override {
     const Tokens tokens = tokenizer_.tokenize(prepared(prompt), kTokens);
-    note_cut(tokens.cut, notes);
+    note_cut("T5", tokens.cut, notes);
     const torch::Tensor ids = torch::tensor(tokens.ids).unsqueeze(0);
-    const torch::Tensor states = text_encoder_.forward(ids, (ids != T5Tokenizer::kPad).to(torch::kInt64));
+    const torch::Tensor states = text_encoder_.forward(ids, (ids != T5Tokenizer::kPad).to(torch::kInt64)).to(dtype());
     return {states, states};
   }
   torch::Tensor site_embedding(const Prompt& prompt) const override { return unet_.project_prompt(prompt.embedding); }
@@ -69,9 +69,7 @@ class DeepFloydIf : public BatchedPipeline {
   std::int64_t factor() const override { return 1; }
   torch::Tensor decode(const torch::Tensor& latent, const CancelToken&) const override { return latent; }
   KvRecorder::Size record_size(const Prompt& prompt) const override {
-    KvRecorder::Size size{.tokens = prompt.embedding.size(1), .element_bytes = static_cast<std::int64_t>(torch::elementSize(dtype()))};
-    for (const auto& site : info_.table.sites) size.width_sum += unet_.site_attention(site.index).add_k_proj->weight.size(0);
-    return size;
+    return {.width_sum = unet_.site_width_sum(), .tokens = prompt.embedding.size(1), .element_bytes = static_cast<std::int64_t>(torch::elementSize(dtype()))};
   }
 
  private:

@@ -40,9 +40,10 @@ void ModelFolder::require(const std::vector<std::string>& components) const {
 
 std::string ModelFolder::hash(const std::vector<fs::path>& weights, const std::vector<std::string>& components) const {
   std::vector<fs::path> files = weights;
+  files.push_back(folder_ / "model_index.json");
   for (const auto& component : components)
     for (const auto& entry : fs::directory_iterator(folder_ / component))
-      if (entry.path().extension() == ".json" || entry.path().extension() == ".txt") files.push_back(entry.path());
+      if (const auto type = entry.path().extension(); type == ".json" || type == ".txt" || type == ".model") files.push_back(entry.path());
   std::sort(files.begin(), files.end());
   std::string hashes;
   for (const auto& file : files) hashes += fs::relative(file, folder_).string() + ":" + sha256_file(file) + "\n";

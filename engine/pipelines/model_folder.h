@@ -24,8 +24,8 @@ class ModelFolder {
 
   /// Throws one Failure that lists every one of these components (and its config.json) that is missing.
   void require(const std::vector<std::string>& components) const;
-  /// SHA-256 over what decides the model's images: these weight files, and every configuration and vocabulary file (.json,
-  /// .txt) of these components.
+  /// SHA-256 over what decides the model's images: these weight files, model_index.json, and every configuration and
+  /// vocabulary file (.json, .txt, .model) of these components.
   std::string hash(const std::vector<std::filesystem::path>& weights, const std::vector<std::string>& components) const;
   std::filesystem::path operator/(const std::string& component) const { return folder_ / component; }
 

@@ -6,6 +6,7 @@
 
 #include "io/resources.h"
 #include "pipelines/deepfloyd_if.h"
+#include "pipelines/latent_diffusion.h"
 #include "pipelines/model_folder.h"
 #include "pipelines/stable_diffusion.h"
 #include "pipelines/stable_diffusion_3.h"
@@ -32,27 +33,31 @@ PatchMethod parse_method(const std::string& name) {
   reject("unknown method '" + name + "'", "--method", "Known are automatic, injection, recording and lockstep");
 }
 
+void Pipeline::validate(const Request& request) const {
+  if (request.rows.empty()) reject("the request asks for no image");
+  for (const auto& row : request.rows) {
+    if (row.prompt < 0 || row.prompt >= static_cast<int>(request.prompts.size()))
+      reject("a row names prompt " + std::to_string(row.prompt) + ", which is not there");
+    if (row.pooled >= static_cast<int>(request.prompts.size())) reject("a row names the pooled prompt " + std::to_string(row.pooled) + ", which is not there");
+    row.plan.validate(info().table, static_cast<int>(request.prompts.size()));
+  }
+  const std::int64_t multiple = info().size_multiple;
+  for (auto side : {request.width, request.height})
+    if (side < 0 || side > 8192 || side % multiple != 0)
+      reject("a side of " + std::to_string(side) + " pixels does not go", "--size",
+             "Width and height must be multiples of " + std::to_string(multiple) + " up to 8192");
+  const auto& methods = info().methods;
+  if (request.method != PatchMethod::automatic && std::find(methods.begin(), methods.end(), request.method) == methods.end())
+    reject(std::string("this family cannot patch by ") + method_name(request.method), "--method",
+           "Its prompt K and V change from step to step: use " + std::string(method_name(methods.front())));
+  if (request.rows_at_once < 1) reject("at least one row must go at once");
+  check(resolve(request));
+}
+
 Expected<Result> Pipeline::generate(const Request& request, const Observer& observer, const CancelToken& cancel) {
   return attempt([&] {
     torch::InferenceMode inference;
-    if (request.rows.empty()) reject("the request asks for no image");
-    for (const auto& row : request.rows) {
-      if (row.prompt < 0 || row.prompt >= static_cast<int>(request.prompts.size()))
-        reject("a row names prompt " + std::to_string(row.prompt) + ", which is not there");
-      if (row.pooled >= static_cast<int>(request.prompts.size()))
-        reject("a row names the pooled prompt " + std::to_string(row.pooled) + ", which is not there");
-      row.plan.validate(info().table, static_cast<int>(request.prompts.size()));
-    }
-    const std::int64_t multiple = info().size_multiple;
-    for (auto side : {request.width, request.height})
-      if (side < 0 || side > 8192 || side % multiple != 0)
-        reject("a side of " + std::to_string(side) + " pixels does not go", "--size",
-               "Width and height must be multiples of " + std::to_string(multiple) + " up to 8192");
-    const auto& methods = info().methods;
-    if (request.method != PatchMethod::automatic && std::find(methods.begin(), methods.end(), request.method) == methods.end())
-      reject(std::string("this family cannot patch by ") + method_name(request.method), "--method",
-             "Its prompt K and V change from step to step: use " + std::string(method_name(methods.front())));
-    if (request.rows_at_once < 1) reject("at least one row must go at once");
+    validate(request);
     return run(resolve(request), observer, cancel);
   });
 }
@@ -115,9 +120,11 @@ Expected<std::shared_ptr<Pipeline>> open_model(const std::string& source, const 
     if (name == "StableDiffusionPipeline" || name == "StableDiffusionXLPipeline" || name == "StableDiffusionXLImg2ImgPipeline")
       return open_stable_diffusion(model, options);
     if (name == "StableDiffusion3Pipeline") return open_stable_diffusion_3(model, options);
+    if (name == "LDMTextToImagePipeline") return open_latent_diffusion(model, options);
     if (name == "IFPipeline") return open_deepfloyd_if(model, options);
     reject("models of class " + name + " are not supported yet", folder.string(),
-           "Supported are StableDiffusionPipeline (Stable Diffusion 1.x and 2.x), StableDiffusionXLPipeline, StableDiffusion3Pipeline and IFPipeline");
+           "Supported are StableDiffusionPipeline (Stable Diffusion 1.x and 2.x), StableDiffusionXLPipeline, StableDiffusion3Pipeline, IFPipeline and "
+           "LDMTextToImagePipeline");
   });
 }
 

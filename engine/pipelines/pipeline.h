@@ -82,10 +82,14 @@ class Pipeline {
   virtual const ModelInfo& info() const = 0;
   /// The request with the model's own steps, guidance and size in place of what it leaves open.
   Request resolve(Request request) const;
+  /// Throws a Failure for what generate() would refuse before it starts: to be asked before anything is written.
+  void validate(const Request& request) const;
   /// Every row's image. A row's noise depends on its seed alone, so rows may be batched in any way.
   Expected<Result> generate(const Request& request, const Observer& observer = {}, const CancelToken& cancel = {});
 
  protected:
+  /// What a family refuses of a resolved request. Throws a Failure.
+  virtual void check(const Request& request) const { (void)request; }
   virtual Result run(const Request& request, const Observer& observer, const CancelToken& cancel) = 0;
 };
 

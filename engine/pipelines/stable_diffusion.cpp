@@ -28,10 +28,10 @@ std::vector<std::string> find_components(const ModelFolder& model) {
 Config read_scheduler(const ModelFolder& model) {
   const Config config = Config::read(model / "scheduler" / "scheduler_config.json");
   if (is_xl(model)) return config;
-  // diffusers' pipeline overrides these two, which old folders have wrong.
+  // diffusers' pipeline overrides these two, which old folders have wrong, or not at all.
   nlohmann::json json = config.json();
-  if (json.contains("steps_offset")) json["steps_offset"] = 1;
-  if (json.contains("clip_sample")) json["clip_sample"] = false;
+  json["steps_offset"] = 1;
+  json["clip_sample"] = false;
   return {json, config.where()};
 }
 
@@ -55,7 +55,12 @@ class StableDiffusion : public LatentPipeline {
     load_autoencoder(upcast ? torch::kFloat32 : dtype());
     info_.default_guidance = xl_ ? 5.0 : 7.5;
     info_.methods = {PatchMethod::injection, PatchMethod::recording, PatchMethod::lockstep};
-    describe(xl_ ? "Stable Diffusion XL" : "Stable Diffusion 1.x / 2.x", unet_.sites(), unet_.config().sample_size,
+    // So does diffusers: U-Nets saved before 0.9 claim the size of their first training, not of their last.
+    std::int64_t sample_size = unet_.config().sample_size;
+    int major = 1, minor = 0;
+    const std::string saved = Config::read(model / "unet" / "config.json").text("_diffusers_version", "");
+    if (!xl_ && std::sscanf(saved.c_str(), "%d.%d", &major, &minor) == 2 && major == 0 && minor < 9) sample_size = std::max<std::int64_t>(sample_size, 64);
+    describe(xl_ ? "Stable Diffusion XL" : "Stable Diffusion 1.x / 2.x", unet_.sites(), sample_size,
              std::int64_t{1} << (unet_.config().block_out_channels.size() - 1));
   }
 
@@ -91,9 +96,7 @@ class StableDiffusion : public LatentPipeline {
   }
 
   KvRecorder::Size record_size(const Prompt& prompt) const override {
-    KvRecorder::Size size{.tokens = prompt.embedding.size(1), .element_bytes = static_cast<std::int64_t>(torch::elementSize(dtype()))};
-    for (const auto& site : info_.table.sites) size.width_sum += unet_.site_attention(site.index).to_k->weight.size(0);
-    return size;
+    return {.width_sum = unet_.site_width_sum(), .tokens = prompt.embedding.size(1), .element_bytes = static_cast<std::int64_t>(torch::elementSize(dtype()))};
   }
 
  private:

@@ -2,6 +2,7 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "core/error.h"
@@ -16,10 +17,11 @@ namespace {
 
 constexpr std::int64_t kT5Tokens = 256;  // diffusers' max_sequence_length
 
+// Any text encoder may be left out.
 std::vector<std::string> find_components(const ModelFolder& model) {
   std::vector<std::string> out{"transformer", "vae"};
   for (const std::string number : {"", "_2", "_3"})
-    if (number != "_3" || model.has("text_encoder" + number))
+    if (model.has("text_encoder" + number))
       for (const char* part : {"text_encoder", "tokenizer"}) out.push_back(part + number);
   out.push_back("scheduler");
   model.require(out);
@@ -30,13 +32,15 @@ class StableDiffusion3 : public LatentPipeline {
  public:
   StableDiffusion3(const ModelFolder& model, const OpenOptions& options, std::vector<std::string> components)
       : LatentPipeline(model, options, Config::read(model / "scheduler" / "scheduler_config.json"), std::move(components)),
-        clip_(model, ""),
-        open_clip_(model, "_2"),
         mmdit_(MmDitConfig::parse(Config::read(model / "transformer" / "config.json"))) {
+    if (has_component("text_encoder")) clip_.emplace(model, "");
+    if (has_component("text_encoder_2")) open_clip_.emplace(model, "_2");
     if (has_component("text_encoder_3")) t5_.emplace(model);
+    if (!clip_ && !open_clip_ && !t5_) reject("the model has no text encoder", model.folder().string());
     check_fit(model);
-    for (auto* encoder : {&clip_, &open_clip_}) load(encoder->name, encoder->model, dtype(), bare_clip_key);
-    if (t5_) load("text_encoder_3", t5_->encoder, dtype(), t5_key);
+    for (auto* encoder : {&clip_, &open_clip_})
+      if (*encoder) load((*encoder)->name, (*encoder)->model, dtype(), bare_clip_key);
+    if (t5_) load("text_encoder_3", t5_->encoder, t5_dtype(dtype()), t5_key);
     load("transformer", mmdit_, dtype());
     load_autoencoder(dtype());
     info_.default_steps = 28;
@@ -46,16 +50,17 @@ class StableDiffusion3 : public LatentPipeline {
   }
 
  protected:
-  // Both CLIPs' states side by side, filled up with zeros to T5's width; T5's tokens after theirs.
+  // Both CLIPs' states side by side, filled up with zeros to T5's width; T5's tokens after theirs. What an absent encoder would
+  // say is zeros: for T5 as in diffusers; for a CLIP, which diffusers cannot do without, with a note.
   Prompt encode(const std::string& prompt, std::int64_t clip_skip, std::vector<std::string>& notes) const override {
-    const TextEncoding first = clip_.encode(prompt, clip_skip + 1, notes), second = open_clip_.encode(prompt, clip_skip + 1, notes);
+    const TextEncoding first = encode_clip(clip_, open_clip_, prompt, clip_skip, notes), second = encode_clip(open_clip_, clip_, prompt, clip_skip, notes);
     const std::int64_t width = mmdit_.config().joint_attention_dim;
     const torch::Tensor clip = torch::cat({first.hidden, second.hidden}, -1);
-    torch::Tensor long_text = torch::zeros({1, kT5Tokens, width}, clip.options());
+    torch::Tensor long_text = torch::zeros({1, kT5Tokens, width}, dtype());
     if (t5_) {
       const Tokens tokens = t5_->tokenizer.tokenize(prompt, kT5Tokens);
-      note_cut(tokens.cut, notes);
-      long_text = t5_->encoder.forward(torch::tensor(tokens.ids).unsqueeze(0));
+      note_cut("T5", tokens.cut, notes);
+      long_text = t5_->encoder.forward(torch::tensor(tokens.ids).unsqueeze(0)).to(dtype());
     }
     return {torch::cat({torch::constant_pad_nd(clip, {0, width - clip.size(-1)}), long_text}, 1), torch::cat({first.pooled, second.pooled}, -1)};
   }
@@ -74,6 +79,18 @@ class StableDiffusion3 : public LatentPipeline {
     T5Encoder encoder;
   };
 
+  TextEncoding encode_clip(const std::optional<ClipPrompt>& encoder, const std::optional<ClipPrompt>& other, const std::string& prompt, std::int64_t clip_skip,
+                           std::vector<std::string>& notes) const {
+    if (encoder) return encoder->encode(prompt, clip_skip + 1, notes);
+    const std::string note = "A CLIP text encoder is missing: its part of the prompt is zeros.";
+    if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
+    // Published CLIPs project to as many numbers as they are wide. With both missing it matters not how they would share.
+    const std::int64_t width = other ? mmdit_.config().pooled_projection_dim - other->model.config().projection : mmdit_.config().pooled_projection_dim;
+    const std::int64_t tokens = other ? std::min(other->tokenizer.max_length(), other->model.config().max_positions) : 77;
+    const bool half = !other && &encoder == &clip_;
+    return {{}, torch::zeros({1, tokens, half ? 0 : width}, dtype()), torch::zeros({1, half ? 0 : width}, dtype())};
+  }
+
   void check_fit(const ModelFolder& model) const {
     const auto& c = mmdit_.config();
     auto fit = [&](std::int64_t writes, std::int64_t reads, const std::string& what) {
@@ -81,17 +98,22 @@ class StableDiffusion3 : public LatentPipeline {
         reject(what + " is " + std::to_string(writes) + " wide, the transformer reads " + std::to_string(reads), model.folder().string(),
                "The components belong to different models");
     };
-    fit(clip_.model.config().projection + open_clip_.model.config().projection, c.pooled_projection_dim, "the pooled prompt");
+    std::int64_t pooled = 0, width = 0;
+    for (const auto* encoder : {&clip_, &open_clip_}) {
+      if (!*encoder) continue;
+      pooled += (*encoder)->model.config().projection;
+      width += (*encoder)->model.config().hidden_size;
+    }
+    if ((clip_ && open_clip_) || pooled > c.pooled_projection_dim) fit(pooled, c.pooled_projection_dim, "the pooled prompt");
     if (t5_) fit(t5_->encoder.config().d_model, c.joint_attention_dim, "what T5 writes");
-    if (const std::int64_t width = clip_.model.config().hidden_size + open_clip_.model.config().hidden_size; width > c.joint_attention_dim)
-      fit(width, c.joint_attention_dim, "what the CLIP encoders write");
+    if (width > c.joint_attention_dim) fit(width, c.joint_attention_dim, "what the CLIP encoders write");
     if (autoencoder().config().latent_channels != c.in_channels || c.in_channels != c.out_channels)
       reject("the autoencoder has " + std::to_string(autoencoder().config().latent_channels) + " latent channels, the transformer reads " +
                  std::to_string(c.in_channels),
              model.folder().string(), "vae and transformer belong to different models");
   }
 
-  ClipPrompt clip_, open_clip_;
+  std::optional<ClipPrompt> clip_, open_clip_;
   std::optional<T5> t5_;
   MmDit mmdit_;
 };

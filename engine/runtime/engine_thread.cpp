@@ -121,14 +121,17 @@ struct EngineThread::State {
     event::PicturesReady ready;
     ready.notes = result->notes;
     // A picture without its text is still worth showing.
-    const auto reader = attempt([&] { return &ocr(); });
-    if (!reader) ready.notes.push_back("The pictures' texts were not read: " + reader.error().message());
-    const auto source_pieces = reader ? (*reader)->read(result->images[0]) : std::vector<TextPiece>{};
-    for (std::int64_t i = 0; i < result->images.size(0); ++i) {
-      const Row& row = request.rows[static_cast<size_t>(i)];
-      const auto metadata = describe_image(model().info(), request, row);
-      const Measurement measured = reader ? measure(result->images[i], result->images[0], source_pieces, pair, **reader) : Measurement{};
-      Picture picture = to_picture(result->images[i], measured, json_text(metadata));
+    std::vector<Measurement> measured(request.rows.size());
+    const auto read = attempt([&] {
+      const auto source_pieces = ocr().read(result->images[0]);
+      for (size_t i = 0; i < measured.size(); ++i)
+        measured[i] = measure(result->images[static_cast<std::int64_t>(i)], result->images[0], source_pieces, pair, ocr());
+      return true;
+    });
+    if (!read) ready.notes.push_back("The pictures' texts were not read: " + read.error().message());
+    for (size_t i = 0; i < measured.size(); ++i) {
+      const auto metadata = describe_image(model().info(), request, request.rows[i]);
+      Picture picture = to_picture(result->images[static_cast<std::int64_t>(i)], measured[i], json_text(metadata));
       if (i == 0)
         ready.source = std::move(picture);
       else if (i == 1)

@@ -27,8 +27,6 @@ ClipTextConfig ClipTextConfig::parse(const Config& config) {
 
 namespace {
 
-struct Names : torch::nn::Module {};
-
 class ClipLayer : public torch::nn::Module {
  public:
   explicit ClipLayer(const ClipTextConfig& c) : heads_(c.heads), quick_gelu_(c.quick_gelu) {

@@ -25,12 +25,6 @@ T5Config T5Config::parse(const Config& config) {
   return out;
 }
 
-namespace {
-
-struct Names : torch::nn::Module {};
-
-}  // namespace
-
 /// Self-attention with a bias by distance and no scaling, then a feed-forward layer. Mirrors transformers' `T5Block`.
 class T5Block : public torch::nn::Module {
  public:
@@ -119,6 +113,8 @@ torch::Tensor T5Encoder::forward(const torch::Tensor& ids, const torch::Tensor& 
   for (const auto& block : *blocks_) x = block->forward(x, bias);
   return final_layer_norm->forward(x);
 }
+
+torch::ScalarType t5_dtype(torch::ScalarType dtype) { return dtype == torch::kFloat16 ? torch::kFloat32 : dtype; }
 
 std::string t5_key(const std::string& key) { return key == "encoder.embed_tokens.weight" ? "shared.weight" : key; }
 

@@ -13,7 +13,8 @@ T5Tokenizer::T5Tokenizer(T5Tokenizer&&) noexcept = default;
 
 T5Tokenizer T5Tokenizer::load(const std::filesystem::path& folder) {
   const auto file = folder / "spiece.model";
-  if (!std::filesystem::exists(file)) reject("spiece.model is missing", folder.string(), "A T5 tokenizer's folder has it; download the model again");
+  if (!std::filesystem::exists(file))
+    reject("spiece.model is missing", folder.string(), "transformers 5 leaves it out when it saves: copy it from the published model's folder");
   T5Tokenizer out;
   if (const auto status = out.model_->Load(file.string()); !status.ok()) reject("this is no SentencePiece model: " + status.ToString(), file.string());
   std::int64_t extra = 100;

@@ -1,6 +1,7 @@
 // The longest time in which the window handles no event while a localization runs: a timer beats each 5 ms in the window's
 // own event loop, and the gaps between its beats are what a user would feel.
-// Usage: glyphscope_window_bench [MODEL [PAIRS]]    (default: demo:sign-unet, 4 pairs)
+// Usage: glyphscope_window_bench [MODEL [PAIRS [OUT]]]    (default: demo:sign-unet, 4 pairs)
+// With OUT it then edits the text by the sites that were found, and exports all views there: so the README's picture is made.
 #include <QApplication>
 #include <QElapsedTimer>
 #include <QPushButton>
@@ -24,21 +25,33 @@ int main(int argc, char** argv) {
 
   std::vector<double> gaps;
   QElapsedTimer clock;
-  bool sweeping = false;
+  enum { opening, sweeping, editing } state = opening;
   QTimer beat;
   beat.setTimerType(Qt::PreciseTimer);
   QObject::connect(&beat, &QTimer::timeout, [&] {
-    if (sweeping) gaps.push_back(static_cast<double>(clock.nsecsElapsed()) / 1e6);
+    if (state == sweeping) gaps.push_back(static_cast<double>(clock.nsecsElapsed()) / 1e6);
     clock.start();
     if (window.busy()) return;
-    if (sweeping) return QApplication::quit();
-    auto* localize = window.findChild<QPushButton*>("localize");
-    if (!localize->isEnabled()) {
-      std::fprintf(stderr, "the model does not open\n");
-      return QApplication::exit(2);
+    if (state == opening) {
+      auto* localize = window.findChild<QPushButton*>("localize");
+      if (!localize->isEnabled()) {
+        std::fprintf(stderr, "the model does not open\n");
+        return QApplication::exit(2);
+      }
+      state = sweeping;
+      return localize->click();
     }
-    sweeping = true;
-    localize->click();
+    if (state == editing) {
+      return QApplication::exit(window.export_all(argv[3]).isEmpty() ? 1 : 0);
+    }
+    auto* edit = window.findChild<QPushButton*>("edit");
+    if (argc <= 3) return QApplication::quit();
+    if (!edit->isEnabled()) {
+      std::fprintf(stderr, "no sites were found to edit by\n");
+      return QApplication::exit(1);
+    }
+    state = editing;
+    edit->click();
   });
   beat.start(5);
   const int code = QApplication::exec();

@@ -50,6 +50,10 @@ expect 2 'no such file|cannot write|No such file' "$program" generate "$model" -
 
 expect 2 'not within the model' "$program" patch "$model" --source 'says "A"' --target 'says "B"' --sites 99 --out "$work/p"
 expect 2 'no head|not within' "$program" patch "$model" --source 'says "A"' --target 'says "B"' --sites 5 --heads 5:9 --out "$work/p"
+expect 2 'unknown method' "$program" patch "$model" --source 'says "A"' --target 'says "B"' --sites 5 --method magic --out "$work/p"
+expect 2 'multiples of 16' "$program" patch "$model" --source 'says "A"' --target 'says "B"' --sites 5 --size 60x64 --out "$work/p"
+expect 2 'multiples of 16' "$program" localize "$model" --pairs 1 --steps 1 --size 60x64 --out "$work/p"
+expect 2 'unknown scheduler' "$program" localize "$model" --pairs 1 --steps 1 --scheduler magic --out "$work/p"
 [ ! -e "$work/p" ] || { echo "FAILED: a rejected patch left its folder"; failed=1; }
 expect 0 'patched.png reads' "$program" patch "$model" --source 'says "A"' --target 'says "B"' --sites 5,7-8 --heads 5:0,2 --from-step 1 --steps 2 --out "$work/p"
 [ -s "$work/p/source.png" ] && [ -s "$work/p/target.png" ] && [ "$(field "$work/p/patch.json" '["sites"]')" = "[5, 7, 8]" ] || { echo "FAILED: patch's files"; failed=1; }

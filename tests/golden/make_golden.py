@@ -37,18 +37,21 @@ from diffusers import (
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
     IFPipeline,
+    LDMTextToImagePipeline,
     PNDMScheduler,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
+    VQModel,
 )
 from diffusers.models.attention_processor import AttnAddedKVProcessor2_0, AttnProcessor2_0, JointAttnProcessor2_0
+from diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion import LDMBertConfig, LDMBertModel
 from safetensors.torch import load_file, save_file
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, T5Config, T5EncoderModel, T5Tokenizer
+from transformers import BertTokenizer, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, T5Config, T5EncoderModel, T5Tokenizer
 
 # ---------------------------------------------------------------------------------------------------------------- helpers
 
@@ -1358,6 +1361,99 @@ def write_pipeline_if(out):
     save(out / "expected.safetensors", tensors, {"settings": json.dumps(settings)})
 
 
+# ------------------------------------------------------------------------------------------------------ latent diffusion (LDM)
+
+BERT_WORDS = """[PAD] [UNK] [CLS] [SEP] [MASK] a the sign says that on in wall red blue neon open ##ed ##s ##ing cat dog new news ##paper paper gold
+##en read reading rain hello world o p e n s h l w r d i t y ! " ' , . : ; ? - ( ) # $ % & ##a ##b ##c ##d ##e ##f ##g ##h ##i ##k ##l ##m ##n ##o
+##p ##r ##t ##u ##y 1 2 3 ##1 ##2 ##3 is it don love b c f g k m u viet ##nam nam e ##te 中 文 한 国 ß α ω""".split()
+
+
+def write_bert_tokenizer_files(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    words = list(dict.fromkeys(BERT_WORDS))
+    (folder / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
+    write_json(folder / "tokenizer_config.json", {"do_lower_case": True, "model_max_length": 77, "tokenizer_class": "BertTokenizer"})
+    return BertTokenizer.from_pretrained(folder)
+
+
+def write_tokenizer_bert(out):
+    tokenizer = write_bert_tokenizer_files(out)
+    texts = [*TEXTS, *random_texts(1000), "[SEP] a [mask][MASK]b", "Élan naïve", "re-read: 'newspapers'!", "x" * 101, "a" * 100]
+    write_json(out / "expected.json", [{"text": text, "ids": tokenizer(text).input_ids} for text in texts])
+
+
+def build_ldm_bert(seed):
+    config = {"d_model": 16, "encoder_layers": 2, "encoder_ffn_dim": 24, "encoder_attention_heads": 2, "head_dim": 6}
+    return randomise(LDMBertModel(LDMBertConfig(vocab_size=len(set(BERT_WORDS)), max_position_embeddings=77, **config)), seed)
+
+
+def write_pipeline_ldm(out):
+    """Both autoencoders that this family has: folder kl/ and folder vq/, which share the rest."""
+    settings = {"prompt_a": PROMPT_A, "prompt_b": PROMPT_B, "guidance_scale": 15.0, "num_inference_steps": 6, "seed": 42, "height": 32, "width": 48}
+    settings |= {"patched_sites": [0, 2], "patched_from_step": 1}
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer = write_bert_tokenizer_files(Path(folder))
+    unet = UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(8, 16),
+        norm_num_groups=4,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        layers_per_block=1,
+        attention_head_dim=2,
+        cross_attention_dim=16,
+    )
+    coder = {
+        "block_out_channels": (8, 8, 8, 16),
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+        "norm_num_groups": 4,
+        "layers_per_block": 1,
+        "sample_size": 64,
+        "latent_channels": 4,
+    }
+    autoencoders = {
+        "kl": randomise(AutoencoderKL(**coder), 1501),
+        "vq": randomise(VQModel(**coder, num_vq_embeddings=40, vq_embed_dim=4, scaling_factor=1.0), 1502),
+    }
+    bert, unet = build_ldm_bert(1503), randomise(unet, 1500)
+    for name, autoencoder in autoencoders.items():
+        pipe = LDMTextToImagePipeline(
+            vqvae=autoencoder, bert=bert, tokenizer=tokenizer, unet=unet, scheduler=DDIMScheduler(**STABLE_DDIM)
+        )
+        autoencoder.decoder.conv_out.weight *= 0.3
+        pipe.save_pretrained(out / name)
+        (out / name / "tokenizer" / "vocab.txt").write_text("\n".join(dict.fromkeys(BERT_WORDS)) + "\n", encoding="utf-8")
+        pipe.set_progress_bar_config(disable=True)
+
+        def generate(prompt):
+            return pipe(
+                prompt,
+                guidance_scale=settings["guidance_scale"],
+                num_inference_steps=settings["num_inference_steps"],
+                height=settings["height"],
+                width=settings["width"],
+                generator=generator(settings["seed"]),
+                output_type="np",
+            ).images
+
+        runs = {"a": generate(PROMPT_A), "b": generate(PROMPT_B)}
+        states = lambda text: bert(tokenizer(text, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids)[0]
+        paths = site_paths(unet, torch.zeros([1, 4, 4, 6]), torch.tensor([1.0]), states(PROMPT_A))
+        sites = [unet.get_submodule(paths[site]) for site in settings["patched_sites"]]
+        for site in sites:
+            site.set_processor(PatchedAttention(torch.cat([states(""), states(PROMPT_B)]), rows=[1], start=settings["patched_from_step"]))
+        runs["patched"] = generate(PROMPT_A)
+        for site in sites:
+            site.set_processor(AttnProcessor2_0())
+        tensors = {"states": states(PROMPT_A)}
+        for run, images in runs.items():
+            if run != "a":
+                assert np.abs(images - runs["a"]).max() > 0.01, f"{name} {run} hardly differs from a"
+            tensors |= {f"{run}.image": torch.from_numpy(images), f"{run}.image_u8": torch.from_numpy((images * 255).round().astype("uint8"))}
+        save(out / name / "expected.safetensors", tensors, {"settings": json.dumps(settings)})
+
+
 # ------------------------------------------------------------------------------------------------------ metrics and noise
 
 
@@ -1432,6 +1528,8 @@ FOLDERS = {
     "tokenizer_t5": write_tokenizer_t5,
     "pipeline_sd3": write_pipeline_sd3,
     "pipeline_if": write_pipeline_if,
+    "tokenizer_bert": write_tokenizer_bert,
+    "pipeline_ldm": write_pipeline_ldm,
 }
 FILES = {"schedulers": write_schedulers, "metrics": write_metrics, "random": write_random}
 GOLDENS = {**FOLDERS, **FILES}

@@ -186,6 +186,36 @@ TEST_F(Sd3Parity, AnAbsentT5ReadsAsZeros) {
   expect({0, 42, {}}, "without_t5");
 }
 
+// diffusers cannot: so the fact is that zeroed weights, whose states are zeros, give the same picture.
+TEST_F(Sd3Parity, AnAbsentClipReadsAsZerosWithANote) {
+  testing::TemporaryFolder folder;
+  const auto model = folder / "model";
+  std::filesystem::copy(golden("pipeline_sd3"), model, std::filesystem::copy_options::recursive);
+  // The first encoder is 16 wide and projects to 16, as published ones do. States of zeros: embeddings and biases zeroed.
+  const auto file = model / "text_encoder" / "model.safetensors";
+  std::map<std::string, torch::Tensor> zeros;
+  {
+    const SafetensorsFile weights(file);
+    for (const auto& [key, entry] : weights.entries()) zeros[key] = torch::zeros(entry.shape);
+  }
+  write_safetensors(file, zeros);
+  open(model);
+  const Result zeroed = run({{0, 42, {}}});
+  auto index = read_json(model / "model_index.json");
+  index["text_encoder"] = index["tokenizer"] = {nullptr, nullptr};
+  write_json(model / "model_index.json", index);
+  open(model);
+  const Result absent = run({{0, 42, {}}});
+  EXPECT_LT(relative_error(absent.latents, zeroed.latents), 1e-5);
+  ASSERT_EQ(absent.notes.size(), 1u);
+  EXPECT_THAT(absent.notes[0], ::testing::HasSubstr("CLIP text encoder is missing"));
+  index["text_encoder_2"] = index["tokenizer_2"] = index["text_encoder_3"] = index["tokenizer_3"] = {nullptr, nullptr};
+  write_json(model / "model_index.json", index);
+  const auto none = open_model(model.string());
+  ASSERT_FALSE(none);
+  EXPECT_THAT(none.error().message(), ::testing::HasSubstr("no text encoder"));
+}
+
 // Both halves of guidance are patched, as in the reference's record of a whole run of B.
 TEST_F(Sd3Parity, PatchedImageEqualsTheReferencesProcessor) { expect({0, 42, plan()}, "patched"); }
 

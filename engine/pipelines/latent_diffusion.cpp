@@ -1,0 +1,70 @@
+#include "pipelines/latent_diffusion.h"
+
+#include <torch/torch.h>
+
+#include "core/error.h"
+#include "models/unet.h"
+#include "pipelines/batched_pipeline.h"
+#include "pipelines/clip_prompt.h"
+#include "text/ldm_bert.h"
+#include "text/word_piece_tokenizer.h"
+
+namespace glyphscope {
+namespace {
+
+std::vector<std::string> find_components(const ModelFolder& model) {
+  std::vector<std::string> out{"unet", "vqvae", "bert", "tokenizer", "scheduler"};
+  model.require(out);
+  return out;
+}
+
+class LatentDiffusion : public LatentPipeline {
+ public:
+  LatentDiffusion(const ModelFolder& model, const OpenOptions& options, std::vector<std::string> components)
+      : LatentPipeline(model, options, Config::read(model / "scheduler" / "scheduler_config.json"), std::move(components), "vqvae"),
+        tokenizer_(WordPieceTokenizer::load(model / "tokenizer")),
+        bert_(LdmBertConfig::parse(Config::read(model / "bert" / "config.json"))),
+        unet_(UNetConfig::parse(Config::read(model / "unet" / "config.json"))) {
+    const auto& unet = unet_.config();
+    if (bert_.config().d_model != unet.cross_attention_dim)
+      reject("the text encoder's width is " + std::to_string(bert_.config().d_model) + ", the U-Net reads " + std::to_string(unet.cross_attention_dim),
+             model.folder().string(), "bert and unet belong to different models");
+    if (channels() != unet.in_channels || unet.in_channels != unet.out_channels)
+      reject("the autoencoder has " + std::to_string(channels()) + " latent channels, the U-Net reads " + std::to_string(unet.in_channels),
+             model.folder().string(), "vqvae and unet belong to different models");
+    load("bert", bert_, dtype(), ldm_bert_key);
+    load("unet", unet_, dtype());
+    load_autoencoder(dtype());
+    info_.default_guidance = 6.0;  // of its published example; diffusers' default is none
+    info_.methods = {PatchMethod::injection, PatchMethod::recording, PatchMethod::lockstep};
+    SiteTable table = unet_.sites();
+    for (auto& site : table.sites) site.kohya.clear();  // kohya has no names for this family
+    describe("Latent diffusion", table, unet.sample_size, std::int64_t{1} << (unet.block_out_channels.size() - 1));
+  }
+
+ protected:
+  Prompt encode(const std::string& prompt, std::int64_t, std::vector<std::string>& notes) const override {
+    const Tokens tokens = tokenizer_.tokenize(prompt, bert_.config().max_positions);
+    note_cut("BERT", tokens.cut, notes);
+    return {bert_.forward(torch::tensor(tokens.ids).unsqueeze(0)), {}};
+  }
+  torch::Tensor denoiser(const torch::Tensor& latent, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const override {
+    return unet_.forward(latent, timestep, conditioning, taps);
+  }
+  KvRecorder::Size record_size(const Prompt& prompt) const override {
+    return {.width_sum = unet_.site_width_sum(), .tokens = prompt.embedding.size(1), .element_bytes = static_cast<std::int64_t>(torch::elementSize(dtype()))};
+  }
+
+ private:
+  WordPieceTokenizer tokenizer_;
+  LdmBert bert_;
+  UNet unet_;
+};
+
+}  // namespace
+
+std::shared_ptr<Pipeline> open_latent_diffusion(const ModelFolder& folder, const OpenOptions& options) {
+  return std::make_shared<LatentDiffusion>(folder, options, find_components(folder));
+}
+
+}  // namespace glyphscope
