@@ -70,7 +70,7 @@ bool in_category(char32_t code, utf8proc_category_t first, utf8proc_category_t l
 bool is_letter(char32_t code) { return in_category(code, UTF8PROC_CATEGORY_LU, UTF8PROC_CATEGORY_LO); }
 bool is_number(char32_t code) { return in_category(code, UTF8PROC_CATEGORY_ND, UTF8PROC_CATEGORY_NO); }
 bool is_punctuation(char32_t code) { return in_category(code, UTF8PROC_CATEGORY_PC, UTF8PROC_CATEGORY_PO); }
-bool is_control(char32_t code) { return in_category(code, UTF8PROC_CATEGORY_CC, UTF8PROC_CATEGORY_CF); }
+bool is_control(char32_t code) { return in_category(code, UTF8PROC_CATEGORY_CC, UTF8PROC_CATEGORY_CO); }
 bool is_nonspacing_mark(char32_t code) { return in_category(code, UTF8PROC_CATEGORY_MN, UTF8PROC_CATEGORY_MN); }
 bool is_space(char32_t code) { return (code >= 9 && code <= 13) || code == 0x85 || in_category(code, UTF8PROC_CATEGORY_ZS, UTF8PROC_CATEGORY_ZP); }
 

@@ -29,7 +29,7 @@ bool is_letter(char32_t code);           ///< General category L
 bool is_number(char32_t code);           ///< General category N
 bool is_space(char32_t code);            ///< Property White_Space
 bool is_punctuation(char32_t code);      ///< General category P
-bool is_control(char32_t code);          ///< General categories Cc and Cf: control and format
+bool is_control(char32_t code);          ///< General categories Cc, Cf, Cs and Co; not unassigned ones
 bool is_nonspacing_mark(char32_t code);  ///< General category Mn
 
 }  // namespace glyphscope
