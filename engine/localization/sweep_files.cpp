@@ -20,6 +20,12 @@ ordered_json to_json(const std::map<std::string, Score>& scores) {
   return out;
 }
 
+std::string percent(double share) {
+  char text[16];
+  std::snprintf(text, sizeof text, "%.2f %%", 100 * share);
+  return text;
+}
+
 std::string number(double value) {
   if (!std::isfinite(value)) return "";
   char text[32];
@@ -139,9 +145,9 @@ torch::Tensor draw_heatmap(const SweepResult& result, const ModelInfo& model) {
   canvas.text("A", own + kCell / 2, bottom + 20, 13, kInk, Canvas::Align::centre);
   canvas.text("B", own + kCell + kCell / 2, bottom + 20, 13, kInk, Canvas::Align::centre);
   canvas.text("unpatched", own + kCell, bottom + 44, 11, kSoft, Canvas::Align::centre);
-  const std::string found = result.localized.empty() ? "No single site is localized."
-                                                     : "Localized: " + format_sites(result.localized) + " (" +
-                                                           number(100 * model.table.share(result.localized)) + " % of the denoiser)";
+  const std::string found = result.localized.empty()
+                                ? "No single site is localized."
+                                : "Localized: " + format_sites(result.localized) + " (" + percent(model.table.share(result.localized)) + " of the denoiser)";
   const std::string smallest = result.smallest.empty() ? "" : ". Smallest set that keeps B's text: " + format_sites(result.smallest);
   canvas.text(found + smallest, 16, bottom + 70, 12, kInk);
   return canvas.image();
