@@ -33,7 +33,7 @@ std::string encode_utf8(const std::vector<char32_t>& codes) {
 namespace {
 
 std::string normalize(std::string_view text, int form) {
-  const std::string valid = encode_utf8(decode_utf8(text));
+  std::string valid = encode_utf8(decode_utf8(text));
   utf8proc_uint8_t* mapped = nullptr;
   const auto size = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(valid.data()), static_cast<utf8proc_ssize_t>(valid.size()), &mapped,
                                  static_cast<utf8proc_option_t>(UTF8PROC_STABLE | form));

@@ -156,9 +156,9 @@ class DemoTrainer {
 
   /// Writes the averaged model as a diffusers folder.
   void write_model() const {
-    auto half = [](std::map<std::string, torch::Tensor> tensors, const std::string& prefix) {
+    auto half = [](const std::map<std::string, torch::Tensor>& tensors, const std::string& prefix) {
       std::map<std::string, torch::Tensor> out;
-      for (auto& [key, value] : tensors) out[prefix + key] = value.to(torch::kFloat16);
+      for (const auto& [key, value] : tensors) out[prefix + key] = value.to(torch::kFloat16);
       return out;
     };
     auto component = [&](const char* folder, const ordered_json& config, const char* file, const std::map<std::string, torch::Tensor>& tensors) {
@@ -324,7 +324,7 @@ class DemoTrainer {
     const Tokens empty = tokenizer.tokenize("");
     empty_ids_ = torch::tensor(empty.ids);
     auto with_spec = [&](std::int64_t i) {
-      const SignSpec sign = spec(kSpecs, static_cast<std::uint64_t>(i));
+      SignSpec sign = spec(kSpecs, static_cast<std::uint64_t>(i));
       ids_[i] = torch::tensor(tokenizer.tokenize(sign.prompt()).ids);
       return sign;
     };

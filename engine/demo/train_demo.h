@@ -10,6 +10,7 @@
 namespace glyphscope {
 
 /// How a demo model is made: configurations of its components in diffusers' and transformers' words, and the training.
+// NOLINTNEXTLINE(bugprone-exception-escape): nlohmann does not say that its moves do not throw
 struct DemoRecipe {
   std::string name;
   std::uint64_t seed = 1;

@@ -26,7 +26,7 @@ std::vector<std::string> find_components(const ModelFolder& model) {
 }
 
 Config read_scheduler(const ModelFolder& model) {
-  const Config config = Config::read(model / "scheduler" / "scheduler_config.json");
+  Config config = Config::read(model / "scheduler" / "scheduler_config.json");
   if (is_xl(model)) return config;
   // diffusers' pipeline overrides these two, which old folders have wrong, or not at all.
   nlohmann::json json = config.json();

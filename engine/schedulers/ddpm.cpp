@@ -73,7 +73,7 @@ struct DdpmRun : SchedulerRun {
       clean = clean.clamp(-ddpm.clip, ddpm.clip);
     }
     // Equation 7 of the paper.
-    const torch::Tensor mean = std::sqrt(a_next) * beta / (1 - a) * clean + std::sqrt(alpha) * (1 - a_next) / (1 - a) * x;
+    torch::Tensor mean = std::sqrt(a_next) * beta / (1 - a) * clean + std::sqrt(alpha) * (1 - a_next) / (1 - a) * x;
     if (t == 0) return mean;
     const double small = std::max((1 - a_next) / (1 - a) * beta, 1e-20);
     const torch::Tensor noise = draw_noise();

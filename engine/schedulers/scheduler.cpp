@@ -69,7 +69,8 @@ std::vector<double> spaced_timesteps(const std::string& spacing, std::int64_t st
     if (spacing == "linspace") {
       out.push_back(std::nearbyint(steps == 1 ? 0 : (total - 1) * (n - 1 - k) / (n - 1)));
     } else if (spacing == "leading") {
-      out.push_back(static_cast<double>((steps - 1 - i) * (length / steps) + offset));
+      const std::int64_t stride = length / steps;
+      out.push_back(static_cast<double>((steps - 1 - i) * stride + offset));
     } else if (spacing == "trailing") {
       out.push_back(std::nearbyint(total - k * (total / n)) - 1);
     } else {
