@@ -1,4 +1,5 @@
-# The CUDA kernels, built by nvcc 13 (found on PATH, in /usr/local/cuda, or where packaging/setup.sh --cuda put it) and linked with torch's CUDA library. That library needs
+# The CUDA kernels, built by nvcc 13 (where packaging/setup.sh --cuda put it, on PATH, or in /usr/local/cuda) and linked with torch's
+# CUDA library. That library needs
 # cuDNN, cuBLAS and others at run time only; on a machine with a GPU they are on the loader's path.
 if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
   set(CMAKE_CUDA_ARCHITECTURES 80 90)
@@ -10,8 +11,8 @@ endif()
 set(CMAKE_CUDA_COMPILER ${nvcc})
 enable_language(CUDA)
 set(CMAKE_CUDA_STANDARD 17)  # CMake 3.25 does not know nvcc 13's C++20
-find_package(CUDAToolkit REQUIRED)
+# The language links this. CMake 3.25's package CUDAToolkit fails where a part that nobody needs is missing.
+set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)
 
 add_library(glyphscope_cuda STATIC engine/cuda/select_heads.cu)
 target_include_directories(glyphscope_cuda PRIVATE engine)
-target_link_libraries(glyphscope_cuda PUBLIC CUDA::cudart)
