@@ -69,7 +69,10 @@ void MainWindow::build() {
     map_->set_scores(title, values);
     list_->set_scores(title, values);
   });
-  connect(scores_, &ScoresPanel::pair_chosen, pictures_, &PicturesPanel::show_pair);
+  connect(scores_, &ScoresPanel::pair_chosen, this, [this](const event::PairReady& pair, int site) {
+    if (pair.source.rgb) return pictures_->show_pair(pair, site);
+    message_->show_message(MessageStrip::Kind::note, tr("The pictures of pair %1 are no longer kept: there are too many. Its scores are.").arg(pair.pair + 1));
+  });
   stack->addWidget(pictures_);
   stack->addWidget(scores_);
   stack->setStretchFactor(0, 3);

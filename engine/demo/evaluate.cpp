@@ -105,7 +105,7 @@ Evaluation evaluate(Pipeline& pipeline, TextReader& reader, const EvaluateSettin
         one.attributes = image.sizes() == truth.sizes() && shows(image, specs[at]);
         model.add_attributes(one.attributes, item);
       }
-      if (sheet.size() < kSheetColumns * kSheetRows) sheet.push_back(image);
+      if (static_cast<int>(sheet.size()) < kSheetColumns * kSheetRows) sheet.push_back(image);
       out.items.push_back(std::move(one));
     }
   }

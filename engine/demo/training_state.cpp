@@ -10,9 +10,9 @@
 
 namespace glyphscope {
 
-TrainingState::TrainingState(std::vector<std::pair<std::string, torch::nn::Module*>> modules, const Options& options) : options_(options) {
+TrainingState::TrainingState(const std::vector<std::pair<std::string, torch::nn::Module*>>& modules, const Options& options) : options_(options) {
   torch::NoGradGuard no_grad;
-  for (auto& [name, module] : modules) {
+  for (const auto& [name, module] : modules) {
     for (auto& item : module->named_parameters()) {
       names_.push_back(name + "." + item.key());
       torch::Tensor& parameter = item.value();

@@ -22,7 +22,7 @@ class TrainingState {
   };
   /// Names must differ; parameters are known as "name.parameter". Takes the modules' present values as the start, and
   /// converts the modules to options.dtype.
-  TrainingState(std::vector<std::pair<std::string, torch::nn::Module*>> modules, const Options& options);
+  TrainingState(const std::vector<std::pair<std::string, torch::nn::Module*>>& modules, const Options& options);
 
   std::int64_t step() const { return step_; }
 

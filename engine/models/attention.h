@@ -49,7 +49,7 @@ class Attention : public torch::nn::Module {
   KeyValue project(const torch::Tensor& context) const;
 
   int heads() const { return options_.heads; }
-  std::int64_t inner_width() const { return options_.heads * options_.head_width; }
+  std::int64_t head_width() const { return options_.head_width; }
   std::int64_t kv_parameters() const;
   /// Index of the site this layer is, -1 for one that reads no prompt. Set once, by the denoiser that builds it.
   int site = -1;

@@ -131,6 +131,7 @@ MmDit::MmDit(const MmDitConfig& c) : config_(c) {
     site.kohya = "lora_unet_joint_blocks_" + std::to_string(i) + "_context_block_attn_qkv";
     site.block = "blocks";
     site.heads = attention.heads();
+    site.head_width = attention.head_width();
     site.kv_parameters = attention.kv_parameters();
     sites_.sites.push_back(std::move(site));
   }

@@ -356,6 +356,7 @@ void UNet::number_sites() {
       if (config_.added_kv) site.kohya.clear();  // kohya has no names for DeepFloyd IF
       site.block = name;
       site.heads = attention.heads();
+      site.head_width = attention.head_width();
       site.kv_parameters = attention.kv_parameters();
       attention.site = site.index;
       site_attentions_.push_back(&attention);
@@ -399,12 +400,6 @@ torch::Tensor UNet::time_features(const torch::Tensor& timestep, const Condition
     reject("the pooled prompt and the sizes do not make the " + std::to_string(config_.addition_width) + " numbers this model reads", "U-Net");
   const torch::Tensor sizes = sinusoids(ids.reshape({-1}), config_.addition_time_embed_dim).reshape({ids.size(0), -1});
   return time + add_linear_2->forward(at::silu(add_linear_1->forward(at::cat({pooled.to(dtype), sizes.to(dtype)}, 1))));
-}
-
-std::int64_t UNet::site_width_sum() const {
-  std::int64_t sum = 0;
-  for (const auto* attention : site_attentions_) sum += attention->inner_width();
-  return sum;
 }
 
 torch::Tensor UNet::project_prompt(const torch::Tensor& embedding) const { return encoder_hid_proj ? encoder_hid_proj->forward(embedding) : embedding; }

@@ -67,8 +67,6 @@ class UNet : public torch::nn::Module {
   /// Prompt-reading layers in forward order: down blocks, mid block, up blocks.
   const SiteTable& sites() const { return sites_; }
   /// The attention layer of a site. Precondition: the index exists.
-  /// Sum over sites of heads x head width: how large recorded K and V are.
-  std::int64_t site_width_sum() const;
   Attention& site_attention(int site) const { return *site_attentions_.at(static_cast<size_t>(site)); }
 
  private:

@@ -13,6 +13,7 @@ struct Site {
   std::string kohya;  ///< Name of the module in kohya's adapter files.
   std::string block;  ///< "down 0", "mid", "up 1".
   int heads = 0;
+  std::int64_t head_width = 0;     ///< Numbers of a head's K, and of its V, for each of the prompt's tokens.
   std::int64_t kv_parameters = 0;  ///< Parameters of the projections that make K and V of the prompt.
 };
 

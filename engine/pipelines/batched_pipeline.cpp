@@ -68,10 +68,13 @@ std::vector<KvRecord> BatchedPipeline::record(const Request& request, const std:
   std::vector<bool> wanted(request.prompts.size());
   for (const auto& row : request.rows)
     for (const auto& patch : row.plan.patches()) wanted[static_cast<size_t>(patch.prompt)] = true;
+  KvRecorder::Size size{.element_bytes = static_cast<std::int64_t>(torch::elementSize(dtype_))};
+  for (const auto& site : info_.table.sites) size.width_sum += site.heads * site.head_width;
   for (size_t i = 0; i < wanted.size(); ++i) {
     if (!wanted[i]) continue;
+    size.tokens = prompts[i].embedding.size(1);
     // Prompt K and V of a cross-attention layer depend on neither latent nor step: one forward pass records them all.
-    KvRecorder recorder(record_size(prompts[i]), request.record_budget, 0, /*depends_on_step=*/false);
+    KvRecorder recorder(size, request.record_budget, 0, /*depends_on_step=*/false);
     const std::int64_t side = info_.size_multiple / factor();
     denoiser(torch::zeros({1, channels(), side, side}, dtype_), torch::zeros({1}), {prompts[i].embedding, prompts[i].pooled, time_ids(request, false)},
              &recorder);

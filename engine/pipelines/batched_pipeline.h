@@ -45,8 +45,6 @@ class BatchedPipeline : public Pipeline {
   virtual std::int64_t factor() const = 0;
   /// What was denoised -> images [B, 3, H, W] in [-1, 1].
   virtual torch::Tensor decode(const torch::Tensor& latent, const CancelToken& cancel) const = 0;
-  /// For PatchMethod::recording: how large a record is.
-  virtual KvRecorder::Size record_size(const Prompt& prompt) const = 0;
 
   /// Loads a component's weights, and counts them in info(). Throws a Failure.
   void load(

@@ -68,9 +68,6 @@ class DeepFloydIf : public BatchedPipeline {
   std::int64_t channels() const override { return 3; }
   std::int64_t factor() const override { return 1; }
   torch::Tensor decode(const torch::Tensor& latent, const CancelToken&) const override { return latent; }
-  KvRecorder::Size record_size(const Prompt& prompt) const override {
-    return {.width_sum = unet_.site_width_sum(), .tokens = prompt.embedding.size(1), .element_bytes = static_cast<std::int64_t>(torch::elementSize(dtype()))};
-  }
 
  private:
   T5Tokenizer tokenizer_;

@@ -19,6 +19,10 @@ torch::Tensor denoise(SchedulerRun& scheduler, const torch::Tensor& noise, const
     const std::int64_t channels = latent.size(1);
     torch::Tensor variance = output.slice(1, channels);
     output = output.slice(1, 0, channels);
+    if (scheduler.learns_variance() && variance.size(1) != channels)
+      reject("the scheduler expects the denoiser to say a variance too: " + std::to_string(2 * channels) + " channels, not " +
+                 std::to_string(channels + variance.size(1)),
+             "scheduler", "Scheduler and denoiser belong to different models; --scheduler chooses another");
     if (guided) {
       const auto halves = output.chunk(2);
       output = halves[0] + options.guidance * (halves[1] - halves[0]);

@@ -51,9 +51,6 @@ class LatentDiffusion : public LatentPipeline {
   torch::Tensor denoiser(const torch::Tensor& latent, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const override {
     return unet_.forward(latent, timestep, conditioning, taps);
   }
-  KvRecorder::Size record_size(const Prompt& prompt) const override {
-    return {.width_sum = unet_.site_width_sum(), .tokens = prompt.embedding.size(1), .element_bytes = static_cast<std::int64_t>(torch::elementSize(dtype()))};
-  }
 
  private:
   WordPieceTokenizer tokenizer_;

@@ -95,10 +95,6 @@ class StableDiffusion : public LatentPipeline {
     return unet_.forward(latent, timestep, conditioning, taps);
   }
 
-  KvRecorder::Size record_size(const Prompt& prompt) const override {
-    return {.width_sum = unet_.site_width_sum(), .tokens = prompt.embedding.size(1), .element_bytes = static_cast<std::int64_t>(torch::elementSize(dtype()))};
-  }
-
  private:
   void check_fit(const ModelFolder& model) const {
     const auto& unet = unet_.config();

@@ -69,8 +69,6 @@ class StableDiffusion3 : public LatentPipeline {
     return mmdit_.forward(latent, timestep, conditioning, taps);
   }
 
-  KvRecorder::Size record_size(const Prompt&) const override { return {}; }  // never recorded: see info().methods
-
  private:
   struct T5 {
     explicit T5(const ModelFolder& folder)

@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/unicode.h"
 #include "io/files.h"
+#include "text/special_tokens.h"
 
 namespace glyphscope {
 namespace fs = std::filesystem;
@@ -80,30 +81,11 @@ std::string token_text(const nlohmann::json& value) {
   return {};
 }
 
-// Calls `found` for each token in `text`, leftmost first, and `between` for what lies between them.
-template <class Tokens, class Between, class Found>
-void split_at(const std::string& text, const Tokens& tokens, bool normalized, const Between& between, const Found& found) {
-  size_t at = 0;
-  while (at < text.size()) {
-    size_t first = std::string::npos;
-    const std::string* token = nullptr;
-    for (const auto& candidate : tokens) {
-      const size_t place = candidate.normalized == normalized ? text.find(candidate.content, at) : std::string::npos;
-      if (place != std::string::npos && (place < first || (place == first && candidate.content.size() > token->size())))
-        first = place, token = &candidate.content;
-    }
-    between(text.substr(at, token ? first - at : std::string::npos));
-    if (!token) return;
-    found(*token);
-    at = first + token->size();
-  }
-}
-
 }  // namespace
 
 ClipTokenizer::ClipTokenizer(std::unordered_map<std::string, std::int64_t> vocabulary, const std::vector<std::pair<std::string, std::string>>& merges,
-                             std::int64_t max_length, const std::string& pad_token, std::vector<AddedToken> added)
-    : vocabulary_(std::move(vocabulary)), added_(std::move(added)), max_length_(max_length) {
+                             std::int64_t max_length, const std::string& pad_token, const std::vector<AddedToken>& added)
+    : vocabulary_(std::move(vocabulary)), max_length_(max_length) {
   for (size_t i = 0; i < merges.size(); ++i) ranks_.emplace(merges[i].first + " " + merges[i].second, static_cast<int>(i));
   auto id = [&](const std::string& token) {
     auto found = vocabulary_.find(token);
@@ -113,9 +95,10 @@ ClipTokenizer::ClipTokenizer(std::unordered_map<std::string, std::int64_t> vocab
   begin_ = id(kBegin);
   end_ = unknown_ = id(kEnd);
   pad_ = id(pad_token);
-  for (const auto& token : added_) {
+  for (const auto& token : added) {
     if (token.content.empty()) reject("an added token is empty", "tokenizer");
     id(token.content);
+    (token.normalized ? normalized_ : raw_).push_back(token.content);
   }
   if (max_length_ < 2 || max_length_ > 65536) reject("model_max_length is " + std::to_string(max_length_) + ", expected 2 to 65536", "tokenizer");
 }
@@ -239,7 +222,7 @@ std::vector<ClipTokenizer::Piece> ClipTokenizer::pieces(const std::string& text)
   std::vector<Piece> out;
   auto special = [&](const std::string& token) { out.push_back({vocabulary_.at(token), token}); };
   split_at(
-      text, added_, false,
+      text, raw_,
       [&](const std::string& raw) {
         std::string normal;
         bool space = false;
@@ -253,7 +236,7 @@ std::vector<ClipTokenizer::Piece> ClipTokenizer::pieces(const std::string& text)
           for (char32_t lower : to_lower(code)) append_utf8(normal, lower);
         }
         split_at(
-            normal, added_, true, [&](const std::string& words) { add_words(words, out); }, special);
+            normal, normalized_, [&](const std::string& words) { add_words(words, out); }, special);
       },
       special);
   return out;

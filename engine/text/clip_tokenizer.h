@@ -30,7 +30,7 @@ class ClipTokenizer {
   };
   ClipTokenizer(std::unordered_map<std::string, std::int64_t> vocabulary, const std::vector<std::pair<std::string, std::string>>& merges,
                 std::int64_t max_length = 77, const std::string& pad_token = "<|endoftext|>",
-                std::vector<AddedToken> added = {{"<|startoftext|>", true}, {"<|endoftext|>", false}});
+                const std::vector<AddedToken>& added = {{"<|startoftext|>", true}, {"<|endoftext|>", false}});
 
   std::int64_t max_length() const { return max_length_; }
   std::size_t vocabulary_size() const { return vocabulary_.size(); }
@@ -52,7 +52,7 @@ class ClipTokenizer {
 
   std::unordered_map<std::string, std::int64_t> vocabulary_;
   std::unordered_map<std::string, int> ranks_;  // "left right" -> rank
-  std::vector<AddedToken> added_;
+  std::vector<std::string> raw_, normalized_;   // added tokens, by the text they are found in
   std::int64_t max_length_;
   std::int64_t begin_, end_, unknown_, pad_;
 };

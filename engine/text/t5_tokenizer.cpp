@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "io/config.h"
+#include "text/special_tokens.h"
 
 namespace glyphscope {
 
@@ -20,10 +21,15 @@ T5Tokenizer T5Tokenizer::load(const std::filesystem::path& folder) {
   std::int64_t extra = 100;
   if (const auto config = folder / "tokenizer_config.json"; std::filesystem::exists(config)) extra = Config::read(config).integer("extra_ids", 100);
   if (extra < 0 || extra > 10000) reject("extra_ids is " + std::to_string(extra), (folder / "tokenizer_config.json").string());
-  for (const char* token : {"<pad>", "</s>", "<unk>"}) out.special_.emplace_back(token, out.model_->PieceToId(token));
+  for (const char* token : {"<pad>", "</s>", "<unk>"}) out.add_special(token, out.model_->PieceToId(token));
   // The sentinels come after all pieces, the highest first.
-  for (std::int64_t i = 0; i < extra; ++i) out.special_.emplace_back("<extra_id_" + std::to_string(i) + ">", out.model_->GetPieceSize() + extra - 1 - i);
+  for (std::int64_t i = 0; i < extra; ++i) out.add_special("<extra_id_" + std::to_string(i) + ">", out.model_->GetPieceSize() + extra - 1 - i);
   return out;
+}
+
+void T5Tokenizer::add_special(const std::string& token, std::int64_t id) {
+  special_.push_back(token);
+  special_ids_[token] = id;
 }
 
 std::vector<std::int64_t> T5Tokenizer::encode(const std::string& text) const {
@@ -31,18 +37,7 @@ std::vector<std::int64_t> T5Tokenizer::encode(const std::string& text) const {
   auto add = [&](const std::string& piece) {
     for (int id : model_->EncodeAsIds(piece)) ids.push_back(id);
   };
-  size_t at = 0;
-  while (at < text.size()) {
-    size_t next = std::string::npos;
-    const std::pair<std::string, std::int64_t>* found = nullptr;
-    for (const auto& token : special_)
-      if (const size_t place = text.find(token.first, at); place < next) next = place, found = &token;
-    if (!found) break;
-    add(text.substr(at, next - at));
-    ids.push_back(found->second);
-    at = next + found->first.size();
-  }
-  add(text.substr(std::min(at, text.size())));
+  split_at(text, special_, add, [&](const std::string& token) { ids.push_back(special_ids_.at(token)); });
   return ids;
 }
 

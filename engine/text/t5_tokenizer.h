@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "text/clip_tokenizer.h"
@@ -29,8 +30,10 @@ class T5Tokenizer {
 
  private:
   T5Tokenizer();
+  void add_special(const std::string& token, std::int64_t id);
   std::unique_ptr<sentencepiece::SentencePieceProcessor> model_;
-  std::vector<std::pair<std::string, std::int64_t>> special_;
+  std::vector<std::string> special_;
+  std::unordered_map<std::string, std::int64_t> special_ids_;
 };
 
 }  // namespace glyphscope

@@ -7,6 +7,7 @@
 #include "core/unicode.h"
 #include "io/config.h"
 #include "io/files.h"
+#include "text/special_tokens.h"
 
 namespace glyphscope {
 
@@ -61,7 +62,7 @@ WordPieceTokenizer WordPieceTokenizer::load(const std::filesystem::path& folder)
   auto id = [&](const char* token) {
     auto found = out.ids_.find(token);
     if (found == out.ids_.end()) reject(std::string("the vocabulary has no ") + token, file.string());
-    out.special_.emplace_back(token, found->second);
+    out.special_.emplace_back(token);
     return found->second;
   };
   out.pad_ = id("[PAD]");
@@ -133,17 +134,8 @@ void WordPieceTokenizer::add_words(const std::vector<char32_t>& text, std::vecto
 
 std::vector<std::int64_t> WordPieceTokenizer::encode(const std::string& text) const {
   std::vector<std::int64_t> ids;
-  size_t at = 0;
-  while (at < text.size()) {
-    size_t next = std::string::npos;
-    const std::pair<std::string, std::int64_t>* found = nullptr;
-    for (const auto& token : special_)
-      if (const size_t place = text.find(token.first, at); place < next) next = place, found = &token;
-    add_words(decode_utf8(text.substr(at, found ? next - at : std::string::npos)), ids);
-    if (!found) break;
-    ids.push_back(found->second);
-    at = next + found->first.size();
-  }
+  split_at(
+      text, special_, [&](const std::string& words) { add_words(decode_utf8(words), ids); }, [&](const std::string& token) { ids.push_back(ids_.at(token)); });
   return ids;
 }
 

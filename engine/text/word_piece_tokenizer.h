@@ -28,7 +28,7 @@ class WordPieceTokenizer {
 
   std::vector<std::string> pieces_;
   std::unordered_map<std::string, std::int64_t> ids_;
-  std::vector<std::pair<std::string, std::int64_t>> special_;
+  std::vector<std::string> special_;
   std::int64_t pad_ = 0, unknown_ = 0, begin_ = 0, end_ = 0;
   bool lower_case_ = true, strip_accents_ = true, split_chinese_ = true;
 };

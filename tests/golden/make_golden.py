@@ -287,14 +287,13 @@ class PatchedAddedAttention:
         return hidden_states + attn.to_out[0](out.transpose(1, 2).flatten(2)).transpose(1, 2).reshape(hidden_states.shape)
 
 
-def write_unet_if(out, seed, noise_level=False, **config):
-    unet = randomise(
+def build_unet_if(seed, **config):
+    return randomise(
         UNet2DConditionModel(
             sample_size=8,
             block_out_channels=(8, 16, 24),
             norm_num_groups=4,
             cross_attention_dim=32,
-            in_channels=6 if noise_level else 3,
             out_channels=6,
             down_block_types=("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D", "SimpleCrossAttnDownBlock2D"),
             up_block_types=("SimpleCrossAttnUpBlock2D", "SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
@@ -303,15 +302,17 @@ def write_unet_if(out, seed, noise_level=False, **config):
             attention_head_dim=4,
             act_fn="gelu",
             cross_attention_norm="group_norm",
-            encoder_hid_dim=12,
             encoder_hid_dim_type="text_proj",
             addition_embed_type="text",
-            addition_embed_type_num_heads=3,
             resnet_time_scale_shift="scale_shift",
             **config,
         ),
         seed,
     )
+
+
+def write_unet_if(out, seed, noise_level=False, **config):
+    unet = build_unet_if(seed, in_channels=6 if noise_level else 3, encoder_hid_dim=12, addition_embed_type_num_heads=3, **config)
     unet.save_pretrained(out)
     noise = generator(seed + 1)
     sample, timestep = torch.randn([2, unet.config.in_channels, 8, 12], generator=noise), torch.tensor([801.0, 17.0])
@@ -825,6 +826,44 @@ def write_schedulers(out):
 # --------------------------------------------------------------------------------------------------------------- pipeline
 
 
+def build_small_vae(seed, contrast, **config):
+    """An autoencoder of three levels whose pictures neither fade nor saturate."""
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8, 16),
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        norm_num_groups=4,
+        layers_per_block=1,
+        sample_size=32,
+        **config,
+    )
+    randomise(vae, seed).decoder.conv_out.weight *= contrast
+    return vae
+
+
+def draw(pipe, settings, kinds, prepare=lambda: None, **inputs):
+    """What a pipeline draws, one run for each kind of output; `prepare` is called before every run."""
+    outputs = []
+    for kind in kinds:
+        prepare()
+        outputs.append(
+            pipe(
+                **inputs,
+                guidance_scale=settings["guidance_scale"],
+                num_inference_steps=settings["num_inference_steps"],
+                height=settings["height"],
+                width=settings["width"],
+                generator=generator(settings["seed"]),
+                output_type=kind,
+            ).images
+        )
+    return outputs
+
+
+def to_bytes(pictures):
+    return torch.from_numpy(np.stack([np.asarray(picture) for picture in pictures]))
+
+
 def write_pipeline(out):
     settings = {
         "prompt_a": PROMPT_A,
@@ -849,16 +888,8 @@ def write_pipeline(out):
         attention_head_dim=2,
         cross_attention_dim=16,
     )
-    vae = AutoencoderKL(
-        block_out_channels=(8, 8, 16),
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        norm_num_groups=4,
-        layers_per_block=1,
-        sample_size=32,
-    )
     pipe = StableDiffusionPipeline(
-        vae=randomise(vae, 901),
+        vae=build_small_vae(901, 0.4),
         text_encoder=build_clip(902, "quick_gelu", **modern_ids(tokenizer)),
         tokenizer=tokenizer,
         unet=randomise(unet, 900),
@@ -867,25 +898,11 @@ def write_pipeline(out):
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    pipe.vae.decoder.conv_out.weight *= 0.4
     pipe.save_pretrained(out)
     pipe.set_progress_bar_config(disable=True)
 
     def embed(text):
         return pipe.text_encoder(torch.tensor([encode(tokenizer, text)])).last_hidden_state
-
-    def run(prompt, output_type, on_step=None):
-        return pipe(
-            prompt,
-            negative_prompt=settings["negative_prompt"],
-            guidance_scale=settings["guidance_scale"],
-            num_inference_steps=settings["num_inference_steps"],
-            height=settings["height"],
-            width=settings["width"],
-            generator=generator(settings["seed"]),
-            output_type=output_type,
-            callback_on_step_end=on_step,
-        ).images
 
     def generate(prompt, prepare=lambda: None):
         """Final latents, latents after each step, the image in [0, 1] and in bytes; `prepare` is called before every run."""
@@ -895,13 +912,10 @@ def write_pipeline(out):
             steps.append(kept["latents"].clone())
             return kept
 
-        prepare()
-        latents = run(prompt, "latent", keep)
-        prepare()
-        image = run(prompt, "pt")
-        prepare()
-        image_u8 = torch.from_numpy(np.stack([np.asarray(picture) for picture in run(prompt, "pil")]))
-        return {"latents": latents, "steps": torch.cat(steps), "image": image, "image_u8": image_u8}
+        inputs = {"prompt": prompt, "negative_prompt": settings["negative_prompt"]}
+        (latents,) = draw(pipe, settings, ["latent"], prepare, callback_on_step_end=keep, **inputs)
+        image, pictures = draw(pipe, settings, ["pt", "pil"], prepare, **inputs)
+        return {"latents": latents, "steps": torch.cat(steps), "image": image, "image_u8": to_bytes(pictures)}
 
     tensors = {
         "input_ids_a": torch.tensor([encode(tokenizer, PROMPT_A)]),
@@ -963,17 +977,8 @@ def write_pipeline_sdxl(out):
         addition_time_embed_dim=8,
         projection_class_embeddings_input_dim=10 + 6 * 8,
     )
-    vae = AutoencoderKL(
-        block_out_channels=(8, 8, 16),
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        norm_num_groups=4,
-        layers_per_block=1,
-        sample_size=32,
-        scaling_factor=0.13025,
-    )
     pipe = StableDiffusionXLPipeline(
-        vae=randomise(vae, 911),
+        vae=build_small_vae(911, 0.3, scaling_factor=0.13025),
         text_encoder=build_clip(912, "quick_gelu", num_hidden_layers=3, **modern_ids(tokenizer)),
         text_encoder_2=build_projected_clip(913),
         tokenizer=tokenizer,
@@ -982,25 +987,12 @@ def write_pipeline_sdxl(out):
         scheduler=EulerDiscreteScheduler(**BETAS, timestep_spacing="leading", steps_offset=1),
         add_watermarker=False,
     )
-    pipe.vae.decoder.conv_out.weight *= 0.3
     pipe.save_pretrained(out)
     pipe.set_progress_bar_config(disable=True)
 
     def generate(prepare=lambda: None, **inputs):
-        tensors = {}
-        for kind in ("latent", "pil"):
-            prepare()
-            images = pipe(
-                **inputs,
-                guidance_scale=settings["guidance_scale"],
-                num_inference_steps=settings["num_inference_steps"],
-                height=settings["height"],
-                width=settings["width"],
-                generator=generator(settings["seed"]),
-                output_type=kind,
-            ).images
-            tensors[kind] = images if kind == "latent" else torch.from_numpy(np.stack([np.asarray(picture) for picture in images]))
-        return {"latents": tensors["latent"], "image_u8": tensors["pil"]}
+        latents, pictures = draw(pipe, settings, ["latent", "pil"], prepare, **inputs)
+        return {"latents": latents, "image_u8": to_bytes(pictures)}
 
     names = ("prompt_embeds", "negative_prompt_embeds", "pooled_prompt_embeds", "negative_pooled_prompt_embeds")
     a, b = (dict(zip(names, pipe.encode_prompt(prompt))) for prompt in (PROMPT_A, PROMPT_B))
@@ -1202,56 +1194,34 @@ def write_pipeline_sd3(out):
     with tempfile.TemporaryDirectory() as folder:
         tokenizer_3 = write_t5_tokenizer_files(Path(folder))
         spiece = (Path(folder) / "spiece.model").read_bytes()
-    vae = AutoencoderKL(
-        block_out_channels=(8, 8, 16),
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        norm_num_groups=4,
-        layers_per_block=1,
-        sample_size=32,
-        latent_channels=4,
-        scaling_factor=1.5305,
-        shift_factor=0.0609,
-        use_quant_conv=False,
-        use_post_quant_conv=False,
-    )
+    codes = {"scaling_factor": 1.5305, "shift_factor": 0.0609, "use_quant_conv": False, "use_post_quant_conv": False}
     first = build_clip(1302, "quick_gelu", CLIPTextModelWithProjection, num_hidden_layers=3, **LEGACY_IDS)
     parts = {
         "transformer": build_mmdit(1300, qk_norm="rms_norm", dual_attention_layers=(0,)),
         "scheduler": FlowMatchEulerDiscreteScheduler(shift=3.0),
-        "vae": randomise(vae, 1301),
+        "vae": build_small_vae(1301, 0.3, **codes),
         "text_encoder": first,
         "text_encoder_2": build_projected_clip(1303),
         "tokenizer": load_tokenizer(),
         "tokenizer_2": load_tokenizer("!"),
     }
-    parts["vae"].decoder.conv_out.weight *= 0.3
     pipe = StableDiffusion3Pipeline(**parts, text_encoder_3=build_t5(1304), tokenizer_3=tokenizer_3)
     pipe.save_pretrained(out)
     (out / "tokenizer_3" / "spiece.model").write_bytes(spiece)
     (out / "tokenizer_3" / "tokenizer.json").unlink()  # large, and not read
     without_t5 = StableDiffusion3Pipeline(**parts, text_encoder_3=None, tokenizer_3=None)
 
+    def rewind():
+        for site in pipe.transformer.transformer_blocks:
+            if isinstance(site.attn.processor, RecordedContext):
+                site.attn.processor.calls = 0
+                if not site.attn.processor.replay:
+                    site.attn.processor.tape.clear()
+
     def generate(pipe, **inputs):
         pipe.set_progress_bar_config(disable=True)
-        tensors = {}
-        for kind in ("latent", "pil"):
-            for site in pipe.transformer.transformer_blocks:
-                if isinstance(site.attn.processor, RecordedContext):
-                    site.attn.processor.calls = 0
-                    if not site.attn.processor.replay:
-                        site.attn.processor.tape.clear()
-            images = pipe(
-                **inputs,
-                guidance_scale=settings["guidance_scale"],
-                num_inference_steps=settings["num_inference_steps"],
-                height=settings["height"],
-                width=settings["width"],
-                generator=generator(settings["seed"]),
-                output_type=kind,
-            ).images
-            tensors[kind] = images if kind == "latent" else torch.from_numpy(np.stack([np.asarray(picture) for picture in images]))
-        return {"latents": tensors["latent"], "image_u8": tensors["pil"]}
+        latents, pictures = draw(pipe, settings, ["latent", "pil"], rewind, **inputs)
+        return {"latents": latents, "image_u8": to_bytes(pictures)}
 
     runs = {"a": generate(pipe, prompt=PROMPT_A), "negative": generate(pipe, prompt=PROMPT_A, negative_prompt=PROMPT_B, clip_skip=1)}
     runs["without_t5"] = generate(without_t5, prompt=PROMPT_A)
@@ -1288,30 +1258,10 @@ def write_pipeline_if(out):
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = write_t5_tokenizer_files(Path(folder))
         spiece = (Path(folder) / "spiece.model").read_bytes()
-    unet = UNet2DConditionModel(
-        sample_size=8,
-        block_out_channels=(8, 16, 24),
-        norm_num_groups=4,
-        cross_attention_dim=32,
-        in_channels=3,
-        out_channels=6,
-        down_block_types=("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D", "SimpleCrossAttnDownBlock2D"),
-        up_block_types=("SimpleCrossAttnUpBlock2D", "SimpleCrossAttnUpBlock2D", "ResnetUpsampleBlock2D"),
-        mid_block_type="UNetMidBlock2DSimpleCrossAttn",
-        layers_per_block=1,
-        attention_head_dim=4,
-        act_fn="gelu",
-        cross_attention_norm="group_norm",
-        encoder_hid_dim=28,
-        encoder_hid_dim_type="text_proj",
-        addition_embed_type="text",
-        addition_embed_type_num_heads=4,
-        resnet_time_scale_shift="scale_shift",
-    )
     pipe = IFPipeline(
         tokenizer=tokenizer,
         text_encoder=build_t5(1401),
-        unet=randomise(unet, 1400),
+        unet=build_unet_if(1400, in_channels=3, encoder_hid_dim=28, addition_embed_type_num_heads=4),
         scheduler=DDPMScheduler(
             beta_schedule="squaredcos_cap_v2",
             variance_type="learned_range",
@@ -1333,17 +1283,7 @@ def write_pipeline_if(out):
     sites.sort(key=lambda name: rank[name.split(".")[0]])  # forward order: stable within each part
 
     def generate(prompt, **inputs):
-        images = pipe(
-            prompt,
-            **inputs,
-            guidance_scale=settings["guidance_scale"],
-            num_inference_steps=settings["num_inference_steps"],
-            height=settings["height"],
-            width=settings["width"],
-            generator=generator(settings["seed"]),
-            output_type="np",
-            clean_caption=False,
-        ).images
+        (images,) = draw(pipe, settings, ["np"], prompt=prompt, clean_caption=False, **inputs)
         return {"image": torch.from_numpy(images), "image_u8": torch.from_numpy((images * 255).round().astype("uint8"))}
 
     runs = {"a": generate(settings["prompt_a"]), "b": generate(PROMPT_B), "negative": generate(settings["prompt_a"], negative_prompt=PROMPT_B)}
@@ -1426,24 +1366,13 @@ def write_pipeline_ldm(out):
         (out / name / "tokenizer" / "vocab.txt").write_text("\n".join(dict.fromkeys(BERT_WORDS)) + "\n", encoding="utf-8")
         pipe.set_progress_bar_config(disable=True)
 
-        def generate(prompt):
-            return pipe(
-                prompt,
-                guidance_scale=settings["guidance_scale"],
-                num_inference_steps=settings["num_inference_steps"],
-                height=settings["height"],
-                width=settings["width"],
-                generator=generator(settings["seed"]),
-                output_type="np",
-            ).images
-
-        runs = {"a": generate(PROMPT_A), "b": generate(PROMPT_B)}
+        runs = {"a": draw(pipe, settings, ["np"], prompt=PROMPT_A)[0], "b": draw(pipe, settings, ["np"], prompt=PROMPT_B)[0]}
         states = lambda text: bert(tokenizer(text, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids)[0]
         paths = site_paths(unet, torch.zeros([1, 4, 4, 6]), torch.tensor([1.0]), states(PROMPT_A))
         sites = [unet.get_submodule(paths[site]) for site in settings["patched_sites"]]
         for site in sites:
             site.set_processor(PatchedAttention(torch.cat([states(""), states(PROMPT_B)]), rows=[1], start=settings["patched_from_step"]))
-        runs["patched"] = generate(PROMPT_A)
+        runs["patched"] = draw(pipe, settings, ["np"], prompt=PROMPT_A)[0]
         for site in sites:
             site.set_processor(AttnProcessor2_0())
         tensors = {"states": states(PROMPT_A)}

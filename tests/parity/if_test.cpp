@@ -7,6 +7,7 @@
 #include "patching/prompt_taps.h"
 #include "pipelines/pipeline.h"
 #include "tests/support/golden.h"
+#include "tests/support/pipeline_reference.h"
 
 namespace glyphscope {
 namespace {
@@ -93,38 +94,14 @@ TEST(IfUNet, ThePublishedConfigurationHasThePapersSites) {
   EXPECT_NEAR(static_cast<double>(own) / static_cast<double>(unet.sites().denoiser_parameters), 0.0021, 0.00005);
 }
 
-struct IfParity : ::testing::Test {
-  void SetUp() override {
-    auto opened = open_model(golden("pipeline_if").string());
-    ASSERT_TRUE(opened) << opened.error().message();
-    pipeline = *opened;
-    expected = std::make_unique<SafetensorsFile>(golden("pipeline_if") / "expected.safetensors");
-    settings = nlohmann::json::parse(expected->metadata().at("settings"));
-    request.prompts = {settings.at("prompt_a").get<std::string>(), settings.at("prompt_b").get<std::string>()};
-    request.steps = settings.at("num_inference_steps");
-    request.guidance = settings.at("guidance_scale");
-    request.width = settings.at("width");
-    request.height = settings.at("height");
-  }
-  Result run(const std::vector<Row>& rows) {
-    request.rows = rows;
-    const auto result = pipeline->generate(request);
-    EXPECT_TRUE(result) << result.error().message();
-    return *result;
-  }
+struct IfParity : testing::PipelineReference {
+  void SetUp() override { load(golden("pipeline_if")); }
+  // Pixels are what is denoised: they can be held to the float images too.
   void expect(const Row& row, const std::string& name) {
-    const Result result = run({row});
-    const torch::Tensor image = (result.latents / 2 + 0.5).clamp(0, 1).permute({0, 2, 3, 1});
+    PipelineReference::expect(row, name);
+    const torch::Tensor image = (run({row}).latents / 2 + 0.5).clamp(0, 1).permute({0, 2, 3, 1});
     EXPECT_LT(relative_error(image, expected->tensor(name + ".image")), kTolerance) << name;
-    const torch::Tensor reference = expected->tensor(name + ".image_u8")[0].permute({2, 0, 1});
-    EXPECT_LE((result.images[0].to(torch::kInt32) - reference.to(torch::kInt32)).abs().max().item<int>(), 1) << name;
   }
-  PatchPlan plan() const { return PatchPlan::at_sites(settings.at("patched_sites").get<std::vector<int>>(), 1, settings.at("patched_from_step")); }
-
-  std::shared_ptr<Pipeline> pipeline;
-  std::unique_ptr<SafetensorsFile> expected;
-  nlohmann::json settings;
-  Request request;
 };
 
 TEST_F(IfParity, ImagesEqualTheReference) {

@@ -6,6 +6,7 @@
 #include "io/weights.h"
 #include "pipelines/pipeline.h"
 #include "tests/support/golden.h"
+#include "tests/support/pipeline_reference.h"
 #include "text/ldm_bert.h"
 #include "text/word_piece_tokenizer.h"
 
@@ -47,34 +48,12 @@ TEST(WordPieceTokenizer, SaysWhatIsCutAndWhatIsMissing) {
   EXPECT_THAT(testing::failure_of([&] { WordPieceTokenizer::load(folder.path()); }), ::testing::HasSubstr("no [SEP]"));
 }
 
-struct LdmParity : ::testing::TestWithParam<const char*> {
+struct LdmParity : testing::PipelineReference, ::testing::WithParamInterface<const char*> {
   void SetUp() override {
     folder = golden("pipeline_ldm") / GetParam();
-    auto opened = open_model(folder.string());
-    ASSERT_TRUE(opened) << opened.error().message();
-    pipeline = *opened;
-    expected = std::make_unique<SafetensorsFile>(folder / "expected.safetensors");
-    settings = nlohmann::json::parse(expected->metadata().at("settings"));
-    request.prompts = {settings.at("prompt_a").get<std::string>(), settings.at("prompt_b").get<std::string>()};
-    request.steps = settings.at("num_inference_steps");
-    request.guidance = settings.at("guidance_scale");
-    request.width = settings.at("width");
-    request.height = settings.at("height");
+    load(folder);
   }
-  void expect(const Row& row, const std::string& name) {
-    request.rows = {row};
-    const auto result = pipeline->generate(request);
-    ASSERT_TRUE(result) << result.error().message();
-    const torch::Tensor reference = expected->tensor(name + ".image_u8")[0].permute({2, 0, 1});
-    const torch::Tensor difference = (result->images[0].to(torch::kInt32) - reference.to(torch::kInt32)).abs();
-    EXPECT_GE((difference <= 1).to(torch::kFloat64).mean().item<double>(), 0.999) << name;
-  }
-
   std::filesystem::path folder;
-  std::shared_ptr<Pipeline> pipeline;
-  std::unique_ptr<SafetensorsFile> expected;
-  nlohmann::json settings;
-  Request request;
 };
 
 TEST_P(LdmParity, TheTextEncoderEqualsTheReference) {
@@ -91,10 +70,9 @@ TEST_P(LdmParity, ImagesEqualTheReference) {
 }
 
 TEST_P(LdmParity, PatchedImageEqualsTheReferencesProcessor) {
-  const PatchPlan plan = PatchPlan::at_sites(settings.at("patched_sites").get<std::vector<int>>(), 1, settings.at("patched_from_step"));
   for (auto method : {PatchMethod::injection, PatchMethod::recording, PatchMethod::lockstep}) {
     request.method = method;
-    expect({0, 42, plan}, "patched");
+    expect({0, 42, plan()}, "patched");
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include "core/random.h"
 #include "io/files.h"
+#include "pipelines/denoise.h"
 #include "tests/support/golden.h"
 
 namespace glyphscope {
@@ -63,6 +64,12 @@ TEST(Scheduler, RefusesWhatDoesNotGo) {
 TEST(Scheduler, TimestepsOutsideTheScheduleAreNamed) {
   const Config leading({{"_class_name", "DDIMScheduler"}, {"steps_offset", 1}, {"timestep_spacing", "leading"}}, "s.json");
   EXPECT_THAT(testing::failure_of([&] { make_scheduler(leading)->begin(1000); }), ::testing::HasSubstr("leave the schedule"));
+}
+
+TEST(Scheduler, AVarianceThatTheDenoiserDoesNotSayIsNamed) {
+  const auto run = make_scheduler(Config({{"_class_name", "DDPMScheduler"}, {"variance_type", "learned_range"}}, "s.json"))->begin(2);
+  const auto same = [](const torch::Tensor& x, double) { return x; };
+  EXPECT_THAT(testing::failure_of([&] { denoise(*run, torch::ones({1, 3, 2, 2}), same, {}); }), ::testing::HasSubstr("6 channels, not 3"));
 }
 
 TEST(Scheduler, OneStepWorksEverywhere) {

@@ -9,6 +9,7 @@
 #include "patching/prompt_taps.h"
 #include "pipelines/pipeline.h"
 #include "tests/support/golden.h"
+#include "tests/support/pipeline_reference.h"
 #include "text/t5_encoder.h"
 #include "text/t5_tokenizer.h"
 
@@ -130,42 +131,8 @@ TEST(T5Tokenizer, CutsPadsAndSaysWhatIsCut) {
   EXPECT_THAT(testing::failure_of([&] { T5Tokenizer::load(folder.path()); }), ::testing::HasSubstr("no SentencePiece model"));
 }
 
-struct Sd3Parity : ::testing::Test {
-  void SetUp() override {
-    open(golden("pipeline_sd3"));
-    expected = std::make_unique<SafetensorsFile>(golden("pipeline_sd3") / "expected.safetensors");
-    settings = nlohmann::json::parse(expected->metadata().at("settings"));
-    request.prompts = {settings.at("prompt_a").get<std::string>(), settings.at("prompt_b").get<std::string>()};
-    request.steps = settings.at("num_inference_steps");
-    request.guidance = settings.at("guidance_scale");
-    request.width = settings.at("width");
-    request.height = settings.at("height");
-  }
-  void open(const std::filesystem::path& folder) {
-    auto opened = open_model(folder.string());
-    ASSERT_TRUE(opened) << opened.error().message();
-    pipeline = *opened;
-  }
-  Result run(const std::vector<Row>& rows) {
-    request.rows = rows;
-    const auto result = pipeline->generate(request);
-    EXPECT_TRUE(result) << result.error().message();
-    return *result;
-  }
-  void expect(const Row& row, const std::string& name) {
-    const Result result = run({row});
-    ASSERT_EQ(result.images.size(0), 1);
-    EXPECT_LT(relative_error(result.latents, expected->tensor(name + ".latents")), kTolerance) << name;
-    const torch::Tensor reference = expected->tensor(name + ".image_u8")[0].permute({2, 0, 1});
-    const torch::Tensor difference = (result.images[0].to(torch::kInt32) - reference.to(torch::kInt32)).abs();
-    EXPECT_GE((difference <= 1).to(torch::kFloat64).mean().item<double>(), 0.999) << name;
-  }
-  PatchPlan plan() const { return PatchPlan::at_sites(settings.at("patched_sites").get<std::vector<int>>(), 1, settings.at("patched_from_step")); }
-
-  std::shared_ptr<Pipeline> pipeline;
-  std::unique_ptr<SafetensorsFile> expected;
-  nlohmann::json settings;
-  Request request;
+struct Sd3Parity : testing::PipelineReference {
+  void SetUp() override { load(golden("pipeline_sd3")); }
 };
 
 TEST_F(Sd3Parity, ImagesEqualTheReference) {

@@ -6,39 +6,15 @@
 #include "models/unet.h"
 #include "pipelines/pipeline.h"
 #include "tests/support/golden.h"
+#include "tests/support/pipeline_reference.h"
 
 namespace glyphscope {
 namespace {
 using testing::golden;
 using testing::relative_error;
 
-struct SdxlParity : ::testing::Test {
-  void SetUp() override {
-    auto opened = open_model(golden("pipeline_sdxl").string());
-    ASSERT_TRUE(opened) << opened.error().message();
-    pipeline = *opened;
-    expected = std::make_unique<SafetensorsFile>(golden("pipeline_sdxl") / "expected.safetensors");
-    settings = nlohmann::json::parse(expected->metadata().at("settings"));
-    request.prompts = {settings.at("prompt_a").get<std::string>(), settings.at("prompt_b").get<std::string>()};
-    request.steps = settings.at("num_inference_steps");
-    request.guidance = settings.at("guidance_scale");
-    request.width = settings.at("width");
-    request.height = settings.at("height");
-  }
-  void expect(const Row& row, const std::string& name) {
-    request.rows = {row};
-    const auto result = pipeline->generate(request);
-    ASSERT_TRUE(result) << result.error().message();
-    EXPECT_LT(relative_error(result->latents, expected->tensor(name + ".latents")), 1e-4) << name;
-    const torch::Tensor reference = expected->tensor(name + ".image_u8")[0].permute({2, 0, 1});
-    const torch::Tensor difference = (result->images[0].to(torch::kInt32) - reference.to(torch::kInt32)).abs();
-    EXPECT_GE((difference <= 1).to(torch::kFloat64).mean().item<double>(), 0.999) << name;
-  }
-
-  std::shared_ptr<Pipeline> pipeline;
-  std::unique_ptr<SafetensorsFile> expected;
-  nlohmann::json settings;
-  Request request;
+struct SdxlParity : testing::PipelineReference {
+  void SetUp() override { load(golden("pipeline_sdxl")); }
 };
 
 TEST_F(SdxlParity, ImagesEqualTheReference) {
@@ -58,10 +34,9 @@ TEST_F(SdxlParity, ClipSkipEqualsTheReference) {
 }
 
 TEST_F(SdxlParity, PatchedImageEqualsTheReferencesProcessor) {
-  const PatchPlan plan = PatchPlan::at_sites(settings.at("patched_sites").get<std::vector<int>>(), 1, settings.at("patched_from_step"));
   for (auto method : {PatchMethod::injection, PatchMethod::recording}) {
     request.method = method;
-    expect({0, 42, plan}, "patched");
+    expect({0, 42, plan()}, "patched");
   }
 }
 
@@ -71,11 +46,9 @@ TEST_F(SdxlParity, ThePooledPromptIsChosenApart) { expect({0, 42, {}, 1}, "poole
 TEST_F(SdxlParity, PatchingEverySiteAndThePooledPromptGivesTheOtherImage) {
   std::vector<int> all;
   for (const auto& site : pipeline->info().table.sites) all.push_back(site.index);
-  request.rows = {{1, 42, {}}, {0, 42, PatchPlan::at_sites(all, 1), 1}, {0, 42, PatchPlan::at_sites(all, 1)}};
-  const auto result = pipeline->generate(request);
-  ASSERT_TRUE(result);
-  EXPECT_LT(relative_error(result->latents[1], result->latents[0]), 1e-4);
-  EXPECT_GT(relative_error(result->latents[2], result->latents[0]), 1e-3) << "A's pooled prompt still acts";
+  const Result result = run({{1, 42, {}}, {0, 42, PatchPlan::at_sites(all, 1), 1}, {0, 42, PatchPlan::at_sites(all, 1)}});
+  EXPECT_LT(relative_error(result.latents[1], result.latents[0]), 1e-4);
+  EXPECT_GT(relative_error(result.latents[2], result.latents[0]), 1e-3) << "A's pooled prompt still acts";
 }
 
 TEST_F(SdxlParity, SitesAreInForwardOrder) {
