@@ -69,6 +69,10 @@ void LossCurve::save() const {
   write_text(file_, text);
 }
 
+bool LossCurve::has(const std::string& stage) const {
+  return std::any_of(points_.begin(), points_.end(), [&](const Point& point) { return point.stage == stage; });
+}
+
 torch::Tensor LossCurve::draw(const std::string& stage) const {
   constexpr int kWidth = 560, kHeight = 300, kLeft = 64, kRight = 16, kTop = 36, kBottom = 40;
   constexpr Colour kInk{30, 30, 36}, kSoft{110, 110, 120}, kGrid{225, 225, 230}, kLine{33, 102, 172}, kPaper{255, 255, 255};

@@ -30,6 +30,7 @@ class LossCurve {
   /// Writes the table, atomically: stage,step,loss,cpu_seconds.
   void save() const;
   const std::vector<Point>& points() const { return points_; }
+  bool has(const std::string& stage) const;
   /// One stage's loss over steps, the loss on a logarithmic axis; [3, 300, 560] uint8.
   torch::Tensor draw(const std::string& stage) const;
 

@@ -1,9 +1,13 @@
 #include "demo/sign_tokenizer.h"
 
+#include <sentencepiece_processor.h>
+#include <sentencepiece_trainer.h>
+
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "core/error.h"
 #include "core/unicode.h"
 #include "demo/signs.h"
 #include "io/files.h"
@@ -104,6 +108,59 @@ void write_sign_tokenizer(const SignVocabulary& vocabulary, std::int64_t max_len
                                                 {"pad_token", "<|endoftext|>"},
                                                 {"tokenizer_class", "CLIPTokenizer"},
                                                 {"unk_token", "<|endoftext|>"}});
+}
+
+namespace {
+
+// Every printable ASCII character, once.
+class Characters : public sentencepiece::SentenceIterator {
+ public:
+  Characters() {
+    for (char c = '!'; c <= '~'; ++c) text_ += c;
+  }
+  bool done() const override { return done_; }
+  void Next() override { done_ = true; }
+  const std::string& value() const override { return text_; }
+  sentencepiece::util::Status status() const override { return {}; }
+
+ private:
+  std::string text_;
+  bool done_ = false;
+};
+
+std::string sign_pieces() {
+  std::string words, model;
+  for (const auto& word : sign_template_words()) words += (words.empty() ? "" : ",") + ("\u2581" + word);
+  Characters characters;
+  const auto status = sentencepiece::SentencePieceTrainer::Train({{"model_type", "char"},
+                                                                  {"user_defined_symbols", words},
+                                                                  {"character_coverage", "1.0"},
+                                                                  {"vocab_size", "1000"},
+                                                                  {"hard_vocab_limit", "false"},
+                                                                  {"pad_id", "0"},
+                                                                  {"eos_id", "1"},
+                                                                  {"unk_id", "2"},
+                                                                  {"bos_id", "-1"},
+                                                                  {"num_threads", "1"},
+                                                                  {"minloglevel", "2"}},
+                                                                 &characters, &model);
+  if (!status.ok()) throw Failure({ErrorCode::internal, "SentencePiece does not train: " + status.ToString(), "", ""});
+  return model;
+}
+
+}  // namespace
+
+void write_sign_pieces(std::int64_t max_length, const std::filesystem::path& folder) {
+  std::filesystem::create_directories(folder);
+  write_text(folder / "spiece.model", sign_pieces());
+  write_json(folder / "tokenizer_config.json", {{"tokenizer_class", "T5Tokenizer"}, {"model_max_length", max_length}, {"extra_ids", 0}});
+}
+
+std::int64_t sign_piece_count() {
+  sentencepiece::SentencePieceProcessor processor;
+  if (const auto status = processor.LoadFromSerializedProto(sign_pieces()); !status.ok())
+    throw Failure({ErrorCode::internal, "SentencePiece does not read its own model: " + status.ToString(), "", ""});
+  return processor.GetPieceSize();
 }
 
 }  // namespace glyphscope

@@ -24,4 +24,10 @@ SignVocabulary build_sign_vocabulary(const std::vector<std::string>& corpus);
 /// Writes vocab.json, merges.txt, tokenizer_config.json and special_tokens_map.json, as transformers reads them.
 void write_sign_tokenizer(const SignVocabulary& vocabulary, std::int64_t max_length, const std::filesystem::path& folder);
 
+/// The same for T5: a SentencePiece model of which each template word is one piece, and each other character one. Writes spiece.model
+/// and tokenizer_config.json. Throws a Failure.
+void write_sign_pieces(std::int64_t max_length, const std::filesystem::path& folder);
+/// How many pieces it has.
+std::int64_t sign_piece_count();
+
 }  // namespace glyphscope

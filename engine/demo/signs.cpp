@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <tuple>
 
 #include "core/error.h"
 #include "core/unicode.h"
@@ -31,7 +32,7 @@ namespace {
 
 // All lengths in pixels of the 64 x 64 image.
 constexpr double kLeft = 2, kRight = 62, kTop = 12, kRowStep = 4, kHeight = 32, kRadius = 11, kOutline = 1;
-constexpr double kFontSize = 18.5;
+constexpr double kTextWidth = 56, kTextHeight = 22;
 constexpr int kOversample = 4;
 constexpr std::array<int, 3> kOutlineColour{20, 20, 20}, kDarkInk{15, 15, 15}, kLightInk{245, 245, 245};
 
@@ -45,45 +46,65 @@ double coverage(double distance) { return std::clamp(0.5 - distance, 0.0, 1.0); 
 
 }  // namespace
 
-struct SignRenderer::Font {
+struct SignRenderer::Fonts {
   struct Glyph {
     int left = 0, top = 0, width = 0, height = 0;
     std::vector<unsigned char> alpha;
   };
-  FT_Library library = nullptr;
-  FT_Face face = nullptr;
-  double advance = 0, cap_height = 0;  // oversampled pixels
-  std::map<char32_t, Glyph> glyphs;
+  using Size = FT_F26Dot6;  // oversampled pixels an em, in 64ths
 
-  ~Font() {
-    if (face) FT_Done_Face(face);
+  FT_Library library = nullptr;
+  std::array<FT_Face, 3> faces{};  // of TextStyle::Font
+  std::map<std::tuple<FT_Face, Size, char32_t>, Glyph> glyphs;
+
+  ~Fonts() {
+    for (FT_Face face : faces)
+      if (face) FT_Done_Face(face);
     if (library) FT_Done_FreeType(library);
   }
 
-  const Glyph& glyph(char32_t code) {
-    auto found = glyphs.find(code);
+  FT_Face face(TextStyle::Font font) const { return faces.at(static_cast<size_t>(font)); }
+  static Size size_of(double pixels) { return static_cast<Size>(pixels * kOversample * 64); }
+
+  static void load(FT_Face face, Size size, char32_t code, FT_Int32 flags) {
+    FT_Set_Char_Size(face, 0, size, 72, 72);
+    if (FT_Get_Char_Index(face, code) == 0 || FT_Load_Char(face, code, flags | FT_LOAD_NO_HINTING) != 0)
+      reject("the font has no glyph for a letter of the sign's word");
+  }
+  // Oversampled pixels.
+  static double advance(FT_Face face, Size size, char32_t code) {
+    load(face, size, code, FT_LOAD_DEFAULT);
+    return static_cast<double>(face->glyph->linearHoriAdvance) / 65536;
+  }
+  static double cap_height(FT_Face face, Size size) {
+    load(face, size, U'H', FT_LOAD_DEFAULT);
+    return static_cast<double>(face->glyph->metrics.height) / 64;
+  }
+
+  const Glyph& glyph(FT_Face face, Size size, char32_t code) {
+    auto found = glyphs.find({face, size, code});
     if (found != glyphs.end()) return found->second;
-    if (FT_Load_Char(face, code, FT_LOAD_RENDER | FT_LOAD_NO_HINTING) != 0) reject("the font has no glyph for a letter of the sign's word");
+    load(face, size, code, FT_LOAD_RENDER);
     const FT_GlyphSlot slot = face->glyph;
     Glyph glyph{slot->bitmap_left, slot->bitmap_top, static_cast<int>(slot->bitmap.width), static_cast<int>(slot->bitmap.rows), {}};
-    for (int y = 0; y < glyph.height; ++y) {
+    for (std::ptrdiff_t y = 0; y < glyph.height; ++y) {
       const unsigned char* row = slot->bitmap.buffer + y * slot->bitmap.pitch;
       glyph.alpha.insert(glyph.alpha.end(), row, row + glyph.width);
     }
-    return glyphs.emplace(code, std::move(glyph)).first->second;
+    return glyphs.emplace(std::tuple{face, size, code}, std::move(glyph)).first->second;
   }
 };
 
 SignRenderer::~SignRenderer() = default;
 
-SignRenderer::SignRenderer(const std::filesystem::path& font) : font_(std::make_unique<Font>()) {
-  if (FT_Init_FreeType(&font_->library) != 0) reject("FreeType does not start");
-  if (FT_New_Face(font_->library, font.c_str(), 0, &font_->face) != 0)
-    reject("cannot read the font", font.string(), "Debian's package fonts-dejavu-core has DejaVuSansMono-Bold.ttf");
-  FT_Set_Char_Size(font_->face, 0, static_cast<FT_F26Dot6>(kFontSize * kOversample * 64), 72, 72);
-  FT_Load_Char(font_->face, 'H', FT_LOAD_NO_HINTING);
-  font_->advance = static_cast<double>(font_->face->glyph->linearHoriAdvance) / 65536;
-  font_->cap_height = static_cast<double>(font_->face->glyph->metrics.height) / 64;
+SignRenderer::SignRenderer(const std::filesystem::path& fonts) : fonts_(std::make_unique<Fonts>()) {
+  if (FT_Init_FreeType(&fonts_->library) != 0) reject("FreeType does not start");
+  const std::array names{"DejaVuSansMono-Bold.ttf", "DejaVuSans-Bold.ttf", "DejaVuSerif-Bold.ttf"};
+  for (size_t i = 0; i < names.size(); ++i) {
+    const auto file = fonts / names[i];
+    if (FT_New_Face(fonts_->library, file.c_str(), 0, &fonts_->faces[i]) != 0)
+      reject("cannot read the font", file.string(), "Debian's package fonts-dejavu-core has it");
+  }
 }
 
 SignImage SignRenderer::render(const SignSpec& spec) const {
@@ -92,26 +113,40 @@ SignImage SignRenderer::render(const SignSpec& spec) const {
   const double top = kTop + kRowStep * spec.row, bottom = top + kHeight, radius = spec.round ? kRadius : 0;
 
   // Text coverage, oversampled in a buffer of its own and averaged down.
-  std::array<double, kSize * kSize> ink{};
+  constexpr size_t kSide = kSize;
+  std::array<double, kSide * kSide> ink{};
+  auto ink_at = [&](int x, int y) -> double& { return ink[static_cast<size_t>(y) * kSide + static_cast<size_t>(x)]; };
   TextBox box;
   if (!spec.word.empty()) {
     const auto letters = decode_utf8(spec.word);
-    const double scale = kOversample, width = font_->advance * static_cast<double>(letters.size());
-    double pen = (kLeft + kRight) / 2 * scale - width / 2;
-    const double baseline = (top + bottom) / 2 * scale + font_->cap_height / 2;
+    const FT_Face face = fonts_->face(spec.style.font);
+    auto size = Fonts::size_of(spec.style.size);
+    auto width_of = [&] {
+      double sum = 0;
+      for (char32_t letter : letters) sum += Fonts::advance(face, size, letter);
+      return sum;
+    };
+    constexpr double kShrink = 0.5;
+    for (double smaller = spec.style.size - kShrink; width_of() > kTextWidth * kOversample && smaller > kShrink; smaller -= kShrink)
+      size = Fonts::size_of(smaller);
+    const double width = width_of(), cap_height = Fonts::cap_height(face, size);
+    const double room_x = std::max(0.0, kTextWidth * kOversample - width) / 2, room_y = std::max(0.0, kTextHeight * kOversample - cap_height) / 2;
+    double pen = (kLeft + kRight) / 2 * kOversample - width / 2 + std::clamp(spec.style.dx * kOversample, -room_x, room_x);
+    const double baseline = (top + bottom) / 2 * kOversample + cap_height / 2 + std::clamp(spec.style.dy * kOversample, -room_y, room_y);
     box = {kSize, kSize, 0, 0};
     for (char32_t letter : letters) {
-      const auto& glyph = font_->glyph(letter);
+      const auto& glyph = fonts_->glyph(face, size, letter);
       const int x0 = static_cast<int>(std::lround(pen)) + glyph.left, y0 = static_cast<int>(std::lround(baseline)) - glyph.top;
       for (int y = 0; y < glyph.height; ++y) {
         for (int x = 0; x < glyph.width; ++x) {
           const int px = (x0 + x) / kOversample, py = (y0 + y) / kOversample;
           if (x0 + x < 0 || y0 + y < 0 || px >= kSize || py >= kSize) continue;
-          ink[static_cast<size_t>(py * kSize + px)] += glyph.alpha[static_cast<size_t>(y * glyph.width + x)] / (255.0 * kOversample * kOversample);
+          const size_t at = static_cast<size_t>(y) * static_cast<size_t>(glyph.width) + static_cast<size_t>(x);
+          ink_at(px, py) += glyph.alpha[at] / (255.0 * kOversample * kOversample);
           box = {std::min(box.left, px), std::min(box.top, py), std::max(box.right, px + 1), std::max(box.bottom, py + 1)};
         }
       }
-      pen += font_->advance;
+      pen += Fonts::advance(face, size, letter);
     }
   }
   const auto& ink_colour = sign[0] + sign[1] + sign[2] > 380 ? kDarkInk : kLightInk;
@@ -121,7 +156,7 @@ SignImage SignRenderer::render(const SignSpec& spec) const {
   for (int y = 0; y < kSize; ++y) {
     for (int x = 0; x < kSize; ++x) {
       const double distance = rounded_rectangle(x + 0.5, y + 0.5, kLeft, top, kRight, bottom, radius);
-      const double outer = coverage(distance), inner = coverage(distance + kOutline), text = std::min(1.0, ink[static_cast<size_t>(y * kSize + x)]);
+      const double outer = coverage(distance), inner = coverage(distance + kOutline), text = std::min(1.0, ink_at(x, y));
       for (size_t c = 0; c < 3; ++c) {
         double value = wall[c] * (1 - outer) + kOutlineColour[c] * outer;
         value = value * (1 - inner) + sign[c] * inner;
@@ -133,12 +168,12 @@ SignImage SignRenderer::render(const SignSpec& spec) const {
   return image;
 }
 
-SignSampler::SignSampler(std::vector<std::string> words, std::set<std::string> held_out, double blank_share)
-    : words_(std::move(words)), held_out_(std::move(held_out)), blank_share_(blank_share) {
+SignSampler::SignSampler(std::vector<std::string> words, std::set<std::string> held_out, SignStyles styles, double blank_share)
+    : words_(std::move(words)), held_out_(std::move(held_out)), styles_(styles), blank_share_(blank_share) {
   if (words_.empty()) reject("the word list of the sign data set is empty");
 }
 
-SignSpec SignSampler::with_word(const std::string& word, Choice& choice) {
+SignSpec SignSampler::with_word(const std::string& word, Choice& choice, SignStyles styles) {
   SignSpec spec;
   const int colours = static_cast<int>(sign_colours().size());
   spec.round = choice.below(2) == 1;
@@ -146,6 +181,13 @@ SignSpec SignSampler::with_word(const std::string& word, Choice& choice) {
   spec.wall = (spec.sign + 1 + choice.below(colours - 1)) % colours;
   spec.row = choice.below(4);
   spec.word = word;
+  if (styles == SignStyles::varied) {
+    constexpr int kFarthest = 4;  // pixels
+    spec.style.font = choice.below(2) == 0 ? TextStyle::Font::mono : TextStyle::Font::sans;
+    spec.style.size = choice.below(2) == 0 ? 18.5 : 16.5;
+    spec.style.dx = choice.below(2 * kFarthest + 1) - kFarthest;
+    spec.style.dy = choice.below(2 * kFarthest + 1) - kFarthest;
+  }
   return spec;
 }
 
@@ -162,7 +204,7 @@ SignSpec SignSampler::sample(Choice& choice) const {
       }
     } while (held_out_.contains(word));
   }
-  return with_word(word, choice);
+  return with_word(word, choice, styles_);
 }
 
 SignAttributes read_sign_attributes(const torch::Tensor& image) {

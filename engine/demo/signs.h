@@ -20,6 +20,14 @@ struct SignColour {
 /// The eight colours of signs and walls.
 const std::vector<SignColour>& sign_colours();
 
+/// How the word stands on the sign. The prompt does not tell it.
+struct TextStyle {
+  enum class Font { mono, sans, serif };  ///< DejaVu's bold faces.
+  Font font = Font::mono;
+  double size = 18.5;     ///< Pixels an em; less where the word would not fit.
+  double dx = 0, dy = 0;  ///< Pixels from the middle of the sign; less where the word would leave it.
+};
+
 /// One sign on a wall.
 struct SignSpec {
   bool round = false;
@@ -27,6 +35,7 @@ struct SignSpec {
   int wall = 0;      ///< Another index than `sign`.
   std::string word;  ///< Capitals; empty for a blank sign.
   int row = 0;       ///< Height of the sign on the wall, 0 (top) to 3. The prompt does not tell it.
+  TextStyle style;
 
   /// a round red sign that says "LOVE" on a blue wall
   std::string prompt() const;
@@ -42,31 +51,36 @@ struct SignImage {
   TextBox text;
 };
 
-/// Draws signs of 64 x 64 pixels with a monospaced bold font. Not for use by several threads at once.
+/// Draws signs of 64 x 64 pixels. Not for use by several threads at once.
 class SignRenderer {
  public:
   static constexpr int kSize = 64;
-  /// Throws a Failure that names the font file if it is missing.
-  explicit SignRenderer(const std::filesystem::path& font = "/usr/share/fonts/truetype/dejavu/DejaVuSansMono-Bold.ttf");
+  /// Throws a Failure that names the font file if one is missing.
+  explicit SignRenderer(const std::filesystem::path& fonts = "/usr/share/fonts/truetype/dejavu");
   ~SignRenderer();
   SignImage render(const SignSpec& spec) const;
 
  private:
-  struct Font;
-  std::unique_ptr<Font> font_;
+  struct Fonts;
+  std::unique_ptr<Fonts> fonts_;
 };
+
+/// What a demo model is to learn. `plain`: one font and size, in the middle of the sign. `varied`: monospaced and
+/// proportional letters of two sizes, off the middle too (the serif face is left for fine-tuning).
+enum class SignStyles { plain, varied };
 
 /// Draws specs: half of the words from a list, half random letters, 3 to 5 of them; some signs blank. Never a held-out word.
 class SignSampler {
  public:
-  SignSampler(std::vector<std::string> words, std::set<std::string> held_out, double blank_share = 0.04);
+  SignSampler(std::vector<std::string> words, std::set<std::string> held_out, SignStyles styles = SignStyles::varied, double blank_share = 0.04);
   SignSpec sample(Choice& choice) const;
   /// A sign whose word is given.
-  static SignSpec with_word(const std::string& word, Choice& choice);
+  static SignSpec with_word(const std::string& word, Choice& choice, SignStyles styles = SignStyles::varied);
 
  private:
   std::vector<std::string> words_;
   std::set<std::string> held_out_;
+  SignStyles styles_;
   double blank_share_;
 };
 

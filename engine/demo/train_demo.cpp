@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/unicode.h"
 #include "demo/loss_curve.h"
+#include "demo/network.h"
 #include "demo/sign_tokenizer.h"
 #include "demo/signs.h"
 #include "demo/training_state.h"
@@ -18,100 +19,11 @@
 #include "io/safetensors.h"
 #include "io/weights.h"
 #include "models/autoencoder.h"
-#include "models/unet.h"
 #include "schedulers/noise_schedule.h"
-#include "text/clip_text_model.h"
-#include "text/clip_tokenizer.h"
 
 namespace glyphscope {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
-
-ordered_json DemoRecipe::to_json() const {
-  return {
-      {"schema", "glyphscope.demo-recipe/1"},
-      {"name", name},
-      {"seed", seed},
-      {"signs", signs},
-      {"prompt_tokens", prompt_tokens},
-      {"autoencoder",
-       {{"config", autoencoder}, {"steps", autoencoder_steps}, {"batch", autoencoder_batch}, {"learning_rate", autoencoder_rate}, {"kl_weight", kl_weight}}},
-      {"denoiser",
-       {{"config", unet},
-        {"steps", denoiser_steps},
-        {"batch", denoiser_batch},
-        {"learning_rate", denoiser_rate},
-        {"text_weight", text_weight},
-        {"empty_prompt_share", empty_prompt_share}}},
-      {"text_encoder", text_encoder},
-      {"scheduler", scheduler}};
-}
-
-DemoRecipe demo_recipe(const std::string& name, bool tiny) {
-  if (name != "sign-unet") reject("there is no demo model '" + name + "'", "", "There is: sign-unet");
-  DemoRecipe recipe;
-  recipe.name = name;
-  const int width = tiny ? 16 : 128, groups = tiny ? 4 : 16;
-  recipe.autoencoder = {{"_class_name", "AutoencoderKL"},
-                        {"act_fn", "silu"},
-                        {"block_out_channels", tiny ? std::vector{4, 4, 8, 8} : std::vector{16, 32, 64, 64}},
-                        {"down_block_types", std::vector<std::string>(4, "DownEncoderBlock2D")},
-                        {"up_block_types", std::vector<std::string>(4, "UpDecoderBlock2D")},
-                        {"in_channels", 3},
-                        {"out_channels", 3},
-                        {"latent_channels", 8},
-                        {"layers_per_block", 1},
-                        {"norm_num_groups", tiny ? 4 : 8},
-                        {"sample_size", 64},
-                        {"mid_block_add_attention", false},
-                        {"scaling_factor", 1.0},
-                        {"force_upcast", false}};
-  recipe.text_encoder = {{"architectures", {"CLIPTextModel"}},
-                         {"dtype", "float32"},
-                         {"model_type", "clip_text_model"},
-                         {"hidden_act", "quick_gelu"},
-                         {"hidden_size", width},
-                         {"intermediate_size", 4 * width},
-                         {"num_hidden_layers", tiny ? 1 : 3},
-                         {"num_attention_heads", 4},
-                         {"max_position_embeddings", recipe.prompt_tokens},
-                         {"layer_norm_eps", 1e-5},
-                         {"projection_dim", width}};
-  recipe.unet = {{"_class_name", "UNet2DConditionModel"},
-                 {"sample_size", 8},
-                 {"in_channels", 8},
-                 {"out_channels", 8},
-                 {"layers_per_block", 2},
-                 {"block_out_channels", {width, width}},
-                 {"down_block_types", std::vector<std::string>(2, "CrossAttnDownBlock2D")},
-                 {"up_block_types", std::vector<std::string>(2, "CrossAttnUpBlock2D")},
-                 {"mid_block_type", "UNetMidBlock2DCrossAttn"},
-                 {"cross_attention_dim", width},
-                 {"attention_head_dim", 4},
-                 {"norm_num_groups", groups},
-                 {"flip_sin_to_cos", true},
-                 {"freq_shift", 0},
-                 {"act_fn", "silu"},
-                 {"norm_eps", 1e-5}};
-  recipe.scheduler = {{"_class_name", "DDIMScheduler"},
-                      {"beta_schedule", "scaled_linear"},
-                      {"beta_start", 0.00085},
-                      {"beta_end", 0.012},
-                      {"num_train_timesteps", 1000},
-                      {"prediction_type", "v_prediction"},
-                      {"clip_sample", false},
-                      {"set_alpha_to_one", false},
-                      {"steps_offset", 1},
-                      {"timestep_spacing", "trailing"}};
-  if (tiny) {
-    recipe.signs = 64;
-    recipe.autoencoder_steps = recipe.denoiser_steps = 6;
-    recipe.autoencoder_batch = recipe.denoiser_batch = 4;
-    recipe.checkpoint_every = recipe.curve_every = 2;
-    recipe.report_seconds = 0;
-  }
-  return recipe;
-}
 
 namespace {
 
@@ -128,64 +40,63 @@ class DemoTrainer {
         curve_(out / "training.csv", recipe.curve_every),
         sampler_(make_sampler()),
         autoencoder_(AutoencoderConfig::parse({recipe.autoencoder, "recipe"})),
-        text_(ClipTextConfig::parse({text_config(), "recipe"})),
-        unet_(UNetConfig::parse({recipe.unet, "recipe"})) {
+        network_(DemoNetwork::make(recipe, vocabulary_)) {
     claim();
     at::Generator generator = make_generator(derive_seed(recipe.seed, kWeights, 0));
     initialize(autoencoder_, generator);
-    initialize(text_, generator);
-    initialize(unet_, generator);
-    scale_embeddings();
+    network_->initialize(generator);
+    if (!recipe.init.empty()) start_from(recipe.init);
+    if (!recipe.autoencoder_from.empty()) load_weights(autoencoder_, Weights::find(recipe.autoencoder_from / "vae"));
     autoencoder_state_ =
         std::make_unique<TrainingState>(std::vector<std::pair<std::string, torch::nn::Module*>>{{"autoencoder", &autoencoder_}}, TrainingState::Options{});
-    denoiser_state_ = std::make_unique<TrainingState>(std::vector<std::pair<std::string, torch::nn::Module*>>{{"text_encoder", &text_}, {"unet", &unet_}},
-                                                      TrainingState::Options{});
+    std::vector<std::pair<std::string, torch::nn::Module*>> parts;
+    for (const auto& part : network_->parts()) parts.emplace_back(part.folder, part.module.get());
+    denoiser_state_ = std::make_unique<TrainingState>(parts, TrainingState::Options{});
   }
 
   void run() {
-    write_sign_tokenizer(vocabulary_, recipe_.prompt_tokens, model_ / "tokenizer");
+    network_->write_tokenizers(model_);
     if (fs::exists(autoencoder_file())) autoencoder_state_->load(autoencoder_file());
     if (fs::exists(denoiser_file())) denoiser_state_->load(denoiser_file());
-    if (fs::exists(latents_file())) scaling_factor_ = read_scaling_factor();
+    if (fs::exists(latents_file())) read_scale();
     curve_.go_back("autoencoder", autoencoder_state_->step());
     curve_.go_back("denoiser", denoiser_state_->step());
-    train_autoencoder();
+    if (recipe_.autoencoder_from.empty()) train_autoencoder();
     encode_signs();
     train_denoiser();
   }
 
   /// Writes the averaged model as a diffusers folder.
   void write_model() const {
-    auto half = [](const std::map<std::string, torch::Tensor>& tensors, const std::string& prefix) {
-      std::map<std::string, torch::Tensor> out;
-      for (const auto& [key, value] : tensors) out[prefix + key] = value.to(torch::kFloat16);
-      return out;
-    };
-    auto component = [&](const char* folder, const ordered_json& config, const char* file, const std::map<std::string, torch::Tensor>& tensors) {
-      fs::create_directories(model_ / folder);
-      write_safetensors(model_ / folder / file, tensors, {{"format", "pt"}});
-      write_json(model_ / folder / "config.json", config);
-    };
     ordered_json autoencoder = recipe_.autoencoder;
-    autoencoder["scaling_factor"] = scaling_factor_;
-    component("vae", autoencoder, "diffusion_pytorch_model.safetensors", half(autoencoder_state_->average("autoencoder"), ""));
-    component("text_encoder", text_config(), "model.safetensors", half(denoiser_state_->average("text_encoder"), "text_model."));
-    component("unet", recipe_.unet, "diffusion_pytorch_model.safetensors", half(denoiser_state_->average("unet"), ""));
-    for (const char* stage : {"autoencoder", "denoiser"}) write_png(checkpoints_.parent_path() / (std::string(stage) + "-loss.png"), curve_.draw(stage));
+    autoencoder["scaling_factor"] = scale_.factor;
+    if (autoencoder.contains("shift_factor")) autoencoder["shift_factor"] = scale_.shift;
+    ordered_json index{{"_class_name", recipe_.pipeline}, {"_diffusers_version", "0.42.1"}};
+    auto write = [&](const DemoNetwork::Part& part, const TrainingState& state, const std::string& name) {
+      std::map<std::string, torch::Tensor> tensors;
+      for (const auto& [key, value] : state.average(name)) tensors[part.file_key(key)] = value.to(torch::kFloat16);
+      fs::create_directories(model_ / part.folder);
+      write_safetensors(model_ / part.folder / part.file(), tensors, {{"format", "pt"}});
+      write_json(model_ / part.folder / "config.json", part.config);
+      index[part.folder] = part.config.contains("_class_name") ? ordered_json{"diffusers", part.config["_class_name"]}
+                                                               : ordered_json{"transformers", part.config["architectures"][0]};
+    };
+    write({"vae", nullptr, autoencoder}, *autoencoder_state_, "autoencoder");
+    for (const auto& part : network_->parts()) write(part, *denoiser_state_, part.folder);
+    for (const auto& [folder, type] : network_->tokenizers()) index[folder] = {"transformers", type};
+    for (const char* stage : {"autoencoder", "denoiser"})
+      if (curve_.has(stage)) write_png(checkpoints_.parent_path() / (std::string(stage) + "-loss.png"), curve_.draw(stage));
     fs::create_directories(model_ / "scheduler");
     write_json(model_ / "scheduler" / "scheduler_config.json", recipe_.scheduler);
+    index["scheduler"] = {"diffusers", recipe_.scheduler["_class_name"]};
+    // What this pipeline can have, and this model has not.
+    const auto absent = recipe_.pipeline == "StableDiffusionPipeline"
+                            ? std::vector<std::string>{"feature_extractor", "image_encoder", "safety_checker"}
+                            : std::vector<std::string>{"feature_extractor", "image_encoder", "text_encoder_2", "tokenizer_2"};
+    for (const auto& name : absent) index[name] = {nullptr, nullptr};
+    if (recipe_.pipeline == "StableDiffusionPipeline") index["requires_safety_checker"] = false;
     write_json(model_ / "recipe.json", recipe_.to_json());
-    write_json(model_ / "model_index.json", {{"_class_name", "StableDiffusionPipeline"},
-                                             {"_diffusers_version", "0.42.1"},
-                                             {"feature_extractor", {nullptr, nullptr}},
-                                             {"image_encoder", {nullptr, nullptr}},
-                                             {"requires_safety_checker", false},
-                                             {"safety_checker", {nullptr, nullptr}},
-                                             {"scheduler", {"diffusers", recipe_.scheduler["_class_name"]}},
-                                             {"text_encoder", {"transformers", "CLIPTextModel"}},
-                                             {"tokenizer", {"transformers", "CLIPTokenizer"}},
-                                             {"unet", {"diffusers", "UNet2DConditionModel"}},
-                                             {"vae", {"diffusers", "AutoencoderKL"}}});
+    write_json(model_ / "model_index.json", index);
   }
 
  private:
@@ -221,23 +132,16 @@ class DemoTrainer {
     for (const char* list : {"words/localize.txt", "words/evaluate.txt"})
       for (const auto& word : read_word_list(resource(list))) held_out.insert(capitals(word));
     for (auto& word : words) word = capitals(word);
-    return {std::move(words), std::move(held_out)};
+    return {std::move(words), std::move(held_out), recipe_.styles};
   }
 
-  ordered_json text_config() const {
-    ordered_json config = recipe_.text_encoder;
-    const size_t count = vocabulary_.tokens.size();
-    config["vocab_size"] = count;
-    config["bos_token_id"] = count - 2;
-    config["eos_token_id"] = config["pad_token_id"] = count - 1;
-    return config;
-  }
-
-  // CLIP's embeddings start at a standard deviation of 0.02, not PyTorch's 1. Source: transformers `CLIPPreTrainedModel._init_weights`.
-  void scale_embeddings() {
-    torch::NoGradGuard no_grad;
-    for (auto& item : text_.named_parameters())
-      if (item.key().find("embedding.weight") != std::string::npos) item.value().mul_(0.02);
+  void start_from(const fs::path& model) {
+    const fs::path file = model / "tokenizer" / "vocab.json";
+    ordered_json vocabulary;
+    for (size_t i = 0; i < vocabulary_.tokens.size(); ++i) vocabulary[vocabulary_.tokens[i]] = i;
+    if (read_json(file) != nlohmann::json(vocabulary)) reject("the model to start from has another vocabulary", file.string());
+    load_weights(autoencoder_, Weights::find(model / "vae"));
+    for (const auto& part : network_->parts()) part.load(model);
   }
 
   SignSpec spec(std::uint64_t stream, std::uint64_t index) const {
@@ -318,14 +222,12 @@ class DemoTrainer {
   // The mean latents of the data set, bf16, scaled to a standard deviation of 1; and its prompts.
   void encode_signs() {
     torch::InferenceMode inference;
-    const ClipTokenizer tokenizer = ClipTokenizer::load(model_ / "tokenizer");
-    ids_ = torch::empty({recipe_.signs, recipe_.prompt_tokens}, torch::kInt64);
+    empty_ids_ = torch::tensor(network_->tokenize(""));
+    ids_ = torch::empty({recipe_.signs, empty_ids_.size(0)}, torch::kInt64);
     text_boxes_.resize(static_cast<size_t>(recipe_.signs));
-    const Tokens empty = tokenizer.tokenize("");
-    empty_ids_ = torch::tensor(empty.ids);
     auto with_spec = [&](std::int64_t i) {
       SignSpec sign = spec(kSpecs, static_cast<std::uint64_t>(i));
-      ids_[i] = torch::tensor(tokenizer.tokenize(sign.prompt()).ids);
+      ids_[i] = torch::tensor(network_->tokenize(sign.prompt()));
       return sign;
     };
     const bool have = fs::exists(latents_file());
@@ -348,32 +250,51 @@ class DemoTrainer {
     }
     if (!have) {
       const torch::Tensor raw = torch::cat(parts);
-      write_safetensors(latents_file(), {{"latents", raw}}, {{"scaling_factor", std::to_string(1 / raw.to(torch::kFloat32).std().item<double>())}});
+      const torch::Tensor wide = raw.to(torch::kFloat32);
+      write_safetensors(latents_file(), {{"latents", raw}},
+                        {{"scaling_factor", std::to_string(1 / wide.std().item<double>())}, {"mean", std::to_string(wide.mean().item<double>())}});
       autoencoder_state_->use_average(false);
     }
     const SafetensorsFile file(latents_file());
     latents_ = file.tensor("latents");
     if (latents_.size(0) != recipe_.signs) reject("the latents are of another recipe", latents_file().string(), "Delete the file to make them again");
-    scaling_factor_ = read_scaling_factor();
+    read_scale();
   }
 
-  double read_scaling_factor() const { return std::stod(SafetensorsFile(latents_file()).metadata().at("scaling_factor")); }
+  void read_scale() {
+    const auto metadata = SafetensorsFile(latents_file()).metadata();
+    scale_.factor = std::stod(metadata.at("scaling_factor"));
+    if (recipe_.autoencoder.contains("shift_factor")) scale_.shift = std::stod(metadata.at("mean"));
+  }
+
+  // How the training mixes latent and noise at each timestep, and what the network learns to say of the mixture.
+  struct NoisePath {
+    torch::Tensor timestep, alpha, sigma;  // [steps]
+    Prediction prediction;
+  };
+  NoisePath noise_path() const {
+    if (recipe_.scheduler["_class_name"] == "FlowMatchEulerDiscreteScheduler") {
+      const torch::Tensor sigma = torch::arange(1, 1001).to(torch::kFloat32) / 1000;
+      return {sigma * 1000, 1 - sigma, sigma, Prediction::flow};
+    }
+    const NoiseSchedule schedule = NoiseSchedule::parse({recipe_.scheduler, "recipe"});
+    return {torch::arange(schedule.steps()).to(torch::kFloat32), schedule.alphas_cumprod.sqrt(), (1 - schedule.alphas_cumprod).sqrt(), schedule.prediction};
+  }
 
   void train_denoiser() {
-    const NoiseSchedule schedule = NoiseSchedule::parse({recipe_.scheduler, "recipe"});
-    const torch::Tensor alpha = schedule.alphas_cumprod.sqrt(), sigma = (1 - schedule.alphas_cumprod).sqrt();
-    const torch::Tensor density = logit_normal_density(alpha, sigma);
+    const NoisePath path = noise_path();
+    const torch::Tensor density = logit_normal_density(path.alpha, path.sigma);
     const std::int64_t batch = recipe_.denoiser_batch, factor = autoencoder_.config().factor();
     loop(*denoiser_state_, recipe_.denoiser_steps, batch, "denoiser", denoiser_file(), [&](std::int64_t step) {
       at::Generator generator = make_generator(derive_seed(recipe_.seed, kDenoiser, static_cast<std::uint64_t>(step)));
       const torch::Tensor rows = torch::randint(recipe_.signs, {batch}, generator, torch::kInt64);
-      const torch::Tensor clean = latents_.index_select(0, rows).to(torch::kFloat32) * scaling_factor_;
+      const torch::Tensor clean = latents_.index_select(0, rows).to(torch::kFloat32).sub(scale_.shift).mul(scale_.factor);
       torch::Tensor ids = ids_.index_select(0, rows);
       const torch::Tensor empty = torch::rand({batch}, generator) < recipe_.empty_prompt_share;
       ids.index_put_({empty}, empty_ids_);
       const torch::Tensor t = torch::multinomial(density, batch, true, generator);
       const torch::Tensor noise = torch::randn(clean.sizes(), generator);
-      const torch::Tensor a = alpha.index_select(0, t).view({batch, 1, 1, 1}), s = sigma.index_select(0, t).view({batch, 1, 1, 1});
+      const torch::Tensor a = path.alpha.index_select(0, t).view({batch, 1, 1, 1}), s = path.sigma.index_select(0, t).view({batch, 1, 1, 1});
       const torch::Tensor noisy = (a * clean + s * noise).to(torch::kBFloat16).contiguous(torch::MemoryFormat::ChannelsLast);
 
       torch::Tensor weight = torch::ones({batch, 1, clean.size(2), clean.size(3)});
@@ -387,9 +308,8 @@ class DemoTrainer {
               .fill_(recipe_.text_weight);
       }
 
-      const torch::Tensor embedding = text_.forward(ids).embedding;
-      const torch::Tensor output = unet_.forward(noisy, t.to(torch::kFloat32), embedding).to(torch::kFloat32);
-      const torch::Tensor target = schedule.prediction == Prediction::v ? a * noise - s * clean : noise;
+      const torch::Tensor output = network_->predict(noisy, path.timestep.index_select(0, t), ids).to(torch::kFloat32);
+      const torch::Tensor target = path.prediction == Prediction::flow ? noise - clean : path.prediction == Prediction::v ? a * noise - s * clean : noise;
       const torch::Tensor loss = (weight * (output - target).pow(2)).sum() / (weight.sum() * clean.size(1));
       loss.backward();
       denoiser_state_->update(rate(recipe_.denoiser_rate, step, recipe_.denoiser_steps, 200));
@@ -400,7 +320,7 @@ class DemoTrainer {
   // Timesteps as Stable Diffusion 3 draws them (arXiv 2403.03206, section 3.1: logit-normal), carried over to this schedule
   // by the share of noise sigma / (alpha + sigma): the middle, where letters are decided, gets the most steps.
   static torch::Tensor logit_normal_density(const torch::Tensor& alpha, const torch::Tensor& sigma) {
-    const torch::Tensor share = sigma / (alpha + sigma), logit = (share / (1 - share)).log();
+    const torch::Tensor share = (sigma / (alpha + sigma)).clamp_max(1 - 1e-6), logit = (share / (1 - share)).log();
     const torch::Tensor density = (-0.5 * logit.pow(2)).exp() / (share * (1 - share));
     const torch::Tensor width = torch::cat({share.slice(0, 0, 1), share.slice(0, 1) - share.slice(0, 0, -1)});
     return density * width / (density * width).sum();
@@ -415,12 +335,13 @@ class DemoTrainer {
   SignSampler sampler_;
   SignRenderer renderer_;
   Autoencoder autoencoder_;
-  ClipTextModel text_;
-  UNet unet_;
+  std::unique_ptr<DemoNetwork> network_;
   std::unique_ptr<TrainingState> autoencoder_state_, denoiser_state_;
   torch::Tensor latents_, ids_, empty_ids_;
   std::vector<TextBox> text_boxes_;
-  double scaling_factor_ = 1;
+  struct {
+    double factor = 1, shift = 0;
+  } scale_;
 };
 
 }  // namespace

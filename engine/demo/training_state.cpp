@@ -14,8 +14,13 @@ TrainingState::TrainingState(const std::vector<std::pair<std::string, torch::nn:
   torch::NoGradGuard no_grad;
   for (const auto& [name, module] : modules) {
     for (auto& item : module->named_parameters()) {
-      names_.push_back(name + "." + item.key());
       torch::Tensor& parameter = item.value();
+      if (!parameter.requires_grad()) {
+        fixed_[name + "." + item.key()] = parameter.detach().to(torch::kFloat32).clone();
+        parameter.set_data(parameter.to(options.dtype));
+        continue;
+      }
+      names_.push_back(name + "." + item.key());
       torch::Tensor master = parameter.detach().to(torch::kFloat32).clone();
       masters_.push_back(master);
       gradients_.push_back(torch::empty_like(master));
@@ -68,6 +73,8 @@ std::map<std::string, torch::Tensor> TrainingState::average(const std::string& n
   std::map<std::string, torch::Tensor> out;
   for (size_t i = 0; i < names_.size(); ++i)
     if (names_[i].starts_with(name + ".")) out[names_[i].substr(name.size() + 1)] = average_[i];
+  for (const auto& [key, value] : fixed_)
+    if (key.starts_with(name + ".")) out[key.substr(name.size() + 1)] = value;
   return out;
 }
 

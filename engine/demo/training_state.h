@@ -21,7 +21,7 @@ class TrainingState {
     torch::ScalarType dtype = torch::kBFloat16;
   };
   /// Names must differ; parameters are known as "name.parameter". Takes the modules' present values as the start, and
-  /// converts the modules to options.dtype.
+  /// converts the modules to options.dtype. Parameters that need no gradient (the MM-DiT's table of positions) stay as they are.
   TrainingState(const std::vector<std::pair<std::string, torch::nn::Module*>>& modules, const Options& options);
 
   std::int64_t step() const { return step_; }
@@ -45,6 +45,7 @@ class TrainingState {
   Options options_;
   std::int64_t step_ = 0;
   std::vector<std::string> names_;
+  std::map<std::string, torch::Tensor> fixed_;  // fp32
   std::vector<torch::Tensor> parameters_, masters_, gradients_, first_, second_, average_, steps_;
 };
 

@@ -139,6 +139,16 @@ MmDit::MmDit(const MmDitConfig& c) : config_(c) {
   sites_.denoiser_parameters -= position_table_.numel();
 }
 
+void MmDit::fill_position_table() {
+  torch::NoGradGuard no_grad;
+  const std::int64_t side = config_.pos_embed_max_size, quarter = config_.width() / 4;
+  const double scale = static_cast<double>(config_.sample_size / config_.patch_size) / static_cast<double>(side);
+  const torch::Tensor omega = at::pow(10000.0, torch::arange(quarter, torch::kFloat64) / -static_cast<double>(quarter));
+  const torch::Tensor angle = torch::outer(torch::arange(side, torch::kFloat64) * scale, omega);
+  const torch::Tensor one = torch::cat({angle.sin(), angle.cos()}, 1), ones = torch::ones({side, side, 1}, torch::kFloat64);
+  position_table_.copy_(torch::cat({one.unsqueeze(0) * ones, one.unsqueeze(1) * ones}, 2).reshape_as(position_table_));
+}
+
 // The middle of the table, as large as the picture. Source: diffusers `PatchEmbed.cropped_pos_embed`.
 torch::Tensor MmDit::positions(std::int64_t rows, std::int64_t columns) const {
   const std::int64_t side = config_.pos_embed_max_size;

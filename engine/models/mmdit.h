@@ -41,6 +41,10 @@ class MmDit : public torch::nn::Module {
   const MmDitConfig& config() const { return config_; }
   const SiteTable& sites() const { return sites_; }
 
+  /// Sets the table of positions, which checkpoints hold, as a model that is trained from scratch has it: sines and cosines
+  /// of row and column. Source: diffusers `get_2d_sincos_pos_embed`.
+  void fill_position_table();
+
  private:
   torch::Tensor positions(std::int64_t rows, std::int64_t columns) const;
 

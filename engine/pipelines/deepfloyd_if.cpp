@@ -2,6 +2,8 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "core/unicode.h"
 #include "models/unet.h"
@@ -55,7 +57,7 @@ class DeepFloydIf : public BatchedPipeline {
  protected:
   // What the U-Net pools are the same raw states.
   Prompt encode(const std::string& prompt, std::int64_t, std::vector<std::string>& notes) const override {
-    const Tokens tokens = tokenizer_.tokenize(prepared(prompt), kTokens);
+    const Tokens tokens = tokenizer_.tokenize(prepared(prompt), std::min(kTokens, tokenizer_.max_length()));
     note_cut("T5", tokens.cut, notes);
     const torch::Tensor ids = torch::tensor(tokens.ids).unsqueeze(0);
     const torch::Tensor states = text_encoder_.forward(ids, (ids != T5Tokenizer::kPad).to(torch::kInt64)).to(dtype());

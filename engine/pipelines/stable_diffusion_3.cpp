@@ -15,7 +15,7 @@
 namespace glyphscope {
 namespace {
 
-constexpr std::int64_t kT5Tokens = 256;  // diffusers' max_sequence_length
+constexpr std::int64_t kT5Tokens = 256;  // diffusers' max_sequence_length; published tokenizers allow more
 
 // Any text encoder may be left out.
 std::vector<std::string> find_components(const ModelFolder& model) {
@@ -58,7 +58,7 @@ class StableDiffusion3 : public LatentPipeline {
     const torch::Tensor clip = torch::cat({first.hidden, second.hidden}, -1);
     torch::Tensor long_text = torch::zeros({1, kT5Tokens, width}, dtype());
     if (t5_) {
-      const Tokens tokens = t5_->tokenizer.tokenize(prompt, kT5Tokens);
+      const Tokens tokens = t5_->tokenizer.tokenize(prompt, std::min(kT5Tokens, t5_->tokenizer.max_length()));
       note_cut("T5", tokens.cut, notes);
       long_text = t5_->encoder.forward(torch::tensor(tokens.ids).unsqueeze(0)).to(dtype());
     }
@@ -80,12 +80,13 @@ class StableDiffusion3 : public LatentPipeline {
   TextEncoding encode_clip(const std::optional<ClipPrompt>& encoder, const std::optional<ClipPrompt>& other, const std::string& prompt, std::int64_t clip_skip,
                            std::vector<std::string>& notes) const {
     if (encoder) return encoder->encode(prompt, clip_skip + 1, notes);
-    const std::string note = "A CLIP text encoder is missing: its part of the prompt is zeros.";
-    if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
     // Published CLIPs project to as many numbers as they are wide. With both missing it matters not how they would share.
     const std::int64_t width = other ? mmdit_.config().pooled_projection_dim - other->model.config().projection : mmdit_.config().pooled_projection_dim;
     const std::int64_t tokens = other ? std::min(other->tokenizer.max_length(), other->model.config().max_positions) : 77;
     const bool half = !other && &encoder == &clip_;
+    const std::string note = "A CLIP text encoder is missing: its part of the prompt is zeros.";
+    // A model may be made for one CLIP: then nothing of the prompt is missing.
+    if (width > 0 && std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
     return {{}, torch::zeros({1, tokens, half ? 0 : width}, dtype()), torch::zeros({1, half ? 0 : width}, dtype())};
   }
 

@@ -19,7 +19,13 @@ T5Tokenizer T5Tokenizer::load(const std::filesystem::path& folder) {
   T5Tokenizer out;
   if (const auto status = out.model_->Load(file.string()); !status.ok()) reject("this is no SentencePiece model: " + status.ToString(), file.string());
   std::int64_t extra = 100;
-  if (const auto config = folder / "tokenizer_config.json"; std::filesystem::exists(config)) extra = Config::read(config).integer("extra_ids", 100);
+  if (const auto path = folder / "tokenizer_config.json"; std::filesystem::exists(path)) {
+    const Config config = Config::read(path);
+    extra = config.integer("extra_ids", 100);
+    // transformers writes 1e30 where nobody set it.
+    if (const double length = config.number("model_max_length", 1e30); length < out.max_length_) out.max_length_ = static_cast<std::int64_t>(length);
+    if (out.max_length_ < 2) reject("model_max_length is " + std::to_string(out.max_length_), path.string());
+  }
   if (extra < 0 || extra > 10000) reject("extra_ids is " + std::to_string(extra), (folder / "tokenizer_config.json").string());
   for (const char* token : {"<pad>", "</s>", "<unk>"}) out.add_special(token, out.model_->PieceToId(token));
   // The sentinels come after all pieces, the highest first.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -24,6 +25,8 @@ class T5Tokenizer {
 
   /// Ids of a text without end or padding.
   std::vector<std::int64_t> encode(const std::string& text) const;
+  /// How many tokens the model was made for, if its folder says so; else as many as fit an int.
+  std::int64_t max_length() const { return max_length_; }
   /// A prompt with its end token, cut and padded to `length`. Tokens::texts stays empty.
   Tokens tokenize(const std::string& prompt, std::int64_t length) const;
   static constexpr std::int64_t kPad = 0, kEnd = 1;
@@ -33,6 +36,7 @@ class T5Tokenizer {
   void add_special(const std::string& token, std::int64_t id);
   std::unique_ptr<sentencepiece::SentencePieceProcessor> model_;
   std::vector<std::string> special_;
+  std::int64_t max_length_ = std::numeric_limits<int>::max();
   std::unordered_map<std::string, std::int64_t> special_ids_;
 };
 

@@ -11,6 +11,7 @@ Versions used: Python 3.11, torch 2.15.0 (CPU), diffusers 0.42.1, transformers 5
 safetensors 0.8.0, scikit-image 0.26.0, scipy 1.17.1, numpy 2.4.6.
 """
 
+import io
 import json
 import math
 import random
@@ -1142,9 +1143,10 @@ T5_PIECES = 320
 def write_t5_tokenizer_files(folder):
     """A SentencePiece model as T5's: the same options and special ids, a small vocabulary."""
     folder.mkdir(parents=True, exist_ok=True)
+    model = io.BytesIO()  # a file's name would be written into the model
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(TRAINING_TEXT.splitlines() + TEXTS * 3),
-        model_prefix=str(folder / "spiece"),
+        model_writer=model,
         vocab_size=T5_PIECES,
         character_coverage=0.995,
         pad_id=0,
@@ -1155,7 +1157,7 @@ def write_t5_tokenizer_files(folder):
         hard_vocab_limit=False,
         minloglevel=2,
     )
-    (folder / "spiece.vocab").unlink()
+    (folder / "spiece.model").write_bytes(model.getvalue())
     return T5Tokenizer.from_pretrained(folder)
 
 

@@ -45,6 +45,12 @@ TEST_P(MmDitParity, OutputEqualsTheReference) {
   EXPECT_LT(relative_error(model->forward(get("sample"), get("timestep"), {get("other_embedding"), get("other_pooled")}), get("other_output")), kTolerance);
 }
 
+TEST_P(MmDitParity, PositionsAreTheReferences) {
+  const torch::Tensor loaded = model->named_parameters()["pos_embed.pos_embed"].clone();
+  model->fill_position_table();
+  EXPECT_LT((model->named_parameters()["pos_embed.pos_embed"] - loaded).abs().max().item<double>(), 1e-6);
+}
+
 TEST_P(MmDitParity, RecordedKeysAndValuesAreTheReferences) {
   for (std::int64_t row : {0, 1}) {
     KvRecorder recorder({.width_sum = 1, .tokens = 1}, 1 << 20, row, false);

@@ -6,13 +6,14 @@
 #include "io/resources.h"
 #include "tests/support/golden.h"
 #include "text/clip_tokenizer.h"
+#include "text/t5_tokenizer.h"
 
 namespace glyphscope {
 namespace {
 
 TEST(Signs, ThePixelCheckReadsEveryTrueDrawing) {
   const SignRenderer renderer;
-  const SignSampler sampler({"BREAD", "LOVE", "TEA"}, {}, 0.1);
+  const SignSampler sampler({"BREAD", "LOVE", "TEA"}, {}, SignStyles::varied, 0.1);
   for (int i = 0; i < 500; ++i) {
     Choice choice(derive_seed(9, 0, static_cast<std::uint64_t>(i)));
     const SignSpec spec = sampler.sample(choice);
@@ -26,7 +27,7 @@ TEST(Signs, ThePixelCheckReadsEveryTrueDrawing) {
 TEST(Signs, TheTextBoxHoldsTheInk) {
   const SignRenderer renderer;
   for (const char* word : {"WWWWW", "III", "QUIZ"}) {
-    SignSpec spec{.round = false, .sign = 6, .wall = 2, .word = word, .row = 1}, blank = spec;
+    SignSpec spec{.round = false, .sign = 6, .wall = 2, .word = word, .row = 1, .style = {}}, blank = spec;
     blank.word = "";
     const SignImage with = renderer.render(spec), without = renderer.render(blank);
     torch::Tensor differs = (with.pixels != without.pixels).any(0);
@@ -36,8 +37,42 @@ TEST(Signs, TheTextBoxHoldsTheInk) {
   }
 }
 
+// Wherever it is told to stand, in whatever face and size.
+TEST(Signs, TheTextStaysOnItsSign) {
+  const SignRenderer renderer;
+  using Font = TextStyle::Font;
+  for (const char* word : {"WWWWW", "III", "QUIZ"}) {
+    for (Font font : {Font::mono, Font::sans, Font::serif}) {
+      for (double size : {16.5, 18.5, 40.0}) {
+        for (double far : {-20.0, 0.0, 20.0}) {
+          const SignSpec spec{.round = false, .sign = 6, .wall = 2, .word = word, .row = 1, .style = {font, size, far, far}};
+          const TextBox box = renderer.render(spec).text;
+          EXPECT_GE(box.left, 3) << word;
+          EXPECT_LE(box.right, 61) << word;
+          EXPECT_GE(box.top, 16 + 4) << word;
+          EXPECT_LE(box.bottom, 16 + 32 - 4) << word;
+        }
+      }
+    }
+  }
+}
+
+TEST(Signs, PlainSignsDifferFromVariedOnesInTheirStyleAlone) {
+  const SignSampler plain({"BREAD", "TEA"}, {}, SignStyles::plain), varied({"BREAD", "TEA"}, {}, SignStyles::varied);
+  bool any = false;
+  for (int i = 0; i < 50; ++i) {
+    Choice first(derive_seed(2, 0, static_cast<std::uint64_t>(i))), second = first;
+    const SignSpec a = plain.sample(first), b = varied.sample(second);
+    EXPECT_EQ(a.prompt(), b.prompt());
+    EXPECT_EQ(a.row, b.row);
+    EXPECT_EQ(a.style.dx, 0);
+    any = any || b.style.dx != 0 || b.style.font != TextStyle::Font::mono;
+  }
+  EXPECT_TRUE(any);
+}
+
 TEST(Signs, HeldOutWordsAreNeverDrawn) {
-  const SignSampler sampler({"AAA", "BBB"}, {"AAA"}, 0);
+  const SignSampler sampler({"AAA", "BBB"}, {"AAA"}, SignStyles::plain, 0);
   Choice choice(4);
   for (int i = 0; i < 2000; ++i) EXPECT_NE(sampler.sample(choice).word, "AAA");
 }
@@ -66,7 +101,30 @@ TEST(SignTokenizer, TemplateWordsAreOneTokenAndLettersNearlyAllOne) {
       tokens += tokenizer.encode(word).size();
     }
   EXPECT_GE(static_cast<double>(tokens), 0.95 * static_cast<double>(letters)) << tokens << " tokens for " << letters << " letters";
-  EXPECT_LE(tokenizer.encode(SignSpec{.round = false, .sign = 3, .wall = 4, .word = "QUICK", .row = 0}.prompt()).size(), 30u);
+  EXPECT_LE(tokenizer.encode(SignSpec{.round = false, .sign = 3, .wall = 4, .word = "QUICK", .row = 0, .style = {}}.prompt()).size(), 30u);
+}
+
+TEST(SignTokenizer, T5sPiecesAreTemplateWordsAndSingleCharacters) {
+  testing::TemporaryFolder folder;
+  write_sign_pieces(24, folder.path());
+  const T5Tokenizer tokenizer = T5Tokenizer::load(folder.path());
+  EXPECT_EQ(tokenizer.max_length(), 24);
+  const auto space = tokenizer.encode("a");  // the space before, and the letter
+  ASSERT_EQ(space.size(), 2u);
+  std::set<std::int64_t> seen;
+  for (const auto& word : sign_template_words()) {
+    const auto ids = tokenizer.encode(word);
+    ASSERT_EQ(ids.size(), 1u) << word;
+    EXPECT_TRUE(seen.insert(ids[0]).second) << word;
+  }
+  for (char c = '!'; c <= '~'; ++c) {
+    const auto ids = tokenizer.encode(std::string(1, c));
+    ASSERT_EQ(ids.size(), 2u) << c;
+    EXPECT_TRUE(seen.insert(ids[1]).second) << c;
+  }
+  EXPECT_EQ(static_cast<std::int64_t>(seen.size()) + 4, sign_piece_count());  // padding, end, unknown, space
+  const std::string longest = SignSpec{.round = false, .sign = 3, .wall = 4, .word = "QUICK", .row = 0, .style = {}}.prompt();
+  EXPECT_EQ(tokenizer.tokenize(longest, 24).cut, "");
 }
 
 }  // namespace

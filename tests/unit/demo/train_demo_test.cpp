@@ -12,17 +12,21 @@
 namespace glyphscope {
 namespace {
 
+// Of all weights of a model.
 std::string hashes(const std::filesystem::path& model) {
   std::string out;
-  for (const char* file : {"vae/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors", "unet/diffusion_pytorch_model.safetensors"})
-    out += sha256_file(model / file) + "\n";
+  for (const char* folder : {"vae", "text_encoder", "text_encoder_3", "unet", "transformer"})
+    for (const char* file : {"diffusion_pytorch_model.safetensors", "model.safetensors"})
+      if (std::filesystem::exists(model / folder / file)) out += sha256_file(model / folder / file) + "\n";
   return out;
 }
 
+struct TrainDemoOf : ::testing::TestWithParam<const char*> {};
+
 // Stops before each step in turn, in either stage: every run must end in the same bits.
-TEST(TrainDemo, StoppedAtAnyStepAndResumedEqualsUninterrupted) {
+TEST_P(TrainDemoOf, StoppedAtAnyStepAndResumedEqualsUninterrupted) {
   testing::TemporaryFolder folder;
-  const DemoRecipe recipe = demo_recipe("sign-unet", true);
+  const DemoRecipe recipe = demo_recipe(GetParam(), true);
   const auto ignore = [](const DemoProgress&) {};
   train_demo(recipe, folder / "whole", false, ignore, {});
   const std::string expected = hashes(folder / "whole" / "model");
@@ -88,14 +92,37 @@ TEST(TrainDemo, ItsLossCurveGoesOnWhereTheCheckpointIs) {
   EXPECT_THAT(testing::failure_of([&] { train_demo(recipe, folder / "out", true, ignore, {}); }), ::testing::HasSubstr("no table of losses"));
 }
 
+TEST_P(TrainDemoOf, StartsFromTheWeightsOfAnotherModel) {
+  testing::TemporaryFolder folder;
+  DemoRecipe recipe = demo_recipe(GetParam(), true);
+  recipe.styles = SignStyles::plain;
+  const auto ignore = [](const DemoProgress&) {};
+  train_demo(recipe, folder / "first", false, ignore, {});
+  recipe.styles = SignStyles::varied;
+  recipe.init = folder / "first" / "model";
+  // Rates of nothing: what comes out is what went in, but for the rounding of fp16 to fp32 and back, which is exact.
+  recipe.autoencoder_rate = recipe.denoiser_rate = 0;
+  train_demo(recipe, folder / "second", false, ignore, {});
+  EXPECT_EQ(hashes(folder / "second" / "model"), hashes(folder / "first" / "model"));
+  const auto written = read_json(folder / "second" / "model" / "recipe.json");
+  EXPECT_EQ(written.at("styles"), "varied");
+  EXPECT_EQ(written.at("init").at("styles"), "plain");
+
+  write_text(folder / "first" / "model" / "tokenizer" / "vocab.json", "{}");
+  EXPECT_THAT(testing::failure_of([&] { train_demo(recipe, folder / "third", false, ignore, {}); }), ::testing::HasSubstr("another vocabulary"));
+  recipe.init = folder / "nowhere";
+  EXPECT_THAT(testing::failure_of([&] { train_demo(recipe, folder / "fourth", false, ignore, {}); }), ::testing::HasSubstr("nowhere"));
+}
+
 TEST(TrainDemo, UnknownNamesAreListed) {
   EXPECT_THAT(testing::failure_of([] { demo_recipe("sign-x"); }), ::testing::HasSubstr("sign-unet"));
 }
 
-TEST(TrainDemo, ItsModelOpensAndDraws) {
-  const auto opened = open_model(testing::tiny_model().string());
+TEST_P(TrainDemoOf, ItsModelOpensAndDraws) {
+  testing::TemporaryFolder folder;
+  train_demo(demo_recipe(GetParam(), true), folder / "out", false, [](const DemoProgress&) {}, {});
+  const auto opened = open_model((folder / "out" / "model").string());
   ASSERT_TRUE(opened) << opened.error().message();
-  EXPECT_EQ((*opened)->info().table.sites.size(), 11u);
   Request request;
   request.prompts = {"a round red sign that says \"LOVE\" on a blue wall"};
   request.rows = {{0, 42, {}}};
@@ -103,6 +130,22 @@ TEST(TrainDemo, ItsModelOpensAndDraws) {
   const auto result = (*opened)->generate(request);
   ASSERT_TRUE(result) << result.error().message();
   EXPECT_EQ(result->images.sizes(), (std::vector<std::int64_t>{1, 3, 64, 64}));
+  EXPECT_THAT(result->notes, ::testing::IsEmpty());
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, TrainDemoOf, ::testing::Values("sign-unet", "sign-mmdit"),
+                         [](const auto& info) { return std::string(info.param).substr(std::string("sign-").size()); });
+
+TEST(TrainDemo, TheAutoencoderOfAnotherModelIsTakenAsItIs) {
+  testing::TemporaryFolder folder;
+  const auto ignore = [](const DemoProgress&) {};
+  DemoRecipe recipe = demo_recipe("sign-mmdit", true);
+  recipe.autoencoder_from = testing::tiny_model();
+  train_demo(recipe, folder / "out", false, [](const DemoProgress& p) { EXPECT_NE(p.stage, "autoencoder"); }, {});
+  EXPECT_EQ(sha256_file(folder / "out" / "model" / "vae" / "diffusion_pytorch_model.safetensors"),
+            sha256_file(testing::tiny_model() / "vae" / "diffusion_pytorch_model.safetensors"));
+  recipe.autoencoder_from = folder / "nowhere";
+  EXPECT_THAT(testing::failure_of([&] { train_demo(recipe, folder / "other", false, ignore, {}); }), ::testing::HasSubstr("nowhere"));
 }
 
 }  // namespace
