@@ -12,7 +12,7 @@ for argument; do
 done
 "$root/packaging/setup.sh"
 cd "$root"
-cmake --preset release -DGLYPHSCOPE_TESTS=OFF > build-release.log 2>&1 || { cat build-release.log >&2; exit 1; }
+cmake --preset release > build-release.log 2>&1 || { cat build-release.log >&2; exit 1; }
 rm -f build-release.log
 cmake --build --preset release --target glyphscope
 program=$root/build/release/glyphscope

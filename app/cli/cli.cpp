@@ -39,7 +39,7 @@ int exit_code(ErrorCode code) {
 std::shared_ptr<Pipeline> Context::open(const std::string& model) const {
   if (common.device != "auto" && common.device != "cpu")
     reject("the device '" + common.device + "' is not there", "--device", "This build computes on the CPU: use auto or cpu");
-  auto pipeline = open_model(model, {.dtype = common.dtype});
+  auto pipeline = open_model(model, {.dtype = common.dtype, .config = common.config});
   if (!pipeline) throw Failure(pipeline.error());
   if (common.dtype == "fp16") say("note: fp16 is many times slower than bf16 on a CPU");
   return *pipeline;
@@ -106,6 +106,9 @@ int run(int argc, char** argv) {
   app.add_option("--threads", context.common.threads, "Threads to compute with (default: all cores)")->check(CLI::Range(1, 1024));
   app.add_option("--device", context.common.device, "auto or cpu")->capture_default_str();
   app.add_option("--dtype", context.common.dtype, "auto, fp32, bf16 or fp16")->capture_default_str();
+  app.add_option("--config", context.common.config,
+                 "For a checkpoint in a single file: the diffusers folder with its configurations and tokenizers, if not as published")
+      ->check(CLI::ExistingDirectory);
   const auto* seed = app.add_option("--seed", context.common.seed, "Seed of the noise")->capture_default_str();
 
   std::vector<std::pair<CLI::App*, Run>> verbs;

@@ -17,7 +17,7 @@ namespace glyphscope::cli {
 struct Common {
   bool json = false;
   int threads = 0;
-  std::string device = "auto", dtype = "auto";
+  std::string device = "auto", dtype = "auto", config;
   std::uint64_t seed = 42;
   bool seed_given = false;
 };

@@ -112,7 +112,7 @@ QWidget* MainWindow::build_side() {
   title.setPointSizeF(title.pointSizeF() * 1.25);
   title.setBold(true);
   model_title_->setFont(title);
-  model_facts_ = new QLabel(tr("Open a diffusers folder, or drop it here"), side);
+  model_facts_ = new QLabel(tr("Open a diffusers folder or a checkpoint, or drop it here"), side);
   model_facts_->setWordWrap(true);
   model_facts_->setTextInteractionFlags(Qt::TextSelectableByMouse);
   auto* open = new QPushButton(tr("Open\u2026"), side);
@@ -201,6 +201,7 @@ QWidget* MainWindow::build_prompts() {
 void MainWindow::build_menus() {
   auto* file = menuBar()->addMenu(tr("&File"));
   file->addAction(tr("&Open model\u2026"), QKeySequence::Open, this, &MainWindow::choose_folder);
+  file->addAction(tr("Open &checkpoint file\u2026"), QKeySequence(Qt::CTRL | Qt::SHIFT | Qt::Key_O), this, &MainWindow::choose_checkpoint);
   file->addAction(tr("Open &demo model"), this, [this] { open_model("demo:sign-unet"); });
   file->addSeparator();
   file->addAction(tr("&Export everything\u2026"), QKeySequence(Qt::CTRL | Qt::Key_E), this, [this] {
@@ -234,6 +235,11 @@ void MainWindow::build_menus() {
 void MainWindow::choose_folder() {
   const QString folder = QFileDialog::getExistingDirectory(this, tr("Open a diffusers folder"));
   if (!folder.isEmpty()) open_model(folder);
+}
+
+void MainWindow::choose_checkpoint() {
+  const QString file = QFileDialog::getOpenFileName(this, tr("Open a checkpoint in a single file"), {}, tr("Checkpoints (*.safetensors)"));
+  if (!file.isEmpty()) open_model(file);
 }
 
 void MainWindow::dragEnterEvent(QDragEnterEvent* event) {

@@ -50,6 +50,7 @@ class MainWindow : public QMainWindow {
   QWidget* build_prompts();
 
   void choose_folder();
+  void choose_checkpoint();
   void generate();
   void edit();
   void localize();

@@ -127,8 +127,8 @@ SignImage SignRenderer::render(const SignSpec& spec) const {
       return sum;
     };
     constexpr double kShrink = 0.5;
-    for (double smaller = spec.style.size - kShrink; width_of() > kTextWidth * kOversample && smaller > kShrink; smaller -= kShrink)
-      size = Fonts::size_of(smaller);
+    auto fits = [&] { return width_of() <= kTextWidth * kOversample && Fonts::cap_height(face, size) <= kTextHeight * kOversample; };
+    for (double smaller = spec.style.size - kShrink; !fits() && smaller > kShrink; smaller -= kShrink) size = Fonts::size_of(smaller);
     const double width = width_of(), cap_height = Fonts::cap_height(face, size);
     const double room_x = std::max(0.0, kTextWidth * kOversample - width) / 2, room_y = std::max(0.0, kTextHeight * kOversample - cap_height) / 2;
     double pen = (kLeft + kRight) / 2 * kOversample - width / 2 + std::clamp(spec.style.dx * kOversample, -room_x, room_x);

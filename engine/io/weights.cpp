@@ -13,7 +13,12 @@
 namespace glyphscope {
 namespace fs = std::filesystem;
 
-Weights::Weights(const fs::path& file) : where_(file.string()) { files_.emplace_back(file); }
+Weights::Weights(const fs::path& file) : where_(file.string()) { add(SafetensorsFile(file)); }
+
+void Weights::add(const SafetensorsFile& file) {
+  files_.push_back(file.path());
+  for (const auto& [key, entry] : file.entries()) tensors_[key] = file.tensor(key);
+}
 
 Weights Weights::find(const fs::path& folder) {
   // transformers and diffusers name the same thing differently; variants (".fp16") are taken where nothing else is there.
@@ -39,11 +44,13 @@ Weights Weights::find(const fs::path& folder) {
         missing = *gone;
         continue;
       }
-      for (const auto& shard : shards) out.files_.emplace_back(folder / shard);
-      for (const auto& [key, shard] : json["weight_map"].items())
-        for (const auto& opened : out.files_)
-          if (opened.path().filename() == shard.get<std::string>() && !opened.entries().contains(key))
-            reject("'" + key + "' should be in " + shard.get<std::string>() + ", but is not", index.string(), "Download the model again");
+      for (const auto& shard : shards) {
+        const SafetensorsFile opened(folder / shard);
+        for (const auto& [key, name] : json["weight_map"].items())
+          if (name == shard && !opened.entries().contains(key))
+            reject("'" + key + "' should be in " + shard + ", but is not", index.string(), "Download the model again");
+        out.add(opened);
+      }
       return out;
     }
   }
@@ -66,29 +73,27 @@ void load_weights(torch::nn::Module& module, const Weights& weights, const LoadO
   std::map<std::string, torch::Tensor> parameters = parameter_map(module);
   std::vector<std::string> missing, extra, misshapen;
   std::set<std::string> seen;
-  for (const auto& file : weights.files()) {
-    for (const auto& [key, entry] : file.entries()) {
-      // A buffer that transformers once saved; it holds 0, 1, 2, ..
-      if (key.ends_with("position_ids")) continue;
-      const std::string name = options.rename(key);
-      if (name.empty()) continue;
-      auto found = parameters.find(name);
-      if (found == parameters.end()) {
-        extra.push_back(key);
-        continue;
-      }
-      seen.insert(name);
-      torch::Tensor& parameter = found->second;
-      if (parameter.sizes() != at::IntArrayRef(entry.shape)) {
-        misshapen.push_back(key + " is " + c10::str(at::IntArrayRef(entry.shape)) + ", the configuration says " + c10::str(parameter.sizes()));
-        continue;
-      }
-      if (!c10::isFloatingType(entry.dtype)) {
-        misshapen.push_back(key + " is of dtype " + torch::toString(entry.dtype) + ", a floating-point one was expected");
-        continue;
-      }
-      parameter.set_data(file.tensor(key).to(options.dtype));
+  for (const auto& [key, tensor] : weights.tensors()) {
+    // A buffer that transformers once saved; it holds 0, 1, 2, ..
+    if (key.ends_with("position_ids")) continue;
+    const std::string name = options.rename(key);
+    if (name.empty()) continue;
+    auto found = parameters.find(name);
+    if (found == parameters.end()) {
+      extra.push_back(key);
+      continue;
     }
+    seen.insert(name);
+    torch::Tensor& parameter = found->second;
+    if (parameter.sizes() != tensor.sizes()) {
+      misshapen.push_back(key + " is " + c10::str(tensor.sizes()) + ", the configuration says " + c10::str(parameter.sizes()));
+      continue;
+    }
+    if (!c10::isFloatingType(tensor.scalar_type())) {
+      misshapen.push_back(key + " is of dtype " + torch::toString(tensor.scalar_type()) + ", a floating-point one was expected");
+      continue;
+    }
+    parameter.set_data(tensor.to(options.dtype).contiguous());
   }
   for (const auto& [name, parameter] : parameters)
     if (!seen.contains(name)) missing.push_back(name);

@@ -12,22 +12,28 @@
 
 namespace glyphscope {
 
-/// The tensors of one component: a single safetensors file, or the shards an index file lists.
+/// The tensors of one component, views of mapped files: a single safetensors file, or the shards an index file lists.
 class Weights {
  public:
   /// Finds the weights in a component's folder: diffusion_pytorch_model or model (.safetensors, or .safetensors.index.json
   /// with shards). Throws a Failure that names what is missing; a pickle is refused with the way out.
   static Weights find(const std::filesystem::path& folder);
   explicit Weights(const std::filesystem::path& file);
+  /// Tensors that were read from `file`.
+  Weights(std::map<std::string, torch::Tensor> tensors, const std::filesystem::path& file)
+      : tensors_(std::move(tensors)), where_(file.string()), files_{file} {}
 
+  const std::map<std::string, torch::Tensor>& tensors() const { return tensors_; }
   /// Where they came from, for error messages.
   const std::string& where() const { return where_; }
-  const std::vector<SafetensorsFile>& files() const { return files_; }
+  const std::vector<std::filesystem::path>& files() const { return files_; }
 
  private:
   Weights() = default;
+  void add(const SafetensorsFile& file);
+  std::map<std::string, torch::Tensor> tensors_;
   std::string where_;
-  std::vector<SafetensorsFile> files_;
+  std::vector<std::filesystem::path> files_;
 };
 
 struct LoadOptions {

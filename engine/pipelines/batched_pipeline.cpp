@@ -33,9 +33,9 @@ bool BatchedPipeline::has_component(const std::string& name) const { return std:
 
 void BatchedPipeline::load(const std::string& component, torch::nn::Module& module, torch::ScalarType dtype,
                            const std::function<std::string(const std::string&)>& rename) {
-  const Weights weights = Weights::find(folder_ / component);
+  const Weights weights = folder_.weights(component);
   load_weights(module, weights, {.dtype = dtype, .rename = rename});
-  for (const auto& file : weights.files()) weight_files_.push_back(file.path());
+  for (const auto& file : weights.files()) weight_files_.push_back(file);
   std::int64_t count = 0;
   for (auto& parameter : module.parameters()) {
     parameter.set_requires_grad(false);

@@ -4,18 +4,28 @@
 
 #include "core/error.h"
 #include "io/files.h"
-#include "io/weights.h"
+#include "io/resources.h"
+#include "pipelines/single_file.h"
 
 namespace glyphscope {
 namespace fs = std::filesystem;
 
-ModelFolder::ModelFolder(fs::path folder, std::string source) : folder_(std::move(folder)), source_(std::move(source)) {
+ModelFolder::ModelFolder(fs::path path, std::string source, const fs::path& config) : folder_(std::move(path)), source_(std::move(source)) {
   std::error_code error;
-  if (!fs::exists(folder_, error)) reject("there is no such model", folder_.string(), "Name a diffusers folder, or a demo model: demo:sign-unet");
+  if (!fs::exists(folder_, error))
+    reject("there is no such model", folder_.string(), "Name a diffusers folder, a checkpoint (.safetensors), or a demo model: demo:sign-unet");
   const std::string extension = folder_.extension().string();
   if (extension == ".ckpt" || extension == ".pt" || extension == ".pth" || extension == ".bin")
-    reject("this is a pickle, which can run any code when it is read", folder_.string(), "Convert it to a diffusers folder with safetensors");
-  if (!fs::is_directory(folder_, error)) reject("a diffusers folder was expected, this is a file", folder_.string());
+    reject("this is a pickle, which can run any code when it is read", folder_.string(),
+           "Convert it to safetensors where you trust it: in Python, load it with torch.load(..., weights_only=True) and save it with "
+           "safetensors.torch.save_file");
+  if (!fs::is_directory(folder_, error)) {
+    if (extension != ".safetensors") reject("a diffusers folder or a .safetensors file was expected", folder_.string());
+    single_file_ = std::make_shared<SingleFile>(folder_);
+    folder_ = config.empty() ? resource(fs::path("configs") / single_file_->configs()) : config;
+  } else if (!config.empty()) {
+    reject("configurations go with a checkpoint in a single file; this is a folder, which has its own", "--config");
+  }
   if (!fs::exists(folder_ / "model_index.json"))
     reject("there is no model_index.json", folder_.string(), "A diffusers folder has one beside unet, vae, text_encoder, tokenizer and scheduler");
   index_ = Config::read(folder_ / "model_index.json");
@@ -25,6 +35,7 @@ ModelFolder::ModelFolder(fs::path folder, std::string source) : folder_(std::mov
 
 bool ModelFolder::has(const std::string& component) const {
   const auto& json = index_.json();
+  if (single_file_ && component.starts_with("text_encoder") && !single_file_->has(component)) return false;
   return json.contains(component) && json[component].is_array() && json[component].size() == 2 && !json[component][1].is_null();
 }
 
@@ -38,6 +49,10 @@ void ModelFolder::require(const std::vector<std::string>& components) const {
   if (!missing.empty()) reject("the folder is incomplete: " + missing + " is missing", folder_.string(), "Download the model again");
 }
 
+Weights ModelFolder::weights(const std::string& component) const {
+  return single_file_ ? single_file_->weights(component, Config::read(folder_ / component / "config.json")) : Weights::find(folder_ / component);
+}
+
 std::string ModelFolder::hash(const std::vector<fs::path>& weights, const std::vector<std::string>& components) const {
   std::vector<fs::path> files = weights;
   files.push_back(folder_ / "model_index.json");
@@ -45,8 +60,10 @@ std::string ModelFolder::hash(const std::vector<fs::path>& weights, const std::v
     for (const auto& entry : fs::directory_iterator(folder_ / component))
       if (const auto type = entry.path().extension(); type == ".json" || type == ".txt" || type == ".model") files.push_back(entry.path());
   std::sort(files.begin(), files.end());
+  files.erase(std::unique(files.begin(), files.end()), files.end());
   std::string hashes;
-  for (const auto& file : files) hashes += fs::relative(file, folder_).string() + ":" + sha256_file(file) + "\n";
+  for (const auto& file : files)
+    hashes += (single_file_ && file == single_file_->path() ? file.filename() : fs::relative(file, folder_)).string() + ":" + sha256_file(file) + "\n";
   return sha256_text(hashes);
 }
 

@@ -1,29 +1,40 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "io/config.h"
+#include "io/weights.h"
 
 namespace glyphscope {
 
-/// A diffusers folder: model_index.json and a subfolder for each component.
+class SingleFile;
+
+/// A diffusers folder: model_index.json and a subfolder for each component. Or one without weights, and beside it the
+/// checkpoint in a single file that has them.
 class ModelFolder {
  public:
-  /// Throws a Failure if `folder` is none; `source` is what the user called it.
-  ModelFolder(std::filesystem::path folder, std::string source);
+  /// `path`: a diffusers folder, or a checkpoint in a single file. `config`: the diffusers folder whose configurations and
+  /// tokenizers go with such a file; empty: those its authors published. `source`: what the user called it. Throws a
+  /// Failure that says what is wrong with it.
+  ModelFolder(std::filesystem::path path, std::string source, const std::filesystem::path& config = {});
 
+  /// The diffusers folder.
   const std::filesystem::path& folder() const { return folder_; }
   const std::string& source() const { return source_; }
   const std::string& pipeline_class() const { return pipeline_class_; }
   /// model_index.json.
   const Config& index() const { return index_; }
-  /// Whether the index names a class for this component; one that a pipeline leaves out is [null, null] there.
+  /// Whether the index names a class for this component; one that a pipeline leaves out is [null, null] there. A text encoder
+  /// that a single file lacks is left out too.
   bool has(const std::string& component) const;
 
   /// Throws one Failure that lists every one of these components (and its config.json) that is missing.
   void require(const std::vector<std::string>& components) const;
+  /// A component's weights. Throws a Failure.
+  Weights weights(const std::string& component) const;
   /// SHA-256 over what decides the model's images: these weight files, model_index.json, and every configuration and
   /// vocabulary file (.json, .txt, .model) of these components.
   std::string hash(const std::vector<std::filesystem::path>& weights, const std::vector<std::string>& components) const;
@@ -31,6 +42,7 @@ class ModelFolder {
 
  private:
   std::filesystem::path folder_;
+  std::shared_ptr<const SingleFile> single_file_;
   std::string source_, pipeline_class_;
   Config index_{nlohmann::json::object(), ""};
 };

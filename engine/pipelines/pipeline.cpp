@@ -115,7 +115,7 @@ Expected<std::shared_ptr<Pipeline>> open_model(const std::string& source, const 
       if (!found) reject("there is no demo model '" + source + "'", "", "There is: " + known);
       folder = resource(fs::path("models") / source.substr(5));
     }
-    const ModelFolder model(folder, source);
+    const ModelFolder model(folder, source, options.config);
     const std::string& name = model.pipeline_class();
     if (name == "StableDiffusionPipeline" || name == "StableDiffusionXLPipeline" || name == "StableDiffusionXLImg2ImgPipeline")
       return open_stable_diffusion(model, options);

@@ -100,10 +100,12 @@ nlohmann::ordered_json describe_image(const ModelInfo& model, const Request& req
 nlohmann::ordered_json describe_site(const SiteTable& table, int site);
 
 struct OpenOptions {
-  std::string dtype = "auto";  ///< auto, fp32, bf16, fp16
+  std::string dtype = "auto";    ///< auto, fp32, bf16, fp16
+  std::filesystem::path config;  ///< For a checkpoint in a single file: the diffusers folder with its configurations and tokenizers; empty: as published.
 };
 
-/// Opens a diffusers folder, or a demo model that ships with Glyphscope ("demo:sign-unet"). The error names what is missing.
+/// Opens a diffusers folder, a checkpoint in a single file (.safetensors), or a demo model that ships with Glyphscope ("demo:sign-unet"). The error names
+/// what is missing.
 Expected<std::shared_ptr<Pipeline>> open_model(const std::string& source, const OpenOptions& options = {});
 
 /// The demo models there are, as "demo:NAME".

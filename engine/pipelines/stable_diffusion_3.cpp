@@ -17,11 +17,11 @@ namespace {
 
 constexpr std::int64_t kT5Tokens = 256;  // diffusers' max_sequence_length; published tokenizers allow more
 
-// Any text encoder may be left out.
+// Any text encoder may be left out. So is one without a tokenizer, as T5 is in a single file.
 std::vector<std::string> find_components(const ModelFolder& model) {
   std::vector<std::string> out{"transformer", "vae"};
   for (const std::string number : {"", "_2", "_3"})
-    if (model.has("text_encoder" + number))
+    if (model.has("text_encoder" + number) && model.has("tokenizer" + number))
       for (const char* part : {"text_encoder", "tokenizer"}) out.push_back(part + number);
   out.push_back("scheduler");
   model.require(out);
@@ -36,6 +36,7 @@ class StableDiffusion3 : public LatentPipeline {
     if (has_component("text_encoder")) clip_.emplace(model, "");
     if (has_component("text_encoder_2")) open_clip_.emplace(model, "_2");
     if (has_component("text_encoder_3")) t5_.emplace(model);
+    t5_unread_ = model.has("text_encoder_3") && !t5_;
     if (!clip_ && !open_clip_ && !t5_) reject("the model has no text encoder", model.folder().string());
     check_fit(model);
     for (auto* encoder : {&clip_, &open_clip_})
@@ -62,6 +63,8 @@ class StableDiffusion3 : public LatentPipeline {
       note_cut("T5", tokens.cut, notes);
       long_text = t5_->encoder.forward(torch::tensor(tokens.ids).unsqueeze(0)).to(dtype());
     }
+    const std::string unread = "T5 is in the checkpoint, its tokenizer is not: its part of the prompt is zeros. --config names a folder that has both.";
+    if (t5_unread_ && std::find(notes.begin(), notes.end(), unread) == notes.end()) notes.push_back(unread);
     return {torch::cat({torch::constant_pad_nd(clip, {0, width - clip.size(-1)}), long_text}, 1), torch::cat({first.pooled, second.pooled}, -1)};
   }
 
@@ -114,6 +117,7 @@ class StableDiffusion3 : public LatentPipeline {
 
   std::optional<ClipPrompt> clip_, open_clip_;
   std::optional<T5> t5_;
+  bool t5_unread_ = false;
   MmDit mmdit_;
 };
 

@@ -47,6 +47,7 @@ from diffusers import (
     UNet2DConditionModel,
     VQModel,
 )
+from diffusers.loaders import single_file_utils
 from diffusers.models.attention_processor import AttnAddedKVProcessor2_0, AttnProcessor2_0, JointAttnProcessor2_0
 from diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion import LDMBertConfig, LDMBertModel
 from safetensors.torch import load_file, save_file
@@ -1438,6 +1439,190 @@ def write_random(out):
 
 # ------------------------------------------------------------------------------------------------------------------- main
 
+# ------------------------------------------------------------------------------------------------------- single-file checkpoints
+
+
+def rename(key, pairs):
+    for new, old in pairs.items():
+        key = key.replace(new, old)
+    return key
+
+
+def original_unet_key(key, config):
+    """What the file of the U-Net's authors calls a parameter of diffusers' class."""
+    layers = config["layers_per_block"]
+    layers = layers if isinstance(layers, int) else layers[0]
+    top = {
+        "time_embedding.linear_1": "time_embed.0",
+        "time_embedding.linear_2": "time_embed.2",
+        "add_embedding.linear_1": "label_emb.0.0",
+        "add_embedding.linear_2": "label_emb.0.2",
+        "conv_in": "input_blocks.0.0",
+        "conv_norm_out": "out.0",
+        "conv_out": "out.2",
+        "mid_block.resnets.0": "middle_block.0",
+        "mid_block.attentions.0": "middle_block.1",
+        "mid_block.resnets.1": "middle_block.2",
+    }
+    inner = {
+        "norm1": "in_layers.0",
+        "conv1": "in_layers.2",
+        "time_emb_proj": "emb_layers.1",
+        "norm2": "out_layers.0",
+        "conv2": "out_layers.3",
+        "conv_shortcut": "skip_connection",
+    }
+    if "resnets" in key:
+        key = rename(key, inner)
+    for new, old in top.items():
+        if key.startswith(new + "."):
+            return old + key[len(new) :]
+    side, block, part, number, rest = re.fullmatch(r"(down|up)_blocks\.(\d+)\.(\w+)\.(\d+)\.(.*)", key).groups()
+    block, number = int(block), int(number)
+    first = {"down": 1, "up": 0}[side] + block * (layers + 1)
+    blocks = {"down": "input_blocks", "up": "output_blocks"}[side]
+    if part == "downsamplers":
+        return f"{blocks}.{first + layers}.0.op." + rest.removeprefix("conv.")
+    if part == "upsamplers":
+        return f"{blocks}.{first + layers}.{1 + ('CrossAttn' in config['up_block_types'][block])}.{rest}"
+    return f"{blocks}.{first + number}.{('resnets', 'attentions').index(part)}.{rest}"
+
+
+def original_vae_key(key, config):
+    last = len(config["block_out_channels"]) - 1
+    key = re.sub(r"down_blocks\.(\d+)\.resnets\.", r"down.\1.block.", key)
+    key = re.sub(r"down_blocks\.(\d+)\.downsamplers\.0\.", r"down.\1.downsample.", key)
+    key = re.sub(r"up_blocks\.(\d+)\.resnets\.", lambda m: f"up.{last - int(m[1])}.block.", key)
+    key = re.sub(r"up_blocks\.(\d+)\.upsamplers\.0\.", lambda m: f"up.{last - int(m[1])}.upsample.", key)
+    attention = {"group_norm": "norm", "to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out"}
+    if "attentions" in key:
+        key = rename(key, attention)
+    names = {"mid_block.resnets.0": "mid.block_1", "mid_block.resnets.1": "mid.block_2", "mid_block.attentions.0": "mid.attn_1"}
+    return rename(key, names | {"conv_norm_out": "norm_out", "conv_shortcut": "nin_shortcut"})
+
+
+def original_open_clip(state):
+    names = {
+        "encoder.layers.": "transformer.resblocks.",
+        "layer_norm1": "ln_1",
+        "layer_norm2": "ln_2",
+        "mlp.fc1": "mlp.c_fc",
+        "mlp.fc2": "mlp.c_proj",
+        "self_attn": "attn",
+        "final_layer_norm": "ln_final",
+        "embeddings.token_embedding": "token_embedding",
+        "embeddings.position_embedding.weight": "positional_embedding",
+    }
+    out = {}
+    for key, tensor in state.items():
+        name = rename(key.removeprefix("text_model."), names)
+        if name == "text_projection.weight":
+            out["text_projection"] = tensor.T.contiguous()
+        elif ".q_proj." in name:
+            parts = [state[key.replace("q_proj", f"{letter}_proj")] for letter in "qkv"]
+            out[name.replace("q_proj.", "in_proj_")] = torch.cat(parts)
+        elif not re.search(r"\.[kv]_proj\.", name):
+            out[name] = tensor
+    return out | {"logit_scale": torch.tensor(4.6)}
+
+
+def original_mmdit(state):
+    names = {
+        "pos_embed.proj": "x_embedder.proj",
+        "pos_embed.pos_embed": "pos_embed",
+        "time_text_embed.timestep_embedder.linear_1": "t_embedder.mlp.0",
+        "time_text_embed.timestep_embedder.linear_2": "t_embedder.mlp.2",
+        "time_text_embed.text_embedder.linear_1": "y_embedder.mlp.0",
+        "time_text_embed.text_embedder.linear_2": "y_embedder.mlp.2",
+        "norm_out.linear": "final_layer.adaLN_modulation.1",
+        "proj_out": "final_layer.linear",
+        "transformer_blocks": "joint_blocks",
+        "norm1_context.linear": "context_block.adaLN_modulation.1",
+        "norm1.linear": "x_block.adaLN_modulation.1",
+        "ff_context.net.0.proj": "context_block.mlp.fc1",
+        "ff_context.net.2": "context_block.mlp.fc2",
+        "ff.net.0.proj": "x_block.mlp.fc1",
+        "ff.net.2": "x_block.mlp.fc2",
+        "attn.norm_added_q": "context_block.attn.ln_q",
+        "attn.norm_added_k": "context_block.attn.ln_k",
+        "attn.norm_q": "x_block.attn.ln_q",
+        "attn.norm_k": "x_block.attn.ln_k",
+        "attn2.norm_q": "x_block.attn2.ln_q",
+        "attn2.norm_k": "x_block.attn2.ln_k",
+        "attn.to_out.0": "x_block.attn.proj",
+        "attn2.to_out.0": "x_block.attn2.proj",
+        "attn.to_add_out": "context_block.attn.proj",
+    }
+    last = max(int(key.split(".")[1]) for key in state if key.startswith("transformer_blocks."))
+    out = {}
+    for key, tensor in state.items():
+        fused = re.fullmatch(r"transformer_blocks\.(\d+)\.(attn2?)\.(to|add)_([qkv])(?:_proj)?\.(weight|bias)", key)
+        if fused:
+            number, attention, stream, letter, kind = fused.groups()
+            if letter == "q":
+                parts = [state[key.replace(f"{stream}_q", f"{stream}_{each}")] for each in "qkv"]
+                out[f"joint_blocks.{number}.{'x' if stream == 'to' else 'context'}_block.{attention}.qkv.{kind}"] = torch.cat(parts)
+            continue
+        if key.startswith(("norm_out", f"transformer_blocks.{last}.norm1_context")):
+            tensor = torch.cat(tensor.chunk(2)[::-1])
+        out[rename(key, names)] = tensor
+    return out
+
+
+def write_single_file(out):
+    """The models of pipeline/, pipeline_sdxl/ and pipeline_sd3/ as their authors would have published them; diffusers' own
+    converters must give back what was there."""
+    out.mkdir(parents=True)
+    for name in ("pipeline", "pipeline_sdxl", "pipeline_sd3"):
+        folder = out.parent / name
+
+        def read(component):
+            config = json.loads((folder / component / "config.json").read_text())
+            return load_file(next((folder / component).glob("*.safetensors"))), config
+
+        vae, vae_config = read("vae")
+        squeezed = {key: tensor[:, :, None, None] if re.search(r"attentions.*\.(to_.|to_out\.0)\.weight", key) else tensor for key, tensor in vae.items()}
+        whole = {"first_stage_model." + original_vae_key(key, vae_config): tensor for key, tensor in squeezed.items()}
+        assert_same(single_file_utils.convert_ldm_vae_checkpoint(dict(whole), vae_config), vae)
+        # What training leaves in such files.
+        whole |= {"model_ema.decay": torch.tensor(0.99), "betas": torch.linspace(0, 1, 4)}
+        if name == "pipeline_sd3":
+            state, _ = read("transformer")
+            original = {"model.diffusion_model." + key: tensor for key, tensor in original_mmdit(state).items()}
+            assert_same(single_file_utils.convert_sd3_transformer_checkpoint_to_diffusers(dict(original)), state)
+            whole |= original
+            for component, prefix in (("text_encoder", "clip_l"), ("text_encoder_2", "clip_g"), ("text_encoder_3", "t5xxl")):
+                whole |= {f"text_encoders.{prefix}.transformer.{key}": tensor for key, tensor in published_clip(read(component)[0]).items()}
+        else:
+            state, config = read("unet")
+            original = {"model.diffusion_model." + original_unet_key(key, config): tensor for key, tensor in state.items()}
+            assert len(original) == len(state)
+            assert_same(single_file_utils.convert_ldm_unet_checkpoint(dict(original), config), state)
+            first = "cond_stage_model." if name == "pipeline" else "conditioner.embedders.0."
+            whole |= original | {f"{first}transformer.{key}": tensor for key, tensor in published_clip(read("text_encoder")[0]).items()}
+            if name == "pipeline_sdxl":
+                state, _ = read("text_encoder_2")
+                original = {"conditioner.embedders.1.model." + key: tensor for key, tensor in original_open_clip(state).items()}
+                model = CLIPTextModelWithProjection.from_pretrained(folder / "text_encoder_2")
+                converted = single_file_utils.convert_open_clip_checkpoint(model, dict(original), "conditioner.embedders.1.model.")
+                assert_same(published_clip(converted), published_clip(state))
+                whole |= original
+        save(out / f"{name}.safetensors", whole)
+
+
+def published_clip(state):
+    """A text encoder's keys as in published files: below text_model, its projection beside it."""
+    if "shared.weight" in state:
+        return state
+    return {key if key.startswith(("text_model.", "text_projection.")) else "text_model." + key: tensor for key, tensor in state.items()}
+
+
+def assert_same(converted, state):
+    assert converted.keys() == state.keys(), sorted(converted.keys() ^ state.keys())
+    for key, tensor in state.items():
+        assert torch.equal(converted[key], tensor), key
+
+
 FOLDERS = {
     "unet_sd1": write_unet_sd1,
     "unet_sd2": write_unet_sd2,
@@ -1461,6 +1646,7 @@ FOLDERS = {
     "pipeline_if": write_pipeline_if,
     "tokenizer_bert": write_tokenizer_bert,
     "pipeline_ldm": write_pipeline_ldm,
+    "single_file": write_single_file,
 }
 FILES = {"schedulers": write_schedulers, "metrics": write_metrics, "random": write_random}
 GOLDENS = {**FOLDERS, **FILES}

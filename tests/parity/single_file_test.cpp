@@ -1,0 +1,186 @@
+// Checkpoints in a single file: golden/data/single_file/ holds the models of pipeline/, pipeline_sdxl/ and pipeline_sd3/ with
+// their authors' keys, from which diffusers' own converters gave back what was there.
+#include "pipelines/single_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include "io/files.h"
+#include "io/resources.h"
+#include "models/autoencoder.h"
+#include "models/mmdit.h"
+#include "models/unet.h"
+#include "pipelines/clip_prompt.h"
+#include "pipelines/pipeline.h"
+#include "tests/support/golden.h"
+#include "text/clip_text_model.h"
+#include "text/clip_tokenizer.h"
+
+namespace glyphscope {
+namespace {
+using testing::failure_of;
+using testing::golden;
+using ::testing::HasSubstr;
+
+struct SingleFileOf : ::testing::TestWithParam<const char*> {
+  std::filesystem::path file() const { return golden("single_file") / (std::string(GetParam()) + ".safetensors"); }
+  std::filesystem::path folder() const { return golden(GetParam()); }
+};
+
+// Every tensor is the folder's, under the folder's name.
+TEST_P(SingleFileOf, HoldsTheFoldersWeights) {
+  const SingleFile checkpoint(file());
+  for (const char* component : {"unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3"}) {
+    ASSERT_EQ(checkpoint.has(component), std::filesystem::exists(folder() / component)) << component;
+    if (!checkpoint.has(component)) continue;
+    // transformers 5 leaves out a prefix that published files have.
+    std::map<std::string, torch::Tensor> read;
+    const Weights weights = checkpoint.weights(component, Config::read(folder() / component / "config.json"));
+    for (const auto& [key, tensor] : weights.tensors()) read[bare_clip_key(key)] = tensor;
+    const auto expected = Weights::find(folder() / component).tensors();
+    EXPECT_EQ(read.size(), expected.size()) << component;
+    for (const auto& [key, tensor] : expected) {
+      const auto found = read.find(bare_clip_key(key));
+      ASSERT_NE(found, read.end()) << component << " " << key;
+      EXPECT_TRUE(torch::equal(found->second, tensor)) << component << " " << key;
+    }
+  }
+}
+
+TEST_P(SingleFileOf, DrawsWhatTheFolderDraws) {
+  auto draw = [](const std::filesystem::path& source, const OpenOptions& options) {
+    auto opened = open_model(source.string(), options);
+    if (!opened) throw Failure(opened.error());
+    Request request;
+    request.prompts = {"a sign that says \"LOVE\""};
+    request.rows = {{0, 7, {}}};
+    request.steps = 2;
+    auto result = (*opened)->generate(request);
+    if (!result) throw Failure(result.error());
+    return result->latents;
+  };
+  OpenOptions options;
+  options.config = folder();
+  const torch::Tensor one = draw(file(), options), other = draw(folder(), {});
+  EXPECT_LT((one - other).abs().max().item<double>(), 1e-5);
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, SingleFileOf, ::testing::Values("pipeline", "pipeline_sdxl", "pipeline_sd3"),
+                         [](const auto& info) { return std::string(info.param); });
+
+// A name alone, by the keys that tell families apart.
+std::string family_with(const std::vector<std::string>& keys) {
+  testing::TemporaryFolder folder;
+  std::map<std::string, torch::Tensor> tensors;
+  for (const auto& key : keys) tensors[key] = torch::zeros({1});
+  write_safetensors(folder / "model.safetensors", tensors);
+  return SingleFile(folder / "model.safetensors").configs();
+}
+
+TEST(SingleFile, FamiliesAreKnownByTheirKeys) {
+  EXPECT_EQ(family_with({"cond_stage_model.transformer.text_model.embeddings.position_ids"}), "sd1");
+  EXPECT_EQ(family_with({"cond_stage_model.model.ln_final.bias"}), "sd2");
+  EXPECT_EQ(family_with({"conditioner.embedders.0.transformer.x", "conditioner.embedders.1.model.ln_final.bias"}), "sdxl");
+  EXPECT_EQ(family_with({"conditioner.embedders.0.model.ln_final.bias"}), "sdxl-refiner");
+  EXPECT_EQ(family_with({"model.diffusion_model.joint_blocks.0.x_block.attn.qkv.bias"}), "sd3");
+  EXPECT_EQ(family_with({"model.diffusion_model.joint_blocks.0.x_block.attn2.qkv.bias"}), "sd3.5-medium");
+  EXPECT_EQ(family_with({"model.diffusion_model.joint_blocks.37.x_block.attn.qkv.bias"}), "sd3.5-large");
+}
+
+// Stable Diffusion 2's authors keep the last layer that its pipeline does not use, and OpenCLIP's projection.
+TEST(SingleFile, WhatIsNotUsedIsLeftOut) {
+  testing::TemporaryFolder folder;
+  std::map<std::string, torch::Tensor> tensors;
+  for (const char* key : {"transformer.resblocks.1.ln_1.weight", "transformer.resblocks.2.ln_1.weight", "text_projection", "logit_scale", "ln_final.weight"})
+    tensors["cond_stage_model.model." + std::string(key)] = torch::zeros({2, 2});
+  write_safetensors(folder / "model.safetensors", tensors);
+  const nlohmann::json config{{"num_hidden_layers", 2}, {"architectures", {"CLIPTextModel"}}};
+  const auto read = SingleFile(folder / "model.safetensors").weights("text_encoder", {config, "test"}).tensors();
+  std::vector<std::string> keys;
+  for (const auto& [key, tensor] : read) keys.push_back(key);
+  EXPECT_THAT(keys, ::testing::UnorderedElementsAre("encoder.layers.1.layer_norm1.weight", "final_layer_norm.weight"));
+}
+
+TEST(SingleFile, WrongFilesAreNamed) {
+  testing::TemporaryFolder folder;
+  auto open = [&](const char* name, OpenOptions options = {}) {
+    const auto opened = open_model((folder / name).string(), options);
+    return opened ? std::string() : opened.error().message();
+  };
+  write_safetensors(folder / "lora.safetensors", {{"lora_unet_down.weight", torch::zeros({1})}});
+  EXPECT_THAT(open("lora.safetensors"), HasSubstr("no checkpoint of a family"));
+  write_text(folder / "model.ckpt", "x");
+  EXPECT_THAT(open("model.ckpt"), HasSubstr("pickle"));
+  write_text(folder / "model.gguf", "x");
+  EXPECT_THAT(open("model.gguf"), HasSubstr("or a .safetensors file was expected"));
+  write_text(folder / "cut.safetensors", "x");
+  EXPECT_THAT(open("cut.safetensors"), HasSubstr("cut.safetensors"));
+  // Encoders alone: no U-Net. Keys nobody asks for, and tensors that cannot be divided.
+  write_safetensors(folder / "encoder.safetensors", {{"cond_stage_model.transformer.text_model.x", torch::zeros({1})}});
+  EXPECT_THAT(open("encoder.safetensors"), HasSubstr("missing 196"));
+  std::map<std::string, torch::Tensor> tensors;
+  const SafetensorsFile whole(golden("single_file") / "pipeline_sdxl.safetensors");
+  for (const auto& [key, entry] : whole.entries()) tensors[key] = whole.tensor(key);
+  OpenOptions options;
+  options.config = golden("pipeline_sdxl");
+  auto without = tensors;
+  std::erase_if(without, [](const auto& item) { return item.first.starts_with("first_stage_model."); });
+  write_safetensors(folder / "no-vae.safetensors", without);
+  EXPECT_THAT(open("no-vae.safetensors", options), HasSubstr("holds no vae"));
+  auto more = tensors;
+  more["model.diffusion_model.control.weight"] = torch::zeros({1});
+  write_safetensors(folder / "more.safetensors", more);
+  EXPECT_THAT(open("more.safetensors", options), HasSubstr("extra 1:\n  control.weight"));
+  auto odd = tensors;
+  odd["conditioner.embedders.1.model.transformer.resblocks.0.attn.in_proj_bias"] = torch::zeros({25});
+  write_safetensors(folder / "odd.safetensors", odd);
+  EXPECT_THAT(open("odd.safetensors", options), HasSubstr("cannot be divided"));
+  // A folder has its own configurations.
+  EXPECT_THAT(failure_of([&] {
+                auto opened = open_model(golden("pipeline").string(), options);
+                if (!opened) throw Failure(opened.error());
+              }),
+              HasSubstr("--config"));
+}
+
+// Numbers of parameters as diffusers and transformers count them in models of these configurations.
+TEST(SingleFile, PublishedConfigurationsAreTheModelsOfTheirNames) {
+  auto config = [](const std::string& path) { return Config::read(resource("configs") / path / "config.json"); };
+  auto count = [](const torch::nn::Module& module) {
+    std::int64_t out = 0;
+    for (const auto& parameter : module.parameters())
+      if (parameter.requires_grad()) out += parameter.numel();
+    return out;
+  };
+  auto unet = [&](const std::string& family) { return UNet(UNetConfig::parse(config(family + "/unet"))); };
+  auto mmdit = [&](const std::string& family) { return MmDit(MmDitConfig::parse(config(family + "/transformer"))); };
+  auto clip = [&](const std::string& path) { return count(ClipTextModel(ClipTextConfig::parse(config(path)))); };
+  EXPECT_EQ(count(unet("sd1")), 859'520'964);
+  EXPECT_EQ(unet("sd1").sites().sites.size(), 16u);
+  EXPECT_EQ(count(unet("sd2")), 865'910'724);
+  EXPECT_EQ(count(unet("sd2-base")), 865'910'724);
+  EXPECT_EQ(count(unet("sdxl")), 2'567'463'684);
+  EXPECT_EQ(unet("sdxl").sites().sites.size(), 70u);
+  EXPECT_EQ(count(unet("sdxl-refiner")), 2'259'526'660);
+  EXPECT_EQ(count(mmdit("sd3")), 2'028'328'000);
+  EXPECT_EQ(mmdit("sd3").sites().sites.size(), 24u);
+  EXPECT_EQ(count(mmdit("sd3.5-medium")), 2'243'171'520);
+  EXPECT_EQ(mmdit("sd3.5-medium").sites().sites.size(), 24u);
+  EXPECT_EQ(count(mmdit("sd3.5-large")), 8'056'627'520);
+  EXPECT_EQ(mmdit("sd3.5-large").sites().sites.size(), 38u);
+  EXPECT_EQ(clip("sd1/text_encoder"), 123'060'480);
+  EXPECT_EQ(clip("sd2/text_encoder"), 340'387'840);
+  EXPECT_EQ(clip("sdxl/text_encoder_2"), 694'659'840);
+  for (const char* family : {"sd1", "sd2", "sdxl", "sd3"})
+    EXPECT_EQ(count(Autoencoder(AutoencoderConfig::parse(config(std::string(family) + "/vae")))), std::string(family) == "sd3" ? 83'819'683 : 83'653'863)
+        << family;
+  const ClipTokenizer tokenizer = ClipTokenizer::load(resource("configs/sd1/tokenizer"));
+  // As transformers' CLIPTokenizer has it with OpenAI's vocabulary.
+  EXPECT_THAT(tokenizer.encode("the cat"), ::testing::ElementsAre(518, 2368));
+  EXPECT_EQ(tokenizer.tokenize("").ids.back(), 49407);
+  EXPECT_EQ(ClipTokenizer::load(resource("configs/sd2/tokenizer")).tokenize("").ids.back(), 0);
+}
+
+}  // namespace
+}  // namespace glyphscope
