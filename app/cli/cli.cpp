@@ -8,6 +8,7 @@
 
 #include "core/version.h"
 #include "io/files.h"
+#include "io/image_file.h"
 
 namespace glyphscope::cli {
 
@@ -72,6 +73,8 @@ void SamplingOptions::add(CLI::App& verb) {
   verb.add_option("--size", size, "WIDTHxHEIGHT in pixels (default: the model's)");
   verb.add_option("--negative", negative, "Negative prompt");
   verb.add_option("--clip-skip", clip_skip, "Last layers of the CLIP text encoders to leave out")->check(CLI::Range(0, 64))->capture_default_str();
+  verb.add_option("--image", image, "The picture that a super-resolution model (DeepFloyd IF's stage II) enlarges")->check(CLI::ExistingFile);
+  verb.add_option("--noise-level", noise_level, "How far such a model noises the picture first")->check(CLI::Range(0, 999))->capture_default_str();
   verb.add_option("--batch", batch, "Images in one batch")->check(CLI::Range(1, 256))->capture_default_str();
 }
 
@@ -83,6 +86,8 @@ Request SamplingOptions::request() const {
   request.negative = negative;
   request.clip_skip = clip_skip;
   request.rows_at_once = batch;
+  request.noise_level = noise_level;
+  if (!image.empty()) request.pictures = read_image(image).unsqueeze(0);
   if (!size.empty()) {
     char end = 0;
     long long width = 0, height = 0;

@@ -42,10 +42,10 @@ struct Context {
 struct SamplingOptions {
   std::int64_t steps = 0;
   double guidance = -1;
-  std::string scheduler, size, negative;
-  std::int64_t clip_skip = 0, batch = 16;
+  std::string scheduler, size, negative, image;
+  std::int64_t clip_skip = 0, batch = 16, noise_level = 250;
   void add(CLI::App& verb);
-  /// Throws a Failure for a malformed --size.
+  /// Throws a Failure for a malformed --size, or an --image that cannot be read.
   Request request() const;
 };
 

@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "io/files.h"
+#include "text/prompt_weights.h"
 
 namespace glyphscope {
 
@@ -15,7 +16,8 @@ std::string fill_template(const std::string& prompt_template, const std::string&
   return prompt_template.substr(0, at) + word + prompt_template.substr(at + slot.size());
 }
 
-std::string quoted_text(const std::string& prompt) {
+std::string quoted_text(const std::string& weighted) {
+  const std::string prompt = WeightedPrompt::parse(weighted).text();
   for (const auto& [open, close] : {std::pair<std::string, std::string>{"\"", "\""}, {"\u201c", "\u201d"}}) {
     const auto begin = prompt.find(open);
     if (begin == std::string::npos) continue;

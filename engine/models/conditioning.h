@@ -12,6 +12,7 @@ struct Conditioning {
   torch::Tensor pooled;     ///< SDXL and SD 3: the pooled prompt, [B, width]. DeepFloyd IF: the tokens it pools, if not `embedding`.
   torch::Tensor time_ids;   ///< SDXL: original size, crop and target size, [B, 6]; its refiner: size, crop, aesthetic score, [B, 5].
                             ///< DeepFloyd IF's stage II: its noise level, [B].
+  torch::Tensor picture;    ///< DeepFloyd IF's stage II: the noised picture that it enlarges, [B, 3, H, W].
 
   Conditioning(torch::Tensor embedding, torch::Tensor pooled = {}, torch::Tensor time_ids = {})
       : embedding(std::move(embedding)), pooled(std::move(pooled)), time_ids(std::move(time_ids)) {}

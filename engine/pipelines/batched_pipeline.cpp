@@ -91,6 +91,7 @@ struct BatchedPipeline::Batch {
     std::uint64_t seed;
     const PatchPlan* plan;
     std::map<int, int> sources;  // by prompt, the member to take K and V from
+    std::int64_t row = 0;        // of the request, whose picture it reads
   };
   std::vector<Member> members;
   std::int64_t asked = 0;  // the first of them
@@ -100,15 +101,16 @@ BatchedPipeline::Batch BatchedPipeline::make_batch(const Request& request, size_
   Batch batch;
   for (size_t i = begin; i < end; ++i) {
     const Row& row = request.rows[i];
-    batch.members.push_back({row.prompt, row.pooled < 0 ? row.prompt : row.pooled, row.seed, &row.plan, {}});
+    batch.members.push_back({row.prompt, row.pooled < 0 ? row.prompt : row.pooled, row.seed, &row.plan, {}, static_cast<std::int64_t>(i)});
   }
   batch.asked = static_cast<std::int64_t>(batch.members.size());
   if (request.method != PatchMethod::lockstep) return batch;
   for (size_t i = 0; i < static_cast<size_t>(batch.asked); ++i) {
     for (const auto& patch : batch.members[i].plan->patches()) {
-      const Batch::Member wanted{patch.prompt, patch.prompt, batch.members[i].seed, nullptr, {}};
+      const Batch::Member wanted{patch.prompt, patch.prompt, batch.members[i].seed, nullptr, {}, batch.members[i].row};
       auto found = std::find_if(batch.members.begin(), batch.members.end(), [&](const Batch::Member& one) {
-        return one.prompt == wanted.prompt && one.pooled == wanted.pooled && one.seed == wanted.seed && (!one.plan || one.plan->patches().empty());
+        return one.prompt == wanted.prompt && one.pooled == wanted.pooled && one.seed == wanted.seed &&
+               (!request.pictures.defined() || one.row == wanted.row) && (!one.plan || one.plan->patches().empty());
       });
       const auto at = static_cast<int>(found - batch.members.begin());
       if (found == batch.members.end()) batch.members.push_back(wanted);
@@ -151,7 +153,7 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
     std::vector<PromptTaps::Row> rows;
     std::vector<LockstepTaps::Row> lockstep;
     RowNoise noise;
-    std::vector<torch::Tensor> row_embeddings, pooled, sizes;
+    std::vector<torch::Tensor> row_embeddings, pooled, sizes, pictures;
     for (const bool unconditional : {true, false}) {
       if (unconditional && !guided) continue;
       const int half = !unconditional && guided ? static_cast<int>(batch.members.size()) : 0;
@@ -163,16 +165,23 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
         row_embeddings.push_back(prompts[static_cast<size_t>(prompt)].embedding);
         pooled.push_back(prompts[static_cast<size_t>(unconditional ? negative : member.pooled)].pooled);
         sizes.push_back(time_ids(request, unconditional));
-        if (!unconditional) noise.add(member.seed);
+        if (unconditional) continue;
+        noise.add(member.seed);
+        if (request.pictures.defined()) pictures.push_back(request.pictures.narrow(0, request.pictures.size(0) > 1 ? member.row : 0, 1));
       }
     }
     auto together = [](const std::vector<torch::Tensor>& parts) { return parts[0].defined() ? torch::cat(parts) : torch::Tensor(); };
-    const Conditioning conditioning(together(row_embeddings), together(pooled), together(sizes));
+    Conditioning conditioning(together(row_embeddings), together(pooled), together(sizes));
     PromptTaps prompt_taps(embeddings, rows, cancel, sources);
     LockstepTaps lockstep_taps(lockstep, cancel);
     Taps* taps = request.method == PatchMethod::lockstep ? static_cast<Taps*>(&lockstep_taps) : &prompt_taps;
 
     const std::vector<std::int64_t> shape{1, channels(), height, width};
+    const torch::Tensor noisiest = noise.draw(shape);
+    if (!pictures.empty()) {
+      conditioning.picture = enlarged(torch::cat(pictures), request, noise).to(dtype_);
+      if (guided) conditioning.picture = torch::cat({conditioning.picture, conditioning.picture});
+    }
     const auto run = scheduler->begin(request.steps);
     run->set_noise([&] { return noise.draw(shape); });
     const auto calls = static_cast<std::int64_t>(run->timesteps().size());
@@ -189,8 +198,7 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
     options.after_call = [&] { ++result.denoiser_calls; };
     const torch::Tensor latent =
         denoise(
-            *run, noise.draw(shape), [&](const torch::Tensor& x, double t) { return denoiser(x.to(dtype_), torch::full({x.size(0)}, t), conditioning, taps); },
-            options)
+            *run, noisiest, [&](const torch::Tensor& x, double t) { return denoiser(x.to(dtype_), torch::full({x.size(0)}, t), conditioning, taps); }, options)
             .slice(0, 0, batch.asked);
     latents.push_back(latent);
     // A decoder's activations are far larger than its latents: only so many pixels at once.

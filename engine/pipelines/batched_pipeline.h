@@ -6,6 +6,7 @@
 #include "models/conditioning.h"
 #include "patching/kv_recorder.h"
 #include "patching/taps.h"
+#include "pipelines/denoise.h"
 #include "pipelines/model_folder.h"
 #include "pipelines/pipeline.h"
 
@@ -36,6 +37,8 @@ class BatchedPipeline : public Pipeline {
     (void)negative;
     return {};
   }
+  /// Conditioning::picture of these pictures, [B, 3, h, w] uint8, for rows whose noises these are.
+  virtual torch::Tensor enlarged(const torch::Tensor& pictures, const Request&, RowNoise&) const { return pictures; }
   /// latent [B, C, h, w] in the run's dtype, timestep [B] -> the denoiser's output.
   virtual torch::Tensor denoiser(const torch::Tensor& latent, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const = 0;
   /// The prompt as a site gets it: what taps project. Other than the embedding where the denoiser projects it first.

@@ -12,9 +12,15 @@ ClipPrompt::ClipPrompt(const ModelFolder& folder, const std::string& number)
       model(ClipTextConfig::parse(Config::read(folder / name / "config.json"))) {}
 
 TextEncoding ClipPrompt::encode(const std::string& prompt, std::int64_t skip, std::vector<std::string>& notes) const {
-  const Tokens tokens = tokenizer.tokenize(prompt, std::min(tokenizer.max_length(), model.config().max_positions));
+  const std::int64_t length = std::min(tokenizer.max_length(), model.config().max_positions);
+  const Tokens tokens = tokenizer.tokenize(WeightedPrompt::parse(prompt), length);
   note_cut("CLIP", tokens.cut, notes);
-  return model.forward(torch::tensor(tokens.ids).unsqueeze(0), skip);
+  TextEncoding out = model.forward(torch::tensor(tokens.ids).unsqueeze(0), skip);
+  if (even(tokens.weights)) return out;
+  const TextEncoding empty = model.forward(torch::tensor(tokenizer.tokenize("", length).ids).unsqueeze(0), skip);
+  out.embedding = weighted_states(out.embedding, empty.embedding, tokens.weights);
+  out.hidden = weighted_states(out.hidden, empty.hidden, tokens.weights);
+  return out;
 }
 
 std::string bare_clip_key(const std::string& key) { return key.starts_with("text_model.") ? key.substr(11) : key; }

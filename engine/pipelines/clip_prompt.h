@@ -14,7 +14,7 @@ struct ClipPrompt {
   /// number: "" or "_2", what the folder's names end in. Throws a Failure.
   ClipPrompt(const ModelFolder& folder, const std::string& number);
 
-  /// One prompt; if it was cut, a note that says what is missing (once, however many encoders cut it alike).
+  /// One prompt, weights and all (its pooled state knows of none); if it was cut, a note that says what is missing (once, however many encoders cut it alike).
   TextEncoding encode(const std::string& prompt, std::int64_t skip, std::vector<std::string>& notes) const;
 
   std::string name;  ///< "text_encoder" or "text_encoder_2"

@@ -9,6 +9,7 @@
 #include "models/unet.h"
 #include "pipelines/batched_pipeline.h"
 #include "pipelines/clip_prompt.h"
+#include "schedulers/noise_schedule.h"
 #include "text/t5_encoder.h"
 #include "text/t5_tokenizer.h"
 
@@ -16,10 +17,15 @@ namespace glyphscope {
 namespace {
 
 constexpr std::int64_t kTokens = 77;  // diffusers' max_length
+constexpr const char* kNoising = "image_noising_scheduler";
+
+bool is_second_stage(const ModelFolder& model) { return model.pipeline_class() == "IFSuperResolutionPipeline"; }
 
 std::vector<std::string> find_components(const ModelFolder& model) {
   std::vector<std::string> out{"unet", "text_encoder", "tokenizer", "scheduler"};
   model.require(out);
+  if (is_second_stage(model) && !std::filesystem::exists(model / kNoising / "scheduler_config.json"))
+    reject(std::string("the folder is incomplete: ") + kNoising + "/scheduler_config.json is missing", model.folder().string(), "Download the model again");
   return out;
 }
 
@@ -34,6 +40,8 @@ std::string prepared(const std::string& prompt) {
   return encode_utf8({lower.begin() + static_cast<std::ptrdiff_t>(first), lower.end()});
 }
 
+/// Both stages: the first draws pixels from noise, the second enlarges what it drew. The second's U-Net reads the enlarged and noised
+/// picture beside its own, and how much it was noised.
 class DeepFloydIf : public BatchedPipeline {
  public:
   DeepFloydIf(const ModelFolder& model, const OpenOptions& options, std::vector<std::string> components)
@@ -42,30 +50,54 @@ class DeepFloydIf : public BatchedPipeline {
         text_encoder_(T5Config::parse(Config::read(model / "text_encoder" / "config.json"))),
         unet_(UNetConfig::parse(Config::read(model / "unet" / "config.json"))) {
     const auto& unet = unet_.config();
-    if (!unet.added_kv || unet.in_channels != 3) reject("the U-Net is none of DeepFloyd IF's first stage", (model / "unet").string());
+    info_.enlarges = is_second_stage(model);
+    if (!unet.added_kv || unet.in_channels != (info_.enlarges ? 6 : 3))
+      reject(std::string("the U-Net is none of DeepFloyd IF's ") + (info_.enlarges ? "second" : "first") + " stage", (model / "unet").string());
+    if (info_.enlarges) noising_ = NoiseSchedule::parse(Config::read(model / kNoising / "scheduler_config.json")).alphas_cumprod;
     if (text_encoder_.config().d_model != unet.raw_prompt_width())
       reject("T5 writes " + std::to_string(text_encoder_.config().d_model) + " numbers a token, the U-Net reads " + std::to_string(unet.raw_prompt_width()),
              model.folder().string(), "text_encoder and unet belong to different models");
     load("text_encoder", text_encoder_, t5_dtype(dtype()), t5_key);
     load("unet", unet_, dtype());
-    info_.default_steps = 100;
-    info_.default_guidance = 7.0;
+    info_.default_steps = info_.enlarges ? 50 : 100;
+    info_.default_guidance = info_.enlarges ? 4.0 : 7.0;
     info_.methods = {PatchMethod::injection, PatchMethod::recording, PatchMethod::lockstep};
-    describe("DeepFloyd IF, stage I", unet_.sites(), unet.sample_size, std::int64_t{1} << (unet.block_out_channels.size() - 1));
+    describe(info_.enlarges ? "DeepFloyd IF, stage II" : "DeepFloyd IF, stage I", unet_.sites(), unet.sample_size,
+             std::int64_t{1} << (unet.block_out_channels.size() - 1));
   }
 
  protected:
   // What the U-Net pools are the same raw states.
   Prompt encode(const std::string& prompt, std::int64_t, std::vector<std::string>& notes) const override {
-    const Tokens tokens = tokenizer_.tokenize(prepared(prompt), std::min(kTokens, tokenizer_.max_length()));
+    const std::int64_t length = std::min(kTokens, tokenizer_.max_length());
+    const Tokens tokens = tokenizer_.tokenize(WeightedPrompt::parse(prepared(prompt)), length);
     note_cut("T5", tokens.cut, notes);
-    const torch::Tensor ids = torch::tensor(tokens.ids).unsqueeze(0);
-    const torch::Tensor states = text_encoder_.forward(ids, (ids != T5Tokenizer::kPad).to(torch::kInt64)).to(dtype());
-    return {states, states};
+    auto states = [&](const Tokens& each) {
+      const torch::Tensor ids = torch::tensor(each.ids).unsqueeze(0);
+      return text_encoder_.forward(ids, (ids != T5Tokenizer::kPad).to(torch::kInt64)).to(dtype());
+    };
+    torch::Tensor out = states(tokens);
+    if (!even(tokens.weights)) out = weighted_states(out, states(tokenizer_.tokenize("", length)), tokens.weights);
+    return {out, out};
   }
   torch::Tensor site_embedding(const Prompt& prompt) const override { return unet_.project_prompt(prompt.embedding); }
+  torch::Tensor time_ids(const Request& request, bool) const override {
+    return info_.enlarges ? torch::full({1}, static_cast<double>(request.noise_level)) : torch::Tensor();
+  }
+  torch::Tensor enlarged(const torch::Tensor& pictures, const Request& request, RowNoise& noise) const override {
+    const torch::Tensor large = torch::upsample_bilinear2d(pictures.to(torch::kFloat32) / 127.5 - 1, {request.height, request.width}, /*align_corners=*/true);
+    const torch::Tensor a = noising_[request.noise_level];
+    return a.sqrt() * large + (1 - a).sqrt() * noise.draw({1, 3, request.height, request.width});
+  }
   torch::Tensor denoiser(const torch::Tensor& latent, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const override {
-    return unet_.forward(latent, timestep, conditioning, taps);
+    if (!info_.enlarges) return unet_.forward(latent, timestep, conditioning, taps);
+    const torch::Tensor& picture = conditioning.picture;
+    return unet_.forward(torch::cat({latent, picture.defined() ? picture : torch::zeros_like(latent)}, 1), timestep, conditioning, taps);
+  }
+  void check(const Request& request) const override {
+    BatchedPipeline::check(request);
+    if (info_.enlarges && (request.noise_level < 0 || request.noise_level >= noising_.size(0)))
+      reject("the noise level is " + std::to_string(request.noise_level), "--noise-level", "It goes from 0 to " + std::to_string(noising_.size(0) - 1));
   }
   std::int64_t channels() const override { return 3; }
   std::int64_t factor() const override { return 1; }
@@ -75,6 +107,7 @@ class DeepFloydIf : public BatchedPipeline {
   T5Tokenizer tokenizer_;
   T5Encoder text_encoder_;
   UNet unet_;
+  torch::Tensor noising_;  // alphas_cumprod of the schedule by which pictures are noised
 };
 
 }  // namespace

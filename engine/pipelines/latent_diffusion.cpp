@@ -44,9 +44,12 @@ class LatentDiffusion : public LatentPipeline {
 
  protected:
   Prompt encode(const std::string& prompt, std::int64_t, std::vector<std::string>& notes) const override {
-    const Tokens tokens = tokenizer_.tokenize(prompt, bert_.config().max_positions);
+    const std::int64_t length = bert_.config().max_positions;
+    const Tokens tokens = tokenizer_.tokenize(WeightedPrompt::parse(prompt), length);
     note_cut("BERT", tokens.cut, notes);
-    return {bert_.forward(torch::tensor(tokens.ids).unsqueeze(0)), {}};
+    auto states = [&](const Tokens& each) { return bert_.forward(torch::tensor(each.ids).unsqueeze(0)); };
+    const torch::Tensor plain = states(tokens);
+    return {even(tokens.weights) ? plain : weighted_states(plain, states(tokenizer_.tokenize("", length)), tokens.weights), {}};
   }
   torch::Tensor denoiser(const torch::Tensor& latent, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const override {
     return unet_.forward(latent, timestep, conditioning, taps);

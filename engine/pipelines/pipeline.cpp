@@ -51,6 +51,15 @@ void Pipeline::validate(const Request& request) const {
     reject(std::string("this family cannot patch by ") + method_name(request.method), "--method",
            "Its prompt K and V change from step to step: use " + std::string(method_name(methods.front())));
   if (request.rows_at_once < 1) reject("at least one row must go at once");
+  if (info().enlarges != request.pictures.defined()) {
+    reject(info().enlarges ? "this model enlarges pictures; the request has none" : "this model does not enlarge pictures", "--image",
+           info().enlarges ? "Give it what a first stage drew" : "");
+  }
+  if (const torch::Tensor& pictures = request.pictures; pictures.defined()) {
+    const auto rows = static_cast<std::int64_t>(request.rows.size());
+    if (pictures.dim() != 4 || (pictures.size(0) != rows && pictures.size(0) != 1) || pictures.size(1) != 3 || pictures.scalar_type() != torch::kUInt8)
+      reject("the pictures to enlarge must be [" + std::to_string(rows) + ", 3, height, width] of bytes");
+  }
   check(resolve(request));
 }
 
@@ -73,24 +82,26 @@ Request Pipeline::resolve(Request request) const {
 }
 
 nlohmann::ordered_json describe_image(const ModelInfo& model, const Request& request, const Row& row) {
-  return {{"schema", "glyphscope.image/1"},
-          {"model", model.source},
-          {"model_hash", model.hash},
-          {"prompts", request.prompts},
-          {"prompt", row.prompt},
-          {"pooled_prompt", row.pooled < 0 ? row.prompt : row.pooled},
-          {"seed", row.seed},
-          {"plan", row.plan.to_json()},
-          {"method", method_name(request.method)},
-          {"settings",
-           {{"steps", request.steps},
-            {"guidance", request.guidance},
-            {"scheduler", request.scheduler.empty() ? model.scheduler : request.scheduler},
-            {"negative", request.negative},
-            {"clip_skip", request.clip_skip},
-            {"width", request.width},
-            {"height", request.height},
-            {"dtype", model.dtype}}}};
+  nlohmann::ordered_json out{{"schema", "glyphscope.image/1"},
+                             {"model", model.source},
+                             {"model_hash", model.hash},
+                             {"prompts", request.prompts},
+                             {"prompt", row.prompt},
+                             {"pooled_prompt", row.pooled < 0 ? row.prompt : row.pooled},
+                             {"seed", row.seed},
+                             {"plan", row.plan.to_json()},
+                             {"method", method_name(request.method)},
+                             {"settings",
+                              {{"steps", request.steps},
+                               {"guidance", request.guidance},
+                               {"scheduler", request.scheduler.empty() ? model.scheduler : request.scheduler},
+                               {"negative", request.negative},
+                               {"clip_skip", request.clip_skip},
+                               {"width", request.width},
+                               {"height", request.height},
+                               {"dtype", model.dtype}}}};
+  if (model.enlarges) out["settings"]["noise_level"] = request.noise_level;
+  return out;
 }
 
 nlohmann::ordered_json describe_site(const SiteTable& table, int index) {
@@ -121,10 +132,10 @@ Expected<std::shared_ptr<Pipeline>> open_model(const std::string& source, const 
       return open_stable_diffusion(model, options);
     if (name == "StableDiffusion3Pipeline") return open_stable_diffusion_3(model, options);
     if (name == "LDMTextToImagePipeline") return open_latent_diffusion(model, options);
-    if (name == "IFPipeline") return open_deepfloyd_if(model, options);
+    if (name == "IFPipeline" || name == "IFSuperResolutionPipeline") return open_deepfloyd_if(model, options);
     reject("models of class " + name + " are not supported yet", folder.string(),
-           "Supported are StableDiffusionPipeline (Stable Diffusion 1.x and 2.x), StableDiffusionXLPipeline, StableDiffusion3Pipeline, IFPipeline and "
-           "LDMTextToImagePipeline");
+           "Supported are StableDiffusionPipeline (Stable Diffusion 1.x and 2.x), StableDiffusionXLPipeline, StableDiffusion3Pipeline, IFPipeline, "
+           "IFSuperResolutionPipeline and LDMTextToImagePipeline");
   });
 }
 

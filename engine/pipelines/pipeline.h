@@ -42,6 +42,8 @@ struct Request {
   std::int64_t clip_skip = 0;          ///< Last layers of the CLIP encoders that are left out, beyond the model's own habit.
   std::int64_t rows_at_once = 16;      ///< Rows in one batch; guidance doubles them.
   PatchMethod method = PatchMethod::automatic;
+  torch::Tensor pictures;                                ///< What a model that enlarges pictures draws larger: [rows, 3, h, w] uint8, or one for all rows.
+  std::int64_t noise_level = 250;                        ///< How far such a model noises them first: a timestep of the schedule that says so.
   std::uint64_t record_budget = std::uint64_t{2} << 30;  ///< Bytes that recorded K and V may take.
 };
 
@@ -71,6 +73,7 @@ struct ModelInfo {
   std::int64_t default_steps = 50, default_width = 512, default_height = 512;
   double default_guidance = 7.5;
   std::int64_t size_multiple = 8;  ///< Width and height must be multiples of it.
+  bool enlarges = false;           ///< It draws Request::pictures larger.
   std::string scheduler;
   std::vector<PatchMethod> methods{PatchMethod::injection};  ///< What this family can do; the first is automatic's choice.
 };

@@ -59,9 +59,12 @@ class StableDiffusion3 : public LatentPipeline {
     const torch::Tensor clip = torch::cat({first.hidden, second.hidden}, -1);
     torch::Tensor long_text = torch::zeros({1, kT5Tokens, width}, dtype());
     if (t5_) {
-      const Tokens tokens = t5_->tokenizer.tokenize(prompt, std::min(kT5Tokens, t5_->tokenizer.max_length()));
+      const std::int64_t length = std::min(kT5Tokens, t5_->tokenizer.max_length());
+      const Tokens tokens = t5_->tokenizer.tokenize(WeightedPrompt::parse(prompt), length);
       note_cut("T5", tokens.cut, notes);
-      long_text = t5_->encoder.forward(torch::tensor(tokens.ids).unsqueeze(0)).to(dtype());
+      auto states = [&](const Tokens& each) { return t5_->encoder.forward(torch::tensor(each.ids).unsqueeze(0)).to(dtype()); };
+      long_text = states(tokens);
+      if (!even(tokens.weights)) long_text = weighted_states(long_text, states(t5_->tokenizer.tokenize("", length)), tokens.weights);
     }
     const std::string unread = "T5 is in the checkpoint, its tokenizer is not: its part of the prompt is zeros. --config names a folder that has both.";
     if (t5_unread_ && std::find(notes.begin(), notes.end(), unread) == notes.end()) notes.push_back(unread);

@@ -248,17 +248,21 @@ std::vector<std::int64_t> ClipTokenizer::encode(const std::string& text) const {
   return ids;
 }
 
-Tokens ClipTokenizer::tokenize(const std::string& prompt, std::int64_t length) const {
+Tokens ClipTokenizer::tokenize(const WeightedPrompt& prompt, std::int64_t length) const {
   if (length == 0) length = max_length_;
   Tokens out;
   out.ids.push_back(begin_);
   out.texts.emplace_back(kBegin);
-  for (const auto& piece : pieces(prompt)) {
-    if (static_cast<std::int64_t>(out.ids.size()) + 1 < length) {
-      out.ids.push_back(piece.id);
-      out.texts.push_back(piece.text);
-    } else {
-      out.cut += piece.text;
+  out.weights.push_back(1);
+  for (const auto& part : prompt.pieces()) {
+    for (const auto& piece : pieces(part.text)) {
+      if (static_cast<std::int64_t>(out.ids.size()) + 1 < length) {
+        out.ids.push_back(piece.id);
+        out.texts.push_back(piece.text);
+        out.weights.push_back(part.weight);
+      } else {
+        out.cut += piece.text;
+      }
     }
   }
   if (out.cut.ends_with(' ')) out.cut.pop_back();
@@ -266,6 +270,7 @@ Tokens ClipTokenizer::tokenize(const std::string& prompt, std::int64_t length) c
   out.texts.emplace_back(kEnd);
   out.ids.resize(static_cast<size_t>(length), pad_);
   out.texts.resize(static_cast<size_t>(length));
+  out.weights.resize(static_cast<size_t>(length), 1);
   return out;
 }
 

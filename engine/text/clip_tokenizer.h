@@ -6,12 +6,15 @@
 #include <unordered_map>
 #include <vector>
 
+#include "text/prompt_weights.h"
+
 namespace glyphscope {
 
 /// A prompt as the text encoder reads it.
 struct Tokens {
   std::vector<std::int64_t> ids;   ///< Begin, text, end, padding: exactly `length` of them.
   std::vector<std::string> texts;  ///< Of each id, the piece of text it stands for; "" for padding.
+  std::vector<double> weights;     ///< Of each id: what the prompt says; 1 for begin, end and padding.
   std::string cut;                 ///< What did not fit, as text; empty if all did.
 };
 
@@ -39,7 +42,7 @@ class ClipTokenizer {
   std::vector<std::int64_t> encode(const std::string& text) const;
 
   /// A prompt padded and cut to `length` (0: max_length()), as a pipeline feeds it to the text encoder.
-  Tokens tokenize(const std::string& prompt, std::int64_t length = 0) const;
+  Tokens tokenize(const WeightedPrompt& prompt, std::int64_t length = 0) const;
 
  private:
   struct Piece {

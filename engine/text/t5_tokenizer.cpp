@@ -38,18 +38,39 @@ void T5Tokenizer::add_special(const std::string& token, std::int64_t id) {
   special_ids_[token] = id;
 }
 
+std::vector<T5Tokenizer::Token> T5Tokenizer::tokens(const std::string& text) const {
+  std::vector<Token> out;
+  size_t at = 0;
+  auto add = [&](const std::string& part) {
+    const auto encoded = model_->EncodeAsImmutableProto(part);
+    for (size_t i = 0; i < encoded.pieces_size(); ++i) {
+      const auto piece = encoded.pieces(static_cast<int>(i));
+      // A piece may take the space before its word with it.
+      const size_t begin = piece.begin() + (piece.begin() < piece.end() && part[piece.begin()] == ' ' ? 1 : 0);
+      out.push_back({piece.id(), at + begin});
+    }
+    at += part.size();
+  };
+  auto special = [&](const std::string& token) {
+    out.push_back({special_ids_.at(token), at});
+    at += token.size();
+  };
+  split_at(text, special_, add, special);
+  return out;
+}
+
 std::vector<std::int64_t> T5Tokenizer::encode(const std::string& text) const {
   std::vector<std::int64_t> ids;
-  auto add = [&](const std::string& piece) {
-    for (int id : model_->EncodeAsIds(piece)) ids.push_back(id);
-  };
-  split_at(text, special_, add, [&](const std::string& token) { ids.push_back(special_ids_.at(token)); });
+  for (const auto& token : tokens(text)) ids.push_back(token.id);
   return ids;
 }
 
-Tokens T5Tokenizer::tokenize(const std::string& prompt, std::int64_t length) const {
+Tokens T5Tokenizer::tokenize(const WeightedPrompt& prompt, std::int64_t length) const {
   Tokens out;
-  out.ids = encode(prompt);
+  for (const auto& token : tokens(prompt.text())) {
+    out.ids.push_back(token.id);
+    out.weights.push_back(prompt.weight_at(token.byte));
+  }
   const auto room = static_cast<size_t>(length - 1);
   if (out.ids.size() > room) {
     std::vector<int> rest;
@@ -58,9 +79,11 @@ Tokens T5Tokenizer::tokenize(const std::string& prompt, std::int64_t length) con
     out.cut = model_->DecodeIds(rest);
     if (out.cut.empty()) out.cut = "..";
     out.ids.resize(room);
+    out.weights.resize(room);
   }
   out.ids.push_back(kEnd);
   out.ids.resize(static_cast<size_t>(length), kPad);
+  out.weights.resize(static_cast<size_t>(length), 1);
   return out;
 }
 

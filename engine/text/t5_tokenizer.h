@@ -28,11 +28,16 @@ class T5Tokenizer {
   /// How many tokens the model was made for, if its folder says so; else as many as fit an int.
   std::int64_t max_length() const { return max_length_; }
   /// A prompt with its end token, cut and padded to `length`. Tokens::texts stays empty.
-  Tokens tokenize(const std::string& prompt, std::int64_t length) const;
+  Tokens tokenize(const WeightedPrompt& prompt, std::int64_t length) const;
   static constexpr std::int64_t kPad = 0, kEnd = 1;
 
  private:
   T5Tokenizer();
+  struct Token {
+    std::int64_t id;
+    size_t byte;  // of the text, where it begins
+  };
+  std::vector<Token> tokens(const std::string& text) const;
   void add_special(const std::string& token, std::int64_t id);
   std::unique_ptr<sentencepiece::SentencePieceProcessor> model_;
   std::vector<std::string> special_;

@@ -139,9 +139,14 @@ std::vector<std::int64_t> WordPieceTokenizer::encode(const std::string& text) co
   return ids;
 }
 
-Tokens WordPieceTokenizer::tokenize(const std::string& prompt, std::int64_t length) const {
+Tokens WordPieceTokenizer::tokenize(const WeightedPrompt& prompt, std::int64_t length) const {
   Tokens out;
-  out.ids = encode(prompt);
+  for (const auto& part : prompt.pieces()) {
+    for (std::int64_t id : encode(part.text)) {
+      out.ids.push_back(id);
+      out.weights.push_back(part.weight);
+    }
+  }
   const auto room = static_cast<size_t>(length - 2);
   for (size_t i = room; i < out.ids.size(); ++i) {
     const std::string& piece = pieces_[static_cast<size_t>(out.ids[i])];
@@ -149,9 +154,12 @@ Tokens WordPieceTokenizer::tokenize(const std::string& prompt, std::int64_t leng
     out.cut += (out.cut.empty() || inner ? "" : " ") + (inner ? piece.substr(2) : piece);
   }
   out.ids.resize(std::min(out.ids.size(), room));
+  out.weights.resize(out.ids.size());
   out.ids.insert(out.ids.begin(), begin_);
+  out.weights.insert(out.weights.begin(), 1);
   out.ids.push_back(end_);
   out.ids.resize(static_cast<size_t>(length), pad_);
+  out.weights.resize(static_cast<size_t>(length), 1);
   return out;
 }
 

@@ -19,7 +19,7 @@ class WordPieceTokenizer {
   /// Ids of a text without [CLS], [SEP] or padding.
   std::vector<std::int64_t> encode(const std::string& text) const;
   /// A prompt between [CLS] and [SEP], cut and padded to `length`. Tokens::texts stays empty.
-  Tokens tokenize(const std::string& prompt, std::int64_t length) const;
+  Tokens tokenize(const WeightedPrompt& prompt, std::int64_t length) const;
   std::size_t vocabulary_size() const { return pieces_.size(); }
 
  private:

@@ -38,6 +38,7 @@ from diffusers import (
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
     IFPipeline,
+    IFSuperResolutionPipeline,
     LDMTextToImagePipeline,
     PNDMScheduler,
     SD3Transformer2DModel,
@@ -50,6 +51,7 @@ from diffusers import (
 from diffusers.loaders import single_file_utils
 from diffusers.models.attention_processor import AttnAddedKVProcessor2_0, AttnProcessor2_0, JointAttnProcessor2_0
 from diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion import LDMBertConfig, LDMBertModel
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
@@ -1258,35 +1260,38 @@ def write_pipeline_if(out):
         "patched_sites": [1, 3],
         "patched_from_step": 2,
     }
-    with tempfile.TemporaryDirectory() as folder:
-        tokenizer = write_t5_tokenizer_files(Path(folder))
-        spiece = (Path(folder) / "spiece.model").read_bytes()
     pipe = IFPipeline(
-        tokenizer=tokenizer,
         text_encoder=build_t5(1401),
         unet=build_unet_if(1400, in_channels=3, encoder_hid_dim=28, addition_embed_type_num_heads=4),
-        scheduler=DDPMScheduler(
-            beta_schedule="squaredcos_cap_v2",
-            variance_type="learned_range",
-            thresholding=True,
-            dynamic_thresholding_ratio=0.95,
-            sample_max_value=1.5,
-        ),
-        safety_checker=None,
-        feature_extractor=None,
-        watermarker=None,
-        requires_safety_checker=False,
+        scheduler=IF_SCHEDULER,
+        **IF_PARTS,
+        **load_t5_tokenizer(),
     )
+    write_if_runs(out, pipe, settings)
+
+
+IF_PARTS = {"safety_checker": None, "feature_extractor": None, "watermarker": None, "requires_safety_checker": False}
+IF_SCHEDULER = DDPMScheduler(
+    beta_schedule="squaredcos_cap_v2", variance_type="learned_range", thresholding=True, dynamic_thresholding_ratio=0.95, sample_max_value=1.5
+)
+
+
+def load_t5_tokenizer():
+    with tempfile.TemporaryDirectory() as folder:
+        return {"tokenizer": write_t5_tokenizer_files(Path(folder))}
+
+
+def write_if_runs(out, pipe, settings, **inputs):
     pipe.save_pretrained(out)
-    (out / "tokenizer" / "spiece.model").write_bytes(spiece)
+    write_t5_tokenizer_files(out / "tokenizer")
     (out / "tokenizer" / "tokenizer.json").unlink()  # large, and not read
     pipe.set_progress_bar_config(disable=True)
     sites = [name for name, module in pipe.unet.named_modules() if module.__class__.__name__ == "Attention"]
     rank = {"down_blocks": 0, "mid_block": 1, "up_blocks": 2}
     sites.sort(key=lambda name: rank[name.split(".")[0]])  # forward order: stable within each part
 
-    def generate(prompt, **inputs):
-        (images,) = draw(pipe, settings, ["np"], prompt=prompt, clean_caption=False, **inputs)
+    def generate(prompt, **more):
+        (images,) = draw(pipe, settings, ["np"], prompt=prompt, clean_caption=False, **inputs, **more)
         return {"image": torch.from_numpy(images), "image_u8": torch.from_numpy((images * 255).round().astype("uint8"))}
 
     runs = {"a": generate(settings["prompt_a"]), "b": generate(PROMPT_B), "negative": generate(settings["prompt_a"], negative_prompt=PROMPT_B)}
@@ -1301,7 +1306,34 @@ def write_pipeline_if(out):
             assert (result["image"] - runs["a"]["image"]).abs().max() > 0.02, f"{name} hardly differs from a"
         tensors |= {f"{name}.{key}": tensor for key, tensor in result.items()}
     settings["site_paths"] = sites
+    if "image" in inputs:
+        tensors["picture"] = torch.from_numpy(np.array(inputs["image"])).permute(2, 0, 1)
     save(out / "expected.safetensors", tensors, {"settings": json.dumps(settings)})
+
+
+def write_pipeline_if2(out):
+    settings = {
+        "prompt_a": PROMPT_A,
+        "prompt_b": PROMPT_B,
+        "guidance_scale": 4.0,
+        "num_inference_steps": 5,
+        "seed": 42,
+        "height": 16,
+        "width": 24,
+        "noise_level": 200,
+        "patched_sites": [0, 2],
+        "patched_from_step": 1,
+    }
+    pipe = IFSuperResolutionPipeline(
+        text_encoder=build_t5(1501),
+        unet=build_unet_if(1500, in_channels=6, encoder_hid_dim=28, addition_embed_type_num_heads=4, class_embed_type="timestep", time_embedding_act_fn="gelu"),
+        scheduler=IF_SCHEDULER,
+        image_noising_scheduler=DDPMScheduler(beta_schedule="squaredcos_cap_v2"),
+        **IF_PARTS,
+        **load_t5_tokenizer(),
+    )
+    picture = torch.randint(0, 256, [5, 7, 3], generator=generator(1502), dtype=torch.uint8)
+    write_if_runs(out, pipe, settings, image=Image.fromarray(picture.numpy()), noise_level=settings["noise_level"])
 
 
 # ------------------------------------------------------------------------------------------------------ latent diffusion (LDM)
@@ -1644,6 +1676,7 @@ FOLDERS = {
     "tokenizer_t5": write_tokenizer_t5,
     "pipeline_sd3": write_pipeline_sd3,
     "pipeline_if": write_pipeline_if,
+    "pipeline_if2": write_pipeline_if2,
     "tokenizer_bert": write_tokenizer_bert,
     "pipeline_ldm": write_pipeline_ldm,
     "single_file": write_single_file,

@@ -1,4 +1,5 @@
 // DeepFloyd IF's U-Nets, with added K and V, against diffusers' UNet2DConditionModel.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "io/weights.h"
@@ -94,8 +95,13 @@ TEST(IfUNet, ThePublishedConfigurationHasThePapersSites) {
   EXPECT_NEAR(static_cast<double>(own) / static_cast<double>(unet.sites().denoiser_parameters), 0.0021, 0.00005);
 }
 
-struct IfParity : testing::PipelineReference {
-  void SetUp() override { load(golden("pipeline_if")); }
+struct IfParity : testing::PipelineReference, ::testing::WithParamInterface<const char*> {
+  void SetUp() override {
+    load(golden(GetParam()));
+    if (!expected->entries().contains("picture")) return;
+    request.pictures = expected->tensor("picture").unsqueeze(0);
+    request.noise_level = settings.at("noise_level");
+  }
   // Pixels are what is denoised: they can be held to the float images too.
   void expect(const Row& row, const std::string& name) {
     PipelineReference::expect(row, name);
@@ -104,7 +110,7 @@ struct IfParity : testing::PipelineReference {
   }
 };
 
-TEST_F(IfParity, ImagesEqualTheReference) {
+TEST_P(IfParity, ImagesEqualTheReference) {
   const auto paths = settings.at("site_paths");
   for (size_t i = 0; i < paths.size(); ++i) EXPECT_EQ(pipeline->info().table.sites.at(i).path, paths[i].get<std::string>());
   expect({0, 42, {}}, "a");
@@ -113,7 +119,7 @@ TEST_F(IfParity, ImagesEqualTheReference) {
   expect({0, 42, {}}, "negative");
 }
 
-TEST_F(IfParity, PatchedImageEqualsTheReferencesProcessor) {
+TEST_P(IfParity, PatchedImageEqualsTheReferencesProcessor) {
   for (auto method : {PatchMethod::injection, PatchMethod::recording, PatchMethod::lockstep}) {
     request.method = method;
     expect({0, 42, plan()}, "patched");
@@ -121,12 +127,54 @@ TEST_F(IfParity, PatchedImageEqualsTheReferencesProcessor) {
 }
 
 // Each row draws its steps' noise from a generator of its own, so A, B and the patched row share it.
-TEST_F(IfParity, RowsMayBeBatchedInAnyWay) {
+TEST_P(IfParity, RowsMayBeBatchedInAnyWay) {
   const std::vector<Row> rows{{0, 42, {}}, {1, 42, {}}, {0, 42, plan()}, {0, 7, {}, 1}};
   const Result together = run(rows);
   request.rows_at_once = 1;
   // Wider than elsewhere: at its first steps this schedule divides by the square root of an alpha of 1e-8.
   EXPECT_LT(relative_error(run(rows).latents, together.latents), 1e-3);
+}
+
+INSTANTIATE_TEST_SUITE_P(Stages, IfParity, ::testing::Values("pipeline_if", "pipeline_if2"));
+
+// A picture for each row, or one for all; what does not fit is named.
+TEST(IfSecondStage, EnlargesEachRowsPicture) {
+  const auto opened = open_model(golden("pipeline_if2").string());
+  ASSERT_TRUE(opened) << opened.error().message();
+  Request request;
+  request.prompts = {"a sign that says open", "a cat"};
+  request.steps = 2;
+  const torch::Tensor one = torch::randint(0, 256, {1, 3, 4, 4}, torch::kUInt8), other = 255 - one;
+  auto latents = [&](const torch::Tensor& pictures, const std::vector<Row>& rows) {
+    request.pictures = pictures;
+    request.rows = rows;
+    const auto result = (*opened)->generate(request);
+    EXPECT_TRUE(result) << result.error().message();
+    return result->latents;
+  };
+  const PatchPlan plan = PatchPlan::at_sites({0, 2}, 1);
+  const torch::Tensor both = latents(torch::cat({one, other}), {{0, 1, {}}, {0, 1, plan}});
+  EXPECT_LT(relative_error(both[0], latents(one, {{0, 1, {}}})[0]), 1e-3);
+  EXPECT_LT(relative_error(both[1], latents(other, {{0, 1, plan}})[0]), 1e-3);
+  EXPECT_GT(relative_error(both[0], latents(other, {{0, 1, {}}})[0]), 0.01);
+  request.method = PatchMethod::lockstep;
+  EXPECT_LT(relative_error(latents(torch::cat({one, other}), {{0, 1, {}}, {0, 1, plan}}), both), 1e-3);
+  EXPECT_TRUE(torch::equal(latents(one, {{0, 1, {}}, {0, 1, {}}})[0], latents(one, {{0, 1, {}}, {0, 1, {}}})[1]));
+
+  auto error = [&](const torch::Tensor& pictures, std::int64_t level) {
+    request.pictures = pictures;
+    request.noise_level = level;
+    request.rows = {{0, 1, {}}, {0, 1, {}}, {0, 1, {}}};
+    const auto result = (*opened)->generate(request);
+    return result ? std::string() : result.error().message();
+  };
+  EXPECT_THAT(error({}, 250), ::testing::HasSubstr("--image"));
+  EXPECT_THAT(error(torch::cat({one, other}), 250), ::testing::HasSubstr("[3, 3, height, width]"));
+  EXPECT_THAT(error(one, 1000), ::testing::HasSubstr("--noise-level"));
+  const auto first = open_model(golden("pipeline_if").string());
+  request.pictures = one;
+  request.noise_level = 250;
+  EXPECT_THAT((*first)->generate(request).error().message(), ::testing::HasSubstr("does not enlarge"));
 }
 
 }  // namespace
