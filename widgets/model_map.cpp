@@ -62,11 +62,13 @@ void ModelMap::arrange() {
     block.frame = QRect(QPoint(left, margin + row * (row_height + gap)), QSize(right - left, row_height));
     const int count = static_cast<int>(block.sites.size()), title = 16, cell_gap = 4, narrowest = 18;
     const QRect inner = block.frame.adjusted(5, title, -5, -5);
-    // As many lines as it takes for cells to be wide enough to click on.
-    const int per_line = std::clamp((inner.width() + cell_gap) / (narrowest + cell_gap), 1, count), lines = (count + per_line - 1) / per_line;
+    // As many lines as it takes for cells to be wide enough to click on; in a column, as many columns as it takes for them to be high enough.
+    const int most = std::max(1, (inner.height() + cell_gap) / (narrowest + cell_gap));
+    const int per_line = column ? (count + most - 1) / most : std::clamp((inner.width() + cell_gap) / (narrowest + cell_gap), 1, count);
+    const int lines = (count + per_line - 1) / per_line;
     auto edge = [&](int from, int length, int i, int of) { return from + (length + cell_gap) * i / of; };
     for (int i = 0; i < count; ++i) {
-      const int x = i % per_line, y = i / per_line;
+      const int x = column ? i / lines : i % per_line, y = column ? i % lines : i / per_line;
       const QPoint top_left(edge(inner.left(), inner.width(), x, per_line), edge(inner.top(), inner.height(), y, lines));
       const QPoint next(edge(inner.left(), inner.width(), x + 1, per_line), edge(inner.top(), inner.height(), y + 1, lines));
       cells_[block.sites[static_cast<size_t>(i)]] = QRect(top_left, next - QPoint(cell_gap + 1, cell_gap + 1));

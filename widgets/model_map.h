@@ -10,7 +10,8 @@
 
 namespace glyphscope {
 
-/// The denoiser as the U it is: blocks from top left down, the middle at the bottom, up on the right. A cell is a site,
+/// The denoiser as it is built: a U of blocks from top left down, the middle at the bottom, up on the right; or, where it has no U, a
+/// column of blocks from the top down (more columns where one would be too high). A cell is a site,
 /// coloured by a score. Click selects, Ctrl- or Shift-click adds or takes away, a drag selects all cells it touches, arrows
 /// move the cursor and Space toggles.
 class ModelMap : public QWidget {

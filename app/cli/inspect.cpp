@@ -1,6 +1,7 @@
 #include <cstdio>
 
 #include "app/cli/cli.h"
+#include "pipelines/model_needs.h"
 
 namespace glyphscope::cli {
 
@@ -9,6 +10,12 @@ Run add_inspect(CLI::App& app) {
   CLI::App* verb = app.add_subcommand("inspect", "Shows a model's family, parameters, and every layer that reads the prompt");
   verb->add_option("MODEL", *model, "A diffusers folder, or demo:sign-unet")->required();
   return [=](const Context& context) {
+    const auto needs = model_needs(*model, {.dtype = context.common.dtype, .config = context.common.config});
+    if (needs && !needs->missing.empty()) {
+      std::string what = "the model is incomplete:";
+      for (const auto& line : needs->missing) what += "\n  " + line;
+      reject(what, *model, "Download it again");
+    }
     const auto pipeline = context.open(*model);
     const ModelInfo& info = pipeline->info();
     nlohmann::ordered_json components, sites = nlohmann::ordered_json::array();
@@ -23,6 +30,7 @@ Run add_inspect(CLI::App& app) {
                    {"width", info.default_width},
                    {"height", info.default_height},
                    {"parameters", components},
+                   {"weight_bytes", needs->bytes(context.common.dtype)},
                    {"denoiser_parameters", info.table.denoiser_parameters},
                    {"sites", sites}});
     if (context.common.json) return;
@@ -30,10 +38,11 @@ Run add_inspect(CLI::App& app) {
                 info.hash.substr(0, 16).c_str(), static_cast<long long>(info.default_width), static_cast<long long>(info.default_height),
                 info.scheduler.c_str());
     for (const auto& [name, count] : info.parameters) std::printf("  %-10s %.2f M parameters\n", name.c_str(), static_cast<double>(count) / 1e6);
-    std::printf("\n  site  block   heads  K+V parameters  share    path\n");
+    std::printf("  weights    %.2f GB in %s\n", static_cast<double>(needs->bytes(context.common.dtype)) / 1e9, info.dtype.c_str());
+    std::printf("\n  site  block   heads  K+V parameters  share    path, and kohya's name\n");
     for (const auto& site : info.table.sites)
-      std::printf("  %4d  %-6s  %5d  %14lld  %5.2f %%  %s\n", site.index, site.block.c_str(), site.heads, static_cast<long long>(site.kv_parameters),
-                  100 * info.table.share({site.index}), site.path.c_str());
+      std::printf("  %4d  %-6s  %5d  %14lld  %5.2f %%  %s  %s\n", site.index, site.block.c_str(), site.heads, static_cast<long long>(site.kv_parameters),
+                  100 * info.table.share({site.index}), site.path.c_str(), site.kohya.c_str());
   };
 }
 

@@ -14,7 +14,8 @@ Run add_train_demo(CLI::App& app) {
   };
   auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("train-demo", "Trains a demo model that writes text");
-  verb->add_option("NAME", options->name, "sign-unet (Stable Diffusion's classes) or sign-mmdit (Stable Diffusion 3's)")->required();
+  verb->add_option("NAME", options->name, "sign-unet (Stable Diffusion's classes), sign-mmdit (Stable Diffusion 3's) or sign-pixel (DeepFloyd IF's)")
+      ->required();
   verb->add_option("--out", options->out, "Folder for checkpoints and the finished model")->required();
   verb->add_option("--steps", options->steps, "Steps of the denoiser (default: the recipe's)")->check(CLI::Range(1, 10'000'000));
   verb->add_option("--autoencoder-steps", options->autoencoder_steps, "Steps of the autoencoder (default: the recipe's)")->check(CLI::Range(1, 10'000'000));
@@ -34,7 +35,7 @@ Run add_train_demo(CLI::App& app) {
       recipe.autoencoder_rate /= 4;  // trained latents should stay where the denoiser knows them
     }
     recipe.autoencoder_from = options->autoencoder;
-    recipe.styles = options->styles == "plain" ? SignStyles::plain : SignStyles::varied;
+    recipe.data.styles = options->styles == "plain" ? SignStyles::plain : SignStyles::varied;
     if (options->steps > 0) recipe.denoiser_steps = options->steps;
     if (options->autoencoder_steps > 0) recipe.autoencoder_steps = options->autoencoder_steps;
     train_demo(

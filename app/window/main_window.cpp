@@ -18,6 +18,8 @@ namespace glyphscope {
 
 namespace {
 
+QString size_text(double bytes) { return QLocale().formattedDataSize(static_cast<qint64>(bytes), 2, QLocale::DataSizeSIFormat); }
+
 QString sites_text(const std::vector<int>& sites) { return QString::fromStdString(format_sites(sites)); }
 
 // The first local file of what is dragged; empty if there is none.
@@ -307,6 +309,14 @@ void MainWindow::on_event(const Event& event) {
   } else if (auto* progressed = std::get_if<event::Progressed>(&event.what)) {
     const Progress& progress = progressed->progress;
     jobs_->set_progress(tr("%1: %2").arg(last_done_, QString::fromStdString(progress.what)), progress.done, progress.total);
+  } else if (auto* measured = std::get_if<event::ModelMeasured>(&event.what)) {
+    const double bytes = static_cast<double>(measured->bytes), free = static_cast<double>(measured->free);
+    last_done_ = tr("Opening %1 (%2 of weights, %3 free)").arg(QString::fromStdString(measured->source), size_text(bytes), size_text(free));
+    jobs_->start(last_done_);
+    if (free > 0 && bytes > free)
+      message_->show_message(MessageStrip::Kind::note,
+                             tr("The weights of %1 take %2, and %3 of memory are free. It may not fit; the command line's --dtype bf16 takes half.")
+                                 .arg(QString::fromStdString(measured->source), size_text(bytes), size_text(free)));
   } else if (auto* model = std::get_if<event::ModelOpened>(&event.what)) {
     show_model(*model);
   } else if (auto* pictures = std::get_if<event::PicturesReady>(&event.what)) {
@@ -340,12 +350,12 @@ void MainWindow::show_model(const event::ModelOpened& model) {
   model_title_->setText(QFileInfo(model_source_).fileName());
   QStringList parts;
   for (const auto& [name, count] : model.parameters) parts << tr("%1 %2 M").arg(QString::fromStdString(name)).arg(static_cast<double>(count) / 1e6, 0, 'f', 2);
-  model_facts_->setText(tr("%1, %2 \u00d7 %3 pixels, %4 sites\n%5")
+  model_facts_->setText(tr("%1, %2 \u00d7 %3 pixels, %4 sites\n%5: %6 in %7")
                             .arg(QString::fromStdString(model.family))
                             .arg(model.width)
                             .arg(model.height)
                             .arg(model.table.sites.size())
-                            .arg(parts.join(", ")));
+                            .arg(parts.join(", "), size_text(static_cast<double>(model.bytes)), QString::fromStdString(model.dtype)));
   model_facts_->setToolTip(tr("SHA-256 %1").arg(model_hash_));
   sites_.clear();
   for (const auto& site : model.table.sites)

@@ -11,6 +11,7 @@
 #include "metrics/text_scores.h"
 
 namespace glyphscope {
+namespace fs = std::filesystem;
 
 namespace {
 
@@ -52,15 +53,20 @@ nlohmann::ordered_json Evaluation::to_json() const {
 }
 
 Evaluation evaluate(Pipeline& pipeline, TextReader& reader, const EvaluateSettings& settings, const ProgressCallback& progress, const CancelToken& cancel) {
+  const fs::path recipe = pipeline.info().folder / "recipe.json";
+  const SignData data = fs::exists(recipe) ? SignData::parse(Config::read(recipe)) : SignData();
   std::vector<SignSpec> specs;
   std::vector<std::string> prompts = settings.prompts, wanted;
   if (prompts.empty()) {
-    const auto words = read_word_list(resource("words/evaluate.txt"));
+    auto words = read_word_list(resource("words/evaluate.txt"));
+    std::erase_if(words,
+                  [&](const std::string& word) { return static_cast<int>(word.size()) < data.shortest || static_cast<int>(word.size()) > data.longest; });
+    if (words.empty()) reject("the word list has no word as long as the model writes", recipe.string());
     for (int i = 0; i < settings.count; ++i) {
       Choice choice(derive_seed(settings.seed, 11, static_cast<std::uint64_t>(i)));
       std::string word = words[static_cast<size_t>(i) % words.size()];
       std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
-      specs.push_back(SignSampler::with_word(word, choice));
+      specs.push_back(SignSampler::with_word(word, choice, data));
       prompts.push_back(specs.back().prompt());
     }
   }
@@ -98,7 +104,7 @@ Evaluation evaluate(Pipeline& pipeline, TextReader& reader, const EvaluateSettin
       Evaluation::Item one{prompts[at], wanted[at], joined_text(reader.read(image)), true};
       model.add(one.read, one.wanted, item);
       if (renderer) {
-        const torch::Tensor truth = renderer->render(specs[at]).pixels;
+        const torch::Tensor truth = renderer->render(specs[at], data.side).pixels;
         ceiling.add(joined_text(reader.read(truth)), one.wanted, item);
         ceiling.add_attributes(shows(truth, specs[at]), item);
         // The pixel check knows signs of its own size only.

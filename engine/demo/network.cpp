@@ -2,6 +2,7 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "io/weights.h"
@@ -125,6 +126,39 @@ class MmDitNetwork : public DemoNetwork {
   std::optional<T5Tokenizer> tokenizer_;
 };
 
+// DeepFloyd IF's classes: T5 and a U-Net of pixels.
+class PixelNetwork : public DemoNetwork {
+ public:
+  explicit PixelNetwork(const DemoRecipe& recipe) : tokens_(recipe.prompt_tokens) {
+    ordered_json t5 = recipe.t5;
+    t5["vocab_size"] = sign_piece_count();
+    t5_ = std::make_shared<T5Encoder>(T5Config::parse({t5, "recipe"}));
+    unet_ = std::make_shared<UNet>(UNetConfig::parse({recipe.denoiser, "recipe"}));
+    parts_ = {{"text_encoder", t5_, t5}, {"unet", unet_, recipe.denoiser}};
+    tokenizers_ = {{"tokenizer", "T5Tokenizer"}};
+  }
+  void write_tokenizers(const fs::path& model) override {
+    write_sign_pieces(tokens_, model / "tokenizer");
+    tokenizer_.emplace(T5Tokenizer::load(model / "tokenizer"));
+  }
+  // As the pipeline, which lower-cases prompts.
+  std::vector<std::int64_t> tokenize(const std::string& prompt) const override {
+    std::string lower = prompt;
+    std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return tokenizer_->tokenize(lower, tokens_).ids;
+  }
+  torch::Tensor predict(const torch::Tensor& noisy, const torch::Tensor& timestep, const torch::Tensor& ids) const override {
+    const torch::Tensor states = t5_->forward(ids, (ids != T5Tokenizer::kPad).to(torch::kInt64));
+    return unet_->forward(noisy, timestep, {states, states});
+  }
+
+ private:
+  std::int64_t tokens_;
+  std::shared_ptr<T5Encoder> t5_;
+  std::shared_ptr<UNet> unet_;
+  std::optional<T5Tokenizer> tokenizer_;
+};
+
 }  // namespace
 
 std::string DemoNetwork::Part::file() const { return config.contains("_class_name") ? "diffusion_pytorch_model.safetensors" : "model.safetensors"; }
@@ -144,7 +178,8 @@ void DemoNetwork::initialize(const torch::Generator& generator) {
 }
 
 std::unique_ptr<DemoNetwork> DemoNetwork::make(const DemoRecipe& recipe, const SignVocabulary& vocabulary) {
-  if (denoiser_folder(recipe) == "transformer") return std::make_unique<MmDitNetwork>(recipe, vocabulary);
+  if (recipe.pipeline == "IFPipeline") return std::make_unique<PixelNetwork>(recipe);
+  if (recipe.pipeline == "StableDiffusion3Pipeline") return std::make_unique<MmDitNetwork>(recipe, vocabulary);
   return std::make_unique<UNetNetwork>(recipe, vocabulary);
 }
 

@@ -39,7 +39,8 @@ class DemoNetwork {
   virtual void write_tokenizers(const std::filesystem::path& model) = 0;
   /// Ids of a prompt for all text encoders, one after the other.
   virtual std::vector<std::int64_t> tokenize(const std::string& prompt) const = 0;
-  /// noisy: [B, C, H, W], timestep: [B] fp32, ids: [B, N] as tokenize() gives them -> [B, C, H, W].
+  /// noisy: [B, C, H, W], timestep: [B] fp32, ids: [B, N] as tokenize() gives them -> [B, C, H, W], or twice the channels where the
+  /// network also says a variance.
   virtual torch::Tensor predict(const torch::Tensor& noisy, const torch::Tensor& timestep, const torch::Tensor& ids) const = 0;
 
  protected:

@@ -13,7 +13,7 @@ ordered_json DemoRecipe::to_json() const {
       {"name", name},
       {"seed", seed},
       {"signs", signs},
-      {"styles", styles == SignStyles::varied ? "varied" : "plain"},
+      {"data", data.to_json()},
       {"prompt_tokens", prompt_tokens},
       {"autoencoder",
        {{"config", autoencoder}, {"steps", autoencoder_steps}, {"batch", autoencoder_batch}, {"learning_rate", autoencoder_rate}, {"kl_weight", kl_weight}}},
@@ -26,7 +26,10 @@ ordered_json DemoRecipe::to_json() const {
         {"empty_prompt_share", empty_prompt_share}}},
       {"text_encoder", text_encoder},
       {"scheduler", scheduler}};
-  if (!t5.is_null()) out["text_encoder_3"] = t5;
+  out["sampling_steps"] = sampling_steps;
+  out["sampling_guidance"] = sampling_guidance;
+  if (!t5.is_null()) out["t5"] = t5;
+  if (autoencoder.is_null()) out.erase("autoencoder");
   if (!autoencoder_from.empty())
     out["autoencoder"] = {{"config", autoencoder}, {"sha256", sha256_file(autoencoder_from / "vae" / "diffusion_pytorch_model.safetensors")}};
   if (!init.empty()) out["init"] = read_json(init / "recipe.json");
@@ -91,6 +94,63 @@ void sign_unet(DemoRecipe& recipe, bool tiny) {
                       {"timestep_spacing", "trailing"}};
 }
 
+ordered_json t5_config(int width, int layers) {
+  return {{"architectures", {"T5EncoderModel"}},
+          {"dtype", "float32"},
+          {"model_type", "t5"},
+          {"d_model", width},
+          {"d_kv", width / 4},
+          {"d_ff", 2 * width},
+          {"num_layers", layers},
+          {"num_heads", 4},
+          {"relative_attention_num_buckets", 32},
+          {"relative_attention_max_distance", 128},
+          {"layer_norm_epsilon", 1e-6},
+          {"feed_forward_proj", "gated-gelu"}};
+}
+
+void sign_pixel(DemoRecipe& recipe, bool tiny) {
+  const int width = tiny ? 16 : 128;
+  recipe.pipeline = "IFPipeline";
+  recipe.autoencoder = nullptr;
+  recipe.prompt_tokens = 24;
+  recipe.data = {.shortest = 3, .longest = 3, .text_size = 30, .side = 32};
+  recipe.t5 = t5_config(width, tiny ? 1 : 3);
+  const std::string simple = "SimpleCrossAttn";
+  recipe.denoiser = {{"_class_name", "UNet2DConditionModel"},
+                     {"sample_size", 32},
+                     {"in_channels", 3},
+                     {"out_channels", 6},
+                     {"layers_per_block", 1},
+                     {"block_out_channels", tiny ? std::vector{8, 8, 16} : std::vector{48, 96, 160}},
+                     {"down_block_types", {"ResnetDownsampleBlock2D", simple + "DownBlock2D", simple + "DownBlock2D"}},
+                     {"up_block_types", {simple + "UpBlock2D", simple + "UpBlock2D", "ResnetUpsampleBlock2D"}},
+                     {"mid_block_type", "UNetMidBlock2DSimpleCrossAttn"},
+                     {"encoder_hid_dim", width},
+                     {"encoder_hid_dim_type", "text_proj"},
+                     {"cross_attention_dim", width},
+                     {"cross_attention_norm", "group_norm"},
+                     {"addition_embed_type", "text"},
+                     {"addition_embed_type_num_heads", 4},
+                     {"attention_head_dim", tiny ? 4 : 32},
+                     {"resnet_time_scale_shift", "scale_shift"},
+                     {"norm_num_groups", tiny ? 4 : 16},
+                     {"flip_sin_to_cos", true},
+                     {"freq_shift", 0},
+                     {"act_fn", "gelu"},
+                     {"norm_eps", 1e-5}};
+  recipe.scheduler = {{"_class_name", "DDPMScheduler"},
+                      {"beta_schedule", "squaredcos_cap_v2"},
+                      {"num_train_timesteps", 1000},
+                      {"prediction_type", "epsilon"},
+                      {"variance_type", "learned_range"},
+                      {"thresholding", true},
+                      {"dynamic_thresholding_ratio", 0.95},
+                      {"sample_max_value", 1.5},
+                      {"clip_sample", true}};
+  recipe.sampling_steps = 50;
+}
+
 void sign_mmdit(DemoRecipe& recipe, bool tiny) {
   const int width = tiny ? 16 : 128, head_width = tiny ? 8 : 44;
   recipe.pipeline = "StableDiffusion3Pipeline";
@@ -98,18 +158,7 @@ void sign_mmdit(DemoRecipe& recipe, bool tiny) {
   recipe.autoencoder["shift_factor"] = 0.0;
   // Two layers at least: the pipeline reads the state before the last.
   recipe.text_encoder = clip_config("CLIPTextModelWithProjection", width, 2, recipe.prompt_tokens);
-  recipe.t5 = {{"architectures", {"T5EncoderModel"}},
-               {"dtype", "float32"},
-               {"model_type", "t5"},
-               {"d_model", width},
-               {"d_kv", width / 4},
-               {"d_ff", 2 * width},
-               {"num_layers", tiny ? 1 : 2},
-               {"num_heads", 4},
-               {"relative_attention_num_buckets", 32},
-               {"relative_attention_max_distance", 128},
-               {"layer_norm_epsilon", 1e-6},
-               {"feed_forward_proj", "gated-gelu"}};
+  recipe.t5 = t5_config(width, tiny ? 1 : 2);
   recipe.denoiser = {{"_class_name", "SD3Transformer2DModel"},
                      {"sample_size", 8},
                      {"patch_size", 1},
@@ -135,8 +184,10 @@ DemoRecipe demo_recipe(const std::string& name, bool tiny) {
     sign_unet(recipe, tiny);
   else if (name == "sign-mmdit")
     sign_mmdit(recipe, tiny);
+  else if (name == "sign-pixel")
+    sign_pixel(recipe, tiny);
   else
-    reject("there is no demo model '" + name + "'", "", "There are: sign-unet, sign-mmdit");
+    reject("there is no demo model '" + name + "'", "", "There are: sign-unet, sign-mmdit, sign-pixel");
   if (tiny) {
     recipe.signs = 64;
     recipe.autoencoder_steps = recipe.denoiser_steps = 6;
@@ -146,7 +197,5 @@ DemoRecipe demo_recipe(const std::string& name, bool tiny) {
   }
   return recipe;
 }
-
-std::string denoiser_folder(const DemoRecipe& recipe) { return recipe.pipeline == "StableDiffusion3Pipeline" ? "transformer" : "unet"; }
 
 }  // namespace glyphscope

@@ -54,7 +54,7 @@ struct SignRenderer::Fonts {
   using Size = FT_F26Dot6;  // oversampled pixels an em, in 64ths
 
   FT_Library library = nullptr;
-  std::array<FT_Face, 3> faces{};  // of TextStyle::Font
+  std::array<FT_Face, 4> faces{};  // of TextStyle::Font
   std::map<std::tuple<FT_Face, Size, char32_t>, Glyph> glyphs;
 
   ~Fonts() {
@@ -99,11 +99,11 @@ SignRenderer::~SignRenderer() = default;
 
 SignRenderer::SignRenderer(const std::filesystem::path& fonts) : fonts_(std::make_unique<Fonts>()) {
   if (FT_Init_FreeType(&fonts_->library) != 0) reject("FreeType does not start");
-  const std::array names{"DejaVuSansMono-Bold.ttf", "DejaVuSans-Bold.ttf", "DejaVuSerif-Bold.ttf"};
+  const std::array names{"DejaVuSansMono-Bold.ttf", "DejaVuSansMono-BoldOblique.ttf", "DejaVuSans-Bold.ttf", "DejaVuSerif-Bold.ttf"};
   for (size_t i = 0; i < names.size(); ++i) {
     const auto file = fonts / names[i];
     if (FT_New_Face(fonts_->library, file.c_str(), 0, &fonts_->faces[i]) != 0)
-      reject("cannot read the font", file.string(), "Debian's package fonts-dejavu-core has it");
+      reject("cannot read the font", file.string(), "Debian's packages fonts-dejavu-core and fonts-dejavu-extra have it");
   }
 }
 
@@ -168,12 +168,44 @@ SignImage SignRenderer::render(const SignSpec& spec) const {
   return image;
 }
 
-SignSampler::SignSampler(std::vector<std::string> words, std::set<std::string> held_out, SignStyles styles, double blank_share)
-    : words_(std::move(words)), held_out_(std::move(held_out)), styles_(styles), blank_share_(blank_share) {
-  if (words_.empty()) reject("the word list of the sign data set is empty");
+SignImage SignRenderer::render(const SignSpec& spec, std::int64_t side) const {
+  SignImage image = render(spec);
+  if (side == kSize) return image;
+  const auto factor = static_cast<int>(kSize / side);
+  image.pixels = at::avg_pool2d(image.pixels.to(torch::kFloat32).unsqueeze(0), factor)[0].round().to(torch::kUInt8);
+  const TextBox& box = image.text;
+  image.text = {box.left / factor, box.top / factor, (box.right + factor - 1) / factor, (box.bottom + factor - 1) / factor};
+  return image;
 }
 
-SignSpec SignSampler::with_word(const std::string& word, Choice& choice, SignStyles styles) {
+nlohmann::ordered_json SignData::to_json() const {
+  return {{"styles", styles == SignStyles::varied ? "varied" : "plain"}, {"letters", {shortest, longest}}, {"text_size", text_size}, {"side", side}};
+}
+
+SignData SignData::parse(const Config& recipe) {
+  SignData out;
+  if (!recipe.has("data")) return out;
+  const Config data(recipe.json().at("data"), recipe.where());
+  const auto letters = data.integers("letters", 2, 3);
+  out.shortest = static_cast<int>(letters[0]);
+  out.longest = static_cast<int>(letters[1]);
+  out.styles = data.text("styles", "varied") == "plain" ? SignStyles::plain : SignStyles::varied;
+  out.text_size = data.number("text_size", out.text_size);
+  out.side = data.size("side", SignRenderer::kSize, 8, SignRenderer::kSize);
+  if (SignRenderer::kSize % out.side != 0) reject("signs are 64 pixels a side or a whole fraction of it, not " + std::to_string(out.side), recipe.where());
+  return out;
+}
+
+SignSampler::SignSampler(std::vector<std::string> words, std::set<std::string> held_out, const SignData& data, double blank_share)
+    : words_(std::move(words)), held_out_(std::move(held_out)), data_(data), blank_share_(blank_share) {
+  std::erase_if(words_, [&](const std::string& word) {
+    const auto letters = static_cast<int>(word.size());
+    return letters < data_.shortest || letters > data_.longest;
+  });
+  if (words_.empty()) reject("the word list of the sign data set has no word of the lengths that are asked for");
+}
+
+SignSpec SignSampler::with_word(const std::string& word, Choice& choice, const SignData& data) {
   SignSpec spec;
   const int colours = static_cast<int>(sign_colours().size());
   spec.round = choice.below(2) == 1;
@@ -181,12 +213,12 @@ SignSpec SignSampler::with_word(const std::string& word, Choice& choice, SignSty
   spec.wall = (spec.sign + 1 + choice.below(colours - 1)) % colours;
   spec.row = choice.below(4);
   spec.word = word;
-  if (styles == SignStyles::varied) {
-    constexpr int kFarthest = 4;  // pixels
-    spec.style.font = choice.below(2) == 0 ? TextStyle::Font::mono : TextStyle::Font::sans;
-    spec.style.size = choice.below(2) == 0 ? 18.5 : 16.5;
-    spec.style.dx = choice.below(2 * kFarthest + 1) - kFarthest;
-    spec.style.dy = choice.below(2 * kFarthest + 1) - kFarthest;
+  spec.style.size = data.text_size;
+  if (data.styles == SignStyles::varied) {
+    constexpr int kShift = 4;  // pixels: half of what a latent of the demo models covers
+    spec.style.font = choice.below(2) == 0 ? TextStyle::Font::mono : TextStyle::Font::oblique;
+    spec.style.dx = kShift * (choice.below(3) - 1);
+    spec.style.dy = kShift * (choice.below(3) - 1);
   }
   return spec;
 }
@@ -199,16 +231,18 @@ SignSpec SignSampler::sample(Choice& choice) const {
       if (choice.below(2) == 0) {
         word = words_[static_cast<size_t>(choice.below(static_cast<int>(words_.size())))];
       } else {
-        const int length = 3 + choice.below(3);
+        const int length = data_.shortest + choice.below(data_.longest - data_.shortest + 1);
         for (int i = 0; i < length; ++i) word += static_cast<char>('A' + choice.below(26));
       }
     } while (held_out_.contains(word));
   }
-  return with_word(word, choice, styles_);
+  return with_word(word, choice, data_);
 }
 
 SignAttributes read_sign_attributes(const torch::Tensor& image) {
-  const torch::Tensor contiguous = image.contiguous();
+  // A smaller picture's pixels stand for several each.
+  const std::int64_t times = std::max<std::int64_t>(1, SignRenderer::kSize / image.size(1));
+  const torch::Tensor contiguous = image.repeat_interleave(times, 1).repeat_interleave(times, 2).contiguous();
   auto pixels = contiguous.accessor<std::uint8_t, 3>();
   const auto& colours = sign_colours();
   auto nearest = [&](const std::vector<std::pair<int, int>>& places) {

@@ -39,16 +39,22 @@ class DemoTrainer {
         cancel_(cancel),
         curve_(out / "training.csv", recipe.curve_every),
         sampler_(make_sampler()),
-        autoencoder_(AutoencoderConfig::parse({recipe.autoencoder, "recipe"})),
         network_(DemoNetwork::make(recipe, vocabulary_)) {
     claim();
     at::Generator generator = make_generator(derive_seed(recipe.seed, kWeights, 0));
-    initialize(autoencoder_, generator);
+    if (!recipe.autoencoder.is_null()) {
+      autoencoder_ = std::make_unique<Autoencoder>(AutoencoderConfig::parse({recipe.autoencoder, "recipe"}));
+      initialize(*autoencoder_, generator);
+    }
     network_->initialize(generator);
     if (!recipe.init.empty()) start_from(recipe.init);
-    if (!recipe.autoencoder_from.empty()) load_weights(autoencoder_, Weights::find(recipe.autoencoder_from / "vae"));
-    autoencoder_state_ =
-        std::make_unique<TrainingState>(std::vector<std::pair<std::string, torch::nn::Module*>>{{"autoencoder", &autoencoder_}}, TrainingState::Options{});
+    if (autoencoder_) {
+      if (!recipe.autoencoder_from.empty()) load_weights(*autoencoder_, Weights::find(recipe.autoencoder_from / "vae"));
+      const std::vector<std::pair<std::string, torch::nn::Module*>> modules{{"autoencoder", autoencoder_.get()}};
+      autoencoder_state_ = std::make_unique<TrainingState>(modules, TrainingState::Options{});
+    } else if (!recipe.autoencoder_from.empty()) {
+      reject(recipe.name + " has no autoencoder", "--autoencoder");
+    }
     std::vector<std::pair<std::string, torch::nn::Module*>> parts;
     for (const auto& part : network_->parts()) parts.emplace_back(part.folder, part.module.get());
     denoiser_state_ = std::make_unique<TrainingState>(parts, TrainingState::Options{});
@@ -56,21 +62,18 @@ class DemoTrainer {
 
   void run() {
     network_->write_tokenizers(model_);
-    if (fs::exists(autoencoder_file())) autoencoder_state_->load(autoencoder_file());
+    if (autoencoder_ && fs::exists(autoencoder_file())) autoencoder_state_->load(autoencoder_file());
     if (fs::exists(denoiser_file())) denoiser_state_->load(denoiser_file());
     if (fs::exists(latents_file())) read_scale();
-    curve_.go_back("autoencoder", autoencoder_state_->step());
+    if (autoencoder_) curve_.go_back("autoencoder", autoencoder_state_->step());
     curve_.go_back("denoiser", denoiser_state_->step());
-    if (recipe_.autoencoder_from.empty()) train_autoencoder();
-    encode_signs();
+    if (autoencoder_ && recipe_.autoencoder_from.empty()) train_autoencoder();
+    draw_signs();
     train_denoiser();
   }
 
   /// Writes the averaged model as a diffusers folder.
   void write_model() const {
-    ordered_json autoencoder = recipe_.autoencoder;
-    autoencoder["scaling_factor"] = scale_.factor;
-    if (autoencoder.contains("shift_factor")) autoencoder["shift_factor"] = scale_.shift;
     ordered_json index{{"_class_name", recipe_.pipeline}, {"_diffusers_version", "0.42.1"}};
     auto write = [&](const DemoNetwork::Part& part, const TrainingState& state, const std::string& name) {
       std::map<std::string, torch::Tensor> tensors;
@@ -81,7 +84,12 @@ class DemoTrainer {
       index[part.folder] = part.config.contains("_class_name") ? ordered_json{"diffusers", part.config["_class_name"]}
                                                                : ordered_json{"transformers", part.config["architectures"][0]};
     };
-    write({"vae", nullptr, autoencoder}, *autoencoder_state_, "autoencoder");
+    if (autoencoder_) {
+      ordered_json config = recipe_.autoencoder;
+      config["scaling_factor"] = scale_.factor;
+      if (config.contains("shift_factor")) config["shift_factor"] = scale_.shift;
+      write({"vae", nullptr, config}, *autoencoder_state_, "autoencoder");
+    }
     for (const auto& part : network_->parts()) write(part, *denoiser_state_, part.folder);
     for (const auto& [folder, type] : network_->tokenizers()) index[folder] = {"transformers", type};
     for (const char* stage : {"autoencoder", "denoiser"})
@@ -90,11 +98,12 @@ class DemoTrainer {
     write_json(model_ / "scheduler" / "scheduler_config.json", recipe_.scheduler);
     index["scheduler"] = {"diffusers", recipe_.scheduler["_class_name"]};
     // What this pipeline can have, and this model has not.
-    const auto absent = recipe_.pipeline == "StableDiffusionPipeline"
-                            ? std::vector<std::string>{"feature_extractor", "image_encoder", "safety_checker"}
-                            : std::vector<std::string>{"feature_extractor", "image_encoder", "text_encoder_2", "tokenizer_2"};
-    for (const auto& name : absent) index[name] = {nullptr, nullptr};
-    if (recipe_.pipeline == "StableDiffusionPipeline") index["requires_safety_checker"] = false;
+    static const std::map<std::string, std::vector<std::string>> absent = {
+        {"StableDiffusionPipeline", {"feature_extractor", "image_encoder", "safety_checker"}},
+        {"StableDiffusion3Pipeline", {"feature_extractor", "image_encoder", "text_encoder_2", "tokenizer_2"}},
+        {"IFPipeline", {"feature_extractor", "safety_checker", "watermarker"}}};
+    for (const auto& name : absent.at(recipe_.pipeline)) index[name] = {nullptr, nullptr};
+    if (recipe_.pipeline != "StableDiffusion3Pipeline") index["requires_safety_checker"] = false;
     write_json(model_ / "recipe.json", recipe_.to_json());
     write_json(model_ / "model_index.json", index);
   }
@@ -107,7 +116,7 @@ class DemoTrainer {
   // The checkpoints' folder is of one recipe and one vocabulary; only how long to train may differ.
   void claim() {
     ordered_json recipe = recipe_.to_json();
-    recipe["autoencoder"].erase("steps");
+    if (recipe.contains("autoencoder")) recipe["autoencoder"].erase("steps");
     recipe["denoiser"].erase("steps");
     std::string tokens;
     for (const auto& token : vocabulary_.tokens) tokens += token + "\n";
@@ -132,15 +141,16 @@ class DemoTrainer {
     for (const char* list : {"words/localize.txt", "words/evaluate.txt"})
       for (const auto& word : read_word_list(resource(list))) held_out.insert(capitals(word));
     for (auto& word : words) word = capitals(word);
-    return {std::move(words), std::move(held_out), recipe_.styles};
+    return {std::move(words), std::move(held_out), recipe_.data};
   }
 
   void start_from(const fs::path& model) {
-    const fs::path file = model / "tokenizer" / "vocab.json";
-    ordered_json vocabulary;
-    for (size_t i = 0; i < vocabulary_.tokens.size(); ++i) vocabulary[vocabulary_.tokens[i]] = i;
-    if (read_json(file) != nlohmann::json(vocabulary)) reject("the model to start from has another vocabulary", file.string());
-    load_weights(autoencoder_, Weights::find(model / "vae"));
+    if (const fs::path file = model / "tokenizer" / "vocab.json"; fs::exists(file)) {
+      ordered_json vocabulary;
+      for (size_t i = 0; i < vocabulary_.tokens.size(); ++i) vocabulary[vocabulary_.tokens[i]] = i;
+      if (read_json(file) != nlohmann::json(vocabulary)) reject("the model to start from has another vocabulary", file.string());
+    }
+    if (autoencoder_) load_weights(*autoencoder_, Weights::find(model / "vae"));
     for (const auto& part : network_->parts()) part.load(model);
   }
 
@@ -208,9 +218,9 @@ class DemoTrainer {
       }
       at::Generator generator = make_generator(derive_seed(recipe_.seed, kAutoencoder, 1'000'000'000 + static_cast<std::uint64_t>(step)));
       const torch::Tensor target = to_signal(torch::stack(pixels));
-      const LatentDistribution latent = autoencoder_.encode(target.to(torch::kBFloat16));
+      const LatentDistribution latent = autoencoder_->encode(target.to(torch::kBFloat16));
       const torch::Tensor noise = torch::randn(latent.mean.sizes(), generator).to(torch::kBFloat16);
-      const torch::Tensor error = autoencoder_.decode(latent.sample(noise)).to(torch::kFloat32) - target;
+      const torch::Tensor error = autoencoder_->decode(latent.sample(noise)).to(torch::kFloat32) - target;
       const torch::Tensor loss =
           (torch::stack(weights) * (error.pow(2) + 0.2 * error.abs())).mean() + recipe_.kl_weight * latent.kl().to(torch::kFloat32).mean();
       loss.backward();
@@ -219,38 +229,38 @@ class DemoTrainer {
     });
   }
 
-  // The mean latents of the data set, bf16, scaled to a standard deviation of 1; and its prompts.
-  void encode_signs() {
+  // The data set: its prompts, where their text is, and what is denoised: mean latents in bf16, or pixels in [-1, 1].
+  void draw_signs() {
     torch::InferenceMode inference;
     empty_ids_ = torch::tensor(network_->tokenize(""));
     ids_ = torch::empty({recipe_.signs, empty_ids_.size(0)}, torch::kInt64);
     text_boxes_.resize(static_cast<size_t>(recipe_.signs));
-    auto with_spec = [&](std::int64_t i) {
-      SignSpec sign = spec(kSpecs, static_cast<std::uint64_t>(i));
-      ids_[i] = torch::tensor(network_->tokenize(sign.prompt()));
-      return sign;
-    };
-    const bool have = fs::exists(latents_file());
+    const bool have = autoencoder_ && fs::exists(latents_file());
     constexpr std::int64_t kBatch = 100;
     std::vector<torch::Tensor> parts;
-    if (!have) autoencoder_state_->use_average(true);
+    if (autoencoder_ && !have) autoencoder_state_->use_average(true);
     for (std::int64_t begin = 0; begin < recipe_.signs; begin += kBatch) {
       cancel_.check();
       const std::int64_t end = std::min(begin + kBatch, recipe_.signs);
       std::vector<torch::Tensor> pixels;
       for (std::int64_t i = begin; i < end; ++i) {
-        const SignImage image = renderer_.render(with_spec(i));
+        const SignSpec sign = spec(kSpecs, static_cast<std::uint64_t>(i));
+        ids_[i] = torch::tensor(network_->tokenize(sign.prompt()));
+        const SignImage image = renderer_.render(sign, recipe_.data.side);
         text_boxes_[static_cast<size_t>(i)] = image.text;
         if (!have) pixels.push_back(image.pixels);
       }
-      if (!have) {
-        parts.push_back(autoencoder_.encode(to_signal(torch::stack(pixels)).to(torch::kBFloat16)).mean.contiguous());
-        if (begin % 2000 == 0) report_({"latents", begin, recipe_.signs, 0, 0});
-      }
+      if (have) continue;
+      const torch::Tensor signal = to_signal(torch::stack(pixels)).to(torch::kBFloat16);
+      parts.push_back((autoencoder_ ? autoencoder_->encode(signal).mean : signal).contiguous());
+      if (begin % 2000 == 0) report_({autoencoder_ ? "latents" : "signs", begin, recipe_.signs, 0, 0});
+    }
+    if (!autoencoder_) {
+      latents_ = torch::cat(parts);
+      return;
     }
     if (!have) {
-      const torch::Tensor raw = torch::cat(parts);
-      const torch::Tensor wide = raw.to(torch::kFloat32);
+      const torch::Tensor raw = torch::cat(parts), wide = raw.to(torch::kFloat32);
       write_safetensors(latents_file(), {{"latents", raw}},
                         {{"scaling_factor", std::to_string(1 / wide.std().item<double>())}, {"mean", std::to_string(wide.mean().item<double>())}});
       autoencoder_state_->use_average(false);
@@ -284,7 +294,7 @@ class DemoTrainer {
   void train_denoiser() {
     const NoisePath path = noise_path();
     const torch::Tensor density = logit_normal_density(path.alpha, path.sigma);
-    const std::int64_t batch = recipe_.denoiser_batch, factor = autoencoder_.config().factor();
+    const std::int64_t batch = recipe_.denoiser_batch, factor = autoencoder_ ? autoencoder_->config().factor() : 1;
     loop(*denoiser_state_, recipe_.denoiser_steps, batch, "denoiser", denoiser_file(), [&](std::int64_t step) {
       at::Generator generator = make_generator(derive_seed(recipe_.seed, kDenoiser, static_cast<std::uint64_t>(step)));
       const torch::Tensor rows = torch::randint(recipe_.signs, {batch}, generator, torch::kInt64);
@@ -308,13 +318,32 @@ class DemoTrainer {
               .fill_(recipe_.text_weight);
       }
 
-      const torch::Tensor output = network_->predict(noisy, path.timestep.index_select(0, t), ids).to(torch::kFloat32);
+      const torch::Tensor said = network_->predict(noisy, path.timestep.index_select(0, t), ids).to(torch::kFloat32);
+      const torch::Tensor output = said.slice(1, 0, clean.size(1));
       const torch::Tensor target = path.prediction == Prediction::flow ? noise - clean : path.prediction == Prediction::v ? a * noise - s * clean : noise;
-      const torch::Tensor loss = (weight * (output - target).pow(2)).sum() / (weight.sum() * clean.size(1));
+      torch::Tensor loss = (weight * (output - target).pow(2)).sum() / (weight.sum() * clean.size(1));
+      if (said.size(1) > clean.size(1)) loss = loss + variance_loss(path, t, clean, noisy.to(torch::kFloat32), output.detach(), said.slice(1, clean.size(1)));
       loss.backward();
       denoiser_state_->update(rate(recipe_.denoiser_rate, step, recipe_.denoiser_steps, 200));
       return loss.item<double>();
     });
+  }
+
+  // What teaches the variance: the divergence, in bits, of the step backwards that the network says from the true one, whose mean does
+  // not learn from it. fraction: [-1, 1] from the smallest variance to the largest. Source: arXiv 2102.09672, section 3, equations
+  // 15 and 16, with the weight of its authors' code.
+  static torch::Tensor variance_loss(const NoisePath& path, const torch::Tensor& t, const torch::Tensor& clean, const torch::Tensor& noisy,
+                                     const torch::Tensor& epsilon, const torch::Tensor& fraction) {
+    const torch::Tensor all = path.alpha.pow(2), before = torch::cat({torch::ones({1}), all.slice(0, 0, -1)}), beta = 1 - all / before;
+    const torch::Tensor small = beta * (1 - before) / (1 - all);
+    auto at = [&](const torch::Tensor& table) { return table.index_select(0, t).view({-1, 1, 1, 1}); };
+    // The first step's smallest variance is none: as in the authors' code it takes the second's.
+    const torch::Tensor low = at(torch::cat({small.slice(0, 1, 2), small.slice(0, 1)}).log()), high = at(beta.log());
+    const torch::Tensor share = (fraction + 1) / 2, said = share * high + (1 - share) * low;
+    auto mean = [&](const torch::Tensor& x) { return at(before.sqrt() * beta / (1 - all)) * x + at((all / before).sqrt() * (1 - before) / (1 - all)) * noisy; };
+    const torch::Tensor guess = ((noisy - at(path.sigma) * epsilon) / at(path.alpha)).clamp(-1, 1);
+    const torch::Tensor divergence = 0.5 * (said - low + (low - said).exp() - 1 + (mean(clean) - mean(guess)).pow(2) * (-said).exp());
+    return divergence.mean() / std::log(2.0);
   }
 
   // Timesteps as Stable Diffusion 3 draws them (arXiv 2403.03206, section 3.1: logit-normal), carried over to this schedule
@@ -334,7 +363,7 @@ class DemoTrainer {
   SignVocabulary vocabulary_;
   SignSampler sampler_;
   SignRenderer renderer_;
-  Autoencoder autoencoder_;
+  std::unique_ptr<Autoencoder> autoencoder_;  // null: pixels are denoised
   std::unique_ptr<DemoNetwork> network_;
   std::unique_ptr<TrainingState> autoencoder_state_, denoiser_state_;
   torch::Tensor latents_, ids_, empty_ids_;

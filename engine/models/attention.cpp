@@ -12,8 +12,10 @@ Attention::Attention(const Options& options) : options_(options) {
     to_k = register_module("to_k", std::make_shared<Linear>(context, inner, options.qkv_bias));
     to_v = register_module("to_v", std::make_shared<Linear>(context, inner, options.qkv_bias));
   }
-  to_out = register_module("to_out", std::make_shared<List<Linear>>());
-  to_out->add(inner, options.query_width);
+  if (!options.no_output) {
+    to_out = register_module("to_out", std::make_shared<List<Linear>>());
+    to_out->add(inner, options.query_width);
+  }
   auto norm = [&](const char* name) { return options.qk_norm ? register_module(name, std::make_shared<RmsNorm>(options.head_width)) : nullptr; };
   norm_q = norm("norm_q");
   norm_k = norm("norm_k");
@@ -36,8 +38,15 @@ Attention::Attention(const Options& options) : options_(options) {
 namespace {
 
 torch::Tensor normed(const std::shared_ptr<RmsNorm>& norm, const torch::Tensor& x) { return norm ? norm->forward(x) : x; }
+torch::Tensor turned(const Rotary* rotary, const torch::Tensor& x) { return rotary ? rotary->turn(x) : x; }
 
 }  // namespace
+
+torch::Tensor Rotary::turn(const torch::Tensor& x) const {
+  const torch::Tensor wide = x.to(torch::kFloat32), pairs = wide.unflatten(-1, {-1, 2});
+  const torch::Tensor quarter = torch::stack({-pairs.select(-1, 1), pairs.select(-1, 0)}, -1).flatten(3);
+  return (wide * cosine + quarter * sine).to(x.dtype());
+}
 
 torch::Tensor Attention::split_heads(const torch::Tensor& x) const {
   return x.view({x.size(0), x.size(1), options_.heads, options_.head_width}).transpose(1, 2);
@@ -73,16 +82,26 @@ torch::Tensor Attention::forward(const torch::Tensor& hidden, const torch::Tenso
   return (*to_out)[0].forward(merge_heads(attend(query, kv)));
 }
 
-Attention::Streams Attention::forward_joint(const torch::Tensor& hidden, const torch::Tensor& context, Taps* taps) const {
+Attention::Streams Attention::forward_joint(const torch::Tensor& hidden, const torch::Tensor& context, const Rotary* rotary, Taps* taps) const {
   if (taps) taps->enter_attention();
   const KeyValue prompt = prompt_kv(context, taps);
   // diffusers' order: hidden states first, context after them.
-  const torch::Tensor query = at::cat({normed(norm_q, split_heads(to_q->forward(hidden))), normed(norm_added_q, split_heads(add_q_proj->forward(context)))}, 2);
-  const KeyValue kv{at::cat({normed(norm_k, split_heads(to_k->forward(hidden))), prompt.key}, 2),
+  const torch::Tensor query =
+      at::cat({turned(rotary, normed(norm_q, split_heads(to_q->forward(hidden)))), normed(norm_added_q, split_heads(add_q_proj->forward(context)))}, 2);
+  const KeyValue kv{at::cat({turned(rotary, normed(norm_k, split_heads(to_k->forward(hidden)))), prompt.key}, 2),
                     at::cat({split_heads(to_v->forward(hidden)), prompt.value}, 2)};
   const torch::Tensor attended = merge_heads(attend(query, kv));
   const std::int64_t own = hidden.size(1);
   return {(*to_out)[0].forward(attended.slice(1, 0, own)), to_add_out ? to_add_out->forward(attended.slice(1, own)) : torch::Tensor()};
+}
+
+torch::Tensor Attention::forward_single(const torch::Tensor& context, const torch::Tensor& hidden, const Rotary& rotary, Taps* taps) const {
+  if (taps) taps->enter_attention();
+  const KeyValue prompt = prompt_kv(context, taps);
+  const torch::Tensor query =
+      at::cat({normed(norm_q, split_heads(to_q->forward(context))), rotary.turn(normed(norm_q, split_heads(to_q->forward(hidden))))}, 2);
+  const KeyValue own = project(hidden);
+  return merge_heads(attend(query, {at::cat({prompt.key, rotary.turn(own.key)}, 2), at::cat({prompt.value, own.value}, 2)}));
 }
 
 torch::Tensor Attention::forward_added(const torch::Tensor& x, const torch::Tensor& context, Taps* taps) const {

@@ -7,6 +7,13 @@
 
 namespace glyphscope {
 
+/// Turns queries and keys by where their tokens are: cosines and sines, each [N, head_width] fp32. Source: diffusers `apply_rotary_emb`.
+struct Rotary {
+  torch::Tensor cosine, sine;
+  /// x: [B, heads, N, head_width]
+  torch::Tensor turn(const torch::Tensor& x) const;
+};
+
 /// Multi-head attention, the only one there is. Mirrors diffusers' `Attention` (models/attention_processor.py).
 class Attention : public torch::nn::Module {
  public:
@@ -20,6 +27,7 @@ class Attention : public torch::nn::Module {
     /// Joint attention: width of the context stream, which has projections of its own (`add_*_proj`) and is attended to
     /// together with the hidden states; 0: there is none.
     std::int64_t joint_width = 0;
+    bool no_output = false;     ///< What was attended to is left as it is (FLUX's single blocks, which project it with more).
     bool context_ends = false;  ///< Joint attention in a model's last block, whose context goes nowhere.
     bool qk_norm = false;       ///< Queries and keys are RMS-normed, those of the context apart.
     /// Added K and V (DeepFloyd IF): width of the prompt, whose K and V (`add_k_proj`, `add_v_proj`) stand before the pixels'
@@ -39,7 +47,11 @@ class Attention : public torch::nn::Module {
   };
   /// Joint attention. hidden: [B, N, query_width]; context: [B, T, joint_width] -> both streams, the context undefined where
   /// it ends. What a site's prompt K and V are: those of the context, after their norm.
-  Streams forward_joint(const torch::Tensor& hidden, const torch::Tensor& context, Taps* taps) const;
+  /// rotary: turns the hidden states' queries and keys; the context's stand at no place. Null: none.
+  Streams forward_joint(const torch::Tensor& hidden, const torch::Tensor& context, const Rotary* rotary, Taps* taps) const;
+
+  /// The same with one set of projections for both: context [B, T, query_width] and hidden [B, N, query_width] -> [B, T + N, heads x head_width].
+  torch::Tensor forward_single(const torch::Tensor& context, const torch::Tensor& hidden, const Rotary& rotary, Taps* taps) const;
 
   /// Attention with added K and V over the pixels of a feature map. x: [B, query_width, H, W]; context: [B, T, added_width] ->
   /// x plus what was attended to.

@@ -11,7 +11,7 @@ struct Conditioning {
   torch::Tensor embedding;  ///< The prompt's tokens, [B, T, width].
   torch::Tensor pooled;     ///< SDXL and SD 3: the pooled prompt, [B, width]. DeepFloyd IF: the tokens it pools, if not `embedding`.
   torch::Tensor time_ids;   ///< SDXL: original size, crop and target size, [B, 6]; its refiner: size, crop, aesthetic score, [B, 5].
-                            ///< DeepFloyd IF's stage II: its noise level, [B].
+                            ///< DeepFloyd IF's stage II: its noise level, [B]. FLUX: the guidance that it reads, [B].
   torch::Tensor picture;    ///< DeepFloyd IF's stage II: the noised picture that it enlarges, [B, 3, H, W].
 
   Conditioning(torch::Tensor embedding, torch::Tensor pooled = {}, torch::Tensor time_ids = {})

@@ -3,7 +3,7 @@
 #include <torch/torch.h>
 
 #include "core/error.h"
-#include "models/transformer.h"
+#include "models/joint_block.h"
 
 namespace glyphscope {
 
@@ -36,69 +36,6 @@ MmDitConfig MmDitConfig::parse(const Config& config) {
   return out;
 }
 
-/// What the timestep does to a normed stream: `count` vectors [B, 1, width] each. Mirrors diffusers' `AdaLayerNormZero`,
-/// `SD35AdaLayerNormZeroX` and `AdaLayerNormContinuous`, which differ in number and order.
-class Modulation : public torch::nn::Module {
- public:
-  Modulation(std::int64_t width, std::int64_t count) : count_(count) { linear = register_module("linear", std::make_shared<Linear>(width, width * count)); }
-  std::vector<torch::Tensor> forward(const torch::Tensor& time) const { return linear->forward(at::silu(time)).unsqueeze(1).chunk(count_, -1); }
-
- private:
-  std::int64_t count_;
-  std::shared_ptr<Linear> linear;
-};
-
-namespace {
-
-torch::Tensor modulated(const torch::Tensor& x, const torch::Tensor& shift, const torch::Tensor& scale) {
-  return at::layer_norm(x, {x.size(-1)}, {}, {}, 1e-6) * (1 + scale) + shift;
-}
-
-}  // namespace
-
-/// Mirrors diffusers' `JointTransformerBlock`.
-class JointBlock : public torch::nn::Module {
- public:
-  JointBlock(const MmDitConfig& c, bool dual, bool last) : last_(last) {
-    const std::int64_t width = c.width();
-    norm1 = register_module("norm1", std::make_shared<Modulation>(width, dual ? 9 : 6));
-    norm1_context = register_module("norm1_context", std::make_shared<Modulation>(width, last ? 2 : 6));
-    Attention::Options options{.query_width = width,
-                               .heads = static_cast<int>(c.heads),
-                               .head_width = c.head_width,
-                               .qkv_bias = true,
-                               .joint_width = width,
-                               .context_ends = last,
-                               .qk_norm = c.qk_norm};
-    attn = register_module("attn", std::make_shared<Attention>(options));
-    options.joint_width = 0;
-    if (dual) attn2 = register_module("attn2", std::make_shared<Attention>(options));
-    ff = register_module("ff", std::make_shared<FeedForward>(width, FeedForward::Activation::gelu_tanh));
-    if (!last) ff_context = register_module("ff_context", std::make_shared<FeedForward>(width, FeedForward::Activation::gelu_tanh));
-  }
-
-  void forward(torch::Tensor& hidden, torch::Tensor& context, const torch::Tensor& time, Taps* taps) const {
-    const auto own = norm1->forward(time), other = norm1_context->forward(time);
-    // AdaLayerNormContinuous, in the last block, gives scale before shift.
-    const torch::Tensor normed_context = last_ ? modulated(context, other[1], other[0]) : modulated(context, other[0], other[1]);
-    const Attention::Streams attended = attn->forward_joint(modulated(hidden, own[0], own[1]), normed_context, taps);
-    const torch::Tensor again = attn2 ? own[8] * attn2->forward(modulated(hidden, own[6], own[7]), {}, taps) : torch::Tensor();
-    hidden = hidden + own[2] * attended.hidden;
-    if (attn2) hidden = hidden + again;
-    hidden = hidden + own[5] * ff->forward(modulated(hidden, own[3], own[4]));
-    if (last_) return;
-    context = context + other[2] * attended.context;
-    context = context + other[5] * ff_context->forward(modulated(context, other[3], other[4]));
-  }
-
-  std::shared_ptr<Attention> attn, attn2;
-
- private:
-  bool last_;
-  std::shared_ptr<Modulation> norm1, norm1_context;
-  std::shared_ptr<FeedForward> ff, ff_context;
-};
-
 MmDit::~MmDit() = default;
 
 MmDit::MmDit(const MmDitConfig& c) : config_(c) {
@@ -118,7 +55,8 @@ MmDit::MmDit(const MmDitConfig& c) : config_(c) {
   embedder("text_embedder", c.pooled_projection_dim, text_1_, text_2_);
   context_embedder = register_module("context_embedder", std::make_shared<Linear>(c.joint_attention_dim, width));
   transformer_blocks = register_module("transformer_blocks", std::make_shared<List<JointBlock>>());
-  for (std::int64_t i = 0; i < c.layers; ++i) transformer_blocks->add(c, c.dual_attention[static_cast<size_t>(i)], i + 1 == c.layers);
+  for (std::int64_t i = 0; i < c.layers; ++i)
+    transformer_blocks->add(JointBlock::Options{width, c.heads, c.head_width, c.qk_norm, c.dual_attention[static_cast<size_t>(i)], i + 1 == c.layers});
   norm_out = register_module("norm_out", std::make_shared<Modulation>(width, 2));
   proj_out = register_module("proj_out", std::make_shared<Linear>(width, c.patch_size * c.patch_size * c.out_channels));
 
@@ -176,7 +114,7 @@ torch::Tensor MmDit::forward(const torch::Tensor& sample, const torch::Tensor& t
   const torch::Tensor time = time_2_->forward(at::silu(time_1_->forward(timestep_embedding(timestep, 256, true, 0).to(dtype)))) +
                              text_2_->forward(at::silu(text_1_->forward(pooled.to(dtype))));
   torch::Tensor context = context_embedder->forward(embedding);
-  for (const auto& block : *transformer_blocks) block->forward(hidden, context, time, taps);
+  for (const auto& block : *transformer_blocks) block->forward(hidden, context, time, nullptr, taps);
   const auto last = norm_out->forward(time);  // scale, shift
   hidden = proj_out->forward(modulated(hidden, last[1], last[0]));
   return hidden.view({sample.size(0), rows, columns, p, p, config_.out_channels})

@@ -125,7 +125,7 @@ void BatchedPipeline::check(const Request& request) const { make_scheduler(sched
 Result BatchedPipeline::run(const Request& request, const Observer& observer, const CancelToken& cancel) {
   const auto start = std::chrono::steady_clock::now();
   Result result;
-  const bool guided = request.guidance > 1;
+  const bool guided = guides_by_halves() && request.guidance > 1;
   const std::int64_t height = request.height / factor(), width = request.width / factor();
   const auto scheduler = make_scheduler(scheduler_config_, request.scheduler);
 
@@ -182,11 +182,11 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
       conditioning.picture = enlarged(torch::cat(pictures), request, noise).to(dtype_);
       if (guided) conditioning.picture = torch::cat({conditioning.picture, conditioning.picture});
     }
-    const auto run = scheduler->begin(request.steps);
+    const auto run = scheduler->begin(request.steps, tokens(request));
     run->set_noise([&] { return noise.draw(shape); });
     const auto calls = static_cast<std::int64_t>(run->timesteps().size());
     DenoiseOptions options;
-    options.guidance = request.guidance;
+    options.guidance = guided ? request.guidance : 1;
     options.cancel = cancel;
     options.before_call = [&](std::int64_t call) {
       // PNDM's one call more belongs to the step before it.

@@ -30,6 +30,10 @@ class BatchedPipeline : public Pipeline {
   Result run(const Request& request, const Observer& observer, const CancelToken& cancel) final;
 
   virtual Prompt encode(const std::string& prompt, std::int64_t clip_skip, std::vector<std::string>& notes) const = 0;
+  /// Whether guidance takes an unconditional half; not where the denoiser reads it as a number.
+  virtual bool guides_by_halves() const { return true; }
+  /// Tokens of a picture, for schedules that depend on them.
+  virtual std::int64_t tokens(const Request&) const { return 0; }
   /// What the unconditional half reads.
   virtual Prompt encode_negative(const Request& request, std::vector<std::string>& notes) const { return encode(request.negative, 0, notes); }
   /// One row of Conditioning::time_ids; undefined where the family has none.

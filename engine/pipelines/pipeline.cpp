@@ -6,6 +6,7 @@
 
 #include "io/resources.h"
 #include "pipelines/deepfloyd_if.h"
+#include "pipelines/flux_pipeline.h"
 #include "pipelines/latent_diffusion.h"
 #include "pipelines/model_folder.h"
 #include "pipelines/stable_diffusion.h"
@@ -113,29 +114,34 @@ nlohmann::ordered_json describe_site(const SiteTable& table, int index) {
 
 std::vector<std::string> demo_models() { return {"demo:sign-unet"}; }
 
+ModelFolder find_model(const std::string& source, const OpenOptions& options) {
+  fs::path folder = source;
+  if (source.starts_with("demo:")) {
+    std::string known;
+    bool found = false;
+    for (const auto& demo : demo_models()) {
+      known += (known.empty() ? "" : ", ") + demo;
+      found |= demo == source;
+    }
+    if (!found) reject("there is no demo model '" + source + "'", "", "There is: " + known);
+    folder = resource(fs::path("models") / source.substr(5));
+  }
+  return {folder, source, options.config};
+}
+
 Expected<std::shared_ptr<Pipeline>> open_model(const std::string& source, const OpenOptions& options) {
   return attempt([&]() -> std::shared_ptr<Pipeline> {
-    fs::path folder = source;
-    if (source.starts_with("demo:")) {
-      std::string known;
-      bool found = false;
-      for (const auto& demo : demo_models()) {
-        known += (known.empty() ? "" : ", ") + demo;
-        found |= demo == source;
-      }
-      if (!found) reject("there is no demo model '" + source + "'", "", "There is: " + known);
-      folder = resource(fs::path("models") / source.substr(5));
-    }
-    const ModelFolder model(folder, source, options.config);
+    const ModelFolder model = find_model(source, options);
     const std::string& name = model.pipeline_class();
     if (name == "StableDiffusionPipeline" || name == "StableDiffusionXLPipeline" || name == "StableDiffusionXLImg2ImgPipeline")
       return open_stable_diffusion(model, options);
     if (name == "StableDiffusion3Pipeline") return open_stable_diffusion_3(model, options);
+    if (name == "FluxPipeline") return open_flux(model, options);
     if (name == "LDMTextToImagePipeline") return open_latent_diffusion(model, options);
     if (name == "IFPipeline" || name == "IFSuperResolutionPipeline") return open_deepfloyd_if(model, options);
-    reject("models of class " + name + " are not supported yet", folder.string(),
+    reject("models of class " + name + " are not supported yet", model.folder().string(),
            "Supported are StableDiffusionPipeline (Stable Diffusion 1.x and 2.x), StableDiffusionXLPipeline, StableDiffusion3Pipeline, IFPipeline, "
-           "IFSuperResolutionPipeline and LDMTextToImagePipeline");
+           "IFSuperResolutionPipeline, FluxPipeline and LDMTextToImagePipeline");
   });
 }
 

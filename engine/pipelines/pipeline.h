@@ -111,6 +111,10 @@ struct OpenOptions {
 /// what is missing.
 Expected<std::shared_ptr<Pipeline>> open_model(const std::string& source, const OpenOptions& options = {});
 
+class ModelFolder;
+/// Where such a source is. Throws a Failure if it is no model.
+ModelFolder find_model(const std::string& source, const OpenOptions& options);
+
 /// The demo models there are, as "demo:NAME".
 std::vector<std::string> demo_models();
 

@@ -12,6 +12,7 @@
 #include "io/files.h"
 #include "localization/sweep.h"
 #include "metrics/ocr.h"
+#include "pipelines/model_needs.h"
 #include "pipelines/pipeline.h"
 
 namespace glyphscope {
@@ -99,13 +100,24 @@ struct EngineThread::State {
 
   void run(const Job& job, const command::OpenModel& command) {
     tell(job.id, event::Started{"Opening " + command.source});
+    const auto needs = model_needs(command.source);
+    if (!needs) throw Failure(needs.error());
+    event::ModelMeasured measured{command.source, {}, needs->bytes("auto"), free_memory()};
+    for (const auto& component : needs->components) measured.parameters.emplace_back(component.name, component.parameters);
+    tell(job.id, std::move(measured));
+    if (!needs->missing.empty()) {
+      std::string what = "the model is incomplete:";
+      for (const auto& line : needs->missing) what += "\n" + line;
+      reject(what, command.source);
+    }
+    job.cancel.check();
     auto opened = open_model(command.source);
     if (!opened) throw Failure(opened.error());
     job.cancel.check();
     pipeline = *opened;
     const ModelInfo& info = pipeline->info();
     tell(job.id, event::ModelOpened{info.source, info.family, info.hash, info.dtype, info.scheduler, info.table, info.parameters, info.default_steps,
-                                    info.default_guidance, static_cast<int>(info.default_width), static_cast<int>(info.default_height)});
+                                    info.default_guidance, static_cast<int>(info.default_width), static_cast<int>(info.default_height), needs->bytes("auto")});
   }
 
   void run(const Job& job, const command::Generate& command) {

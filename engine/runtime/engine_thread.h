@@ -70,6 +70,12 @@ struct Started {
 struct Progressed {
   Progress progress;
 };
+/// Before a model is loaded: what it will take, in bytes.
+struct ModelMeasured {
+  std::string source;
+  std::vector<std::pair<std::string, std::int64_t>> parameters;
+  std::int64_t bytes = 0, free = 0;
+};
 struct ModelOpened {
   std::string source, family, hash, dtype, scheduler;
   SiteTable table;
@@ -77,6 +83,7 @@ struct ModelOpened {
   std::int64_t default_steps = 0;
   double default_guidance = 0;
   int width = 0, height = 0;
+  std::int64_t bytes = 0;  ///< Of its weights.
 };
 struct PicturesReady {
   Picture source, target;
@@ -112,8 +119,8 @@ struct Failed {
 
 struct Event {
   JobId job = 0;
-  std::variant<event::Started, event::Progressed, event::ModelOpened, event::PicturesReady, event::PairReady, event::ScoresReady, event::Finished,
-               event::Cancelled, event::Failed>
+  std::variant<event::Started, event::Progressed, event::ModelMeasured, event::ModelOpened, event::PicturesReady, event::PairReady, event::ScoresReady,
+               event::Finished, event::Cancelled, event::Failed>
       what;
 };
 

@@ -18,7 +18,7 @@ struct Ddim : Scheduler {
     config.require("thresholding", false);
   }
 
-  std::unique_ptr<SchedulerRun> begin(std::int64_t steps) const override;
+  std::unique_ptr<SchedulerRun> begin(std::int64_t steps, std::int64_t tokens) const override;
 
   NoiseSchedule schedule;
   std::string spacing;
@@ -57,7 +57,7 @@ struct DdimRun : SchedulerRun {
   std::int64_t stride;
 };
 
-std::unique_ptr<SchedulerRun> Ddim::begin(std::int64_t steps) const {
+std::unique_ptr<SchedulerRun> Ddim::begin(std::int64_t steps, std::int64_t) const {
   check_steps(steps, schedule.steps());
   return std::make_unique<DdimRun>(*this, steps);
 }

@@ -31,7 +31,7 @@ struct Ddpm : Scheduler {
     if (found == std::end(known)) reject("unknown variance_type '" + name + "'", config.where());
     variance = found->second;
   }
-  std::unique_ptr<SchedulerRun> begin(std::int64_t steps) const override;
+  std::unique_ptr<SchedulerRun> begin(std::int64_t steps, std::int64_t tokens) const override;
 
   NoiseSchedule schedule;
   std::string spacing;
@@ -93,7 +93,7 @@ struct DdpmRun : SchedulerRun {
   Ddpm ddpm;
 };
 
-std::unique_ptr<SchedulerRun> Ddpm::begin(std::int64_t steps) const {
+std::unique_ptr<SchedulerRun> Ddpm::begin(std::int64_t steps, std::int64_t) const {
   check_steps(steps, schedule.steps());
   return std::make_unique<DdpmRun>(*this, steps);
 }

@@ -29,7 +29,7 @@ struct DpmSolver : Scheduler {
     config.require("variance_type", nullptr);
     if (order != 1 && order != 2) reject("solver_order is " + std::to_string(order) + ", 1 and 2 are supported", config.where());
   }
-  std::unique_ptr<SchedulerRun> begin(std::int64_t steps) const override;
+  std::unique_ptr<SchedulerRun> begin(std::int64_t steps, std::int64_t tokens) const override;
 
   NoiseSchedule schedule;
   std::string spacing;
@@ -89,7 +89,7 @@ struct DpmSolverRun : SchedulerRun {
   torch::Tensor before;  // the clean latent predicted one call earlier
 };
 
-std::unique_ptr<SchedulerRun> DpmSolver::begin(std::int64_t steps) const {
+std::unique_ptr<SchedulerRun> DpmSolver::begin(std::int64_t steps, std::int64_t) const {
   check_steps(steps, schedule.steps() - 1);
   return std::make_unique<DpmSolverRun>(*this, steps);
 }

@@ -20,7 +20,7 @@ struct Euler : Scheduler {
     config.require("timestep_type", "discrete");
     config.require("final_sigmas_type", "zero");
   }
-  std::unique_ptr<SchedulerRun> begin(std::int64_t steps) const override;
+  std::unique_ptr<SchedulerRun> begin(std::int64_t steps, std::int64_t tokens) const override;
 
   NoiseSchedule schedule;
   std::string spacing;
@@ -65,7 +65,7 @@ struct EulerRun : SchedulerRun {
   std::vector<double> sigmas;
 };
 
-std::unique_ptr<SchedulerRun> Euler::begin(std::int64_t steps) const {
+std::unique_ptr<SchedulerRun> Euler::begin(std::int64_t steps, std::int64_t) const {
   check_steps(steps, schedule.steps());
   return std::make_unique<EulerRun>(*this, steps);
 }

@@ -19,7 +19,7 @@ struct Pndm : Scheduler {
     // Another class's configuration has no such key; the start without Runge-Kutta steps is what is built here.
     if (config.text("_class_name", "") == "PNDMScheduler" && !config.boolean("skip_prk_steps", false)) config.require("skip_prk_steps", true);
   }
-  std::unique_ptr<SchedulerRun> begin(std::int64_t steps) const override;
+  std::unique_ptr<SchedulerRun> begin(std::int64_t steps, std::int64_t tokens) const override;
 
   NoiseSchedule schedule;
   std::string spacing;
@@ -74,7 +74,7 @@ struct PndmRun : SchedulerRun {
   torch::Tensor first;
 };
 
-std::unique_ptr<SchedulerRun> Pndm::begin(std::int64_t steps) const {
+std::unique_ptr<SchedulerRun> Pndm::begin(std::int64_t steps, std::int64_t) const {
   check_steps(steps, schedule.steps());
   return std::make_unique<PndmRun>(*this, steps);
 }

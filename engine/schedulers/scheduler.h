@@ -47,8 +47,9 @@ class SchedulerRun {
 class Scheduler {
  public:
   virtual ~Scheduler() = default;
-  /// Throws a Failure if `steps` is not within 1 and the schedule's own length.
-  virtual std::unique_ptr<SchedulerRun> begin(std::int64_t steps) const = 0;
+  /// tokens: how many the picture has, which a schedule may shift by (FLUX's does). Throws a Failure if `steps` is not within 1 and the
+  /// schedule's own length.
+  virtual std::unique_ptr<SchedulerRun> begin(std::int64_t steps, std::int64_t tokens = 0) const = 0;
 };
 
 /// Builds the scheduler a configuration names (`_class_name`), or the one `name` does ("ddim", "ddpm", "euler", "pndm", "dpm++", "flow"),

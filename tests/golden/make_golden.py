@@ -37,6 +37,8 @@ from diffusers import (
     DPMSolverMultistepScheduler,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
+    FluxPipeline,
+    FluxTransformer2DModel,
     IFPipeline,
     IFSuperResolutionPipeline,
     LDMTextToImagePipeline,
@@ -50,6 +52,8 @@ from diffusers import (
 )
 from diffusers.loaders import single_file_utils
 from diffusers.models.attention_processor import AttnAddedKVProcessor2_0, AttnProcessor2_0, JointAttnProcessor2_0
+from diffusers.models.embeddings import apply_rotary_emb
+from diffusers.models.transformers.transformer_flux import FluxAttnProcessor
 from diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion import LDMBertConfig, LDMBertModel
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -1248,6 +1252,164 @@ def write_pipeline_sd3(out):
 # ------------------------------------------------------------------------------------------------------------ DeepFloyd IF
 
 
+class RecordedFluxContext:
+    """FLUX's attention in either kind of block; keeps the prompt's keys and values (after their norm) of every call, or puts kept ones in.
+
+    tape: a list that calls append to; with `replay`, one that calls take from, in order. tokens: how many the prompt has.
+    """
+
+    def __init__(self, tape, tokens, replay=False, heads=slice(None), start=0):
+        self.tape, self.tokens, self.replay, self.heads, self.start, self.calls = tape, tokens, replay, heads, start, 0
+
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, image_rotary_emb=None):
+        def split(projected):
+            return projected.unflatten(-1, (attn.heads, -1))
+
+        def project(x, added):
+            names = ("add_q_proj", "add_k_proj", "add_v_proj") if added else ("to_q", "to_k", "to_v")
+            query, key, value = (split(getattr(attn, name)(x)) for name in names)
+            return (attn.norm_added_q if added else attn.norm_q)(query), (attn.norm_added_k if added else attn.norm_k)(key), value
+
+        double = encoder_hidden_states is not None
+        context, image = (encoder_hidden_states, hidden_states) if double else (hidden_states[:, : self.tokens], hidden_states[:, self.tokens :])
+        query, key, value = project(context, double)
+        if self.replay:
+            if self.calls >= self.start:
+                key, value = key.clone(), value.clone()
+                key[:, :, self.heads], value[:, :, self.heads] = (kept[:, :, self.heads] for kept in self.tape[self.calls])
+        else:
+            self.tape.append((key, value))
+        self.calls += 1
+        query, key, value = (torch.cat(pair, 1) for pair in zip((query, key, value), project(image, False)))
+        query, key = (apply_rotary_emb(x, image_rotary_emb, sequence_dim=1) for x in (query, key))
+        out = F.scaled_dot_product_attention(*(x.transpose(1, 2) for x in (query, key, value))).transpose(1, 2).flatten(2)
+        if not double:
+            return out
+        return attn.to_out[0](out[:, self.tokens :]), attn.to_add_out(out[:, : self.tokens])
+
+
+def build_flux(seed, **config):
+    config = {
+        "in_channels": 16,
+        "num_layers": 2,
+        "num_single_layers": 2,
+        "attention_head_dim": 16,
+        "num_attention_heads": 2,
+        "joint_attention_dim": 28,
+        "pooled_projection_dim": 16,
+        "axes_dims_rope": (4, 4, 8),
+    } | config
+    return randomise(FluxTransformer2DModel(**config), seed)
+
+
+def flux_sites(model):
+    return [block.attn for block in (*model.transformer_blocks, *model.single_transformer_blocks)]
+
+
+def write_flux(out, seed, guidance):
+    model = build_flux(seed, guidance_embeds=guidance is not None)
+    model.save_pretrained(out)
+    noise = generator(seed + 1)
+    rows, columns, tokens = 3, 5, 7
+    latent, timestep = torch.randn([2, 4, 2 * rows, 2 * columns], generator=noise), torch.tensor([801.5, 17.0])
+    a, b = (torch.randn([2, tokens, 28], generator=noise) for _ in range(2))
+    pooled_a, pooled_b = (torch.randn([2, 16], generator=noise) for _ in range(2))
+    ids = FluxPipeline._prepare_latent_image_ids(2, rows, columns, "cpu", torch.float32)
+
+    def call(embedding, pooled, processors=None):
+        for attn, processor in zip(flux_sites(model), processors or [FluxAttnProcessor() for _ in flux_sites(model)]):
+            attn.set_processor(processor)
+        packed = FluxPipeline._pack_latents(latent, 2, 4, 2 * rows, 2 * columns)
+        out = model(packed, embedding, pooled, timestep / 1000, ids, torch.zeros(tokens, 3), guidance).sample
+        return FluxPipeline._unpack_latents(out, 2 * rows * 8, 2 * columns * 8, 8)
+
+    tensors = {"sample": latent, "timestep": timestep, "embedding": a, "pooled": pooled_a, "other_embedding": b, "other_pooled": pooled_b}
+    if guidance is not None:
+        tensors["time_ids"] = guidance
+    tensors["output"] = call(a, pooled_a)
+    plain = call(b, pooled_b)
+    tapes = [[] for _ in flux_sites(model)]
+    tensors["other_output"] = call(b, pooled_b, [RecordedFluxContext(tape, tokens) for tape in tapes])
+    torch.testing.assert_close(tensors["other_output"], plain, rtol=0, atol=1e-5)
+    for index, tape in enumerate(tapes):
+        tensors |= {f"other.{index}.key": tape[0][0].transpose(1, 2), f"other.{index}.value": tape[0][1].transpose(1, 2)}
+        processors = [FluxAttnProcessor() for _ in tapes]
+        processors[index] = RecordedFluxContext(tape, tokens, replay=True)
+        patched = call(a, pooled_a, processors)
+        assert (patched - tensors["output"]).abs().max() > 1e-3, f"the patch at {index} does nothing"
+        tensors[f"patched.{index}.output"] = patched
+    processors = [FluxAttnProcessor() for _ in tapes]
+    processors[1] = RecordedFluxContext(tapes[1], tokens, replay=True, heads=[1])
+    tensors["patched_head.output"] = call(a, pooled_a, processors)
+    save(out / "expected.safetensors", tensors)
+
+
+def write_flux_dev(out):
+    write_flux(out, 1600, torch.tensor([3.5, 2.0]))
+
+
+def write_flux_schnell(out):
+    write_flux(out, 1610, None)
+
+
+def write_pipeline_flux(out):
+    settings = {
+        "prompt_a": PROMPT_A,
+        "prompt_b": PROMPT_B,
+        "guidance_scale": 3.0,
+        "num_inference_steps": 4,
+        "seed": 42,
+        "height": 24,
+        "width": 40,
+        "patched_sites": [1, 2],
+        "patched_from_step": 1,
+    }
+    codes = {"scaling_factor": 0.3611, "shift_factor": 0.1159, "use_quant_conv": False, "use_post_quant_conv": False}
+    shift = {"use_dynamic_shifting": True, "shift": 3.0, "base_image_seq_len": 4, "max_image_seq_len": 64}
+    pipe = FluxPipeline(
+        transformer=build_flux(1700, guidance_embeds=True),
+        scheduler=FlowMatchEulerDiscreteScheduler(**shift),
+        vae=build_small_vae(1701, 0.3, **codes),
+        text_encoder=build_clip(1702, "quick_gelu", **LEGACY_IDS),
+        tokenizer=load_tokenizer(),
+        text_encoder_2=build_t5(1703),
+        tokenizer_2=load_t5_tokenizer()["tokenizer"],
+    )
+    pipe.save_pretrained(out)
+    write_t5_tokenizer_files(out / "tokenizer_2")
+    (out / "tokenizer_2" / "tokenizer.json").unlink()  # large, and not read
+    pipe.set_progress_bar_config(disable=True)
+    sites = flux_sites(pipe.transformer)
+
+    def rewind():
+        for site in sites:
+            if isinstance(site.processor, RecordedFluxContext):
+                site.processor.calls = 0
+                if not site.processor.replay:
+                    site.processor.tape.clear()
+
+    def generate(prompt):
+        latents, pictures = draw(pipe, settings, ["latent", "pil"], rewind, prompt=prompt)
+        latents = FluxPipeline._unpack_latents(latents, settings["height"], settings["width"], pipe.vae_scale_factor)
+        return {"latents": latents, "image_u8": to_bytes(pictures)}
+
+    runs = {"a": generate(PROMPT_A)}
+    tokens = 512  # max_sequence_length
+    tapes = {site: [] for site in settings["patched_sites"]}
+    for site, tape in tapes.items():
+        sites[site].set_processor(RecordedFluxContext(tape, tokens))
+    runs["b"] = generate(PROMPT_B)
+    for site, tape in tapes.items():
+        sites[site].set_processor(RecordedFluxContext(tape, tokens, replay=True, start=settings["patched_from_step"]))
+    runs["patched"] = generate(PROMPT_A)
+    tensors = {}
+    for name, result in runs.items():
+        if name != "a":
+            assert (result["latents"] - runs["a"]["latents"]).abs().max() > 0.02, f"{name} hardly differs from a"
+        tensors |= {f"{name}.{key}": tensor for key, tensor in result.items()}
+    save(out / "expected.safetensors", tensors, {"settings": json.dumps(settings)})
+
+
 def write_pipeline_if(out):
     settings = {
         "prompt_a": "A Neon SIGN that says Open  ",
@@ -1677,6 +1839,9 @@ FOLDERS = {
     "pipeline_sd3": write_pipeline_sd3,
     "pipeline_if": write_pipeline_if,
     "pipeline_if2": write_pipeline_if2,
+    "flux_dev": write_flux_dev,
+    "flux_schnell": write_flux_schnell,
+    "pipeline_flux": write_pipeline_flux,
     "tokenizer_bert": write_tokenizer_bert,
     "pipeline_ldm": write_pipeline_ldm,
     "single_file": write_single_file,

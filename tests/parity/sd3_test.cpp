@@ -9,6 +9,7 @@
 #include "patching/prompt_taps.h"
 #include "pipelines/pipeline.h"
 #include "tests/support/golden.h"
+#include "tests/support/joint_parity.h"
 #include "tests/support/pipeline_reference.h"
 #include "text/t5_encoder.h"
 #include "text/t5_tokenizer.h"
@@ -20,60 +21,16 @@ using testing::relative_error;
 
 constexpr double kTolerance = 1e-4;  // of the reference's largest magnitude
 
-struct MmDitParity : ::testing::TestWithParam<const char*> {
-  void SetUp() override {
-    model = std::make_unique<MmDit>(MmDitConfig::parse(Config::read(golden(GetParam()) / "config.json")));
-    load_weights(*model, Weights::find(golden(GetParam())));
-    expected = std::make_unique<SafetensorsFile>(golden(GetParam()) / "expected.safetensors");
-  }
-  torch::Tensor get(const std::string& name) const { return expected->tensor(name); }
-  // Rows 0 and 1 are A's, 2 and 3 B's; the plan lets A's rows see B's.
-  torch::Tensor patched(const PatchPlan& plan) const {
-    LockstepTaps taps({{&plan, {{1, 2}}}, {&plan, {{1, 3}}}, {}, {}}, {});
-    auto both = [&](const char* a, const char* b) { return torch::cat({get(a), get(b)}); };
-    return model->forward(both("sample", "sample"), both("timestep", "timestep"), {both("embedding", "other_embedding"), both("pooled", "other_pooled")}, &taps)
-        .slice(0, 0, 2);
-  }
-
-  torch::NoGradGuard no_grad;
-  std::unique_ptr<MmDit> model;
-  std::unique_ptr<SafetensorsFile> expected;
-};
-
-TEST_P(MmDitParity, OutputEqualsTheReference) {
-  EXPECT_LT(relative_error(model->forward(get("sample"), get("timestep"), {get("embedding"), get("pooled")}), get("output")), kTolerance);
-  EXPECT_LT(relative_error(model->forward(get("sample"), get("timestep"), {get("other_embedding"), get("other_pooled")}), get("other_output")), kTolerance);
-}
+using MmDitParity = testing::JointParity<MmDit, MmDitConfig>;
+TEST_P(MmDitParity, OutputEqualsTheReference) { expect_outputs(); }
+TEST_P(MmDitParity, RecordedKeysAndValuesAreTheReferences) { expect_recorded_keys_and_values(); }
+TEST_P(MmDitParity, PatchingInLockstepEqualsReplayingARecord) { expect_patched_in_lockstep(); }
+TEST_P(MmDitParity, TapsThatPatchNothingChangeNoBit) { expect_no_bit_changed_by_an_empty_plan(); }
 
 TEST_P(MmDitParity, PositionsAreTheReferences) {
   const torch::Tensor loaded = model->named_parameters()["pos_embed.pos_embed"].clone();
   model->fill_position_table();
   EXPECT_LT((model->named_parameters()["pos_embed.pos_embed"] - loaded).abs().max().item<double>(), 1e-6);
-}
-
-TEST_P(MmDitParity, RecordedKeysAndValuesAreTheReferences) {
-  for (std::int64_t row : {0, 1}) {
-    KvRecorder recorder({.width_sum = 1, .tokens = 1}, 1 << 20, row, false);
-    model->forward(get("sample"), get("timestep"), {get("other_embedding"), get("other_pooled")}, &recorder);
-    for (const auto& site : model->sites().sites) {
-      const KeyValue& kv = recorder.record().at(site.index, 0);
-      const std::string name = "other." + std::to_string(site.index);
-      EXPECT_LT(relative_error(kv.key, get(name + ".key").slice(0, row, row + 1)), kTolerance) << site.path;
-      EXPECT_LT(relative_error(kv.value, get(name + ".value").slice(0, row, row + 1)), kTolerance) << site.path;
-    }
-  }
-}
-
-TEST_P(MmDitParity, PatchingInLockstepEqualsReplayingARecord) {
-  for (const auto& site : model->sites().sites)
-    EXPECT_LT(relative_error(patched(PatchPlan::at_sites({site.index}, 1)), get("patched." + std::to_string(site.index) + ".output")), kTolerance) << site.path;
-  EXPECT_LT(relative_error(patched(PatchPlan({{.site = 1, .prompt = 1, .heads = {1}}})), get("patched_head.output")), kTolerance);
-}
-
-TEST_P(MmDitParity, TapsThatPatchNothingChangeNoBit) {
-  LockstepTaps taps({{}, {}}, {});
-  const Conditioning conditioning(get("embedding"), get("pooled"));
-  EXPECT_TRUE(torch::equal(model->forward(get("sample"), get("timestep"), conditioning, &taps), model->forward(get("sample"), get("timestep"), conditioning)));
 }
 
 TEST_P(MmDitParity, WrongShapesAreNamed) {

@@ -49,6 +49,20 @@ class WidgetsTest : public QObject {
   }
 
   // SDXL has 30 sites in one block, Stable Diffusion 3 no U at all: every cell can still be clicked on.
+  void map_draws_joint_blocks_as_a_column() {
+    SiteSelection selection;
+    ModelMap map(&selection);
+    map.resize(360, 320);
+    std::vector<SiteItem> sites;
+    for (int i = 0; i < 8; ++i) sites.push_back({i, QString("transformer_blocks.%1.attn").arg(i), "blocks", 4, 1000, 0.01});
+    map.set_sites(sites);
+    for (int i = 1; i < 8; ++i) {
+      QCOMPARE(map.cell(i).left(), map.cell(0).left());
+      QVERIFY(map.cell(i).top() > map.cell(i - 1).bottom());
+    }
+    QVERIFY(map.cell(0).width() > map.width() / 2);
+  }
+
   void map_has_room_for_every_site() {
     auto model = [](const std::vector<std::pair<const char*, int>>& blocks) {
       std::vector<SiteItem> sites;

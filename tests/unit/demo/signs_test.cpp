@@ -1,7 +1,9 @@
 #include "demo/signs.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "demo/recipe.h"
 #include "demo/sign_tokenizer.h"
 #include "io/resources.h"
 #include "tests/support/golden.h"
@@ -11,17 +13,30 @@
 namespace glyphscope {
 namespace {
 
-TEST(Signs, ThePixelCheckReadsEveryTrueDrawing) {
+struct SignsOf : ::testing::TestWithParam<SignData> {};
+
+TEST_P(SignsOf, ThePixelCheckReadsEveryTrueDrawing) {
   const SignRenderer renderer;
-  const SignSampler sampler({"BREAD", "LOVE", "TEA"}, {}, SignStyles::varied, 0.1);
+  const SignSampler sampler({"BREAD", "LOVE", "TEA"}, {}, GetParam(), 0.1);
   for (int i = 0; i < 500; ++i) {
     Choice choice(derive_seed(9, 0, static_cast<std::uint64_t>(i)));
     const SignSpec spec = sampler.sample(choice);
-    const SignAttributes seen = read_sign_attributes(renderer.render(spec).pixels);
+    const SignAttributes seen = read_sign_attributes(renderer.render(spec, GetParam().side).pixels);
     EXPECT_EQ(seen.sign, spec.sign) << spec.prompt();
     EXPECT_EQ(seen.wall, spec.wall) << spec.prompt();
     EXPECT_EQ(seen.round, spec.round) << spec.prompt();
   }
+}
+
+INSTANTIATE_TEST_SUITE_P(Data, SignsOf, ::testing::Values(SignData{}, demo_recipe("sign-pixel").data),
+                         [](const auto& info) { return "Side" + std::to_string(info.param.side); });
+
+TEST(Signs, WordsAreAsLongAsTheDataSays) {
+  const SignSampler sampler({"BREAD", "TEA"}, {}, {.shortest = 3, .longest = 3});
+  Choice choice(8);
+  for (int i = 0; i < 300; ++i)
+    if (const auto word = sampler.sample(choice).word; !word.empty()) EXPECT_EQ(word.size(), 3u) << word;
+  EXPECT_THAT(testing::failure_of([] { SignSampler({"BREAD"}, {}, {.shortest = 3, .longest = 4}); }), ::testing::HasSubstr("no word of the lengths"));
 }
 
 TEST(Signs, TheTextBoxHoldsTheInk) {
@@ -42,13 +57,13 @@ TEST(Signs, TheTextStaysOnItsSign) {
   const SignRenderer renderer;
   using Font = TextStyle::Font;
   for (const char* word : {"WWWWW", "III", "QUIZ"}) {
-    for (Font font : {Font::mono, Font::sans, Font::serif}) {
+    for (Font font : {Font::mono, Font::oblique, Font::sans, Font::serif}) {
       for (double size : {16.5, 18.5, 40.0}) {
         for (double far : {-20.0, 0.0, 20.0}) {
           const SignSpec spec{.round = false, .sign = 6, .wall = 2, .word = word, .row = 1, .style = {font, size, far, far}};
           const TextBox box = renderer.render(spec).text;
-          EXPECT_GE(box.left, 3) << word;
-          EXPECT_LE(box.right, 61) << word;
+          EXPECT_GE(box.left, 2) << word;
+          EXPECT_LE(box.right, 62) << word;
           EXPECT_GE(box.top, 16 + 4) << word;
           EXPECT_LE(box.bottom, 16 + 32 - 1) << word;  // Q's tail hangs below the line
         }
@@ -58,7 +73,7 @@ TEST(Signs, TheTextStaysOnItsSign) {
 }
 
 TEST(Signs, PlainSignsDifferFromVariedOnesInTheirStyleAlone) {
-  const SignSampler plain({"BREAD", "TEA"}, {}, SignStyles::plain), varied({"BREAD", "TEA"}, {}, SignStyles::varied);
+  const SignSampler plain({"BREAD", "TEA"}, {}, {.styles = SignStyles::plain}), varied({"BREAD", "TEA"}, {});
   bool any = false;
   for (int i = 0; i < 50; ++i) {
     Choice first(derive_seed(2, 0, static_cast<std::uint64_t>(i))), second = first;
@@ -72,7 +87,7 @@ TEST(Signs, PlainSignsDifferFromVariedOnesInTheirStyleAlone) {
 }
 
 TEST(Signs, HeldOutWordsAreNeverDrawn) {
-  const SignSampler sampler({"AAA", "BBB"}, {"AAA"}, SignStyles::plain, 0);
+  const SignSampler sampler({"AAA", "BBB"}, {"AAA"}, {}, 0);
   Choice choice(4);
   for (int i = 0; i < 2000; ++i) EXPECT_NE(sampler.sample(choice).word, "AAA");
 }

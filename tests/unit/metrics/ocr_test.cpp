@@ -52,7 +52,7 @@ TEST(PpOcr, ReadsSignsOfSixtyFourPixels) {
   const SignRenderer renderer;
   int right = 0;
   constexpr int kSigns = 60;
-  const SignSampler sampler({"BREAD", "LOVE", "TEA", "WATER", "SONG"}, {}, SignStyles::varied, 0);
+  const SignSampler sampler({"BREAD", "LOVE", "TEA", "WATER", "SONG"}, {}, {}, 0);
   for (int i = 0; i < kSigns; ++i) {
     Choice choice(derive_seed(3, 0, static_cast<std::uint64_t>(i)));
     const SignSpec spec = sampler.sample(choice);

@@ -1,13 +1,16 @@
 #include "pipelines/model_folder.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "io/files.h"
+#include "pipelines/model_needs.h"
 #include "pipelines/pipeline.h"
 #include "tests/support/golden.h"
 
 namespace glyphscope {
 namespace {
+using testing::golden;
 
 // Two models that draw other pictures must not share a hash: resumed runs and metadata rely on it.
 TEST(ModelHash, CoversConfigurationsAndVocabulary) {
@@ -31,6 +34,40 @@ TEST(ModelHash, CoversConfigurationsAndVocabulary) {
   const std::string merges = read_text(model / "tokenizer" / "merges.txt");
   write_text(model / "tokenizer" / "merges.txt", merges.substr(0, merges.rfind('\n', merges.size() - 2) + 1));
   EXPECT_NE(hash(), other);
+}
+
+// Numbers of the modules that are then loaded; nothing is loaded to know them.
+TEST(ModelNeeds, AreWhatTheLoadedModelHas) {
+  for (const auto& source : {golden("pipeline"), golden("pipeline_sdxl"), golden("pipeline_if"), golden("pipeline_sd3")}) {
+    const auto needs = model_needs(source.string());
+    ASSERT_TRUE(needs) << needs.error().message();
+    EXPECT_TRUE(needs->missing.empty()) << needs->missing.front();
+    const auto opened = open_model(source.string());
+    ASSERT_TRUE(opened) << opened.error().message();
+    std::map<std::string, std::int64_t> expected, told;
+    std::int64_t sum = 0;
+    for (const auto& [name, count] : (*opened)->info().parameters) expected[name] = count, sum += count;
+    for (const auto& component : needs->components) told[component.name] = component.parameters;
+    EXPECT_EQ(told, expected) << source;
+    EXPECT_EQ(needs->bytes("auto"), 4 * sum);
+    EXPECT_EQ(needs->bytes("bf16"), 2 * sum);
+  }
+  EXPECT_GT(free_memory(), 1 << 20);
+}
+
+// All that is missing, at once.
+TEST(ModelNeeds, EverythingMissingIsListed) {
+  testing::TemporaryFolder folder;
+  const auto model = folder / "model";
+  std::filesystem::copy(golden("pipeline"), model, std::filesystem::copy_options::recursive);
+  std::filesystem::remove(model / "unet" / "diffusion_pytorch_model.safetensors");
+  std::filesystem::remove(model / "vae" / "config.json");
+  std::filesystem::remove_all(model / "tokenizer");
+  const auto needs = model_needs(model.string());
+  ASSERT_TRUE(needs);
+  ASSERT_EQ(needs->missing.size(), 3u);
+  EXPECT_THAT(needs->missing, ::testing::UnorderedElementsAre(::testing::HasSubstr("no weights"), "vae/config.json is missing", "tokenizer is missing"));
+  EXPECT_THAT(model_needs((folder / "nowhere").string()).error().message(), ::testing::HasSubstr("no such model"));
 }
 
 }  // namespace

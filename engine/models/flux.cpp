@@ -1,0 +1,158 @@
+#include "models/flux.h"
+
+#include <torch/torch.h>
+
+#include <numeric>
+
+#include "core/error.h"
+#include "models/joint_block.h"
+
+namespace glyphscope {
+
+FluxConfig FluxConfig::parse(const Config& config) {
+  FluxConfig out;
+  config.require("patch_size", 1);
+  out.channels = config.size("in_channels", 64, 4, 4096);
+  if (out.channels % 4 != 0) reject("in_channels is " + std::to_string(out.channels) + ", which is no 2 x 2 points", config.where());
+  if (const std::int64_t given = config.integer("out_channels", out.channels); given != out.channels)
+    reject("out_channels is " + std::to_string(given) + ", in_channels " + std::to_string(out.channels), config.where(),
+           "Models that also read a picture are not supported");
+  out.layers = config.size("num_layers", 19, 0, 256);
+  out.single_layers = config.size("num_single_layers", 38, 0, 256);
+  out.heads = config.size("num_attention_heads", 24, 1, 1024);
+  out.head_width = config.size("attention_head_dim", 128, 1, 1024);
+  out.joint_attention_dim = config.size("joint_attention_dim", 4096, 1, 65536);
+  out.pooled_projection_dim = config.size("pooled_projection_dim", 768, 1, 65536);
+  out.guidance = config.boolean("guidance_embeds", false);
+  if (config.has("axes_dims_rope")) out.axes = config.integers("axes_dims_rope", 3, 0);
+  for (auto axis : out.axes)
+    if (axis < 0 || axis % 2 != 0) reject("axes_dims_rope has " + std::to_string(axis) + ", an even number was expected", config.where());
+  if (std::accumulate(out.axes.begin(), out.axes.end(), std::int64_t{0}) != out.head_width)
+    reject("axes_dims_rope do not add up to attention_head_dim, " + std::to_string(out.head_width), config.where());
+  return out;
+}
+
+/// Picture and prompt in one stream; attention and feed-forward side by side. Mirrors diffusers' `FluxSingleTransformerBlock`.
+class FluxSingleBlock : public torch::nn::Module {
+ public:
+  explicit FluxSingleBlock(const FluxConfig& c) {
+    constexpr std::int64_t kWider = 4;  // mlp_ratio
+    const std::int64_t width = c.width();
+    norm = register_module("norm", std::make_shared<Modulation>(width, 3));
+    proj_mlp = register_module("proj_mlp", std::make_shared<Linear>(width, kWider * width));
+    proj_out = register_module("proj_out", std::make_shared<Linear>((1 + kWider) * width, width));
+    const Attention::Options options{
+        .query_width = width, .heads = static_cast<int>(c.heads), .head_width = c.head_width, .qkv_bias = true, .no_output = true, .qk_norm = true};
+    attn = register_module("attn", std::make_shared<Attention>(options));
+  }
+
+  /// both: the prompt's `tokens` tokens, then the picture's, changed in place.
+  void forward(torch::Tensor& both, std::int64_t tokens, const torch::Tensor& time, const Rotary& rotary, Taps* taps) const {
+    const auto how = norm->forward(time);  // shift, scale, gate
+    const torch::Tensor x = modulated(both, how[0], how[1]);
+    const torch::Tensor attended = attn->forward_single(x.slice(1, 0, tokens), x.slice(1, tokens), rotary, taps);
+    both = both + how[2] * proj_out->forward(at::cat({attended, at::gelu(proj_mlp->forward(x), "tanh")}, 2));
+  }
+
+  std::shared_ptr<Attention> attn;
+
+ private:
+  std::shared_ptr<Modulation> norm;
+  std::shared_ptr<Linear> proj_mlp, proj_out;
+};
+
+Flux::~Flux() = default;
+
+Flux::Flux(const FluxConfig& c) : config_(c) {
+  constexpr std::int64_t kTimeWidth = 256;
+  const std::int64_t width = c.width();
+  auto time_text_embed = register_module("time_text_embed", std::make_shared<Names>());
+  auto embedder = [&](const char* name, std::int64_t in, std::shared_ptr<Linear>& first, std::shared_ptr<Linear>& second) {
+    auto names = time_text_embed->register_module(name, std::make_shared<Names>());
+    first = names->register_module("linear_1", std::make_shared<Linear>(in, width));
+    second = names->register_module("linear_2", std::make_shared<Linear>(width, width));
+  };
+  embedder("timestep_embedder", kTimeWidth, time_1_, time_2_);
+  if (c.guidance) embedder("guidance_embedder", kTimeWidth, guidance_1_, guidance_2_);
+  embedder("text_embedder", c.pooled_projection_dim, text_1_, text_2_);
+  context_embedder = register_module("context_embedder", std::make_shared<Linear>(c.joint_attention_dim, width));
+  x_embedder = register_module("x_embedder", std::make_shared<Linear>(c.channels, width));
+  transformer_blocks = register_module("transformer_blocks", std::make_shared<List<JointBlock>>());
+  for (std::int64_t i = 0; i < c.layers; ++i) {
+    const JointBlock::Options options{.width = width, .heads = c.heads, .head_width = c.head_width, .qk_norm = true};
+    transformer_blocks->add(options);
+  }
+  single_transformer_blocks = register_module("single_transformer_blocks", std::make_shared<List<FluxSingleBlock>>());
+  for (std::int64_t i = 0; i < c.single_layers; ++i) single_transformer_blocks->add(c);
+  norm_out = register_module("norm_out", std::make_shared<Modulation>(width, 2));
+  proj_out = register_module("proj_out", std::make_shared<Linear>(width, c.channels));
+
+  auto add_site = [&](Attention& attention, const std::string& list, size_t i, const char* block, const std::string& kohya) {
+    attention.site = static_cast<int>(sites_.sites.size());
+    Site site;
+    site.index = attention.site;
+    site.path = list + "." + std::to_string(i) + ".attn";
+    site.kohya = kohya;
+    site.block = block;
+    site.heads = attention.heads();
+    site.head_width = attention.head_width();
+    site.kv_parameters = attention.kv_parameters();
+    sites_.sites.push_back(std::move(site));
+  };
+  for (size_t i = 0; i < transformer_blocks->size(); ++i)
+    add_site(*(*transformer_blocks)[i].attn, "transformer_blocks", i, "double", "lora_unet_double_blocks_" + std::to_string(i) + "_txt_attn_qkv");
+  for (size_t i = 0; i < single_transformer_blocks->size(); ++i)
+    add_site(*(*single_transformer_blocks)[i].attn, "single_transformer_blocks", i, "single", "lora_unet_single_blocks_" + std::to_string(i) + "_linear1");
+  for (const auto& parameter : parameters()) sites_.denoiser_parameters += parameter.numel();
+}
+
+// Source: diffusers `FluxPosEmbed`. The first axis, the picture's number, is 0 everywhere.
+Rotary Flux::rotary(std::int64_t rows, std::int64_t columns) const {
+  constexpr double kTheta = 10000;
+  const std::int64_t count = rows * columns;
+  std::vector<torch::Tensor> angles;
+  for (size_t axis = 0; axis < config_.axes.size(); ++axis) {
+    const std::int64_t width = config_.axes[axis];
+    const torch::Tensor frequency = at::pow(kTheta, torch::arange(0, width, 2, torch::kFloat64) / -static_cast<double>(std::max<std::int64_t>(width, 1)));
+    torch::Tensor place = torch::zeros({count}, torch::kFloat64);
+    if (axis == 1) place = torch::arange(rows, torch::kFloat64).repeat_interleave(columns);
+    if (axis == 2) place = torch::arange(columns, torch::kFloat64).repeat({rows});
+    angles.push_back(torch::outer(place, frequency).repeat_interleave(2, 1));
+  }
+  const torch::Tensor angle = torch::cat(angles, 1);
+  return {angle.cos().to(torch::kFloat32), angle.sin().to(torch::kFloat32)};
+}
+
+torch::Tensor Flux::forward(const torch::Tensor& sample, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const {
+  if (sample.dim() != 4 || sample.size(1) != config_.latent_channels() || sample.size(2) % 2 != 0 || sample.size(3) % 2 != 0)
+    reject("the latent must be [batch, " + std::to_string(config_.latent_channels()) + ", height, width] with even sides", "FLUX");
+  const torch::Tensor &embedding = conditioning.embedding, &pooled = conditioning.pooled, &guidance = conditioning.time_ids;
+  if (embedding.dim() != 3 || embedding.size(2) != config_.joint_attention_dim || embedding.size(0) != sample.size(0))
+    reject("the prompt embedding must be [" + std::to_string(sample.size(0)) + ", tokens, " + std::to_string(config_.joint_attention_dim) + "]", "FLUX");
+  if (!pooled.defined() || pooled.dim() != 2 || pooled.size(1) != config_.pooled_projection_dim)
+    reject("the pooled prompt must be [" + std::to_string(sample.size(0)) + ", " + std::to_string(config_.pooled_projection_dim) + "]", "FLUX");
+  if (config_.guidance && (!guidance.defined() || guidance.sizes() != timestep.sizes()))
+    reject("the guidance must be [" + std::to_string(sample.size(0)) + "]", "FLUX");
+
+  const auto dtype = proj_out->weight.scalar_type();
+  const std::int64_t batch = sample.size(0), rows = sample.size(2) / 2, columns = sample.size(3) / 2, tokens = embedding.size(1);
+  const Rotary turn = rotary(rows, columns);
+  // A token holds a channel's 2 x 2 points side by side. Source: diffusers `FluxPipeline._pack_latents`.
+  torch::Tensor hidden =
+      x_embedder->forward(sample.view({batch, -1, rows, 2, columns, 2}).permute({0, 2, 4, 1, 3, 5}).reshape({batch, rows * columns, config_.channels}));
+  auto embedded = [&](const torch::Tensor& number, const std::shared_ptr<Linear>& first, const std::shared_ptr<Linear>& second) {
+    return second->forward(at::silu(first->forward(timestep_embedding(number, 256, true, 0).to(dtype))));
+  };
+  torch::Tensor time = embedded(timestep, time_1_, time_2_);
+  if (config_.guidance) time = time + embedded(guidance * 1000, guidance_1_, guidance_2_);
+  time = time + text_2_->forward(at::silu(text_1_->forward(pooled.to(dtype))));
+  torch::Tensor context = context_embedder->forward(embedding);
+  for (const auto& block : *transformer_blocks) block->forward(hidden, context, time, &turn, taps);
+  torch::Tensor both = at::cat({context, hidden}, 1);
+  for (const auto& block : *single_transformer_blocks) block->forward(both, tokens, time, turn, taps);
+  const auto last = norm_out->forward(time);  // scale, shift
+  hidden = proj_out->forward(modulated(both.slice(1, tokens), last[1], last[0]));
+  return hidden.view({batch, rows, columns, -1, 2, 2}).permute({0, 3, 1, 4, 2, 5}).reshape(sample.sizes());
+}
+
+}  // namespace glyphscope

@@ -1,0 +1,57 @@
+#include "pipelines/model_needs.h"
+
+#include <torch/torch.h>
+
+#include <fstream>
+#include <set>
+
+#include "core/error.h"
+#include "io/weights.h"
+
+namespace glyphscope {
+namespace fs = std::filesystem;
+
+std::int64_t ModelNeeds::bytes(const std::string& dtype) const {
+  std::int64_t parameters = 0;
+  for (const auto& component : components) parameters += component.parameters;
+  return parameters * (dtype == "bf16" || dtype == "fp16" ? 2 : 4);
+}
+
+ModelNeeds model_needs(const ModelFolder& model) {
+  // What pipelines may list and Glyphscope does without.
+  static const std::set<std::string> unused = {"safety_checker", "feature_extractor", "image_encoder", "watermarker"};
+  ModelNeeds out;
+  for (const auto& [name, value] : model.index().json().items()) {
+    if (unused.contains(name) || !model.has(name)) continue;
+    const bool tokenizer = name.starts_with("tokenizer"), scheduler = name.find("scheduler") != std::string::npos;
+    const std::string file = name + (tokenizer ? "" : scheduler ? "/scheduler_config.json" : "/config.json");
+    if (!fs::exists(model / file)) {
+      out.missing.push_back(file + " is missing");
+      continue;
+    }
+    if (tokenizer || scheduler) continue;
+    const auto weights = attempt([&] { return model.weights(name); });
+    if (!weights) {
+      out.missing.push_back(weights.error().message());
+      continue;
+    }
+    ModelNeeds::Component component{name, 0};
+    for (const auto& [key, tensor] : weights->tensors()) component.parameters += tensor.numel();
+    out.components.push_back(component);
+  }
+  return out;
+}
+
+Expected<ModelNeeds> model_needs(const std::string& source, const OpenOptions& options) {
+  return attempt([&] { return model_needs(find_model(source, options)); });
+}
+
+std::int64_t free_memory() {
+  std::ifstream file("/proc/meminfo");
+  std::string name, unit;
+  for (std::int64_t amount = 0; file >> name >> amount >> unit;)
+    if (name == "MemAvailable:") return amount * 1024;
+  return 0;
+}
+
+}  // namespace glyphscope

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "pipelines/model_folder.h"
+#include "pipelines/pipeline.h"
+
+namespace glyphscope {
+
+/// What a model will take and what it lacks, as far as its files' headers tell: nothing is loaded.
+struct ModelNeeds {
+  struct Component {
+    std::string name;
+    std::int64_t parameters = 0;
+  };
+  std::vector<Component> components;  ///< Those that have weights and are used.
+  std::vector<std::string> missing;   ///< A line for each file that should be there and is not, or cannot be read.
+
+  /// Memory that the weights take in a run's dtype ("auto", "fp32", "bf16" or "fp16").
+  std::int64_t bytes(const std::string& dtype) const;
+};
+
+ModelNeeds model_needs(const ModelFolder& model);
+/// The same of what open_model() opens. The error is that of a source that is no model.
+Expected<ModelNeeds> model_needs(const std::string& source, const OpenOptions& options = {});
+
+/// Memory that is free on this machine, in bytes; 0 where it cannot be told.
+std::int64_t free_memory();
+
+}  // namespace glyphscope

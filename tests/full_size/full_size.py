@@ -1,0 +1,167 @@
+"""Full-size models with the published configurations and random weights: every key is read, one denoiser call fits, and bf16 lies
+no further from diffusers' fp32 than diffusers' own bf16 does.
+
+    python full_size.py BUILD SCRATCH [FAMILY ...]      # sd1 sd2 sdxl sd3 if-i-xl; 5 to 25 GB of SCRATCH each, one at a time
+
+BUILD: where glyphscope and glyphscope_denoiser_step are. Needs PyTorch, diffusers and transformers (versions: golden/README.md).
+The last output is in tests/README.md.
+"""
+
+import gc
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+import transformers
+from diffusers import AutoencoderKL, SD3Transformer2DModel, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
+from transformers import CLIPTextConfig, T5Config, T5EncoderModel
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+# Latent, prompt, and what else the denoiser reads.
+INPUTS = {
+    "sd1": {"sample": [1, 4, 64, 64], "embedding": [1, 77, 768]},
+    "sd2": {"sample": [1, 4, 96, 96], "embedding": [1, 77, 1024]},
+    "sdxl": {"sample": [1, 4, 128, 128], "embedding": [1, 77, 2048], "pooled": [1, 1280]},
+    "sd3": {"sample": [1, 16, 128, 128], "embedding": [1, 333, 4096], "pooled": [1, 2048]},
+    "if-i-xl": {"sample": [1, 3, 64, 64], "embedding": [1, 77, 4096]},
+}
+T5_XXL = {
+    "architectures": ["T5EncoderModel"],
+    "model_type": "t5",
+    "d_model": 4096,
+    "d_kv": 64,
+    "d_ff": 10240,
+    "num_layers": 24,
+    "num_heads": 64,
+    "vocab_size": 32128,
+    "feed_forward_proj": "gated-gelu",
+    "relative_attention_num_buckets": 32,
+}
+
+
+def make(kind, config):
+    """A model with PyTorch's own initialisation, in bf16 from the start: fp32 would need twice the memory."""
+    torch.set_default_dtype(torch.bfloat16)
+    torch.manual_seed(1)
+    try:
+        if hasattr(kind, "from_config"):
+            return kind.from_config(config).eval()
+        return kind(config).eval()
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def save(model, folder):
+    model.save_pretrained(folder, max_shard_size="2GB")
+    for number, file in enumerate(sorted(folder.glob("*.safetensors"))):
+        print(f"    {file.name}: {file.stat().st_size / 1e9:.2f} GB")
+
+
+def write_folder(family, folder):
+    """Everything but the denoiser."""
+    configs = CONFIGS / family
+    if family == "if-i-xl":
+        save(make(T5EncoderModel, T5Config(**T5_XXL)), folder / "text_encoder")
+        shutil.copytree(Path(__file__).parent.parent / "golden/data/pipeline_if/tokenizer", folder / "tokenizer")
+        shutil.copytree(Path(__file__).parent.parent / "golden/data/pipeline_if/scheduler", folder / "scheduler")
+        shutil.copy(Path(__file__).parent.parent / "golden/data/pipeline_if/model_index.json", folder)
+        return
+    shutil.copytree(configs, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("transformer", "unet", "vae", "text_encoder*"))
+    save(make(AutoencoderKL, json.loads((configs / "vae/config.json").read_text())), folder / "vae")
+    for encoder in sorted(configs.glob("text_encoder*")):
+        config = json.loads((encoder / "config.json").read_text())
+        save(make(getattr(transformers, config["architectures"][0]), CLIPTextConfig(**config)), folder / encoder.name)
+    if family == "sd3":  # without T5
+        index = json.loads((folder / "model_index.json").read_text())
+        index["text_encoder_3"] = index["tokenizer_3"] = [None, None]
+        (folder / "model_index.json").write_text(json.dumps(index))
+
+
+def call(model, inputs, dtype):
+    given = {name: tensor.to(dtype) for name, tensor in inputs.items() if name in ("sample", "embedding", "pooled")}
+    with torch.inference_mode():
+        if isinstance(model, SD3Transformer2DModel):
+            out = model(given["sample"], given["embedding"], given["pooled"], inputs["timestep"])
+        else:
+            added = {"text_embeds": given["pooled"], "time_ids": inputs["time_ids"]} if "pooled" in given else None
+            out = model(given["sample"], inputs["timestep"], given["embedding"], added_cond_kwargs=added)
+        return out.sample.float()
+
+
+def distance(a, b):
+    return ((a - b).norm() / b.norm()).item()
+
+
+def run(command):
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(map(str, command))}: {done.stderr}")
+    return done.stdout
+
+
+def check(family, build, scratch):
+    folder = scratch / family
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    component = "transformer" if family == "sd3" else "unet"
+    config = json.loads((CONFIGS / family / component / "config.json").read_text())
+    print(f"{family}: random weights in bf16, as shards")
+    write_folder(family, folder)
+    model = make(SD3Transformer2DModel if family == "sd3" else UNet2DConditionModel, config)
+    save(model, folder / component)
+
+    noise = torch.Generator().manual_seed(7)
+    inputs = {name: torch.randn(shape, generator=noise) for name, shape in INPUTS[family].items()}
+    inputs["timestep"] = torch.tensor([601.0])
+    if family == "sdxl":
+        inputs["time_ids"] = torch.tensor([[1024.0, 1024.0, 0.0, 0.0, 1024.0, 1024.0]])
+    save_file(inputs, scratch / "inputs.safetensors")
+    results = {}
+    fits = family != "if-i-xl"  # its 4.3 billion parameters in fp32 leave no room on a machine of 24 GiB
+    for dtype in (torch.bfloat16, torch.float32) if fits else (torch.bfloat16,):
+        model.to(dtype)
+        start = time.monotonic()
+        results[dtype] = call(model, inputs, dtype)
+        print(f"  diffusers, {str(dtype)[6:]}: {time.monotonic() - start:.1f} s")
+    del model
+    gc.collect()
+
+    print("  glyphscope inspect --dtype bf16:")
+    for line in run([build / "glyphscope", "inspect", folder, "--dtype", "bf16"]).splitlines()[1:]:
+        print("    " + line)
+    step = [build / "glyphscope_denoiser_step", folder / component]
+    mine = json.loads(run([*step, "bf16", scratch / "inputs.safetensors", scratch / "output.safetensors"]))
+    output = load_file(scratch / "output.safetensors")["output"]
+    print(f"  one call in bf16: {mine['step_seconds']:.1f} s, peak {mine['peak_bytes'] / 2**30:.2f} GiB (limit 24)")
+    ratio = mine["load_peak_bytes"] / mine["weight_bytes"]
+    print(f"  loading: peak {mine['load_peak_bytes'] / 1e9:.2f} GB for {mine['weight_bytes'] / 1e9:.2f} GB of weights, ratio {ratio:.2f} (limit 1.2)")
+    good = mine["peak_bytes"] < 24 * 2**30 and ratio <= 1.2
+    if fits:
+        theirs, ours = distance(results[torch.bfloat16], results[torch.float32]), distance(output, results[torch.float32])
+        print(f"  distance from diffusers' fp32: diffusers' bf16 {theirs:.2e}, ours {ours:.2e}, ratio {ours / theirs:.2f} (limit 2)")
+        good = good and ours <= 2 * theirs
+    else:
+        print(f"  distance from diffusers' bf16: {distance(output, results[torch.bfloat16]):.2e} (no fp32: it does not fit)")
+    print(f"  {'passed' if good else 'FAILED'}", flush=True)
+    shutil.rmtree(folder)
+    return good
+
+
+def main():
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    families = sys.argv[3:] or list(INPUTS)
+    transformers.utils.logging.set_verbosity_error()
+    build, scratch = Path(sys.argv[1]), Path(sys.argv[2])
+    scratch.mkdir(parents=True, exist_ok=True)
+    passed = [check(family, build, scratch) for family in families]
+    sys.exit(0 if all(passed) else 1)
+
+
+if __name__ == "__main__":
+    main()
