@@ -42,14 +42,14 @@ void ModelMap::arrange() {
     downs += block.name.startsWith("down");
     ups += block.name.startsWith("up");
   }
-  // A model without a U is one frame.
+  // A model without a U is a frame for each kind of block, from the top down.
   const bool column = downs + ups == 0;
-  const int rows = column ? 1 : std::max({downs, ups, 1}) + 1;
+  const int rows = column ? std::max(1, static_cast<int>(blocks_.size())) : std::max({downs, ups, 1}) + 1;
   const int margin = 8, gap = 10, row_height = std::max(34, (height() - 2 * margin - (rows - 1) * gap) / rows);
   const int indent_step = std::min(26, width() / 14), half = width() / 2;
-  int down = 0, up = 0;
+  int down = 0, up = 0, kind = 0;
   for (auto& block : blocks_) {
-    int row = rows - 1, left = column ? margin : half - width() / 5, right = column ? width() - margin : half + width() / 5;
+    int row = column ? kind++ : rows - 1, left = column ? margin : half - width() / 5, right = column ? width() - margin : half + width() / 5;
     if (block.name.startsWith("down")) {
       row = down++;
       left = margin + indent_step * row;

@@ -37,10 +37,10 @@ int exit_code(ErrorCode code) {
 
 }  // namespace
 
-std::shared_ptr<Pipeline> Context::open(const std::string& model) const {
+std::shared_ptr<Pipeline> Context::open(const std::string& model, bool with_config) const {
   if (common.device != "auto" && common.device != "cpu")
     reject("the device '" + common.device + "' is not there", "--device", "This build computes on the CPU: use auto or cpu");
-  auto pipeline = open_model(model, {.dtype = common.dtype, .config = common.config});
+  auto pipeline = open_model(model, {.dtype = common.dtype, .config = with_config ? common.config : ""});
   if (!pipeline) throw Failure(pipeline.error());
   if (common.dtype == "fp16") say("note: fp16 is many times slower than bf16 on a CPU");
   return *pipeline;

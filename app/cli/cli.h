@@ -28,7 +28,7 @@ struct Context {
   CancelToken cancel;
 
   /// Opens a model with the common options. Throws a Failure.
-  std::shared_ptr<Pipeline> open(const std::string& model) const;
+  std::shared_ptr<Pipeline> open(const std::string& model, bool with_config = true) const;
   /// Draws a bar on standard error while it is a terminal.
   void show(const Progress& progress) const;
   void end_progress() const;

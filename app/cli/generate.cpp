@@ -1,6 +1,7 @@
 #include "app/cli/cli.h"
 #include "io/files.h"
 #include "io/image_file.h"
+#include "pipelines/model_needs.h"
 
 namespace glyphscope::cli {
 
@@ -12,8 +13,7 @@ struct Drawn {
 };
 
 // One image of one prompt, and what makes it again.
-Drawn draw(const Context& context, const std::string& model, const std::string& prompt, const Request& options) {
-  const auto pipeline = context.open(model);
+Drawn draw(const Context& context, const std::shared_ptr<Pipeline>& pipeline, const std::string& prompt, const Request& options) {
   Request request = pipeline->resolve(options);
   request.prompts = {prompt};
   request.rows = {{0, context.common.seed, {}}};
@@ -40,13 +40,21 @@ Run add_generate(CLI::App& app) {
       ->check(CLI::ExistingDirectory);
   options->sampling.add(*verb);
   return [=](const Context& context) {
-    Drawn drawn = draw(context, options->model, options->prompt, options->sampling.request());
+    const Request first = options->sampling.request();
+    if (!options->upscale.empty()) {  // what is wrong with it, before anything is drawn
+      const auto needs = model_needs(options->upscale);
+      if (!needs) throw Failure(needs.error());
+      for (const auto& line : needs->missing) reject(line, options->upscale);
+      if (find_model(options->upscale, {}).pipeline_class() != "IFSuperResolutionPipeline") reject("this model does not enlarge pictures", options->upscale);
+    }
+    Drawn drawn = draw(context, context.open(options->model), options->prompt, first);
     if (!options->upscale.empty()) {
+      write_png(options->out, drawn.result.images[0], drawn.document);  // kept if enlarging it fails
       Request request;
       request.pictures = drawn.result.images;
       request.negative = options->sampling.negative;
       request.noise_level = options->sampling.noise_level;
-      Drawn larger = draw(context, options->upscale, options->prompt, request);
+      Drawn larger = draw(context, context.open(options->upscale, /*with_config=*/false), options->prompt, request);
       larger.document["enlarged"] = std::move(drawn.document);
       larger.result.seconds += drawn.result.seconds;
       drawn = std::move(larger);

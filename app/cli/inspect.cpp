@@ -14,7 +14,7 @@ Run add_inspect(CLI::App& app) {
     if (needs && !needs->missing.empty()) {
       std::string what = "the model is incomplete:";
       for (const auto& line : needs->missing) what += "\n  " + line;
-      reject(what, *model, "Download it again");
+      reject(what + "\n", *model);
     }
     const auto pipeline = context.open(*model);
     const ModelInfo& info = pipeline->info();

@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "app/cli/cli.h"
+#include "demo/sign_words.h"
 #include "io/files.h"
 #include "io/resources.h"
 #include "localization/sweep.h"
@@ -51,19 +52,17 @@ Run add_localize(CLI::App& app) {
   options->sampling.add(*verb);
   return [=](const Context& context) {
     SweepSettings settings = options->settings;
-    if (!options->prompts.empty()) {
-      settings.pairs = read_pairs(options->prompts);
-    } else {
-      const auto templates = options->templates.empty() ? read_word_list(resource("prompts/signs.txt")) : options->templates;
-      settings.pairs = make_pairs(templates, read_word_list(options->words.empty() ? resource("words/localize.txt") : std::filesystem::path(options->words)),
-                                  options->pairs);
-    }
+    if (!options->prompts.empty()) settings.pairs = read_pairs(options->prompts);
+    const auto templates = options->templates.empty() ? read_word_list(resource("prompts/signs.txt")) : options->templates;
+    const auto words = options->words.empty() ? std::vector<std::string>() : read_word_list(options->words);
     settings.seeds = options->seeds.empty() ? std::vector{context.common.seed} : options->seeds;
     settings.sampling = options->sampling.request();
     settings.sampling.method = parse_method(options->method);
     settings.pooled_target = options->pooled == "target";
 
     const auto pipeline = context.open(options->model);
+    if (settings.pairs.empty())
+      settings.pairs = make_pairs(templates, words.empty() ? sign_words(pipeline->info(), "words/localize.txt") : words, options->pairs);
     settings.sampling = pipeline->resolve(settings.sampling);
     pipeline->validate(pair_request(settings, 0, 0, {}));
     auto reader = make_text_reader(options->ocr);

@@ -289,7 +289,7 @@ void MainWindow::localize() {
     // Our signs for our demo; for another model, the paper's simple template.
     const bool demo = model_source_.startsWith("demo:");
     command::Localize command{demo ? read_word_list(resource("prompts/signs.txt")) : std::vector<std::string>{"A sign that says \"<text>\"."},
-                              read_word_list(resource("words/localize.txt")),
+                              {},
                               static_cast<size_t>(pairs),
                               sampling(),
                               from_step_->value(),
@@ -350,12 +350,12 @@ void MainWindow::show_model(const event::ModelOpened& model) {
   model_title_->setText(QFileInfo(model_source_).fileName());
   QStringList parts;
   for (const auto& [name, count] : model.parameters) parts << tr("%1 %2 M").arg(QString::fromStdString(name)).arg(static_cast<double>(count) / 1e6, 0, 'f', 2);
-  model_facts_->setText(tr("%1, %2 \u00d7 %3 pixels, %4 sites\n%5: %6 in %7")
+  model_facts_->setText(tr("%1, %2 \u00d7 %3 pixels, %4 sites\n%5: %6 of weights")
                             .arg(QString::fromStdString(model.family))
                             .arg(model.width)
                             .arg(model.height)
                             .arg(model.table.sites.size())
-                            .arg(parts.join(", "), size_text(static_cast<double>(model.bytes)), QString::fromStdString(model.dtype)));
+                            .arg(parts.join(", "), size_text(static_cast<double>(model.bytes))));
   model_facts_->setToolTip(tr("SHA-256 %1").arg(model_hash_));
   sites_.clear();
   for (const auto& site : model.table.sites)

@@ -66,7 +66,8 @@ void PicturesPanel::show_pictures(const event::PicturesReady& ready) {
   show(kTarget, tr("B"), ready.target);
   slots_[kPatched].view->clear();
   if (!ready.patched.empty()) {
-    show(kPatched, tr("A, sites %1 see B").arg(QString::fromStdString(format_sites(ready.sites))), ready.patched[0]);
+    show(kPatched, (ready.sites.size() == 1 ? tr("A, site %1 sees B") : tr("A, sites %1 see B")).arg(QString::fromStdString(format_sites(ready.sites))),
+         ready.patched[0]);
     slots_[kPatched].view->set_other(to_image(ready.source));
   }
   swipe_->setEnabled(!ready.patched.empty());

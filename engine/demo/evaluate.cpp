@@ -4,14 +4,12 @@
 
 #include <algorithm>
 
-#include "demo/signs.h"
+#include "demo/sign_words.h"
 #include "io/canvas.h"
-#include "io/resources.h"
 #include "localization/prompt_set.h"
 #include "metrics/text_scores.h"
 
 namespace glyphscope {
-namespace fs = std::filesystem;
 
 namespace {
 
@@ -53,15 +51,11 @@ nlohmann::ordered_json Evaluation::to_json() const {
 }
 
 Evaluation evaluate(Pipeline& pipeline, TextReader& reader, const EvaluateSettings& settings, const ProgressCallback& progress, const CancelToken& cancel) {
-  const fs::path recipe = pipeline.info().folder / "recipe.json";
-  const SignData data = fs::exists(recipe) ? SignData::parse(Config::read(recipe)) : SignData();
+  const SignData data = sign_data(pipeline.info());
   std::vector<SignSpec> specs;
   std::vector<std::string> prompts = settings.prompts, wanted;
   if (prompts.empty()) {
-    auto words = read_word_list(resource("words/evaluate.txt"));
-    std::erase_if(words,
-                  [&](const std::string& word) { return static_cast<int>(word.size()) < data.shortest || static_cast<int>(word.size()) > data.longest; });
-    if (words.empty()) reject("the word list has no word as long as the model writes", recipe.string());
+    const auto words = sign_words(pipeline.info(), "words/evaluate.txt");
     for (int i = 0; i < settings.count; ++i) {
       Choice choice(derive_seed(settings.seed, 11, static_cast<std::uint64_t>(i)));
       std::string word = words[static_cast<size_t>(i) % words.size()];

@@ -3,6 +3,7 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 
 #include "io/weights.h"
@@ -136,6 +137,13 @@ class PixelNetwork : public DemoNetwork {
     unet_ = std::make_shared<UNet>(UNetConfig::parse({recipe.denoiser, "recipe"}));
     parts_ = {{"text_encoder", t5_, t5}, {"unet", unet_, recipe.denoiser}};
     tokenizers_ = {{"tokenizer", "T5Tokenizer"}};
+  }
+  void initialize(const torch::Generator& generator) override {
+    DemoNetwork::initialize(generator);
+    // A parameter of no layer. Source: diffusers `AttentionPooling`.
+    torch::NoGradGuard no_grad;
+    for (auto& item : unet_->named_parameters())
+      if (item.key().ends_with("positional_embedding")) item.value().normal_(0, 1 / std::sqrt(static_cast<double>(item.value().size(1))), generator);
   }
   void write_tokenizers(const fs::path& model) override {
     write_sign_pieces(tokens_, model / "tokenizer");

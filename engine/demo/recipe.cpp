@@ -110,11 +110,11 @@ ordered_json t5_config(int width, int layers) {
 }
 
 void sign_pixel(DemoRecipe& recipe, bool tiny) {
-  const int width = tiny ? 16 : 128;
+  const int width = tiny ? 32 : 128;  // diffusers norms the prompt in 32 groups
   recipe.pipeline = "IFPipeline";
   recipe.autoencoder = nullptr;
   recipe.prompt_tokens = 24;
-  recipe.data = {.shortest = 3, .longest = 3, .text_size = 30, .side = 32};
+  recipe.data = {.shortest = 3, .longest = 3, .text_size = 26, .side = 32};
   recipe.t5 = t5_config(width, tiny ? 1 : 3);
   const std::string simple = "SimpleCrossAttn";
   recipe.denoiser = {{"_class_name", "UNet2DConditionModel"},

@@ -266,8 +266,10 @@ SignAttributes read_sign_attributes(const torch::Tensor& image) {
   std::vector<std::pair<int, int>> wall, sign;
   for (int x = 0; x < SignRenderer::kSize; ++x)
     for (int y : {2, 4, 6, 8, 58, 60, 62}) wall.emplace_back(y, x);
+  // Of a smaller picture the frame takes a column more.
+  const std::vector<int> beside = times == 1 ? std::vector{3, 60} : std::vector{4, 5, 58, 59}, corner = times == 1 ? std::vector{1, 2} : std::vector{0};
   for (int y = 28; y <= 39; ++y)
-    for (int x : {3, 60}) sign.emplace_back(y, x);
+    for (int x : beside) sign.emplace_back(y, x);
   SignAttributes out;
   out.wall = nearest(wall);
   out.sign = nearest(sign);
@@ -287,12 +289,21 @@ SignAttributes read_sign_attributes(const torch::Tensor& image) {
       for (int y : {edge - 2, edge - 3, far + 1, far + 2}) fit += distance(y, x, out.sign) - distance(y, x, out.wall);
     if (fit > best_fit) best_fit = fit, top = edge;
   }
-  // One and two pixels inside its corners a square sign shows its colour, a round one the wall.
+  // A pixel or two inside its corners a square sign shows its colour, a round one the wall. A smaller picture's pixel there holds
+  // the frame too: three quarters of it.
+  std::array<int, 3> square = colours[static_cast<size_t>(out.sign)].rgb;
+  if (times > 1)
+    for (size_t c = 0; c < 3; ++c) square[c] = (3 * kOutlineColour[c] + square[c]) / 4;
+  auto from_square = [&](int y, int x) {
+    int sum = 0;
+    for (int c = 0; c < 3; ++c) sum += std::abs(pixels[c][y][x] - square[static_cast<size_t>(c)]);
+    return sum;
+  };
   int wall_like = 0, total = 0;
-  for (int dy : {1, 2}) {
-    for (int dx : {1, 2}) {
+  for (int dy : corner) {
+    for (int dx : corner) {
       for (auto [y, x] : {std::pair{top + dy, 2 + dx}, {top + dy, 61 - dx}, {top + 31 - dy, 2 + dx}, {top + 31 - dy, 61 - dx}}) {
-        wall_like += distance(y, x, out.wall) < distance(y, x, out.sign);
+        wall_like += distance(y, x, out.wall) < from_square(y, x);
         ++total;
       }
     }

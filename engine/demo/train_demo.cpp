@@ -40,7 +40,6 @@ class DemoTrainer {
         curve_(out / "training.csv", recipe.curve_every),
         sampler_(make_sampler()),
         network_(DemoNetwork::make(recipe, vocabulary_)) {
-    claim();
     at::Generator generator = make_generator(derive_seed(recipe.seed, kWeights, 0));
     if (!recipe.autoencoder.is_null()) {
       autoencoder_ = std::make_unique<Autoencoder>(AutoencoderConfig::parse({recipe.autoencoder, "recipe"}));
@@ -58,6 +57,7 @@ class DemoTrainer {
     std::vector<std::pair<std::string, torch::nn::Module*>> parts;
     for (const auto& part : network_->parts()) parts.emplace_back(part.folder, part.module.get());
     denoiser_state_ = std::make_unique<TrainingState>(parts, TrainingState::Options{});
+    claim();
   }
 
   void run() {

@@ -17,7 +17,13 @@ Weights::Weights(const fs::path& file) : where_(file.string()) { add(Safetensors
 
 void Weights::add(const SafetensorsFile& file) {
   files_.push_back(file.path());
-  for (const auto& [key, entry] : file.entries()) tensors_[key] = file.tensor(key);
+  for (const auto& [key, entry] : file.entries()) entries_[key] = {entry.shape, entry.dtype, [file, key = key] { return file.tensor(key); }};
+}
+
+std::map<std::string, torch::Tensor> Weights::tensors() const {
+  std::map<std::string, torch::Tensor> out;
+  for (const auto& [key, entry] : entries_) out[key] = entry.read();
+  return out;
 }
 
 Weights Weights::find(const fs::path& folder) {
@@ -73,7 +79,7 @@ void load_weights(torch::nn::Module& module, const Weights& weights, const LoadO
   std::map<std::string, torch::Tensor> parameters = parameter_map(module);
   std::vector<std::string> missing, extra, misshapen;
   std::set<std::string> seen;
-  for (const auto& [key, tensor] : weights.tensors()) {
+  for (const auto& [key, entry] : weights.entries()) {
     // A buffer that transformers once saved; it holds 0, 1, 2, ..
     if (key.ends_with("position_ids")) continue;
     const std::string name = options.rename(key);
@@ -85,15 +91,15 @@ void load_weights(torch::nn::Module& module, const Weights& weights, const LoadO
     }
     seen.insert(name);
     torch::Tensor& parameter = found->second;
-    if (parameter.sizes() != tensor.sizes()) {
-      misshapen.push_back(key + " is " + c10::str(tensor.sizes()) + ", the configuration says " + c10::str(parameter.sizes()));
+    if (parameter.sizes() != at::IntArrayRef(entry.shape)) {
+      misshapen.push_back(key + " is " + c10::str(at::IntArrayRef(entry.shape)) + ", the configuration says " + c10::str(parameter.sizes()));
       continue;
     }
-    if (!c10::isFloatingType(tensor.scalar_type())) {
-      misshapen.push_back(key + " is of dtype " + torch::toString(tensor.scalar_type()) + ", a floating-point one was expected");
+    if (!c10::isFloatingType(entry.dtype)) {
+      misshapen.push_back(key + " is of dtype " + torch::toString(entry.dtype) + ", a floating-point one was expected");
       continue;
     }
-    parameter.set_data(tensor.to(options.dtype).contiguous());
+    parameter.set_data(entry.read().to(options.dtype).contiguous());
   }
   for (const auto& [name, parameter] : parameters)
     if (!seen.contains(name)) missing.push_back(name);

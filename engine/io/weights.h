@@ -12,18 +12,25 @@
 
 namespace glyphscope {
 
-/// The tensors of one component, views of mapped files: a single safetensors file, or the shards an index file lists.
+/// The tensors of one component: a single safetensors file, or the shards an index file lists. None is read before it is asked for.
 class Weights {
  public:
+  struct Entry {
+    std::vector<std::int64_t> shape;
+    torch::ScalarType dtype;
+    std::function<torch::Tensor()> read;  ///< A view of the mapped file where its bytes are aligned.
+  };
+
   /// Finds the weights in a component's folder: diffusion_pytorch_model or model (.safetensors, or .safetensors.index.json
   /// with shards). Throws a Failure that names what is missing; a pickle is refused with the way out.
   static Weights find(const std::filesystem::path& folder);
   explicit Weights(const std::filesystem::path& file);
-  /// Tensors that were read from `file`.
-  Weights(std::map<std::string, torch::Tensor> tensors, const std::filesystem::path& file)
-      : tensors_(std::move(tensors)), where_(file.string()), files_{file} {}
+  /// What a part of `file` holds under other names.
+  Weights(std::map<std::string, Entry> entries, const std::filesystem::path& file) : entries_(std::move(entries)), where_(file.string()), files_{file} {}
 
-  const std::map<std::string, torch::Tensor>& tensors() const { return tensors_; }
+  const std::map<std::string, Entry>& entries() const { return entries_; }
+  /// All of them, read.
+  std::map<std::string, torch::Tensor> tensors() const;
   /// Where they came from, for error messages.
   const std::string& where() const { return where_; }
   const std::vector<std::filesystem::path>& files() const { return files_; }
@@ -31,7 +38,7 @@ class Weights {
  private:
   Weights() = default;
   void add(const SafetensorsFile& file);
-  std::map<std::string, torch::Tensor> tensors_;
+  std::map<std::string, Entry> entries_;
   std::string where_;
   std::vector<std::filesystem::path> files_;
 };

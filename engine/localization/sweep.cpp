@@ -22,23 +22,25 @@ ordered_json SweepSettings::to_json() const {
     list.push_back({{"source", pair.source}, {"target", pair.target}, {"source_text", pair.source_text}, {"target_text", pair.target_text}});
     for (const auto* text : {&pair.source, &pair.target}) bytes += std::to_string(text->size()) + ":" + *text;
   }
-  return {{"steps", sampling.steps},
-          {"guidance", sampling.guidance},
-          {"scheduler", sampling.scheduler},
-          {"negative", sampling.negative},
-          {"width", sampling.width},
-          {"height", sampling.height},
-          {"method", method_name(sampling.method)},
-          {"from_step", from_step},
-          {"clip_skip", sampling.clip_skip},
-          {"pooled", pooled_target ? "target" : "source"},
-          {"seeds", seeds},
-          {"localized_f1_share", localized_f1_share},
-          {"localized_ssim", localized_ssim},
-          {"kept_f1_share", kept_f1_share},
-          {"random_sets", random_sets},
-          {"pairs", list},
-          {"prompts_sha256", sha256_text(bytes)}};
+  ordered_json out{{"steps", sampling.steps},
+                   {"guidance", sampling.guidance},
+                   {"scheduler", sampling.scheduler},
+                   {"negative", sampling.negative},
+                   {"width", sampling.width},
+                   {"height", sampling.height},
+                   {"method", method_name(sampling.method)},
+                   {"from_step", from_step},
+                   {"clip_skip", sampling.clip_skip},
+                   {"pooled", pooled_target ? "target" : "source"},
+                   {"seeds", seeds},
+                   {"localized_f1_share", localized_f1_share},
+                   {"localized_ssim", localized_ssim},
+                   {"kept_f1_share", kept_f1_share},
+                   {"random_sets", random_sets},
+                   {"pairs", list},
+                   {"prompts_sha256", sha256_text(bytes)}};
+  if (sampling.pictures.defined()) out["enlarges"] = describe_enlarging(sampling);
+  return out;
 }
 
 const std::vector<std::string>& sweep_score_names() {

@@ -147,9 +147,19 @@ torch::Tensor Flux::forward(const torch::Tensor& sample, const torch::Tensor& ti
   if (config_.guidance) time = time + embedded(guidance * 1000, guidance_1_, guidance_2_);
   time = time + text_2_->forward(at::silu(text_1_->forward(pooled.to(dtype))));
   torch::Tensor context = context_embedder->forward(embedding);
-  for (const auto& block : *transformer_blocks) block->forward(hidden, context, time, &turn, taps);
+  // As the reference: what overflows in fp16 is held at its largest numbers.
+  auto held = [&](torch::Tensor& x) {
+    if (dtype == torch::kHalf) x = x.clamp(-65504, 65504);
+  };
+  for (const auto& block : *transformer_blocks) {
+    block->forward(hidden, context, time, &turn, taps);
+    held(context);
+  }
   torch::Tensor both = at::cat({context, hidden}, 1);
-  for (const auto& block : *single_transformer_blocks) block->forward(both, tokens, time, turn, taps);
+  for (const auto& block : *single_transformer_blocks) {
+    block->forward(both, tokens, time, turn, taps);
+    held(both);
+  }
   const auto last = norm_out->forward(time);  // scale, shift
   hidden = proj_out->forward(modulated(both.slice(1, tokens), last[1], last[0]));
   return hidden.view({batch, rows, columns, -1, 2, 2}).permute({0, 3, 1, 4, 2, 5}).reshape(sample.sizes());

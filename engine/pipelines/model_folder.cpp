@@ -22,6 +22,9 @@ ModelFolder::ModelFolder(fs::path path, std::string source, const fs::path& conf
   if (!fs::is_directory(folder_, error)) {
     if (extension != ".safetensors") reject("a diffusers folder or a .safetensors file was expected", folder_.string());
     single_file_ = std::make_shared<SingleFile>(folder_);
+    if (config.empty() && !single_file_->unusual().empty())
+      reject("this model is sampled otherwise than Stable Diffusion XL (its file has the key '" + single_file_->unusual() + "')", folder_.string(),
+             "Name the diffusers folder with its configurations by --config");
     folder_ = config.empty() ? resource(fs::path("configs") / single_file_->configs()) : config;
   } else if (!config.empty()) {
     reject("configurations go with a checkpoint in a single file; this is a folder, which has its own", "--config");
@@ -33,9 +36,16 @@ ModelFolder::ModelFolder(fs::path path, std::string source, const fs::path& conf
   if (pipeline_class_.empty()) reject("model_index.json does not name the pipeline's class (_class_name)", folder_.string());
 }
 
+bool ModelFolder::holds_weights(const std::string& component) const {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder_ / component, error))
+    if (entry.path().extension() == ".safetensors") return true;
+  return false;
+}
+
 bool ModelFolder::has(const std::string& component) const {
   const auto& json = index_.json();
-  if (single_file_ && component.starts_with("text_encoder") && !single_file_->has(component)) return false;
+  if (single_file_ && component.starts_with("text_encoder") && !single_file_->has(component) && !holds_weights(component)) return false;
   return json.contains(component) && json[component].is_array() && json[component].size() == 2 && !json[component][1].is_null();
 }
 
@@ -50,7 +60,9 @@ void ModelFolder::require(const std::vector<std::string>& components) const {
 }
 
 Weights ModelFolder::weights(const std::string& component) const {
-  return single_file_ ? single_file_->weights(component, Config::read(folder_ / component / "config.json")) : Weights::find(folder_ / component);
+  const bool beside = component.starts_with("text_encoder") && single_file_ && !single_file_->has(component) && holds_weights(component);
+  if (!single_file_ || beside) return Weights::find(folder_ / component);
+  return single_file_->weights(component, Config::read(folder_ / component / "config.json"));
 }
 
 std::string ModelFolder::hash(const std::vector<fs::path>& weights, const std::vector<std::string>& components) const {

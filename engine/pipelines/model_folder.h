@@ -28,12 +28,12 @@ class ModelFolder {
   /// model_index.json.
   const Config& index() const { return index_; }
   /// Whether the index names a class for this component; one that a pipeline leaves out is [null, null] there. A text encoder
-  /// that a single file lacks is left out too.
+  /// that neither a single file nor the folder beside it holds is left out too.
   bool has(const std::string& component) const;
 
   /// Throws one Failure that lists every one of these components (and its config.json) that is missing.
   void require(const std::vector<std::string>& components) const;
-  /// A component's weights. Throws a Failure.
+  /// A component's weights; a text encoder that a single file lacks comes from the folder beside it. Throws a Failure.
   Weights weights(const std::string& component) const;
   /// SHA-256 over what decides the model's images: these weight files, model_index.json, and every configuration and
   /// vocabulary file (.json, .txt, .model) of these components.
@@ -41,6 +41,7 @@ class ModelFolder {
   std::filesystem::path operator/(const std::string& component) const { return folder_ / component; }
 
  private:
+  bool holds_weights(const std::string& component) const;
   std::filesystem::path folder_;
   std::shared_ptr<const SingleFile> single_file_;
   std::string source_, pipeline_class_;

@@ -12,9 +12,9 @@ namespace glyphscope {
 namespace fs = std::filesystem;
 
 std::int64_t ModelNeeds::bytes(const std::string& dtype) const {
-  std::int64_t parameters = 0;
-  for (const auto& component : components) parameters += component.parameters;
-  return parameters * (dtype == "bf16" || dtype == "fp16" ? 2 : 4);
+  std::int64_t sum = 0;
+  for (const auto& one : components) sum += one.parameters * (dtype == "bf16" || (dtype == "fp16" && !one.wide) ? 2 : 4);
+  return sum;
 }
 
 ModelNeeds model_needs(const ModelFolder& model) {
@@ -23,6 +23,8 @@ ModelNeeds model_needs(const ModelFolder& model) {
   ModelNeeds out;
   for (const auto& [name, value] : model.index().json().items()) {
     if (unused.contains(name) || !model.has(name)) continue;
+    // An encoder without a tokenizer, as T5 of a single file, is not used either.
+    if (name.starts_with("text_encoder") && !model.has("tokenizer" + name.substr(12))) continue;
     const bool tokenizer = name.starts_with("tokenizer"), scheduler = name.find("scheduler") != std::string::npos;
     const std::string file = name + (tokenizer ? "" : scheduler ? "/scheduler_config.json" : "/config.json");
     if (!fs::exists(model / file)) {
@@ -35,8 +37,15 @@ ModelNeeds model_needs(const ModelFolder& model) {
       out.missing.push_back(weights.error().message());
       continue;
     }
-    ModelNeeds::Component component{name, 0};
-    for (const auto& [key, tensor] : weights->tensors()) component.parameters += tensor.numel();
+    const auto config = attempt([&] { return Config::read(model / file); });
+    if (!config) {
+      out.missing.push_back(config.error().message());
+      continue;
+    }
+    ModelNeeds::Component component{name};
+    for (const auto& [key, entry] : weights->entries()) component.parameters += c10::multiply_integers(entry.shape);
+    const bool xl = model.pipeline_class().starts_with("StableDiffusionXL");
+    component.wide = config->json().value("model_type", "") == "t5" || (xl && name == "vae" && config->json().value("force_upcast", true));
     out.components.push_back(component);
   }
   return out;

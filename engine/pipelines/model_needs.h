@@ -14,6 +14,7 @@ struct ModelNeeds {
   struct Component {
     std::string name;
     std::int64_t parameters = 0;
+    bool wide = false;  ///< Computes in fp32 where the run is in fp16.
   };
   std::vector<Component> components;  ///< Those that have weights and are used.
   std::vector<std::string> missing;   ///< A line for each file that should be there and is not, or cannot be read.

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "io/resources.h"
+#include "io/weights.h"
 #include "pipelines/deepfloyd_if.h"
 #include "pipelines/flux_pipeline.h"
 #include "pipelines/latent_diffusion.h"
@@ -82,6 +83,13 @@ Request Pipeline::resolve(Request request) const {
   return request;
 }
 
+nlohmann::ordered_json describe_enlarging(const Request& request) {
+  if (!request.pictures.defined()) return nullptr;
+  const torch::Tensor bytes = request.pictures.contiguous();
+  const std::string_view view(static_cast<const char*>(bytes.data_ptr()), static_cast<size_t>(bytes.numel()));
+  return {{"noise_level", request.noise_level}, {"sha256", sha256_text(view)}};
+}
+
 nlohmann::ordered_json describe_image(const ModelInfo& model, const Request& request, const Row& row) {
   nlohmann::ordered_json out{{"schema", "glyphscope.image/1"},
                              {"model", model.source},
@@ -101,7 +109,7 @@ nlohmann::ordered_json describe_image(const ModelInfo& model, const Request& req
                                {"width", request.width},
                                {"height", request.height},
                                {"dtype", model.dtype}}}};
-  if (model.enlarges) out["settings"]["noise_level"] = request.noise_level;
+  if (request.pictures.defined()) out["settings"]["enlarges"] = describe_enlarging(request);
   return out;
 }
 

@@ -96,6 +96,9 @@ class Pipeline {
   virtual Result run(const Request& request, const Observer& observer, const CancelToken& cancel) = 0;
 };
 
+/// What of a request enlarges pictures, as a document: noise level, and SHA-256 of the pictures; null if nothing does.
+nlohmann::ordered_json describe_enlarging(const Request& request);
+
 /// What makes a row's image again, as a document: for the metadata of files. The request is a resolved one.
 nlohmann::ordered_json describe_image(const ModelInfo& model, const Request& request, const Row& row);
 

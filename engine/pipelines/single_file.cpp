@@ -79,6 +79,22 @@ std::string fill(const std::string& pattern, const Match& match) {
   return out;
 }
 
+// The i-th of `count` tensors that a line makes of one.
+torch::Tensor changed(const torch::Tensor& whole, Change change, std::int64_t i, std::int64_t count) {
+  switch (change) {
+    case Change::split:
+      return whole.chunk(count)[static_cast<size_t>(i)];
+    case Change::swap:
+      return torch::cat({whole.chunk(2)[1], whole.chunk(2)[0]});
+    case Change::transpose:
+      return whole.dim() == 2 ? whole.t() : whole;
+    case Change::convolution:
+      return whole.dim() == 4 && whole.size(2) == 1 && whole.size(3) == 1 ? whole.flatten(1) : whole;
+    default:
+      return whole;
+  }
+}
+
 // ---- The tables. Source: diffusers loaders/single_file_utils.py, and the authors' repositories it names.
 
 std::string number(size_t n) { return std::to_string(n); }
@@ -268,6 +284,9 @@ SingleFile::SingleFile(const std::filesystem::path& file) : file_(file) {
     if (!any_key(file_, family.mark)) continue;
     family_ = &family;
     configs_ = family.name;
+    // Marks that trainers leave in models of XL's keys which are to be sampled otherwise.
+    for (const char* mark : {"v_pred", "ztsnr", "edm_mean", "edm_vpred.sigma_max"})
+      if (configs_ == "sdxl" && file_.entries().contains(mark)) unusual_ = mark;
     if (configs_ == "sd3" && any_key(file_, "model.diffusion_model.joint_blocks.37.")) configs_ = "sd3.5-large";
     if (configs_ == "sd3" && any_key(file_, "model.diffusion_model.joint_blocks.0.x_block.attn2.")) configs_ = "sd3.5-medium";
     return;
@@ -292,39 +311,36 @@ Weights SingleFile::weights(const std::string& component, const Config& config) 
   std::vector<std::vector<std::string>> patterns;
   for (const auto& rule : table) patterns.push_back(parts_of(rule.from));
 
-  std::map<std::string, torch::Tensor> out;
+  std::map<std::string, Weights::Entry> out;
   for (auto entry = file_.entries().lower_bound(begin); entry != file_.entries().end() && entry->first.starts_with(begin); ++entry) {
-    const std::string key = entry->first.substr(begin.size());
-    const auto parts = parts_of(key);
+    const auto parts = parts_of(entry->first.substr(begin.size()));
     std::optional<Match> found;
-    size_t rule = 0;
-    while (rule < table.size() && !(found = match(patterns[rule], parts))) ++rule;
-    torch::Tensor tensor = file_.tensor(entry->first);
+    size_t number = 0;
+    while (number < table.size() && !(found = match(patterns[number], parts))) ++number;
+    const auto read = [file = file_, key = entry->first] { return file.tensor(key); };
+    const torch::Tensor shape = torch::empty(entry->second.shape, torch::kMeta);
+    auto add = [&](const std::string& name, const torch::Tensor& of, std::function<torch::Tensor()> tensor) {
+      out[name] = {of.sizes().vec(), entry->second.dtype, std::move(tensor)};
+    };
     if (!found) {
-      out[key] = tensor;  // load_weights() lists it among those that nothing asks for
+      add(entry->first.substr(begin.size()), shape, read);  // load_weights() lists it among those that nothing asks for
       continue;
     }
-    const auto& names = table[rule].to;
-    if (names.empty()) continue;
-    const auto count = static_cast<std::int64_t>(names.size());
-    const bool splits = table[rule].change == Change::split;
-    const bool fits = tensor.dim() > 0 && tensor.size(0) % (splits ? count : table[rule].change == Change::swap ? 2 : 1) == 0;
-    if (!fits) reject("'" + entry->first + "' is " + c10::str(tensor.sizes()) + ", which cannot be divided", path().string(), "The file is damaged");
-    switch (table[rule].change) {
-      case Change::swap:
-        tensor = torch::cat({tensor.chunk(2)[1], tensor.chunk(2)[0]});
-        break;
-      case Change::transpose:
-        tensor = tensor.t();
-        break;
-      case Change::convolution:
-        if (tensor.dim() == 4 && tensor.size(2) == 1 && tensor.size(3) == 1) tensor = tensor.flatten(1);
-        break;
-      default:
-        break;
+    const KeyRule& rule = table[number];
+    const auto count = static_cast<std::int64_t>(rule.to.size());
+    const std::int64_t divisor = rule.change == Change::split ? std::max<std::int64_t>(count, 1) : rule.change == Change::swap ? 2 : 1;
+    if (divisor > 1 && (shape.dim() == 0 || shape.size(0) % divisor != 0))
+      reject("'" + entry->first + "' is " + c10::str(shape.sizes()) + ", which cannot be divided", path().string(), "The file is damaged");
+    for (std::int64_t i = 0; i < count; ++i) {
+      const auto part = [change = rule.change, i, count](const torch::Tensor& whole) { return changed(whole, change, i, count); };
+      add(fill(rule.to[static_cast<size_t>(i)], *found), part(shape), [read, part] { return part(read()); });
     }
-    const auto pieces = splits ? tensor.chunk(count) : std::vector<torch::Tensor>{tensor};
-    for (size_t i = 0; i < names.size(); ++i) out[fill(names[i], *found)] = pieces[i];
+  }
+  // Stable Diffusion 3's file has CLIP-L as other models use it, without the projection that its pooled state would go through.
+  const auto& classes = config.json().value("architectures", nlohmann::json::array());
+  if (classes.is_array() && !classes.empty() && classes[0] == "CLIPTextModelWithProjection" && !out.contains("text_projection.weight")) {
+    const std::int64_t width = config.size("hidden_size", 768);
+    out["text_projection.weight"] = {{width, width}, torch::kFloat32, [width] { return torch::eye(width); }};
   }
   return {std::move(out), path()};
 }

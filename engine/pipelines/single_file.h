@@ -22,9 +22,10 @@ class SingleFile {
   /// sd3.5-medium or sd3.5-large.
   const std::string& configs() const { return configs_; }
   const std::filesystem::path& path() const { return file_.path(); }
+  /// The key by which the file says that it is sampled otherwise than those configurations tell; "" if none.
+  const std::string& unusual() const { return unusual_; }
   bool has(const std::string& component) const;
-  /// A component's weights under diffusers' and transformers' keys; views of the file but for what the authors stored in
-  /// another order. config: the component's. Throws a Failure for a component it does not hold.
+  /// A component's weights under diffusers' and transformers' keys. config: the component's. Throws a Failure for a component it does not hold.
   Weights weights(const std::string& component, const Config& config) const;
 
  private:
@@ -34,7 +35,7 @@ class SingleFile {
   const Place* find(const std::string& component) const;
   SafetensorsFile file_;
   const Family* family_ = nullptr;
-  std::string configs_;
+  std::string configs_, unusual_;
 };
 
 }  // namespace glyphscope

@@ -37,7 +37,8 @@ class StableDiffusion3 : public LatentPipeline {
     if (has_component("text_encoder_2")) open_clip_.emplace(model, "_2");
     if (has_component("text_encoder_3")) t5_.emplace(model);
     t5_unread_ = model.has("text_encoder_3") && !t5_;
-    if (!clip_ && !open_clip_ && !t5_) reject("the model has no text encoder", model.folder().string());
+    if (!clip_ && !open_clip_ && !t5_)
+      reject("the model has no text encoder", model.source(), "Of a file that holds none, --config names a diffusers folder that has them");
     check_fit(model);
     for (auto* encoder : {&clip_, &open_clip_})
       if (*encoder) load((*encoder)->name, (*encoder)->model, dtype(), bare_clip_key);

@@ -9,6 +9,7 @@
 #include <optional>
 #include <thread>
 
+#include "demo/sign_words.h"
 #include "io/files.h"
 #include "localization/sweep.h"
 #include "metrics/ocr.h"
@@ -160,7 +161,7 @@ struct EngineThread::State {
     tell(job.id, event::Started{"Patching every site alone"});
     const auto start = std::chrono::steady_clock::now();
     SweepSettings settings;
-    settings.pairs = make_pairs(command.templates, command.words, command.pairs);
+    settings.pairs = make_pairs(command.templates, command.words.empty() ? sign_words(model().info(), "words/localize.txt") : command.words, command.pairs);
     settings.sampling = model().resolve(sampled(command.sampling));
     settings.seeds = {command.sampling.seed};
     settings.from_step = command.from_step;

@@ -51,7 +51,7 @@ struct Generate {
 
 struct Localize {
   std::vector<std::string> templates;  ///< With <text>.
-  std::vector<std::string> words;
+  std::vector<std::string> words;      ///< Empty: those for the demo's signs.
   std::size_t pairs = 16;
   Sampling sampling;
   int from_step = 0;

@@ -19,8 +19,7 @@ struct Ddpm : Scheduler {
         spacing(config.text("timestep_spacing", "leading")),
         offset(config.integer("steps_offset", 0)),
         clip(config.boolean("clip_sample", true) ? config.number("clip_sample_range", 1.0) : 0),
-        threshold_ratio(config.boolean("thresholding", false) ? config.number("dynamic_thresholding_ratio", 0.995) : 0),
-        threshold_max(config.number("sample_max_value", 1.0)) {
+        thresholding(Thresholding::parse(config)) {
     const std::string name = config.text("variance_type", "fixed_small");
     const std::pair<const char*, Variance> known[] = {{"fixed_small", Variance::small},
                                                       {"fixed_small_log", Variance::small_log},
@@ -36,19 +35,14 @@ struct Ddpm : Scheduler {
   NoiseSchedule schedule;
   std::string spacing;
   std::int64_t offset;
-  double clip, threshold_ratio, threshold_max;
+  double clip;
+  Thresholding thresholding;
   Variance variance = Variance::small;
 };
 
 struct DdpmRun : SchedulerRun {
   DdpmRun(const Ddpm& ddpm, std::int64_t steps) : ddpm(ddpm) { timesteps_ = spaced_timesteps(ddpm.spacing, steps, ddpm.schedule.steps(), ddpm.offset); }
   bool learns_variance() const override { return ddpm.variance == Ddpm::Variance::learned_range; }
-
-  // Pixels beyond what most of an image's reach are saturated, and the image scaled back.
-  torch::Tensor thresholded(const torch::Tensor& clean) const {
-    torch::Tensor limit = at::quantile(clean.flatten(1).abs(), ddpm.threshold_ratio, 1).clamp(1, ddpm.threshold_max).view({-1, 1, 1, 1});
-    return at::clamp(clean, -limit, limit) / limit;
-  }
 
   torch::Tensor step(const torch::Tensor& output, size_t call, const torch::Tensor& x) override {
     const auto t = static_cast<std::int64_t>(timesteps_.at(call)),
@@ -67,8 +61,8 @@ struct DdpmRun : SchedulerRun {
       default:
         clean = (x - std::sqrt(1 - a) * prediction) / std::sqrt(a);
     }
-    if (ddpm.threshold_ratio > 0) {
-      clean = thresholded(clean);
+    if (ddpm.thresholding.on) {
+      clean = ddpm.thresholding.apply(clean);
     } else if (ddpm.clip > 0) {
       clean = clean.clamp(-ddpm.clip, ddpm.clip);
     }

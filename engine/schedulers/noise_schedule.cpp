@@ -56,7 +56,7 @@ NoiseSchedule NoiseSchedule::parse(const Config& config) {
 }
 
 torch::Tensor NoiseSchedule::sigmas() const {
-  const torch::Tensor a = alphas_cumprod.clamp_min(0x1p-24);
+  const torch::Tensor a = at::where(alphas_cumprod <= 0, at::scalar_tensor(0x1p-24, alphas_cumprod.options()), alphas_cumprod);
   return ((1 - a) / a).sqrt();
 }
 

@@ -56,6 +56,16 @@ std::unique_ptr<Scheduler> make_scheduler(const Config& config, const std::strin
   reject("unknown scheduler '" + (name.empty() ? class_name : name) + "'", config.where(), "Known are " + known);
 }
 
+Thresholding Thresholding::parse(const Config& config) {
+  return {config.boolean("thresholding", false), config.number("dynamic_thresholding_ratio", 0.995), config.number("sample_max_value", 1.0)};
+}
+
+torch::Tensor Thresholding::apply(const torch::Tensor& clean) const {
+  if (!on) return clean;
+  const torch::Tensor limit = at::quantile(clean.flatten(1).abs(), ratio, 1).clamp(1, largest).view({-1, 1, 1, 1});
+  return at::clamp(clean, -limit, limit) / limit;
+}
+
 void check_steps(std::int64_t steps, std::int64_t length) {
   if (steps < 1 || steps > length) reject("the number of steps is " + std::to_string(steps) + ", expected 1 to " + std::to_string(length));
 }

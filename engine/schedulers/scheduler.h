@@ -67,6 +67,16 @@ std::unique_ptr<Scheduler> make_pndm(const Config& config);
 std::unique_ptr<Scheduler> make_dpm_solver(const Config& config);
 std::unique_ptr<Scheduler> make_flow_euler(const Config& config);
 
+/// Dynamic thresholding of predicted pixels (arXiv 2205.11487, section 2.3), as a configuration sets it: those beyond what most of an
+/// image's reach are saturated, and the image is scaled back. Source: diffusers `_threshold_sample`.
+struct Thresholding {
+  bool on = false;
+  double ratio = 0.995, largest = 1;
+  static Thresholding parse(const Config& config);
+  /// clean: [B, C, H, W]
+  torch::Tensor apply(const torch::Tensor& clean) const;
+};
+
 /// Throws unless 1 <= steps <= length.
 void check_steps(std::int64_t steps, std::int64_t length);
 

@@ -782,6 +782,7 @@ LEARNED = {**DDPM, "variance_type": "learned_range", "thresholding": True, "dyna
 SCHEDULER_CASES += [
     ("ddpm_fixed_small", DDPMScheduler, DDPM, 10),
     ("ddpm_fixed_large_v", DDPMScheduler, {**BETAS, **V, "variance_type": "fixed_large", "clip_sample": False}, 7),
+    ("dpm_thresholded", DPMSolverMultistepScheduler, {key: value for key, value in LEARNED.items() if key != "variance_type"}, 12),
     ("ddpm_learned_thresholded", DDPMScheduler, LEARNED, 10),
     ("ddpm_learned_trailing", DDPMScheduler, {**LEARNED, "timestep_spacing": "trailing"}, 13),
 ]

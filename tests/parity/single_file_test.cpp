@@ -12,6 +12,7 @@
 #include "models/mmdit.h"
 #include "models/unet.h"
 #include "pipelines/clip_prompt.h"
+#include "pipelines/model_needs.h"
 #include "pipelines/pipeline.h"
 #include "tests/support/golden.h"
 #include "text/clip_text_model.h"
@@ -100,6 +101,41 @@ TEST(SingleFile, WhatIsNotUsedIsLeftOut) {
   std::vector<std::string> keys;
   for (const auto& [key, tensor] : read) keys.push_back(key);
   EXPECT_THAT(keys, ::testing::UnorderedElementsAre("encoder.layers.1.layer_norm1.weight", "final_layer_norm.weight"));
+}
+
+// Published Stable Diffusion 3 files have CLIP-L without a projection, as diffusers then has it: one that changes nothing. Others have no
+// encoder at all: those of the folder that --config names are taken.
+TEST(SingleFile, WhatStableDiffusion3LeavesOutIsFilledIn) {
+  testing::TemporaryFolder folder;
+  const SafetensorsFile whole(golden("single_file") / "pipeline_sd3.safetensors");
+  std::map<std::string, torch::Tensor> without_projection, without_encoders;
+  for (const auto& [key, entry] : whole.entries()) {
+    if (key != "text_encoders.clip_l.transformer.text_projection.weight") without_projection[key] = whole.tensor(key);
+    if (!key.starts_with("text_encoders.")) without_encoders[key] = whole.tensor(key);
+  }
+  write_safetensors(folder / "model.safetensors", without_projection);
+  const Config config = Config::read(golden("pipeline_sd3") / "text_encoder" / "config.json");
+  const auto read = SingleFile(folder / "model.safetensors").weights("text_encoder", config).tensors();
+  EXPECT_TRUE(torch::equal(read.at("text_projection.weight"), torch::eye(config.integer("hidden_size", 0))));
+
+  write_safetensors(folder / "bare.safetensors", without_encoders);
+  OpenOptions options;
+  const auto lone = open_model((folder / "bare.safetensors").string(), options);
+  ASSERT_FALSE(lone);
+  EXPECT_THAT(lone.error().message(), HasSubstr("--config"));
+  options.config = golden("pipeline_sd3");
+  const auto opened = open_model((folder / "bare.safetensors").string(), options);
+  EXPECT_TRUE(opened) << opened.error().message();
+  // A T5 without its tokenizer is not used, so nothing of it is missing.
+  EXPECT_TRUE(model_needs(ModelFolder(golden("single_file") / "pipeline_sd3.safetensors", "x")).missing.empty());
+}
+
+TEST(SingleFile, ModelsThatAreSampledOtherwiseWantTheirConfigurations) {
+  testing::TemporaryFolder folder;
+  write_safetensors(folder / "v.safetensors", {{"conditioner.embedders.1.model.ln_final.bias", torch::zeros({1})}, {"v_pred", torch::zeros({0})}});
+  const auto opened = open_model((folder / "v.safetensors").string());
+  ASSERT_FALSE(opened);
+  EXPECT_THAT(opened.error().message(), HasSubstr("'v_pred'"));
 }
 
 TEST(SingleFile, WrongFilesAreNamed) {

@@ -61,6 +61,15 @@ class WidgetsTest : public QObject {
       QVERIFY(map.cell(i).top() > map.cell(i - 1).bottom());
     }
     QVERIFY(map.cell(0).width() > map.width() / 2);
+    // FLUX has two kinds of them.
+    sites.clear();
+    for (int i = 0; i < 57; ++i) sites.push_back({i, QString::number(i), i < 19 ? "double" : "single", 24, 1000, 0.01});
+    map.set_sites(sites);
+    for (int i = 0; i < 57; ++i) {
+      QVERIFY(map.rect().contains(map.cell(i)));
+      for (int other = 0; other < i; ++other) QVERIFY(!map.cell(i).intersects(map.cell(other)));
+    }
+    QVERIFY(map.cell(19).top() > map.cell(18).bottom());
   }
 
   void map_has_room_for_every_site() {

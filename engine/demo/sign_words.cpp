@@ -1,0 +1,21 @@
+#include "demo/sign_words.h"
+
+#include "core/error.h"
+#include "io/resources.h"
+
+namespace glyphscope {
+
+SignData sign_data(const ModelInfo& model) {
+  const auto recipe = model.folder / "recipe.json";
+  return std::filesystem::exists(recipe) ? SignData::parse(Config::read(recipe)) : SignData();
+}
+
+std::vector<std::string> sign_words(const ModelInfo& model, const std::string& list) {
+  const SignData data = sign_data(model);
+  std::vector<std::string> words = read_word_list(resource(list));
+  std::erase_if(words, [&](const std::string& word) { return static_cast<int>(word.size()) < data.shortest || static_cast<int>(word.size()) > data.longest; });
+  if (words.empty()) reject(list + " has no word as long as the model writes", model.source);
+  return words;
+}
+
+}  // namespace glyphscope
