@@ -80,7 +80,8 @@ MmDit::MmDit(const MmDitConfig& c) : config_(c) {
 void MmDit::fill_position_table() {
   torch::NoGradGuard no_grad;
   const std::int64_t side = config_.pos_embed_max_size, quarter = config_.width() / 4;
-  const double scale = static_cast<double>(config_.sample_size / config_.patch_size) / static_cast<double>(side);
+  const std::int64_t drawn = config_.sample_size / config_.patch_size;  // patches a side that the model is trained on
+  const double scale = static_cast<double>(drawn) / static_cast<double>(side);
   const torch::Tensor omega = at::pow(10000.0, torch::arange(quarter, torch::kFloat64) / -static_cast<double>(quarter));
   const torch::Tensor angle = torch::outer(torch::arange(side, torch::kFloat64) * scale, omega);
   const torch::Tensor one = torch::cat({angle.sin(), angle.cos()}, 1), ones = torch::ones({side, side, 1}, torch::kFloat64);
