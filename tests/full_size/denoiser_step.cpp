@@ -2,11 +2,11 @@
 // loading it took. Usage: glyphscope_denoiser_step FOLDER fp32|bf16 INPUTS.safetensors OUTPUT.safetensors
 // FOLDER: of a UNet2DConditionModel or SD3Transformer2DModel. INPUTS: sample, timestep, embedding and, where the model reads them,
 // pooled and time_ids.
-#include <sys/resource.h>
 #include <torch/torch.h>
 
 #include <chrono>
 #include <cstdio>
+#include <fstream>
 #include <functional>
 #include <iostream>
 
@@ -21,10 +21,12 @@ namespace {
 
 double seconds_since(std::chrono::steady_clock::time_point start) { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); }
 
+// Largest memory of this process so far. getrusage() would also tell what the process that started this one had taken.
 std::int64_t peak_bytes() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
+  std::ifstream file("/proc/self/status");
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with("VmHWM:")) return std::stoll(line.substr(6)) * 1024;
+  return 0;
 }
 
 int run(const std::filesystem::path& folder, const std::string& dtype_name, const std::filesystem::path& in, const std::filesystem::path& out) {
