@@ -3,6 +3,7 @@
 #include <torch/nn/module.h>
 
 #include "models/layers.h"
+#include "patching/site.h"
 #include "patching/taps.h"
 
 namespace glyphscope {
@@ -78,5 +79,8 @@ class Attention : public torch::nn::Module {
   torch::Tensor attend(const torch::Tensor& query, const KeyValue& kv) const;
   Options options_;
 };
+
+/// Makes this layer the table's next site. `kohya`: its name there, "" if it has none.
+void add_site(SiteTable& table, Attention& attention, const std::string& path, const std::string& block, const std::string& kohya);
 
 }  // namespace glyphscope

@@ -64,17 +64,8 @@ class FluxSingleBlock : public torch::nn::Module {
 Flux::~Flux() = default;
 
 Flux::Flux(const FluxConfig& c) : config_(c) {
-  constexpr std::int64_t kTimeWidth = 256;
   const std::int64_t width = c.width();
-  auto time_text_embed = register_module("time_text_embed", std::make_shared<Names>());
-  auto embedder = [&](const char* name, std::int64_t in, std::shared_ptr<Linear>& first, std::shared_ptr<Linear>& second) {
-    auto names = time_text_embed->register_module(name, std::make_shared<Names>());
-    first = names->register_module("linear_1", std::make_shared<Linear>(in, width));
-    second = names->register_module("linear_2", std::make_shared<Linear>(width, width));
-  };
-  embedder("timestep_embedder", kTimeWidth, time_1_, time_2_);
-  if (c.guidance) embedder("guidance_embedder", kTimeWidth, guidance_1_, guidance_2_);
-  embedder("text_embedder", c.pooled_projection_dim, text_1_, text_2_);
+  time_text_embed = register_module("time_text_embed", std::make_shared<TimeTextEmbed>(width, c.pooled_projection_dim, c.guidance));
   context_embedder = register_module("context_embedder", std::make_shared<Linear>(c.joint_attention_dim, width));
   x_embedder = register_module("x_embedder", std::make_shared<Linear>(c.channels, width));
   transformer_blocks = register_module("transformer_blocks", std::make_shared<List<JointBlock>>());
@@ -87,22 +78,15 @@ Flux::Flux(const FluxConfig& c) : config_(c) {
   norm_out = register_module("norm_out", std::make_shared<Modulation>(width, 2));
   proj_out = register_module("proj_out", std::make_shared<Linear>(width, c.channels));
 
-  auto add_site = [&](Attention& attention, const std::string& list, size_t i, const char* block, const std::string& kohya) {
-    attention.site = static_cast<int>(sites_.sites.size());
-    Site site;
-    site.index = attention.site;
-    site.path = list + "." + std::to_string(i) + ".attn";
-    site.kohya = kohya;
-    site.block = block;
-    site.heads = attention.heads();
-    site.head_width = attention.head_width();
-    site.kv_parameters = attention.kv_parameters();
-    sites_.sites.push_back(std::move(site));
-  };
-  for (size_t i = 0; i < transformer_blocks->size(); ++i)
-    add_site(*(*transformer_blocks)[i].attn, "transformer_blocks", i, "double", "lora_unet_double_blocks_" + std::to_string(i) + "_txt_attn_qkv");
-  for (size_t i = 0; i < single_transformer_blocks->size(); ++i)
-    add_site(*(*single_transformer_blocks)[i].attn, "single_transformer_blocks", i, "single", "lora_unet_single_blocks_" + std::to_string(i) + "_linear1");
+  for (size_t i = 0; i < transformer_blocks->size(); ++i) {
+    const std::string number = std::to_string(i);
+    add_site(sites_, *(*transformer_blocks)[i].attn, "transformer_blocks." + number + ".attn", "double", "lora_unet_double_blocks_" + number + "_txt_attn_qkv");
+  }
+  for (size_t i = 0; i < single_transformer_blocks->size(); ++i) {
+    const std::string number = std::to_string(i);
+    add_site(sites_, *(*single_transformer_blocks)[i].attn, "single_transformer_blocks." + number + ".attn", "single",
+             "lora_unet_single_blocks_" + number + "_linear1");
+  }
   for (const auto& parameter : parameters()) sites_.denoiser_parameters += parameter.numel();
 }
 
@@ -140,12 +124,7 @@ torch::Tensor Flux::forward(const torch::Tensor& sample, const torch::Tensor& ti
   // A token holds a channel's 2 x 2 points side by side. Source: diffusers `FluxPipeline._pack_latents`.
   torch::Tensor hidden =
       x_embedder->forward(sample.view({batch, -1, rows, 2, columns, 2}).permute({0, 2, 4, 1, 3, 5}).reshape({batch, rows * columns, config_.channels}));
-  auto embedded = [&](const torch::Tensor& number, const std::shared_ptr<Linear>& first, const std::shared_ptr<Linear>& second) {
-    return second->forward(at::silu(first->forward(timestep_embedding(number, 256, true, 0).to(dtype))));
-  };
-  torch::Tensor time = embedded(timestep, time_1_, time_2_);
-  if (config_.guidance) time = time + embedded(guidance * 1000, guidance_1_, guidance_2_);
-  time = time + text_2_->forward(at::silu(text_1_->forward(pooled.to(dtype))));
+  const torch::Tensor time = time_text_embed->forward(timestep, pooled, guidance);
   torch::Tensor context = context_embedder->forward(embedding);
   // As the reference: what overflows in fp16 is held at its largest numbers.
   auto held = [&](torch::Tensor& x) {

@@ -28,6 +28,7 @@ struct FluxConfig {
 class JointBlock;
 class FluxSingleBlock;
 class Modulation;
+class TimeTextEmbed;
 
 /// diffusers' `FluxTransformer2DModel` (models/transformers/transformer_flux.py): blocks of two streams, then blocks of one that holds both.
 /// Each block's attention is a site: its prompt K and V are those of the prompt's tokens, which in single blocks `to_k` and `to_v` make too.
@@ -48,7 +49,8 @@ class Flux : public torch::nn::Module {
 
   FluxConfig config_;
   SiteTable sites_;
-  std::shared_ptr<Linear> x_embedder, context_embedder, time_1_, time_2_, guidance_1_, guidance_2_, text_1_, text_2_, proj_out;
+  std::shared_ptr<Linear> x_embedder, context_embedder, proj_out;
+  std::shared_ptr<TimeTextEmbed> time_text_embed;
   std::shared_ptr<List<JointBlock>> transformer_blocks;
   std::shared_ptr<List<FluxSingleBlock>> single_transformer_blocks;
   std::shared_ptr<Modulation> norm_out;

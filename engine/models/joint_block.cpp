@@ -2,7 +2,32 @@
 
 #include <torch/torch.h>
 
+#include "models/conditioning.h"
+
 namespace glyphscope {
+namespace {
+constexpr std::int64_t kSinusoids = 256;
+}
+
+TimeTextEmbed::TimeTextEmbed(std::int64_t width, std::int64_t pooled_width, bool with_guidance) {
+  auto embedder = [&](const char* name, std::int64_t in) {
+    auto names = register_module(name, std::make_shared<Names>());
+    return Embedder{names->register_module("linear_1", std::make_shared<Linear>(in, width)),
+                    names->register_module("linear_2", std::make_shared<Linear>(width, width))};
+  };
+  timestep_ = embedder("timestep_embedder", kSinusoids);
+  if (with_guidance) guidance_ = embedder("guidance_embedder", kSinusoids);
+  text_ = embedder("text_embedder", pooled_width);
+}
+
+torch::Tensor TimeTextEmbed::Embedder::forward(const torch::Tensor& x) const { return second->forward(at::silu(first->forward(x.to(first->weight.dtype())))); }
+
+torch::Tensor TimeTextEmbed::forward(const torch::Tensor& timestep, const torch::Tensor& pooled, const torch::Tensor& guidance) const {
+  auto sinusoids = [](const torch::Tensor& number) { return timestep_embedding(number, kSinusoids, true, 0); };
+  torch::Tensor out = timestep_.forward(sinusoids(timestep));
+  if (guidance_.first) out = out + guidance_.forward(sinusoids(guidance * 1000));
+  return out + text_.forward(pooled);
+}
 
 Modulation::Modulation(std::int64_t width, std::int64_t count) : count_(count) {
   linear = register_module("linear", std::make_shared<Linear>(width, width * count));

@@ -9,6 +9,22 @@
 
 namespace glyphscope {
 
+/// What timestep, pooled prompt and, where the model reads it, guidance say to every block. Mirrors diffusers'
+/// `CombinedTimestepTextProjEmbeddings` and `CombinedTimestepGuidanceTextProjEmbeddings`.
+class TimeTextEmbed : public torch::nn::Module {
+ public:
+  TimeTextEmbed(std::int64_t width, std::int64_t pooled_width, bool with_guidance = false);
+  /// timestep: [B] fp32, 0 to 1000; pooled: [B, pooled_width]; guidance: [B], if the model reads it -> [B, width]
+  torch::Tensor forward(const torch::Tensor& timestep, const torch::Tensor& pooled, const torch::Tensor& guidance = {}) const;
+
+ private:
+  struct Embedder {
+    std::shared_ptr<Linear> first, second;
+    torch::Tensor forward(const torch::Tensor& x) const;
+  };
+  Embedder timestep_, guidance_, text_;
+};
+
 /// What the timestep does to a normed stream: `count` vectors [B, 1, width] each. Mirrors diffusers' `AdaLayerNormZero`,
 /// `AdaLayerNormZeroSingle`, `SD35AdaLayerNormZeroX` and `AdaLayerNormContinuous`, which differ in number and order.
 class Modulation : public torch::nn::Module {

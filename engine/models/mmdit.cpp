@@ -39,20 +39,12 @@ MmDitConfig MmDitConfig::parse(const Config& config) {
 MmDit::~MmDit() = default;
 
 MmDit::MmDit(const MmDitConfig& c) : config_(c) {
-  constexpr std::int64_t kTimeWidth = 256;  // CombinedTimestepTextProjEmbeddings
   const std::int64_t width = c.width();
   auto pos_embed = register_module("pos_embed", std::make_shared<Names>());
   patches_ = pos_embed->register_module("proj", std::make_shared<Conv2d>(c.in_channels, width, c.patch_size, c.patch_size));
   // A buffer in diffusers, and in its checkpoints: no parameter that is counted or trained.
   position_table_ = pos_embed->register_parameter("pos_embed", torch::empty({1, c.pos_embed_max_size * c.pos_embed_max_size, width}), /*requires_grad=*/false);
-  auto time_text_embed = register_module("time_text_embed", std::make_shared<Names>());
-  auto embedder = [&](const char* name, std::int64_t in, std::shared_ptr<Linear>& first, std::shared_ptr<Linear>& second) {
-    auto names = time_text_embed->register_module(name, std::make_shared<Names>());
-    first = names->register_module("linear_1", std::make_shared<Linear>(in, width));
-    second = names->register_module("linear_2", std::make_shared<Linear>(width, width));
-  };
-  embedder("timestep_embedder", kTimeWidth, time_1_, time_2_);
-  embedder("text_embedder", c.pooled_projection_dim, text_1_, text_2_);
+  time_text_embed = register_module("time_text_embed", std::make_shared<TimeTextEmbed>(width, c.pooled_projection_dim));
   context_embedder = register_module("context_embedder", std::make_shared<Linear>(c.joint_attention_dim, width));
   transformer_blocks = register_module("transformer_blocks", std::make_shared<List<JointBlock>>());
   for (std::int64_t i = 0; i < c.layers; ++i)
@@ -61,17 +53,9 @@ MmDit::MmDit(const MmDitConfig& c) : config_(c) {
   proj_out = register_module("proj_out", std::make_shared<Linear>(width, c.patch_size * c.patch_size * c.out_channels));
 
   for (size_t i = 0; i < transformer_blocks->size(); ++i) {
-    Attention& attention = *(*transformer_blocks)[i].attn;
-    attention.site = static_cast<int>(i);
-    Site site;
-    site.index = attention.site;
-    site.path = "transformer_blocks." + std::to_string(i) + ".attn";
-    site.kohya = "lora_unet_joint_blocks_" + std::to_string(i) + "_context_block_attn_qkv";
-    site.block = "blocks";
-    site.heads = attention.heads();
-    site.head_width = attention.head_width();
-    site.kv_parameters = attention.kv_parameters();
-    sites_.sites.push_back(std::move(site));
+    const std::string number = std::to_string(i);
+    add_site(sites_, *(*transformer_blocks)[i].attn, "transformer_blocks." + number + ".attn", "blocks",
+             "lora_unet_joint_blocks_" + number + "_context_block_attn_qkv");
   }
   for (const auto& parameter : parameters()) sites_.denoiser_parameters += parameter.numel();
   sites_.denoiser_parameters -= position_table_.numel();
@@ -109,11 +93,9 @@ torch::Tensor MmDit::forward(const torch::Tensor& sample, const torch::Tensor& t
   if (!pooled.defined() || pooled.dim() != 2 || pooled.size(1) != config_.pooled_projection_dim)
     reject("the pooled prompt must be [" + std::to_string(sample.size(0)) + ", " + std::to_string(config_.pooled_projection_dim) + "]", "MM-DiT");
 
-  const auto dtype = proj_out->weight.scalar_type();
   const std::int64_t rows = sample.size(2) / p, columns = sample.size(3) / p;
   torch::Tensor hidden = patches_->forward(sample).flatten(2).transpose(1, 2) + positions(rows, columns);
-  const torch::Tensor time = time_2_->forward(at::silu(time_1_->forward(timestep_embedding(timestep, 256, true, 0).to(dtype)))) +
-                             text_2_->forward(at::silu(text_1_->forward(pooled.to(dtype))));
+  const torch::Tensor time = time_text_embed->forward(timestep, pooled);
   torch::Tensor context = context_embedder->forward(embedding);
   for (const auto& block : *transformer_blocks) block->forward(hidden, context, time, nullptr, taps);
   const auto last = norm_out->forward(time);  // scale, shift

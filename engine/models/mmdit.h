@@ -26,6 +26,7 @@ struct MmDitConfig {
 
 class JointBlock;
 class Modulation;
+class TimeTextEmbed;
 
 /// diffusers' `SD3Transformer2DModel` (models/transformers/transformer_sd3.py): patches and prompt tokens are two streams
 /// that attend to each other in each block. Each block's attention is a site: its prompt K and V are the context stream's.
@@ -52,7 +53,8 @@ class MmDit : public torch::nn::Module {
   SiteTable sites_;
   std::shared_ptr<Conv2d> patches_;
   torch::Tensor position_table_;
-  std::shared_ptr<Linear> time_1_, time_2_, text_1_, text_2_, context_embedder, proj_out;
+  std::shared_ptr<TimeTextEmbed> time_text_embed;
+  std::shared_ptr<Linear> context_embedder, proj_out;
   std::shared_ptr<List<JointBlock>> transformer_blocks;
   std::shared_ptr<Modulation> norm_out;
 };

@@ -347,20 +347,13 @@ void UNet::number_sites() {
   auto visit = [&](const UNetLevel& block, const std::string& path, const std::string& original, size_t first, const std::string& name) {
     block.each_site([&](Attention& attention, size_t i, const std::string& inner) {
       const std::string rest = inner.empty() ? "" : "." + inner;
-      Site site;
-      site.index = static_cast<int>(sites_.sites.size());
-      site.path = path + ".attentions." + std::to_string(i) + rest;
+      const std::string own = path + ".attentions." + std::to_string(i) + rest;
       const std::string numbered = original + (original == "middle_block" ? "" : "." + std::to_string(first + i)) + ".1" + rest;
-      site.kohya = "lora_unet_" + (original_names ? numbered : site.path);
-      std::replace(site.kohya.begin(), site.kohya.end(), '.', '_');
-      if (config_.added_kv) site.kohya.clear();  // kohya has no names for DeepFloyd IF
-      site.block = name;
-      site.heads = attention.heads();
-      site.head_width = attention.head_width();
-      site.kv_parameters = attention.kv_parameters();
-      attention.site = site.index;
+      std::string kohya = "lora_unet_" + (original_names ? numbered : own);
+      std::replace(kohya.begin(), kohya.end(), '.', '_');
+      if (config_.added_kv) kohya.clear();  // kohya has no names for DeepFloyd IF
+      add_site(sites_, attention, own, name, kohya);
       site_attentions_.push_back(&attention);
-      sites_.sites.push_back(std::move(site));
     });
   };
   // Forward order, which is not registration order in diffusers: there up_blocks come before mid_block.

@@ -75,6 +75,14 @@ wait $pid
 expect 0 'words read exactly' "$program" evaluate "$model" --count 4 --steps 1 --out "$work/eval"
 [ -s "$work/eval/evaluate.json" ] && [ -s "$work/eval/samples.png" ] || { echo "FAILED: evaluate's files"; failed=1; }
 
+# A second stage enlarges what a first drew; what is wrong with it is said before anything is drawn.
+stages=$(cd "$(dirname "$0")/../golden/data" && pwd)
+expect 0 'large.png' "$program" generate "$stages/pipeline_if" --prompt 'a sign' --steps 2 --upscale "$stages/pipeline_if2" --out "$work/large.png"
+expect 2 'does not enlarge' "$program" generate "$stages/pipeline_if" --prompt 'a sign' --steps 2 --upscale "$stages/pipeline" --out "$work/never.png"
+expect 2 'has none \(--image\)' "$program" generate "$stages/pipeline_if2" --prompt 'a sign' --out "$work/never.png"
+expect 0 'single.png' "$program" generate "$stages/single_file/pipeline.safetensors" --config "$stages/pipeline" --prompt 'a (sign:1.2)' --steps 2 --out "$work/single.png"
+[ ! -e "$work/never.png" ] || { echo "FAILED: an image of a refused request"; failed=1; }
+
 # Damaged models: each named, exit code 2, nothing half-written.
 damage() { rm -rf "$work/bad"; cp -r "$model" "$work/bad"; }
 damage; rm "$work/bad/tokenizer/merges.txt"
