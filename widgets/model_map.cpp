@@ -16,15 +16,27 @@ ModelMap::ModelMap(SiteSelection* selection, QWidget* parent) : QWidget(parent),
   connect(selection_, &SiteSelection::changed, this, qOverload<>(&QWidget::update));
 }
 
+std::vector<ModelMap::Block> ModelMap::blocks_of(const std::vector<SiteItem>& sites) {
+  std::vector<Block> out;
+  for (const auto& site : sites) {
+    if (out.empty() || out.back().name != site.block) out.push_back({site.block, {}, {}});
+    out.back().sites.push_back(site.index);
+  }
+  return out;
+}
+
 void ModelMap::set_sites(std::vector<SiteItem> sites) {
   sites_ = std::move(sites);
   scores_.clear();
-  blocks_.clear();
+  blocks_ = blocks_of(sites_);
+  second_blocks_.clear();
   cursor_ = 0;
-  for (const auto& site : sites_) {
-    if (blocks_.empty() || blocks_.back().name != site.block) blocks_.push_back({site.block, {}, {}});
-    blocks_.back().sites.push_back(site.index);
-  }
+  arrange();
+}
+
+void ModelMap::set_second_stage(const QString& title, const std::vector<SiteItem>& sites) {
+  second_title_ = title;
+  second_blocks_ = blocks_of(sites);
   arrange();
 }
 
@@ -35,32 +47,47 @@ void ModelMap::set_scores(const QString& name, const std::map<int, ScoreValue>& 
 }
 
 void ModelMap::arrange() {
-  cells_.clear();
+  constexpr int kMargin = 8, kTitle = 26;
+  QRect area = rect().adjusted(kMargin, kMargin, -kMargin, -kMargin);
+  second_cells_.clear();
+  second_area_ = QRect();
+  if (!second_blocks_.empty()) {
+    second_area_ = area;
+    second_area_.setTop(area.top() + area.height() * 5 / 8);
+    area.setBottom(second_area_.top() - kMargin);
+    second_cells_ = place(second_blocks_, second_area_.adjusted(0, kTitle, 0, 0), false);
+  }
+  cells_ = place(blocks_, area, true);
+  update();
+}
+
+std::map<int, QRect> ModelMap::place(std::vector<Block>& blocks, const QRect& area, bool named) {
+  std::map<int, QRect> cells;
   // Down blocks descend on the left, up blocks ascend on the right; a level is a row, the middle is the last.
   int downs = 0, ups = 0;
-  for (const auto& block : blocks_) {
+  for (const auto& block : blocks) {
     downs += block.name.startsWith("down");
     ups += block.name.startsWith("up");
   }
   // A model without a U is a frame for each kind of block, from the top down.
   const bool column = downs + ups == 0;
-  const int rows = column ? std::max(1, static_cast<int>(blocks_.size())) : std::max({downs, ups, 1}) + 1;
-  const int margin = 8, gap = 10, row_height = std::max(34, (height() - 2 * margin - (rows - 1) * gap) / rows);
-  const int indent_step = std::min(26, width() / 14), half = width() / 2;
+  const int rows = column ? std::max(1, static_cast<int>(blocks.size())) : std::max({downs, ups, 1}) + 1;
+  const int gap = named ? 10 : 6, row_height = std::max(named ? 34 : 16, (area.height() - (rows - 1) * gap) / rows);
+  const int indent_step = std::min(26, area.width() / 14), half = area.center().x();
   int down = 0, up = 0, kind = 0;
-  for (auto& block : blocks_) {
-    int row = column ? kind++ : rows - 1, left = column ? margin : half - width() / 5, right = column ? width() - margin : half + width() / 5;
+  for (auto& block : blocks) {
+    int row = column ? kind++ : rows - 1, left = column ? area.left() : half - area.width() / 5, right = column ? area.right() : half + area.width() / 5;
     if (block.name.startsWith("down")) {
       row = down++;
-      left = margin + indent_step * row;
+      left = area.left() + indent_step * row;
       right = half - gap / 2;
     } else if (block.name.startsWith("up")) {
       row = std::max(ups, downs) - 1 - up++;
       left = half + gap / 2;
-      right = width() - margin - indent_step * row;
+      right = area.right() - indent_step * row;
     }
-    block.frame = QRect(QPoint(left, margin + row * (row_height + gap)), QSize(right - left, row_height));
-    const int count = static_cast<int>(block.sites.size()), title = 16, cell_gap = 4, narrowest = 18;
+    block.frame = QRect(QPoint(left, area.top() + row * (row_height + gap)), QSize(right - left, row_height));
+    const int count = static_cast<int>(block.sites.size()), title = named ? 16 : 5, cell_gap = 4, narrowest = 18;
     const QRect inner = block.frame.adjusted(5, title, -5, -5);
     // As many lines as it takes for cells to be wide enough to click on; in a column, as many columns as it takes for them to be high enough.
     const int most = std::max(1, (inner.height() + cell_gap) / (narrowest + cell_gap));
@@ -71,10 +98,10 @@ void ModelMap::arrange() {
       const int x = column ? i / lines : i % per_line, y = column ? i % lines : i / per_line;
       const QPoint top_left(edge(inner.left(), inner.width(), x, per_line), edge(inner.top(), inner.height(), y, lines));
       const QPoint next(edge(inner.left(), inner.width(), x + 1, per_line), edge(inner.top(), inner.height(), y + 1, lines));
-      cells_[block.sites[static_cast<size_t>(i)]] = QRect(top_left, next - QPoint(cell_gap + 1, cell_gap + 1));
+      cells[block.sites[static_cast<size_t>(i)]] = QRect(top_left, next - QPoint(cell_gap + 1, cell_gap + 1));
     }
   }
-  update();
+  return cells;
 }
 
 QRect ModelMap::cell(int site) const {
@@ -88,6 +115,25 @@ int ModelMap::site_at(const QPoint& point) const {
   return -1;
 }
 
+void ModelMap::paint_blocks(QPainter& painter, const std::vector<Block>& blocks, bool named) const {
+  QFont small = font();
+  small.setPointSizeF(font().pointSizeF() * 0.85);
+  const QColor line = palette().color(QPalette::Mid);
+  for (size_t i = 0; i + 1 < blocks.size(); ++i) {  // the path of one forward pass
+    painter.setPen(QPen(line, 2));
+    painter.drawLine(blocks[i].frame.center(), blocks[i + 1].frame.center());
+  }
+  for (const auto& block : blocks) {
+    painter.setPen(QPen(line, 1));
+    painter.setBrush(palette().color(QPalette::Base));
+    painter.drawRoundedRect(QRectF(block.frame).adjusted(0.5, 0.5, -0.5, -0.5), 5, 5);
+    if (!named) continue;
+    painter.setFont(small);
+    painter.setPen(palette().color(QPalette::PlaceholderText));
+    painter.drawText(block.frame.adjusted(7, 1, -5, 0), Qt::AlignLeft | Qt::AlignTop, block.name);
+  }
+}
+
 void ModelMap::paintEvent(QPaintEvent*) {
   QPainter painter(this);
   painter.setRenderHint(QPainter::Antialiasing);
@@ -96,21 +142,21 @@ void ModelMap::paintEvent(QPaintEvent*) {
     painter.drawText(rect(), Qt::AlignCenter, tr("The model's map appears here"));
     return;
   }
-  QFont small = font();
-  small.setPointSizeF(font().pointSizeF() * 0.85);
-  const QColor line = palette().color(QPalette::Mid);
-  for (size_t i = 0; i + 1 < blocks_.size(); ++i) {  // the path of one forward pass
-    painter.setPen(QPen(line, 2));
-    painter.drawLine(blocks_[i].frame.center(), blocks_[i + 1].frame.center());
-  }
-  for (const auto& block : blocks_) {
-    painter.setPen(QPen(line, 1));
-    painter.setBrush(palette().color(QPalette::Base));
-    painter.drawRoundedRect(QRectF(block.frame).adjusted(0.5, 0.5, -0.5, -0.5), 5, 5);
-    painter.setFont(small);
+  if (!second_blocks_.empty()) {
+    // What the first stage drew goes down to the second, past the first's right edge.
+    painter.setPen(QPen(palette().color(QPalette::Mid), 2));
+    const QRect last = blocks_.back().frame;
+    const int x = second_area_.right() + 4, y = second_area_.top() + 10;
+    painter.drawPolyline(QPolygon({QPoint(last.right(), last.center().y()), QPoint(x, last.center().y()), QPoint(x, y), QPoint(second_area_.right() - 8, y)}));
     painter.setPen(palette().color(QPalette::PlaceholderText));
-    painter.drawText(block.frame.adjusted(7, 1, -5, 0), Qt::AlignLeft | Qt::AlignTop, block.name);
+    const QRect line(second_area_.topLeft(), QSize(second_area_.width() - 14, 20));
+    painter.drawText(line, Qt::AlignLeft | Qt::AlignVCenter, fontMetrics().elidedText(second_title_, Qt::ElideRight, line.width()));
+    paint_blocks(painter, second_blocks_, false);
+    painter.setPen(Qt::NoPen);
+    painter.setBrush(palette().color(QPalette::AlternateBase));
+    for (const auto& [site, rectangle] : second_cells_) painter.drawRoundedRect(rectangle, 4, 4);
   }
+  paint_blocks(painter, blocks_, true);
   painter.setFont(font());
   for (const auto& [site, rectangle] : cells_) {
     auto score = scores_.find(site);
@@ -231,6 +277,9 @@ bool ModelMap::event(QEvent* event) {
     const int site = site_at(help->pos());
     if (site >= 0) {
       QToolTip::showText(help->globalPos(), tip(site), this, cell(site));
+    } else if (second_area_.contains(help->pos())) {
+      QToolTip::showText(help->globalPos(), tr("The second stage enlarges what the first drew. It reads the picture's own prompt and is not patched."), this,
+                         second_area_);
     } else {
       QToolTip::hideText();
     }

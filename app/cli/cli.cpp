@@ -37,10 +37,10 @@ int exit_code(ErrorCode code) {
 
 }  // namespace
 
-std::shared_ptr<Pipeline> Context::open(const std::string& model, bool with_config) const {
+std::shared_ptr<Pipeline> Context::open(const std::string& model) const {
   if (common.device != "auto" && common.device != "cpu")
     reject("the device '" + common.device + "' is not there", "--device", "This build computes on the CPU: use auto or cpu");
-  auto pipeline = open_model(model, {.dtype = common.dtype, .config = with_config ? common.config : ""});
+  auto pipeline = open_model(model, open_options());
   if (!pipeline) throw Failure(pipeline.error());
   if (common.dtype == "fp16") say("note: fp16 is many times slower than bf16 on a CPU");
   return *pipeline;
@@ -75,6 +75,7 @@ void SamplingOptions::add(CLI::App& verb) {
   verb.add_option("--clip-skip", clip_skip, "Last layers of the CLIP text encoders to leave out")->check(CLI::Range(0, 64))->capture_default_str();
   verb.add_option("--image", image, "The picture that a super-resolution model (DeepFloyd IF's stage II) enlarges")->check(CLI::ExistingFile);
   verb.add_option("--noise-level", noise_level, "How far such a model noises the picture first")->check(CLI::Range(0, 999))->capture_default_str();
+  verb.add_option("--upscale-steps", upscale_steps, "Denoising steps of the model that --upscale names (default: its own)")->check(CLI::Range(1, 1000));
   verb.add_option("--batch", batch, "Images in one batch")->check(CLI::Range(1, 256))->capture_default_str();
 }
 
@@ -87,6 +88,7 @@ Request SamplingOptions::request() const {
   request.clip_skip = clip_skip;
   request.rows_at_once = batch;
   request.noise_level = noise_level;
+  request.upscale_steps = upscale_steps;
   if (!image.empty()) request.pictures = read_image(image).unsqueeze(0);
   if (!size.empty()) {
     char end = 0;
@@ -113,6 +115,9 @@ int run(int argc, char** argv) {
   app.add_option("--dtype", context.common.dtype, "auto, fp32, bf16 or fp16")->capture_default_str();
   app.add_option("--config", context.common.config,
                  "For a checkpoint in a single file: the diffusers folder with its configurations and tokenizers, if not as published")
+      ->check(CLI::ExistingDirectory);
+  app.add_option("--upscale", context.common.upscaler,
+                 "A super-resolution model (DeepFloyd IF's stage II) that enlarges each image, unpatched, by its own prompt and seed")
       ->check(CLI::ExistingDirectory);
   const auto* seed = app.add_option("--seed", context.common.seed, "Seed of the noise")->capture_default_str();
 

@@ -17,7 +17,7 @@ namespace glyphscope::cli {
 struct Common {
   bool json = false;
   int threads = 0;
-  std::string device = "auto", dtype = "auto", config;
+  std::string device = "auto", dtype = "auto", config, upscaler;
   std::uint64_t seed = 42;
   bool seed_given = false;
 };
@@ -28,7 +28,8 @@ struct Context {
   CancelToken cancel;
 
   /// Opens a model with the common options. Throws a Failure.
-  std::shared_ptr<Pipeline> open(const std::string& model, bool with_config = true) const;
+  std::shared_ptr<Pipeline> open(const std::string& model) const;
+  OpenOptions open_options() const { return {.dtype = common.dtype, .config = common.config, .upscaler = common.upscaler}; }
   /// Draws a bar on standard error while it is a terminal.
   void show(const Progress& progress) const;
   void end_progress() const;
@@ -43,7 +44,7 @@ struct SamplingOptions {
   std::int64_t steps = 0;
   double guidance = -1;
   std::string scheduler, size, negative, image;
-  std::int64_t clip_skip = 0, batch = 16, noise_level = 250;
+  std::int64_t clip_skip = 0, batch = 16, noise_level = 250, upscale_steps = 0;
   void add(CLI::App& verb);
   /// Throws a Failure for a malformed --size, or an --image that cannot be read.
   Request request() const;

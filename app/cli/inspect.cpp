@@ -10,12 +10,8 @@ Run add_inspect(CLI::App& app) {
   CLI::App* verb = app.add_subcommand("inspect", "Shows a model's family, parameters, and every layer that reads the prompt");
   verb->add_option("MODEL", *model, "A diffusers folder, a checkpoint (.safetensors), or demo:sign-unet")->required();
   return [=](const Context& context) {
-    const auto needs = model_needs(*model, {.dtype = context.common.dtype, .config = context.common.config});
-    if (needs && !needs->missing.empty()) {
-      std::string what = "the model is incomplete:";
-      for (const auto& line : needs->missing) what += "\n  " + line;
-      reject(what + "\n", *model);
-    }
+    const auto needs = model_needs(*model, context.open_options());
+    if (needs) needs->require(*model);
     const auto pipeline = context.open(*model);
     const ModelInfo& info = pipeline->info();
     nlohmann::ordered_json components, sites = nlohmann::ordered_json::array();
@@ -29,6 +25,7 @@ Run add_inspect(CLI::App& app) {
                    {"scheduler", info.scheduler},
                    {"width", info.default_width},
                    {"height", info.default_height},
+                   {"upscaler", info.upscaler ? nlohmann::ordered_json(info.upscaler->source) : nlohmann::ordered_json(nullptr)},
                    {"parameters", components},
                    {"weight_bytes", needs->bytes(context.common.dtype)},
                    {"denoiser_parameters", info.table.denoiser_parameters},
@@ -37,6 +34,9 @@ Run add_inspect(CLI::App& app) {
     std::printf("%s\n  family     %s\n  hash       %s\n  image      %lld x %lld, scheduler %s\n", info.source.c_str(), info.family.c_str(),
                 info.hash.substr(0, 16).c_str(), static_cast<long long>(info.default_width), static_cast<long long>(info.default_height),
                 info.scheduler.c_str());
+    if (const auto& second = info.upscaler)
+      std::printf("  upscaler   %s, to %lld x %lld, not patched\n", second->source.c_str(), static_cast<long long>(second->default_width),
+                  static_cast<long long>(second->default_height));
     for (const auto& [name, count] : info.parameters) std::printf("  %-10s %.2f M parameters\n", name.c_str(), static_cast<double>(count) / 1e6);
     std::printf("  weights    %.2f GB in %s\n", static_cast<double>(needs->bytes(context.common.dtype)) / 1e9, info.dtype.c_str());
     std::printf("\n  site  block   heads  K+V parameters  share    path, and kohya's name\n");

@@ -2,6 +2,7 @@
 
 #include <QtWidgets>
 
+#include "app/window/open_dialog.h"
 #include "app/window/pictures_panel.h"
 #include "app/window/save_picture.h"
 #include "app/window/scores_panel.h"
@@ -21,6 +22,14 @@ namespace {
 QString size_text(double bytes) { return QLocale().formattedDataSize(static_cast<qint64>(bytes), 2, QLocale::DataSizeSIFormat); }
 
 QString sites_text(const std::vector<int>& sites) { return QString::fromStdString(format_sites(sites)); }
+
+std::vector<SiteItem> site_items(const SiteTable& table) {
+  std::vector<SiteItem> out;
+  for (const auto& site : table.sites)
+    out.push_back(
+        {site.index, QString::fromStdString(site.path), QString::fromStdString(site.block), site.heads, site.kv_parameters, table.share({site.index})});
+  return out;
+}
 
 // The first local file of what is dragged; empty if there is none.
 QString dropped_file(const QMimeData* data) {
@@ -118,8 +127,9 @@ QWidget* MainWindow::build_side() {
   model_facts_->setWordWrap(true);
   model_facts_->setTextInteractionFlags(Qt::TextSelectableByMouse);
   auto* open = new QPushButton(tr("Open\u2026"), side);
-  open->setToolTip(tr("Open a model's folder (Ctrl+O)"));
-  connect(open, &QPushButton::clicked, this, &MainWindow::choose_folder);
+  open->setObjectName("open");
+  open->setToolTip(tr("Open a model (Ctrl+O)"));
+  connect(open, &QPushButton::clicked, this, &MainWindow::choose_model);
   auto* head = new QHBoxLayout;
   head->addWidget(model_title_, 1);
   head->addWidget(open);
@@ -202,8 +212,7 @@ QWidget* MainWindow::build_prompts() {
 
 void MainWindow::build_menus() {
   auto* file = menuBar()->addMenu(tr("&File"));
-  file->addAction(tr("&Open model\u2026"), QKeySequence::Open, this, &MainWindow::choose_folder);
-  file->addAction(tr("Open &checkpoint file\u2026"), QKeySequence(Qt::CTRL | Qt::SHIFT | Qt::Key_O), this, &MainWindow::choose_checkpoint);
+  file->addAction(tr("&Open model\u2026"), QKeySequence::Open, this, &MainWindow::choose_model);
   file->addAction(tr("Open &demo model"), this, [this] { open_model("demo:sign-unet"); });
   file->addSeparator();
   file->addAction(tr("&Export everything\u2026"), QKeySequence(Qt::CTRL | Qt::Key_E), this, [this] {
@@ -234,14 +243,11 @@ void MainWindow::build_menus() {
   });
 }
 
-void MainWindow::choose_folder() {
-  const QString folder = QFileDialog::getExistingDirectory(this, tr("Open a diffusers folder"));
-  if (!folder.isEmpty()) open_model(folder);
-}
-
-void MainWindow::choose_checkpoint() {
-  const QString file = QFileDialog::getOpenFileName(this, tr("Open a checkpoint in a single file"), {}, tr("Checkpoints (*.safetensors)"));
-  if (!file.isEmpty()) open_model(file);
+void MainWindow::choose_model() {
+  auto* dialog = new OpenDialog(this);
+  dialog->setAttribute(Qt::WA_DeleteOnClose);
+  connect(dialog, &OpenDialog::chosen, this, qOverload<const command::OpenModel&>(&MainWindow::open_model));
+  dialog->open();
 }
 
 void MainWindow::dragEnterEvent(QDragEnterEvent* event) {
@@ -257,11 +263,17 @@ command::Sampling MainWindow::sampling() const { return {steps_->value(), guidan
 QString MainWindow::settings_text() const {
   QJsonArray sites;
   for (int site : selection_->sorted()) sites.append(site);
-  const QJsonObject settings{{"schema", "glyphscope.view/1"},    {"model", model_source_},
-                             {"model_hash", model_hash_},        {"source", source_->text()},
-                             {"target", target_->text()},        {"steps", steps_->value()},
-                             {"guidance", guidance_->value()},   {"seed", seed_->value()},
-                             {"from_step", from_step_->value()}, {"sites", sites}};
+  const QJsonObject settings{{"schema", "glyphscope.view/1"},
+                             {"model", model_source_},
+                             {"model_hash", model_hash_},
+                             {"upscaler", upscaler_source_},
+                             {"source", source_->text()},
+                             {"target", target_->text()},
+                             {"steps", steps_->value()},
+                             {"guidance", guidance_->value()},
+                             {"seed", seed_->value()},
+                             {"from_step", from_step_->value()},
+                             {"sites", sites}};
   return QString::fromUtf8(QJsonDocument(settings).toJson(QJsonDocument::Compact));
 }
 
@@ -273,7 +285,8 @@ void MainWindow::start(Command command) {
   refresh_buttons();
 }
 
-void MainWindow::open_model(const QString& source) { start(command::OpenModel{source.toStdString()}); }
+void MainWindow::open_model(const QString& source) { open_model(command::OpenModel{source.toStdString()}); }
+void MainWindow::open_model(const command::OpenModel& model) { start(model); }
 
 void MainWindow::generate() {
   if (!generate_->isEnabled()) return;
@@ -314,9 +327,8 @@ void MainWindow::on_event(const Event& event) {
     last_done_ = tr("Opening %1 (%2 of weights, %3 free)").arg(QString::fromStdString(measured->source), size_text(bytes), size_text(free));
     jobs_->start(last_done_);
     if (free > 0 && bytes > free)
-      message_->show_message(MessageStrip::Kind::note,
-                             tr("The weights of %1 take %2, and %3 of memory are free. It may not fit; the command line's --dtype bf16 takes half.")
-                                 .arg(QString::fromStdString(measured->source), size_text(bytes), size_text(free)));
+      message_->show_message(MessageStrip::Kind::note, tr("The weights of %1 take %2, and %3 of memory are free. It may not fit; opened as bf16 it takes half.")
+                                                           .arg(QString::fromStdString(measured->source), size_text(bytes), size_text(free)));
   } else if (auto* model = std::get_if<event::ModelOpened>(&event.what)) {
     show_model(*model);
   } else if (auto* pictures = std::get_if<event::PicturesReady>(&event.what)) {
@@ -350,24 +362,28 @@ void MainWindow::show_model(const event::ModelOpened& model) {
   model_title_->setText(QFileInfo(model_source_).fileName());
   QStringList parts;
   for (const auto& [name, count] : model.parameters) parts << tr("%1 %2 M").arg(QString::fromStdString(name)).arg(static_cast<double>(count) / 1e6, 0, 'f', 2);
-  model_facts_->setText(tr("%1, %2 \u00d7 %3 pixels, %4 sites\n%5: %6 of weights")
-                            .arg(QString::fromStdString(model.family))
-                            .arg(model.width)
-                            .arg(model.height)
-                            .arg(model.table.sites.size())
-                            .arg(parts.join(", "), size_text(static_cast<double>(model.bytes))));
+  QString facts = tr("%1, %2\u00a0\u00d7\u00a0%3 pixels, %4 sites")
+                      .arg(QString::fromStdString(model.family))
+                      .arg(model.width)
+                      .arg(model.height)
+                      .arg(model.table.sites.size());
+  const auto& second = model.upscaler;
+  upscaler_source_ = second ? QString::fromStdString(second->source) : QString();
+  if (second) facts += tr(", enlarged to %1\u00a0\u00d7\u00a0%2 by %3").arg(second->width).arg(second->height).arg(QFileInfo(upscaler_source_).fileName());
+  model_facts_->setText(
+      facts + tr("\n%1: %2 of weights in %3").arg(parts.join(", "), size_text(static_cast<double>(model.bytes)), QString::fromStdString(model.dtype)));
   model_facts_->setToolTip(tr("SHA-256 %1").arg(model_hash_));
-  sites_.clear();
-  for (const auto& site : model.table.sites)
-    sites_.push_back(
-        {site.index, QString::fromStdString(site.path), QString::fromStdString(site.block), site.heads, site.kv_parameters, model.table.share({site.index})});
+  sites_ = site_items(model.table);
   selection_->clear();
   map_->set_sites(sites_);
+  if (second)
+    map_->set_second_stage(tr("Stage II, to %1 \u00d7 %2: reads prompt A, not patched").arg(second->width).arg(second->height), site_items(second->table));
   list_->set_sites(sites_);
   scores_->set_sites(sites_);
   pictures_->clear();
   steps_->setValue(static_cast<int>(model.default_steps));
   guidance_->setValue(model.default_guidance);
+  OpenDialog::remember(model_source_);
 }
 
 void MainWindow::show_findings(const event::ScoresReady& scores) {

@@ -27,8 +27,9 @@ class MainWindow : public QMainWindow {
  public:
   explicit MainWindow(QWidget* parent = nullptr);
 
-  /// Opens a folder or a demo model.
+  /// Opens a folder, a checkpoint or a demo model as it comes; or with what the command says.
   void open_model(const QString& source);
+  void open_model(const command::OpenModel& model);
   /// Saves source.png, target.png, patched.png, heatmap.png, heatmap.svg, scores.csv and window.png: what there is of
   /// them. Returns the files.
   QStringList export_all(const QString& folder);
@@ -49,8 +50,7 @@ class MainWindow : public QMainWindow {
   QWidget* build_side();
   QWidget* build_prompts();
 
-  void choose_folder();
-  void choose_checkpoint();
+  void choose_model();
   void generate();
   void edit();
   void localize();
@@ -70,7 +70,7 @@ class MainWindow : public QMainWindow {
   SiteSelection* selection_;
   JobId job_ = 0;  ///< The job whose events are shown; others are stale.
   std::vector<SiteItem> sites_;
-  QString model_source_, model_hash_, last_done_;
+  QString model_source_, model_hash_, upscaler_source_, last_done_;
 
   QLabel *model_title_, *model_facts_, *selection_facts_;
   ModelMap* map_;

@@ -39,7 +39,7 @@ ordered_json SweepSettings::to_json() const {
                    {"random_sets", random_sets},
                    {"pairs", list},
                    {"prompts_sha256", sha256_text(bytes)}};
-  if (sampling.pictures.defined()) out["enlarges"] = describe_enlarging(sampling);
+  if (const auto enlarging = describe_enlarging(sampling); !enlarging.is_null()) out["enlarges"] = enlarging;
   return out;
 }
 

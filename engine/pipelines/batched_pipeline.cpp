@@ -14,6 +14,8 @@ namespace glyphscope {
 
 namespace {
 
+const char* dtype_name(torch::ScalarType dtype) { return dtype == torch::kBFloat16 ? "bf16" : dtype == torch::kFloat16 ? "fp16" : "fp32"; }
+
 torch::ScalarType parse_dtype(const std::string& name) {
   // fp16 arithmetic is some 300 times slower than bf16 in the convolutions of a CPU, so "auto" computes in fp32 there.
   if (name == "auto" || name == "fp32") return torch::kFloat32;
@@ -49,7 +51,7 @@ void BatchedPipeline::describe(const std::string& family, const SiteTable& table
   info_.source = folder_.source();
   info_.folder = folder_.folder();
   info_.hash = folder_.hash(weight_files_, components_);
-  info_.dtype = torch::toString(dtype_);
+  info_.dtype = dtype_name(dtype_);
   info_.table = table;
   info_.size_multiple = factor() * latent_multiple;
   info_.default_width = info_.default_height = sample_size * factor();

@@ -6,6 +6,8 @@
 
 #include "core/error.h"
 #include "core/unicode.h"
+#include "io/files.h"
+#include "io/weights.h"
 #include "models/unet.h"
 #include "pipelines/batched_pipeline.h"
 #include "pipelines/clip_prompt.h"
@@ -14,6 +16,7 @@
 #include "text/t5_tokenizer.h"
 
 namespace glyphscope {
+namespace fs = std::filesystem;
 namespace {
 
 constexpr std::int64_t kTokens = 77;  // diffusers' max_length
@@ -21,10 +24,32 @@ constexpr const char* kNoising = "image_noising_scheduler";
 
 bool is_second_stage(const ModelFolder& model) { return model.pipeline_class() == "IFSuperResolutionPipeline"; }
 
-std::vector<std::string> find_components(const ModelFolder& model) {
-  std::vector<std::string> out{"unet", "text_encoder", "tokenizer", "scheduler"};
+/// What reads prompts: the published model's is three quarters of all weights, and both stages' are the same.
+struct IfText {
+  explicit IfText(const ModelFolder& model)
+      : tokenizer(T5Tokenizer::load(model / "tokenizer")), encoder(T5Config::parse(Config::read(model / "text_encoder" / "config.json"))) {}
+  T5Tokenizer tokenizer;
+  T5Encoder encoder;
+};
+
+bool same_file(const fs::path& a, const fs::path& b) {
+  std::error_code error;
+  return fs::equivalent(a, b, error) || (!error && fs::file_size(a) == fs::file_size(b) && sha256_file(a) == sha256_file(b));
+}
+
+// Whether b lacks the component, or has the same files.
+bool shares(const ModelFolder& a, const ModelFolder& b, const std::string& component) {
+  if (!b.has(component) || !fs::exists(b / component)) return true;
+  for (const auto& entry : fs::directory_iterator(b / component))
+    if (entry.is_regular_file() && !same_file(a / component / entry.path().filename().string(), entry.path())) return false;
+  return true;
+}
+
+std::vector<std::string> find_components(const ModelFolder& model, bool own_text) {
+  std::vector<std::string> out{"unet", "scheduler"};
+  if (own_text) out.insert(out.end(), {"text_encoder", "tokenizer"});
   model.require(out);
-  if (is_second_stage(model) && !std::filesystem::exists(model / kNoising / "scheduler_config.json"))
+  if (is_second_stage(model) && !fs::exists(model / kNoising / "scheduler_config.json"))
     reject(std::string("the folder is incomplete: ") + kNoising + "/scheduler_config.json is missing", model.folder().string(), "Download the model again");
   return out;
 }
@@ -44,20 +69,19 @@ std::string prepared(const std::string& prompt) {
 /// picture beside its own, and how much it was noised.
 class DeepFloydIf : public BatchedPipeline {
  public:
-  DeepFloydIf(const ModelFolder& model, const OpenOptions& options, std::vector<std::string> components)
-      : BatchedPipeline(model, options, Config::read(model / "scheduler" / "scheduler_config.json"), std::move(components)),
-        tokenizer_(T5Tokenizer::load(model / "tokenizer")),
-        text_encoder_(T5Config::parse(Config::read(model / "text_encoder" / "config.json"))),
+  DeepFloydIf(const ModelFolder& model, const OpenOptions& options, std::shared_ptr<const IfText> text)
+      : BatchedPipeline(model, options, Config::read(model / "scheduler" / "scheduler_config.json"), find_components(model, !text)),
+        text_(std::move(text)),
         unet_(UNetConfig::parse(Config::read(model / "unet" / "config.json"))) {
+    if (!text_) text_ = load_text(model);
     const auto& unet = unet_.config();
     info_.enlarges = is_second_stage(model);
     if (!unet.added_kv || unet.in_channels != (info_.enlarges ? 6 : 3))
       reject(std::string("the U-Net is none of DeepFloyd IF's ") + (info_.enlarges ? "second" : "first") + " stage", (model / "unet").string());
     if (info_.enlarges) noising_ = NoiseSchedule::parse(Config::read(model / kNoising / "scheduler_config.json")).alphas_cumprod;
-    if (text_encoder_.config().d_model != unet.raw_prompt_width())
-      reject("T5 writes " + std::to_string(text_encoder_.config().d_model) + " numbers a token, the U-Net reads " + std::to_string(unet.raw_prompt_width()),
-             model.folder().string(), "text_encoder and unet belong to different models");
-    load("text_encoder", text_encoder_, t5_dtype(dtype()), t5_key);
+    if (const auto width = text_->encoder.config().d_model; width != unet.raw_prompt_width())
+      reject("T5 writes " + std::to_string(width) + " numbers a token, the U-Net reads " + std::to_string(unet.raw_prompt_width()), model.folder().string(),
+             "text_encoder and unet belong to different models");
     load("unet", unet_, dtype());
     info_.default_steps = info_.enlarges ? 50 : 100;
     info_.default_guidance = info_.enlarges ? 4.0 : 7.0;
@@ -65,19 +89,23 @@ class DeepFloydIf : public BatchedPipeline {
     describe(info_.enlarges ? "DeepFloyd IF, stage II" : "DeepFloyd IF, stage I", unet_.sites(), unet.sample_size,
              std::int64_t{1} << (unet.block_out_channels.size() - 1));
   }
+  /// Its T5, if another stage reads prompts by the same one; else null.
+  std::shared_ptr<const IfText> text_for(const ModelFolder& other) const {
+    return shares(folder(), other, "text_encoder") && shares(folder(), other, "tokenizer") ? text_ : nullptr;
+  }
 
  protected:
   // What the U-Net pools are the same raw states.
   Prompt encode(const std::string& prompt, std::int64_t, std::vector<std::string>& notes) const override {
-    const std::int64_t length = std::min(kTokens, tokenizer_.max_length());
-    const Tokens tokens = tokenizer_.tokenize(WeightedPrompt::parse(prepared(prompt)), length);
+    const std::int64_t length = std::min(kTokens, text_->tokenizer.max_length());
+    const Tokens tokens = text_->tokenizer.tokenize(WeightedPrompt::parse(prepared(prompt)), length);
     note_cut("T5", tokens.cut, notes);
     auto states = [&](const Tokens& each) {
       const torch::Tensor ids = torch::tensor(each.ids).unsqueeze(0);
-      return text_encoder_.forward(ids, (ids != T5Tokenizer::kPad).to(torch::kInt64)).to(dtype());
+      return text_->encoder.forward(ids, (ids != T5Tokenizer::kPad).to(torch::kInt64)).to(dtype());
     };
     torch::Tensor out = states(tokens);
-    if (!even(tokens.weights)) out = weighted_states(out, states(tokenizer_.tokenize("", length)), tokens.weights);
+    if (!even(tokens.weights)) out = weighted_states(out, states(text_->tokenizer.tokenize("", length)), tokens.weights);
     return {out, out};
   }
   torch::Tensor site_embedding(const Prompt& prompt) const override { return unet_.project_prompt(prompt.embedding); }
@@ -104,16 +132,22 @@ class DeepFloydIf : public BatchedPipeline {
   torch::Tensor decode(const torch::Tensor& latent, const CancelToken&) const override { return latent; }
 
  private:
-  T5Tokenizer tokenizer_;
-  T5Encoder text_encoder_;
+  std::shared_ptr<const IfText> load_text(const ModelFolder& model) {
+    auto text = std::make_shared<IfText>(model);
+    load("text_encoder", text->encoder, t5_dtype(dtype()), t5_key);
+    return text;
+  }
+
+  std::shared_ptr<const IfText> text_;
   UNet unet_;
   torch::Tensor noising_;  // alphas_cumprod of the schedule by which pictures are noised
 };
 
 }  // namespace
 
-std::shared_ptr<Pipeline> open_deepfloyd_if(const ModelFolder& folder, const OpenOptions& options) {
-  return std::make_shared<DeepFloydIf>(folder, options, find_components(folder));
+std::shared_ptr<Pipeline> open_deepfloyd_if(const ModelFolder& folder, const OpenOptions& options, const Pipeline* first) {
+  const auto* drawing = dynamic_cast<const DeepFloydIf*>(first);
+  return std::make_shared<DeepFloydIf>(folder, options, drawing ? drawing->text_for(folder) : nullptr);
 }
 
 }  // namespace glyphscope

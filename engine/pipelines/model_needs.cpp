@@ -2,6 +2,7 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <fstream>
 #include <set>
 
@@ -15,6 +16,13 @@ std::int64_t ModelNeeds::bytes(const std::string& dtype) const {
   std::int64_t sum = 0;
   for (const auto& one : components) sum += one.parameters * (dtype == "bf16" || (dtype == "fp16" && !one.wide) ? 2 : 4);
   return sum;
+}
+
+void ModelNeeds::require(const std::string& source) const {
+  if (missing.empty()) return;
+  std::string what = "the model is incomplete:";
+  for (const auto& line : missing) what += "\n  " + line;
+  reject(what + "\n", source);
 }
 
 ModelNeeds model_needs(const ModelFolder& model) {
@@ -52,7 +60,27 @@ ModelNeeds model_needs(const ModelFolder& model) {
 }
 
 Expected<ModelNeeds> model_needs(const std::string& source, const OpenOptions& options) {
-  return attempt([&] { return model_needs(find_model(source, options)); });
+  return attempt([&] {
+    ModelNeeds out = model_needs(find_model(source, options));
+    if (options.upscaler.empty()) return out;
+    // Both stages share one text encoder where the second has none, or, as far as sizes tell, the same.
+    const ModelNeeds more = model_needs(find_upscaler(options));
+    auto shared = [&](const ModelNeeds::Component& one) {
+      return one.name == "text_encoder" && std::any_of(out.components.begin(), out.components.end(), [&](const ModelNeeds::Component& other) {
+               return other.name == one.name && other.parameters == one.parameters;
+             });
+    };
+    std::vector<ModelNeeds::Component> own;
+    for (auto one : more.components) {
+      if (shared(one)) continue;
+      one.name = "upscaler's " + one.name;
+      own.push_back(std::move(one));
+    }
+    out.components.insert(out.components.end(), own.begin(), own.end());
+    for (const auto& line : more.missing)
+      if (!line.starts_with("text_encoder") && !line.starts_with("tokenizer")) out.missing.push_back("upscaler's " + line);
+    return out;
+  });
 }
 
 std::int64_t free_memory() {

@@ -19,6 +19,8 @@ struct ModelNeeds {
   std::vector<Component> components;  ///< Those that have weights and are used.
   std::vector<std::string> missing;   ///< A line for each file that should be there and is not, or cannot be read.
 
+  /// Throws a Failure that lists what is missing of the model that the user calls so.
+  void require(const std::string& source) const;
   /// Memory that the weights take in a run's dtype ("auto", "fp32", "bf16" or "fp16").
   std::int64_t bytes(const std::string& dtype) const;
 };

@@ -6,10 +6,12 @@
 
 #include "io/resources.h"
 #include "io/weights.h"
+#include "pipelines/cascade.h"
 #include "pipelines/deepfloyd_if.h"
 #include "pipelines/flux_pipeline.h"
 #include "pipelines/latent_diffusion.h"
 #include "pipelines/model_folder.h"
+#include "pipelines/model_needs.h"
 #include "pipelines/stable_diffusion.h"
 #include "pipelines/stable_diffusion_3.h"
 
@@ -53,6 +55,7 @@ void Pipeline::validate(const Request& request) const {
     reject(std::string("this family cannot patch by ") + method_name(request.method), "--method",
            "Its prompt K and V change from step to step: use " + std::string(method_name(methods.front())));
   if (request.rows_at_once < 1) reject("at least one row must go at once");
+  if (request.upscale_steps > 0 && !info().upscaler) reject("there is no second stage to take these steps", "--upscale-steps", "Name it by --upscale");
   if (info().enlarges != request.pictures.defined()) {
     reject(info().enlarges ? "this model enlarges pictures; the request has none" : "this model does not enlarge pictures", "--image",
            info().enlarges ? "Give it what a first stage drew" : "");
@@ -80,10 +83,12 @@ Request Pipeline::resolve(Request request) const {
   if (request.width <= 0) request.width = model.default_width;
   if (request.height <= 0) request.height = model.default_height;
   if (request.method == PatchMethod::automatic) request.method = model.methods.front();
+  if (model.upscaler && request.upscale_steps <= 0) request.upscale_steps = model.upscaler->default_steps;
   return request;
 }
 
 nlohmann::ordered_json describe_enlarging(const Request& request) {
+  if (request.upscale_steps > 0) return {{"noise_level", request.noise_level}, {"steps", request.upscale_steps}};
   if (!request.pictures.defined()) return nullptr;
   const torch::Tensor bytes = request.pictures.contiguous();
   const std::string_view view(static_cast<const char*>(bytes.data_ptr()), static_cast<size_t>(bytes.numel()));
@@ -109,7 +114,13 @@ nlohmann::ordered_json describe_image(const ModelInfo& model, const Request& req
                                {"width", request.width},
                                {"height", request.height},
                                {"dtype", model.dtype}}}};
-  if (request.pictures.defined()) out["settings"]["enlarges"] = describe_enlarging(request);
+  if (const auto enlarging = describe_enlarging(request); !enlarging.is_null()) out["settings"]["enlarges"] = enlarging;
+  if (model.upscaler) {
+    out["upscaler"] = {{"model", model.upscaler->source},
+                       {"model_hash", model.upscaler->hash},
+                       {"guidance", model.upscaler->default_guidance},
+                       {"scheduler", model.upscaler->scheduler}};
+  }
   return out;
 }
 
@@ -137,19 +148,41 @@ ModelFolder find_model(const std::string& source, const OpenOptions& options) {
   return {folder, source, options.config};
 }
 
+namespace {
+
+std::shared_ptr<Pipeline> open_folder(const ModelFolder& model, const OpenOptions& options, const Pipeline* first_stage = nullptr) {
+  const std::string& name = model.pipeline_class();
+  if (name == "StableDiffusionPipeline" || name == "StableDiffusionXLPipeline" || name == "StableDiffusionXLImg2ImgPipeline")
+    return open_stable_diffusion(model, options);
+  if (name == "StableDiffusion3Pipeline") return open_stable_diffusion_3(model, options);
+  if (name == "FluxPipeline") return open_flux(model, options);
+  if (name == "LDMTextToImagePipeline") return open_latent_diffusion(model, options);
+  if (name == "IFPipeline" || name == "IFSuperResolutionPipeline") return open_deepfloyd_if(model, options, first_stage);
+  reject("models of class " + name + " are not supported yet", model.folder().string(),
+         "Supported are StableDiffusionPipeline (Stable Diffusion 1.x and 2.x), StableDiffusionXLPipeline, StableDiffusion3Pipeline, IFPipeline, "
+         "IFSuperResolutionPipeline, FluxPipeline and LDMTextToImagePipeline");
+}
+
+}  // namespace
+
+ModelFolder find_upscaler(const OpenOptions& options) {
+  const ModelFolder upscaler = find_model(options.upscaler, {});
+  if (upscaler.pipeline_class() != "IFSuperResolutionPipeline")
+    reject("this model does not enlarge pictures", options.upscaler, "--upscale names DeepFloyd IF's stage II");
+  return upscaler;
+}
+
 Expected<std::shared_ptr<Pipeline>> open_model(const std::string& source, const OpenOptions& options) {
   return attempt([&]() -> std::shared_ptr<Pipeline> {
     const ModelFolder model = find_model(source, options);
-    const std::string& name = model.pipeline_class();
-    if (name == "StableDiffusionPipeline" || name == "StableDiffusionXLPipeline" || name == "StableDiffusionXLImg2ImgPipeline")
-      return open_stable_diffusion(model, options);
-    if (name == "StableDiffusion3Pipeline") return open_stable_diffusion_3(model, options);
-    if (name == "FluxPipeline") return open_flux(model, options);
-    if (name == "LDMTextToImagePipeline") return open_latent_diffusion(model, options);
-    if (name == "IFPipeline" || name == "IFSuperResolutionPipeline") return open_deepfloyd_if(model, options);
-    reject("models of class " + name + " are not supported yet", model.folder().string(),
-           "Supported are StableDiffusionPipeline (Stable Diffusion 1.x and 2.x), StableDiffusionXLPipeline, StableDiffusion3Pipeline, IFPipeline, "
-           "IFSuperResolutionPipeline, FluxPipeline and LDMTextToImagePipeline");
+    if (options.upscaler.empty()) return open_folder(model, options);
+    const auto needs = model_needs(source, options);  // what is wrong with the second is an error now, not after the first is loaded
+    if (!needs) throw Failure(needs.error());
+    needs->require(source);
+    const ModelFolder upscaler = find_upscaler(options);
+    auto first = open_folder(model, options);
+    auto second = open_folder(upscaler, options, first.get());
+    return make_cascade(std::move(first), std::move(second));
   });
 }
 

@@ -44,6 +44,7 @@ struct Request {
   PatchMethod method = PatchMethod::automatic;
   torch::Tensor pictures;                                ///< What a model that enlarges pictures draws larger: [rows, 3, h, w] uint8, or one for all rows.
   std::int64_t noise_level = 250;                        ///< How far such a model noises them first: a timestep of the schedule that says so.
+  std::int64_t upscale_steps = 0;                        ///< Steps of a cascade's second stage; 0: its default.
   std::uint64_t record_budget = std::uint64_t{2} << 30;  ///< Bytes that recorded K and V may take.
 };
 
@@ -72,8 +73,9 @@ struct ModelInfo {
   std::vector<std::pair<std::string, std::int64_t>> parameters;  ///< By component.
   std::int64_t default_steps = 50, default_width = 512, default_height = 512;
   double default_guidance = 7.5;
-  std::int64_t size_multiple = 8;  ///< Width and height must be multiples of it.
-  bool enlarges = false;           ///< It draws Request::pictures larger.
+  std::int64_t size_multiple = 8;             ///< Width and height must be multiples of it.
+  bool enlarges = false;                      ///< It draws Request::pictures larger.
+  std::shared_ptr<const ModelInfo> upscaler;  ///< Of a cascade: the second stage, which enlarges what this one draws; else null.
   std::string scheduler;
   std::vector<PatchMethod> methods{PatchMethod::injection};  ///< What this family can do; the first is automatic's choice.
 };
@@ -96,7 +98,8 @@ class Pipeline {
   virtual Result run(const Request& request, const Observer& observer, const CancelToken& cancel) = 0;
 };
 
-/// What of a request enlarges pictures, as a document: noise level, and SHA-256 of the pictures; null if nothing does.
+/// What of a resolved request enlarges pictures, as a document: noise level, and steps of the second stage or SHA-256 of the pictures given; null if
+/// nothing does.
 nlohmann::ordered_json describe_enlarging(const Request& request);
 
 /// What makes a row's image again, as a document: for the metadata of files. The request is a resolved one.
@@ -108,6 +111,7 @@ nlohmann::ordered_json describe_site(const SiteTable& table, int site);
 struct OpenOptions {
   std::string dtype = "auto";    ///< auto, fp32, bf16, fp16
   std::filesystem::path config;  ///< For a checkpoint in a single file: the diffusers folder with its configurations and tokenizers; empty: as published.
+  std::string upscaler;          ///< A model that enlarges what this one draws (DeepFloyd IF's stage II), to open both as a cascade; empty: none.
 };
 
 /// Opens a diffusers folder, a checkpoint in a single file (.safetensors), or a demo model that ships with Glyphscope ("demo:sign-unet"). The error names
@@ -117,6 +121,8 @@ Expected<std::shared_ptr<Pipeline>> open_model(const std::string& source, const 
 class ModelFolder;
 /// Where such a source is. Throws a Failure if it is no model.
 ModelFolder find_model(const std::string& source, const OpenOptions& options);
+/// The same of the upscaler that the options name. Throws a Failure if it enlarges nothing.
+ModelFolder find_upscaler(const OpenOptions& options);
 
 /// The demo models there are, as "demo:NAME".
 std::vector<std::string> demo_models();

@@ -101,24 +101,35 @@ struct EngineThread::State {
 
   void run(const Job& job, const command::OpenModel& command) {
     tell(job.id, event::Started{"Opening " + command.source});
-    const auto needs = model_needs(command.source);
+    const OpenOptions options{.dtype = command.dtype, .config = command.config, .upscaler = command.upscaler};
+    const auto needs = model_needs(command.source, options);
     if (!needs) throw Failure(needs.error());
-    event::ModelMeasured measured{command.source, {}, needs->bytes("auto"), free_memory()};
+    event::ModelMeasured measured{command.source, {}, needs->bytes(command.dtype), free_memory()};
     for (const auto& component : needs->components) measured.parameters.emplace_back(component.name, component.parameters);
     tell(job.id, std::move(measured));
-    if (!needs->missing.empty()) {
-      std::string what = "the model is incomplete:";
-      for (const auto& line : needs->missing) what += "\n" + line;
-      reject(what, command.source);
-    }
+    needs->require(command.source);
     job.cancel.check();
-    auto opened = open_model(command.source);
+    auto opened = open_model(command.source, options);
     if (!opened) throw Failure(opened.error());
     job.cancel.check();
     pipeline = *opened;
     const ModelInfo& info = pipeline->info();
-    tell(job.id, event::ModelOpened{info.source, info.family, info.hash, info.dtype, info.scheduler, info.table, info.parameters, info.default_steps,
-                                    info.default_guidance, static_cast<int>(info.default_width), static_cast<int>(info.default_height), needs->bytes("auto")});
+    event::ModelOpened model{info.source,
+                             info.family,
+                             info.hash,
+                             info.dtype,
+                             info.scheduler,
+                             info.table,
+                             info.parameters,
+                             info.default_steps,
+                             info.default_guidance,
+                             static_cast<int>(info.default_width),
+                             static_cast<int>(info.default_height),
+                             needs->bytes(command.dtype),
+                             {}};
+    if (const auto& second = info.upscaler)
+      model.upscaler = {second->source, second->table, static_cast<int>(second->default_width), static_cast<int>(second->default_height)};
+    tell(job.id, std::move(model));
   }
 
   void run(const Job& job, const command::Generate& command) {

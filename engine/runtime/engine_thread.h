@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -30,8 +31,9 @@ struct Picture {
 
 namespace command {
 
+/// As OpenOptions has it.
 struct OpenModel {
-  std::string source;
+  std::string source, config, upscaler, dtype = "auto";
 };
 
 /// Sampling as the window sets it; 0 and negative values mean the model's own.
@@ -84,6 +86,13 @@ struct ModelOpened {
   double default_guidance = 0;
   int width = 0, height = 0;
   std::int64_t bytes = 0;  ///< Of its weights.
+  /// Of a cascade: its second stage.
+  struct Upscaler {
+    std::string source;
+    SiteTable table;
+    int width = 0, height = 0;
+  };
+  std::optional<Upscaler> upscaler;
 };
 struct PicturesReady {
   Picture source, target;

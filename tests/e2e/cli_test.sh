@@ -78,6 +78,9 @@ expect 0 'words read exactly' "$program" evaluate "$model" --count 4 --steps 1 -
 # A second stage enlarges what a first drew; what is wrong with it is said before anything is drawn.
 stages=$(cd "$(dirname "$0")/../golden/data" && pwd)
 expect 0 'large.png' "$program" generate "$stages/pipeline_if" --prompt 'a sign' --steps 2 --upscale "$stages/pipeline_if2" --out "$work/large.png"
+expect 0 'patched.png reads' "$program" patch "$stages/pipeline_if" --source 'says "A"' --target 'says "B"' --sites 0 --steps 2 --size 16x16 --upscale "$stages/pipeline_if2" --upscale-steps 2 --out "$work/large"
+expect 0 'upscaler .*pipeline_if2' "$program" inspect "$stages/pipeline_if" --upscale "$stages/pipeline_if2"
+expect 2 'upscale-steps' "$program" generate "$stages/pipeline_if" --prompt 'a sign' --upscale-steps 2 --out "$work/never.png"
 expect 2 'does not enlarge' "$program" generate "$stages/pipeline_if" --prompt 'a sign' --steps 2 --upscale "$stages/pipeline" --out "$work/never.png"
 expect 2 'has none \(--image\)' "$program" generate "$stages/pipeline_if2" --prompt 'a sign' --out "$work/never.png"
 expect 0 'single.png' "$program" generate "$stages/single_file/pipeline.safetensors" --config "$stages/pipeline" --prompt 'a (sign:1.2)' --steps 2 --out "$work/single.png"

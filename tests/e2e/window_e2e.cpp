@@ -174,6 +174,50 @@ class WindowTest : public QObject {
     drop({}, false);
   }
 
+  // Two stages by the dialog: the map keeps the first's sites, the pictures are the second's.
+  void the_dialog_opens_a_cascade() {
+    const QString golden = qEnvironmentVariable("GLYPHSCOPE_GOLDEN");
+    press("open");
+    auto* dialog = window_->findChild<QDialog*>("open_dialog");
+    QVERIFY(dialog);
+    auto* open = dialog->findChild<QDialogButtonBox*>()->button(QDialogButtonBox::Open);
+    auto* source = dialog->findChild<QComboBox*>("model");
+    source->setEditText(golden + "/nowhere");
+    QVERIFY(!open->isEnabled());
+    QVERIFY(dialog->findChild<QLabel*>("hint")->text().contains("nowhere"));
+    source->setEditText(golden + "/single_file/pipeline.safetensors");
+    QVERIFY(open->isEnabled() && dialog->findChild<QLineEdit*>("config")->isEnabled());
+    source->setEditText(golden + "/pipeline_if");
+    QVERIFY(!dialog->findChild<QLineEdit*>("config")->isEnabled());
+    dialog->findChild<QLineEdit*>("upscaler")->setText(golden + "/pipeline_if2");
+    QTest::mouseClick(open, Qt::LeftButton);
+    wait();
+    QVERIFY2(message().isEmpty(), qPrintable(message()));
+    find<QSpinBox>("steps")->setValue(1);
+    press("generate");
+    wait();
+    QVERIFY2(!message().contains("upscale"), qPrintable(message()));
+    const QString out = folder_.filePath("cascade");
+    QDir().mkpath(out);
+    window_->export_all(out);
+    const auto metadata = QJsonDocument::fromJson(QImage(out + "/source.png").text("glyphscope").toUtf8()).object();
+    QVERIFY(metadata["upscaler"].toObject()["model"].toString().endsWith("pipeline_if2"));
+  }
+
+  // A single file with the configurations that the dialog names.
+  void the_dialog_opens_a_single_file() {
+    const QString golden = qEnvironmentVariable("GLYPHSCOPE_GOLDEN");
+    press("open");
+    auto* dialog = window_->findChild<QDialog*>("open_dialog");
+    dialog->findChild<QComboBox*>("model")->setEditText(golden + "/single_file/pipeline.safetensors");
+    dialog->findChild<QLineEdit*>("config")->setText(golden + "/pipeline");
+    dialog->findChild<QComboBox*>("dtype")->setCurrentIndex(1);
+    QTest::mouseClick(dialog->findChild<QDialogButtonBox*>()->button(QDialogButtonBox::Open), Qt::LeftButton);
+    wait();
+    QVERIFY2(message().isEmpty(), qPrintable(message()));
+    QVERIFY(window_->windowTitle().contains("pipeline.safetensors"));
+  }
+
   // A folder that is no model leaves the open one in use.
   void a_bad_folder_leaves_the_open_model_alone() {
     window_->open_model(model_);

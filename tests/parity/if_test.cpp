@@ -11,6 +11,7 @@
 #include "tests/support/pipeline_reference.h"
 
 namespace glyphscope {
+namespace fs = std::filesystem;
 namespace {
 using testing::golden;
 using testing::relative_error;
@@ -175,6 +176,90 @@ TEST(IfSecondStage, EnlargesEachRowsPicture) {
   request.pictures = one;
   request.noise_level = 250;
   EXPECT_THAT((*first)->generate(request).error().message(), ::testing::HasSubstr("does not enlarge"));
+}
+
+// Both stages as one model: the second gets what the first drew with its row's own prompt and seed, and is not patched.
+TEST(IfCascade, IsTheSecondStageOfWhatTheFirstDrew) {
+  const std::string first = golden("pipeline_if").string(), second = golden("pipeline_if2").string();
+  const auto small = open_model(first), large = open_model(second), both = open_model(first, {.upscaler = second});
+  ASSERT_TRUE(both) << both.error().message();
+  const ModelInfo& info = (*both)->info();
+  EXPECT_EQ(info.table.sites.size(), (*small)->info().table.sites.size());
+  EXPECT_NE(info.hash, (*small)->info().hash);
+
+  const PatchPlan plan = PatchPlan::at_sites({0, 2}, 1);
+  Request request;
+  request.prompts = {"a sign that says open", "a sign that says shut"};
+  request.negative = "blurred";
+  request.steps = 3;
+  request.upscale_steps = 2;
+  request.noise_level = 100;
+  request.rows = {{0, 1, {}}, {1, 1, {}}, {0, 1, plan}, {0, 2, {}}};
+  request.rows_at_once = 3;
+  std::vector<Progress> progress;
+  const auto got = (*both)->generate(request, {.progress = [&](const Progress& p) { progress.push_back(p); }});
+  ASSERT_TRUE(got) << got.error().message();
+  std::int64_t last = 0;
+  for (const auto& one : progress) {
+    EXPECT_EQ(one.total, 2 * (3 + 2));
+    EXPECT_GE(one.done, last);
+    last = one.done;
+  }
+  EXPECT_EQ(last, 2 * (3 + 2));
+
+  Request drawing = request, enlarging = request;
+  drawing.upscale_steps = enlarging.upscale_steps = 0;
+  const auto drawn = (*small)->generate(drawing);
+  ASSERT_TRUE(drawn) << drawn.error().message();
+  enlarging.pictures = drawn->images;
+  enlarging.steps = 2;
+  for (auto& row : enlarging.rows) row.plan = {};
+  const auto expected = (*large)->generate(enlarging);
+  ASSERT_TRUE(expected) << expected.error().message();
+  EXPECT_TRUE(torch::equal(got->images, expected->images));
+  EXPECT_TRUE(torch::equal(got->latents, drawn->latents));
+  EXPECT_FALSE(torch::equal(got->images[0], got->images[2]));
+
+  const auto document = describe_image(info, (*both)->resolve(request), request.rows[2]);
+  EXPECT_EQ(document["settings"]["enlarges"].dump(), R"({"noise_level":100,"steps":2})");
+  EXPECT_EQ(document["upscaler"]["model_hash"], (*large)->info().hash);
+}
+
+// The published stages have one T5, of several gigabytes: it is loaded once, if the second has its own copy or none.
+TEST(IfCascade, StagesShareTheTextEncoder) {
+  const testing::TemporaryFolder folder;
+  const std::string first = golden("pipeline_if").string();
+  const auto count = [&](const fs::path& second) {
+    const auto opened = open_model(first, {.upscaler = second.string()});
+    EXPECT_TRUE(opened) << opened.error().message();
+    std::int64_t encoders = 0;
+    for (const auto& [name, parameters] : (*opened)->info().parameters) encoders += name.ends_with("text_encoder");
+    return encoders;
+  };
+  const fs::path copy = folder / "copy";
+  fs::copy(golden("pipeline_if2"), copy, fs::copy_options::recursive);
+  for (const char* part : {"text_encoder", "tokenizer"}) {
+    fs::remove_all(copy / part);
+    fs::copy(golden("pipeline_if") / part, copy / part);
+  }
+  EXPECT_EQ(count(copy), 1);
+  for (const char* part : {"text_encoder", "tokenizer"}) fs::remove_all(copy / part);
+  EXPECT_EQ(count(copy), 1);
+  EXPECT_FALSE(open_model(copy.string())) << "alone it has nothing to read prompts with";
+}
+
+TEST(IfCascade, RefusesWhatDoesNotGoTogether) {
+  const std::string first = golden("pipeline_if").string(), second = golden("pipeline_if2").string();
+  EXPECT_THAT(open_model(first, {.upscaler = first}).error().message(), ::testing::HasSubstr("does not enlarge"));
+  EXPECT_THAT(open_model(second, {.upscaler = second}).error().message(), ::testing::HasSubstr("first stage draws from a prompt alone"));
+  EXPECT_THAT(open_model(first, {.upscaler = "/nowhere"}).error().message(), ::testing::HasSubstr("/nowhere"));
+  Request request;
+  request.prompts = {"a"};
+  request.rows = {{0, 1, {}}};
+  request.upscale_steps = 2;
+  EXPECT_THAT((*open_model(first))->generate(request).error().message(), ::testing::HasSubstr("--upscale-steps"));
+  request.noise_level = 5000;
+  EXPECT_THAT((*open_model(first, {.upscaler = second}))->generate(request).error().message(), ::testing::HasSubstr("--noise-level"));
 }
 
 }  // namespace

@@ -72,6 +72,30 @@ class WidgetsTest : public QObject {
     QVERIFY(map.cell(19).top() > map.cell(18).bottom());
   }
 
+  // The second stage takes room from the first, but no clicks.
+  void map_draws_a_cascade() {
+    SiteSelection selection;
+    ModelMap map(&selection);
+    map.resize(360, 420);
+    map.set_sites(u_net());
+    map.show();
+    const QRect alone = map.cell(4);
+    map.set_second_stage("Stage II", u_net());
+    QVERIFY(map.cell(4).bottom() < alone.top());
+    for (int site = 0; site < 11; ++site) {
+      QVERIFY(map.rect().contains(map.cell(site)) && map.cell(site).height() >= 8);
+      for (int other = 0; other < site; ++other) QVERIFY(!map.cell(site).intersects(map.cell(other)));
+      QTest::mouseClick(&map, Qt::LeftButton, {}, map.cell(site).center());
+      QCOMPARE(selection.sorted(), (std::vector<int>{site}));
+    }
+    for (int y = map.cell(4).bottom() + 10; y < map.height(); y += 7) {
+      QTest::mouseClick(&map, Qt::LeftButton, {}, {map.width() / 4, y});
+      QVERIFY(selection.sorted().empty());
+    }
+    map.set_sites(u_net());
+    QCOMPARE(map.cell(4), alone);
+  }
+
   void map_has_room_for_every_site() {
     auto model = [](const std::vector<std::pair<const char*, int>>& blocks) {
       std::vector<SiteItem> sites;

@@ -1,0 +1,137 @@
+#include "app/window/open_dialog.h"
+
+#include <QtWidgets>
+
+namespace glyphscope {
+namespace {
+
+constexpr const char* kDemo = "demo:sign-unet";
+constexpr int kRemembered = 8;
+
+QString open_text(const QString& text) {
+  QString path = text.trimmed();
+  if (path.startsWith("~/")) path = QDir::homePath() + path.mid(1);
+  return path;
+}
+
+}  // namespace
+
+OpenDialog::OpenDialog(QWidget* parent) : QDialog(parent) {
+  setWindowTitle(tr("Open a model"));
+  setObjectName("open_dialog");
+  auto* rows = new QVBoxLayout(this);
+  auto* form = new QFormLayout;
+  form->setFieldGrowthPolicy(QFormLayout::AllNonFixedFieldsGrow);
+  auto row = [&](const QString& label, QWidget* field, const QList<QPushButton*>& buttons) {
+    auto* line = new QHBoxLayout;
+    line->addWidget(field, 1);
+    for (auto* button : buttons) {
+      button->setAutoDefault(false);
+      line->addWidget(button);
+    }
+    auto* caption = new QLabel(label, this);
+    caption->setBuddy(field);
+    form->addRow(caption, line);
+    return QList<QWidget*>{caption, field} + QList<QWidget*>(buttons.begin(), buttons.end());
+  };
+  auto folder_into = [this](auto* field, const QString& title) {
+    auto* button = new QPushButton(tr("Folder\u2026"), this);
+    connect(button, &QPushButton::clicked, this, [this, field, title] {
+      const QString folder = QFileDialog::getExistingDirectory(this, title);
+      if (folder.isEmpty()) return;
+      if constexpr (std::is_same_v<std::decay_t<decltype(*field)>, QComboBox>)
+        field->setEditText(folder);
+      else
+        field->setText(folder);
+    });
+    return button;
+  };
+
+  source_ = new QComboBox(this);
+  source_->setObjectName("model");
+  source_->setEditable(true);
+  source_->setMinimumContentsLength(36);
+  source_->addItems(QSettings().value("recent").toStringList());
+  source_->addItem(kDemo);
+  source_->setToolTip(tr("A diffusers folder, a checkpoint (.safetensors), or a demo model"));
+  auto* file = new QPushButton(tr("File\u2026"), this);
+  connect(file, &QPushButton::clicked, this, [this] {
+    const QString path = QFileDialog::getOpenFileName(this, tr("Open a checkpoint in a single file"), {}, tr("Checkpoints (*.safetensors)"));
+    if (!path.isEmpty()) source_->setEditText(path);
+  });
+  row(tr("&Model"), source_, {folder_into(source_, tr("Open a diffusers folder")), file});
+
+  config_ = new QLineEdit(this);
+  config_->setObjectName("config");
+  config_->setToolTip(tr("For a checkpoint in a single file: the diffusers folder with its configurations and tokenizers"));
+  config_row_ = row(tr("&Configurations"), config_, {folder_into(config_, tr("The diffusers folder with the file's configurations"))});
+
+  upscaler_ = new QLineEdit(this);
+  upscaler_->setObjectName("upscaler");
+  upscaler_->setPlaceholderText(tr("none"));
+  upscaler_->setToolTip(tr("DeepFloyd IF's stage II, which enlarges what its stage I draws; scores are then of the large pictures"));
+  row(tr("&Upscaler"), upscaler_, {folder_into(upscaler_, tr("Open a second stage"))});
+
+  dtype_ = new QComboBox(this);
+  dtype_->setObjectName("dtype");
+  dtype_->addItem(tr("fp32"), "fp32");
+  dtype_->addItem(tr("bf16: half the memory"), "bf16");
+  dtype_->addItem(tr("fp16: half the memory, very slow on a CPU"), "fp16");
+  form->addRow(tr("&Dtype"), dtype_);
+  rows->addLayout(form);
+
+  hint_ = new QLabel(this);
+  hint_->setObjectName("hint");
+  hint_->setWordWrap(true);
+  hint_->setForegroundRole(QPalette::PlaceholderText);
+  hint_->setMinimumHeight(2 * fontMetrics().lineSpacing());
+  rows->addWidget(hint_);
+
+  auto* buttons = new QDialogButtonBox(QDialogButtonBox::Open | QDialogButtonBox::Cancel, this);
+  open_ = buttons->button(QDialogButtonBox::Open);
+  open_->setDefault(true);
+  rows->addWidget(buttons);
+  connect(buttons, &QDialogButtonBox::rejected, this, &QDialog::reject);
+  connect(buttons, &QDialogButtonBox::accepted, this, [this] {
+    emit chosen({open_text(source_->currentText()).toStdString(), config_->isEnabled() ? open_text(config_->text()).toStdString() : std::string(),
+                 open_text(upscaler_->text()).toStdString(), dtype_->currentData().toString().toStdString()});
+    accept();
+  });
+  connect(source_, &QComboBox::editTextChanged, this, &OpenDialog::refresh);
+  for (auto* field : {config_, upscaler_}) connect(field, &QLineEdit::textChanged, this, &OpenDialog::refresh);
+  source_->lineEdit()->selectAll();
+  refresh();
+}
+
+// What is wrong with the paths is said here; what is wrong with the model, by the engine.
+void OpenDialog::refresh() {
+  const QString source = open_text(source_->currentText()), config = open_text(config_->text()), upscaler = open_text(upscaler_->text());
+  const bool file = source.endsWith(".safetensors", Qt::CaseInsensitive);
+  for (auto* widget : config_row_) widget->setEnabled(file);
+  config_->setPlaceholderText(file ? tr("as published") : tr("the folder's own"));
+  QString hint;
+  if (source.isEmpty()) {
+    hint = tr("Name a model.");
+  } else if (!source.startsWith("demo:") && !QFileInfo::exists(source)) {
+    hint = tr("There is no %1.").arg(source);
+  } else if (file && !config.isEmpty() && !QFileInfo(config).isDir()) {
+    hint = tr("There is no folder %1.").arg(config);
+  } else if (!upscaler.isEmpty() && !QFileInfo(upscaler).isDir()) {
+    hint = tr("There is no folder %1.").arg(upscaler);
+  }
+  open_->setEnabled(hint.isEmpty());
+  if (hint.isEmpty() && file) hint = tr("A single file holds weights alone; its configurations are the published ones, or those of the folder you name.");
+  hint_->setText(hint);
+}
+
+void OpenDialog::remember(const QString& source) {
+  if (source.startsWith("demo:")) return;
+  QSettings settings;
+  QStringList recent = settings.value("recent").toStringList();
+  const QString path = QFileInfo(source).absoluteFilePath();
+  recent.removeAll(path);
+  recent.prepend(path);
+  settings.setValue("recent", recent.mid(0, kRemembered));
+}
+
+}  // namespace glyphscope

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <QDialog>
+
+#include "runtime/engine_thread.h"
+
+class QComboBox;
+class QLabel;
+class QLineEdit;
+
+namespace glyphscope {
+
+/// Asks which model to open, and with what: a folder, a checkpoint in a single file or a demo model; configurations; an upscaler; the dtype.
+class OpenDialog : public QDialog {
+  Q_OBJECT
+ public:
+  explicit OpenDialog(QWidget* parent = nullptr);
+  /// Remembers a model that was opened, for the list of the next dialog.
+  static void remember(const QString& source);
+
+ signals:
+  void chosen(const command::OpenModel& model);
+
+ private:
+  void refresh();
+
+  QComboBox *source_, *dtype_;
+  QLineEdit *config_, *upscaler_;
+  QList<QWidget*> config_row_;
+  QLabel* hint_;
+  QPushButton* open_;
+};
+
+}  // namespace glyphscope
