@@ -9,12 +9,15 @@
 #include "io/weights.h"
 #include "patching/prompt_taps.h"
 #include "pipelines/denoise.h"
+#include "pipelines/t5_prompt.h"
 
 namespace glyphscope {
 
 namespace {
 
 const char* dtype_name(torch::ScalarType dtype) { return dtype == torch::kBFloat16 ? "bf16" : dtype == torch::kFloat16 ? "fp16" : "fp32"; }
+
+}  // namespace
 
 torch::ScalarType parse_dtype(const std::string& name) {
   // fp16 arithmetic is some 300 times slower than bf16 in the convolutions of a CPU, so "auto" computes in fp32 there.
@@ -23,8 +26,6 @@ torch::ScalarType parse_dtype(const std::string& name) {
   if (name == "fp16") return torch::kFloat16;
   reject("unknown dtype '" + name + "'", "--dtype", "Known are auto, fp32, bf16 and fp16");
 }
-
-}  // namespace
 
 BatchedPipeline::BatchedPipeline(const ModelFolder& model, const OpenOptions& options, const Config& scheduler, std::vector<std::string> components)
     : folder_(model), components_(std::move(components)), scheduler_config_(scheduler), dtype_(parse_dtype(options.dtype)) {
@@ -46,6 +47,11 @@ void BatchedPipeline::load(const std::string& component, torch::nn::Module& modu
   info_.parameters.emplace_back(component, count);
 }
 
+void BatchedPipeline::load(T5Prompt& t5) {
+  load(t5.name(), t5.module(), t5.dtype(), t5_key);
+  t5.release();
+}
+
 void BatchedPipeline::describe(const std::string& family, const SiteTable& table, std::int64_t sample_size, std::int64_t latent_multiple) {
   info_.family = family;
   info_.source = folder_.source();
@@ -62,6 +68,24 @@ void BatchedPipeline::describe(const std::string& family, const SiteTable& table
     info_.default_steps = recipe.size("sampling_steps", 20, 1, 1000);
     info_.default_guidance = recipe.number("sampling_guidance", 3.0);
   }
+}
+
+// The pairs of a localization come again with each set of sites: their prompts are encoded once.
+BatchedPipeline::Prompt BatchedPipeline::remembered(const std::string& key, const std::function<Prompt(std::vector<std::string>&)>& encode,
+                                                    std::vector<std::string>& notes) {
+  constexpr std::uint64_t kMostBytes = std::uint64_t{512} << 20;
+  auto found = encoded_.find(key);
+  if (found == encoded_.end()) {
+    if (encoded_bytes_ > kMostBytes) encoded_.clear(), encoded_bytes_ = 0;
+    Encoded one;
+    one.prompt = encode(one.notes);
+    for (const auto& tensor : {one.prompt.embedding, one.prompt.pooled})
+      if (tensor.defined()) encoded_bytes_ += tensor.nbytes();
+    found = encoded_.emplace(key, std::move(one)).first;
+  }
+  for (const auto& note : found->second.notes)
+    if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
+  return found->second.prompt;
 }
 
 // K and V that each prompt's own run gives, where a plan sees that prompt.
@@ -132,7 +156,10 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
   const auto scheduler = make_scheduler(scheduler_config_, request.scheduler);
 
   std::vector<Prompt> prompts;
-  for (const auto& prompt : request.prompts) prompts.push_back(encode(prompt, request.clip_skip, result.notes));
+  for (const auto& prompt : request.prompts)
+    prompts.push_back(remembered(
+        std::to_string(request.clip_skip) + ":" + prompt, [&](std::vector<std::string>& notes) { return encode(prompt, request.clip_skip, notes); },
+        result.notes));
   std::vector<KvRecord> records;
   std::vector<const KvRecord*> sources;
   if (request.method == PatchMethod::recording) {
@@ -140,7 +167,10 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
     for (const auto& one : records) sources.push_back(one.bytes() > 0 ? &one : nullptr);
   }
   const int negative = static_cast<int>(prompts.size());
-  if (guided) prompts.push_back(encode_negative(request, result.notes));
+  if (guided)
+    prompts.push_back(remembered(
+        "negative:" + request.negative, [&](std::vector<std::string>& notes) { return encode_negative(request, notes); }, result.notes));
+  prompts_read();
   std::vector<torch::Tensor> embeddings;
   for (const auto& prompt : prompts) embeddings.push_back(site_embedding(prompt));
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 
 #include "models/autoencoder.h"
 #include "models/conditioning.h"
@@ -11,6 +12,11 @@
 #include "pipelines/pipeline.h"
 
 namespace glyphscope {
+
+class T5Prompt;
+
+/// The dtype that OpenOptions::dtype names. Throws a Failure.
+torch::ScalarType parse_dtype(const std::string& name);
 
 /// What all families share: rows in batches with both halves of guidance, taps by patching method, the denoising loop. A
 /// family says how a prompt becomes a conditioning, what its denoiser is, and how its output becomes pixels.
@@ -30,6 +36,8 @@ class BatchedPipeline : public Pipeline {
   Result run(const Request& request, const Observer& observer, const CancelToken& cancel) final;
 
   virtual Prompt encode(const std::string& prompt, std::int64_t clip_skip, std::vector<std::string>& notes) const = 0;
+  /// All prompts of a run are encoded: large encoders may go.
+  virtual void prompts_read() {}
   /// Whether guidance takes an unconditional half; not where the denoiser reads it as a number.
   virtual bool guides_by_halves() const { return true; }
   /// Tokens of a picture, for schedules that depend on them.
@@ -57,6 +65,8 @@ class BatchedPipeline : public Pipeline {
   void load(
       const std::string& component, torch::nn::Module& module, torch::ScalarType dtype,
       const std::function<std::string(const std::string&)>& rename = [](const std::string& key) { return key; });
+  /// The same for a T5, which is then released if it is large.
+  void load(T5Prompt& t5);
   /// The rest of info(): what all families derive alike. latent_multiple: of which latents' sides must be multiples.
   void describe(const std::string& family, const SiteTable& table, std::int64_t sample_size, std::int64_t latent_multiple);
   bool has_component(const std::string& name) const;
@@ -69,6 +79,12 @@ class BatchedPipeline : public Pipeline {
  private:
   struct Batch;
   static Batch make_batch(const Request& request, size_t begin, size_t end);
+  // What it says of a prompt, and of it alone, from the last runs or from the encoders.
+  struct Encoded {
+    Prompt prompt;
+    std::vector<std::string> notes;
+  };
+  Prompt remembered(const std::string& key, const std::function<Prompt(std::vector<std::string>&)>& encode, std::vector<std::string>& notes);
   std::vector<KvRecord> record(const Request& request, const std::vector<Prompt>& prompts) const;
 
   ModelFolder folder_;
@@ -76,6 +92,8 @@ class BatchedPipeline : public Pipeline {
   std::vector<std::filesystem::path> weight_files_;
   Config scheduler_config_;
   torch::ScalarType dtype_;
+  std::map<std::string, Encoded> encoded_;
+  std::uint64_t encoded_bytes_ = 0;
 };
 
 /// A batched pipeline that denoises the latents of an AutoencoderKL.

@@ -10,10 +10,8 @@
 #include "io/weights.h"
 #include "models/unet.h"
 #include "pipelines/batched_pipeline.h"
-#include "pipelines/clip_prompt.h"
+#include "pipelines/t5_prompt.h"
 #include "schedulers/noise_schedule.h"
-#include "text/t5_encoder.h"
-#include "text/t5_tokenizer.h"
 
 namespace glyphscope {
 namespace fs = std::filesystem;
@@ -23,14 +21,6 @@ constexpr std::int64_t kTokens = 77;  // diffusers' max_length
 constexpr const char* kNoising = "image_noising_scheduler";
 
 bool is_second_stage(const ModelFolder& model) { return model.pipeline_class() == "IFSuperResolutionPipeline"; }
-
-/// What reads prompts: the published model's is three quarters of all weights, and both stages' are the same.
-struct IfText {
-  explicit IfText(const ModelFolder& model)
-      : tokenizer(T5Tokenizer::load(model / "tokenizer")), encoder(T5Config::parse(Config::read(model / "text_encoder" / "config.json"))) {}
-  T5Tokenizer tokenizer;
-  T5Encoder encoder;
-};
 
 bool same_file(const fs::path& a, const fs::path& b) {
   std::error_code error;
@@ -69,17 +59,20 @@ std::string prepared(const std::string& prompt) {
 /// picture beside its own, and how much it was noised.
 class DeepFloydIf : public BatchedPipeline {
  public:
-  DeepFloydIf(const ModelFolder& model, const OpenOptions& options, std::shared_ptr<const IfText> text)
+  DeepFloydIf(const ModelFolder& model, const OpenOptions& options, std::shared_ptr<T5Prompt> text)
       : BatchedPipeline(model, options, Config::read(model / "scheduler" / "scheduler_config.json"), find_components(model, !text)),
         text_(std::move(text)),
         unet_(UNetConfig::parse(Config::read(model / "unet" / "config.json"))) {
-    if (!text_) text_ = load_text(model);
+    if (!text_) {
+      text_ = std::make_shared<T5Prompt>(model, "", options);
+      load(*text_);
+    }
     const auto& unet = unet_.config();
     info_.enlarges = is_second_stage(model);
     if (!unet.added_kv || unet.in_channels != (info_.enlarges ? 6 : 3))
       reject(std::string("the U-Net is none of DeepFloyd IF's ") + (info_.enlarges ? "second" : "first") + " stage", (model / "unet").string());
     if (info_.enlarges) noising_ = NoiseSchedule::parse(Config::read(model / kNoising / "scheduler_config.json")).alphas_cumprod;
-    if (const auto width = text_->encoder.config().d_model; width != unet.raw_prompt_width())
+    if (const auto width = text_->width(); width != unet.raw_prompt_width())
       reject("T5 writes " + std::to_string(width) + " numbers a token, the U-Net reads " + std::to_string(unet.raw_prompt_width()), model.folder().string(),
              "text_encoder and unet belong to different models");
     load("unet", unet_, dtype());
@@ -90,22 +83,15 @@ class DeepFloydIf : public BatchedPipeline {
              std::int64_t{1} << (unet.block_out_channels.size() - 1));
   }
   /// Its T5, if another stage reads prompts by the same one; else null.
-  std::shared_ptr<const IfText> text_for(const ModelFolder& other) const {
+  std::shared_ptr<T5Prompt> text_for(const ModelFolder& other) const {
     return shares(folder(), other, "text_encoder") && shares(folder(), other, "tokenizer") ? text_ : nullptr;
   }
 
  protected:
+  void prompts_read() override { text_->release(); }
   // What the U-Net pools are the same raw states.
   Prompt encode(const std::string& prompt, std::int64_t, std::vector<std::string>& notes) const override {
-    const std::int64_t length = std::min(kTokens, text_->tokenizer.max_length());
-    const Tokens tokens = text_->tokenizer.tokenize(WeightedPrompt::parse(prepared(prompt)), length);
-    note_cut("T5", tokens.cut, notes);
-    auto states = [&](const Tokens& each) {
-      const torch::Tensor ids = torch::tensor(each.ids).unsqueeze(0);
-      return text_->encoder.forward(ids, (ids != T5Tokenizer::kPad).to(torch::kInt64)).to(dtype());
-    };
-    torch::Tensor out = states(tokens);
-    if (!even(tokens.weights)) out = weighted_states(out, states(text_->tokenizer.tokenize("", length)), tokens.weights);
+    const torch::Tensor out = text_->encode(prepared(prompt), {.most_tokens = kTokens, .masks_padding = true}, notes).to(dtype());
     return {out, out};
   }
   torch::Tensor site_embedding(const Prompt& prompt) const override { return unet_.project_prompt(prompt.embedding); }
@@ -132,13 +118,7 @@ class DeepFloydIf : public BatchedPipeline {
   torch::Tensor decode(const torch::Tensor& latent, const CancelToken&) const override { return latent; }
 
  private:
-  std::shared_ptr<const IfText> load_text(const ModelFolder& model) {
-    auto text = std::make_shared<IfText>(model);
-    load("text_encoder", text->encoder, t5_dtype(dtype()), t5_key);
-    return text;
-  }
-
-  std::shared_ptr<const IfText> text_;
+  std::shared_ptr<T5Prompt> text_;
   UNet unet_;
   torch::Tensor noising_;  // alphas_cumprod of the schedule by which pictures are noised
 };

@@ -8,8 +8,7 @@
 #include "models/flux.h"
 #include "pipelines/batched_pipeline.h"
 #include "pipelines/clip_prompt.h"
-#include "text/t5_encoder.h"
-#include "text/t5_tokenizer.h"
+#include "pipelines/t5_prompt.h"
 
 namespace glyphscope {
 namespace {
@@ -35,12 +34,11 @@ class FluxPipeline : public LatentPipeline {
   FluxPipeline(const ModelFolder& model, const OpenOptions& options, std::vector<std::string> components)
       : LatentPipeline(model, options, read_scheduler(model), std::move(components)),
         clip_(model, ""),
-        tokenizer_(T5Tokenizer::load(model / "tokenizer_2")),
-        t5_(T5Config::parse(Config::read(model / "text_encoder_2" / "config.json"))),
+        t5_(model, "_2", options),
         flux_(FluxConfig::parse(Config::read(model / "transformer" / "config.json"))) {
     check_fit(model);
     load("text_encoder", clip_.model, dtype(), bare_clip_key);
-    load("text_encoder_2", t5_, t5_dtype(dtype()), t5_key);
+    load(t5_);
     load("transformer", flux_, dtype());
     load_autoencoder(dtype());
     info_.default_steps = 28;
@@ -51,13 +49,9 @@ class FluxPipeline : public LatentPipeline {
   }
 
  protected:
+  void prompts_read() override { t5_.release(); }
   Prompt encode(const std::string& prompt, std::int64_t, std::vector<std::string>& notes) const override {
-    const std::int64_t length = std::min(kT5Tokens, tokenizer_.max_length());
-    const Tokens tokens = tokenizer_.tokenize(WeightedPrompt::parse(prompt), length);
-    note_cut("T5", tokens.cut, notes);
-    auto states = [&](const Tokens& each) { return t5_.forward(torch::tensor(each.ids).unsqueeze(0)).to(dtype()); };
-    torch::Tensor embedding = states(tokens);
-    if (!even(tokens.weights)) embedding = weighted_states(embedding, states(tokenizer_.tokenize("", length)), tokens.weights);
+    const torch::Tensor embedding = t5_.encode(prompt, {.most_tokens = kT5Tokens}, notes).to(dtype());
     std::vector<std::string> unused;  // CLIP's pooled state sums the prompt up: what does not fit it is not lost
     return {embedding, clip_.encode(prompt, 0, unused).pooled};
   }
@@ -82,13 +76,12 @@ class FluxPipeline : public LatentPipeline {
                "The components belong to different models");
     };
     fit(clip_.model.config().hidden_size, c.pooled_projection_dim, "the pooled prompt");
-    fit(t5_.config().d_model, c.joint_attention_dim, "what T5 writes");
+    fit(t5_.width(), c.joint_attention_dim, "what T5 writes");
     fit(autoencoder().config().latent_channels, c.latent_channels(), "the autoencoder's latent");
   }
 
   ClipPrompt clip_;
-  T5Tokenizer tokenizer_;
-  T5Encoder t5_;
+  mutable T5Prompt t5_;  // its weights come and go
   Flux flux_;
 };
 

@@ -21,7 +21,7 @@ struct ModelNeeds {
 
   /// Throws a Failure that lists what is missing of the model that the user calls so.
   void require(const std::string& source) const;
-  /// Memory that the weights take in a run's dtype ("auto", "fp32", "bf16" or "fp16").
+  /// Memory that the weights take at most in a run's dtype: all of them, while prompts are read ("auto", "fp32", "bf16" or "fp16").
   std::int64_t bytes(const std::string& dtype) const;
 };
 

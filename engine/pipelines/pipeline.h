@@ -108,10 +108,14 @@ nlohmann::ordered_json describe_image(const ModelInfo& model, const Request& req
 /// A site's facts as a document: index, paths, block, heads, parameters, and its share of the denoiser's.
 nlohmann::ordered_json describe_site(const SiteTable& table, int site);
 
+/// A T5 whose weights take more bytes than this is loaded to read prompts, and released before anything is denoised.
+inline constexpr std::int64_t kHeldEncoderBytes = std::int64_t{1} << 30;
+
 struct OpenOptions {
   std::string dtype = "auto";    ///< auto, fp32, bf16, fp16
   std::filesystem::path config;  ///< For a checkpoint in a single file: the diffusers folder with its configurations and tokenizers; empty: as published.
   std::string upscaler;          ///< A model that enlarges what this one draws (DeepFloyd IF's stage II), to open both as a cascade; empty: none.
+  std::int64_t held_encoder_bytes = kHeldEncoderBytes;
 };
 
 /// Opens a diffusers folder, a checkpoint in a single file (.safetensors), or a demo model that ships with Glyphscope ("demo:sign-unet"). The error names

@@ -9,8 +9,7 @@
 #include "models/mmdit.h"
 #include "pipelines/batched_pipeline.h"
 #include "pipelines/clip_prompt.h"
-#include "text/t5_encoder.h"
-#include "text/t5_tokenizer.h"
+#include "pipelines/t5_prompt.h"
 
 namespace glyphscope {
 namespace {
@@ -35,14 +34,14 @@ class StableDiffusion3 : public LatentPipeline {
         mmdit_(MmDitConfig::parse(Config::read(model / "transformer" / "config.json"))) {
     if (has_component("text_encoder")) clip_.emplace(model, "");
     if (has_component("text_encoder_2")) open_clip_.emplace(model, "_2");
-    if (has_component("text_encoder_3")) t5_.emplace(model);
+    if (has_component("text_encoder_3")) t5_.emplace(model, "_3", options);
     t5_unread_ = model.has("text_encoder_3") && !t5_;
     if (!clip_ && !open_clip_ && !t5_)
       reject("the model has no text encoder", model.source(), "Of a file that holds none, --config names a diffusers folder that has them");
     check_fit(model);
     for (auto* encoder : {&clip_, &open_clip_})
       if (*encoder) load((*encoder)->name, (*encoder)->model, dtype(), bare_clip_key);
-    if (t5_) load("text_encoder_3", t5_->encoder, t5_dtype(dtype()), t5_key);
+    if (t5_) load(*t5_);
     load("transformer", mmdit_, dtype());
     load_autoencoder(dtype());
     info_.default_steps = 28;
@@ -52,6 +51,9 @@ class StableDiffusion3 : public LatentPipeline {
   }
 
  protected:
+  void prompts_read() override {
+    if (t5_) t5_->release();
+  }
   // Both CLIPs' states side by side, filled up with zeros to T5's width; T5's tokens after theirs. What an absent encoder would
   // say is zeros: for T5 as in diffusers; for a CLIP, which diffusers cannot do without, with a note.
   Prompt encode(const std::string& prompt, std::int64_t clip_skip, std::vector<std::string>& notes) const override {
@@ -59,14 +61,7 @@ class StableDiffusion3 : public LatentPipeline {
     const std::int64_t width = mmdit_.config().joint_attention_dim;
     const torch::Tensor clip = torch::cat({first.hidden, second.hidden}, -1);
     torch::Tensor long_text = torch::zeros({1, kT5Tokens, width}, dtype());
-    if (t5_) {
-      const std::int64_t length = std::min(kT5Tokens, t5_->tokenizer.max_length());
-      const Tokens tokens = t5_->tokenizer.tokenize(WeightedPrompt::parse(prompt), length);
-      note_cut("T5", tokens.cut, notes);
-      auto states = [&](const Tokens& each) { return t5_->encoder.forward(torch::tensor(each.ids).unsqueeze(0)).to(dtype()); };
-      long_text = states(tokens);
-      if (!even(tokens.weights)) long_text = weighted_states(long_text, states(t5_->tokenizer.tokenize("", length)), tokens.weights);
-    }
+    if (t5_) long_text = t5_->encode(prompt, {.most_tokens = kT5Tokens}, notes).to(dtype());
     const std::string unread = "T5 is in the checkpoint, its tokenizer is not: its part of the prompt is zeros. --config names a folder that has both.";
     if (t5_unread_ && std::find(notes.begin(), notes.end(), unread) == notes.end()) notes.push_back(unread);
     return {torch::cat({torch::constant_pad_nd(clip, {0, width - clip.size(-1)}), long_text}, 1), torch::cat({first.pooled, second.pooled}, -1)};
@@ -77,13 +72,6 @@ class StableDiffusion3 : public LatentPipeline {
   }
 
  private:
-  struct T5 {
-    explicit T5(const ModelFolder& folder)
-        : tokenizer(T5Tokenizer::load(folder / "tokenizer_3")), encoder(T5Config::parse(Config::read(folder / "text_encoder_3" / "config.json"))) {}
-    T5Tokenizer tokenizer;
-    T5Encoder encoder;
-  };
-
   TextEncoding encode_clip(const std::optional<ClipPrompt>& encoder, const std::optional<ClipPrompt>& other, const std::string& prompt, std::int64_t clip_skip,
                            std::vector<std::string>& notes) const {
     if (encoder) return encoder->encode(prompt, clip_skip + 1, notes);
@@ -111,7 +99,7 @@ class StableDiffusion3 : public LatentPipeline {
       width += (*encoder)->model.config().hidden_size;
     }
     if ((clip_ && open_clip_) || pooled > c.pooled_projection_dim) fit(pooled, c.pooled_projection_dim, "the pooled prompt");
-    if (t5_) fit(t5_->encoder.config().d_model, c.joint_attention_dim, "what T5 writes");
+    if (t5_) fit(t5_->width(), c.joint_attention_dim, "what T5 writes");
     if (width > c.joint_attention_dim) fit(width, c.joint_attention_dim, "what the CLIP encoders write");
     if (autoencoder().config().latent_channels != c.in_channels || c.in_channels != c.out_channels)
       reject("the autoencoder has " + std::to_string(autoencoder().config().latent_channels) + " latent channels, the transformer reads " +
@@ -120,7 +108,7 @@ class StableDiffusion3 : public LatentPipeline {
   }
 
   std::optional<ClipPrompt> clip_, open_clip_;
-  std::optional<T5> t5_;
+  mutable std::optional<T5Prompt> t5_;  // its weights come and go
   bool t5_unread_ = false;
   MmDit mmdit_;
 };

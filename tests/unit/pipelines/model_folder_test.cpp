@@ -70,5 +70,31 @@ TEST(ModelNeeds, EverythingMissingIsListed) {
   EXPECT_THAT(model_needs((folder / "nowhere").string()).error().message(), ::testing::HasSubstr("no such model"));
 }
 
+// A T5 whose weights come and go draws what one does that stays, and says again what it cut.
+TEST(LargeEncoders, AreReleasedWithoutATrace) {
+  for (const char* name : {"pipeline_sd3", "pipeline_if", "pipeline_flux"}) {
+    const auto staying = open_model(golden(name).string()), passing = open_model(golden(name).string(), {.held_encoder_bytes = 0});
+    ASSERT_TRUE(passing) << passing.error().message();
+    EXPECT_EQ((*passing)->info().hash, (*staying)->info().hash);
+    EXPECT_EQ((*passing)->info().parameters, (*staying)->info().parameters);
+    std::string prompt = "a sign";
+    for (int i = 0; i < 600; ++i) prompt += " word";
+    Request request;
+    request.prompts = {prompt, "a (cat:1.3)"};
+    request.rows = {{0, 1, {}}, {1, 1, {}}};
+    request.steps = 1;
+    request.width = request.height = 16;
+    const auto expected = (*staying)->generate(request);
+    ASSERT_TRUE(expected) << expected.error().message();
+    EXPECT_FALSE(expected->notes.empty());
+    for (int time = 0; time < 2; ++time) {
+      const auto got = (*passing)->generate(request);
+      ASSERT_TRUE(got) << got.error().message();
+      EXPECT_TRUE(torch::equal(got->images, expected->images)) << name;
+      EXPECT_EQ(got->notes, expected->notes);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace glyphscope

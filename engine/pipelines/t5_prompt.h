@@ -1,0 +1,47 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pipelines/model_folder.h"
+#include "pipelines/pipeline.h"
+#include "text/t5_encoder.h"
+#include "text/t5_tokenizer.h"
+
+namespace glyphscope {
+
+/// A T5 tokenizer and encoder of a model folder. The published T5 is larger than most denoisers, so its weights are there only while prompts
+/// are read.
+class T5Prompt {
+ public:
+  /// number: "", "_2" or "_3", what the folder's names end in. No weights are loaded. Throws a Failure.
+  T5Prompt(const ModelFolder& folder, const std::string& number, const OpenOptions& options);
+
+  struct Options {
+    std::int64_t most_tokens = 77;  ///< Of the prompt; fewer if the tokenizer says so.
+    bool masks_padding = false;
+  };
+  /// One prompt, weights and all, [1, T, width] in the encoder's dtype; if it was cut, a note that says what is missing. Loads the weights if they
+  /// are not there.
+  torch::Tensor encode(const std::string& prompt, const Options& options, std::vector<std::string>& notes);
+  std::int64_t width() const { return config_.d_model; }
+
+  const std::string& name() const { return name_; }  ///< "text_encoder", "text_encoder_2" or "text_encoder_3"
+  torch::ScalarType dtype() const { return dtype_; }
+  /// The module, to load weights into.
+  T5Encoder& module();
+  /// Frees the weights if they take more than OpenOptions::held_encoder_bytes.
+  void release();
+
+ private:
+  ModelFolder folder_;
+  std::string name_;
+  torch::ScalarType dtype_;
+  std::int64_t held_bytes_;
+  T5Tokenizer tokenizer_;
+  T5Config config_;
+  std::unique_ptr<T5Encoder> encoder_;
+};
+
+}  // namespace glyphscope
