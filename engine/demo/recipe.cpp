@@ -122,7 +122,7 @@ void sign_pixel(DemoRecipe& recipe, bool tiny) {
                      {"in_channels", 3},
                      {"out_channels", 6},
                      {"layers_per_block", 1},
-                     {"block_out_channels", tiny ? std::vector{8, 8, 16} : std::vector{48, 96, 160}},
+                     {"block_out_channels", tiny ? std::vector{8, 8, 16} : std::vector{32, 64, 192}},
                      {"down_block_types", {"ResnetDownsampleBlock2D", simple + "DownBlock2D", simple + "DownBlock2D"}},
                      {"up_block_types", {simple + "UpBlock2D", simple + "UpBlock2D", "ResnetUpsampleBlock2D"}},
                      {"mid_block_type", "UNetMidBlock2DSimpleCrossAttn"},

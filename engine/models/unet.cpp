@@ -144,9 +144,10 @@ UNetConfig UNetConfig::parse(const Config& config) {
     if (out.added_kv) {
       const auto widths = config.integers("attention_head_dim", levels, 8);
       within(widths[i], 65536, "attention_head_dim");
-      if (channels % widths[i] != 0)
+      const bool attends = out.down_attention[i] || out.up_attention[levels - 1 - i] || (out.mid_attention && i + 1 == levels);
+      if (attends && channels % widths[i] != 0)
         reject(std::to_string(channels) + " channels" + level + " do not divide into heads of " + std::to_string(widths[i]), config.where());
-      out.heads[i] = channels / widths[i];
+      out.heads[i] = attends ? channels / widths[i] : 1;
     }
     within(out.heads[i], channels, "the number of heads");
     if (channels % out.norm_groups != 0)
