@@ -30,6 +30,7 @@ void ModelMap::set_sites(std::vector<SiteItem> sites) {
   scores_.clear();
   blocks_ = blocks_of(sites_);
   second_blocks_.clear();
+  updateGeometry();
   cursor_ = 0;
   arrange();
 }
@@ -37,6 +38,7 @@ void ModelMap::set_sites(std::vector<SiteItem> sites) {
 void ModelMap::set_second_stage(const QString& title, const std::vector<SiteItem>& sites) {
   second_title_ = title;
   second_blocks_ = blocks_of(sites);
+  updateGeometry();
   arrange();
 }
 
@@ -53,7 +55,7 @@ void ModelMap::arrange() {
   second_area_ = QRect();
   if (!second_blocks_.empty()) {
     second_area_ = area;
-    second_area_.setTop(area.top() + area.height() * 5 / 8);
+    second_area_.setTop(area.top() + area.height() * 2 / 3);
     area.setBottom(second_area_.top() - kMargin);
     second_cells_ = place(second_blocks_, second_area_.adjusted(0, kTitle, 0, 0), false);
   }

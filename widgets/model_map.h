@@ -28,7 +28,7 @@ class ModelMap : public QWidget {
   QRect cell(int site) const;
 
   QSize sizeHint() const override { return {340, 300}; }
-  QSize minimumSizeHint() const override { return {240, 200}; }
+  QSize minimumSizeHint() const override { return {240, second_blocks_.empty() ? 200 : 320}; }
 
  protected:
   void paintEvent(QPaintEvent*) override;

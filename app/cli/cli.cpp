@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdio>
 
+#include "adapt/adapters.h"
 #include "core/version.h"
 #include "io/files.h"
 #include "io/image_file.h"
@@ -43,7 +44,11 @@ std::shared_ptr<Pipeline> Context::open(const std::string& model) const {
   auto pipeline = open_model(model, open_options());
   if (!pipeline) throw Failure(pipeline.error());
   if (common.dtype == "fp16") say("note: fp16 is many times slower than bf16 on a CPU");
-  return *pipeline;
+  if (common.adapters.empty()) return *pipeline;
+  std::vector<std::string> notes;
+  auto adapted = attach_adapters(*pipeline, common.adapters, notes);
+  for (const auto& note : notes) say("note: " + note);
+  return adapted;
 }
 
 void Context::show(const Progress& progress) const {
@@ -70,7 +75,7 @@ void SamplingOptions::add(CLI::App& verb) {
   verb.add_option("--steps", steps, "Denoising steps (default: the model's)")->check(CLI::Range(1, 1000));
   verb.add_option("--guidance", guidance, "Classifier-free guidance; up to 1: none (default: the model's)")->check(CLI::Range(0.0, 100.0));
   verb.add_option("--scheduler", scheduler, "ddim, ddpm, euler, pndm, dpm++ or flow (default: the model's)");
-  verb.add_option("--size", size, "WIDTHxHEIGHT in pixels (default: the model's)");
+  verb.add_option("--size", size, "WIDTHxHEIGHT in pixels, before --upscale (default: the model's)");
   verb.add_option("--negative", negative, "Negative prompt");
   verb.add_option("--clip-skip", clip_skip, "Last layers of the CLIP text encoders to leave out")->check(CLI::Range(0, 64))->capture_default_str();
   verb.add_option("--image", image, "The picture that a super-resolution model (DeepFloyd IF's stage II) enlarges")->check(CLI::ExistingFile);
@@ -119,10 +124,13 @@ int run(int argc, char** argv) {
   app.add_option("--upscale", context.common.upscaler,
                  "A super-resolution model (DeepFloyd IF's stage II) that enlarges each image, unpatched, by its own prompt and seed")
       ->check(CLI::ExistingDirectory);
+  app.add_option("--adapter", context.common.adapters,
+                 "A LoRA for the denoiser (.safetensors of diffusers, PEFT or kohya), as FILE or FILE:STRENGTH (repeatable)")
+      ->allow_extra_args(false);
   const auto* seed = app.add_option("--seed", context.common.seed, "Seed of the noise")->capture_default_str();
 
   std::vector<std::pair<CLI::App*, Run>> verbs;
-  for (auto add : {add_inspect, add_generate, add_patch, add_localize, add_evaluate, add_train_demo}) {
+  for (auto add : {add_inspect, add_generate, add_patch, add_localize, add_evaluate, add_finetune, add_train_demo}) {
     Run run = add(app);
     verbs.emplace_back(app.get_subcommands({}).back(), std::move(run));
   }

@@ -18,6 +18,7 @@ struct Common {
   bool json = false;
   int threads = 0;
   std::string device = "auto", dtype = "auto", config, upscaler;
+  std::vector<std::string> adapters;
   std::uint64_t seed = 42;
   bool seed_given = false;
 };
@@ -59,6 +60,7 @@ Run add_generate(CLI::App& app);
 Run add_patch(CLI::App& app);
 Run add_localize(CLI::App& app);
 Run add_evaluate(CLI::App& app);
+Run add_finetune(CLI::App& app);
 Run add_train_demo(CLI::App& app);
 
 /// Runs the command line. Returns the exit code: 0 done, 2 the input was wrong, 3 cancelled, 4 out of memory, 5 internal.

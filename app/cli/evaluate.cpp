@@ -45,6 +45,9 @@ Run add_evaluate(CLI::App& app) {
         {"model_hash", pipeline->info().hash},
         {"seed", settings.seed},
         {"settings", {{"steps", settings.sampling.steps}, {"guidance", settings.sampling.guidance}, {"scheduler", settings.sampling.scheduler}}}};
+    if (const auto enlarging = describe_enlarging(pipeline->resolve(settings.sampling)); !enlarging.is_null()) document["settings"]["enlarges"] = enlarging;
+    if (pipeline->info().upscaler) document["upscaler"] = describe_upscaler(pipeline->info());
+    if (!pipeline->info().adapters.empty()) document["adapters"] = describe_adapters(pipeline->info());
     document.update(result.to_json());
     if (folder) {
       write_json(*folder / "evaluate.json", document);
@@ -62,7 +65,7 @@ Run add_evaluate(CLI::App& app) {
     const SignScores* ceiling = result.has_ceiling ? &result.ceiling : nullptr;
     line("words read exactly", result.model.word_accuracy, ceiling ? &ceiling->word_accuracy : nullptr);
     line("character F1", result.model.ocr_f1, ceiling ? &ceiling->ocr_f1 : nullptr);
-    if (ceiling) line("colours and shape right", result.model.attributes_accuracy, &ceiling->attributes_accuracy);
+    if (ceiling && result.model.attributes_accuracy.n > 0) line("colours and shape right", result.model.attributes_accuracy, &ceiling->attributes_accuracy);
   };
 }
 

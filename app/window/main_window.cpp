@@ -185,6 +185,14 @@ QWidget* MainWindow::build_prompts() {
   steps_->setRange(1, 1000);
   steps_->setValue(20);
   steps_->setObjectName("steps");
+  // Only a cascade has one.
+  upscale_steps_ = new QSpinBox(panel);
+  upscale_steps_->setObjectName("upscale_steps");
+  upscale_steps_->setRange(0, 1000);
+  upscale_steps_->setPrefix(tr("+ "));
+  upscale_steps_->setToolTip(tr("Denoising steps of stage II"));
+  upscale_steps_->setVisible(false);
+  line->addWidget(upscale_steps_);
   guidance_ = number(new QDoubleSpinBox(panel), tr("Guidance"), tr("Classifier-free guidance; up to 1: none"));
   guidance_->setRange(0, 50);
   guidance_->setSingleStep(0.5);
@@ -258,7 +266,9 @@ void MainWindow::dropEvent(QDropEvent* event) {
   if (const QString file = dropped_file(event->mimeData()); !file.isEmpty()) open_model(file);
 }
 
-command::Sampling MainWindow::sampling() const { return {steps_->value(), guidance_->value(), static_cast<std::uint64_t>(seed_->value())}; }
+command::Sampling MainWindow::sampling() const {
+  return {steps_->value(), guidance_->value(), static_cast<std::uint64_t>(seed_->value()), upscale_steps_->value()};
+}
 
 QString MainWindow::settings_text() const {
   QJsonArray sites;
@@ -286,7 +296,10 @@ void MainWindow::start(Command command) {
 }
 
 void MainWindow::open_model(const QString& source) { open_model(command::OpenModel{source.toStdString()}); }
-void MainWindow::open_model(const command::OpenModel& model) { start(model); }
+void MainWindow::open_model(const command::OpenModel& model) {
+  opening_ = model;
+  start(model);
+}
 
 void MainWindow::generate() {
   if (!generate_->isEnabled()) return;
@@ -327,8 +340,9 @@ void MainWindow::on_event(const Event& event) {
     last_done_ = tr("Opening %1 (%2 of weights, %3 free)").arg(QString::fromStdString(measured->source), size_text(bytes), size_text(free));
     jobs_->start(last_done_);
     if (free > 0 && bytes > free)
-      message_->show_message(MessageStrip::Kind::note, tr("The weights of %1 take %2, and %3 of memory are free. It may not fit; opened as bf16 it takes half.")
-                                                           .arg(QString::fromStdString(measured->source), size_text(bytes), size_text(free)));
+      message_->show_message(MessageStrip::Kind::note, tr("The weights of %1 take %2, and %3 of memory are free. It may not fit.")
+                                                               .arg(QString::fromStdString(measured->source), size_text(bytes), size_text(free)) +
+                                                           (measured->halves ? tr(" Opened as bf16 it takes half.") : QString()));
   } else if (auto* model = std::get_if<event::ModelOpened>(&event.what)) {
     show_model(*model);
   } else if (auto* pictures = std::get_if<event::PicturesReady>(&event.what)) {
@@ -376,14 +390,15 @@ void MainWindow::show_model(const event::ModelOpened& model) {
   sites_ = site_items(model.table);
   selection_->clear();
   map_->set_sites(sites_);
-  if (second)
-    map_->set_second_stage(tr("Stage II, to %1 \u00d7 %2: reads prompt A, not patched").arg(second->width).arg(second->height), site_items(second->table));
+  if (second) map_->set_second_stage(tr("Stage II, to %1 \u00d7 %2: not patched").arg(second->width).arg(second->height), site_items(second->table));
   list_->set_sites(sites_);
   scores_->set_sites(sites_);
   pictures_->clear();
   steps_->setValue(static_cast<int>(model.default_steps));
   guidance_->setValue(model.default_guidance);
-  OpenDialog::remember(model_source_);
+  upscale_steps_->setVisible(second.has_value());
+  upscale_steps_->setValue(second ? static_cast<int>(second->default_steps) : 0);
+  if (opening_.source == model.source) OpenDialog::remember(opening_);
 }
 
 void MainWindow::show_findings(const event::ScoresReady& scores) {

@@ -70,13 +70,14 @@ class MainWindow : public QMainWindow {
   SiteSelection* selection_;
   JobId job_ = 0;  ///< The job whose events are shown; others are stale.
   std::vector<SiteItem> sites_;
+  command::OpenModel opening_;  ///< The last that was asked for.
   QString model_source_, model_hash_, upscaler_source_, last_done_;
 
   QLabel *model_title_, *model_facts_, *selection_facts_;
   ModelMap* map_;
   SiteList* list_;
   QLineEdit *source_, *target_;
-  QSpinBox *steps_, *seed_, *from_step_;
+  QSpinBox *steps_, *upscale_steps_, *seed_, *from_step_;
   QDoubleSpinBox* guidance_;
   QPushButton *generate_, *edit_, *localize_;
   PicturesPanel* pictures_;

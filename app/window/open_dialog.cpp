@@ -11,7 +11,15 @@ constexpr int kRemembered = 8;
 QString open_text(const QString& text) {
   QString path = text.trimmed();
   if (path.startsWith("~/")) path = QDir::homePath() + path.mid(1);
-  return path;
+  return path.isEmpty() || path.startsWith("demo:") ? path : QDir::cleanPath(path);
+}
+
+// Of a model that was opened: source, configurations, upscaler, dtype.
+QList<QStringList> remembered() {
+  QList<QStringList> out;
+  for (const QVariant& one : QSettings().value("recent").toList())
+    if (one.toStringList().size() == 4) out << one.toStringList();
+  return out;
 }
 
 }  // namespace
@@ -51,7 +59,9 @@ OpenDialog::OpenDialog(QWidget* parent) : QDialog(parent) {
   source_->setObjectName("model");
   source_->setEditable(true);
   source_->setMinimumContentsLength(36);
-  source_->addItems(QSettings().value("recent").toStringList());
+  source_->setInsertPolicy(QComboBox::NoInsert);
+  source_->setCompleter(nullptr);  // it would finish a path to another one that was open before
+  for (const QStringList& one : remembered()) source_->addItem(one[0], one);
   source_->addItem(kDemo);
   source_->setToolTip(tr("A diffusers folder, a checkpoint (.safetensors), or a demo model"));
   auto* file = new QPushButton(tr("File\u2026"), this);
@@ -97,10 +107,20 @@ OpenDialog::OpenDialog(QWidget* parent) : QDialog(parent) {
                  open_text(upscaler_->text()).toStdString(), dtype_->currentData().toString().toStdString()});
     accept();
   });
+  connect(source_, &QComboBox::activated, this, &OpenDialog::recall);
   connect(source_, &QComboBox::editTextChanged, this, &OpenDialog::refresh);
   for (auto* field : {config_, upscaler_}) connect(field, &QLineEdit::textChanged, this, &OpenDialog::refresh);
-  source_->lineEdit()->selectAll();
+  source_->setCurrentIndex(-1);
+  source_->lineEdit()->setPlaceholderText(tr("a folder, a .safetensors file, or %1").arg(kDemo));
+  source_->setFocus();
   refresh();
+}
+
+void OpenDialog::recall(int index) {
+  const QStringList one = source_->itemData(index).toStringList();
+  config_->setText(one.value(1));
+  upscaler_->setText(one.value(2));
+  dtype_->setCurrentIndex(std::max(0, dtype_->findData(one.value(3))));
 }
 
 // What is wrong with the paths is said here; what is wrong with the model, by the engine.
@@ -111,7 +131,7 @@ void OpenDialog::refresh() {
   config_->setPlaceholderText(file ? tr("as published") : tr("the folder's own"));
   QString hint;
   if (source.isEmpty()) {
-    hint = tr("Name a model.");
+    hint = tr("Name a model, or choose one from the list.");
   } else if (!source.startsWith("demo:") && !QFileInfo::exists(source)) {
     hint = tr("There is no %1.").arg(source);
   } else if (file && !config.isEmpty() && !QFileInfo(config).isDir()) {
@@ -124,14 +144,15 @@ void OpenDialog::refresh() {
   hint_->setText(hint);
 }
 
-void OpenDialog::remember(const QString& source) {
+void OpenDialog::remember(const command::OpenModel& model) {
+  const QString source = QString::fromStdString(model.source);
   if (source.startsWith("demo:")) return;
-  QSettings settings;
-  QStringList recent = settings.value("recent").toStringList();
-  const QString path = QFileInfo(source).absoluteFilePath();
-  recent.removeAll(path);
-  recent.prepend(path);
-  settings.setValue("recent", recent.mid(0, kRemembered));
+  auto absolute = [](const std::string& path) { return path.empty() ? QString() : QFileInfo(QString::fromStdString(path)).absoluteFilePath(); };
+  const QStringList one{absolute(model.source), absolute(model.config), absolute(model.upscaler), QString::fromStdString(model.dtype)};
+  QVariantList recent{one};
+  for (const QStringList& other : remembered())
+    if (other[0] != one[0] && recent.size() < kRemembered) recent << other;
+  QSettings().setValue("recent", recent);
 }
 
 }  // namespace glyphscope

@@ -15,14 +15,16 @@ class OpenDialog : public QDialog {
   Q_OBJECT
  public:
   explicit OpenDialog(QWidget* parent = nullptr);
-  /// Remembers a model that was opened, for the list of the next dialog.
-  static void remember(const QString& source);
+  /// Remembers a model that was opened, with what it was opened with, for the list of the next dialog.
+  static void remember(const command::OpenModel& model);
 
  signals:
   void chosen(const command::OpenModel& model);
 
  private:
   void refresh();
+  // Fills the fields with a remembered model.
+  void recall(int index);
 
   QComboBox *source_, *dtype_;
   QLineEdit *config_, *upscaler_;

@@ -100,10 +100,12 @@ Evaluation evaluate(Pipeline& pipeline, TextReader& reader, const EvaluateSettin
       if (renderer) {
         const torch::Tensor truth = renderer->render(specs[at], data.side).pixels;
         ceiling.add(joined_text(reader.read(truth)), one.wanted, item);
-        ceiling.add_attributes(shows(truth, specs[at]), item);
         // The pixel check knows signs of its own size only.
-        one.attributes = image.sizes() == truth.sizes() && shows(image, specs[at]);
-        model.add_attributes(one.attributes, item);
+        if (image.sizes() == truth.sizes()) {
+          ceiling.add_attributes(shows(truth, specs[at]), item);
+          one.attributes = shows(image, specs[at]);
+          model.add_attributes(one.attributes, item);
+        }
       }
       if (static_cast<int>(sheet.size()) < kSheetColumns * kSheetRows) sheet.push_back(image);
       out.items.push_back(std::move(one));

@@ -6,20 +6,20 @@
 #include <chrono>
 #include <cmath>
 
+#include "adapt/noise_path.h"
 #include "core/error.h"
 #include "core/unicode.h"
 #include "demo/loss_curve.h"
 #include "demo/network.h"
 #include "demo/sign_tokenizer.h"
 #include "demo/signs.h"
-#include "demo/training_state.h"
+#include "adapt/training_state.h"
 #include "io/files.h"
 #include "io/image_file.h"
 #include "io/resources.h"
 #include "io/safetensors.h"
 #include "io/weights.h"
 #include "models/autoencoder.h"
-#include "schedulers/noise_schedule.h"
 
 namespace glyphscope {
 namespace fs = std::filesystem;
@@ -277,23 +277,9 @@ class DemoTrainer {
     if (recipe_.autoencoder.contains("shift_factor")) scale_.shift = std::stod(metadata.at("mean"));
   }
 
-  // How the training mixes latent and noise at each timestep, and what the network learns to say of the mixture.
-  struct NoisePath {
-    torch::Tensor timestep, alpha, sigma;  // [steps]
-    Prediction prediction;
-  };
-  NoisePath noise_path() const {
-    if (recipe_.scheduler["_class_name"] == "FlowMatchEulerDiscreteScheduler") {
-      const torch::Tensor sigma = torch::arange(1, 1001).to(torch::kFloat32) / 1000;
-      return {sigma * 1000, 1 - sigma, sigma, Prediction::flow};
-    }
-    const NoiseSchedule schedule = NoiseSchedule::parse({recipe_.scheduler, "recipe"});
-    return {torch::arange(schedule.steps()).to(torch::kFloat32), schedule.alphas_cumprod.sqrt(), (1 - schedule.alphas_cumprod).sqrt(), schedule.prediction};
-  }
-
   void train_denoiser() {
-    const NoisePath path = noise_path();
-    const torch::Tensor density = logit_normal_density(path.alpha, path.sigma);
+    const NoisePath path = NoisePath::parse({recipe_.scheduler, "recipe"}, /*shifted=*/false);
+    const torch::Tensor density = logit_normal_density(path);
     const std::int64_t batch = recipe_.denoiser_batch, factor = autoencoder_ ? autoencoder_->config().factor() : 1;
     loop(*denoiser_state_, recipe_.denoiser_steps, batch, "denoiser", denoiser_file(), [&](std::int64_t step) {
       at::Generator generator = make_generator(derive_seed(recipe_.seed, kDenoiser, static_cast<std::uint64_t>(step)));
@@ -304,8 +290,7 @@ class DemoTrainer {
       ids.index_put_({empty}, empty_ids_);
       const torch::Tensor t = torch::multinomial(density, batch, true, generator);
       const torch::Tensor noise = torch::randn(clean.sizes(), generator);
-      const torch::Tensor a = path.alpha.index_select(0, t).view({batch, 1, 1, 1}), s = path.sigma.index_select(0, t).view({batch, 1, 1, 1});
-      const torch::Tensor noisy = (a * clean + s * noise).to(torch::kBFloat16).contiguous(torch::MemoryFormat::ChannelsLast);
+      const torch::Tensor noisy = path.mix(clean, noise, t).to(torch::kBFloat16).contiguous(torch::MemoryFormat::ChannelsLast);
 
       torch::Tensor weight = torch::ones({batch, 1, clean.size(2), clean.size(3)});
       auto row = rows.accessor<std::int64_t, 1>();
@@ -320,8 +305,7 @@ class DemoTrainer {
 
       const torch::Tensor said = network_->predict(noisy, path.timestep.index_select(0, t), ids).to(torch::kFloat32);
       const torch::Tensor output = said.slice(1, 0, clean.size(1));
-      const torch::Tensor target = path.prediction == Prediction::flow ? noise - clean : path.prediction == Prediction::v ? a * noise - s * clean : noise;
-      torch::Tensor loss = (weight * (output - target).pow(2)).sum() / (weight.sum() * clean.size(1));
+      torch::Tensor loss = (weight * (output - path.target(clean, noise, t)).pow(2)).sum() / (weight.sum() * clean.size(1));
       if (said.size(1) > clean.size(1)) loss = loss + variance_loss(path, t, clean, noisy.to(torch::kFloat32), output.detach(), said.slice(1, clean.size(1)));
       loss.backward();
       denoiser_state_->update(rate(recipe_.denoiser_rate, step, recipe_.denoiser_steps, 200));
@@ -344,15 +328,6 @@ class DemoTrainer {
     const torch::Tensor guess = ((noisy - at(path.sigma) * epsilon) / at(path.alpha)).clamp(-1, 1);
     const torch::Tensor divergence = 0.5 * (said - low + (low - said).exp() - 1 + (mean(clean) - mean(guess)).pow(2) * (-said).exp());
     return divergence.mean() / std::log(2.0);
-  }
-
-  // Timesteps as Stable Diffusion 3 draws them (arXiv 2403.03206, section 3.1: logit-normal), carried over to this schedule
-  // by the share of noise sigma / (alpha + sigma): the middle, where letters are decided, gets the most steps.
-  static torch::Tensor logit_normal_density(const torch::Tensor& alpha, const torch::Tensor& sigma) {
-    const torch::Tensor share = (sigma / (alpha + sigma)).clamp_max(1 - 1e-6), logit = (share / (1 - share)).log();
-    const torch::Tensor density = (-0.5 * logit.pow(2)).exp() / (share * (1 - share));
-    const torch::Tensor width = torch::cat({share.slice(0, 0, 1), share.slice(0, 1) - share.slice(0, 0, -1)});
-    return density * width / (density * width).sum();
   }
 
   const DemoRecipe& recipe_;

@@ -77,7 +77,7 @@ torch::Tensor read_image(const std::filesystem::path& file) {
       }
     }
   }
-  return torch::from_blob(rgb.data, {rgb.rows, rgb.cols, 3}, torch::kUInt8).permute({2, 0, 1}).contiguous();
+  return torch::from_blob(rgb.data, {rgb.rows, rgb.cols, 3}, torch::kUInt8).permute({2, 0, 1}).clone(torch::MemoryFormat::Contiguous);
 }
 
 void write_png(const std::filesystem::path& file, const torch::Tensor& image, const nlohmann::ordered_json& metadata) {

@@ -5,7 +5,10 @@
 
 #include <algorithm>
 #include <fstream>
+#include <map>
+#include <mutex>
 #include <set>
+#include <tuple>
 
 #include "core/error.h"
 #include "io/files.h"
@@ -143,13 +146,30 @@ class Sha256 {
 }  // namespace
 
 std::string sha256_file(const fs::path& path) {
+  // A model's weights are hashed more than once in a run, and may be many gigabytes: remembered while the file does not change.
+  static std::mutex mutex;
+  static std::map<std::tuple<std::string, std::uintmax_t, fs::file_time_type>, std::string> known;
+  std::error_code error;
+  const auto size = fs::file_size(path, error);
+  const auto time = error ? fs::file_time_type() : fs::last_write_time(path, error);
+  const std::tuple key(error ? std::string() : fs::canonical(path, error).string(), size, time);
+  if (!error) {
+    const std::lock_guard lock(mutex);
+    if (auto found = known.find(key); found != known.end()) return found->second;
+  }
   std::ifstream file(path, std::ios::binary);
   if (!file) reject("cannot read", path.string());
   Sha256 hash;
   std::vector<char> buffer(1 << 20);
   while (file.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || file.gcount() > 0)
     hash.add(buffer.data(), static_cast<size_t>(file.gcount()));
-  return hash.hex();
+  const std::string out = hash.hex();
+  // A small one may be written again within the clock's grain.
+  if (!error && size > (1u << 20)) {
+    const std::lock_guard lock(mutex);
+    known[key] = out;
+  }
+  return out;
 }
 
 std::string sha256_text(std::string_view text) {

@@ -307,6 +307,8 @@ class Sweep {
                           {"dtype", pipeline_.info().dtype},
                           {"ocr", reader_.name()},
                           {"settings", settings_.to_json()}};
+    // Which adapters, however their files are called.
+    for (const auto& one : pipeline_.info().adapters) document["adapters"].push_back({{"sha256", one.hash}, {"strength", one.strength}});
     const fs::path file = folder_ / "settings.json";
     if (fs::exists(file)) {
       if (read_json(file) != nlohmann::json(document))

@@ -45,14 +45,16 @@ ordered_json sweep_document(const SweepResult& result, const SweepSettings& sett
   for (const auto& set : result.sets)
     sets.push_back({{"sites", set.sites}, {"kind", set.kind}, {"share", model.table.share(set.sites)}, {"scores", to_json(set.scores)}});
   for (const auto& pair : result.pairs) pairs.push_back(pair.to_json());
+  ordered_json described{{"source", model.source},
+                         {"family", model.family},
+                         {"hash", model.hash},
+                         {"dtype", model.dtype},
+                         {"denoiser_parameters", model.table.denoiser_parameters}};
+  if (!model.adapters.empty()) described["adapters"] = describe_adapters(model);
+  if (model.upscaler) described["upscaler"] = describe_upscaler(model);
   return {{"schema", "glyphscope.run/1"},
           {"versions", {{"glyphscope", version()}, {"libtorch", torch_version()}, {"ocr", ocr}}},
-          {"model",
-           {{"source", model.source},
-            {"family", model.family},
-            {"hash", model.hash},
-            {"dtype", model.dtype},
-            {"denoiser_parameters", model.table.denoiser_parameters}}},
+          {"model", described},
           {"settings", settings.to_json()},
           {"seconds", {{"mean", seconds}}},
           {"source", to_json(result.source)},

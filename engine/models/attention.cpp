@@ -43,7 +43,7 @@ torch::Tensor turned(const Rotary* rotary, const torch::Tensor& x) { return rota
 }  // namespace
 
 torch::Tensor Rotary::turn(const torch::Tensor& x) const {
-  const torch::Tensor wide = x.to(torch::kFloat32), pairs = wide.unflatten(-1, {-1, 2});
+  const torch::Tensor wide = widened(x), pairs = wide.unflatten(-1, {-1, 2});
   const torch::Tensor quarter = torch::stack({-pairs.select(-1, 1), pairs.select(-1, 0)}, -1).flatten(3);
   return (wide * cosine + quarter * sine).to(x.dtype());
 }
@@ -70,8 +70,7 @@ KeyValue Attention::prompt_kv(const torch::Tensor& context, Taps* taps) const {
 }
 
 torch::Tensor Attention::attend(const torch::Tensor& query, const KeyValue& kv) const {
-  if (options_.upcast && query.scalar_type() != torch::kFloat32)
-    return at::scaled_dot_product_attention(query.to(torch::kFloat32), kv.key.to(torch::kFloat32), kv.value.to(torch::kFloat32)).to(query.scalar_type());
+  if (options_.upcast) return at::scaled_dot_product_attention(widened(query), widened(kv.key), widened(kv.value)).to(query.scalar_type());
   return at::scaled_dot_product_attention(query, kv.key, kv.value);
 }
 
@@ -111,6 +110,22 @@ torch::Tensor Attention::forward_added(const torch::Tensor& x, const torch::Tens
   if (to_k) kv = {at::cat({kv.key, split_heads(to_k->forward(hidden))}, 2), at::cat({kv.value, split_heads(to_v->forward(hidden))}, 2)};
   const torch::Tensor out = (*to_out)[0].forward(merge_heads(attend(split_heads(to_q->forward(hidden)), kv)));
   return x + out.transpose(1, 2).reshape(x.sizes());
+}
+
+std::vector<std::pair<std::string, Linear*>> Attention::projections() const {
+  std::vector<std::pair<std::string, Linear*>> out;
+  auto add = [&](const char* name, Linear* layer) {
+    if (layer) out.emplace_back(name, layer);
+  };
+  add("to_q", to_q.get());
+  add("to_k", to_k.get());
+  add("to_v", to_v.get());
+  add("to_out.0", to_out ? &(*to_out)[0] : nullptr);
+  add("add_q_proj", add_q_proj.get());
+  add("add_k_proj", add_k_proj.get());
+  add("add_v_proj", add_v_proj.get());
+  add("to_add_out", to_add_out.get());
+  return out;
 }
 
 std::int64_t Attention::kv_parameters() const {

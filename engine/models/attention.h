@@ -61,6 +61,10 @@ class Attention : public torch::nn::Module {
   /// K and V of a context [B, T, its width], each [B, heads, T, head_width].
   KeyValue project(const torch::Tensor& context) const;
 
+  /// The linear layers that this layer has, by the names they have in it: "to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj",
+  /// "add_v_proj", "to_add_out".
+  std::vector<std::pair<std::string, Linear*>> projections() const;
+
   int heads() const { return options_.heads; }
   std::int64_t head_width() const { return options_.head_width; }
   std::int64_t kv_parameters() const;

@@ -6,6 +6,8 @@
 
 namespace glyphscope {
 
+torch::Tensor widened(const torch::Tensor& x) { return x.element_size() < 4 ? x.to(torch::kFloat32) : x; }
+
 torch::Tensor activate(Activation activation, const torch::Tensor& x) { return activation == Activation::silu ? at::silu(x) : at::gelu(x); }
 
 Linear::Linear(std::int64_t in, std::int64_t out, bool with_bias) {
@@ -13,14 +15,33 @@ Linear::Linear(std::int64_t in, std::int64_t out, bool with_bias) {
   if (with_bias) bias = register_parameter("bias", torch::empty({out}));
 }
 
-torch::Tensor Linear::forward(const torch::Tensor& x) const { return at::linear(x, weight, bias); }
+torch::Tensor WeightedLayer::adapted(const torch::Tensor& out, const torch::Tensor& x,
+                                     torch::Tensor (*multiply)(const torch::Tensor&, const torch::Tensor&)) const {
+  torch::Tensor sum = out;
+  for (const auto& one : adapters) {
+    torch::Tensor own = x.to(one->a.scalar_type());
+    if (one->dropout > 0 && at::GradMode::is_enabled()) own = at::dropout(own, one->dropout, /*train=*/true);
+    sum = sum + multiply(multiply(own, one->a), one->b) * one->scale;
+  }
+  return sum.to(out.scalar_type());
+}
+
+torch::Tensor Linear::forward(const torch::Tensor& x) const {
+  const torch::Tensor out = at::linear(x, weight, bias);
+  if (adapters.empty()) return out;
+  return adapted(out, x, [](const torch::Tensor& own, const torch::Tensor& matrix) { return at::linear(own, matrix); });
+}
 
 Conv2d::Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding) : stride_(stride), padding_(padding) {
   weight = register_parameter("weight", torch::empty({out, in, kernel, kernel}));
   bias = register_parameter("bias", torch::empty({out}));
 }
 
-torch::Tensor Conv2d::forward(const torch::Tensor& x) const { return at::conv2d(x, weight, bias, stride_, padding_); }
+torch::Tensor Conv2d::forward(const torch::Tensor& x) const {
+  const torch::Tensor out = at::conv2d(x, weight, bias, stride_, padding_);
+  if (adapters.empty()) return out;
+  return adapted(out, x, [](const torch::Tensor& own, const torch::Tensor& matrix) { return at::conv2d(own, matrix.unsqueeze(-1).unsqueeze(-1)); });
+}
 
 GroupNorm::GroupNorm(std::int64_t groups, std::int64_t channels, double eps) : groups_(groups), eps_(eps) {
   weight = register_parameter("weight", torch::empty({channels}));
@@ -39,7 +60,7 @@ torch::Tensor LayerNorm::forward(const torch::Tensor& x) const { return at::laye
 RmsNorm::RmsNorm(std::int64_t width, double eps) : eps_(eps) { weight = register_parameter("weight", torch::empty({width})); }
 
 torch::Tensor RmsNorm::forward(const torch::Tensor& x) const {
-  const torch::Tensor wide = x.to(torch::kFloat32);
+  const torch::Tensor wide = widened(x);
   return weight * (wide * at::rsqrt(wide.pow(2).mean(-1, true) + eps_)).to(weight.scalar_type());
 }
 

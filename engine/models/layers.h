@@ -12,22 +12,43 @@ namespace glyphscope {
 /// Layers with uninitialised parameters: they are either loaded from a checkpoint or set by `initialize`. Parameter names
 /// are PyTorch's, so that they mirror a checkpoint's keys.
 
+/// Where 16 bits would lose too much: fp32; what is wider stays.
+torch::Tensor widened(const torch::Tensor& x);
+
 /// The activations that configurations name: "silu" and "gelu" (exact).
 enum class Activation { silu, gelu };
 torch::Tensor activate(Activation activation, const torch::Tensor& x);
 
-class Linear : public torch::nn::Module {
+/// What an adapter adds to what a layer computes: scale x b a x. Source: arXiv 2106.09685; as PEFT's `lora.Linear`.
+struct LowRank {
+  torch::Tensor a, b;  ///< [rank, in] and [out, rank], in the dtype in which they compute.
+  double scale = 1;
+  double dropout = 0;  ///< Share of x that is left out of the product, while gradients are recorded.
+};
+
+/// A layer that multiplies by a weight, and to which adapters may be attached.
+class WeightedLayer : public torch::nn::Module {
+ public:
+  torch::Tensor weight, bias;
+  /// Attached for a while by an AttachedLora, which takes them away again; no part of the module's parameters.
+  std::vector<std::shared_ptr<const LowRank>> adapters;
+
+ protected:
+  /// out: what the layer computes of x without adapters; multiply: (x, matrix) -> their product as the layer forms it.
+  torch::Tensor adapted(const torch::Tensor& out, const torch::Tensor& x, torch::Tensor (*multiply)(const torch::Tensor&, const torch::Tensor&)) const;
+};
+
+class Linear : public WeightedLayer {
  public:
   Linear(std::int64_t in, std::int64_t out, bool with_bias = true);
   torch::Tensor forward(const torch::Tensor& x) const;
-  torch::Tensor weight, bias;
 };
 
-class Conv2d : public torch::nn::Module {
+/// Adapters are for kernels of one point only.
+class Conv2d : public WeightedLayer {
  public:
   Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride = 1, std::int64_t padding = 0);
   torch::Tensor forward(const torch::Tensor& x) const;
-  torch::Tensor weight, bias;
 
  private:
   std::int64_t stride_, padding_;

@@ -36,8 +36,14 @@ bool BatchedPipeline::has_component(const std::string& name) const { return std:
 
 void BatchedPipeline::load(const std::string& component, torch::nn::Module& module, torch::ScalarType dtype,
                            const std::function<std::string(const std::string&)>& rename) {
+  load_weights(module, folder_.weights(component), {.dtype = dtype, .rename = rename});
+  count(component, module);
+}
+
+void BatchedPipeline::load(T5Prompt& t5) { count(t5.name(), t5.load()); }
+
+void BatchedPipeline::count(const std::string& component, torch::nn::Module& module) {
   const Weights weights = folder_.weights(component);
-  load_weights(module, weights, {.dtype = dtype, .rename = rename});
   for (const auto& file : weights.files()) weight_files_.push_back(file);
   std::int64_t count = 0;
   for (auto& parameter : module.parameters()) {
@@ -45,11 +51,6 @@ void BatchedPipeline::load(const std::string& component, torch::nn::Module& modu
     count += parameter.numel();
   }
   info_.parameters.emplace_back(component, count);
-}
-
-void BatchedPipeline::load(T5Prompt& t5) {
-  load(t5.name(), t5.module(), t5.dtype(), t5_key);
-  t5.release();
 }
 
 void BatchedPipeline::describe(const std::string& family, const SiteTable& table, std::int64_t sample_size, std::int64_t latent_multiple) {
@@ -68,24 +69,6 @@ void BatchedPipeline::describe(const std::string& family, const SiteTable& table
     info_.default_steps = recipe.size("sampling_steps", 20, 1, 1000);
     info_.default_guidance = recipe.number("sampling_guidance", 3.0);
   }
-}
-
-// The pairs of a localization come again with each set of sites: their prompts are encoded once.
-BatchedPipeline::Prompt BatchedPipeline::remembered(const std::string& key, const std::function<Prompt(std::vector<std::string>&)>& encode,
-                                                    std::vector<std::string>& notes) {
-  constexpr std::uint64_t kMostBytes = std::uint64_t{512} << 20;
-  auto found = encoded_.find(key);
-  if (found == encoded_.end()) {
-    if (encoded_bytes_ > kMostBytes) encoded_.clear(), encoded_bytes_ = 0;
-    Encoded one;
-    one.prompt = encode(one.notes);
-    for (const auto& tensor : {one.prompt.embedding, one.prompt.pooled})
-      if (tensor.defined()) encoded_bytes_ += tensor.nbytes();
-    found = encoded_.emplace(key, std::move(one)).first;
-  }
-  for (const auto& note : found->second.notes)
-    if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
-  return found->second.prompt;
 }
 
 // K and V that each prompt's own run gives, where a plan sees that prompt.
@@ -155,27 +138,32 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
   const std::int64_t height = request.height / factor(), width = request.width / factor();
   const auto scheduler = make_scheduler(scheduler_config_, request.scheduler);
 
+  const size_t count = request.rows.size(), at_once = static_cast<size_t>(request.rows_at_once);
+  const auto batches = static_cast<std::int64_t>((count + at_once - 1) / at_once);
+  observer.progress({"reading prompts", 0, batches * static_cast<std::int64_t>(scheduler->begin(request.steps, tokens(request))->timesteps().size())});
   std::vector<Prompt> prompts;
-  for (const auto& prompt : request.prompts)
-    prompts.push_back(remembered(
-        std::to_string(request.clip_skip) + ":" + prompt, [&](std::vector<std::string>& notes) { return encode(prompt, request.clip_skip, notes); },
-        result.notes));
+  const int negative = static_cast<int>(request.prompts.size());
+  {
+    struct Reading {  // however it ends, large encoders go
+      BatchedPipeline& pipeline;
+      ~Reading() { pipeline.prompts_read(); }
+    } reading{*this};
+    for (const auto& prompt : request.prompts) {
+      cancel.check();
+      prompts.push_back(encode(prompt, request.clip_skip, result.notes));
+    }
+    cancel.check();
+    if (guided) prompts.push_back(encode_negative(request, result.notes));
+  }
   std::vector<KvRecord> records;
   std::vector<const KvRecord*> sources;
   if (request.method == PatchMethod::recording) {
     records = record(request, prompts);
     for (const auto& one : records) sources.push_back(one.bytes() > 0 ? &one : nullptr);
   }
-  const int negative = static_cast<int>(prompts.size());
-  if (guided)
-    prompts.push_back(remembered(
-        "negative:" + request.negative, [&](std::vector<std::string>& notes) { return encode_negative(request, notes); }, result.notes));
-  prompts_read();
   std::vector<torch::Tensor> embeddings;
   for (const auto& prompt : prompts) embeddings.push_back(site_embedding(prompt));
 
-  const size_t count = request.rows.size(), at_once = static_cast<size_t>(request.rows_at_once);
-  const auto batches = static_cast<std::int64_t>((count + at_once - 1) / at_once);
   std::vector<torch::Tensor> images, latents;
   for (std::int64_t number = 0; number < batches; ++number) {
     const size_t begin = static_cast<size_t>(number) * at_once;
@@ -229,7 +217,7 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
     };
     options.after_call = [&] { ++result.denoiser_calls; };
     const torch::Tensor latent =
-        denoise(
+        glyphscope::denoise(
             *run, noisiest, [&](const torch::Tensor& x, double t) { return denoiser(x.to(dtype_), torch::full({x.size(0)}, t), conditioning, taps); }, options)
             .slice(0, 0, batch.asked);
     latents.push_back(latent);
@@ -243,6 +231,32 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
   result.latents = torch::cat(latents);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
+}
+
+Conditioning BatchedPipeline::condition(const std::string& prompt, const PictureSize& size, std::vector<std::string>& notes) {
+  torch::NoGradGuard no_grad;
+  const Prompt read = encode(prompt, 0, notes);
+  // What a run remembers was made in inference mode; copies can be trained with.
+  auto own = [](const torch::Tensor& tensor) { return tensor.defined() ? tensor.clone() : tensor; };
+  return {own(read.embedding), own(read.pooled), training_ids(size)};
+}
+
+torch::Tensor BatchedPipeline::training_ids(const PictureSize& size) const {
+  Request request;
+  request.height = size.height;
+  request.width = size.width;
+  return time_ids(resolve(request), false);
+}
+
+torch::Tensor BatchedPipeline::denoise(const torch::Tensor& noisy, const torch::Tensor& timestep, const Conditioning& conditioning) const {
+  return denoiser(noisy.to(dtype_), timestep, conditioning, nullptr).slice(1, 0, channels());
+}
+
+Trainable::Signal LatentPipeline::encode_pixels(const torch::Tensor& pixels) const {
+  torch::NoGradGuard no_grad;
+  const auto& c = autoencoder_.config();
+  const LatentDistribution latent = autoencoder_.encode(pixels.to(autoencoder_dtype_));
+  return {(latent.mean.to(torch::kFloat32) - c.shift_factor) * c.scaling_factor, (0.5 * latent.log_variance.to(torch::kFloat32)).exp() * c.scaling_factor};
 }
 
 LatentPipeline::LatentPipeline(const ModelFolder& model, const OpenOptions& options, const Config& scheduler, std::vector<std::string> components,

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <filesystem>
-#include <map>
 
 #include "models/autoencoder.h"
 #include "models/conditioning.h"
@@ -10,6 +9,7 @@
 #include "pipelines/denoise.h"
 #include "pipelines/model_folder.h"
 #include "pipelines/pipeline.h"
+#include "pipelines/trainable.h"
 
 namespace glyphscope {
 
@@ -20,9 +20,14 @@ torch::ScalarType parse_dtype(const std::string& name);
 
 /// What all families share: rows in batches with both halves of guidance, taps by patching method, the denoising loop. A
 /// family says how a prompt becomes a conditioning, what its denoiser is, and how its output becomes pixels.
-class BatchedPipeline : public Pipeline {
+class BatchedPipeline : public Pipeline, public Trainable {
  public:
   const ModelInfo& info() const override { return info_; }
+  const Config& scheduler_config() const override { return scheduler_config_; }
+  Conditioning condition(const std::string& prompt, const PictureSize& size, std::vector<std::string>& notes) override;
+  Signal encode_pixels(const torch::Tensor& pixels) const override { return {pixels, {}}; }
+  torch::Tensor denoise(const torch::Tensor& noisy, const torch::Tensor& timestep, const Conditioning& conditioning) const override;
+  void note_adapters(std::vector<AdapterInfo> adapters) override { info_.adapters = std::move(adapters); }
 
  protected:
   /// A prompt as the denoiser reads it: embedding [1, T, width] and pooled [1, width], the latter where the family has one.
@@ -36,8 +41,6 @@ class BatchedPipeline : public Pipeline {
   Result run(const Request& request, const Observer& observer, const CancelToken& cancel) final;
 
   virtual Prompt encode(const std::string& prompt, std::int64_t clip_skip, std::vector<std::string>& notes) const = 0;
-  /// All prompts of a run are encoded: large encoders may go.
-  virtual void prompts_read() {}
   /// Whether guidance takes an unconditional half; not where the denoiser reads it as a number.
   virtual bool guides_by_halves() const { return true; }
   /// Tokens of a picture, for schedules that depend on them.
@@ -49,6 +52,8 @@ class BatchedPipeline : public Pipeline {
     (void)negative;
     return {};
   }
+  /// The same of a picture that is learned from.
+  virtual torch::Tensor training_ids(const PictureSize& size) const;
   /// Conditioning::picture of these pictures, [B, 3, h, w] uint8, for rows whose noises these are.
   virtual torch::Tensor enlarged(const torch::Tensor& pictures, const Request&, RowNoise&) const { return pictures; }
   /// latent [B, C, h, w] in the run's dtype, timestep [B] -> the denoiser's output.
@@ -65,7 +70,7 @@ class BatchedPipeline : public Pipeline {
   void load(
       const std::string& component, torch::nn::Module& module, torch::ScalarType dtype,
       const std::function<std::string(const std::string&)>& rename = [](const std::string& key) { return key; });
-  /// The same for a T5, which is then released if it is large.
+  /// The same of a T5, which goes once it has read prompts, if it is large.
   void load(T5Prompt& t5);
   /// The rest of info(): what all families derive alike. latent_multiple: of which latents' sides must be multiples.
   void describe(const std::string& family, const SiteTable& table, std::int64_t sample_size, std::int64_t latent_multiple);
@@ -79,12 +84,8 @@ class BatchedPipeline : public Pipeline {
  private:
   struct Batch;
   static Batch make_batch(const Request& request, size_t begin, size_t end);
-  // What it says of a prompt, and of it alone, from the last runs or from the encoders.
-  struct Encoded {
-    Prompt prompt;
-    std::vector<std::string> notes;
-  };
-  Prompt remembered(const std::string& key, const std::function<Prompt(std::vector<std::string>&)>& encode, std::vector<std::string>& notes);
+  // Counts a loaded component in info().
+  void count(const std::string& component, torch::nn::Module& module);
   std::vector<KvRecord> record(const Request& request, const std::vector<Prompt>& prompts) const;
 
   ModelFolder folder_;
@@ -92,8 +93,6 @@ class BatchedPipeline : public Pipeline {
   std::vector<std::filesystem::path> weight_files_;
   Config scheduler_config_;
   torch::ScalarType dtype_;
-  std::map<std::string, Encoded> encoded_;
-  std::uint64_t encoded_bytes_ = 0;
 };
 
 /// A batched pipeline that denoises the latents of an AutoencoderKL.
@@ -106,6 +105,7 @@ class LatentPipeline : public BatchedPipeline {
   void load_autoencoder(torch::ScalarType dtype);
   const Autoencoder& autoencoder() const { return autoencoder_; }
 
+  Signal encode_pixels(const torch::Tensor& pixels) const override;
   std::int64_t channels() const override { return autoencoder_.config().latent_channels; }
   std::int64_t factor() const override { return autoencoder_.config().factor(); }
   torch::Tensor decode(const torch::Tensor& latent, const CancelToken& cancel) const override;

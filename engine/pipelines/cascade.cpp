@@ -14,11 +14,16 @@ class Cascade : public Pipeline {
   Cascade(std::shared_ptr<Pipeline> first, std::shared_ptr<Pipeline> second) : first_(std::move(first)), second_(std::move(second)), info_(first_->info()) {
     if (info_.enlarges) reject("a first stage draws from a prompt alone; this model enlarges pictures itself", info_.source);
     if (!second_->info().enlarges) reject("this model does not enlarge pictures", second_->info().source, "--upscale names DeepFloyd IF's stage II");
+    if (second_->info().default_width < info_.default_width)
+      reject("the upscaler draws " + std::to_string(second_->info().default_width) + " pixels a side, the model " + std::to_string(info_.default_width),
+             second_->info().source, "An upscaler draws larger pictures than the model it goes with");
     info_.upscaler = std::make_shared<const ModelInfo>(second_->info());
     info_.hash = sha256_text(info_.hash + info_.upscaler->hash);
     for (const auto& [name, count] : info_.upscaler->parameters) info_.parameters.emplace_back("upscaler's " + name, count);
   }
   const ModelInfo& info() const override { return info_; }
+  torch::nn::Module& denoiser_module() override { return first_->denoiser_module(); }
+  void note_adapters(std::vector<AdapterInfo> adapters) override { info_.adapters = std::move(adapters); }
 
  protected:
   void check(const Request& request) const override {

@@ -22,17 +22,20 @@ constexpr const char* kNoising = "image_noising_scheduler";
 
 bool is_second_stage(const ModelFolder& model) { return model.pipeline_class() == "IFSuperResolutionPipeline"; }
 
-bool same_file(const fs::path& a, const fs::path& b) {
-  std::error_code error;
-  return fs::equivalent(a, b, error) || (!error && fs::file_size(a) == fs::file_size(b) && sha256_file(a) == sha256_file(b));
+bool same_files(const std::vector<fs::path>& a, const std::vector<fs::path>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const fs::path& x, const fs::path& y) {
+    return fs::exists(x) && fs::exists(y) && (fs::equivalent(x, y) || (fs::file_size(x) == fs::file_size(y) && sha256_file(x) == sha256_file(y)));
+  });
 }
 
-// Whether b lacks the component, or has the same files.
-bool shares(const ModelFolder& a, const ModelFolder& b, const std::string& component) {
-  if (!b.has(component) || !fs::exists(b / component)) return true;
-  for (const auto& entry : fs::directory_iterator(b / component))
-    if (entry.is_regular_file() && !same_file(a / component / entry.path().filename().string(), entry.path())) return false;
-  return true;
+// Whether b reads prompts as a does: it has no T5 of its own, or the same weights, configuration and vocabulary.
+bool shares_text(const ModelFolder& a, const ModelFolder& b) {
+  const auto weights = attempt([&] { return b.weights("text_encoder").files(); });
+  if (!b.has("text_encoder") || !weights) return true;
+  const std::vector<std::string> small{"text_encoder/config.json", "tokenizer/spiece.model"};
+  std::vector<fs::path> ours, others;
+  for (const auto& file : small) ours.push_back(a / file), others.push_back(b / file);
+  return same_files(ours, others) && same_files(a.weights("text_encoder").files(), *weights);
 }
 
 std::vector<std::string> find_components(const ModelFolder& model, bool own_text) {
@@ -83,9 +86,9 @@ class DeepFloydIf : public BatchedPipeline {
              std::int64_t{1} << (unet.block_out_channels.size() - 1));
   }
   /// Its T5, if another stage reads prompts by the same one; else null.
-  std::shared_ptr<T5Prompt> text_for(const ModelFolder& other) const {
-    return shares(folder(), other, "text_encoder") && shares(folder(), other, "tokenizer") ? text_ : nullptr;
-  }
+  std::shared_ptr<T5Prompt> text_for(const ModelFolder& other) const { return shares_text(folder(), other) ? text_ : nullptr; }
+
+  torch::nn::Module& denoiser_module() override { return unet_; }
 
  protected:
   void prompts_read() override { text_->release(); }

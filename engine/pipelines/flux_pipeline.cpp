@@ -48,6 +48,8 @@ class FluxPipeline : public LatentPipeline {
     describe("FLUX.1", flux_.sites(), kSampleSize, 2);
   }
 
+  torch::nn::Module& denoiser_module() override { return flux_; }
+
  protected:
   void prompts_read() override { t5_.release(); }
   Prompt encode(const std::string& prompt, std::int64_t, std::vector<std::string>& notes) const override {

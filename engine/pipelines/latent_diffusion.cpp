@@ -42,6 +42,8 @@ class LatentDiffusion : public LatentPipeline {
     describe("Latent diffusion", table, unet.sample_size, std::int64_t{1} << (unet.block_out_channels.size() - 1));
   }
 
+  torch::nn::Module& denoiser_module() override { return unet_; }
+
  protected:
   Prompt encode(const std::string& prompt, std::int64_t, std::vector<std::string>& notes) const override {
     const std::int64_t length = bert_.config().max_positions;

@@ -2,7 +2,6 @@
 
 #include <torch/torch.h>
 
-#include <algorithm>
 #include <fstream>
 #include <set>
 
@@ -25,7 +24,7 @@ void ModelNeeds::require(const std::string& source) const {
   reject(what + "\n", source);
 }
 
-ModelNeeds model_needs(const ModelFolder& model) {
+ModelNeeds model_needs(const ModelFolder& model, bool without_text) {
   // What pipelines may list and Glyphscope does without.
   static const std::set<std::string> unused = {"safety_checker", "feature_extractor", "image_encoder", "watermarker"};
   ModelNeeds out;
@@ -33,6 +32,7 @@ ModelNeeds model_needs(const ModelFolder& model) {
     if (unused.contains(name) || !model.has(name)) continue;
     // An encoder without a tokenizer, as T5 of a single file, is not used either.
     if (name.starts_with("text_encoder") && !model.has("tokenizer" + name.substr(12))) continue;
+    if (without_text && (name.starts_with("text_encoder") || name.starts_with("tokenizer"))) continue;
     const bool tokenizer = name.starts_with("tokenizer"), scheduler = name.find("scheduler") != std::string::npos;
     const std::string file = name + (tokenizer ? "" : scheduler ? "/scheduler_config.json" : "/config.json");
     if (!fs::exists(model / file)) {
@@ -61,24 +61,16 @@ ModelNeeds model_needs(const ModelFolder& model) {
 
 Expected<ModelNeeds> model_needs(const std::string& source, const OpenOptions& options) {
   return attempt([&] {
-    ModelNeeds out = model_needs(find_model(source, options));
+    const ModelFolder model = find_model(source, options);
+    ModelNeeds out = model_needs(model);
     if (options.upscaler.empty()) return out;
-    // Both stages share one text encoder where the second has none, or, as far as sizes tell, the same.
-    const ModelNeeds more = model_needs(find_upscaler(options));
-    auto shared = [&](const ModelNeeds::Component& one) {
-      return one.name == "text_encoder" && std::any_of(out.components.begin(), out.components.end(), [&](const ModelNeeds::Component& other) {
-               return other.name == one.name && other.parameters == one.parameters;
-             });
-    };
-    std::vector<ModelNeeds::Component> own;
-    for (auto one : more.components) {
-      if (shared(one)) continue;
+    // Both of DeepFloyd IF's stages read prompts by the same T5: the second takes the first's, if it has none or the same.
+    const ModelNeeds second = model_needs(find_upscaler(options), /*without_text=*/model.pipeline_class() == "IFPipeline");
+    for (auto one : second.components) {
       one.name = "upscaler's " + one.name;
-      own.push_back(std::move(one));
+      out.components.push_back(std::move(one));
     }
-    out.components.insert(out.components.end(), own.begin(), own.end());
-    for (const auto& line : more.missing)
-      if (!line.starts_with("text_encoder") && !line.starts_with("tokenizer")) out.missing.push_back("upscaler's " + line);
+    for (const auto& line : second.missing) out.missing.push_back("upscaler's " + line);
     return out;
   });
 }

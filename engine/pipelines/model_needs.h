@@ -25,7 +25,8 @@ struct ModelNeeds {
   std::int64_t bytes(const std::string& dtype) const;
 };
 
-ModelNeeds model_needs(const ModelFolder& model);
+/// without_text: what reads prompts is not asked for (a second stage has the first's).
+ModelNeeds model_needs(const ModelFolder& model, bool without_text = false);
 /// The same of what open_model() opens. The error is that of a source that is no model.
 Expected<ModelNeeds> model_needs(const std::string& source, const OpenOptions& options = {});
 

@@ -95,6 +95,18 @@ nlohmann::ordered_json describe_enlarging(const Request& request) {
   return {{"noise_level", request.noise_level}, {"sha256", sha256_text(view)}};
 }
 
+nlohmann::ordered_json describe_adapters(const ModelInfo& model) {
+  auto out = nlohmann::ordered_json::array();
+  for (const auto& one : model.adapters) out.push_back({{"file", one.file}, {"sha256", one.hash}, {"strength", one.strength}});
+  return out;
+}
+
+nlohmann::ordered_json describe_upscaler(const ModelInfo& model) {
+  if (!model.upscaler) return nullptr;
+  const ModelInfo& second = *model.upscaler;
+  return {{"model", second.source}, {"model_hash", second.hash}, {"guidance", second.default_guidance}, {"scheduler", second.scheduler}};
+}
+
 nlohmann::ordered_json describe_image(const ModelInfo& model, const Request& request, const Row& row) {
   nlohmann::ordered_json out{{"schema", "glyphscope.image/1"},
                              {"model", model.source},
@@ -115,12 +127,8 @@ nlohmann::ordered_json describe_image(const ModelInfo& model, const Request& req
                                {"height", request.height},
                                {"dtype", model.dtype}}}};
   if (const auto enlarging = describe_enlarging(request); !enlarging.is_null()) out["settings"]["enlarges"] = enlarging;
-  if (model.upscaler) {
-    out["upscaler"] = {{"model", model.upscaler->source},
-                       {"model_hash", model.upscaler->hash},
-                       {"guidance", model.upscaler->default_guidance},
-                       {"scheduler", model.upscaler->scheduler}};
-  }
+  if (!model.adapters.empty()) out["adapters"] = describe_adapters(model);
+  if (model.upscaler) out["upscaler"] = describe_upscaler(model);
   return out;
 }
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <torch/types.h>
+#include <torch/nn/module.h>
 
 #include <filesystem>
 #include <functional>
@@ -62,6 +62,12 @@ struct Observer {
   std::function<void(const Progress&)> progress = [](const Progress&) {};
 };
 
+/// An adapter that is attached to a model.
+struct AdapterInfo {
+  std::string file, hash;  ///< As the user named it, and SHA-256 of it.
+  double strength = 1;
+};
+
 /// What there is to know of an opened model.
 struct ModelInfo {
   std::string family;  ///< "Stable Diffusion 1.x / 2.x"
@@ -77,6 +83,7 @@ struct ModelInfo {
   bool enlarges = false;                      ///< It draws Request::pictures larger.
   std::shared_ptr<const ModelInfo> upscaler;  ///< Of a cascade: the second stage, which enlarges what this one draws; else null.
   std::string scheduler;
+  std::vector<AdapterInfo> adapters;
   std::vector<PatchMethod> methods{PatchMethod::injection};  ///< What this family can do; the first is automatic's choice.
 };
 
@@ -85,6 +92,10 @@ class Pipeline {
  public:
   virtual ~Pipeline() = default;
   virtual const ModelInfo& info() const = 0;
+  /// What adapters are attached to: the U-Net or transformer, whose modules are named as the checkpoint's keys are.
+  virtual torch::nn::Module& denoiser_module() = 0;
+  /// Says in info() what is attached, so that every document tells it. Attaches nothing.
+  virtual void note_adapters(std::vector<AdapterInfo> adapters) = 0;
   /// The request with the model's own steps, guidance and size in place of what it leaves open.
   Request resolve(Request request) const;
   /// Throws a Failure for what generate() would refuse before it starts: to be asked before anything is written.
@@ -101,6 +112,12 @@ class Pipeline {
 /// What of a resolved request enlarges pictures, as a document: noise level, and steps of the second stage or SHA-256 of the pictures given; null if
 /// nothing does.
 nlohmann::ordered_json describe_enlarging(const Request& request);
+
+/// A model's adapters as a document: file, SHA-256, strength.
+nlohmann::ordered_json describe_adapters(const ModelInfo& model);
+
+/// The second stage of a cascade as a document: model, hash, guidance, scheduler; null where there is none.
+nlohmann::ordered_json describe_upscaler(const ModelInfo& model);
 
 /// What makes a row's image again, as a document: for the metadata of files. The request is a resolved one.
 nlohmann::ordered_json describe_image(const ModelInfo& model, const Request& request, const Row& row);

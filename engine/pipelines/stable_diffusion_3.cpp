@@ -50,6 +50,8 @@ class StableDiffusion3 : public LatentPipeline {
     describe("Stable Diffusion 3", mmdit_.sites(), mmdit_.config().sample_size, mmdit_.config().patch_size);
   }
 
+  torch::nn::Module& denoiser_module() override { return mmdit_; }
+
  protected:
   void prompts_read() override {
     if (t5_) t5_->release();

@@ -17,8 +17,13 @@ T5Prompt::T5Prompt(const ModelFolder& folder, const std::string& number, const O
       tokenizer_(T5Tokenizer::load(folder / ("tokenizer" + number))),
       config_(T5Config::parse(Config::read(folder / name_ / "config.json"))) {}
 
-T5Encoder& T5Prompt::module() {
-  if (!encoder_) encoder_ = std::make_unique<T5Encoder>(config_);
+T5Encoder& T5Prompt::load() {
+  if (!encoder_) {
+    auto fresh = std::make_unique<T5Encoder>(config_);
+    load_weights(*fresh, folder_.weights(name_), {.dtype = dtype_, .rename = t5_key});
+    for (auto& parameter : fresh->parameters()) parameter.set_requires_grad(false);
+    encoder_ = std::move(fresh);
+  }
   return *encoder_;
 }
 
@@ -30,16 +35,28 @@ void T5Prompt::release() {
 }
 
 torch::Tensor T5Prompt::encode(const std::string& prompt, const Options& options, std::vector<std::string>& notes) {
-  if (!encoder_) load_weights(module(), folder_.weights(name_), {.dtype = dtype_, .rename = t5_key});
-  const std::int64_t length = std::min(options.most_tokens, tokenizer_.max_length());
-  const Tokens tokens = tokenizer_.tokenize(WeightedPrompt::parse(prompt), length);
-  note_cut("T5", tokens.cut, notes);
-  auto states = [&](const Tokens& each) {
-    const torch::Tensor ids = torch::tensor(each.ids).unsqueeze(0);
-    return encoder_->forward(ids, options.masks_padding ? (ids != T5Tokenizer::kPad).to(torch::kInt64) : torch::Tensor());
-  };
-  const torch::Tensor out = states(tokens);
-  return even(tokens.weights) ? out : weighted_states(out, states(tokenizer_.tokenize("", length)), tokens.weights);
+  constexpr std::uint64_t kMostBytes = std::uint64_t{512} << 20;
+  const std::string key = std::to_string(options.most_tokens) + (options.masks_padding ? "m" : "a") + prompt;
+  auto found = read_.find(key);
+  if (found == read_.end()) {
+    load();
+    Read fresh;
+    const std::int64_t length = std::min(options.most_tokens, tokenizer_.max_length());
+    const Tokens tokens = tokenizer_.tokenize(WeightedPrompt::parse(prompt), length);
+    note_cut("T5", tokens.cut, fresh.notes);
+    auto states = [&](const Tokens& each) {
+      const torch::Tensor ids = torch::tensor(each.ids).unsqueeze(0);
+      return encoder_->forward(ids, options.masks_padding ? (ids != T5Tokenizer::kPad).to(torch::kInt64) : torch::Tensor());
+    };
+    fresh.states = states(tokens);
+    if (!even(tokens.weights)) fresh.states = weighted_states(fresh.states, states(tokenizer_.tokenize("", length)), tokens.weights);
+    if (read_bytes_ > kMostBytes) read_.clear(), read_bytes_ = 0;
+    read_bytes_ += fresh.states.nbytes();
+    found = read_.emplace(key, std::move(fresh)).first;
+  }
+  for (const auto& note : found->second.notes)
+    if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
+  return found->second.states;
 }
 
 }  // namespace glyphscope

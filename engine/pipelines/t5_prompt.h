@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,15 +23,16 @@ class T5Prompt {
     std::int64_t most_tokens = 77;  ///< Of the prompt; fewer if the tokenizer says so.
     bool masks_padding = false;
   };
-  /// One prompt, weights and all, [1, T, width] in the encoder's dtype; if it was cut, a note that says what is missing. Loads the weights if they
-  /// are not there.
+  /// One prompt, weights and all, [1, T, width] in the encoder's dtype; if it was cut, a note that says what is missing. Prompts of before are
+  /// remembered, as a localization asks for its pairs again with each set of sites; for others the weights are loaded if they are not there.
   torch::Tensor encode(const std::string& prompt, const Options& options, std::vector<std::string>& notes);
   std::int64_t width() const { return config_.d_model; }
 
   const std::string& name() const { return name_; }  ///< "text_encoder", "text_encoder_2" or "text_encoder_3"
   torch::ScalarType dtype() const { return dtype_; }
-  /// The module, to load weights into.
-  T5Encoder& module();
+  /// Loads the weights, and hands them out to be counted. Throws a Failure; then none are there.
+  T5Encoder& load();
+  bool loaded() const { return encoder_ != nullptr; }
   /// Frees the weights if they take more than OpenOptions::held_encoder_bytes.
   void release();
 
@@ -42,6 +44,12 @@ class T5Prompt {
   T5Tokenizer tokenizer_;
   T5Config config_;
   std::unique_ptr<T5Encoder> encoder_;
+  struct Read {
+    torch::Tensor states;
+    std::vector<std::string> notes;
+  };
+  std::map<std::string, Read> read_;  // by prompt and options
+  std::uint64_t read_bytes_ = 0;
 };
 
 }  // namespace glyphscope

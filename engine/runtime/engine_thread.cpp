@@ -96,6 +96,7 @@ struct EngineThread::State {
     Request request;
     request.steps = sampling.steps;
     request.guidance = sampling.guidance;
+    request.upscale_steps = sampling.upscale_steps;
     return request;
   }
 
@@ -104,7 +105,7 @@ struct EngineThread::State {
     const OpenOptions options{.dtype = command.dtype, .config = command.config, .upscaler = command.upscaler};
     const auto needs = model_needs(command.source, options);
     if (!needs) throw Failure(needs.error());
-    event::ModelMeasured measured{command.source, {}, needs->bytes(command.dtype), free_memory()};
+    event::ModelMeasured measured{command.source, {}, needs->bytes(command.dtype), free_memory(), command.dtype == "auto" || command.dtype == "fp32"};
     for (const auto& component : needs->components) measured.parameters.emplace_back(component.name, component.parameters);
     tell(job.id, std::move(measured));
     needs->require(command.source);
@@ -128,7 +129,8 @@ struct EngineThread::State {
                              needs->bytes(command.dtype),
                              {}};
     if (const auto& second = info.upscaler)
-      model.upscaler = {second->source, second->table, static_cast<int>(second->default_width), static_cast<int>(second->default_height)};
+      model.upscaler = {second->source, second->table, static_cast<int>(second->default_width), static_cast<int>(second->default_height),
+                        second->default_steps};
     tell(job.id, std::move(model));
   }
 

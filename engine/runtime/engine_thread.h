@@ -41,6 +41,7 @@ struct Sampling {
   std::int64_t steps = 0;
   double guidance = -1;
   std::uint64_t seed = 42;
+  std::int64_t upscale_steps = 0;  ///< Of a cascade's second stage.
 };
 
 /// A's picture and B's; with sites, the patched one too.
@@ -77,6 +78,7 @@ struct ModelMeasured {
   std::string source;
   std::vector<std::pair<std::string, std::int64_t>> parameters;
   std::int64_t bytes = 0, free = 0;
+  bool halves = false;  ///< In bf16 it would take half.
 };
 struct ModelOpened {
   std::string source, family, hash, dtype, scheduler;
@@ -91,6 +93,7 @@ struct ModelOpened {
     std::string source;
     SiteTable table;
     int width = 0, height = 0;
+    std::int64_t default_steps = 0;
   };
   std::optional<Upscaler> upscaler;
 };

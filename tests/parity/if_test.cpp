@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "io/files.h"
 #include "io/weights.h"
 #include "models/unet.h"
 #include "patching/kv_recorder.h"
@@ -246,6 +247,51 @@ TEST(IfCascade, StagesShareTheTextEncoder) {
   for (const char* part : {"text_encoder", "tokenizer"}) fs::remove_all(copy / part);
   EXPECT_EQ(count(copy), 1);
   EXPECT_FALSE(open_model(copy.string())) << "alone it has nothing to read prompts with";
+}
+
+// A file more beside the same weights is no other encoder; other weights are.
+TEST(IfCascade, OtherFilesBesideTheEncoderDoNotMatter) {
+  const testing::TemporaryFolder folder;
+  const fs::path copy = folder / "copy";
+  fs::copy(golden("pipeline_if2"), copy, fs::copy_options::recursive);
+  for (const char* part : {"text_encoder", "tokenizer"}) {
+    fs::remove_all(copy / part);
+    fs::copy(golden("pipeline_if") / part, copy / part);
+  }
+  write_text(copy / "tokenizer/added_tokens.json", "{}");
+  const auto one = open_model(golden("pipeline_if").string(), {.upscaler = copy.string()}),
+             two = open_model(golden("pipeline_if").string(), {.upscaler = golden("pipeline_if2").string()});
+  ASSERT_TRUE(one) << one.error().message();
+  ASSERT_TRUE(two) << two.error().message();
+  EXPECT_EQ((*one)->info().parameters.size() + 1, (*two)->info().parameters.size());
+}
+
+// The second stage draws as many times larger as the two were made for.
+TEST(IfCascade, EnlargesByTheRatioOfBothSizes) {
+  const testing::TemporaryFolder folder;
+  const fs::path large = folder / "large";
+  fs::copy(golden("pipeline_if2"), large, fs::copy_options::recursive);
+  auto config = read_json(large / "unet/config.json");
+  config["sample_size"] = 32;
+  write_json(large / "unet/config.json", config);
+  const auto opened = open_model(golden("pipeline_if").string(), {.upscaler = large.string()});
+  ASSERT_TRUE(opened) << opened.error().message();
+  Request request;
+  request.prompts = {"a sign"};
+  request.rows = {{0, 1, {}}};
+  request.steps = request.upscale_steps = 1;
+  request.width = 16;
+  const auto result = (*opened)->generate(request);
+  ASSERT_TRUE(result) << result.error().message();
+  EXPECT_EQ(result->images.sizes(), (std::vector<std::int64_t>{1, 3, 32, 64}));
+  EXPECT_EQ(result->latents.sizes(), (std::vector<std::int64_t>{1, 3, 8, 16}));
+  fs::rename(large, folder / "small");
+  auto small = read_json(golden("pipeline_if") / "unet/config.json");
+  fs::copy(golden("pipeline_if"), folder / "first", fs::copy_options::recursive);
+  small["sample_size"] = 64;
+  write_json(folder / "first/unet/config.json", small);
+  EXPECT_THAT(open_model((folder / "first").string(), {.upscaler = (folder / "small").string()}).error().message(),
+              ::testing::HasSubstr("draws larger pictures"));
 }
 
 TEST(IfCascade, RefusesWhatDoesNotGoTogether) {

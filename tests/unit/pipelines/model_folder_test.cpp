@@ -6,6 +6,7 @@
 #include "io/files.h"
 #include "pipelines/model_needs.h"
 #include "pipelines/pipeline.h"
+#include "pipelines/t5_prompt.h"
 #include "tests/support/golden.h"
 
 namespace glyphscope {
@@ -94,6 +95,25 @@ TEST(LargeEncoders, AreReleasedWithoutATrace) {
       EXPECT_EQ(got->notes, expected->notes);
     }
   }
+}
+
+TEST(LargeEncoders, AreLoadedForNewPromptsOnly) {
+  torch::NoGradGuard no_grad;
+  const ModelFolder model(golden("pipeline_sd3"), "test");
+  T5Prompt t5(model, "_3", {.held_encoder_bytes = 0}), held(model, "_3", {});
+  std::vector<std::string> notes;
+  EXPECT_FALSE(t5.loaded());
+  const torch::Tensor first = t5.encode("a sign", {}, notes);
+  EXPECT_TRUE(t5.loaded());
+  t5.release();
+  EXPECT_FALSE(t5.loaded());
+  EXPECT_TRUE(torch::equal(t5.encode("a sign", {}, notes), first));
+  EXPECT_FALSE(t5.loaded()) << "remembered";
+  EXPECT_FALSE(torch::equal(t5.encode("a sign", {.masks_padding = true}, notes), first));
+  EXPECT_TRUE(t5.loaded());
+  held.encode("a sign", {}, notes);
+  held.release();
+  EXPECT_TRUE(held.loaded()) << "a small one stays";
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "demo/training_state.h"
+#include "adapt/training_state.h"
 
 #include <torch/torch.h>
 
@@ -12,6 +12,7 @@ namespace glyphscope {
 
 TrainingState::TrainingState(const std::vector<std::pair<std::string, torch::nn::Module*>>& modules, const Options& options) : options_(options) {
   torch::NoGradGuard no_grad;
+  const auto wide = options.dtype == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
   for (const auto& [name, module] : modules) {
     for (auto& item : module->named_parameters()) {
       torch::Tensor& parameter = item.value();
@@ -21,12 +22,12 @@ TrainingState::TrainingState(const std::vector<std::pair<std::string, torch::nn:
         continue;
       }
       names_.push_back(name + "." + item.key());
-      torch::Tensor master = parameter.detach().to(torch::kFloat32).clone();
+      torch::Tensor master = parameter.detach().to(wide).clone();
       masters_.push_back(master);
       gradients_.push_back(torch::empty_like(master));
       first_.push_back(torch::zeros_like(master));
       second_.push_back(torch::zeros_like(master));
-      average_.push_back(master.clone());
+      if (options.ema_decay > 0) average_.push_back(master.clone());
       steps_.push_back(torch::zeros({}));
       torch::Tensor data = master.to(options.dtype, /*non_blocking=*/false, /*copy=*/true);
       // Channels-last is the layout in which oneDNN's convolutions need no reordering.
@@ -57,7 +58,7 @@ double TrainingState::update(double learning_rate) {
                     /*maximize=*/false);
   // A young average follows quickly, as in timm and in the diffusers examples.
   const double step = static_cast<double>(step_), decay = std::min(options_.ema_decay, (1 + step) / (10 + step));
-  at::_foreach_lerp_(average_, masters_, 1 - decay);
+  if (!average_.empty()) at::_foreach_lerp_(average_, masters_, 1 - decay);
   write_modules(masters_);
   return norm;
 }
@@ -67,12 +68,19 @@ void TrainingState::write_modules(const std::vector<torch::Tensor>& values) {
   for (size_t i = 0; i < parameters_.size(); ++i) parameters_[i].copy_(values[i]);
 }
 
-void TrainingState::use_average(bool average) { write_modules(average ? average_ : masters_); }
+void TrainingState::use_average(bool average) { write_modules(average && !average_.empty() ? average_ : masters_); }
+
+std::int64_t TrainingState::bytes() const {
+  std::int64_t sum = 0;
+  for (const auto* list : {&masters_, &gradients_, &first_, &second_, &average_})
+    for (const auto& tensor : *list) sum += static_cast<std::int64_t>(tensor.nbytes());
+  return sum;
+}
 
 std::map<std::string, torch::Tensor> TrainingState::average(const std::string& name) const {
   std::map<std::string, torch::Tensor> out;
   for (size_t i = 0; i < names_.size(); ++i)
-    if (names_[i].starts_with(name + ".")) out[names_[i].substr(name.size() + 1)] = average_[i];
+    if (names_[i].starts_with(name + ".")) out[names_[i].substr(name.size() + 1)] = average_.empty() ? masters_[i] : average_[i];
   for (const auto& [key, value] : fixed_)
     if (key.starts_with(name + ".")) out[key.substr(name.size() + 1)] = value;
   return out;
@@ -84,7 +92,7 @@ void TrainingState::save(const std::filesystem::path& file) const {
     tensors["master." + names_[i]] = masters_[i];
     tensors["first." + names_[i]] = first_[i];
     tensors["second." + names_[i]] = second_[i];
-    tensors["average." + names_[i]] = average_[i];
+    if (!average_.empty()) tensors["average." + names_[i]] = average_[i];
   }
   // AdamW's own count of steps lags behind where a gradient was not finite.
   write_safetensors(file, tensors, {{"step", std::to_string(step_)}, {"adam_step", std::to_string(static_cast<std::int64_t>(steps_[0].item<float>()))}});
@@ -104,7 +112,7 @@ void TrainingState::load(const std::filesystem::path& path) {
     read("master." + names_[i], masters_[i]);
     read("first." + names_[i], first_[i]);
     read("second." + names_[i], second_[i]);
-    read("average." + names_[i], average_[i]);
+    if (!average_.empty()) read("average." + names_[i], average_[i]);
     steps_[i].fill_(std::stod(file.metadata().at("adam_step")));
   }
   step_ = std::stoll(file.metadata().at("step"));

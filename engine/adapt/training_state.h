@@ -9,15 +9,15 @@
 
 namespace glyphscope {
 
-/// What an optimizer needs to go on where it stopped: fp32 masters of a set of modules' parameters, AdamW's moments, an
-/// exponential moving average, the step. The modules themselves compute in `dtype` (bf16 on the CPU: 15 to 20 % faster
+/// What an optimizer needs to go on where it stopped: fp32 masters (fp64, if the modules compute so) of a set of modules' parameters, AdamW's
+/// moments, an exponential moving average, the step. The modules themselves compute in `dtype` (bf16 on the CPU: 15 to 20 % faster
 /// than autocast) and are written from the masters after each step.
 class TrainingState {
  public:
   struct Options {
     double beta1 = 0.9, beta2 = 0.99, eps = 1e-8, weight_decay = 0.01;
     double clip_norm = 1.0;
-    double ema_decay = 0.999;
+    double ema_decay = 0.999;  ///< 0: no average is kept; average() is the masters then.
     torch::ScalarType dtype = torch::kBFloat16;
   };
   /// Names must differ; parameters are known as "name.parameter". Takes the modules' present values as the start, and
@@ -33,7 +33,10 @@ class TrainingState {
   /// Puts the moving average into the modules (as their dtype), or the masters back.
   void use_average(bool average);
 
-  /// Averaged parameters of one module, fp32, by the module's own parameter names.
+  /// Bytes of masters, moments and average: what training takes beside the modules themselves.
+  std::int64_t bytes() const;
+
+  /// Averaged parameters of one module, as the masters, by the module's own parameter names.
   std::map<std::string, torch::Tensor> average(const std::string& name) const;
 
   /// Everything, as one safetensors file; atomic. load() throws a Failure if the file is of another model.

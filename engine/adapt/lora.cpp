@@ -1,0 +1,171 @@
+#include "adapt/lora.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "models/attention.h"
+
+namespace glyphscope {
+
+std::int64_t Lora::parameters() const {
+  std::int64_t sum = 0;
+  for (const auto& [path, layer] : layers) sum += layer.a.numel() + layer.b.numel();
+  return sum;
+}
+
+LoraModule::LoraModule(Lora& lora) {
+  for (auto& [path, layer] : lora.layers) {
+    std::string name = path;
+    std::replace(name.begin(), name.end(), '.', '/');
+    layer.a = register_parameter(name + "|a", layer.a);
+    layer.b = register_parameter(name + "|b", layer.b);
+  }
+}
+
+namespace {
+
+struct Found {
+  std::string path;  // of the attention layer
+  const Attention* attention;
+};
+
+std::vector<Found> attention_layers(const torch::nn::Module& denoiser) {
+  std::vector<Found> out;
+  for (const auto& item : denoiser.named_modules(/*name_prefix=*/"", /*include_self=*/false))
+    if (const auto* attention = dynamic_cast<const Attention*>(item.value().get())) out.push_back({item.key(), attention});
+  return out;
+}
+
+bool is_prompt_kv(const Attention& attention, const std::string& name) {
+  return attention.add_k_proj ? name == "add_k_proj" || name == "add_v_proj" : name == "to_k" || name == "to_v";
+}
+
+}  // namespace
+
+std::map<std::string, WeightedLayer*> adaptable_layers(const torch::nn::Module& denoiser) {
+  std::map<std::string, WeightedLayer*> out;
+  for (const auto& item : denoiser.named_modules(/*name_prefix=*/"", /*include_self=*/false))
+    if (auto* layer = dynamic_cast<WeightedLayer*>(item.value().get()); layer && layer->weight[0].numel() == layer->weight.size(1)) out[item.key()] = layer;
+  return out;
+}
+
+Lora make_lora(const torch::nn::Module& denoiser, const SiteTable& table, const LoraPlan& plan, torch::Generator generator) {
+  static const std::vector<std::string> known{"to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out", "kv"};
+  for (const auto& name : plan.projections)
+    if (std::find(known.begin(), known.end(), name) == known.end())
+      reject("there is no projection '" + name + "'", "--projections",
+             "Known are to_q, to_k, to_v, to_out.0, add_q_proj, add_k_proj, add_v_proj, to_add_out, and kv for those of the prompt");
+  for (int site : plan.sites)
+    if (site < 0 || site >= static_cast<int>(table.sites.size()))
+      reject("there is no site " + std::to_string(site), "--sites", "The model has " + std::to_string(table.sites.size()) + ", from 0");
+  auto wanted = [&](const Attention& attention) {
+    return plan.every_attention || std::find(plan.sites.begin(), plan.sites.end(), attention.site) != plan.sites.end();
+  };
+  Lora out;
+  for (const auto& found : attention_layers(denoiser)) {
+    const Attention& attention = *found.attention;
+    if (!wanted(attention)) continue;
+    const auto own = plan.ranks.find(attention.site);
+    const std::int64_t rank = own == plan.ranks.end() ? plan.rank : own->second;
+    for (const auto& [name, layer] : attention.projections()) {
+      const auto named = [&, name = name](const std::string& one) { return one == name || (one == "kv" && is_prompt_kv(attention, name)); };
+      if (std::none_of(plan.projections.begin(), plan.projections.end(), named)) continue;
+      const std::int64_t outputs = layer->weight.size(0), inputs = layer->weight.size(1);
+      const std::string path = found.path + "." + name;
+      if (rank < 1 || rank > std::min(inputs, outputs))
+        reject("a rank of " + std::to_string(rank) + " does not go with " + path + ", a layer of " + std::to_string(outputs) + " x " + std::to_string(inputs),
+               "--rank");
+      LoraLayer made{torch::empty({rank, inputs}), torch::zeros({outputs, rank}), plan.alpha > 0 ? plan.alpha : static_cast<double>(rank)};
+      if (plan.init == LoraInit::gaussian) {
+        made.a.normal_(0, 1.0 / static_cast<double>(rank), generator);
+      } else {
+        const double bound = 1.0 / std::sqrt(static_cast<double>(inputs));
+        made.a.uniform_(-bound, bound, generator);
+      }
+      out.layers[path] = std::move(made);
+    }
+  }
+  if (out.layers.empty()) reject("no layer of the model gets an adapter", "--sites", "Name sites, and projections that they have");
+  return out;
+}
+
+namespace {
+
+// The layers an adapter goes to, in the order of its own.
+std::vector<WeightedLayer*> find_layers(const torch::nn::Module& denoiser, const Lora& lora) {
+  const auto layers = adaptable_layers(denoiser);
+  std::vector<WeightedLayer*> out;
+  std::string wrong;
+  for (const auto& [path, own] : lora.layers) {
+    const auto found = layers.find(path);
+    if (found == layers.end()) {
+      wrong += "\n  " + path + ": the model has no such layer";
+      continue;
+    }
+    const torch::Tensor& weight = found->second->weight;
+    if (own.a.dim() != 2 || own.b.dim() != 2 || own.a.size(1) != weight.size(1) || own.b.size(0) != weight.size(0) || own.a.size(0) != own.b.size(1))
+      wrong += "\n  " + path + c10::str(": the adapter is ", own.b.sizes(), " x ", own.a.sizes(), ", the layer ", weight.sizes().slice(0, 2));
+    out.push_back(found->second);
+  }
+  if (!wrong.empty()) reject("the adapter does not fit the model:" + wrong, "", "It was made for another model");
+  return out;
+}
+
+double scale_of(const LoraLayer& layer) { return layer.alpha / static_cast<double>(layer.rank()); }
+
+}  // namespace
+
+AttachedLora::AttachedLora(const torch::nn::Module& denoiser, const Lora& lora, double strength, double dropout) {
+  torch::NoGradGuard no_grad;
+  const std::vector<WeightedLayer*> layers = find_layers(denoiser, lora);
+  for (const auto& [path, own] : lora.layers) {
+    WeightedLayer* layer = layers[places_.size()];
+    const auto dtype = own.a.requires_grad() ? own.a.scalar_type() : layer->weight.scalar_type();
+    places_.push_back({layer, scale_of(own), std::make_shared<LowRank>(LowRank{own.a.to(dtype), own.b.to(dtype), scale_of(own) * strength, dropout})});
+    layer->adapters.reserve(layer->adapters.size() + 1);
+  }
+  // From here on nothing can fail: an object that is not finished would leave its terms behind.
+  for (const auto& place : places_) place.layer->adapters.push_back(place.term);
+}
+
+AttachedLora::~AttachedLora() {
+  for (const auto& place : places_) {
+    auto& list = place.layer->adapters;
+    list.erase(std::find(list.begin(), list.end(), place.term));
+  }
+}
+
+void AttachedLora::set_strength(double strength) {
+  for (auto& place : places_) place.term->scale = place.scale * strength;
+}
+
+MergedLoras::MergedLoras(const torch::nn::Module& denoiser, const std::vector<std::pair<const Lora*, double>>& loras) {
+  torch::NoGradGuard no_grad;
+  struct Term {
+    const LoraLayer* own;
+    double scale;
+  };
+  std::map<WeightedLayer*, std::vector<Term>> terms;
+  for (const auto& [lora, strength] : loras) {
+    const std::vector<WeightedLayer*> layers = find_layers(denoiser, *lora);
+    size_t i = 0;
+    for (const auto& [path, own] : lora->layers) terms[layers[i++]].push_back({&own, strength * scale_of(own)});
+  }
+  std::map<WeightedLayer*, torch::Tensor> merged;  // all of them, before any weight is touched
+  for (const auto& [layer, list] : terms) {
+    torch::Tensor sum = layer->weight.detach().to(torch::kFloat32);
+    for (const auto& [own, scale] : list) sum = sum + scale * at::mm(own->b.to(torch::kFloat32), own->a.to(torch::kFloat32)).view_as(sum);
+    merged[layer] = sum.to(layer->weight.scalar_type());
+    originals_[layer] = layer->weight.detach();
+  }
+  for (const auto& [layer, weight] : merged) layer->weight.set_data(weight);
+}
+
+MergedLoras::~MergedLoras() {
+  for (const auto& [layer, original] : originals_) layer->weight.set_data(original);
+}
+
+}  // namespace glyphscope

@@ -1,0 +1,98 @@
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "models/layers.h"
+#include "patching/site.h"
+
+namespace glyphscope {
+
+/// What an adapter adds to one linear layer.
+struct LoraLayer {
+  torch::Tensor a, b;  ///< [rank, in] and [out, rank]
+  double alpha = 0;    ///< The product counts alpha / rank times.
+  std::int64_t rank() const { return a.size(0); }
+};
+
+/// A low-rank adapter of a denoiser (LoRA, arXiv 2106.09685): a value, by the paths of the linear layers, as diffusers spells them
+/// ("mid_block.attentions.0.transformer_blocks.0.attn2.to_k").
+struct Lora {
+  std::map<std::string, LoraLayer> layers;
+  std::map<std::string, std::string> metadata;  ///< Of the file: model, sites and settings that it was made with.
+  std::int64_t parameters() const;
+};
+
+/// How the first matrix starts; the second starts at zero, so that a new adapter changes nothing.
+enum class LoraInit {
+  gaussian,  ///< N(0, 1 / rank^2): PEFT's "gaussian", the paper's choice.
+  kaiming,   ///< U(+-1 / sqrt(in)): PEFT's default.
+};
+
+/// Which layers get an adapter, and how large.
+struct LoraPlan {
+  std::vector<int> sites;        ///< Prompt-reading attention layers.
+  bool every_attention = false;  ///< All attention layers, those that read no prompt too; `sites` is not read then.
+  /// Linear layers of each, as Attention::projections() names them; what a layer does not have is passed over. "kv" stands for those that make
+  /// the prompt's K and V.
+  std::vector<std::string> projections{"to_q", "to_k", "to_v", "to_out.0"};
+  std::int64_t rank = 4;
+  double alpha = 0;                   ///< 0: as large as the rank.
+  std::map<int, std::int64_t> ranks;  ///< Of single sites, in place of `rank`.
+  LoraInit init = LoraInit::gaussian;
+};
+
+/// An adapter's tensors as parameters of a module, for an optimizer: both share them. A parameter's name is the path with slashes, "|a" or "|b".
+class LoraModule : public torch::nn::Module {
+ public:
+  explicit LoraModule(Lora& lora);
+};
+
+/// What of a denoiser an adapter may change, by path: linear layers, and convolutions of one point, which are the same. Ours are of attention layers;
+/// those of others also of feed-forward layers, modulations and the projections around them.
+std::map<std::string, WeightedLayer*> adaptable_layers(const torch::nn::Module& denoiser);
+
+/// A new adapter, fp32. Throws a Failure for a site or projection that is not there, or a rank that is larger than the layer.
+Lora make_lora(const torch::nn::Module& denoiser, const SiteTable& table, const LoraPlan& plan, torch::Generator generator);
+
+/// An adapter at work beside the layers, until it is destroyed; then the denoiser is, to the bit, what it was before. Several may be attached at
+/// once, and go in any order.
+class AttachedLora {
+ public:
+  /// dropout: of what the adapter reads, while it is trained. Tensors that want gradients are computed with as they are; others as the layer's
+  /// weights. Throws a Failure that lists every layer that the denoiser does not have, or has in another shape. The denoiser must outlive it.
+  AttachedLora(const torch::nn::Module& denoiser, const Lora& lora, double strength = 1, double dropout = 0);
+  ~AttachedLora();
+  AttachedLora(const AttachedLora&) = delete;
+  AttachedLora& operator=(const AttachedLora&) = delete;
+
+  void set_strength(double strength);
+
+ private:
+  struct Place {
+    WeightedLayer* layer;
+    double scale;  // at strength 1
+    std::shared_ptr<LowRank> term;
+  };
+  std::vector<Place> places_;
+};
+
+/// Adapters added to the layers' weights until it is destroyed: as fast as none. The original weights are kept, and put back as they were; one
+/// such set at a time.
+class MergedLoras {
+ public:
+  /// Each with its strength. Errors as of AttachedLora.
+  MergedLoras(const torch::nn::Module& denoiser, const std::vector<std::pair<const Lora*, double>>& loras);
+  ~MergedLoras();
+  MergedLoras(const MergedLoras&) = delete;
+  MergedLoras& operator=(const MergedLoras&) = delete;
+
+ private:
+  std::map<WeightedLayer*, torch::Tensor> originals_;
+};
+
+}  // namespace glyphscope

@@ -1,0 +1,327 @@
+#include "adapt/lora_file.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <regex>
+
+#include "adapt/kohya_names.h"
+#include "core/error.h"
+#include "io/config.h"
+#include "io/files.h"
+#include "io/safetensors.h"
+#include "metrics/text_scores.h"
+#include "models/unet.h"
+
+namespace glyphscope {
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+namespace {
+
+constexpr const char* kSettings = "lora_adapter_metadata";  // diffusers' LORA_ADAPTER_METADATA_KEY
+constexpr const char* kOurs = "glyphscope";
+constexpr std::array kOtherMethods{"hada_", "lokr_", "dora_scale", "magnitude_vector", ".diff"};
+
+std::string component_of(const torch::nn::Module& denoiser) { return dynamic_cast<const UNet*>(&denoiser) ? "unet" : "transformer"; }
+
+std::string underscored(std::string text) {
+  std::replace(text.begin(), text.end(), '.', '_');
+  return text;
+}
+bool cut_prefix(std::string& text, const std::string& prefix) {
+  if (!text.starts_with(prefix)) return false;
+  text.erase(0, prefix.size());
+  return true;
+}
+bool cut_suffix(std::string& text, const std::string& suffix) {
+  if (!text.ends_with(suffix)) return false;
+  text.erase(text.size() - suffix.size());
+  return true;
+}
+
+// One layer of a file, as the file names it.
+struct Stored {
+  torch::Tensor a, b;
+  std::optional<double> alpha;
+};
+
+// "unet.mid_block.attentions.0.proj_in.lora_A.weight" -> its layer, and which of the two tensors or alpha it is; ' ' for none of them.
+char parse_key(std::string& key) {
+  // PEFT and diffusers; kohya; diffusers before 0.22, and before 0.18.
+  for (const char* suffix : {".lora_A.weight", ".lora_A.default.weight", ".lora_down.weight", ".lora.down.weight", ".lora_linear_layer.down.weight"})
+    if (cut_suffix(key, suffix)) return 'a';
+  for (const char* suffix : {".lora_B.weight", ".lora_B.default.weight", ".lora_up.weight", ".lora.up.weight", ".lora_linear_layer.up.weight"})
+    if (cut_suffix(key, suffix)) return 'b';
+  if (cut_suffix(key, ".alpha")) return 'l';
+  const bool down = key.ends_with("_lora.down.weight");
+  if (down || key.ends_with("_lora.up.weight")) {
+    cut_suffix(key, down ? "_lora.down.weight" : "_lora.up.weight");
+    if (const size_t processor = key.find(".processor."); processor != std::string::npos) key.erase(processor, 10);
+    if (key.ends_with(".to_out")) key += ".0";
+    return down ? 'a' : 'b';
+  }
+  return ' ';
+}
+
+// What stands in a file's metadata, or beside PEFT's own file, on how much each layer counts.
+class Settings {
+ public:
+  // peft: the file's keys are PEFT's own, whose settings are in a file beside it.
+  Settings(const SafetensorsFile& file, const std::string& component, bool peft, std::vector<std::string>& notes) : where_(file.path().string()) {
+    const fs::path beside = file.path().parent_path() / "adapter_config.json";
+    json all = json::object();
+    if (const auto found = file.metadata().find(kSettings); found != file.metadata().end()) {
+      all = json::parse(found->second, nullptr, /*allow_exceptions=*/false);
+      if (!all.is_object()) reject(std::string("the metadata '") + kSettings + "' is no JSON object", where_, "The file is damaged");
+    } else if (peft && fs::exists(beside)) {
+      all = read_json(beside);
+    } else if (peft) {
+      notes.push_back("There is no adapter_config.json beside " + where_ + ": each layer's alpha is taken to be its rank");
+    }
+    // diffusers writes a pipeline's settings with the component's name before each, a single model's without.
+    std::string prefix = component + ".";
+    bool prefixed = false;
+    for (const auto& [key, _] : all.items()) prefixed |= key.starts_with(prefix);
+    if (!prefixed) prefix.clear();
+    auto take = [&](const char* name) { return all.contains(prefix + name) ? all[prefix + name] : json(); };
+    if (const json value = take("lora_alpha"); value.is_number()) alpha_ = value.get<double>();
+    if (const json value = take("alpha_pattern"); value.is_object())
+      for (const auto& [pattern, alpha] : value.items())
+        if (alpha.is_number()) add_pattern(pattern, alpha.get<double>());
+    rank_stabilised_ = take("use_rslora") == json(true);
+    if (take("use_dora") == json(true)) reject("the adapter is of DoRA, which has a magnitude for each row too", where_, "Only LoRA can be used");
+    if (const json init = take("init_lora_weights"); init.is_string())
+      for (const char* method : {"pissa", "olora", "corda", "loftq"})
+        if (init.get<std::string>().starts_with(method))
+          reject("the adapter was started by " + init.get<std::string>() + ", which changes the model's own weights too", where_,
+                 "Convert it to plain LoRA in PEFT (path_initial_model_for_weight_conversion)");
+  }
+  double alpha(const std::string& path, std::int64_t rank) const {
+    double out = alpha_.value_or(static_cast<double>(rank));
+    for (const auto& [pattern, value] : patterns_) {
+      if (!std::regex_match(path, pattern)) continue;
+      out = value;
+      break;
+    }
+    return rank_stabilised_ ? out * std::sqrt(static_cast<double>(rank)) : out;
+  }
+
+ private:
+  // As PEFT's `get_pattern_key` matches them.
+  void add_pattern(const std::string& pattern, double alpha) {
+    try {
+      patterns_.emplace_back(std::regex("(.*\\.)?(" + pattern + ")"), alpha);
+    } catch (const std::regex_error&) {
+      reject("the pattern '" + pattern + "' of the adapter's alphas cannot be read", where_);
+    }
+  }
+  std::string where_;
+  std::optional<double> alpha_;
+  std::vector<std::pair<std::regex, double>> patterns_;
+  bool rank_stabilised_ = false;
+};
+
+std::string nearest(const std::string& name, const std::vector<std::string>& known) {
+  std::string best;
+  int least = std::numeric_limits<int>::max();
+  for (const auto& one : known)
+    if (const int distance = score_text(name, one).edit_distance; distance < least) least = distance, best = one;
+  return best;
+}
+
+torch::Tensor swapped_halves(const torch::Tensor& rows) {
+  const auto parts = rows.chunk(2, 0);
+  return torch::cat({parts[1], parts[0]});
+}
+
+// What of a file's layer one of ours is: rows of a fused one, whose columns that do not act are left out. None if none of them acts: the others'
+// are padded with zeros; but a layer that has learned nothing yet is all zeros.
+std::optional<LoraLayer> part_of(const Stored& stored, double alpha, const KohyaPlace& place, std::int64_t rows) {
+  if (place.swapped) return LoraLayer{stored.a, swapped_halves(stored.b), alpha};
+  if (place.rows == 0 || stored.b.size(0) != place.rows) return LoraLayer{stored.a, stored.b, alpha};  // misshapen: attaching it says so
+  const torch::Tensor b = stored.b.slice(0, place.first_row, place.first_row + rows);
+  torch::Tensor columns = (b != 0).any(0).nonzero().flatten();
+  if (columns.size(0) == 0) {
+    if ((stored.b != 0).any().item<bool>()) return std::nullopt;
+    columns = torch::zeros({1}, torch::kInt64);
+  }
+  const double scale = alpha / static_cast<double>(stored.a.size(0));
+  return LoraLayer{stored.a.index_select(0, columns), b.index_select(1, columns), scale * static_cast<double>(columns.size(0))};
+}
+
+}  // namespace
+
+LoraFormat parse_lora_format(const std::string& name) {
+  if (name == "diffusers") return LoraFormat::diffusers;
+  if (name == "kohya") return LoraFormat::kohya;
+  reject("unknown adapter format '" + name + "'", "--format", "Known are diffusers and kohya");
+}
+
+Lora read_lora(const fs::path& path, const torch::nn::Module& denoiser, const SiteTable& table, std::vector<std::string>& notes) {
+  const SafetensorsFile file(path);
+  const std::string component = component_of(denoiser);
+  std::map<std::string, Stored> stored;
+  std::string foreign;
+  bool text = false, peft = false;
+  for (const auto& [name, entry] : file.entries()) {
+    std::string key = name;
+    if (key.starts_with("text_encoder") || key.starts_with("lora_te")) {
+      text = true;
+      continue;
+    }
+    const char kind = parse_key(key);
+    if (kind == ' ') {
+      if (foreign.empty()) foreign = name;
+      continue;
+    }
+    peft |= cut_prefix(key, "base_model.model.");
+    for (const std::string& prefix : {component + ".", std::string("diffusion_model.")}) cut_prefix(key, prefix);
+    torch::Tensor tensor = file.tensor(name).to(torch::kFloat32);
+    if (tensor.dim() == 4 && tensor.size(2) == 1 && tensor.size(3) == 1) tensor = tensor.flatten(1);  // of a convolution of one point
+    Stored& one = stored[key];
+    if (kind == 'a') one.a = tensor;
+    if (kind == 'b') one.b = tensor;
+    if (kind == 'l') one.alpha = tensor.numel() == 1 ? tensor.item<double>() : std::nan("");
+  }
+  if (!foreign.empty()) {
+    const bool other = std::any_of(kOtherMethods.begin(), kOtherMethods.end(), [&](const char* part) { return foreign.find(part) != std::string::npos; });
+    reject("the file holds '" + foreign + "', which is no LoRA of a denoiser", path.string(),
+           other ? "It is of another method (LoHa, LoKr, DoRA or whole weight differences), which cannot be used" : "");
+  }
+  if (stored.empty())
+    reject(text ? "the file holds a LoRA of a text encoder alone" : "the file holds no LoRA", path.string(), "A LoRA of the denoiser is needed");
+
+  const auto layers = adaptable_layers(denoiser);
+  const auto places = kohya_places(denoiser, table);
+  std::multimap<std::string, std::string> modules;  // a file's name -> paths
+  std::vector<std::string> known;
+  for (const auto& [layer, place] : places) modules.emplace(place.module, layer);
+  for (const auto& [module, _] : modules) known.push_back(module);
+  for (const auto& [layer, _] : layers) {
+    known.push_back(layer);
+    // Some trainers name layers as diffusers does, with underscores.
+    for (const char* prefix : {"lora_unet_", "lora_transformer_"})
+      if (const std::string flat = prefix + underscored(layer); !modules.contains(flat)) modules.emplace(flat, layer);
+  }
+
+  const Settings settings(file, component, peft, notes);
+  Lora out;
+  std::string unknown;
+  int unknown_count = 0;
+  for (const auto& [name, one] : stored) {
+    // The authors' own names, with dots, are kohya's with underscores.
+    const auto [begin, end] = modules.equal_range(modules.contains(name) ? name : "lora_unet_" + underscored(name));
+    if (!layers.contains(name) && begin == end) {
+      if (++unknown_count <= 3) unknown += "\n  " + name + ": the nearest here is " + nearest(name, known);
+      continue;
+    }
+    if (!one.a.defined() || !one.b.defined() || one.a.dim() != 2 || one.b.dim() != 2 || one.a.size(0) != one.b.size(1) || one.a.size(0) < 1)
+      reject("'" + name + "' is no pair of matrices", path.string(), "The file is damaged, or its adapter is of a convolution, which cannot be used");
+    const double alpha = one.alpha.value_or(settings.alpha(name, one.a.size(0)));
+    if (!std::isfinite(alpha) || !one.a.isfinite().all().item<bool>() || !one.b.isfinite().all().item<bool>())
+      reject("'" + name + "' holds numbers that are not finite", path.string(), "The file is damaged, or its training went astray");
+    if (layers.contains(name)) {
+      out.layers[name] = {one.a, one.b, alpha};
+      continue;
+    }
+    for (auto module = begin; module != end; ++module) {
+      const std::string& layer = module->second;
+      const auto place = places.find(layer);
+      const bool own = place != places.end() && place->second.module == module->first;
+      if (auto part = part_of(one, alpha, own ? place->second : KohyaPlace{}, layers.at(layer)->weight.size(0))) out.layers[layer] = std::move(*part);
+    }
+  }
+  if (unknown_count > 0)
+    reject(std::to_string(unknown_count) + " of " + std::to_string(stored.size()) + " layers of the adapter are not in the model:" + unknown +
+               (unknown_count > 3 ? "\n  ..." : "") + "\n",
+           path.string(), "It was made for another model, or changes convolutions, which cannot be used");
+  if (text) notes.push_back("The adapter's part for the text encoder is not used: " + path.string());
+  if (const auto ours = file.metadata().find(kOurs); ours != file.metadata().end()) {
+    const json document = json::parse(ours->second, nullptr, /*allow_exceptions=*/false);
+    if (document.is_object())
+      for (const auto& [key, value] : document.items()) out.metadata[key] = value.is_string() ? value.get<std::string>() : value.dump();
+  }
+  return out;
+}
+
+namespace {
+
+// PEFT's settings of an adapter whose layers may differ in rank and alpha: the first layer's, and what differs from it.
+json peft_settings(const Lora& lora, const std::string& component) {
+  const LoraLayer& first = lora.layers.begin()->second;
+  json targets = json::array(), ranks = json::object(), alphas = json::object();
+  for (const auto& [path, layer] : lora.layers) {
+    targets.push_back(path);
+    if (layer.rank() != first.rank()) ranks[path] = layer.rank();
+    if (layer.alpha != first.alpha) alphas[path] = layer.alpha;
+  }
+  const json settings{{"peft_type", "LORA"},   {"r", first.rank()},       {"lora_alpha", first.alpha}, {"target_modules", targets},
+                      {"rank_pattern", ranks}, {"alpha_pattern", alphas}, {"lora_dropout", 0.0},       {"bias", "none"},
+                      {"use_rslora", false},   {"use_dora", false},       {"init_lora_weights", true}};
+  json out;
+  for (const auto& [key, value] : settings.items()) out[component + "." + key] = value;
+  return out;
+}
+
+}  // namespace
+
+void write_lora(const fs::path& path, const Lora& lora, LoraFormat format, const torch::nn::Module& denoiser, const SiteTable& table) {
+  if (lora.layers.empty()) reject("the adapter has no layer", path.string());
+  const std::string component = component_of(denoiser);
+  std::map<std::string, torch::Tensor> tensors;
+  std::map<std::string, std::string> metadata{{kOurs, json(lora.metadata).dump()}};
+  if (format == LoraFormat::diffusers) {
+    for (const auto& [layer, own] : lora.layers) {
+      tensors[component + "." + layer + ".lora_A.weight"] = own.a;
+      tensors[component + "." + layer + ".lora_B.weight"] = own.b;
+    }
+    metadata["format"] = "pt";
+    metadata[kSettings] = peft_settings(lora, component).dump();
+    return write_safetensors(path, tensors, metadata);
+  }
+
+  const auto places = kohya_places(denoiser, table);
+  struct Fused {
+    std::int64_t rows = 0;
+    bool swapped = false;
+    std::vector<std::pair<std::int64_t, const LoraLayer*>> parts;  // first row
+  };
+  std::map<std::string, Fused> modules;
+  for (const auto& [layer, own] : lora.layers) {
+    const auto place = places.find(layer);
+    if (place == places.end()) reject("kohya's format has no name for " + layer, path.string(), "Write it as diffusers does: --format diffusers");
+    Fused& module = modules[place->second.module];
+    module.rows = place->second.rows > 0 ? place->second.rows : own.b.size(0);
+    module.swapped = place->second.swapped;
+    module.parts.emplace_back(place->second.first_row, &own);
+  }
+  for (const auto& [name, module] : modules) {
+    std::int64_t rank = 0;
+    for (const auto& [_, own] : module.parts) rank += own->rank();
+    torch::Tensor b = torch::zeros({module.rows, rank});
+    std::vector<torch::Tensor> a;
+    // One alpha for all parts, the largest: what the others differ by goes into their second matrices.
+    const auto scale = [](const LoraLayer& own) { return own.alpha / static_cast<double>(own.rank()); };
+    double first = 0;
+    for (const auto& [_, own] : module.parts) first = std::abs(scale(*own)) > std::abs(first) ? scale(*own) : first;
+    std::int64_t column = 0;
+    for (const auto& [row, own] : module.parts) {
+      a.push_back(own->a);
+      const torch::Tensor part = scale(*own) == first ? own->b : own->b * (scale(*own) / first);
+      b.slice(0, row, row + own->b.size(0)).slice(1, column, column + own->rank()).copy_(part);
+      column += own->rank();
+    }
+    tensors[name + ".lora_down.weight"] = torch::cat(a);
+    tensors[name + ".lora_up.weight"] = module.swapped ? swapped_halves(b) : b;
+    tensors[name + ".alpha"] = torch::tensor(first * static_cast<double>(rank), torch::kFloat32);
+  }
+  metadata["ss_network_module"] = "networks.lora";
+  write_safetensors(path, tensors, metadata);
+}
+
+}  // namespace glyphscope

@@ -1,0 +1,142 @@
+#include "adapt/picture_set.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <opencv2/imgproc.hpp>
+#include <set>
+#include <sstream>
+
+#include "core/error.h"
+#include "io/files.h"
+#include "io/image_file.h"
+#include "io/weights.h"
+
+namespace glyphscope {
+namespace fs = std::filesystem;
+
+namespace {
+
+bool is_picture(const fs::path& file) {
+  static const std::set<std::string> known{".png", ".jpg", ".jpeg", ".webp"};
+  std::string extension = file.extension().string();
+  std::transform(extension.begin(), extension.end(), extension.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return known.contains(extension);
+}
+
+std::string trimmed(const std::string& text) {
+  const size_t first = text.find_first_not_of(" \t\r\n"), last = text.find_last_not_of(" \t\r\n");
+  return first == std::string::npos ? "" : text.substr(first, last - first + 1);
+}
+
+// Captions by file, as the lines of a metadata.jsonl give them.
+std::map<fs::path, std::string> read_metadata(const fs::path& file, std::vector<std::string>& faults) {
+  std::map<fs::path, std::string> out;
+  std::istringstream lines(read_text(file));
+  int number = 0;
+  for (std::string line; std::getline(lines, line);) {
+    ++number;
+    if (trimmed(line).empty()) continue;
+    const auto fault = [&](const std::string& what) { faults.push_back(file.string() + ", line " + std::to_string(number) + ": " + what); };
+    const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (!json.is_object() || !json.contains("file_name") || !json["file_name"].is_string()) {
+      fault("no JSON object with a file_name");
+      continue;
+    }
+    const fs::path picture = (file.parent_path() / json["file_name"].get<std::string>()).lexically_normal();
+    // The column has no fixed name; these are the usual ones.
+    std::string caption;
+    for (const char* key : {"text", "caption", "prompt"})
+      if (caption.empty() && json.contains(key) && json[key].is_string()) caption = trimmed(json[key]);
+    if (caption.empty())
+      fault("no caption (text, caption or prompt)");
+    else if (!fs::exists(picture))
+      fault("there is no " + picture.string());
+    else
+      out[picture] = caption;
+  }
+  return out;
+}
+
+}  // namespace
+
+PictureSet read_picture_set(const fs::path& folder, double held_out) {
+  if (!fs::is_directory(folder)) reject("there is no such folder of pictures", folder.string());
+  PictureSet out;
+  std::map<fs::path, std::string> captions;
+  std::set<fs::path> pictures;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    if (!entry.is_regular_file()) continue;
+    const fs::path file = entry.path().lexically_normal();
+    if (file.filename() == "metadata.jsonl") captions.merge(read_metadata(file, out.faults));
+    if (is_picture(file)) pictures.insert(file);
+  }
+  std::set<std::string> seen;
+  for (const auto& file : pictures) {
+    auto caption = captions.find(file);
+    if (const fs::path beside = fs::path(file).replace_extension(".txt"); caption == captions.end() && fs::exists(beside))
+      caption = captions.emplace(file, trimmed(read_text(beside))).first;
+    if (caption == captions.end() || caption->second.empty()) {
+      out.faults.push_back(file.string() + ": no caption, neither in metadata.jsonl nor in a .txt beside it");
+      continue;
+    }
+    const auto read = attempt([&] { return read_image(file); });
+    if (!read) {
+      out.faults.push_back(read.error().message());
+      continue;
+    }
+    CaptionedPicture picture{file, caption->second, sha256_file(file), read->size(2), read->size(1)};
+    if (!seen.insert(picture.hash + caption->second).second) {
+      out.faults.push_back(file.string() + ": the same picture with the same caption is there already");
+      continue;
+    }
+    const double place = static_cast<double>(std::stoul(picture.hash.substr(0, 8), nullptr, 16)) / 4294967296.0;
+    (place < held_out ? out.held_out : out.train).push_back(std::move(picture));
+  }
+  if (out.train.empty() && out.held_out.empty()) {
+    std::string what = "the folder holds no picture with a caption";
+    for (size_t i = 0; i < out.faults.size() && i < 5; ++i) what += "\n  " + out.faults[i];
+    reject(what, folder.string(), "Put a metadata.jsonl or a .txt beside each picture");
+  }
+  return out;
+}
+
+std::vector<Bucket> aspect_buckets(std::int64_t resolution, std::int64_t multiple) {
+  std::vector<Bucket> out;
+  const double area = static_cast<double>(resolution * resolution);
+  for (std::int64_t width = multiple; width <= 2 * resolution; width += multiple) {
+    const std::int64_t height = static_cast<std::int64_t>(area / static_cast<double>(width)) / multiple * multiple;
+    if (height >= multiple && height <= 2 * width && width <= 2 * height) out.push_back({width, height});
+  }
+  if (out.empty()) out.push_back({resolution, resolution});
+  return out;
+}
+
+Bucket nearest_bucket(const std::vector<Bucket>& buckets, std::int64_t width, std::int64_t height) {
+  const double aspect = std::log(static_cast<double>(width) / static_cast<double>(height));
+  auto distance = [&](const Bucket& one) { return std::abs(std::log(static_cast<double>(one.width) / static_cast<double>(one.height)) - aspect); };
+  return *std::min_element(buckets.begin(), buckets.end(), [&](const Bucket& a, const Bucket& b) {
+    // Of equal aspects the larger.
+    const double da = distance(a), db = distance(b);
+    return std::abs(da - db) > 1e-9 ? da < db : a.width * a.height > b.width * b.height;
+  });
+}
+
+Cropped crop_to(const torch::Tensor& image, const Bucket& bucket) {
+  const std::int64_t height = image.size(1), width = image.size(2);
+  const double scale =
+      std::max(static_cast<double>(bucket.width) / static_cast<double>(width), static_cast<double>(bucket.height) / static_cast<double>(height));
+  const int wide = static_cast<int>(std::max(bucket.width, static_cast<std::int64_t>(std::lround(static_cast<double>(width) * scale))));
+  const int high = static_cast<int>(std::max(bucket.height, static_cast<std::int64_t>(std::lround(static_cast<double>(height) * scale))));
+  torch::Tensor pixels = image.permute({1, 2, 0}).contiguous();
+  const cv::Mat from(static_cast<int>(height), static_cast<int>(width), CV_8UC3, pixels.data_ptr());
+  cv::Mat scaled = from;
+  if (wide != width || high != height) cv::resize(from, scaled, cv::Size(wide, high), 0, 0, scale < 1 ? cv::INTER_AREA : cv::INTER_CUBIC);
+  const std::int64_t left = (wide - bucket.width) / 2, top = (high - bucket.height) / 2;
+  const torch::Tensor whole = torch::from_blob(scaled.data, {high, wide, 3}, torch::kUInt8);
+  return {whole.slice(0, top, top + bucket.height).slice(1, left, left + bucket.width).permute({2, 0, 1}).clone(torch::MemoryFormat::Contiguous), left, top};
+}
+
+}  // namespace glyphscope

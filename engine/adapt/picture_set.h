@@ -1,0 +1,50 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace glyphscope {
+
+/// A picture to learn from, and what it shows.
+struct CaptionedPicture {
+  std::filesystem::path file;
+  std::string caption;
+  std::string hash;  ///< SHA-256 of the file: the address of what is cached of it.
+  std::int64_t width = 0, height = 0;
+};
+
+/// A folder of pictures with captions: of Hugging Face's imagefolder (`metadata.jsonl`, a line {"file_name": .., "text": ..} each) or as
+/// kohya's (a `.txt` beside each picture). PNG, JPEG and WebP, in subfolders too.
+struct PictureSet {
+  std::vector<CaptionedPicture> train, held_out;
+  std::vector<std::string> faults;  ///< A line for each file that is left out, and why.
+};
+
+/// Reads every picture once. Which are held out depends on their bytes alone: a share of about `held_out`, the same whatever is added to the
+/// folder. Throws a Failure if no picture with a caption is there; a faulty file is listed instead.
+PictureSet read_picture_set(const std::filesystem::path& folder, double held_out);
+
+/// A size to train at.
+struct Bucket {
+  std::int64_t width = 0, height = 0;
+  bool operator==(const Bucket&) const = default;
+};
+
+/// Sizes whose area is about resolution^2, of sides that are multiples of `multiple` and at most twice as long as each other; kohya's and
+/// Stable Diffusion XL's way to keep aspects. By rising width.
+std::vector<Bucket> aspect_buckets(std::int64_t resolution, std::int64_t multiple);
+
+/// The one of these whose aspect is nearest to the picture's.
+Bucket nearest_bucket(const std::vector<Bucket>& buckets, std::int64_t width, std::int64_t height);
+
+/// What of a picture is learned from at this size: scaled (area average or cubic) until it covers the bucket, and cut in the middle.
+struct Cropped {
+  torch::Tensor pixels;            ///< [3, height, width] uint8
+  std::int64_t left = 0, top = 0;  ///< What was cut off, in pixels of the scaled picture: SDXL is told.
+};
+Cropped crop_to(const torch::Tensor& image, const Bucket& bucket);
+
+}  // namespace glyphscope

@@ -1,0 +1,115 @@
+// Adapters that PEFT made, in the files of diffusers, PEFT and kohya, against what the reference's models say with them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "adapt/finetune.h"
+#include "adapt/lora_file.h"
+#include "adapt/training_state.h"
+#include "io/safetensors.h"
+#include "tests/support/golden.h"
+#include "tests/support/small_denoiser.h"
+
+namespace glyphscope {
+namespace {
+using testing::golden;
+using testing::relative_error;
+using testing::SmallDenoiser;
+
+constexpr double kTolerance = 1e-4;  // of the reference's largest magnitude
+
+struct AdapterParity : ::testing::TestWithParam<const char*> {
+  torch::NoGradGuard no_grad;
+};
+
+TEST_P(AdapterParity, OutputEqualsTheReference) {
+  SmallDenoiser denoiser(GetParam());
+  const std::string name = GetParam();
+  std::vector<std::string> notes;
+  const Lora lora = read_lora(golden("adapters") / (name + ".safetensors"), denoiser.module(), denoiser.table(), notes);
+  const SafetensorsFile expected(golden("adapters") / (name + ".expected.safetensors"));
+  EXPECT_THAT(notes, ::testing::IsEmpty());
+  const torch::Tensor plain = denoiser.call();
+  {
+    AttachedLora attached(denoiser.module(), lora);
+    EXPECT_LT(relative_error(denoiser.call(), expected.tensor("output")), kTolerance);
+    attached.set_strength(0.5);
+    EXPECT_LT(relative_error(denoiser.call(), expected.tensor("half")), kTolerance);
+  }
+  {
+    const MergedLoras merged(denoiser.module(), {{&lora, 0.5}});
+    EXPECT_LT(relative_error(denoiser.call(), expected.tensor("half")), kTolerance);
+  }
+  EXPECT_TRUE(torch::equal(denoiser.call(), plain)) << "an adapter left a trace";
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, AdapterParity, ::testing::Values("unet_sd1", "unet_sd2", "unet_sdxl", "unet_if1", "mmdit_sd3", "mmdit_sd35", "flux_dev"));
+
+TEST(AdapterFiles, PeftsFolderAndKohyasFileAreRead) {
+  torch::NoGradGuard no_grad;
+  SmallDenoiser denoiser("unet_sd1");
+  for (const auto& [file, expected] :
+       {std::pair{"peft/adapter_model.safetensors", "peft.expected.safetensors"}, {"kohya.safetensors", "kohya.expected.safetensors"}}) {
+    std::vector<std::string> notes;
+    const Lora lora = read_lora(golden("adapters") / file, denoiser.module(), denoiser.table(), notes);
+    const AttachedLora attached(denoiser.module(), lora);
+    EXPECT_LT(relative_error(denoiser.call(), SafetensorsFile(golden("adapters") / expected).tensor("output")), kTolerance) << file;
+  }
+}
+
+// Ten steps on one batch, against PyTorch's AdamW and PEFT's layers: gradients, losses and weights.
+struct TrainingParity : ::testing::TestWithParam<const char*> {};
+
+TEST_P(TrainingParity, GradientsAndStepsEqualTheReferences) {
+  const std::string name = GetParam();
+  const SafetensorsFile expected(golden("adapters") / ("training_" + name + ".safetensors"));
+  const nlohmann::json scheduler =
+      name.starts_with("unet")
+          ? nlohmann::json{{"_class_name", "DDPMScheduler"}, {"beta_schedule", "scaled_linear"}, {"beta_start", 0.00085}, {"beta_end", 0.012}}
+          : nlohmann::json{{"_class_name", "FlowMatchEulerDiscreteScheduler"}, {"shift", 3.0}};
+  const NoisePath path = NoisePath::parse({scheduler, "test"});
+  for (const auto dtype : {torch::kFloat64, torch::kFloat32}) {
+    SmallDenoiser denoiser(name, dtype);
+    const bool exact = dtype == torch::kFloat64;
+    auto stored = [&](const std::string& prefix, const std::string& layer, char which) {
+      return expected.tensor(prefix + "." + layer + (which == 'a' ? ".lora_A.weight" : ".lora_B.weight"));
+    };
+    Lora lora;
+    for (const auto& [key, entry] : expected.entries()) {
+      if (!key.starts_with("start.") || !key.ends_with(".lora_A.weight")) continue;
+      const std::string layer = key.substr(6, key.size() - 6 - 14);
+      lora.layers[layer] = {stored("start", layer, 'a').to(dtype).clone(), stored("start", layer, 'b').to(dtype).clone(), 6};
+    }
+    ASSERT_FALSE(lora.layers.empty());
+    LoraModule module(lora);
+    TrainingState state({{"lora", &module}}, {.beta1 = 0.9, .beta2 = 0.999, .ema_decay = 0, .dtype = dtype});
+    const AttachedLora attached(denoiser.module(), lora);
+    auto expect = [&](const std::string& prefix, double tolerance, bool gradient) {
+      double largest = 0, worst = 0;
+      for (const auto& [layer, own] : lora.layers) {
+        for (const char which : {'a', 'b'}) {
+          const torch::Tensor& tensor = which == 'a' ? own.a : own.b;
+          const torch::Tensor reference = stored(prefix, layer, which);
+          largest = std::max(largest, reference.abs().max().item<double>());
+          worst = std::max(worst, ((gradient ? tensor.grad() : tensor.detach()).to(reference.dtype()) - reference).abs().max().item<double>());
+        }
+      }
+      EXPECT_LT(worst / largest, tolerance) << name << " " << prefix;
+    };
+    const TrainingBatch batch{expected.tensor("clean").to(dtype), expected.tensor("noise").to(dtype), expected.tensor("index"), torch::Tensor()};
+    for (int step = 0; step < 10; ++step) {
+      const torch::Tensor loss = training_loss(
+          path, [&](const torch::Tensor& x, const torch::Tensor& t, const Conditioning&) { return denoiser.call(x, t); }, batch, 0);
+      loss.backward();
+      if (step == 0) expect(exact ? "gradient" : "gradient32", exact ? 1e-9 : 1e-4, true);
+      if (exact) EXPECT_NEAR(loss.item<double>(), expected.tensor("losses")[step].item<double>(), step == 0 ? 1e-9 : 1e-7);
+      state.update(1e-2);
+      if (exact && step == 0) expect("after1", 1e-9, false);
+      if (exact && step == 9) expect("after10", 1e-7, false);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Objectives, TrainingParity, ::testing::Values("unet_sd1", "mmdit_sd3"));
+
+}  // namespace
+}  // namespace glyphscope

@@ -1,0 +1,378 @@
+// Laws of adapters, on the small denoisers of every class.
+#include "adapt/lora.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <tuple>
+
+#include "adapt/adapters.h"
+#include "adapt/kohya_names.h"
+#include "adapt/lora_file.h"
+#include "core/random.h"
+#include "io/files.h"
+#include "models/attention.h"
+#include "tests/support/golden.h"
+#include "tests/support/small_denoiser.h"
+
+namespace glyphscope {
+namespace {
+using testing::golden;
+using ::testing::HasSubstr;
+using testing::relative_error;
+using testing::SmallDenoiser;
+
+const std::vector<std::string> kAll{"to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"};
+
+// An adapter that matters, in this dtype.
+Lora random_lora(SmallDenoiser& denoiser, std::int64_t rank, std::uint64_t seed, torch::ScalarType dtype = torch::kFloat32) {
+  at::Generator generator = make_generator(seed);
+  Lora lora = make_lora(denoiser.module(), denoiser.table(), {.every_attention = true, .projections = kAll, .rank = rank, .alpha = 1.5}, generator);
+  for (auto& [path, layer] : lora.layers) {
+    layer.b.normal_(0, 0.3, generator);
+    layer.a = layer.a.to(dtype);
+    layer.b = layer.b.to(dtype);
+  }
+  return lora;
+}
+
+struct Adapters : ::testing::TestWithParam<const char*> {};
+
+TEST_P(Adapters, ANewOneChangesNoBit) {
+  torch::NoGradGuard no_grad;
+  SmallDenoiser denoiser(GetParam());
+  const torch::Tensor plain = denoiser.call();
+  at::Generator generator = make_generator(1);
+  const Lora lora = make_lora(denoiser.module(), denoiser.table(), {.sites = {0, 1}}, generator);
+  const AttachedLora attached(denoiser.module(), lora);
+  EXPECT_TRUE(torch::equal(denoiser.call(), plain));
+}
+
+TEST_P(Adapters, SeveralAddUpAndGoInAnyOrder) {
+  torch::NoGradGuard no_grad;
+  SmallDenoiser denoiser(GetParam());
+  const torch::Tensor plain = denoiser.call();
+  const Lora one = random_lora(denoiser, 2, 1), two = random_lora(denoiser, 3, 2);
+  torch::Tensor first, second, both;
+  {
+    auto a = std::make_unique<AttachedLora>(denoiser.module(), one, 0.7);
+    first = denoiser.call();
+    const AttachedLora b(denoiser.module(), two, -0.4);
+    both = denoiser.call();
+    a.reset();
+    second = denoiser.call();
+  }
+  {
+    const AttachedLora b(denoiser.module(), two, -0.4);
+    EXPECT_TRUE(torch::equal(denoiser.call(), second));
+  }
+  EXPECT_TRUE(torch::equal(denoiser.call(), plain));
+  {
+    const MergedLoras merged(denoiser.module(), {{&one, 0.7}});
+    EXPECT_LT(relative_error(denoiser.call(), first), 1e-4);
+  }
+  {
+    const MergedLoras merged(denoiser.module(), {{&one, 0.7}, {&two, -0.4}});
+    EXPECT_LT(relative_error(denoiser.call(), both), 1e-4);
+  }
+  EXPECT_TRUE(torch::equal(denoiser.call(), plain));
+  EXPECT_GT(relative_error(both, plain), 1e-2) << "the adapters must matter";
+}
+
+// Along a random direction in each projection, the gradient tells how the output changes. fp64.
+TEST_P(Adapters, GradientsEqualFiniteDifferences) {
+  SmallDenoiser denoiser(GetParam(), torch::kFloat64);
+  Lora lora = random_lora(denoiser, 2, 3, torch::kFloat64);
+  for (auto& [path, layer] : lora.layers) layer.a.set_requires_grad(true), layer.b.set_requires_grad(true);
+  const AttachedLora attached(denoiser.module(), lora);
+  at::Generator generator = make_generator(4);
+  torch::Tensor weights;
+  auto loss = [&] {
+    const torch::Tensor out = denoiser.call();
+    if (!weights.defined()) weights = torch::randn(out.sizes(), generator, torch::kFloat64);
+    return (out * weights).sum();
+  };
+  loss().backward();
+  torch::NoGradGuard no_grad;
+  for (auto& [path, layer] : lora.layers) {
+    for (torch::Tensor tensor : {layer.a, layer.b}) {
+      // MM-DiT's and FLUX's last context output goes nowhere: PyTorch leaves its gradient undefined.
+      const torch::Tensor gradient = tensor.grad().defined() ? tensor.grad() : torch::zeros_like(tensor);
+      const torch::Tensor direction = torch::randn(tensor.sizes(), generator, torch::kFloat64);
+      const double step = 1e-5;
+      tensor.add_(direction, step);
+      const double above = loss().item<double>();
+      tensor.sub_(direction, 2 * step);
+      const double below = loss().item<double>();
+      tensor.add_(direction, step);
+      const double told = (gradient * direction).sum().item<double>(), measured = (above - below) / (2 * step);
+      EXPECT_NEAR(told, measured, 1e-6 * std::max(1.0, std::abs(measured))) << path;
+    }
+  }
+}
+
+// What is written is read again, to the bit; in kohya's format too, where q, k and v are one layer.
+TEST_P(Adapters, FilesGiveBackWhatWasWritten) {
+  torch::NoGradGuard no_grad;
+  SmallDenoiser denoiser(GetParam());
+  const testing::TemporaryFolder folder;
+  Lora lora = random_lora(denoiser, 2, 5);
+  // Ranks and alphas differ.
+  LoraLayer& odd = lora.layers.begin()->second;
+  odd = {torch::cat({odd.a, odd.a * 2}), torch::cat({odd.b, odd.b * 3}, 1), 0.75};
+  lora.metadata["sites"] = "0,1";
+  const bool named = !denoiser.table().sites[0].kohya.empty();
+  for (auto format : {LoraFormat::diffusers, LoraFormat::kohya}) {
+    const auto file = folder / (format == LoraFormat::kohya ? "kohya.safetensors" : "diffusers.safetensors");
+    if (format == LoraFormat::kohya && !named) {
+      EXPECT_THAT(testing::failure_of([&] { write_lora(file, lora, format, denoiser.module(), denoiser.table()); }), HasSubstr("kohya's format has no name"));
+      continue;
+    }
+    write_lora(file, lora, format, denoiser.module(), denoiser.table());
+    std::vector<std::string> notes;
+    const Lora read = read_lora(file, denoiser.module(), denoiser.table(), notes);
+    EXPECT_EQ(read.metadata, lora.metadata);
+    ASSERT_EQ(read.layers.size(), lora.layers.size());
+    for (const auto& [path, layer] : lora.layers) {
+      const LoraLayer& got = read.layers.at(path);
+      auto product = [](const LoraLayer& one) { return one.alpha / static_cast<double>(one.rank()) * at::mm(one.b, one.a); };
+      EXPECT_LT(relative_error(product(got), product(layer)), 1e-6) << path;
+      if (format == LoraFormat::diffusers) EXPECT_TRUE(torch::equal(got.a, layer.a) && torch::equal(got.b, layer.b) && got.alpha == layer.alpha) << path;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, Adapters, ::testing::Values("unet_sd1", "unet_sd2", "unet_sdxl", "unet_if1", "mmdit_sd3", "mmdit_sd35", "flux_dev"));
+
+TEST(LoraPlan, GivesWhatItNames) {
+  SmallDenoiser denoiser("unet_sd1");
+  at::Generator generator = make_generator(1);
+  auto make = [&](const LoraPlan& plan) { return make_lora(denoiser.module(), denoiser.table(), plan, generator); };
+  const Lora lora = make({.sites = {1, 2}, .projections = {"kv"}, .rank = 4, .ranks = {{2, 6}}});
+  ASSERT_EQ(lora.layers.size(), 4u);
+  std::int64_t expected = 0;
+  for (int site : {1, 2}) {
+    for (const char* name : {".to_k", ".to_v"}) {
+      const LoraLayer& layer = lora.layers.at(denoiser.table().sites[static_cast<size_t>(site)].path + name);
+      EXPECT_EQ(layer.rank(), site == 2 ? 6 : 4);
+      EXPECT_EQ(layer.alpha, layer.rank());
+      expected += layer.rank() * (layer.a.size(1) + layer.b.size(0));
+    }
+  }
+  EXPECT_EQ(lora.parameters(), expected);
+  // Self-attention too: of each site's block one more.
+  EXPECT_EQ(make({.every_attention = true}).layers.size(), 8 * denoiser.table().sites.size());
+  // Gaussian as PEFT's: a standard deviation of 1 / rank.
+  EXPECT_NEAR(make({.every_attention = true, .rank = 4}).layers.begin()->second.a.std().item<double>(), 0.25, 0.12);
+  const Lora kaiming = make({.every_attention = true, .init = LoraInit::kaiming});
+  for (const auto& [path, layer] : kaiming.layers) EXPECT_LE(layer.a.abs().max().item<double>(), 1 / std::sqrt(static_cast<double>(layer.a.size(1))));
+
+  auto error = [&](const LoraPlan& plan) { return testing::failure_of([&] { make(plan); }); };
+  EXPECT_THAT(error({.sites = {99}}), HasSubstr("no site 99"));
+  EXPECT_THAT(error({.sites = {0}, .projections = {"to_z"}}), HasSubstr("to_z"));
+  EXPECT_THAT(error({.sites = {0}, .rank = 4096}), HasSubstr("rank of 4096"));
+  EXPECT_THAT(error({.sites = {0}, .projections = {"add_k_proj"}}), HasSubstr("no layer"));
+}
+
+TEST(AdapterFiles, WhatIsWrongIsNamed) {
+  torch::NoGradGuard no_grad;
+  SmallDenoiser denoiser("unet_sd1"), other("mmdit_sd3");
+  const testing::TemporaryFolder folder;
+  const auto file = folder / "adapter.safetensors";
+  auto read = [&](const std::map<std::string, torch::Tensor>& tensors) {
+    write_safetensors(file, tensors);
+    std::vector<std::string> notes;
+    return testing::failure_of([&] { read_lora(file, denoiser.module(), denoiser.table(), notes); });
+  };
+  const std::string path = denoiser.table().sites[0].path + ".to_k";
+  const torch::Tensor a = torch::ones({2, 12}), b = torch::ones({8, 2});
+  EXPECT_THAT(read({{"unet.nonsense.lora_A.weight", a}, {"unet.nonsense.lora_B.weight", b}}), HasSubstr("1 of 1 layers"));
+  EXPECT_THAT(read({{"unet." + path + "x.lora_A.weight", a}, {"unet." + path + "x.lora_B.weight", b}}), HasSubstr("nearest here is " + path));
+  EXPECT_THAT(read({{"unet." + path + ".lora_A.weight", a}}), HasSubstr("no pair of matrices"));
+  EXPECT_THAT(read({{"unet." + path + ".lora_A.weight", torch::full({2, 12}, NAN)}, {"unet." + path + ".lora_B.weight", b}}), HasSubstr("not finite"));
+  EXPECT_THAT(read({{"unet." + path + ".hada_w1_a", a}}), HasSubstr("LoHa"));
+  EXPECT_THAT(read({{"x", a}}), HasSubstr("the file holds 'x'"));
+  EXPECT_THAT(read({{"text_encoder.x.lora_A.weight", a}}), HasSubstr("text encoder alone"));
+  EXPECT_THAT(read({{"unet.conv_in.lora_A.weight", torch::ones({2, 4, 3, 3})}, {"unet.conv_in.lora_B.weight", torch::ones({8, 2, 1, 1})}}),
+              HasSubstr("conv_in: the nearest here is"));
+
+  const Lora lora = random_lora(other, 2, 1);
+  EXPECT_THAT(testing::failure_of([&] { const AttachedLora attached(denoiser.module(), lora); }),
+              HasSubstr("transformer_blocks.0.attn.to_q: the model has no such layer"));
+  Lora wide;
+  wide.layers[path] = {torch::ones({2, 5}), b, 2};
+  EXPECT_THAT(testing::failure_of([&] { const AttachedLora attached(denoiser.module(), wide); }), HasSubstr("[8, 2] x [2, 5], the layer [8, 12]"));
+
+  // A text encoder's part is passed over, and said so.
+  write_safetensors(file, {{"unet." + path + ".lora_A.weight", a}, {"unet." + path + ".lora_B.weight", b}, {"text_encoder.x.lora_A.weight", a}});
+  std::vector<std::string> notes;
+  EXPECT_EQ(read_lora(file, denoiser.module(), denoiser.table(), notes).layers.size(), 1u);
+  EXPECT_THAT(notes, ::testing::ElementsAre(HasSubstr("text encoder")));
+}
+
+// Names and rows as kohya-ss/sd-scripts has them, whose modules are those of the authors' own code.
+TEST(KohyaNames, AreTheOriginalCodes) {
+  auto expect = [](const char* name, const std::map<std::string, std::tuple<std::string, std::int64_t, std::int64_t>>& expected) {
+    SmallDenoiser denoiser(name);
+    const auto places = kohya_places(denoiser.module(), denoiser.table());
+    for (const auto& [path, place] : expected) {
+      ASSERT_TRUE(places.contains(path)) << path;
+      const KohyaPlace& got = places.at(path);
+      EXPECT_EQ(std::tuple(got.module, got.first_row, got.rows), place) << path;
+    }
+  };
+  expect("unet_sd1",
+         {{"down_blocks.0.attentions.1.transformer_blocks.0.attn2.to_k", {"lora_unet_down_blocks_0_attentions_1_transformer_blocks_0_attn2_to_k", 0, 0}},
+          {"mid_block.attentions.0.proj_in", {"lora_unet_mid_block_attentions_0_proj_in", 0, 0}},
+          {"up_blocks.1.attentions.2.transformer_blocks.0.ff.net.0.proj", {"lora_unet_up_blocks_1_attentions_2_transformer_blocks_0_ff_net_0_proj", 0, 0}}});
+  // A layer a block: input_blocks 1 (resnet), 2 (downsampler), 3 (attention), ..
+  expect("unet_sdxl", {{"down_blocks.1.attentions.0.transformer_blocks.1.attn1.to_q", {"lora_unet_input_blocks_3_1_transformer_blocks_1_attn1_to_q", 0, 0}},
+                       {"mid_block.attentions.0.transformer_blocks.2.attn2.to_out.0", {"lora_unet_middle_block_1_transformer_blocks_2_attn2_to_out_0", 0, 0}},
+                       {"up_blocks.0.attentions.1.proj_out", {"lora_unet_output_blocks_1_1_proj_out", 0, 0}}});
+  SmallDenoiser sd3("mmdit_sd3"), flux("flux_dev");
+  const auto rows = [](SmallDenoiser& one, const char* path) { return adaptable_layers(one.module()).at(path)->weight.size(0); };
+  const std::int64_t w = rows(sd3, "transformer_blocks.0.attn.to_q"), f = rows(flux, "transformer_blocks.0.attn.to_q");
+  expect("mmdit_sd3", {{"transformer_blocks.1.attn.to_q", {"lora_unet_joint_blocks_1_x_block_attn_qkv", 0, 3 * w}},
+                       {"transformer_blocks.1.attn.to_v", {"lora_unet_joint_blocks_1_x_block_attn_qkv", 2 * w, 3 * w}},
+                       {"transformer_blocks.0.attn.add_k_proj", {"lora_unet_joint_blocks_0_context_block_attn_qkv", w, 3 * w}},
+                       {"transformer_blocks.0.attn.to_out.0", {"lora_unet_joint_blocks_0_x_block_attn_proj", 0, 0}},
+                       {"transformer_blocks.0.attn.to_add_out", {"lora_unet_joint_blocks_0_context_block_attn_proj", 0, 0}},
+                       {"transformer_blocks.0.norm1.linear", {"lora_unet_joint_blocks_0_x_block_adaLN_modulation_1", 0, 0}}});
+  expect("flux_dev", {{"transformer_blocks.0.attn.to_k", {"lora_unet_double_blocks_0_img_attn_qkv", f, 3 * f}},
+                      {"transformer_blocks.0.attn.add_v_proj", {"lora_unet_double_blocks_0_txt_attn_qkv", 2 * f, 3 * f}},
+                      {"transformer_blocks.0.norm1_context.linear", {"lora_unet_double_blocks_0_txt_mod_lin", 0, 0}},
+                      {"single_transformer_blocks.1.attn.to_v", {"lora_unet_single_blocks_1_linear1", 2 * f, 7 * f}},
+                      {"single_transformer_blocks.1.proj_mlp", {"lora_unet_single_blocks_1_linear1", 3 * f, 7 * f}},
+                      {"single_transformer_blocks.1.proj_out", {"lora_unet_single_blocks_1_linear2", 0, 0}},
+                      {"single_transformer_blocks.1.norm.linear", {"lora_unet_single_blocks_1_modulation_lin", 0, 0}},
+                      {"x_embedder", {"lora_unet_img_in", 0, 0}}});
+  SmallDenoiser pixels("unet_if1");
+  EXPECT_TRUE(kohya_places(pixels.module(), pixels.table()).empty());
+  EXPECT_TRUE(
+      kohya_places(sd3.module(), sd3.table()).at("transformer_blocks." + std::to_string(sd3.table().sites.size() - 1) + ".norm1_context.linear").swapped);
+}
+
+// What other programs write: Stable Diffusion 1's projections are convolutions of one point; older spellings; the authors' names with dots; bf16.
+TEST(AdapterFiles, SpellingsOfOthersAreRead) {
+  torch::NoGradGuard no_grad;
+  const testing::TemporaryFolder folder;
+  const auto file = folder / "adapter.safetensors";
+  auto read = [&](SmallDenoiser& denoiser, const std::map<std::string, torch::Tensor>& tensors, const std::map<std::string, std::string>& metadata = {}) {
+    write_safetensors(file, tensors, metadata);
+    std::vector<std::string> notes;
+    return read_lora(file, denoiser.module(), denoiser.table(), notes);
+  };
+  SmallDenoiser unet("unet_sd1"), flux("flux_dev");
+  const auto layers = adaptable_layers(unet.module());
+  auto pair = [&](const std::string& path, SmallDenoiser& denoiser) {
+    const torch::Tensor& weight = adaptable_layers(denoiser.module()).at(path)->weight;
+    return std::pair{torch::randn({2, weight.size(1)}), torch::randn({weight.size(0), 2})};
+  };
+  const std::string projection = "mid_block.attentions.0.proj_in", key = unet.table().sites[0].path + ".to_k";
+  const auto [a, b] = pair(projection, unet);
+  const Lora one = read(unet, {{"lora_unet_mid_block_attentions_0_proj_in.lora_down.weight", a.unsqueeze(-1).unsqueeze(-1)},
+                               {"lora_unet_mid_block_attentions_0_proj_in.lora_up.weight", b.unsqueeze(-1).unsqueeze(-1)},
+                               {"lora_unet_mid_block_attentions_0_proj_in.alpha", torch::tensor(1.0)}});
+  EXPECT_TRUE(torch::equal(one.layers.at(projection).a, a));
+  const torch::Tensor plain = unet.call();
+  torch::Tensor beside;
+  {
+    const AttachedLora attached(unet.module(), one);
+    beside = unet.call();
+  }
+  const MergedLoras merged(unet.module(), {{&one, 1.0}});
+  EXPECT_LT(relative_error(unet.call(), beside), 1e-4);
+  EXPECT_GT(relative_error(plain, beside), 1e-3);
+
+  const auto [c, d] = pair(key, unet);
+  for (const auto& [down, up] : std::vector<std::pair<std::string, std::string>>{
+           {"unet." + key + ".lora.down.weight", "unet." + key + ".lora.up.weight"},
+           {"unet." + key + ".lora_linear_layer.down.weight", "unet." + key + ".lora_linear_layer.up.weight"},
+           {"base_model.model." + key + ".lora_A.default.weight", "base_model.model." + key + ".lora_B.default.weight"},
+           {unet.table().sites[0].path + ".processor.to_k_lora.down.weight", unet.table().sites[0].path + ".processor.to_k_lora.up.weight"}}) {
+    const Lora lora = read(unet, {{down, c.to(torch::kBFloat16)}, {up, d.to(torch::kFloat16)}});
+    ASSERT_TRUE(lora.layers.contains(key)) << down;
+    EXPECT_EQ(lora.layers.at(key).alpha, 2) << "alpha is the rank where nothing says another";
+  }
+  const auto [e, f] = pair("transformer_blocks.0.attn.to_q", flux);
+  const torch::Tensor qkv = torch::cat({f, f * 2, f * 3});
+  const Lora fused =
+      read(flux, {{"diffusion_model.double_blocks.0.img_attn.qkv.lora_A.weight", e}, {"diffusion_model.double_blocks.0.img_attn.qkv.lora_B.weight", qkv}});
+  ASSERT_EQ(fused.layers.size(), 3u);
+  EXPECT_TRUE(torch::equal(fused.layers.at("transformer_blocks.0.attn.to_v").b, f * 3));
+  EXPECT_TRUE(read(flux, {{"lora_transformer_transformer_blocks_0_attn_to_q.lora_down.weight", e},
+                          {"lora_transformer_transformer_blocks_0_attn_to_q.lora_up.weight", f}})
+                  .layers.contains("transformer_blocks.0.attn.to_q"));
+
+  // PEFT's patterns are regular expressions; a single model's settings have no prefix; rank-stabilised; other methods.
+  const std::map<std::string, torch::Tensor> tensors{{"unet." + key + ".lora_A.weight", c}, {"unet." + key + ".lora_B.weight", d}};
+  auto alpha = [&](const nlohmann::json& settings) { return read(unet, tensors, {{"lora_adapter_metadata", settings.dump()}}).layers.at(key).alpha; };
+  EXPECT_EQ(alpha({{"unet.lora_alpha", 16}}), 16);
+  EXPECT_EQ(alpha({{"lora_alpha", 8}}), 8);
+  EXPECT_EQ(alpha({{"lora_alpha", 8}, {"alpha_pattern", {{"attn2.to_[kv]", 5}}}}), 5);
+  EXPECT_EQ(alpha({{"lora_alpha", 8}, {"alpha_pattern", {{"^" + key, 3}}}}), 3);
+  EXPECT_EQ(alpha({{"lora_alpha", 8}, {"alpha_pattern", {{"to_q", 3}}}}), 8);
+  EXPECT_NEAR(alpha({{"lora_alpha", 8}, {"use_rslora", true}}), 8 * std::sqrt(2.0), 1e-9);
+  auto error = [&](const nlohmann::json& settings) { return testing::failure_of([&] { alpha(settings); }); };
+  EXPECT_THAT(error({{"use_dora", true}}), HasSubstr("DoRA"));
+  EXPECT_THAT(error({{"init_lora_weights", "pissa_niter_4"}}), HasSubstr("pissa"));
+  EXPECT_THAT(error({{"alpha_pattern", {{"to_[", 3}}}}), HasSubstr("to_["));
+  EXPECT_THAT(error("damaged"), HasSubstr("no JSON object"));
+}
+
+// Parameters in fp32 beside weights in bf16, and dropout while gradients are recorded only.
+TEST(AttachedLora, TrainsInItsOwnDtype) {
+  SmallDenoiser denoiser("unet_sd1", torch::kBFloat16);
+  Lora lora = random_lora(denoiser, 2, 1);
+  for (auto& [path, layer] : lora.layers) layer.a.set_requires_grad(true), layer.b.set_requires_grad(true);
+  const AttachedLora attached(denoiser.module(), lora, 1, 0.5);
+  torch::Tensor quiet;
+  {
+    torch::NoGradGuard no_grad;
+    quiet = denoiser.call();
+    EXPECT_TRUE(torch::equal(denoiser.call(), quiet));
+  }
+  const torch::Tensor noisy = denoiser.call();
+  EXPECT_FALSE(torch::equal(noisy.detach(), quiet));
+  noisy.sum().backward();
+  EXPECT_EQ(lora.layers.begin()->second.b.grad().scalar_type(), torch::kFloat32);
+}
+
+TEST(AttachAdapters, AreNotedForAsLongAsTheyAct) {
+  const testing::TemporaryFolder folder;
+  auto opened = open_model(golden("pipeline").string());
+  std::shared_ptr<Pipeline> pipeline = *opened;
+  at::Generator generator = make_generator(1);
+  Lora lora = make_lora(pipeline->denoiser_module(), pipeline->info().table, {.sites = {0}}, generator);
+  for (auto& [path, layer] : lora.layers) layer.b.normal_(0, 1, generator);
+  const std::string file = (folder / "a:b.safetensors").string();  // a colon may be part of the name
+  write_lora(file, lora, LoraFormat::diffusers, pipeline->denoiser_module(), pipeline->info().table);
+  Request request;
+  request.prompts = {"a sign"};
+  request.rows = {{0, 1, {}}};
+  request.steps = 2;
+  const torch::Tensor plain = pipeline->generate(request)->latents;
+  std::vector<std::string> notes;
+  torch::Tensor half, whole;
+  {
+    const auto adapted = attach_adapters(pipeline, {file + ":0.5"}, notes);
+    half = adapted->generate(request)->latents;
+    const auto document = describe_image(adapted->info(), adapted->resolve(request), request.rows[0]);
+    EXPECT_EQ(document["adapters"][0]["strength"], 0.5);
+    EXPECT_EQ(document["adapters"][0]["file"], file);
+  }
+  EXPECT_TRUE(pipeline->info().adapters.empty());
+  EXPECT_TRUE(torch::equal(pipeline->generate(request)->latents, plain));
+  {
+    const auto adapted = attach_adapters(pipeline, {file, file + ":-0.5"}, notes);
+    whole = adapted->generate(request)->latents;
+  }
+  EXPECT_LT(relative_error(whole, half), 1e-4);
+  EXPECT_GT(relative_error(plain, half), 1e-3);
+  EXPECT_THAT(testing::failure_of([&] { attach_adapters(pipeline, {file + ":much"}, notes); }), HasSubstr("no strength"));
+  EXPECT_THAT(testing::failure_of([&] { attach_adapters(pipeline, {"/nowhere.safetensors"}, notes); }), HasSubstr("no such adapter"));
+}
+
+}  // namespace
+}  // namespace glyphscope

@@ -1,0 +1,111 @@
+#include "adapt/picture_set.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+
+#include "core/random.h"
+#include "io/files.h"
+#include "io/image_file.h"
+#include "tests/support/golden.h"
+
+namespace glyphscope {
+namespace {
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+void draw(const fs::path& file, std::uint64_t seed, std::int64_t height = 12, std::int64_t width = 20) {
+  fs::create_directories(file.parent_path());
+  write_png(file, torch::randint(0, 256, {3, height, width}, make_generator(seed), torch::kUInt8));
+}
+
+TEST(PictureSet, ReadsBothConventionsAndListsFaults) {
+  const testing::TemporaryFolder folder;
+  draw(folder / "a.png", 1);
+  draw(folder / "deep/b.png", 2, 30, 7);
+  draw(folder / "c.png", 3);
+  draw(folder / "d.png", 4);
+  fs::copy_file(folder / "a.png", folder / "again.png");
+  write_text(folder / "cut.png", read_text(folder / "a.png").substr(0, 60));
+  write_text(folder / "cut.txt", "a cut picture");
+  write_text(folder / "c.txt", "  a sign that says \"C\"\n");
+  write_text(folder / "metadata.jsonl",
+             "{\"file_name\": \"a.png\", \"text\": \"a sign\"}\n\nnonsense\n{\"file_name\": \"deep/b.png\", \"caption\": \"b\"}\n"
+             "{\"file_name\": \"lost.png\", \"text\": \"x\"}\n{\"file_name\": \"d.png\"}\n{\"file_name\": \"again.png\", \"text\": \"a sign\"}\n");
+  const PictureSet set = read_picture_set(folder.path(), 0);
+  std::map<std::string, const CaptionedPicture*> got;
+  for (const auto& one : set.train) got[one.file.filename().string()] = &one;
+  ASSERT_EQ(got.size(), 3u);
+  EXPECT_EQ(got.at("a.png")->caption, "a sign");
+  EXPECT_EQ(got.at("b.png")->caption, "b");
+  EXPECT_EQ(got.at("c.png")->caption, "a sign that says \"C\"");
+  EXPECT_EQ(got.at("b.png")->width, 7);
+  EXPECT_EQ(got.at("b.png")->height, 30);
+  EXPECT_THAT(set.held_out, ::testing::IsEmpty());
+  EXPECT_THAT(set.faults, ::testing::UnorderedElementsAre(HasSubstr("line 3: no JSON object"), HasSubstr("lost.png"), HasSubstr("line 6: no caption"),
+                                                          AllOf(HasSubstr("d.png"), HasSubstr("no caption, neither")), HasSubstr("cut.png"),
+                                                          AllOf(HasSubstr("again.png"), HasSubstr("there already"))));
+  EXPECT_THAT(testing::failure_of([&] { read_picture_set(folder / "nowhere", 0); }), HasSubstr("no such folder"));
+  EXPECT_THAT(testing::failure_of([&] { read_picture_set(fs::path(folder.path()) / "deep", 0); }), HasSubstr("no picture with a caption"));
+}
+
+// A picture is held out or not whatever else is in the folder.
+TEST(PictureSet, HoldsOutByContent) {
+  const testing::TemporaryFolder folder;
+  auto names = [](const std::vector<CaptionedPicture>& list) {
+    std::set<std::string> out;
+    for (const auto& one : list) out.insert(one.file.filename().string());
+    return out;
+  };
+  auto add = [&](int i) {
+    draw(folder / (std::to_string(i) + ".png"), static_cast<std::uint64_t>(i));
+    write_text(folder / (std::to_string(i) + ".txt"), "sign " + std::to_string(i));
+  };
+  for (int i = 0; i < 60; ++i) add(i);
+  const auto before = names(read_picture_set(folder.path(), 0.25).held_out);
+  EXPECT_GT(before.size(), 5u);
+  EXPECT_LT(before.size(), 30u);
+  for (int i = 60; i < 80; ++i) add(i);
+  const PictureSet after = read_picture_set(folder.path(), 0.25);
+  const auto held = names(after.held_out);
+  for (const auto& one : before) EXPECT_TRUE(held.contains(one)) << one;
+  EXPECT_EQ(held.size() + after.train.size(), 80u);
+}
+
+TEST(Buckets, KeepAreaAndAspect) {
+  for (std::int64_t resolution : {64, 512, 1024}) {
+    const std::int64_t multiple = resolution / 16;
+    const auto buckets = aspect_buckets(resolution, multiple);
+    EXPECT_THAT(buckets, ::testing::Contains(Bucket{resolution, resolution}));
+    for (const auto& one : buckets) {
+      EXPECT_EQ(one.width % multiple, 0);
+      EXPECT_EQ(one.height % multiple, 0);
+      EXPECT_LE(one.width * one.height, resolution * resolution);
+      EXPECT_GE(one.width * one.height, resolution * resolution * 3 / 4);
+      EXPECT_EQ(nearest_bucket(buckets, 3 * one.width, 3 * one.height), one);
+    }
+    EXPECT_EQ(nearest_bucket(buckets, 5000, 5000), (Bucket{resolution, resolution}));
+    EXPECT_GT(nearest_bucket(buckets, 9000, 100).width, resolution);
+  }
+}
+
+// The middle is kept, nothing is stretched.
+TEST(Buckets, CropsTheMiddle) {
+  torch::Tensor image = torch::zeros({3, 40, 100}, torch::kUInt8);
+  image.slice(2, 45, 55).fill_(255);  // a stripe in the middle
+  const Cropped whole = crop_to(image, {100, 40});
+  EXPECT_TRUE(torch::equal(whole.pixels, image));
+  EXPECT_EQ(whole.left, 0);
+  const Cropped square = crop_to(image, {20, 20});  // scaled by a half, 50 x 20
+  EXPECT_EQ(square.pixels.sizes(), (std::vector<std::int64_t>{3, 20, 20}));
+  EXPECT_EQ(square.left, 15);
+  EXPECT_EQ(square.top, 0);
+  const torch::Tensor stripe = square.pixels[0][10].to(torch::kFloat32) / 255;
+  EXPECT_NEAR(stripe.sum().item<double>(), 5, 0.1);
+  EXPECT_NEAR((stripe * torch::arange(20)).sum().item<double>() / 5, 9.5, 0.6);
+}
+
+}  // namespace
+}  // namespace glyphscope
