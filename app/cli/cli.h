@@ -13,6 +13,9 @@
 
 namespace glyphscope::cli {
 
+/// What a verb's MODEL may be.
+inline constexpr const char* kModelHelp = "A diffusers folder, a checkpoint (.safetensors), or a demo model, as demo:sign-unet";
+
 /// Options that every verb has.
 struct Common {
   bool json = false;

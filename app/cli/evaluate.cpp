@@ -18,7 +18,7 @@ Run add_evaluate(CLI::App& app) {
   };
   auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("evaluate", "Measures how well a model writes: OCR and pixel checks over many prompts");
-  verb->add_option("MODEL", options->model, "A diffusers folder, a checkpoint (.safetensors), or demo:sign-unet")->required();
+  verb->add_option("MODEL", options->model, kModelHelp)->required();
   verb->add_option("--prompts", options->prompts,
                    "File of prompts, one a line, with the text in double quotes (default: signs with words held out of training)");
   verb->add_option("--count", options->count, "Signs to make where --prompts is absent")->check(CLI::Range(1, 100000))->capture_default_str();

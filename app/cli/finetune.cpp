@@ -36,7 +36,7 @@ Run add_finetune(CLI::App& app) {
   auto options = std::make_shared<Options>();
   FinetuneSettings& settings = options->settings;
   CLI::App* verb = app.add_subcommand("finetune", "Trains a LoRA adapter on chosen layers");
-  verb->add_option("MODEL", options->model, "A diffusers folder, a checkpoint (.safetensors), or demo:sign-unet")->required();
+  verb->add_option("MODEL", options->model, kModelHelp)->required();
   verb->add_option("--data", options->data, "Folder of pictures with captions: metadata.jsonl, or a .txt beside each picture")->required();
   auto* sites = verb->add_option("--sites", options->sites, "Layers that get an adapter, for example 5,7-9");
   verb->add_flag("--every-attention", settings.plan.every_attention, "All attention layers get one, those that read no prompt too")->excludes(sites);

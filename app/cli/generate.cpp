@@ -11,7 +11,7 @@ Run add_generate(CLI::App& app) {
   };
   auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("generate", "Makes an image from a prompt");
-  verb->add_option("MODEL", options->model, "A diffusers folder, a checkpoint (.safetensors), or demo:sign-unet")->required();
+  verb->add_option("MODEL", options->model, kModelHelp)->required();
   verb->add_option("--prompt", options->prompt, "What to draw; (word:1.2) counts for more")->required();
   verb->add_option("--out", options->out, "PNG file to write; its metadata say how to make it again")->required();
   options->sampling.add(*verb);

@@ -8,7 +8,7 @@ namespace glyphscope::cli {
 Run add_inspect(CLI::App& app) {
   auto model = std::make_shared<std::string>();
   CLI::App* verb = app.add_subcommand("inspect", "Shows a model's family, parameters, and every layer that reads the prompt");
-  verb->add_option("MODEL", *model, "A diffusers folder, a checkpoint (.safetensors), or demo:sign-unet")->required();
+  verb->add_option("MODEL", *model, kModelHelp)->required();
   return [=](const Context& context) {
     const auto needs = model_needs(*model, context.open_options());
     if (needs) needs->require(*model);

@@ -22,7 +22,7 @@ Run add_localize(CLI::App& app) {
   auto options = std::make_shared<Options>();
   SweepSettings& settings = options->settings;
   CLI::App* verb = app.add_subcommand("localize", "Finds the layers that write the text: patches every site alone and reads the images");
-  verb->add_option("MODEL", options->model, "A diffusers folder, a checkpoint (.safetensors), or demo:sign-unet")->required();
+  verb->add_option("MODEL", options->model, kModelHelp)->required();
   auto* file = verb->add_option("--prompts", options->prompts, "File of prompt pairs: A, a tab, B, each with its text in double quotes");
   verb->add_option("--template", options->templates, "Prompt with <text> for the word (repeatable; default: the demo's signs)")->excludes(file);
   verb->add_option("--words", options->words, "File of words, one a line (default: words that the demo models never saw)")->excludes(file);

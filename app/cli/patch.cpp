@@ -34,7 +34,7 @@ Run add_patch(CLI::App& app) {
   };
   auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("patch", "Makes prompt A's image while some layers see prompt B");
-  verb->add_option("MODEL", options->model, "A diffusers folder, a checkpoint (.safetensors), or demo:sign-unet")->required();
+  verb->add_option("MODEL", options->model, kModelHelp)->required();
   verb->add_option("--source", options->source, "Prompt A")->required();
   verb->add_option("--target", options->target, "Prompt B")->required();
   verb->add_option("--sites", options->sites, "Layers that see prompt B, for example 5,7-9")->required();

@@ -221,7 +221,8 @@ QWidget* MainWindow::build_prompts() {
 void MainWindow::build_menus() {
   auto* file = menuBar()->addMenu(tr("&File"));
   file->addAction(tr("&Open model\u2026"), QKeySequence::Open, this, &MainWindow::choose_model);
-  file->addAction(tr("Open &demo model"), this, [this] { open_model("demo:sign-unet"); });
+  auto* demos = file->addMenu(tr("Open &demo model"));
+  for (const auto& demo : demo_models()) demos->addAction(QString::fromStdString(demo), this, [this, demo] { open_model(QString::fromStdString(demo)); });
   file->addSeparator();
   file->addAction(tr("&Export everything\u2026"), QKeySequence(Qt::CTRL | Qt::Key_E), this, [this] {
     const QString folder = QFileDialog::getExistingDirectory(this, tr("Export into folder"));

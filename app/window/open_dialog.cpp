@@ -2,10 +2,11 @@
 
 #include <QtWidgets>
 
+#include "io/resources.h"
+
 namespace glyphscope {
 namespace {
 
-constexpr const char* kDemo = "demo:sign-unet";
 constexpr int kRemembered = 8;
 
 QString open_text(const QString& text) {
@@ -62,7 +63,7 @@ OpenDialog::OpenDialog(QWidget* parent) : QDialog(parent) {
   source_->setInsertPolicy(QComboBox::NoInsert);
   source_->setCompleter(nullptr);  // it would finish a path to another one that was open before
   for (const QStringList& one : remembered()) source_->addItem(one[0], one);
-  source_->addItem(kDemo);
+  for (const auto& demo : demo_models()) source_->addItem(QString::fromStdString(demo));
   source_->setToolTip(tr("A diffusers folder, a checkpoint (.safetensors), or a demo model"));
   auto* file = new QPushButton(tr("File\u2026"), this);
   connect(file, &QPushButton::clicked, this, [this] {
@@ -111,7 +112,7 @@ OpenDialog::OpenDialog(QWidget* parent) : QDialog(parent) {
   connect(source_, &QComboBox::editTextChanged, this, &OpenDialog::refresh);
   for (auto* field : {config_, upscaler_}) connect(field, &QLineEdit::textChanged, this, &OpenDialog::refresh);
   source_->setCurrentIndex(-1);
-  source_->lineEdit()->setPlaceholderText(tr("a folder, a .safetensors file, or %1").arg(kDemo));
+  source_->lineEdit()->setPlaceholderText(tr("a folder, a .safetensors file, or a demo model"));
   source_->setFocus();
   refresh();
 }

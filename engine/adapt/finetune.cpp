@@ -5,8 +5,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
 #include <map>
 #include <numbers>
+#include <sstream>
 
 #include "adapt/lora_file.h"
 #include "adapt/training_state.h"
@@ -208,12 +211,16 @@ class Finetuning {
     }
     trainable_.prompts_read();
     if (fs::exists(checkpoint())) state_.load(checkpoint());
+    read_curve();
     if (fs::exists(best_file())) best_ = read_json(best_file()).value("held_out", std::numeric_limits<double>::infinity());
   }
 
   FinetuneResult run() {
     using clock = std::chrono::steady_clock;
     const AttachedLora attached(pipeline_.denoiser_module(), lora_, 1, settings_.dropout);
+    // The model's own loss, which a good adapter lowers.
+    if (state_.step() == 0)
+      if (const auto own = evaluate()) curve_[0] = "," + std::to_string(*own) + ",0";
     auto reported = clock::now();
     double sum = 0;
     std::int64_t since = 0;
@@ -233,7 +240,17 @@ class Finetuning {
       ++since;
       FinetuneProgress progress{state_.step(), settings_.steps, sum / static_cast<double>(since), {}, rate, 0};
       const bool last = state_.step() == settings_.steps;
-      if (state_.step() % settings_.evaluate_every == 0 || last) progress.held_out = evaluate();
+      if (state_.step() % settings_.evaluate_every == 0 || last) {
+        progress.held_out = evaluate();
+        char line[96];
+        std::snprintf(line, sizeof line, "%.6f,%s,%.4g", progress.loss, progress.held_out ? std::to_string(*progress.held_out).c_str() : "", rate);
+        curve_[state_.step()] = line;
+        // An adapter that was better by so much is not on its way back.
+        constexpr double kExploded = 4;
+        if (progress.held_out && !(*progress.held_out <= kExploded * best_))
+          fail("the loss on held-out pictures has grown to " + std::to_string(*progress.held_out) + ", from " + std::to_string(best_) + ", at step " +
+               std::to_string(state_.step()));
+      }
       const double seconds = std::chrono::duration<double>(clock::now() - reported).count();
       if (progress.held_out || seconds > 2 || last) {
         progress.pictures_per_second = static_cast<double>(since * settings_.batch * settings_.accumulate) / seconds;
@@ -372,7 +389,24 @@ class Finetuning {
     torch::NoGradGuard no_grad;
     write_lora(out_ / name, lora_, LoraFormat::diffusers, pipeline_.denoiser_module(), pipeline_.info().table);
   }
+  // training.csv up to the checkpoint; what came after it is done again.
+  void read_curve() {
+    const fs::path file = out_ / "training.csv";
+    if (!fs::exists(file)) return;
+    std::istringstream lines(read_text(file));
+    std::string line;
+    std::getline(lines, line);
+    while (std::getline(lines, line)) {
+      char* end = nullptr;
+      const long long step = std::strtoll(line.c_str(), &end, 10);
+      if (*end != ',') reject("this is no table of losses", file.string(), "Delete the file: the training starts a new one");
+      if (step <= state_.step()) curve_[step] = end + 1;
+    }
+  }
   void save() {
+    std::string table = "step,loss,held_out_loss,learning_rate\n";
+    for (const auto& [step, line] : curve_) table += std::to_string(step) + "," + line + "\n";
+    write_text(out_ / "training.csv", table);
     state_.save(checkpoint());
     write_adapter("last.safetensors");
   }
@@ -390,6 +424,7 @@ class Finetuning {
   TrainingState state_;
   std::vector<EncodedPictures::Sample> train_, held_out_;
   std::vector<Group> groups_;
+  std::map<std::int64_t, std::string> curve_;  // training.csv
   double best_ = std::numeric_limits<double>::infinity();
 };
 

@@ -58,9 +58,7 @@ Evaluation evaluate(Pipeline& pipeline, TextReader& reader, const EvaluateSettin
     const auto words = sign_words(pipeline.info(), "words/evaluate.txt");
     for (int i = 0; i < settings.count; ++i) {
       Choice choice(derive_seed(settings.seed, 11, static_cast<std::uint64_t>(i)));
-      std::string word = words[static_cast<size_t>(i) % words.size()];
-      std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
-      specs.push_back(SignSampler::with_word(word, choice, data));
+      specs.push_back(SignSampler::with_word(words[static_cast<size_t>(i) % words.size()], choice, data));
       prompts.push_back(specs.back().prompt());
     }
   }

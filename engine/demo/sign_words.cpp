@@ -1,5 +1,8 @@
 #include "demo/sign_words.h"
 
+#include <algorithm>
+#include <cctype>
+
 #include "core/error.h"
 #include "io/resources.h"
 
@@ -14,6 +17,8 @@ std::vector<std::string> sign_words(const ModelInfo& model, const std::string& l
   const SignData data = sign_data(model);
   std::vector<std::string> words = read_word_list(resource(list));
   std::erase_if(words, [&](const std::string& word) { return static_cast<int>(word.size()) < data.shortest || static_cast<int>(word.size()) > data.longest; });
+  // As on the signs they learned from: T5 reads capitals and small letters as different ones.
+  for (auto& word : words) std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
   if (words.empty()) reject(list + " has no word as long as the model writes", model.source);
   return words;
 }

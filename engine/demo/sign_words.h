@@ -11,8 +11,8 @@ namespace glyphscope {
 /// Which signs a demo model draws, by its recipe.json; for another model, the usual ones. Throws a Failure for a damaged recipe.
 SignData sign_data(const ModelInfo& model);
 
-/// A word list that ships with Glyphscope ("words/localize.txt"), less the words that are too short or too long for the
-/// model. Throws a Failure if none is left.
+/// A word list that ships with Glyphscope ("words/localize.txt"), in capitals, less the words that are too short or too long for
+/// the model. Throws a Failure if none is left.
 std::vector<std::string> sign_words(const ModelInfo& model, const std::string& list);
 
 }  // namespace glyphscope

@@ -7,13 +7,13 @@
 #include <cmath>
 
 #include "adapt/noise_path.h"
+#include "adapt/training_state.h"
 #include "core/error.h"
 #include "core/unicode.h"
 #include "demo/loss_curve.h"
 #include "demo/network.h"
 #include "demo/sign_tokenizer.h"
 #include "demo/signs.h"
-#include "adapt/training_state.h"
 #include "io/files.h"
 #include "io/image_file.h"
 #include "io/resources.h"

@@ -36,4 +36,11 @@ fs::path resource(const fs::path& name) {
          "Set GLYPHSCOPE_RESOURCES to the folder 'resources' of its sources");
 }
 
+std::vector<std::string> demo_models() {
+  std::vector<std::string> out;
+  for (const char* name : {"sign-unet", "sign-mmdit", "sign-pixel"})
+    if (attempt([&] { return resource(fs::path("models") / name / "model_index.json"); })) out.push_back(std::string("demo:") + name);
+  return out;
+}
+
 }  // namespace glyphscope

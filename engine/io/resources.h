@@ -14,4 +14,7 @@ std::vector<std::string> read_word_list(const std::filesystem::path& file);
 /// (../share/glyphscope), or in the source tree it was built from. Throws a Failure if it is in none of them.
 std::filesystem::path resource(const std::filesystem::path& name);
 
+/// The demo models that ship, as "demo:NAME"; the one to begin with first.
+std::vector<std::string> demo_models();
+
 }  // namespace glyphscope

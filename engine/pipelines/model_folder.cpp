@@ -13,7 +13,7 @@ namespace fs = std::filesystem;
 ModelFolder::ModelFolder(fs::path path, std::string source, const fs::path& config) : folder_(std::move(path)), source_(std::move(source)) {
   std::error_code error;
   if (!fs::exists(folder_, error))
-    reject("there is no such model", folder_.string(), "Name a diffusers folder, a checkpoint (.safetensors), or a demo model: demo:sign-unet");
+    reject("there is no such model", folder_.string(), "Name a diffusers folder, a checkpoint (.safetensors), or a demo model, as demo:sign-unet");
   const std::string extension = folder_.extension().string();
   if (extension == ".ckpt" || extension == ".pt" || extension == ".pth" || extension == ".bin")
     reject("this is a pickle, which can run any code when it is read", folder_.string(),

@@ -139,8 +139,6 @@ nlohmann::ordered_json describe_site(const SiteTable& table, int index) {
           {"share", table.share({index})}};
 }
 
-std::vector<std::string> demo_models() { return {"demo:sign-unet"}; }
-
 ModelFolder find_model(const std::string& source, const OpenOptions& options) {
   fs::path folder = source;
   if (source.starts_with("demo:")) {
@@ -150,7 +148,7 @@ ModelFolder find_model(const std::string& source, const OpenOptions& options) {
       known += (known.empty() ? "" : ", ") + demo;
       found |= demo == source;
     }
-    if (!found) reject("there is no demo model '" + source + "'", "", "There is: " + known);
+    if (!found) reject("there is no demo model '" + source + "'", "", "There are: " + known);
     folder = resource(fs::path("models") / source.substr(5));
   }
   return {folder, source, options.config};

@@ -135,7 +135,7 @@ struct OpenOptions {
   std::int64_t held_encoder_bytes = kHeldEncoderBytes;
 };
 
-/// Opens a diffusers folder, a checkpoint in a single file (.safetensors), or a demo model that ships with Glyphscope ("demo:sign-unet"). The error names
+/// Opens a diffusers folder, a checkpoint in a single file (.safetensors), or a demo model that ships with Glyphscope ("demo:NAME"). The error names
 /// what is missing.
 Expected<std::shared_ptr<Pipeline>> open_model(const std::string& source, const OpenOptions& options = {});
 
@@ -144,8 +144,5 @@ class ModelFolder;
 ModelFolder find_model(const std::string& source, const OpenOptions& options);
 /// The same of the upscaler that the options name. Throws a Failure if it enlarges nothing.
 ModelFolder find_upscaler(const OpenOptions& options);
-
-/// The demo models there are, as "demo:NAME".
-std::vector<std::string> demo_models();
 
 }  // namespace glyphscope

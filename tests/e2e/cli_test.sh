@@ -24,7 +24,7 @@ expect 0 'localize' "$program" --help
 expect 0 'glyphscope 0' "$program" --version
 expect 2 'not-a-verb|subcommand' "$program" not-a-verb
 expect 2 'there is no such model' "$program" inspect "$work/nowhere"
-expect 2 'There is: demo:sign-unet' "$program" inspect demo:nothing
+expect 2 'There are: demo:sign-unet' "$program" inspect demo:nothing
 touch "$work/model.ckpt"
 expect 2 'pickle.*Convert' "$program" inspect "$work/model.ckpt"
 
@@ -75,8 +75,42 @@ wait $pid
 expect 0 'words read exactly' "$program" evaluate "$model" --count 4 --steps 1 --out "$work/eval"
 [ -s "$work/eval/evaluate.json" ] && [ -s "$work/eval/samples.png" ] || { echo "FAILED: evaluate's files"; failed=1; }
 
-# A second stage enlarges what a first drew; what is wrong with it is said before anything is drawn.
 stages=$(cd "$(dirname "$0")/../golden/data" && pwd)
+
+# Fine-tuning: pictures with captions in, an adapter out; a faulty picture is named; killed and resumed it gives the same bytes.
+mkdir "$work/data"
+for i in 1 2 3 4 5 6; do
+  "$program" generate "$model" --prompt "sign $i" --steps 1 --seed $i --out "$work/data/$i.png" > /dev/null 2>&1
+  echo "a sign that says \"$i\"" > "$work/data/$i.txt"
+done
+head -c 200 "$work/data/1.png" > "$work/data/cut.png"; echo cut > "$work/data/cut.txt"
+tune=("$program" finetune "$model" --data "$work/data" --sites 5,8 --rank 2 --steps 40 --batch 2 --evaluate-every 20 --rate 1e-3)
+expect 0 'left out: .*cut.png' "${tune[@]}" --out "$work/tuned"
+[ -s "$work/tuned/last.safetensors" ] && [ "$(field "$work/tuned/finetune.json" '["steps"]')" = 40 ] || { echo "FAILED: finetune's files"; failed=1; }
+[ "$(field "$work/tuned/finetune.json" '["trained_parameters_all_sites"]')" -gt "$(field "$work/tuned/finetune.json" '["trained_parameters"]')" ] || { echo "FAILED: share"; failed=1; }
+"${tune[@]}" --save-every 1 --out "$work/killed" > "$work/stdout" 2>&1 &
+pid=$!
+while [ ! -e "$work/killed/last.safetensors" ] && kill -0 $pid 2> /dev/null; do sleep 0.05; done
+kill -KILL $pid 2> /dev/null
+wait $pid 2> /dev/null
+expect 2 '--resume' "${tune[@]}" --save-every 1 --out "$work/killed"
+expect 0 'trained' "${tune[@]}" --save-every 1 --resume --out "$work/killed"
+python3 - "$work/killed/last.safetensors" "$work/tuned/last.safetensors" <<'PYTHON' || { echo "FAILED: a killed and resumed training gives other numbers"; failed=1; }
+import json, sys
+def tensors(path):
+    data = open(path, "rb").read()
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:8 + size])
+    return {k: data[8 + size:][slice(*v["data_offsets"])] for k, v in header.items() if k != "__metadata__"}
+sys.exit(tensors(sys.argv[1]) != tensors(sys.argv[2]))
+PYTHON
+expect 2 'no layer is named' "$program" finetune "$model" --data "$work/data" --out "$work/n"
+expect 2 'no picture with a caption' "$program" finetune "$model" --data "$work/tuned" --sites 5 --out "$work/n"
+expect 2 'There is no projection|no projection' "$program" finetune "$model" --data "$work/data" --sites 5 --projections to_z --out "$work/n"
+expect 2 'no such adapter' "$program" generate --adapter "$work/none.safetensors" "$model" --prompt a --steps 1 --out "$work/b.png"
+expect 2 'not in the model|no LoRA' "$program" generate --adapter "$stages/adapters/unet_sdxl.safetensors" "$model" --prompt a --steps 1 --out "$work/b.png"
+
+# A second stage enlarges what a first drew; what is wrong with it is said before anything is drawn.
 expect 0 'large.png' "$program" generate "$stages/pipeline_if" --prompt 'a sign' --steps 2 --upscale "$stages/pipeline_if2" --out "$work/large.png"
 expect 0 'patched.png reads' "$program" patch "$stages/pipeline_if" --source 'says "A"' --target 'says "B"' --sites 0 --steps 2 --size 16x16 --upscale "$stages/pipeline_if2" --upscale-steps 2 --out "$work/large"
 expect 0 'upscaler .*pipeline_if2' "$program" inspect "$stages/pipeline_if" --upscale "$stages/pipeline_if2"

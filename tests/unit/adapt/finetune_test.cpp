@@ -93,6 +93,9 @@ TEST_P(Finetune, ResumesToTheBit) {
   EXPECT_TRUE(moved) << "nothing was learned";
   EXPECT_EQ(whole.best_held_out, parts.best_held_out);
 
+  EXPECT_EQ(read_text(folder / "whole/training.csv").find("step,loss,held_out_loss,learning_rate\n0,,"), 0u);
+  EXPECT_EQ(read_text(folder / "whole/training.csv"), read_text(folder / "parts/training.csv"));
+
   // The file holds what was trained, and says of what.
   std::vector<std::string> notes;
   const Lora file = read_lora(folder / "parts/last.safetensors", pipeline->denoiser_module(), pipeline->info().table, notes);

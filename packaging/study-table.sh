@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Prints the README's table of studies from the run files of `glyphscope localize demo:NAME` in resources/studies.
+# Usage: packaging/study-table.sh
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+python3 - resources/studies/*/run.json << 'PYTHON'
+import json, sys
+
+def score(scores, name):
+    one = scores[name]
+    text = f"{one['mean']:.2f}"
+    return text if one.get("low") is None else f"{text} [{one['low']:.2f}, {one['high']:.2f}]"
+
+def sites(numbers):
+    return ", ".join(map(str, numbers)) or "none"
+
+print("| model | sites | localized | share of parameters | patched there: reads as B (F1), of B's own | reads as A (F1) | background kept (SSIM) "
+      "| all sites: reads as B | smallest set that keeps 90 % of B's F1 |")
+print("| --- " * 9 + "|")
+for path in sys.argv[1:]:
+    run = json.load(open(path))
+    found = run["localized"] or run["smallest_set"]
+    every = [site | {"sites": [site["index"]]} for site in run["sites"]] + run["sets"]
+    scores = next((one["scores"] for one in every if one["sites"] == found), None)
+    whole = next(one["scores"] for one in run["sets"] if one["kind"] == "all")
+    cells = [f"`{run['model']['source']}`", str(len(run["sites"])), sites(found), f"{100 * run['localized_share']:.2f} %"]
+    if scores:
+        cells += [f"{score(scores, 'target_f1')} of {run['target']['target_f1']['mean']:.2f}", score(scores, "source_f1"), score(scores, "ssim_outside_text")]
+    else:
+        cells += [""] * 3
+    print("| " + " | ".join([*cells, score(whole, "target_f1"), sites(run["smallest_set"])]) + " |")
+PYTHON
