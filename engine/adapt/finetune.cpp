@@ -308,7 +308,8 @@ class Finetuning {
   }
 
   [[noreturn]] void fail(const std::string& what) const {
-    throw Failure({ErrorCode::internal, what, out_.string(), "The last good adapter is in last.safetensors; lower --rate, or use --dtype fp32"});
+    const std::string kept = fs::exists(out_ / "last.safetensors") ? "What was saved before is in last.safetensors" : "Nothing had been saved yet";
+    reject(what, out_.string(), kept + "; lower --rate, or use --dtype fp32");
   }
 
   static torch::Tensor draw(const Trainable::Signal& signal, at::Generator& generator) {
