@@ -17,13 +17,14 @@ def sites(numbers):
 print("| model | sites | localized | share of parameters | patched there: reads as B (F1), of B's own | reads as A (F1) | background kept (SSIM) "
       "| all sites: reads as B | smallest set that keeps 90 % of B's F1 |")
 print("| --- " * 9 + "|")
-for path in sys.argv[1:]:
+for path in sorted(sys.argv[1:], key=lambda path: path.split("/")):
     run = json.load(open(path))
     found = run["localized"] or run["smallest_set"]
     every = [site | {"sites": [site["index"]]} for site in run["sites"]] + run["sets"]
     scores = next((one["scores"] for one in every if one["sites"] == found), None)
     whole = next(one["scores"] for one in run["sets"] if one["kind"] == "all")
-    cells = [f"`{run['model']['source']}`", str(len(run["sites"])), sites(found), f"{100 * run['localized_share']:.2f} %"]
+    name = f"`{run['model']['source']}`" + (", pooled prompt of B" if run["settings"]["pooled"] == "target" else "")
+    cells = [name, str(len(run["sites"])), sites(found), f"{100 * run['localized_share']:.2f} %"]
     if scores:
         cells += [f"{score(scores, 'target_f1')} of {run['target']['target_f1']['mean']:.2f}", score(scores, "source_f1"), score(scores, "ssim_outside_text")]
     else:

@@ -4,6 +4,7 @@
 
 #include "app/cli/cli.h"
 #include "core/random.h"
+#include "demo/sign_words.h"
 #include "io/files.h"
 #include "patching/patch_plan.h"
 
@@ -28,7 +29,7 @@ std::map<int, std::int64_t> parse_ranks(const std::vector<std::string>& texts) {
 
 Run add_finetune(CLI::App& app) {
   struct Options {
-    std::string model, data, sites, out, init = "gaussian", schedule = "constant";
+    std::string model, data, sites, out, sample_prompts, ocr = "ppocr", init = "gaussian", schedule = "constant";
     std::vector<std::string> ranks;
     bool resume = false;
     FinetuneSettings settings;
@@ -70,8 +71,16 @@ Run add_finetune(CLI::App& app) {
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
   verb->add_option("--save-every", settings.save_every, "Steps between two checkpoints")->check(CLI::Range(1, 1'000'000))->capture_default_str();
+  verb->add_option("--sample-every", settings.sample_every, "Steps between two sets of sample pictures, with their OCR scores; 0: none are drawn")
+      ->check(CLI::Range(0, 1'000'000))
+      ->capture_default_str();
+  verb->add_option("--sample-prompts", options->sample_prompts,
+                   "File of their prompts, one a line: those with text in double quotes show how well it is written, those without how far the model "
+                   "has drifted (default: some of each)");
+  verb->add_option("--sample-steps", settings.sampling.steps, "Denoising steps of samples (default: the model's)")->check(CLI::Range(1, 1000));
+  verb->add_option("--ocr", options->ocr, "ppocr or tesseract")->capture_default_str();
   verb->add_flag("--resume", options->resume, "Go on with the training that is in --out");
-  verb->add_option("--out", options->out, "Folder for last.safetensors, best.safetensors and training.csv")->required();
+  verb->add_option("--out", options->out, "Folder for last.safetensors, best.safetensors, training.csv and samples")->required();
   return [=](const Context& context) {
     FinetuneSettings settings = options->settings;
     settings.seed = context.common.seed;
@@ -88,6 +97,8 @@ Run add_finetune(CLI::App& app) {
     for (const auto& [site, rank] : settings.plan.ranks)
       if (std::find(settings.plan.sites.begin(), settings.plan.sites.end(), site) == settings.plan.sites.end() && !settings.plan.every_attention)
         reject("--ranks names site " + std::to_string(site) + ", --sites does not", "--ranks");
+    if (settings.sample_every > 0) settings.sample_prompts = sample_prompts(pipeline->info(), options->sample_prompts);
+    const auto reader = make_text_reader(options->ocr);
     const OutputFolder folder(options->out);
     context.say(std::to_string(pictures.train.size()) + " pictures to learn from, " + std::to_string(pictures.held_out.size()) + " held out");
 
@@ -97,12 +108,28 @@ Run add_finetune(CLI::App& app) {
     observer.step = [&](const FinetuneProgress& p) {
       context.end_progress();
       char line[160];
-      int length = std::snprintf(line, sizeof line, "step %lld/%lld  loss %.4f", static_cast<long long>(p.step), static_cast<long long>(p.steps), p.loss);
-      if (p.held_out) length += std::snprintf(line + length, sizeof line - static_cast<size_t>(length), "  held out %.4f", *p.held_out);
-      std::snprintf(line + length, sizeof line - static_cast<size_t>(length), "  %.1f pictures/s", p.pictures_per_second);
+      int length = std::snprintf(line, sizeof line, "step %lld/%lld", static_cast<long long>(p.step), static_cast<long long>(p.steps));
+      const auto add = [&](const char* format, double value) {
+        length += std::snprintf(line + length, sizeof line - static_cast<size_t>(length), format, value);
+      };
+      if (p.loss) add("  loss %.4f", *p.loss);
+      if (p.held_out) add("  held out %.4f", *p.held_out);
+      if (p.loss) add("  %.1f pictures/s", p.pictures_per_second);
       context.say(line);
     };
-    const FinetuneResult result = finetune(*pipeline, pictures, settings, folder.path(), options->resume, observer, context.cancel);
+    observer.samples = [&](std::int64_t step, const TrainingSamples::Scores& scores) {
+      context.end_progress();
+      std::string line = "samples at step " + std::to_string(step) + ":";
+      const auto add = [&](const char* name, const std::optional<double>& value) {
+        char text[64];
+        if (value) line += (std::snprintf(text, sizeof text, "  %s %.2f", name, *value), text);
+      };
+      add("words exact", scores.word_accuracy);
+      add("F1", scores.ocr_f1);
+      add("SSIM to the base model", scores.ssim_to_base);
+      context.say(line);
+    };
+    const FinetuneResult result = finetune(*pipeline, pictures, settings, folder.path(), options->resume, *reader, observer, context.cancel);
 
     // What it would have been on every site: the share that localization saves.
     LoraPlan everywhere = settings.plan;
@@ -120,6 +147,7 @@ Run add_finetune(CLI::App& app) {
         {"trained_parameters", result.trained},
         {"trained_parameters_all_sites", all},
         {"optimizer_bytes", result.optimizer_bytes},
+        {"samples", {{"prompts", settings.sample_prompts}, {"every", settings.sample_every}, {"ocr", reader->name()}}},
         {"best_held_out_loss", result.best_held_out ? nlohmann::ordered_json(*result.best_held_out) : nlohmann::ordered_json(nullptr)},
         {"faults", pictures.faults}};
     write_json(folder / "finetune.json", document);

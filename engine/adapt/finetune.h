@@ -9,7 +9,10 @@
 #include "adapt/lora.h"
 #include "adapt/noise_path.h"
 #include "adapt/picture_set.h"
+#include "adapt/training_samples.h"
+#include "adapt/training_table.h"
 #include "core/progress.h"
+#include "metrics/ocr.h"
 #include "models/conditioning.h"
 #include "pipelines/pipeline.h"
 
@@ -37,8 +40,11 @@ struct FinetuneSettings {
   double held_out = 0.1;  ///< Share of the pictures that is not learned from.
   std::int64_t save_every = 250, evaluate_every = 50;
   std::uint64_t seed = 42;
+  std::int64_t sample_every = 250;          ///< Steps between two sets of sample pictures.
+  std::vector<std::string> sample_prompts;  ///< None: no samples are drawn.
+  Request sampling;                         ///< Steps, guidance and scheduler of samples; at the resolution of the training.
 
-  /// All that the result depends on, but how long it is trained.
+  /// All that the adapter depends on, but how long it is trained.
   nlohmann::ordered_json to_json() const;
 };
 
@@ -55,14 +61,15 @@ torch::Tensor training_loss(const NoisePath& path, const std::function<torch::Te
 
 struct FinetuneProgress {
   std::int64_t step = 0, steps = 0;
-  double loss = 0;                 ///< Mean since the last report.
-  std::optional<double> held_out;  ///< Loss on the held-out pictures, each with a noise and timestep of its own that never change; where it was measured.
+  std::optional<double> loss;      ///< Mean since the last report, if anything was learned.
+  std::optional<double> held_out;  ///< Where it was measured at this step: see TrainingRow.
   double rate = 0, pictures_per_second = 0;
 };
 
 struct FinetuneObserver {
-  std::function<void(const Progress&)> preparing = [](const Progress&) {};  ///< While pictures and captions are encoded.
+  ProgressCallback preparing = [](const Progress&) {};  ///< While pictures and captions are encoded, and while samples are drawn.
   std::function<void(const FinetuneProgress&)> step = [](const FinetuneProgress&) {};
+  std::function<void(std::int64_t step, const TrainingSamples::Scores&)> samples = [](std::int64_t, const TrainingSamples::Scores&) {};
   std::function<void(const std::string&)> note = [](const std::string&) {};
 };
 
@@ -74,9 +81,10 @@ struct FinetuneResult {
 };
 
 /// Trains a new adapter for the pipeline's denoiser. In `out`: last.safetensors and best.safetensors (by held-out loss) in diffusers' format,
-/// training.csv, checkpoint/ to resume from, cache/ of encoded pictures and captions, addressed by what they are of. Deterministic by seed on the
-/// CPU; stopped at any step and resumed, it gives the same adapter to the bit. A cancelled run saves where it is, and throws. Throws a Failure.
+/// training.csv and .png, samples/ by step, checkpoint/ to resume from, cache/ of encoded pictures and captions. Deterministic by seed on the
+/// CPU; stopped at any step and resumed, it gives the same adapter to the bit. A cancelled run saves where it is, and throws. reader: of the text
+/// in samples. Throws a Failure.
 FinetuneResult finetune(Pipeline& pipeline, const PictureSet& pictures, const FinetuneSettings& settings, const std::filesystem::path& out, bool resume,
-                        const FinetuneObserver& observer, const CancelToken& cancel);
+                        TextReader& reader, const FinetuneObserver& observer, const CancelToken& cancel);
 
 }  // namespace glyphscope

@@ -53,7 +53,7 @@ torch::Tensor NoisePath::snr_weight(const torch::Tensor& index, double gamma) co
   const torch::Tensor snr = (alpha / sigma).pow(2).index_select(0, index);
   switch (prediction) {
     case Prediction::epsilon:
-      return snr.clamp_max(gamma) / snr;
+      return (gamma / snr).clamp_max(1);  // 1 where there is no signal
     case Prediction::v:
       return snr.clamp_max(gamma) / (snr + 1);
     default:

@@ -124,19 +124,31 @@ Bucket nearest_bucket(const std::vector<Bucket>& buckets, std::int64_t width, st
   });
 }
 
-Cropped crop_to(const torch::Tensor& image, const Bucket& bucket) {
-  const std::int64_t height = image.size(1), width = image.size(2);
+Crop crop_of(std::int64_t width, std::int64_t height, const Bucket& bucket) {
   const double scale =
       std::max(static_cast<double>(bucket.width) / static_cast<double>(width), static_cast<double>(bucket.height) / static_cast<double>(height));
-  const int wide = static_cast<int>(std::max(bucket.width, static_cast<std::int64_t>(std::lround(static_cast<double>(width) * scale))));
-  const int high = static_cast<int>(std::max(bucket.height, static_cast<std::int64_t>(std::lround(static_cast<double>(height) * scale))));
+  Crop out;
+  out.width = std::max(bucket.width, static_cast<std::int64_t>(std::lround(static_cast<double>(width) * scale)));
+  out.height = std::max(bucket.height, static_cast<std::int64_t>(std::lround(static_cast<double>(height) * scale)));
+  out.left = (out.width - bucket.width) / 2;
+  out.top = (out.height - bucket.height) / 2;
+  return out;
+}
+
+torch::Tensor crop_to(const torch::Tensor& image, const Bucket& bucket) {
+  const std::int64_t height = image.size(1), width = image.size(2);
+  const Crop crop = crop_of(width, height, bucket);
   torch::Tensor pixels = image.permute({1, 2, 0}).contiguous();
   const cv::Mat from(static_cast<int>(height), static_cast<int>(width), CV_8UC3, pixels.data_ptr());
   cv::Mat scaled = from;
-  if (wide != width || high != height) cv::resize(from, scaled, cv::Size(wide, high), 0, 0, scale < 1 ? cv::INTER_AREA : cv::INTER_CUBIC);
-  const std::int64_t left = (wide - bucket.width) / 2, top = (high - bucket.height) / 2;
-  const torch::Tensor whole = torch::from_blob(scaled.data, {high, wide, 3}, torch::kUInt8);
-  return {whole.slice(0, top, top + bucket.height).slice(1, left, left + bucket.width).permute({2, 0, 1}).clone(torch::MemoryFormat::Contiguous), left, top};
+  if (crop.width != width || crop.height != height)
+    cv::resize(from, scaled, cv::Size(static_cast<int>(crop.width), static_cast<int>(crop.height)), 0, 0,
+               crop.width < width ? cv::INTER_AREA : cv::INTER_CUBIC);
+  const torch::Tensor whole = torch::from_blob(scaled.data, {crop.height, crop.width, 3}, torch::kUInt8);
+  return whole.slice(0, crop.top, crop.top + bucket.height)
+      .slice(1, crop.left, crop.left + bucket.width)
+      .permute({2, 0, 1})
+      .clone(torch::MemoryFormat::Contiguous);
 }
 
 }  // namespace glyphscope

@@ -40,11 +40,14 @@ std::vector<Bucket> aspect_buckets(std::int64_t resolution, std::int64_t multipl
 /// The one of these whose aspect is nearest to the picture's.
 Bucket nearest_bucket(const std::vector<Bucket>& buckets, std::int64_t width, std::int64_t height);
 
-/// What of a picture is learned from at this size: scaled (area average or cubic) until it covers the bucket, and cut in the middle.
-struct Cropped {
-  torch::Tensor pixels;            ///< [3, height, width] uint8
-  std::int64_t left = 0, top = 0;  ///< What was cut off, in pixels of the scaled picture: SDXL is told.
+/// What of a picture is learned from at a size: it is scaled until it covers the bucket, and cut in the middle.
+struct Crop {
+  std::int64_t width = 0, height = 0;  ///< Of the scaled picture.
+  std::int64_t left = 0, top = 0;      ///< What is cut off of it: SDXL is told.
 };
-Cropped crop_to(const torch::Tensor& image, const Bucket& bucket);
+Crop crop_of(std::int64_t width, std::int64_t height, const Bucket& bucket);
+
+/// image: [3, H, W] uint8 -> [3, bucket.height, bucket.width] uint8, scaled by area average or cubic.
+torch::Tensor crop_to(const torch::Tensor& image, const Bucket& bucket);
 
 }  // namespace glyphscope

@@ -111,14 +111,7 @@ Evaluation evaluate(Pipeline& pipeline, TextReader& reader, const EvaluateSettin
   }
   out.model = model.scores();
   out.ceiling = ceiling.scores();
-  if (!sheet.empty()) {
-    const int h = static_cast<int>(sheet[0].size(1)), w = static_cast<int>(sheet[0].size(2)), factor = std::max(1, 128 / w);
-    const int rows = static_cast<int>((sheet.size() + kSheetColumns - 1) / kSheetColumns);
-    Canvas canvas(kSheetColumns * w * factor, rows * h * factor, {255, 255, 255});
-    for (size_t i = 0; i < sheet.size(); ++i)
-      canvas.draw(sheet[i], static_cast<int>(i % kSheetColumns) * w * factor, static_cast<int>(i / kSheetColumns) * h * factor, factor);
-    out.sheet = canvas.image().clone();
-  }
+  out.sheet = contact_sheet(sheet, kSheetColumns);
   return out;
 }
 

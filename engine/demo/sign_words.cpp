@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "io/resources.h"
+#include "localization/prompt_set.h"
 
 namespace glyphscope {
 
@@ -21,6 +22,15 @@ std::vector<std::string> sign_words(const ModelInfo& model, const std::string& l
   for (auto& word : words) std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
   if (words.empty()) reject(list + " has no word as long as the model writes", model.source);
   return words;
+}
+
+std::vector<std::string> sample_prompts(const ModelInfo& model, const std::filesystem::path& file) {
+  const bool demo = std::filesystem::exists(model.folder / "recipe.json");
+  std::vector<std::string> prompts = read_word_list(file.empty() ? resource(demo ? "prompts/sign-samples.txt" : "prompts/samples.txt") : file);
+  const std::vector<std::string> words = sign_words(model, "words/evaluate.txt");
+  for (size_t i = 0; i < prompts.size(); ++i)
+    if (prompts[i].find("<text>") != std::string::npos) prompts[i] = fill_template(prompts[i], words[i % words.size()]);
+  return prompts;
 }
 
 }  // namespace glyphscope

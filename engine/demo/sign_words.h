@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -14,5 +15,9 @@ SignData sign_data(const ModelInfo& model);
 /// A word list that ships with Glyphscope ("words/localize.txt"), in capitals, less the words that are too short or too long for
 /// the model. Throws a Failure if none is left.
 std::vector<std::string> sign_words(const ModelInfo& model, const std::string& list);
+
+/// Prompts of the samples that a fine-tuning draws: the lines of `file`; or, if it is empty, some that ship with Glyphscope, signs for a demo model.
+/// Each "<text>" becomes a word that no demo model was trained on. Throws a Failure.
+std::vector<std::string> sample_prompts(const ModelInfo& model, const std::filesystem::path& file = {});
 
 }  // namespace glyphscope

@@ -121,13 +121,7 @@ class DemoTrainer {
     std::string tokens;
     for (const auto& token : vocabulary_.tokens) tokens += token + "\n";
     const ordered_json document{{"recipe", recipe}, {"vocabulary_sha256", sha256_text(tokens)}};
-    const fs::path file = checkpoints_ / "recipe.json";
-    if (!fs::exists(file)) {
-      fs::create_directories(checkpoints_);
-      write_json(file, document);
-    } else if (read_json(file) != nlohmann::json(document)) {
-      reject("the checkpoints are of another recipe, seed or vocabulary", checkpoints_.string(), "Choose another --out, or the recipe in its recipe.json");
-    }
+    claim_folder(checkpoints_ / "recipe.json", document, "the checkpoints are of another recipe, seed or vocabulary");
   }
 
   SignSampler make_sampler() {

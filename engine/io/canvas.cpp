@@ -76,4 +76,13 @@ void Canvas::text(const std::string& text, int x, int baseline, int size, Colour
   }
 }
 
+torch::Tensor contact_sheet(const std::vector<torch::Tensor>& images, int columns) {
+  if (images.empty()) return torch::zeros({3, 1, 1}, torch::kUInt8);
+  const int count = static_cast<int>(images.size()), across = std::min(columns, count);
+  const int h = static_cast<int>(images[0].size(1)), w = static_cast<int>(images[0].size(2)), factor = std::max(1, 128 / w);
+  Canvas canvas(across * w * factor, (count + across - 1) / across * h * factor, {255, 255, 255});
+  for (int i = 0; i < count; ++i) canvas.draw(images[static_cast<size_t>(i)], i % across * w * factor, i / across * h * factor, factor);
+  return canvas.image().clone();
+}
+
 }  // namespace glyphscope

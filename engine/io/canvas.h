@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace glyphscope {
 
@@ -36,5 +37,8 @@ class Canvas {
   torch::Tensor image_;
   std::unique_ptr<Font> font_;
 };
+
+/// Images of equal size, [3, H, W] uint8 each, in rows of `columns`; small ones enlarged without smoothing.
+torch::Tensor contact_sheet(const std::vector<torch::Tensor>& images, int columns);
 
 }  // namespace glyphscope

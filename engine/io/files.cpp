@@ -128,6 +128,15 @@ std::string json_text(const nlohmann::ordered_json& document, int indent) {
 
 void write_json(const fs::path& path, const nlohmann::ordered_json& document) { write_text(path, json_text(document, 2) + "\n"); }
 
+void claim_folder(const std::filesystem::path& file, const nlohmann::ordered_json& document, const std::string& refusal) {
+  if (!std::filesystem::exists(file)) {
+    std::filesystem::create_directories(file.parent_path());
+    write_json(file, document);
+  } else if (read_json(file) != nlohmann::json(document)) {
+    reject(refusal, file.parent_path().string(), "Choose another --out, or repeat the settings in its " + file.filename().string());
+  }
+}
+
 OutputFolder::OutputFolder(fs::path folder) : folder_(std::move(folder)) {
   std::error_code error;
   fs::create_directories(folder_, error);

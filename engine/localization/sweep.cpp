@@ -132,7 +132,7 @@ class Sweep {
         sites_(static_cast<int>(pipeline.info().table.sites.size())) {
     if (settings.pairs.empty() || settings.seeds.empty()) reject("a localization needs at least one pair of prompts and one seed");
     for (size_t pair = 0; pair < settings.pairs.size(); ++pair) pipeline.validate(pair_request(settings, pair, 0, {}));
-    if (!folder_.empty()) claim_folder();
+    if (!folder_.empty()) claim();
   }
 
   SweepResult run() {
@@ -300,7 +300,7 @@ class Sweep {
     for (size_t i = 0; i < sets.size(); ++i) write("patched-" + format_sites(sets[i]) + ".png", static_cast<std::int64_t>(i) + 2);
   }
 
-  void claim_folder() {
+  void claim() {
     fs::create_directories(folder_ / "pairs");
     ordered_json document{{"schema", "glyphscope.sweep-settings/1"},
                           {"model_hash", pipeline_.info().hash},
@@ -309,14 +309,7 @@ class Sweep {
                           {"settings", settings_.to_json()}};
     // Which adapters, however their files are called.
     for (const auto& one : pipeline_.info().adapters) document["adapters"].push_back({{"sha256", one.hash}, {"strength", one.strength}});
-    const fs::path file = folder_ / "settings.json";
-    if (fs::exists(file)) {
-      if (read_json(file) != nlohmann::json(document))
-        reject("the folder holds a run with other settings, prompts or another model", folder_.string(),
-               "Choose another --out, or repeat the settings in its settings.json");
-    } else {
-      write_json(file, document);
-    }
+    claim_folder(folder_ / "settings.json", document, "the folder holds a run with other settings, prompts or another model");
   }
 
   Pipeline& pipeline_;

@@ -233,15 +233,15 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
   return result;
 }
 
-Conditioning BatchedPipeline::condition(const std::string& prompt, const PictureSize& size, std::vector<std::string>& notes) {
+Conditioning BatchedPipeline::condition(const std::string& prompt, std::vector<std::string>& notes) {
   torch::NoGradGuard no_grad;
   const Prompt read = encode(prompt, 0, notes);
   // What a run remembers was made in inference mode; copies can be trained with.
   auto own = [](const torch::Tensor& tensor) { return tensor.defined() ? tensor.clone() : tensor; };
-  return {own(read.embedding), own(read.pooled), training_ids(size)};
+  return {own(read.embedding), own(read.pooled)};
 }
 
-torch::Tensor BatchedPipeline::training_ids(const PictureSize& size) const {
+torch::Tensor BatchedPipeline::size_ids(const PictureSize& size) const {
   Request request;
   request.height = size.height;
   request.width = size.width;

@@ -24,7 +24,8 @@ class BatchedPipeline : public Pipeline, public Trainable {
  public:
   const ModelInfo& info() const override { return info_; }
   const Config& scheduler_config() const override { return scheduler_config_; }
-  Conditioning condition(const std::string& prompt, const PictureSize& size, std::vector<std::string>& notes) override;
+  Conditioning condition(const std::string& prompt, std::vector<std::string>& notes) override;
+  torch::Tensor size_ids(const PictureSize& size) const override;
   Signal encode_pixels(const torch::Tensor& pixels) const override { return {pixels, {}}; }
   torch::Tensor denoise(const torch::Tensor& noisy, const torch::Tensor& timestep, const Conditioning& conditioning) const override;
   void note_adapters(std::vector<AdapterInfo> adapters) override { info_.adapters = std::move(adapters); }
@@ -52,8 +53,6 @@ class BatchedPipeline : public Pipeline, public Trainable {
     (void)negative;
     return {};
   }
-  /// The same of a picture that is learned from.
-  virtual torch::Tensor training_ids(const PictureSize& size) const;
   /// Conditioning::picture of these pictures, [B, 3, h, w] uint8, for rows whose noises these are.
   virtual torch::Tensor enlarged(const torch::Tensor& pictures, const Request&, RowNoise&) const { return pictures; }
   /// latent [B, C, h, w] in the run's dtype, timestep [B] -> the denoiser's output.

@@ -28,14 +28,14 @@ bool same_files(const std::vector<fs::path>& a, const std::vector<fs::path>& b) 
   });
 }
 
-// Whether b reads prompts as a does: it has no T5 of its own, or the same weights, configuration and vocabulary.
+T5Config text_config(const ModelFolder& model) { return T5Config::parse(Config::read(model / "text_encoder" / "config.json")); }
+
+// Whether b reads prompts as a does: it has no T5 of its own, or the same weights, sizes and vocabulary.
 bool shares_text(const ModelFolder& a, const ModelFolder& b) {
   const auto weights = attempt([&] { return b.weights("text_encoder").files(); });
   if (!b.has("text_encoder") || !weights) return true;
-  const std::vector<std::string> small{"text_encoder/config.json", "tokenizer/spiece.model"};
-  std::vector<fs::path> ours, others;
-  for (const auto& file : small) ours.push_back(a / file), others.push_back(b / file);
-  return same_files(ours, others) && same_files(a.weights("text_encoder").files(), *weights);
+  const fs::path vocabulary = fs::path("tokenizer") / "spiece.model";
+  return text_config(a) == text_config(b) && same_files({a / vocabulary}, {b / vocabulary}) && same_files(a.weights("text_encoder").files(), *weights);
 }
 
 std::vector<std::string> find_components(const ModelFolder& model, bool own_text) {

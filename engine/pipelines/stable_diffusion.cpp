@@ -66,6 +66,13 @@ class StableDiffusion : public LatentPipeline {
 
   torch::nn::Module& denoiser_module() override { return unet_; }
 
+  torch::Tensor size_ids(const PictureSize& size) const override {
+    if (!xl_ || aesthetic_) return BatchedPipeline::size_ids(size);
+    std::vector<double> ids;
+    for (auto number : {size.original_height, size.original_width, size.top, size.left, size.height, size.width}) ids.push_back(static_cast<double>(number));
+    return torch::tensor(ids).to(torch::kFloat32).unsqueeze(0);
+  }
+
  protected:
   Prompt encode(const std::string& prompt, std::int64_t clip_skip, std::vector<std::string>& notes) const override {
     std::vector<torch::Tensor> parts;
@@ -91,13 +98,6 @@ class StableDiffusion : public LatentPipeline {
     if (!xl_) return {};
     const auto height = static_cast<double>(request.height), width = static_cast<double>(request.width);
     return aesthetic_ ? torch::tensor({{height, width, 0.0, 0.0, negative ? 2.5 : 6.0}}) : torch::tensor({{height, width, 0.0, 0.0, height, width}});
-  }
-
-  torch::Tensor training_ids(const PictureSize& size) const override {
-    if (!xl_ || aesthetic_) return BatchedPipeline::training_ids(size);
-    std::vector<double> ids;
-    for (auto number : {size.original_height, size.original_width, size.top, size.left, size.height, size.width}) ids.push_back(static_cast<double>(number));
-    return torch::tensor(ids).to(torch::kFloat32).unsqueeze(0);
   }
 
   torch::Tensor denoiser(const torch::Tensor& latent, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const override {

@@ -15,6 +15,7 @@ struct T5Config {
   bool gated = false;  ///< v1.1's "gated-gelu"; else "relu".
 
   static T5Config parse(const Config& config);
+  bool operator==(const T5Config&) const = default;
 };
 
 class T5Block;

@@ -5,6 +5,7 @@
 
 #include "adapt/lora_file.h"
 #include "core/random.h"
+#include "demo/signs.h"
 #include "io/files.h"
 #include "io/image_file.h"
 #include "tests/support/golden.h"
@@ -27,6 +28,13 @@ fs::path make_pictures(const testing::TemporaryFolder& folder, int count = 10) {
   }
   return out;
 }
+
+// Reads every picture alike: what it says is not what these tests are about.
+struct OneWord : TextReader {
+  std::vector<TextPiece> read(const torch::Tensor&) override { return {{"OPEN", 1, {}}}; }
+  std::string name() const override { return "one word"; }
+};
+OneWord reader;
 
 FinetuneSettings settings() {
   FinetuneSettings out;
@@ -68,7 +76,7 @@ TEST_P(Finetune, ResumesToTheBit) {
   request.steps = 2;
   const auto plain = pipeline->generate(request);
   ASSERT_TRUE(plain) << plain.error().message();
-  const FinetuneResult whole = finetune(*pipeline, pictures, chosen(), folder / "whole", false, {}, {});
+  const FinetuneResult whole = finetune(*pipeline, pictures, chosen(), folder / "whole", false, reader, {}, {});
   EXPECT_TRUE(torch::equal(pipeline->generate(request)->images, plain->images));
   EXPECT_TRUE(torch::equal(pipeline->generate(request)->latents, plain->latents));
   EXPECT_EQ(whole.trained, whole.lora.parameters());
@@ -79,11 +87,11 @@ TEST_P(Finetune, ResumesToTheBit) {
   stop.step = [&](const FinetuneProgress& p) {
     if (p.step == 4) cancel.cancel();
   };
-  const auto stopped = attempt([&] { return finetune(*open(), pictures, chosen(), folder / "parts", false, stop, cancel); });
+  const auto stopped = attempt([&] { return finetune(*open(), pictures, chosen(), folder / "parts", false, reader, stop, cancel); });
   ASSERT_FALSE(stopped);
   EXPECT_EQ(stopped.error().code, ErrorCode::cancelled);
-  EXPECT_THAT(testing::failure_of([&] { finetune(*open(), pictures, chosen(), folder / "parts", false, {}, {}); }), HasSubstr("--resume"));
-  const FinetuneResult parts = finetune(*open(), pictures, chosen(), folder / "parts", true, {}, {});
+  EXPECT_THAT(testing::failure_of([&] { finetune(*open(), pictures, chosen(), folder / "parts", false, reader, {}, {}); }), HasSubstr("--resume"));
+  const FinetuneResult parts = finetune(*open(), pictures, chosen(), folder / "parts", true, reader, {}, {});
   bool moved = false;
   for (const auto& [path, layer] : whole.lora.layers) {
     EXPECT_TRUE(torch::equal(layer.a, parts.lora.layers.at(path).a)) << path;
@@ -93,7 +101,7 @@ TEST_P(Finetune, ResumesToTheBit) {
   EXPECT_TRUE(moved) << "nothing was learned";
   EXPECT_EQ(whole.best_held_out, parts.best_held_out);
 
-  EXPECT_EQ(read_text(folder / "whole/training.csv").find("step,loss,held_out_loss,learning_rate\n0,,"), 0u);
+  EXPECT_EQ(read_text(folder / "whole/training.csv").find("step,loss,held_out_loss,word_accuracy,ocr_f1,ssim_to_base,learning_rate\n0,"), 0u);
   EXPECT_EQ(read_text(folder / "whole/training.csv"), read_text(folder / "parts/training.csv"));
 
   // The file holds what was trained, and says of what.
@@ -104,7 +112,7 @@ TEST_P(Finetune, ResumesToTheBit) {
 
   FinetuneSettings other = chosen();
   other.rate *= 2;
-  EXPECT_THAT(testing::failure_of([&] { finetune(*open(), pictures, other, folder / "parts", true, {}, {}); }), HasSubstr("other settings"));
+  EXPECT_THAT(testing::failure_of([&] { finetune(*open(), pictures, other, folder / "parts", true, reader, {}, {}); }), HasSubstr("other settings"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, Finetune, ::testing::Values("pipeline", "pipeline_sdxl", "pipeline_sd3", "pipeline_flux", "pipeline_if", "pipeline_ldm/kl"));
@@ -124,8 +132,8 @@ TEST(FinetuneLoss, FallsOnHeldOutPictures) {
   observer.step = [&](const FinetuneProgress& p) {
     if (p.held_out) losses.push_back(*p.held_out);
   };
-  finetune(**opened, pictures, chosen, folder / "out", false, observer, {});
-  ASSERT_EQ(losses.size(), 6u);
+  finetune(**opened, pictures, chosen, folder / "out", false, reader, observer, {});
+  ASSERT_EQ(losses.size(), 7u);  // the model's own before it, and one each ten steps
   EXPECT_LT(losses.back(), 0.98 * losses.front());
 }
 
@@ -136,7 +144,7 @@ TEST(FinetuneCache, IsAddressedByContent) {
   const auto opened = open_model(golden("pipeline").string());
   FinetuneSettings chosen = settings();
   chosen.steps = 2;
-  const Lora first = finetune(**opened, pictures, chosen, folder / "out", false, {}, {}).lora;
+  const Lora first = finetune(**opened, pictures, chosen, folder / "out", false, reader, {}, {}).lora;
   auto files = [&] {
     std::map<std::string, fs::file_time_type> out;
     for (const auto& entry : fs::directory_iterator(folder / "out/cache")) out[entry.path().filename()] = entry.last_write_time();
@@ -146,7 +154,7 @@ TEST(FinetuneCache, IsAddressedByContent) {
   EXPECT_GT(before.size(), pictures.train.size());
   fs::remove_all(folder / "out/checkpoint");
   write_text(folder.path() / "out/cache" / before.begin()->first, "damaged");
-  const Lora again = finetune(**opened, pictures, chosen, folder / "out", false, {}, {}).lora;
+  const Lora again = finetune(**opened, pictures, chosen, folder / "out", false, reader, {}, {}).lora;
   const auto after = files();
   EXPECT_EQ(after.size(), before.size());
   int rewritten = 0;
@@ -155,12 +163,133 @@ TEST(FinetuneCache, IsAddressedByContent) {
   for (const auto& [path, layer] : first.layers) EXPECT_TRUE(torch::equal(layer.b, again.layers.at(path).b));
 }
 
+// Samples: at the start they are the base model's to the bit; each set is a picture, a row of the table, and the same after a resume.
+TEST(FinetuneSamples, AreDrawnAsItGoes) {
+  const testing::TemporaryFolder folder;
+  const PictureSet pictures = read_picture_set(make_pictures(folder), 0.3);
+  FinetuneSettings chosen = settings();
+  chosen.rate = 5e-2;
+  chosen.sample_every = 4;
+  chosen.sample_prompts = {"a sign that says \"open\"", "a red wall", "a sign that says \"shut\""};
+  chosen.sampling.steps = 2;
+  std::map<std::int64_t, TrainingSamples::Scores> drawn;
+  FinetuneObserver observer;
+  observer.samples = [&](std::int64_t step, const TrainingSamples::Scores& scores) { drawn[step] = scores; };
+  const auto opened = open_model(golden("pipeline").string());
+  finetune(**opened, pictures, chosen, folder / "whole", false, reader, observer, {});
+  ASSERT_EQ(drawn.size(), 3u);
+  EXPECT_EQ(drawn.at(0).ssim_to_base, 1.0);
+  EXPECT_LT(*drawn.at(8).ssim_to_base, 1.0);
+  EXPECT_EQ(drawn.at(8).word_accuracy, 0.5);  // the reader says OPEN of each
+  EXPECT_EQ(drawn.at(8).images.size(), 3u);
+  EXPECT_GT(*drawn.at(8).ocr_f1, 0.5 / 2);
+  Request request;
+  request.prompts = {chosen.sample_prompts[1]};
+  request.rows = {{0, chosen.seed + 1, {}}};
+  request.steps = 2;
+  request.width = request.height = chosen.resolution;
+  EXPECT_TRUE(torch::equal((*opened)->generate(request)->images[0], drawn.at(0).images[1]));
+  EXPECT_TRUE(fs::exists(folder / "whole/samples/000004.png"));
+  EXPECT_GT(read_image(folder / "whole/training.png").size(1), 500);  // two charts
+
+  // Stopped while the samples of step 4 are drawn: they are drawn again.
+  const CancelToken cancel;
+  FinetuneObserver stop;
+  bool learning = false;
+  stop.step = [&](const FinetuneProgress& p) { learning = p.step < 4; };
+  stop.preparing = [&](const Progress& p) {
+    if (learning && p.what == "drawing samples") cancel.cancel();
+  };
+  const auto stopped = attempt([&] { return finetune(**opened, pictures, chosen, folder / "parts", false, reader, stop, cancel); });
+  ASSERT_FALSE(stopped);
+  EXPECT_EQ(stopped.error().code, ErrorCode::cancelled);
+  EXPECT_FALSE(fs::exists(folder / "parts/samples/000004.png"));
+  const auto again = open_model(golden("pipeline").string());
+  finetune(**again, pictures, chosen, folder / "parts", true, reader, {}, {});
+  EXPECT_EQ(read_text(folder / "whole/training.csv"), read_text(folder / "parts/training.csv"));
+  EXPECT_EQ(read_text(folder / "whole/samples/000008.png"), read_text(folder / "parts/samples/000008.png"));
+}
+
+// A demo model that draws these signs well, and is taught with a rate far too high, stops by itself; what was saved stays.
+TEST(FinetuneErrors, AnExplodingLossStops) {
+  const testing::TemporaryFolder folder;
+  fs::create_directories(folder / "signs");
+  const SignRenderer renderer;
+  for (int i = 0; i < 10; ++i) {
+    SignSpec sign{.round = i % 2 == 0, .sign = i % 8, .wall = (i + 3) % 8, .word = "OPEN"};
+    write_png(folder / "signs" / (std::to_string(i) + ".png"), renderer.render(sign).pixels);
+    write_text(folder / "signs" / (std::to_string(i) + ".txt"), sign.prompt());
+  }
+  const PictureSet pictures = read_picture_set(folder / "signs", 0.3);
+  ASSERT_FALSE(pictures.held_out.empty());
+  const auto opened = open_model("demo:sign-unet");
+  ASSERT_TRUE(opened) << opened.error().message();
+  FinetuneSettings chosen = settings();
+  chosen.plan.every_attention = true;
+  chosen.resolution = 64;
+  chosen.rate = 0.6;
+  chosen.steps = 40;
+  chosen.save_every = 1;
+  chosen.evaluate_every = 2;
+  chosen.accumulate = 1;
+  EXPECT_THAT(testing::failure_of([&] { finetune(**opened, pictures, chosen, folder / "out", false, reader, {}, {}); }),
+              AllOf(HasSubstr("has grown to"), HasSubstr("last.safetensors")));
+  EXPECT_TRUE(fs::exists(folder / "out/best.safetensors"));
+}
+
+// Numbers of diffusers 0.42.1, `compute_snr` and the weights of its training examples, gamma 5.
+TEST(SnrWeight, IsDiffusers) {
+  const torch::Tensor index = torch::tensor({0, 100, 300, 600, 999}, torch::kInt64);
+  auto weights = [&](const char* prediction, bool zero_snr) {
+    const Config scheduler({{"_class_name", "DDPMScheduler"},
+                            {"beta_start", 0.00085},
+                            {"beta_end", 0.012},
+                            {"beta_schedule", "scaled_linear"},
+                            {"prediction_type", prediction},
+                            {"rescale_betas_zero_snr", zero_snr}},
+                           "test");
+    const torch::Tensor out = NoisePath::parse(scheduler).snr_weight(index, 5).to(torch::kFloat64).contiguous();
+    return std::vector<double>(out.data_ptr<double>(), out.data_ptr<double>() + out.numel());
+  };
+  using ::testing::DoubleNear;
+  using ::testing::Pointwise;
+  EXPECT_THAT(weights("epsilon", false), Pointwise(DoubleNear(2e-6), {0.004253724, 0.5914454, 1.0, 1.0, 1.0}));
+  EXPECT_THAT(weights("v_prediction", false), Pointwise(DoubleNear(2e-6), {0.004250109, 0.5288842, 0.5905008, 0.1607825, 0.004660094}));
+  // Without any signal diffusers divides by zero; its limit is 1.
+  EXPECT_THAT(weights("epsilon", true), Pointwise(DoubleNear(2e-6), {0.004253724, 0.6384974, 1.0, 1.0, 1.0}));
+  EXPECT_THAT(weights("v_prediction", true), Pointwise(DoubleNear(2e-6), {0.004250109, 0.5661946, 0.5647499, 0.1275202, 0.0}));
+}
+
+TEST(TrainingTable, GivesBackWhatWasMeasured) {
+  const testing::TemporaryFolder folder;
+  const fs::path file = folder / "training.csv";
+  {
+    TrainingTable table(file, 0);
+    table[0] = {.loss = 1.0 / 3, .held_out = 0.25, .rate = 1e-4};
+    table[1] = {.loss = 1e-30};
+    table[2] = {.word_accuracy = 0.5, .ocr_f1 = 0.75, .ssim_to_base = 1};
+    table.save();
+  }
+  const TrainingTable back(file, 1);
+  ASSERT_EQ(back.rows().size(), 2u);  // the third row is beyond the checkpoint
+  EXPECT_EQ(back.rows().at(0).loss, 1.0 / 3);
+  EXPECT_EQ(back.rows().at(0).rate, 1e-4);
+  EXPECT_FALSE(back.rows().at(0).ocr_f1);
+  EXPECT_EQ(back.rows().at(1).loss, 1e-30);
+  EXPECT_EQ(TrainingTable(file, 9).rows().at(2).ssim_to_base, 1.0);
+  for (const char* damage : {"step,loss\n", "step,loss,held_out_loss,word_accuracy,ocr_f1,ssim_to_base,learning_rate\n1,x,,,,,\n",
+                             "step,loss,held_out_loss,word_accuracy,ocr_f1,ssim_to_base,learning_rate\n1,,,,\n"}) {
+    write_text(file, damage);
+    EXPECT_THAT(testing::failure_of([&] { TrainingTable(file, 9); }), HasSubstr("no table of a training")) << damage;
+  }
+}
+
 TEST(FinetuneErrors, AreSentences) {
   const testing::TemporaryFolder folder;
   const PictureSet pictures = read_picture_set(make_pictures(folder), 0.3);
   const auto opened = open_model(golden("pipeline").string());
   auto error = [&](const FinetuneSettings& chosen, Pipeline& pipeline, const std::string& out) {
-    return testing::failure_of([&] { finetune(pipeline, pictures, chosen, folder / out, false, {}, {}); });
+    return testing::failure_of([&] { finetune(pipeline, pictures, chosen, folder / out, false, reader, {}, {}); });
   };
   FinetuneSettings chosen = settings();
   chosen.resolution = 30;
@@ -172,7 +301,7 @@ TEST(FinetuneErrors, AreSentences) {
   EXPECT_THAT(error(settings(), **second, "c"), HasSubstr("prompt alone"));
   PictureSet none;
   none.held_out = pictures.held_out;
-  EXPECT_THAT(testing::failure_of([&] { finetune(**opened, none, settings(), folder / "d", false, {}, {}); }), HasSubstr("every picture is held out"));
+  EXPECT_THAT(testing::failure_of([&] { finetune(**opened, none, settings(), folder / "d", false, reader, {}, {}); }), HasSubstr("every picture is held out"));
 }
 
 TEST(RateSchedules, AreDiffusers) {

@@ -95,14 +95,15 @@ TEST(Buckets, KeepAreaAndAspect) {
 TEST(Buckets, CropsTheMiddle) {
   torch::Tensor image = torch::zeros({3, 40, 100}, torch::kUInt8);
   image.slice(2, 45, 55).fill_(255);  // a stripe in the middle
-  const Cropped whole = crop_to(image, {100, 40});
-  EXPECT_TRUE(torch::equal(whole.pixels, image));
-  EXPECT_EQ(whole.left, 0);
-  const Cropped square = crop_to(image, {20, 20});  // scaled by a half, 50 x 20
-  EXPECT_EQ(square.pixels.sizes(), (std::vector<std::int64_t>{3, 20, 20}));
-  EXPECT_EQ(square.left, 15);
-  EXPECT_EQ(square.top, 0);
-  const torch::Tensor stripe = square.pixels[0][10].to(torch::kFloat32) / 255;
+  EXPECT_TRUE(torch::equal(crop_to(image, {100, 40}), image));
+  EXPECT_EQ(crop_of(100, 40, {100, 40}).left, 0);
+  const torch::Tensor square = crop_to(image, {20, 20});  // scaled by a half, 50 x 20
+  EXPECT_EQ(square.sizes(), (std::vector<std::int64_t>{3, 20, 20}));
+  const Crop crop = crop_of(100, 40, {20, 20});
+  EXPECT_EQ(crop.width, 50);
+  EXPECT_EQ(crop.left, 15);
+  EXPECT_EQ(crop.top, 0);
+  const torch::Tensor stripe = square[0][10].to(torch::kFloat32) / 255;
   EXPECT_NEAR(stripe.sum().item<double>(), 5, 0.1);
   EXPECT_NEAR((stripe * torch::arange(20)).sum().item<double>() / 5, 9.5, 0.6);
 }

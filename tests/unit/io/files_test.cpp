@@ -26,6 +26,15 @@ TEST(Files, AFailedWriteLeavesTheOldFileAndNothingElse) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
 }
 
+TEST(Files, AFolderIsClaimedForOneSetOfSettings) {
+  testing::TemporaryFolder folder;
+  const auto file = folder / "run/settings.json";
+  claim_folder(file, {{"seed", 1}, {"steps", 2}}, "another run");
+  claim_folder(file, {{"steps", 2}, {"seed", 1}}, "another run");  // in any order
+  EXPECT_THAT(failure_of([&] { claim_folder(file, {{"seed", 2}, {"steps", 2}}, "another run"); }), AllOf(HasSubstr("another run"), HasSubstr("--out")));
+  EXPECT_EQ(read_json(file)["seed"], 1);
+}
+
 TEST(Files, JsonIsReadAsPythonWritesItButNotWithoutEnd) {
   testing::TemporaryFolder folder;
   write_text(folder / "a.json", R"({"a": -Infinity, "b": [NaN, Infinity], "c": "-Infinity \" NaN"})");

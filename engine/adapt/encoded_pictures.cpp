@@ -1,0 +1,93 @@
+#include "adapt/encoded_pictures.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <map>
+
+#include "core/error.h"
+#include "io/image_file.h"
+#include "io/safetensors.h"
+#include "io/weights.h"
+
+namespace glyphscope {
+namespace fs = std::filesystem;
+
+namespace {
+
+// The tensor of that name, or an undefined one.
+torch::Tensor tensor(const SafetensorsFile& file, const char* name) { return file.entries().contains(name) ? file.tensor(name).clone() : torch::Tensor(); }
+
+// Whether the file is there, and whole.
+bool is_whole(const fs::path& file, const char* needed) {
+  return fs::exists(file) && attempt([&] { (void)SafetensorsFile(file).tensor(needed); });
+}
+
+void write(const fs::path& file, const std::vector<std::pair<std::string, torch::Tensor>>& named) {
+  std::map<std::string, torch::Tensor> tensors;
+  for (const auto& [name, one] : named)
+    if (one.defined()) tensors[name] = one.contiguous();
+  write_safetensors(file, tensors);
+}
+
+}  // namespace
+
+EncodedPictures::EncodedPictures(Pipeline& pipeline, Trainable& trainable, std::int64_t resolution, fs::path cache)
+    : pipeline_(pipeline), trainable_(trainable), cache_(std::move(cache)) {
+  const ModelInfo& model = pipeline.info();
+  const std::int64_t multiple = model.size_multiple;
+  if (resolution == 0) resolution = model.default_width;
+  if (resolution % multiple != 0)
+    reject("a resolution of " + std::to_string(resolution) + " does not go", "--resolution", "It must be a multiple of " + std::to_string(multiple));
+  // Sides change in steps of an eighth of the resolution, as far as the model allows: 64 pixels at 512.
+  buckets_ = aspect_buckets(resolution, std::max(multiple, resolution / 8 / multiple * multiple));
+  fs::create_directories(cache_);
+}
+
+std::vector<EncodedPictures::Sample> EncodedPictures::prepare(const std::vector<CaptionedPicture>& pictures, const ProgressCallback& progress,
+                                                              const std::function<void(const std::string&)>& note, const CancelToken& cancel) {
+  no_caption_ = encode_caption("", note);
+  std::vector<Sample> out;
+  const auto total = static_cast<std::int64_t>(pictures.size());
+  for (const auto& picture : pictures) {
+    cancel.check();
+    const Bucket bucket = nearest_bucket(buckets_, picture.width, picture.height);
+    const Crop crop = crop_of(picture.width, picture.height, bucket);
+    const fs::path path = file("picture\n" + picture.hash + "\n" + std::to_string(bucket.width) + "x" + std::to_string(bucket.height));
+    if (!is_whole(path, "mean")) {
+      const torch::Tensor pixels = crop_to(read_image(picture.file), bucket);
+      const Trainable::Signal signal = trainable_.encode_pixels((pixels.to(torch::kFloat32) / 127.5 - 1).unsqueeze(0));
+      write(path, {{"mean", signal.mean}, {"deviation", signal.deviation}});
+    }
+    out.push_back({bucket, {bucket.height, bucket.width, picture.height, picture.width, crop.top, crop.left}, path, encode_caption(picture.caption, note)});
+    progress({"encoding pictures and captions", static_cast<std::int64_t>(out.size()), total});
+  }
+  trainable_.prompts_read();
+  return out;
+}
+
+Trainable::Signal EncodedPictures::signal(const Sample& sample) const {
+  const SafetensorsFile file(sample.signal);
+  return {file.tensor("mean").clone(), tensor(file, "deviation")};
+}
+
+Conditioning EncodedPictures::conditioning(const Sample& sample, bool captioned) const {
+  const SafetensorsFile file(captioned ? sample.caption : no_caption_);
+  return {file.tensor("embedding").clone(), tensor(file, "pooled"), trainable_.size_ids(sample.size)};
+}
+
+fs::path EncodedPictures::file(const std::string& what) const {
+  return cache_ / (sha256_text(pipeline_.info().hash + "\n" + pipeline_.info().dtype + "\n" + what) + ".safetensors");
+}
+
+fs::path EncodedPictures::encode_caption(const std::string& caption, const std::function<void(const std::string&)>& note) {
+  const fs::path path = file("caption\n" + caption);
+  if (!captions_.insert(path).second || is_whole(path, "embedding")) return path;
+  std::vector<std::string> notes;
+  const Conditioning read = trainable_.condition(caption, notes);
+  for (const auto& one : notes) note("\"" + caption + "\": " + one);
+  write(path, {{"embedding", read.embedding}, {"pooled", read.pooled}});
+  return path;
+}
+
+}  // namespace glyphscope

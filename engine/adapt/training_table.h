@@ -1,0 +1,38 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+
+namespace glyphscope {
+
+/// What is known of an adapter after a number of steps.
+struct TrainingRow {
+  std::optional<double> loss;                                 ///< Of the pictures that it learns from next, with this rate.
+  std::optional<double> held_out;                             ///< Mean loss on pictures that are not learned from.
+  std::optional<double> word_accuracy, ocr_f1, ssim_to_base;  ///< Of sample pictures: see TrainingSamples.
+  std::optional<double> rate;
+};
+
+/// training.csv: a row each step, cells empty where nothing was measured.
+class TrainingTable {
+ public:
+  /// Goes on with the table in `file`, if there is one, as far as `step`: what came after is done again. Throws a Failure if it is damaged.
+  TrainingTable(std::filesystem::path file, std::int64_t step);
+
+  TrainingRow& operator[](std::int64_t step) { return rows_[step]; }
+  const std::map<std::int64_t, TrainingRow>& rows() const { return rows_; }
+  /// Atomic.
+  void save() const;
+  /// Losses over steps, and below them the shares that sample pictures gave, if there are any; [3, H, 560] uint8.
+  torch::Tensor draw() const;
+
+ private:
+  std::filesystem::path file_;
+  std::map<std::int64_t, TrainingRow> rows_;
+};
+
+}  // namespace glyphscope
