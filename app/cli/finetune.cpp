@@ -66,6 +66,7 @@ Run add_finetune(CLI::App& app) {
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
   verb->add_option("--snr-gamma", settings.snr_gamma, "Weighs timesteps by min(SNR, gamma) (default: all alike)")->check(CLI::PositiveNumber);
+  verb->add_flag("--gradient-checkpointing", settings.checkpointing, "Less memory for more time: blocks are computed again on the way back");
   verb->add_option("--held-out", settings.held_out, "Share of the pictures that is not learned from")->check(CLI::Range(0.0, 0.9))->capture_default_str();
   verb->add_option("--evaluate-every", settings.evaluate_every, "Steps between two losses on held-out pictures")
       ->check(CLI::Range(1, 1'000'000))

@@ -81,7 +81,7 @@ fs::path EncodedPictures::file(const std::string& what) const {
 }
 
 fs::path EncodedPictures::encode_caption(const std::string& caption, const std::function<void(const std::string&)>& note) {
-  const fs::path path = file("caption\n" + caption);
+  fs::path path = file("caption\n" + caption);
   if (!captions_.insert(path).second || is_whole(path, "embedding")) return path;
   std::vector<std::string> notes;
   const Conditioning read = trainable_.condition(caption, notes);

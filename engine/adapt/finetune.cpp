@@ -18,6 +18,7 @@
 #include "io/files.h"
 #include "io/image_file.h"
 #include "io/weights.h"
+#include "models/checkpointing.h"
 #include "pipelines/trainable.h"
 
 namespace glyphscope {
@@ -62,6 +63,7 @@ ordered_json FinetuneSettings::to_json() const {
           {"dropout", dropout},
           {"caption_dropout", caption_dropout},
           {"snr_gamma", snr_gamma},
+          {"checkpointing", checkpointing},
           {"held_out", held_out},
           {"seed", seed}};
 }
@@ -217,6 +219,7 @@ class Finetuning {
   // Leaves the gradients of one step in the adapter. What it learns from depends on the seed and the step's number alone.
   double learn(std::int64_t step) {
     double sum = 0;
+    const GradientCheckpointing checkpointing(settings_.checkpointing);
     torch::manual_seed(derive_seed(settings_.seed, kDropout, static_cast<std::uint64_t>(step)));
     for (std::int64_t part = 0; part < settings_.accumulate; ++part) {
       const auto number = static_cast<std::uint64_t>(step * settings_.accumulate + part);

@@ -36,8 +36,9 @@ struct FinetuneSettings {
   std::int64_t warmup = 0;
   double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0.01, clip_norm = 1.0;
   double dropout = 0, caption_dropout = 0.1;
-  double snr_gamma = 0;   ///< Over 0: weighs samples by NoisePath::snr_weight.
-  double held_out = 0.1;  ///< Share of the pictures that is not learned from.
+  double snr_gamma = 0;        ///< Over 0: weighs samples by NoisePath::snr_weight.
+  bool checkpointing = false;  ///< See GradientCheckpointing.
+  double held_out = 0.1;       ///< Share of the pictures that is not learned from.
   std::int64_t save_every = 250, evaluate_every = 50;
   std::uint64_t seed = 42;
   std::int64_t sample_every = 250;          ///< Steps between two sets of sample pictures.

@@ -2,6 +2,8 @@
 
 #include <torch/torch.h>
 
+#include "models/checkpointing.h"
+
 namespace glyphscope {
 
 Attention::Attention(const Options& options) : options_(options) {
@@ -105,11 +107,13 @@ torch::Tensor Attention::forward_single(const torch::Tensor& context, const torc
 
 torch::Tensor Attention::forward_added(const torch::Tensor& x, const torch::Tensor& context, Taps* taps) const {
   if (taps) taps->enter_attention();
-  const torch::Tensor hidden = group_norm->forward(x.flatten(2)).transpose(1, 2);
-  KeyValue kv = prompt_kv(context, taps);
-  if (to_k) kv = {at::cat({kv.key, split_heads(to_k->forward(hidden))}, 2), at::cat({kv.value, split_heads(to_v->forward(hidden))}, 2)};
-  const torch::Tensor out = (*to_out)[0].forward(merge_heads(attend(split_heads(to_q->forward(hidden)), kv)));
-  return x + out.transpose(1, 2).reshape(x.sizes());
+  return checkpointed(*this, {x, context}, [this, taps](const Tensors& in) -> Tensors {
+    const torch::Tensor hidden = group_norm->forward(in[0].flatten(2)).transpose(1, 2);
+    KeyValue kv = prompt_kv(in[1], taps);
+    if (to_k) kv = {at::cat({kv.key, split_heads(to_k->forward(hidden))}, 2), at::cat({kv.value, split_heads(to_v->forward(hidden))}, 2)};
+    const torch::Tensor out = (*to_out)[0].forward(merge_heads(attend(split_heads(to_q->forward(hidden)), kv)));
+    return {in[0] + out.transpose(1, 2).reshape(in[0].sizes())};
+  })[0];
 }
 
 std::vector<std::pair<std::string, Linear*>> Attention::projections() const {

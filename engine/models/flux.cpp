@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "core/error.h"
+#include "models/checkpointing.h"
 #include "models/joint_block.h"
 
 namespace glyphscope {
@@ -48,10 +49,12 @@ class FluxSingleBlock : public torch::nn::Module {
 
   /// both: the prompt's `tokens` tokens, then the picture's, changed in place.
   void forward(torch::Tensor& both, std::int64_t tokens, const torch::Tensor& time, const Rotary& rotary, Taps* taps) const {
-    const auto how = norm->forward(time);  // shift, scale, gate
-    const torch::Tensor x = modulated(both, how[0], how[1]);
-    const torch::Tensor attended = attn->forward_single(x.slice(1, 0, tokens), x.slice(1, tokens), rotary, taps);
-    both = both + how[2] * proj_out->forward(at::cat({attended, at::gelu(proj_mlp->forward(x), "tanh")}, 2));
+    both = checkpointed(*this, {both, time}, [this, tokens, rotary, taps](const Tensors& in) -> Tensors {
+      const auto how = norm->forward(in[1]);  // shift, scale, gate
+      const torch::Tensor x = modulated(in[0], how[0], how[1]);
+      const torch::Tensor attended = attn->forward_single(x.slice(1, 0, tokens), x.slice(1, tokens), rotary, taps);
+      return {in[0] + how[2] * proj_out->forward(at::cat({attended, at::gelu(proj_mlp->forward(x), "tanh")}, 2))};
+    })[0];
   }
 
   std::shared_ptr<Attention> attn;

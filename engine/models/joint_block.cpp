@@ -2,6 +2,10 @@
 
 #include <torch/torch.h>
 
+#include <optional>
+
+#include "models/checkpointing.h"
+
 #include "models/conditioning.h"
 
 namespace glyphscope {
@@ -58,6 +62,17 @@ JointBlock::JointBlock(const Options& o) : last_(o.last) {
 }
 
 void JointBlock::forward(torch::Tensor& hidden, torch::Tensor& context, const torch::Tensor& time, const Rotary* rotary, Taps* taps) const {
+  const std::optional<Rotary> turn = rotary ? std::optional(*rotary) : std::nullopt;
+  const Tensors out = checkpointed(*this, {hidden, context, time}, [this, turn, taps](const Tensors& in) -> Tensors {
+    Tensors streams{in[0], in[1]};
+    compute(streams[0], streams[1], in[2], turn ? &*turn : nullptr, taps);
+    return streams;
+  });
+  hidden = out[0];
+  context = out[1];
+}
+
+void JointBlock::compute(torch::Tensor& hidden, torch::Tensor& context, const torch::Tensor& time, const Rotary* rotary, Taps* taps) const {
   const auto own = norm1->forward(time), other = norm1_context->forward(time);
   // AdaLayerNormContinuous, in the last block, gives scale before shift.
   const torch::Tensor normed_context = last_ ? modulated(context, other[1], other[0]) : modulated(context, other[0], other[1]);

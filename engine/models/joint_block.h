@@ -58,6 +58,7 @@ class JointBlock : public torch::nn::Module {
   std::shared_ptr<Attention> attn, attn2;
 
  private:
+  void compute(torch::Tensor& hidden, torch::Tensor& context, const torch::Tensor& time, const Rotary* rotary, Taps* taps) const;
   bool last_;
   std::shared_ptr<Modulation> norm1, norm1_context;
   std::shared_ptr<FeedForward> ff, ff_context;

@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "models/checkpointing.h"
+
 namespace glyphscope {
 
 torch::Tensor widened(const torch::Tensor& x) { return x.element_size() < 4 ? x.to(torch::kFloat32) : x; }
@@ -20,7 +22,7 @@ torch::Tensor WeightedLayer::adapted(const torch::Tensor& out, const torch::Tens
   torch::Tensor sum = out;
   for (const auto& one : adapters) {
     torch::Tensor own = x.to(one->a.scalar_type());
-    if (one->dropout > 0 && at::GradMode::is_enabled()) own = at::dropout(own, one->dropout, /*train=*/true);
+    if (one->dropout > 0 && learning()) own = at::dropout(own, one->dropout, /*train=*/true);
     sum = sum + multiply(multiply(own, one->a), one->b) * one->scale;
   }
   return sum.to(out.scalar_type());

@@ -2,6 +2,8 @@
 
 #include <torch/torch.h>
 
+#include "models/checkpointing.h"
+
 namespace glyphscope {
 
 ResnetBlock2D::ResnetBlock2D(std::int64_t in, std::int64_t out, const Options& options) : options_(options) {
@@ -25,7 +27,12 @@ torch::Tensor ResnetBlock2D::resampled(const torch::Tensor& x) const {
   }
 }
 
-torch::Tensor ResnetBlock2D::forward(torch::Tensor x, const torch::Tensor& time) const {
+torch::Tensor ResnetBlock2D::forward(const torch::Tensor& x, const torch::Tensor& time) const {
+  if (!time.defined()) return compute(x, time);
+  return checkpointed(*this, {x, time}, [this](const Tensors& in) -> Tensors { return {compute(in[0], in[1])}; })[0];
+}
+
+torch::Tensor ResnetBlock2D::compute(torch::Tensor x, const torch::Tensor& time) const {
   auto act = [&](const torch::Tensor& t) { return activate(options_.activation, t); };
   torch::Tensor h = conv1->forward(resampled(act(norm1->forward(x))));
   torch::Tensor shift;

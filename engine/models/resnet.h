@@ -22,9 +22,10 @@ class ResnetBlock2D : public torch::nn::Module {
   };
   ResnetBlock2D(std::int64_t in, std::int64_t out, const Options& options);
   /// x: [B, in, H, W]; time: [B, time_width] or undefined -> [B, out, H, W], sides doubled or halved where it resamples.
-  torch::Tensor forward(torch::Tensor x, const torch::Tensor& time) const;
+  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& time) const;
 
  private:
+  torch::Tensor compute(torch::Tensor x, const torch::Tensor& time) const;
   torch::Tensor resampled(const torch::Tensor& x) const;
   Options options_;
   std::shared_ptr<GroupNorm> norm1, norm2;

@@ -2,6 +2,8 @@
 
 #include <torch/torch.h>
 
+#include "models/checkpointing.h"
+
 namespace glyphscope {
 
 FeedForward::FeedForward(std::int64_t width, Activation activation) : activation_(activation) {
@@ -28,10 +30,12 @@ TransformerBlock::TransformerBlock(std::int64_t width, int heads, std::int64_t c
   ff = register_module("ff", std::make_shared<FeedForward>(width));
 }
 
-torch::Tensor TransformerBlock::forward(torch::Tensor x, const torch::Tensor& embedding, Taps* taps) const {
-  x = x + attn1->forward(norm1->forward(x), {}, taps);
-  x = x + attn2->forward(norm2->forward(x), embedding, taps);
-  return x + ff->forward(norm3->forward(x));
+torch::Tensor TransformerBlock::forward(const torch::Tensor& x, const torch::Tensor& embedding, Taps* taps) const {
+  return checkpointed(*this, {x, embedding}, [this, taps](const Tensors& in) -> Tensors {
+    torch::Tensor h = in[0] + attn1->forward(norm1->forward(in[0]), {}, taps);
+    h = h + attn2->forward(norm2->forward(h), in[1], taps);
+    return {h + ff->forward(norm3->forward(h))};
+  })[0];
 }
 
 SpatialTransformer::SpatialTransformer(std::int64_t channels, int heads, std::int64_t layers, std::int64_t context_width, std::int64_t groups, bool linear,

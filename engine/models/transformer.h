@@ -20,7 +20,7 @@ class FeedForward : public torch::nn::Module {
 class TransformerBlock : public torch::nn::Module {
  public:
   TransformerBlock(std::int64_t width, int heads, std::int64_t context_width, bool upcast);
-  torch::Tensor forward(torch::Tensor x, const torch::Tensor& embedding, Taps* taps) const;
+  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& embedding, Taps* taps) const;
 
   std::shared_ptr<Attention> attn1, attn2;
 

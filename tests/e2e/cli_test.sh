@@ -18,6 +18,19 @@ expect() {
     failed=1
   fi
 }
+# A PNG's pixels as they are compressed, without its metadata.
+pixels() {
+  python3 - "$1" <<'PYTHON'
+import hashlib, sys
+data, at, kept = open(sys.argv[1], "rb").read(), 8, b""
+while at < len(data):
+    size = int.from_bytes(data[at:at + 4], "big")
+    if data[at + 4:at + 8] == b"IDAT":
+        kept += data[at + 8:at + 8 + size]
+    at += 12 + size
+print(hashlib.sha256(kept).hexdigest())
+PYTHON
+}
 field() { python3 -c "import json,sys; d=json.load(open(sys.argv[1])); print(eval('d'+sys.argv[2]))" "$1" "$2"; }
 
 expect 0 'localize' "$program" --help
@@ -104,6 +117,14 @@ def tensors(path):
     return {k: data[8 + size:][slice(*v["data_offsets"])] for k, v in header.items() if k != "__metadata__"}
 sys.exit(tensors(sys.argv[1]) != tensors(sys.argv[2]))
 PYTHON
+for format in kohya diffusers; do
+  expect 0 'at 2 of [0-9]+ sites' "$program" convert-adapter "$model" "$work/tuned/last.safetensors" --format $format --out "$work/$format.safetensors"
+  expect 0 "$format.png" "$program" generate "$model" --adapter "$work/$format.safetensors" --prompt 'a red sign' --steps 2 --out "$work/$format.png"
+done
+[ "$(pixels "$work/kohya.png")" = "$(pixels "$work/diffusers.png")" ] || { echo "FAILED: one adapter in two formats gives two pictures"; failed=1; }
+expect 2 'unknown adapter format' "$program" convert-adapter "$model" "$work/tuned/last.safetensors" --format lycoris --out "$work/never.safetensors"
+[ -s "$work/tuned/samples/000000.png" ] && [ -s "$work/tuned/training.png" ] || { echo "FAILED: finetune's samples"; failed=1; }
+expect 2 'sample-prompts|no such|cannot' "${tune[@]}" --sample-prompts "$work/none.txt" --out "$work/n"
 expect 2 'no layer is named' "$program" finetune "$model" --data "$work/data" --out "$work/n"
 expect 2 'no picture with a caption' "$program" finetune "$model" --data "$work/tuned" --sites 5 --out "$work/n"
 expect 2 'There is no projection|no projection' "$program" finetune "$model" --data "$work/data" --sites 5 --projections to_z --out "$work/n"
