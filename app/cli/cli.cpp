@@ -130,7 +130,8 @@ int run(int argc, char** argv) {
   const auto* seed = app.add_option("--seed", context.common.seed, "Seed of the noise")->capture_default_str();
 
   std::vector<std::pair<CLI::App*, Run>> verbs;
-  for (auto add : {add_inspect, add_generate, add_patch, add_localize, add_evaluate, add_finetune, add_convert_adapter, add_train_demo}) {
+  for (auto add :
+       {add_inspect, add_generate, add_patch, add_localize, add_evaluate, add_finetune, add_convert_adapter, add_arena, add_draw_signs, add_train_demo}) {
     Run run = add(app);
     verbs.emplace_back(app.get_subcommands({}).back(), std::move(run));
   }

@@ -65,6 +65,8 @@ Run add_localize(CLI::App& app);
 Run add_evaluate(CLI::App& app);
 Run add_finetune(CLI::App& app);
 Run add_convert_adapter(CLI::App& app);
+Run add_arena(CLI::App& app);
+Run add_draw_signs(CLI::App& app);
 Run add_train_demo(CLI::App& app);
 
 /// Runs the command line. Returns the exit code: 0 done, 2 the input was wrong, 3 cancelled, 4 out of memory, 5 internal.

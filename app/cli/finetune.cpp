@@ -2,7 +2,7 @@
 
 #include <cstdio>
 
-#include "app/cli/cli.h"
+#include "app/cli/finetune_options.h"
 #include "core/random.h"
 #include "demo/sign_words.h"
 #include "io/files.h"
@@ -29,69 +29,37 @@ std::map<int, std::int64_t> parse_ranks(const std::vector<std::string>& texts) {
 
 Run add_finetune(CLI::App& app) {
   struct Options {
-    std::string model, data, sites, out, sample_prompts, ocr = "ppocr", init = "gaussian", schedule = "constant";
+    std::string model, sites, out, sample_prompts, ocr = "ppocr";
     std::vector<std::string> ranks;
-    bool resume = false;
-    FinetuneSettings settings;
+    bool every_attention = false, resume = false;
+    std::int64_t save_every = 250, sample_every = 250;
+    FinetuneOptions training;
   };
   auto options = std::make_shared<Options>();
-  FinetuneSettings& settings = options->settings;
   CLI::App* verb = app.add_subcommand("finetune", "Trains a LoRA adapter on chosen layers");
   verb->add_option("MODEL", options->model, kModelHelp)->required();
-  verb->add_option("--data", options->data, "Folder of pictures with captions: metadata.jsonl, or a .txt beside each picture")->required();
+  options->training.add(*verb);
   auto* sites = verb->add_option("--sites", options->sites, "Layers that get an adapter, for example 5,7-9");
-  verb->add_flag("--every-attention", settings.plan.every_attention, "All attention layers get one, those that read no prompt too")->excludes(sites);
-  verb->add_option("--projections", settings.plan.projections,
-                   "Of each layer: to_q,to_k,to_v,to_out.0, add_q_proj,add_k_proj,add_v_proj,to_add_out; kv: those that make the prompt's K and V")
-      ->delimiter(',')
-      ->capture_default_str();
-  verb->add_option("--rank", settings.plan.rank, "Rank of the adapter")->check(CLI::Range(1, 4096))->capture_default_str();
+  verb->add_flag("--every-attention", options->every_attention, "All attention layers get one, those that read no prompt too")->excludes(sites);
   verb->add_option("--ranks", options->ranks, "Ranks of single sites, as SITE:RANK")->delimiter(',');
-  verb->add_option("--alpha", settings.plan.alpha, "The adapter counts alpha / rank times (default: the rank)")->check(CLI::PositiveNumber);
-  verb->add_option("--init", options->init, "gaussian (the paper's) or kaiming (PEFT's default)")
-      ->check(CLI::IsMember({"gaussian", "kaiming"}))
-      ->capture_default_str();
-  verb->add_option("--steps", settings.steps, "Steps of the optimizer")->check(CLI::Range(1, 10'000'000))->capture_default_str();
-  verb->add_option("--batch", settings.batch, "Pictures at once")->check(CLI::Range(1, 4096))->capture_default_str();
-  verb->add_option("--accumulate", settings.accumulate, "Batches a step")->check(CLI::Range(1, 4096))->capture_default_str();
-  verb->add_option("--resolution", settings.resolution, "Pixels a side of a square picture; others keep their aspect (default: the model's)")
-      ->check(CLI::Range(8, 8192));
-  verb->add_option("--rate", settings.rate, "Learning rate")->check(CLI::PositiveNumber)->capture_default_str();
-  verb->add_option("--schedule", options->schedule, "constant, linear or cosine")->capture_default_str();
-  verb->add_option("--warmup", settings.warmup, "Steps over which the rate rises")->check(CLI::Range(0, 10'000'000))->capture_default_str();
-  verb->add_option("--weight-decay", settings.weight_decay, "AdamW's")->check(CLI::NonNegativeNumber)->capture_default_str();
-  verb->add_option("--clip", settings.clip_norm, "Largest norm of the gradient")->check(CLI::PositiveNumber)->capture_default_str();
-  verb->add_option("--dropout", settings.dropout, "Share of what the adapter reads that is left out")->check(CLI::Range(0.0, 0.9))->capture_default_str();
-  verb->add_option("--caption-dropout", settings.caption_dropout, "Share of the captions that are left out")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
-  verb->add_option("--snr-gamma", settings.snr_gamma, "Weighs timesteps by min(SNR, gamma) (default: all alike)")->check(CLI::PositiveNumber);
-  verb->add_flag("--gradient-checkpointing", settings.checkpointing, "Less memory for more time: blocks are computed again on the way back");
-  verb->add_option("--held-out", settings.held_out, "Share of the pictures that is not learned from")->check(CLI::Range(0.0, 0.9))->capture_default_str();
-  verb->add_option("--evaluate-every", settings.evaluate_every, "Steps between two losses on held-out pictures")
-      ->check(CLI::Range(1, 1'000'000))
-      ->capture_default_str();
-  verb->add_option("--save-every", settings.save_every, "Steps between two checkpoints")->check(CLI::Range(1, 1'000'000))->capture_default_str();
-  verb->add_option("--sample-every", settings.sample_every, "Steps between two sets of sample pictures, with their OCR scores; 0: none are drawn")
+  verb->add_option("--save-every", options->save_every, "Steps between two checkpoints")->check(CLI::Range(1, 1'000'000))->capture_default_str();
+  verb->add_option("--sample-every", options->sample_every, "Steps between two sets of sample pictures, with their OCR scores; 0: none are drawn")
       ->check(CLI::Range(0, 1'000'000))
       ->capture_default_str();
   verb->add_option("--sample-prompts", options->sample_prompts,
                    "File of their prompts, one a line: those with text in double quotes show how well it is written, those without how far the model "
                    "has drifted (default: some of each)");
-  verb->add_option("--sample-steps", settings.sampling.steps, "Denoising steps of samples (default: the model's)")->check(CLI::Range(1, 1000));
   verb->add_option("--ocr", options->ocr, "ppocr or tesseract")->capture_default_str();
   verb->add_flag("--resume", options->resume, "Go on with the training that is in --out");
   verb->add_option("--out", options->out, "Folder for last.safetensors, best.safetensors, training.csv and samples")->required();
   return [=](const Context& context) {
-    FinetuneSettings settings = options->settings;
-    settings.seed = context.common.seed;
-    settings.schedule = parse_rate_schedule(options->schedule);
-    settings.plan.init = options->init == "gaussian" ? LoraInit::gaussian : LoraInit::kaiming;
+    FinetuneSettings settings = options->training.settings(context);
+    settings.plan.every_attention = options->every_attention;
     settings.plan.ranks = parse_ranks(options->ranks);
+    settings.save_every = options->save_every;
+    settings.sample_every = options->sample_every;
     if (options->sites.empty() && !settings.plan.every_attention) reject("no layer is named", "--sites", "Name sites, for example those that localize found");
-    if (!context.common.adapters.empty()) reject("an adapter is trained on the model as it is", "--adapter");
-    const PictureSet pictures = read_picture_set(options->data, settings.held_out);
-    for (const auto& fault : pictures.faults) context.say("left out: " + fault);
+    const PictureSet pictures = options->training.read_pictures(context, settings);
     const auto pipeline = context.open(options->model);
     const SiteTable& table = pipeline->info().table;
     if (!options->sites.empty()) settings.plan.sites = parse_sites(options->sites, table);
@@ -101,7 +69,6 @@ Run add_finetune(CLI::App& app) {
     if (settings.sample_every > 0) settings.sample_prompts = sample_prompts(pipeline->info(), options->sample_prompts);
     const auto reader = make_text_reader(options->ocr);
     const OutputFolder folder(options->out);
-    context.say(std::to_string(pictures.train.size()) + " pictures to learn from, " + std::to_string(pictures.held_out.size()) + " held out");
 
     FinetuneObserver observer;
     observer.preparing = [&](const Progress& p) { context.show(p); };
@@ -125,9 +92,9 @@ Run add_finetune(CLI::App& app) {
         char text[64];
         if (value) line += (std::snprintf(text, sizeof text, "  %s %.2f", name, *value), text);
       };
-      add("words exact", scores.word_accuracy);
-      add("F1", scores.ocr_f1);
-      add("SSIM to the base model", scores.ssim_to_base);
+      add("words exact", scores.mean(&TrainingSamples::Item::exact));
+      add("F1", scores.mean(&TrainingSamples::Item::f1));
+      add("SSIM to the base model", scores.mean(&TrainingSamples::Item::ssim));
       context.say(line);
     };
     const FinetuneResult result = finetune(*pipeline, pictures, settings, folder.path(), options->resume, *reader, observer, context.cancel);

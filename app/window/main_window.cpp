@@ -274,17 +274,10 @@ command::Sampling MainWindow::sampling() const {
 QString MainWindow::settings_text() const {
   QJsonArray sites;
   for (int site : selection_->sorted()) sites.append(site);
-  const QJsonObject settings{{"schema", "glyphscope.view/1"},
-                             {"model", model_source_},
-                             {"model_hash", model_hash_},
-                             {"upscaler", upscaler_source_},
-                             {"source", source_->text()},
-                             {"target", target_->text()},
-                             {"steps", steps_->value()},
-                             {"guidance", guidance_->value()},
-                             {"seed", seed_->value()},
-                             {"from_step", from_step_->value()},
-                             {"sites", sites}};
+  const QJsonObject settings{
+      {"schema", "glyphscope.view/1"},  {"model", model_source_},    {"model_hash", model_hash_},        {"upscaler", upscaler_source_},
+      {"source", source_->text()},      {"target", target_->text()}, {"steps", steps_->value()},         {"upscale_steps", upscale_steps_->value()},
+      {"guidance", guidance_->value()}, {"seed", seed_->value()},    {"from_step", from_step_->value()}, {"sites", sites}};
   return QString::fromUtf8(QJsonDocument(settings).toJson(QJsonDocument::Compact));
 }
 

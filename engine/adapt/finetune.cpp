@@ -98,7 +98,7 @@ class Finetuning {
         module_(lora_),
         state_({{"lora", &module_}},
                {settings.beta1, settings.beta2, settings.eps, settings.weight_decay, settings.clip_norm, /*ema_decay=*/0, torch::kFloat32}),
-        encoded_(pipeline, trainable_, settings.resolution, out / "cache") {
+        encoded_(pipeline, trainable_, settings.resolution, settings.cache.empty() ? out / "cache" : settings.cache) {
     if (pictures.train.empty()) reject("every picture is held out; there is none to learn from", "--held-out", "Hold out a smaller share, or add pictures");
     claim(pictures);
     if (fs::exists(checkpoint())) state_.load(checkpoint());
@@ -182,13 +182,10 @@ class Finetuning {
 
   // The checkpoint's folder is of one model, one set of pictures and one set of settings; only how long to train may differ.
   void claim(const PictureSet& pictures) {
-    std::string list;
-    for (const auto* part : {&pictures.train, &pictures.held_out})
-      for (const auto& one : *part) list += one.hash + " " + one.caption + "\n";
     const ordered_json document{{"schema", "glyphscope.finetune/1"},
                                 {"model_hash", pipeline_.info().hash},
                                 {"dtype", pipeline_.info().dtype},
-                                {"pictures_sha256", sha256_text(list)},
+                                {"pictures_sha256", pictures.sha256()},
                                 {"settings", settings_.to_json()}};
     claim_folder(out_ / "checkpoint" / "settings.json", document, "the folder holds a training with other settings, pictures or another model");
   }
@@ -297,11 +294,11 @@ class Finetuning {
     fs::create_directories(out_ / "samples");
     char name[32];
     std::snprintf(name, sizeof name, "%06lld.png", static_cast<long long>(step));
-    write_png(out_ / "samples" / name, contact_sheet(scores.images, kSheetColumns),
+    write_png(out_ / "samples" / name, contact_sheet(scores.images(), kSheetColumns),
               {{"model", pipeline_.info().source}, {"step", step}, {"prompts", samples_->prompts()}, {"seed", settings_.seed}});
-    row.word_accuracy = scores.word_accuracy;
-    row.ocr_f1 = scores.ocr_f1;
-    row.ssim_to_base = scores.ssim_to_base;
+    row.word_accuracy = scores.mean(&TrainingSamples::Item::exact);
+    row.ocr_f1 = scores.mean(&TrainingSamples::Item::f1);
+    row.ssim_to_base = scores.mean(&TrainingSamples::Item::ssim);
     observer_.samples(step, scores);
   }
 

@@ -41,6 +41,7 @@ struct FinetuneSettings {
   double held_out = 0.1;       ///< Share of the pictures that is not learned from.
   std::int64_t save_every = 250, evaluate_every = 50;
   std::uint64_t seed = 42;
+  std::filesystem::path cache;              ///< Of encoded pictures and captions; empty: `out`/cache.
   std::int64_t sample_every = 250;          ///< Steps between two sets of sample pictures.
   std::vector<std::string> sample_prompts;  ///< None: no samples are drawn.
   Request sampling;                         ///< Steps, guidance and scheduler of samples; at the resolution of the training.

@@ -103,6 +103,13 @@ PictureSet read_picture_set(const fs::path& folder, double held_out) {
   return out;
 }
 
+std::string PictureSet::sha256() const {
+  std::string list;
+  for (const auto* part : {&train, &held_out})
+    for (const auto& one : *part) list += one.hash + " " + one.caption + "\n";
+  return sha256_text(list);
+}
+
 std::vector<Bucket> aspect_buckets(std::int64_t resolution, std::int64_t multiple) {
   std::vector<Bucket> out;
   const double area = static_cast<double>(resolution * resolution);

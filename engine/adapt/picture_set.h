@@ -21,6 +21,8 @@ struct CaptionedPicture {
 struct PictureSet {
   std::vector<CaptionedPicture> train, held_out;
   std::vector<std::string> faults;  ///< A line for each file that is left out, and why.
+  /// Of all pictures with their captions.
+  std::string sha256() const;
 };
 
 /// Reads every picture once. Which are held out depends on their bytes alone: a share of about `held_out`, the same whatever is added to the

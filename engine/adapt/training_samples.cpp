@@ -36,26 +36,35 @@ TrainingSamples::Scores TrainingSamples::draw(const ProgressCallback& progress, 
   std::vector<size_t> all(prompts_.size());
   std::iota(all.begin(), all.end(), 0);
   Scores out;
-  out.images = images(all, progress, cancel);
-  double exact = 0, f1 = 0, ssim = 0;
-  int written = 0, compared = 0;
-  for (size_t i = 0, plain = 0; i < prompts_.size(); ++i) {
-    const std::string wanted = quoted_text(prompts_[i]);
-    if (!wanted.empty()) {
-      const TextScores scores = score_text(joined_text(reader_.read(out.images[i])), wanted);
-      exact += scores.exact ? 1 : 0;
-      f1 += scores.f1;
-      ++written;
-      continue;
+  auto base = base_.begin();
+  for (const torch::Tensor& image : images(all, progress, cancel)) {
+    Item item{image, {}, {}, {}};
+    const std::string wanted = quoted_text(prompts_[out.items.size()]);
+    // The similarity's window is 11 pixels wide.
+    if (wanted.empty()) {
+      const torch::Tensor& before = *base++;
+      if (std::min(before.size(1), before.size(2)) >= 11) item.ssim = structural_similarity(image, before);
+    } else {
+      const TextScores scores = score_text(joined_text(reader_.read(image)), wanted);
+      item.exact = scores.exact ? 1.0 : 0.0;
+      item.f1 = scores.f1;
     }
-    const torch::Tensor& base = base_[plain++];
-    // The measure's window is 11 pixels wide.
-    if (std::min(base.size(1), base.size(2)) < 11) continue;
-    ssim += structural_similarity(out.images[i], base);
-    ++compared;
+    out.items.push_back(std::move(item));
   }
-  if (written > 0) out.word_accuracy = exact / written, out.ocr_f1 = f1 / written;
-  if (compared > 0) out.ssim_to_base = ssim / compared;
+  return out;
+}
+
+std::optional<double> TrainingSamples::Scores::mean(std::optional<double> Item::*number) const {
+  double sum = 0;
+  int count = 0;
+  for (const auto& item : items)
+    if (item.*number) sum += *(item.*number), ++count;
+  return count > 0 ? std::optional(sum / count) : std::nullopt;
+}
+
+std::vector<torch::Tensor> TrainingSamples::Scores::images() const {
+  std::vector<torch::Tensor> out;
+  for (const auto& item : items) out.push_back(item.image);
   return out;
 }
 

@@ -16,10 +16,16 @@ namespace glyphscope {
 /// it has drifted. Picture i has noise seed + i, always.
 class TrainingSamples {
  public:
+  struct Item {
+    torch::Tensor image;              ///< [3, H, W] uint8
+    std::optional<double> exact, f1;  ///< Of a prompt with text: whether OCR reads the word exactly, 0 or 1, and character F1.
+    std::optional<double> ssim;       ///< Of one without: structural similarity to the base model's picture.
+  };
   struct Scores {
-    std::optional<double> word_accuracy, ocr_f1;  ///< Share of words read exactly, and mean character F1, over prompts with text.
-    std::optional<double> ssim_to_base;           ///< Mean structural similarity to the base model's pictures, over prompts without.
-    std::vector<torch::Tensor> images;            ///< In the prompts' order, [3, H, W] uint8.
+    std::vector<Item> items;  ///< In the prompts' order.
+    /// Mean of one of an item's numbers, over those that have it.
+    std::optional<double> mean(std::optional<double> Item::*number) const;
+    std::vector<torch::Tensor> images() const;
   };
 
   /// Draws the pictures that drift is measured from: the pipeline must be the base model yet. sampling: steps, guidance, size; its prompts and rows
@@ -31,6 +37,8 @@ class TrainingSamples {
   Scores draw(const ProgressCallback& progress, const CancelToken& cancel);
 
   const std::vector<std::string>& prompts() const { return prompts_; }
+  /// The base model's pictures of the prompts without text.
+  const std::vector<torch::Tensor>& base() const { return base_; }
 
  private:
   std::vector<torch::Tensor> images(const std::vector<size_t>& chosen, const ProgressCallback& progress, const CancelToken& cancel);

@@ -191,21 +191,7 @@ class Sweep {
       if (keeps(set.scores)) result.smallest = set.sites;
     }
     if (!result.smallest.empty() && static_cast<int>(result.smallest.size()) < sites_) {
-      Choice choice(derive_seed(settings_.seeds[0], 7, 0));
-      std::vector<std::vector<int>> seen{result.smallest};
-      for (int tries = 0, made = 0; made < settings_.random_sets && tries < 100; ++tries) {
-        std::vector<int> all = order, set;
-        for (size_t k = 0; k < result.smallest.size(); ++k) {
-          const auto at = static_cast<size_t>(choice.below(static_cast<int>(all.size())));
-          set.push_back(all[at]);
-          all.erase(all.begin() + static_cast<std::ptrdiff_t>(at));
-        }
-        std::sort(set.begin(), set.end());
-        if (std::find(seen.begin(), seen.end(), set) != seen.end()) continue;
-        seen.push_back(set);
-        add(set, "random");
-        ++made;
-      }
+      for (const auto& set : random_site_sets(order, result.smallest, settings_.random_sets, derive_seed(settings_.seeds[0], 7, 0))) add(set, "random");
     }
     if (sites_ > 1) {
       add(order, "all");

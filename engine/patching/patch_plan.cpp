@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "core/error.h"
+#include "core/random.h"
 
 namespace glyphscope {
 
@@ -111,6 +112,23 @@ std::string format_sites(const std::vector<int>& sites) {
     if (j == i + 1) out += "," + std::to_string(sites[j]);
     if (j > i + 1) out += "-" + std::to_string(sites[j]);
     i = j + 1;
+  }
+  return out;
+}
+
+std::vector<std::vector<int>> random_site_sets(const std::vector<int>& sites, const std::vector<int>& set, int count, std::uint64_t seed) {
+  constexpr int kTries = 100;
+  Choice choice(seed);
+  std::vector<std::vector<int>> out;
+  for (int tries = 0; static_cast<int>(out.size()) < count && tries < kTries; ++tries) {
+    std::vector<int> left = sites, drawn;
+    for (size_t k = 0; k < std::min(set.size(), sites.size()); ++k) {
+      const auto at = static_cast<size_t>(choice.below(static_cast<int>(left.size())));
+      drawn.push_back(left[at]);
+      left.erase(left.begin() + static_cast<std::ptrdiff_t>(at));
+    }
+    std::sort(drawn.begin(), drawn.end());
+    if (drawn != set && std::find(out.begin(), out.end(), drawn) == out.end()) out.push_back(drawn);
   }
   return out;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -53,6 +54,9 @@ class PatchPlan {
 
 /// Site indices as people write them: "5,7-9". Throws a Failure that names the part that is wrong. Sorted, no repeats.
 std::vector<int> parse_sites(const std::string& text, const SiteTable& sites);
+
+/// Up to `count` different sets as large as `set`, and other than it, drawn from `sites`.
+std::vector<std::vector<int>> random_site_sets(const std::vector<int>& sites, const std::vector<int>& set, int count, std::uint64_t seed);
 /// The reverse: {5, 7, 8, 9} -> "5,7-9".
 std::string format_sites(const std::vector<int>& sites);
 

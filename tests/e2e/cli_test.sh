@@ -125,6 +125,12 @@ done
 expect 2 'unknown adapter format' "$program" convert-adapter "$model" "$work/tuned/last.safetensors" --format lycoris --out "$work/never.safetensors"
 [ -s "$work/tuned/samples/000000.png" ] && [ -s "$work/tuned/training.png" ] || { echo "FAILED: finetune's samples"; failed=1; }
 expect 2 'sample-prompts|no such|cannot' "${tune[@]}" --sample-prompts "$work/none.txt" --out "$work/n"
+expect 0 'metadata.jsonl' "$program" draw-signs "$model" --numbers --count 12 --held-out 2 --out "$work/numbers"
+arena=("$program" arena "$model" --data "$work/numbers" --prompts "$work/numbers/prompts.txt" --sites 5 --rank 2 --steps 2 --batch 2 --seeds 1 --random-sets 1 --variety 3 --sample-steps 2)
+expect 0 'localized' "${arena[@]}" --out "$work/arena"
+[ "$(field "$work/arena/arena.json" '["contenders"][1]["name"]')" = localized ] && [ -s "$work/arena/arena.csv" ] && [ -s "$work/arena/arena.png" ] || { echo "FAILED: arena's files"; failed=1; }
+expect 2 '--resume' "${arena[@]}" --out "$work/arena"
+expect 0 'every attention' "${arena[@]}" --resume --out "$work/arena"
 expect 2 'no layer is named' "$program" finetune "$model" --data "$work/data" --out "$work/n"
 expect 2 'no picture with a caption' "$program" finetune "$model" --data "$work/tuned" --sites 5 --out "$work/n"
 expect 2 'There is no projection|no projection' "$program" finetune "$model" --data "$work/data" --sites 5 --projections to_z --out "$work/n"

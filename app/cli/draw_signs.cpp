@@ -1,0 +1,48 @@
+#include <cstdio>
+
+#include "app/cli/cli.h"
+#include "demo/sign_folder.h"
+#include "demo/sign_words.h"
+#include "io/files.h"
+#include "io/resources.h"
+
+namespace glyphscope::cli {
+
+Run add_draw_signs(CLI::App& app) {
+  struct Options {
+    std::string model = "demo:sign-unet", font, words, out;
+    bool numbers = false;
+    SignFolder settings;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("draw-signs", "Draws pictures of signs with captions, to fine-tune a demo model on");
+  verb->add_option("MODEL", options->model, "The demo model they are for: it says how large they are and how long their texts")->capture_default_str();
+  auto* words = verb->add_option("--words", options->words, "File of words, one a line (default: those that the demo models learned)");
+  verb->add_flag("--numbers", options->numbers, "Numbers in place of words, which no demo model has learned")->excludes(words);
+  verb->add_option("--font", options->font, "mono, oblique, sans or serif (default: as the model learned)")
+      ->check(CLI::IsMember({"mono", "oblique", "sans", "serif"}));
+  verb->add_option("--count", options->settings.count, "Pictures")->check(CLI::Range(1, 1'000'000))->capture_default_str();
+  verb->add_option("--held-out", options->settings.held_out, "Texts that no picture has, for prompts.txt")->check(CLI::Range(0, 10'000))->capture_default_str();
+  verb->add_option("--out", options->out, "Folder for the pictures, metadata.jsonl and prompts.txt")->required();
+  return [=](const Context& context) {
+    SignFolder settings = options->settings;
+    settings.seed = context.common.seed;
+    const auto pipeline = context.open(options->model);
+    settings.data = sign_data(pipeline->info());
+    if (options->font == "mono") settings.font = TextStyle::Font::mono;
+    if (options->font == "oblique") settings.font = TextStyle::Font::oblique;
+    if (options->font == "sans") settings.font = TextStyle::Font::sans;
+    if (options->font == "serif") settings.font = TextStyle::Font::serif;
+    settings.texts = options->numbers
+                         ? sign_numbers(2000, settings.data, settings.seed)
+                         : sign_words(pipeline->info(), options->words.empty() ? resource("words/train.txt") : std::filesystem::path(options->words));
+    const OutputFolder folder(options->out);
+    draw_sign_folder(
+        settings, folder.path(), [&](const Progress& p) { context.show(p); }, context.cancel);
+    context.end_progress();
+    context.print({{"schema", "glyphscope.draw-signs/1"}, {"folder", options->out}, {"pictures", settings.count}, {"seed", settings.seed}});
+    context.say(options->out + "/metadata.jsonl");
+  };
+}
+
+}  // namespace glyphscope::cli

@@ -1,0 +1,53 @@
+#include "app/cli/finetune_options.h"
+
+namespace glyphscope::cli {
+
+void FinetuneOptions::add(CLI::App& verb) {
+  verb.add_option("--data", data_, "Folder of pictures with captions: metadata.jsonl, or a .txt beside each picture")->required();
+  verb.add_option("--projections", settings_.plan.projections,
+                  "Of each layer: to_q,to_k,to_v,to_out.0, add_q_proj,add_k_proj,add_v_proj,to_add_out; kv: those that make the prompt's K and V")
+      ->delimiter(',')
+      ->capture_default_str();
+  verb.add_option("--rank", settings_.plan.rank, "Rank of the adapter")->check(CLI::Range(1, 4096))->capture_default_str();
+  verb.add_option("--alpha", settings_.plan.alpha, "The adapter counts alpha / rank times (default: the rank)")->check(CLI::PositiveNumber);
+  verb.add_option("--init", init_, "gaussian (the paper's) or kaiming (PEFT's default)")->check(CLI::IsMember({"gaussian", "kaiming"}))->capture_default_str();
+  verb.add_option("--steps", settings_.steps, "Steps of the optimizer")->check(CLI::Range(1, 10'000'000))->capture_default_str();
+  verb.add_option("--batch", settings_.batch, "Pictures at once")->check(CLI::Range(1, 4096))->capture_default_str();
+  verb.add_option("--accumulate", settings_.accumulate, "Batches a step")->check(CLI::Range(1, 4096))->capture_default_str();
+  verb.add_option("--resolution", settings_.resolution, "Pixels a side of a square picture; others keep their aspect (default: the model's)")
+      ->check(CLI::Range(8, 8192));
+  verb.add_option("--rate", settings_.rate, "Learning rate")->check(CLI::PositiveNumber)->capture_default_str();
+  verb.add_option("--schedule", schedule_, "constant, linear or cosine")->capture_default_str();
+  verb.add_option("--warmup", settings_.warmup, "Steps over which the rate rises")->check(CLI::Range(0, 10'000'000))->capture_default_str();
+  verb.add_option("--weight-decay", settings_.weight_decay, "AdamW's")->check(CLI::NonNegativeNumber)->capture_default_str();
+  verb.add_option("--clip", settings_.clip_norm, "Largest norm of the gradient")->check(CLI::PositiveNumber)->capture_default_str();
+  verb.add_option("--dropout", settings_.dropout, "Share of what the adapter reads that is left out")->check(CLI::Range(0.0, 0.9))->capture_default_str();
+  verb.add_option("--caption-dropout", settings_.caption_dropout, "Share of the captions that are left out")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  verb.add_option("--snr-gamma", settings_.snr_gamma, "Weighs timesteps by min(SNR, gamma) (default: all alike)")->check(CLI::PositiveNumber);
+  verb.add_flag("--gradient-checkpointing", settings_.checkpointing, "Less memory for more time: blocks are computed again on the way back");
+  verb.add_option("--held-out", settings_.held_out, "Share of the pictures that is not learned from")->check(CLI::Range(0.0, 0.9))->capture_default_str();
+  verb.add_option("--evaluate-every", settings_.evaluate_every, "Steps between two losses on held-out pictures")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  verb.add_option("--sample-steps", settings_.sampling.steps, "Denoising steps of samples (default: the model's)")->check(CLI::Range(1, 1000));
+}
+
+FinetuneSettings FinetuneOptions::settings(const Context& context) const {
+  if (!context.common.adapters.empty()) reject("an adapter is trained on the model as it is", "--adapter");
+  FinetuneSettings out = settings_;
+  out.seed = context.common.seed;
+  out.schedule = parse_rate_schedule(schedule_);
+  out.plan.init = init_ == "gaussian" ? LoraInit::gaussian : LoraInit::kaiming;
+  return out;
+}
+
+PictureSet FinetuneOptions::read_pictures(const Context& context, const FinetuneSettings& settings) const {
+  PictureSet pictures = read_picture_set(data_, settings.held_out);
+  for (const auto& fault : pictures.faults) context.say("left out: " + fault);
+  context.say(std::to_string(pictures.train.size()) + " pictures to learn from, " + std::to_string(pictures.held_out.size()) + " held out");
+  return pictures;
+}
+
+}  // namespace glyphscope::cli

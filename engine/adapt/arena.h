@@ -1,0 +1,70 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "adapt/finetune.h"
+#include "localization/statistics.h"
+
+namespace glyphscope {
+
+/// Adapters on the localized sites against adapters elsewhere, all trained alike: does the model write better, and what does it cost?
+struct ArenaSettings {
+  FinetuneSettings training;         ///< plan: of the localized sites. Samples are drawn at the end only.
+  int random_sets = 3;               ///< Sets of as many other sites.
+  int seeds = 3;                     ///< Trainings of each contender.
+  std::vector<std::string> prompts;  ///< With text in double quotes: how well it is written. Without: what it costs.
+  int variety = 4;                   ///< Pictures of each prompt without text.
+
+  nlohmann::ordered_json to_json() const;
+};
+
+/// An adapter that is trained: where, and how large.
+struct Contender {
+  std::string name;  ///< "localized", "random 1", "all sites", "every attention"; those with as many parameters as the localized end in ", as small".
+  LoraPlan plan;
+  std::int64_t parameters = 0;
+};
+/// The localized plan; random sets; all sites and every attention layer, of its rank, and of the rank that gives as nearly as many parameters (at least 1).
+std::vector<Contender> make_contenders(const torch::nn::Module& denoiser, const SiteTable& table, const LoraPlan& localized, int random_sets,
+                                       std::uint64_t seed);
+
+/// What a contender's pictures show. Over prompts and trainings; features are the model's own: its autoencoder's latents, or pixels, averaged to
+/// 4 x 4 a channel, so kernel_distance, precision and recall compare only within one model.
+struct ArenaScores {
+  Score word_accuracy, ocr_f1;
+  Score ssim_to_base;                        ///< Pictures without text, against the base model's with equal noises.
+  Score kernel_distance, precision, recall;  ///< Against pictures of the base model with other noises; one number a training.
+  Score pair_distance;                       ///< Mean distance of two pictures of one prompt.
+  Score held_out_loss;                       ///< One number a training.
+};
+
+struct ArenaEntry {
+  Contender contender;  ///< The first is the base model, "no adapter".
+  int trainings = 0;
+  std::int64_t optimizer_bytes = 0;
+  ArenaScores scores;
+  Score f1_gain;  ///< Of the localized adapter over this one: mean difference of paired pictures.
+};
+
+struct ArenaResult {
+  std::vector<ArenaEntry> entries;
+  std::string features;  ///< "latents of the model's autoencoder" or "pixels"
+  nlohmann::ordered_json to_json() const;
+  std::string table() const;  ///< A line each, for a terminal.
+  std::string csv() const;
+  torch::Tensor draw() const;  ///< [3, H, W] uint8: scores with their intervals.
+};
+
+struct ArenaObserver {
+  ProgressCallback progress = [](const Progress&) {};
+  std::function<void(const std::string&)> note = [](const std::string&) {};
+};
+
+/// Each training lies in out/runs, with its adapter and scores.json: those that are done are not done again. Throws a Failure.
+ArenaResult run_arena(Pipeline& pipeline, const PictureSet& pictures, const ArenaSettings& settings, const std::filesystem::path& out, bool resume,
+                      TextReader& reader, const ArenaObserver& observer, const CancelToken& cancel);
+
+}  // namespace glyphscope

@@ -1,0 +1,87 @@
+// Steps of training an adapter of a denoiser, for tests/bench/finetune_bench.py: how long each takes, and how much memory.
+// Usage: glyphscope_finetune_steps FOLDER fp32|bf16 SITES RANK STEPS plain|checkpointing INPUTS.safetensors
+// FOLDER: of a denoiser alone. SITES: "5,7-9", "sites" (all that read the prompt) or "attention" (those that read none too). INPUTS: sample,
+// timestep, embedding and, where the model reads them, pooled and time_ids; `target`, what it is to say.
+#include <torch/torch.h>
+
+#include <chrono>
+#include <cstdio>
+#include <iostream>
+
+#include "adapt/lora.h"
+#include "adapt/training_state.h"
+#include "core/error.h"
+#include "core/random.h"
+#include "io/safetensors.h"
+#include "models/checkpointing.h"
+#include "patching/patch_plan.h"
+#include "tests/support/any_denoiser.h"
+#include "tests/support/process_memory.h"
+
+using namespace glyphscope;  // NOLINT(google-build-using-namespace)
+
+namespace {
+using testing::AnyDenoiser;
+using testing::process_bytes;
+
+int run(const std::filesystem::path& folder, const std::string& dtype_name, const std::string& sites, int rank, int steps, bool checkpoints,
+        const std::filesystem::path& in) {
+  constexpr int kWarmUp = 2;
+  const auto dtype = dtype_name == "bf16" ? torch::kBFloat16 : torch::kFloat32;
+  const AnyDenoiser denoiser = AnyDenoiser::open(folder, dtype);
+  double sum = 0;  // Pages of a mapped file count once they are touched.
+  for (const auto& parameter : denoiser.module->parameters()) sum += parameter.sum().item<double>();
+  LoraPlan plan{.every_attention = sites == "attention", .rank = rank};
+  if (sites == "sites")
+    for (const auto& site : denoiser.table.sites) plan.sites.push_back(site.index);
+  else if (!plan.every_attention)
+    plan.sites = parse_sites(sites, denoiser.table);
+  Lora lora = make_lora(*denoiser.module, denoiser.table, plan, make_generator(1));
+  LoraModule module(lora);
+  TrainingState state({{"lora", &module}},
+                      {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.01, .clip_norm = 1.0, .ema_decay = 0, .dtype = torch::kFloat32});
+  const AttachedLora attached(*denoiser.module, lora);
+  const GradientCheckpointing checkpointing(checkpoints);
+
+  const SafetensorsFile inputs(in);
+  const auto input = [&](const char* name) { return inputs.entries().contains(name) ? inputs.tensor(name).to(dtype) : torch::Tensor(); };
+  const Conditioning conditioning(input("embedding"), input("pooled"), input("time_ids"));
+  const torch::Tensor sample = input("sample"), timestep = inputs.tensor("timestep"), target = inputs.tensor("target").to(torch::kFloat32);
+  const std::int64_t held = process_bytes("VmRSS");
+  std::vector<double> seconds, losses;
+  for (int step = 0; step < kWarmUp + steps; ++step) {
+    const auto start = std::chrono::steady_clock::now();
+    const torch::Tensor loss = (denoiser.forward(sample, timestep, conditioning).to(torch::kFloat32) - target).pow(2).mean();
+    loss.backward();
+    state.update(1e-4);
+    losses.push_back(loss.item<double>());
+    if (step >= kWarmUp) seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  std::vector<std::string> paths;
+  for (const auto& [path, layer] : lora.layers) paths.push_back(path);
+  const nlohmann::json printed{{"seconds", seconds},
+                               {"losses", losses},
+                               {"step_bytes", process_bytes("VmHWM") - held},
+                               {"peak_bytes", process_bytes("VmHWM")},
+                               {"trained", lora.parameters()},
+                               {"optimizer_bytes", state.bytes()},
+                               {"layers", paths},
+                               {"checksum", sum}};
+  std::cout << printed.dump() << "\n";
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 8) {
+    std::fprintf(stderr, "usage: %s FOLDER fp32|bf16 SITES RANK STEPS plain|checkpointing INPUTS.safetensors\n", argv[0]);
+    return 2;
+  }
+  try {
+    return run(argv[1], argv[2], argv[3], std::atoi(argv[4]), std::atoi(argv[5]), std::string(argv[6]) == "checkpointing", argv[7]);
+  } catch (const Failure& failure) {
+    std::fprintf(stderr, "%s\n", failure.error().message().c_str());
+    return 2;
+  }
+}

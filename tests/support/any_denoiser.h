@@ -1,0 +1,24 @@
+#pragma once
+
+#include <torch/nn/module.h>
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+
+#include "models/conditioning.h"
+#include "patching/site.h"
+
+namespace glyphscope::testing {
+
+/// A denoiser in a diffusers folder of its own, of whatever class its config.json names.
+struct AnyDenoiser {
+  std::shared_ptr<torch::nn::Module> module;
+  SiteTable table;
+  std::function<torch::Tensor(const torch::Tensor& sample, const torch::Tensor& timestep, const Conditioning&)> forward;
+
+  /// Throws a Failure.
+  static AnyDenoiser open(const std::filesystem::path& folder, torch::ScalarType dtype);
+};
+
+}  // namespace glyphscope::testing

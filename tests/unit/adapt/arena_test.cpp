@@ -1,0 +1,120 @@
+#include "adapt/arena.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "core/random.h"
+#include "io/files.h"
+#include "io/image_file.h"
+#include "tests/support/golden.h"
+#include "tests/support/small_denoiser.h"
+
+namespace glyphscope {
+namespace {
+namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+using testing::golden;
+using ::testing::HasSubstr;
+using testing::SmallDenoiser;
+
+const Contender& named(const std::vector<Contender>& all, const std::string& name) {
+  const auto found = std::find_if(all.begin(), all.end(), [&](const Contender& one) { return one.name == name; });
+  EXPECT_NE(found, all.end()) << name;
+  return *found;
+}
+
+TEST(Arena, ContendersAreAsLargeAsTheySay) {
+  SmallDenoiser denoiser("unet_sd1");
+  const auto all = make_contenders(denoiser.module(), denoiser.table(), {.sites = {1, 3}, .rank = 8}, 3, 1);
+  const std::int64_t own = named(all, "localized").parameters;
+  std::vector<std::vector<int>> seen;
+  for (const char* name : {"random 1", "random 2", "random 3"}) {
+    const auto& sites = named(all, name).plan.sites;
+    EXPECT_EQ(sites.size(), 2u);
+    for (int site : sites) EXPECT_TRUE(site != 1 && site != 3) << name;
+    EXPECT_EQ(std::count(seen.begin(), seen.end(), sites), 0);
+    seen.push_back(sites);
+  }
+  EXPECT_EQ(named(all, "all sites").plan.sites.size(), denoiser.table().sites.size());
+  EXPECT_EQ(named(all, "all sites").plan.rank, 8);
+  EXPECT_GT(named(all, "every attention").parameters, named(all, "all sites").parameters);
+  // Another rank would be further off.
+  for (const char* name : {"all sites, as small", "every attention, as small"}) {
+    const Contender& small = named(all, name);
+    const double each = static_cast<double>(small.parameters) / static_cast<double>(small.plan.rank);
+    EXPECT_LE(std::abs(static_cast<double>(small.parameters - own)), each / 2 + 1) << name;
+  }
+}
+
+struct SaysOpen : TextReader {
+  std::vector<TextPiece> read(const torch::Tensor&) override { return {{"open", 1, {}}}; }
+  std::string name() const override { return "says open"; }
+};
+
+// Small, but whole: stopped in the middle and gone on with, it gives the same numbers; done again, it trains nothing.
+TEST(Arena, ComparesAndResumes) {
+  const testing::TemporaryFolder folder;
+  fs::create_directories(folder / "pictures");
+  for (int i = 0; i < 8; ++i) {
+    write_png(folder / "pictures" / (std::to_string(i) + ".png"), torch::full({3, 32, 32}, 30 * i, torch::kUInt8));
+    write_text(folder / "pictures" / (std::to_string(i) + ".txt"), "a grey wall");
+  }
+  const PictureSet pictures = read_picture_set(folder / "pictures", 0.3);
+  ArenaSettings settings;
+  settings.training.plan = {.sites = {1}, .rank = 2};
+  settings.training.steps = 4;
+  settings.training.batch = 2;
+  settings.training.rate = 2e-2;
+  settings.training.resolution = 32;
+  settings.training.sampling.steps = 2;
+  settings.random_sets = 1;
+  settings.seeds = 2;
+  settings.prompts = {"says \"open\"", "says \"shut\"", "a wall", "a red wall", "a blue wall"};
+  settings.variety = 2;
+  SaysOpen reader;
+  const auto opened = open_model(golden("pipeline").string());
+  ASSERT_TRUE(opened);
+  const ArenaResult whole = run_arena(**opened, pictures, settings, folder / "whole", false, reader, {}, {});
+  EXPECT_EQ(whole.features, "latents of the model's autoencoder");
+  ASSERT_GE(whole.entries.size(), 5u);
+  EXPECT_EQ(whole.entries[0].contender.name, "no adapter");
+  EXPECT_EQ(whole.entries[1].contender.name, "localized");
+  // Drawn in another batch than the pictures that it is compared with.
+  EXPECT_NEAR(whole.entries[0].scores.ssim_to_base.mean, 1, 1e-4);
+  EXPECT_EQ(whole.entries[0].scores.word_accuracy.mean, 0.5);
+  EXPECT_EQ(whole.entries[1].scores.word_accuracy.n, 4);  // two prompts, two trainings
+  EXPECT_EQ(whole.entries[1].scores.ssim_to_base.n, 12);
+  EXPECT_LT(whole.entries[1].scores.ssim_to_base.mean, 1);
+  EXPECT_EQ(whole.entries[1].scores.pair_distance.n, 6);
+  EXPECT_EQ(whole.entries[1].scores.recall.n, 2);
+  EXPECT_EQ(whole.entries[0].f1_gain.mean, 0);
+  const std::string csv = whole.csv();
+  EXPECT_EQ(static_cast<size_t>(std::count(csv.begin(), csv.end(), '\n')), whole.entries.size() + 1);
+  EXPECT_EQ(whole.draw().size(0), 3);
+  EXPECT_THAT(whole.table(), HasSubstr("every attention"));
+
+  const CancelToken cancel;
+  ArenaObserver stop;
+  int trainings = 0;
+  stop.progress = [&](const Progress& p) {
+    if (p.what.starts_with("random") && ++trainings == 3) cancel.cancel();
+  };
+  const auto stopped = attempt([&] { return run_arena(**opened, pictures, settings, folder / "parts", false, reader, stop, cancel); });
+  ASSERT_FALSE(stopped);
+  EXPECT_EQ(stopped.error().code, ErrorCode::cancelled);
+  EXPECT_THAT(testing::failure_of([&] { run_arena(**opened, pictures, settings, folder / "parts", false, reader, {}, {}); }), HasSubstr("--resume"));
+  const ArenaResult parts = run_arena(**opened, pictures, settings, folder / "parts", true, reader, {}, {});
+  EXPECT_EQ(parts.to_json(), whole.to_json());
+
+  const auto adapter = folder / "parts/runs/localized-0/last.safetensors";
+  const auto before = fs::last_write_time(adapter);
+  EXPECT_EQ(run_arena(**opened, pictures, settings, folder / "parts", true, reader, {}, {}).to_json(), whole.to_json());
+  EXPECT_EQ(fs::last_write_time(adapter), before);
+  settings.seeds = 3;
+  EXPECT_THAT(testing::failure_of([&] { run_arena(**opened, pictures, settings, folder / "parts", true, reader, {}, {}); }), HasSubstr("other settings"));
+}
+
+}  // namespace
+}  // namespace glyphscope
