@@ -23,7 +23,8 @@ torch::Tensor WeightedLayer::adapted(const torch::Tensor& out, const torch::Tens
   for (const auto& one : adapters) {
     torch::Tensor own = x.to(one->a.scalar_type());
     if (one->dropout > 0 && learning()) own = at::dropout(own, one->dropout, /*train=*/true);
-    sum = sum + multiply(multiply(own, one->a), one->b) * one->scale;
+    // The scale goes where there are few numbers.
+    sum = sum + multiply(multiply(own, one->a) * one->scale, one->b);
   }
   return sum.to(out.scalar_type());
 }

@@ -47,6 +47,7 @@ int run(const std::filesystem::path& folder, const std::string& dtype_name, cons
   const auto input = [&](const char* name) { return inputs.entries().contains(name) ? inputs.tensor(name).to(dtype) : torch::Tensor(); };
   const Conditioning conditioning(input("embedding"), input("pooled"), input("time_ids"));
   const torch::Tensor sample = input("sample"), timestep = inputs.tensor("timestep"), target = inputs.tensor("target").to(torch::kFloat32);
+  testing::forget_peak();
   const std::int64_t held = process_bytes("VmRSS");
   std::vector<double> seconds, losses;
   for (int step = 0; step < kWarmUp + steps; ++step) {

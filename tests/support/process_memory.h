@@ -15,4 +15,7 @@ inline std::int64_t process_bytes(const std::string& name) {
   return 0;
 }
 
+/// From here on "VmHWM" counts anew.
+inline void forget_peak() { std::ofstream("/proc/self/clear_refs") << "5"; }
+
 }  // namespace glyphscope::testing
