@@ -12,13 +12,16 @@ Run add_draw_signs(CLI::App& app) {
   struct Options {
     std::string model = "demo:sign-unet", font, words, out;
     bool numbers = false;
+    int shortest = 0, longest = 0;
     SignFolder settings;
   };
   auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("draw-signs", "Draws pictures of signs with captions, to fine-tune a demo model on");
   verb->add_option("MODEL", options->model, "The demo model they are for: it says how large they are and how long their texts")->capture_default_str();
-  auto* words = verb->add_option("--words", options->words, "File of words, one a line (default: those that the demo models learned)");
+  auto* words = verb->add_option("--words", options->words, "File of words, one a line (default: those that the demo models learned; of six letters, others)");
   verb->add_flag("--numbers", options->numbers, "Numbers in place of words, which no demo model has learned")->excludes(words);
+  verb->add_option("--shortest", options->shortest, "Fewest letters of a text (default: as the model learned)")->check(CLI::Range(1, 12));
+  verb->add_option("--longest", options->longest, "Most letters; what would not fit is drawn smaller")->check(CLI::Range(1, 12));
   verb->add_option("--font", options->font, "mono, oblique, sans or serif (default: as the model learned)")
       ->check(CLI::IsMember({"mono", "oblique", "sans", "serif"}));
   verb->add_option("--count", options->settings.count, "Pictures")->check(CLI::Range(1, 1'000'000))->capture_default_str();
@@ -29,13 +32,17 @@ Run add_draw_signs(CLI::App& app) {
     settings.seed = context.common.seed;
     const auto pipeline = context.open(options->model);
     settings.data = sign_data(pipeline->info());
+    if (options->longest > 0) settings.data.longest = options->longest;
+    if (options->shortest > 0) settings.data.shortest = options->shortest;
+    if (settings.data.shortest > settings.data.longest) reject("texts cannot have more letters than the most", "--shortest", "Name --longest too");
     if (options->font == "mono") settings.font = TextStyle::Font::mono;
     if (options->font == "oblique") settings.font = TextStyle::Font::oblique;
     if (options->font == "sans") settings.font = TextStyle::Font::sans;
     if (options->font == "serif") settings.font = TextStyle::Font::serif;
     settings.texts = options->numbers
                          ? sign_numbers(2000, settings.data, settings.seed)
-                         : sign_words(pipeline->info(), options->words.empty() ? resource("words/train.txt") : std::filesystem::path(options->words));
+                         : sign_words(settings.data, options->words.empty() ? resource(settings.data.shortest > 5 ? "words/longer.txt" : "words/train.txt")
+                                                                            : std::filesystem::path(options->words));
     const OutputFolder folder(options->out);
     draw_sign_folder(
         settings, folder.path(), [&](const Progress& p) { context.show(p); }, context.cancel);

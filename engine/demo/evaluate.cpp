@@ -56,7 +56,7 @@ Evaluation evaluate(Pipeline& pipeline, TextReader& reader, const EvaluateSettin
   std::vector<SignSpec> specs;
   std::vector<std::string> prompts = settings.prompts, wanted;
   if (prompts.empty()) {
-    const auto words = sign_words(pipeline.info(), resource("words/evaluate.txt"));
+    const auto words = sign_words(data, resource("words/evaluate.txt"));
     for (int i = 0; i < settings.count; ++i) {
       Choice choice(derive_seed(settings.seed, 11, static_cast<std::uint64_t>(i)));
       specs.push_back(SignSampler::with_word(words[static_cast<size_t>(i) % words.size()], choice, data));

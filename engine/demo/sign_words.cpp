@@ -14,20 +14,19 @@ SignData sign_data(const ModelInfo& model) {
   return std::filesystem::exists(recipe) ? SignData::parse(Config::read(recipe)) : SignData();
 }
 
-std::vector<std::string> sign_words(const ModelInfo& model, const std::filesystem::path& list) {
-  const SignData data = sign_data(model);
+std::vector<std::string> sign_words(const SignData& data, const std::filesystem::path& list) {
   std::vector<std::string> words = read_word_list(list);
   std::erase_if(words, [&](const std::string& word) { return static_cast<int>(word.size()) < data.shortest || static_cast<int>(word.size()) > data.longest; });
   // As on the signs they learned from: T5 reads capitals and small letters as different ones.
   for (auto& word : words) std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
-  if (words.empty()) reject("the list has no word as long as " + model.source + " writes", list.string());
+  if (words.empty()) reject("the list has no word of " + std::to_string(data.shortest) + " to " + std::to_string(data.longest) + " letters", list.string());
   return words;
 }
 
 std::vector<std::string> sample_prompts(const ModelInfo& model, const std::filesystem::path& file) {
   const bool demo = std::filesystem::exists(model.folder / "recipe.json");
   std::vector<std::string> prompts = read_word_list(file.empty() ? resource(demo ? "prompts/sign-samples.txt" : "prompts/samples.txt") : file);
-  const std::vector<std::string> words = sign_words(model, resource("words/evaluate.txt"));
+  const std::vector<std::string> words = sign_words(sign_data(model), resource("words/evaluate.txt"));
   for (size_t i = 0; i < prompts.size(); ++i)
     if (prompts[i].find("<text>") != std::string::npos) prompts[i] = fill_template(prompts[i], words[i % words.size()]);
   return prompts;

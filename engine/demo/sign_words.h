@@ -12,8 +12,8 @@ namespace glyphscope {
 /// Which signs a demo model draws, by its recipe.json; for another model, the usual ones. Throws a Failure for a damaged recipe.
 SignData sign_data(const ModelInfo& model);
 
-/// The words of a list, in capitals, less those that are too short or too long for the model. Throws a Failure if none is left.
-std::vector<std::string> sign_words(const ModelInfo& model, const std::filesystem::path& list);
+/// The words of a list, in capitals, less those that are too short or too long for such signs. Throws a Failure if none is left.
+std::vector<std::string> sign_words(const SignData& data, const std::filesystem::path& list);
 
 /// Prompts of the samples that a fine-tuning draws: the lines of `file`; or, if it is empty, some that ship with Glyphscope, signs for a demo model.
 /// Each "<text>" becomes a word that no demo model was trained on. Throws a Failure.

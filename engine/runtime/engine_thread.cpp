@@ -175,8 +175,8 @@ struct EngineThread::State {
     tell(job.id, event::Started{"Patching every site alone"});
     const auto start = std::chrono::steady_clock::now();
     SweepSettings settings;
-    settings.pairs =
-        make_pairs(command.templates, command.words.empty() ? sign_words(model().info(), resource("words/localize.txt")) : command.words, command.pairs);
+    settings.pairs = make_pairs(command.templates,
+                                command.words.empty() ? sign_words(sign_data(model().info()), resource("words/localize.txt")) : command.words, command.pairs);
     settings.sampling = model().resolve(sampled(command.sampling));
     settings.seeds = {command.sampling.seed};
     settings.from_step = command.from_step;
