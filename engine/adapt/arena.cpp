@@ -184,7 +184,7 @@ class Arena {
       observer_.note(file.string() + " is damaged: it is made again");
     }
     cancel_.check();
-    const Run run = make();
+    Run run = make();
     fs::create_directories(file.parent_path());
     write_json(file, to_json(run));
     return run;

@@ -30,7 +30,7 @@ torch::Tensor WeightedLayer::adapted(const torch::Tensor& out, const torch::Tens
 }
 
 torch::Tensor Linear::forward(const torch::Tensor& x) const {
-  const torch::Tensor out = at::linear(x, weight, bias);
+  torch::Tensor out = at::linear(x, weight, bias);
   if (adapters.empty()) return out;
   return adapted(out, x, [](const torch::Tensor& own, const torch::Tensor& matrix) { return at::linear(own, matrix); });
 }
@@ -41,7 +41,7 @@ Conv2d::Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int6
 }
 
 torch::Tensor Conv2d::forward(const torch::Tensor& x) const {
-  const torch::Tensor out = at::conv2d(x, weight, bias, stride_, padding_);
+  torch::Tensor out = at::conv2d(x, weight, bias, stride_, padding_);
   if (adapters.empty()) return out;
   return adapted(out, x, [](const torch::Tensor& own, const torch::Tensor& matrix) { return at::conv2d(own, matrix.unsqueeze(-1).unsqueeze(-1)); });
 }
