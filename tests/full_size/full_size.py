@@ -1,7 +1,7 @@
 """Full-size models with the published configurations and random weights: every key is read, one denoiser call fits, and bf16 lies
 no further from diffusers' fp32 than diffusers' own bf16 does.
 
-    python full_size.py BUILD SCRATCH [FAMILY ...]      # sd1 sd2 sdxl sd3 if-i-xl; 5 to 25 GB of SCRATCH each, one at a time
+    python full_size.py BUILD SCRATCH [FAMILY ...]      # ldm sd1 sd2 sdxl sd3 if-i-xl; 5 to 25 GB of SCRATCH each, one at a time
 
 BUILD: where glyphscope and glyphscope_denoiser_step are. Needs PyTorch, diffusers and transformers (versions: golden/README.md).
 The last output is in tests/README.md.
@@ -18,12 +18,14 @@ from pathlib import Path
 import torch
 import transformers
 from diffusers import AutoencoderKL, SD3Transformer2DModel, UNet2DConditionModel
+from diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion import LDMBertConfig, LDMBertModel
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, T5Config, T5EncoderModel
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 # Latent, prompt, and what else the denoiser reads.
 INPUTS = {
+    "ldm": {"sample": [1, 4, 32, 32], "embedding": [1, 77, 1280]},
     "sd1": {"sample": [1, 4, 64, 64], "embedding": [1, 77, 768]},
     "sd2": {"sample": [1, 4, 96, 96], "embedding": [1, 77, 1024]},
     "sdxl": {"sample": [1, 4, 128, 128], "embedding": [1, 77, 2048], "pooled": [1, 1280]},
@@ -71,7 +73,13 @@ def write_folder(family, folder):
         shutil.copytree(Path(__file__).parent.parent / "golden/data/pipeline_if/scheduler", folder / "scheduler")
         shutil.copy(Path(__file__).parent.parent / "golden/data/pipeline_if/model_index.json", folder)
         return
-    shutil.copytree(configs, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("transformer", "unet", "vae", "text_encoder*"))
+    shutil.copytree(configs, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("transformer", "unet", "vae", "vqvae", "bert", "text_encoder*"))
+    if family == "ldm":
+        config = {key: value for key, value in json.loads((configs / "bert/config.json").read_text()).items() if key not in ("architectures", "model_type")}
+        save(make(LDMBertModel, LDMBertConfig(**config)), folder / "bert")
+        save(make(AutoencoderKL, json.loads((configs / "vqvae/config.json").read_text())), folder / "vqvae")
+        shutil.copytree(Path(__file__).parent.parent / "golden/data/pipeline_ldm/kl/tokenizer", folder / "tokenizer")
+        return
     save(make(AutoencoderKL, json.loads((configs / "vae/config.json").read_text())), folder / "vae")
     for encoder in sorted(configs.glob("text_encoder*")):
         config = json.loads((encoder / "config.json").read_text())
