@@ -67,6 +67,9 @@ Run add_finetune(CLI::App& app) {
       if (std::find(settings.plan.sites.begin(), settings.plan.sites.end(), site) == settings.plan.sites.end() && !settings.plan.every_attention)
         reject("--ranks names site " + std::to_string(site) + ", --sites does not", "--ranks");
     if (settings.sample_every > 0) settings.sample_prompts = sample_prompts(pipeline->info(), options->sample_prompts);
+    if (!settings.sample_prompts.empty())
+      context.say(std::to_string(settings.sample_prompts.size()) + " samples are drawn now, every " + std::to_string(settings.sample_every) +
+                  " steps and at the end; --sample-every 0 draws none");
     const auto reader = make_text_reader(options->ocr);
     const OutputFolder folder(options->out);
 

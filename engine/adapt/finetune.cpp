@@ -125,7 +125,7 @@ class Finetuning {
     std::int64_t since = 0;
     while (true) {
       const std::int64_t step = state_.step();
-      const bool last = step == settings_.steps;
+      const bool last = step >= settings_.steps;  // a resumed training may be further already
       const double rate = learning_rate(settings_.rate, settings_.schedule, step, settings_.warmup, settings_.steps);
       const double seconds = std::chrono::duration<double>(clock::now() - reported).count();
       const bool measured = measure(step);
@@ -244,7 +244,7 @@ class Finetuning {
 
   // Measures what is due at a step and was not measured before a stop; returns whether anything was.
   bool measure(std::int64_t step) {
-    const bool last = step == settings_.steps;
+    const bool last = step >= settings_.steps;
     TrainingRow& row = (*table_)[step];
     const bool loss_due = !held_out_.empty() && !row.held_out && (last || step % settings_.evaluate_every == 0);
     const bool samples_due = samples_ && !row.ocr_f1 && !row.ssim_to_base && (last || step % settings_.sample_every == 0);

@@ -104,6 +104,12 @@ TEST_P(Finetune, ResumesToTheBit) {
   EXPECT_EQ(read_text(folder / "whole/training.csv").find("step,loss,held_out_loss,word_accuracy,ocr_f1,ssim_to_base,learning_rate\n0,"), 0u);
   EXPECT_EQ(read_text(folder / "whole/training.csv"), read_text(folder / "parts/training.csv"));
 
+  // Asked for fewer steps than were made, it learns no more.
+  FinetuneSettings fewer = chosen();
+  fewer.steps = 5;
+  EXPECT_TRUE(torch::equal(finetune(*open(), pictures, fewer, folder / "parts", true, reader, {}, {}).lora.layers.begin()->second.b,
+                           whole.lora.layers.begin()->second.b));
+
   // The file holds what was trained, and says of what.
   std::vector<std::string> notes;
   const Lora file = read_lora(folder / "parts/last.safetensors", pipeline->denoiser_module(), pipeline->info().table, notes);
