@@ -3,7 +3,6 @@
 #include <cstdio>
 
 #include "app/cli/finetune_options.h"
-#include "core/random.h"
 #include "demo/sign_words.h"
 #include "io/files.h"
 #include "patching/patch_plan.h"
@@ -102,31 +101,12 @@ Run add_finetune(CLI::App& app) {
     };
     const FinetuneResult result = finetune(*pipeline, pictures, settings, folder.path(), options->resume, *reader, observer, context.cancel);
 
-    // What it would have been on every site: the share that localization saves.
-    LoraPlan everywhere = settings.plan;
-    everywhere.every_attention = false;
-    everywhere.ranks.clear();
-    everywhere.sites.clear();
-    for (const auto& site : table.sites) everywhere.sites.push_back(site.index);
-    const std::int64_t all = make_lora(pipeline->denoiser_module(), table, everywhere, make_generator(0)).parameters();
-    nlohmann::ordered_json document{
-        {"schema", "glyphscope.finetune/1"},
-        {"model", pipeline->info().source},
-        {"model_hash", pipeline->info().hash},
-        {"settings", settings.to_json()},
-        {"steps", settings.steps},
-        {"trained_parameters", result.trained},
-        {"trained_parameters_all_sites", all},
-        {"optimizer_bytes", result.optimizer_bytes},
-        {"samples", {{"prompts", settings.sample_prompts}, {"every", settings.sample_every}, {"ocr", reader->name()}}},
-        {"best_held_out_loss", result.best_held_out ? nlohmann::ordered_json(*result.best_held_out) : nlohmann::ordered_json(nullptr)},
-        {"faults", pictures.faults}};
-    write_json(folder / "finetune.json", document);
-    context.print(document);
+    context.print(result.document);
     if (context.common.json) return;
     std::printf("trained %lld parameters (%.3f %% of the denoiser; on all %zu sites it would be %lld), %.2f MB of optimizer state\n%s\n",
                 static_cast<long long>(result.trained), 100 * static_cast<double>(result.trained) / static_cast<double>(table.denoiser_parameters),
-                table.sites.size(), static_cast<long long>(all), static_cast<double>(result.optimizer_bytes) / 1e6, (folder / "last.safetensors").c_str());
+                table.sites.size(), static_cast<long long>(result.all_sites), static_cast<double>(result.optimizer_bytes) / 1e6,
+                (folder / "last.safetensors").c_str());
   };
 }
 

@@ -31,7 +31,7 @@ void FinetuneOptions::add(CLI::App& verb) {
   verb.add_option("--evaluate-every", settings_.evaluate_every, "Steps between two losses on held-out pictures")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
-  verb.add_option("--sample-steps", settings_.sampling.steps, "Denoising steps of samples (default: the model's)")->check(CLI::Range(1, 1000));
+  verb.add_option("--sample-steps", settings_.sample_steps, "Denoising steps of samples (default: the model's)")->check(CLI::Range(1, 1000));
 }
 
 FinetuneSettings FinetuneOptions::settings(const Context& context) const {
@@ -44,7 +44,9 @@ FinetuneSettings FinetuneOptions::settings(const Context& context) const {
 }
 
 PictureSet FinetuneOptions::read_pictures(const Context& context, const FinetuneSettings& settings) const {
-  PictureSet pictures = read_picture_set(data_, settings.held_out);
+  PictureSet pictures = read_picture_set(
+      data_, settings.held_out, [&](const Progress& p) { context.show(p); }, context.cancel);
+  context.end_progress();
   for (const auto& fault : pictures.faults) context.say("left out: " + fault);
   context.say(std::to_string(pictures.train.size()) + " pictures to learn from, " + std::to_string(pictures.held_out.size()) + " held out");
   return pictures;

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <map>
 
+#include "adapt/training_table.h"
 #include "core/error.h"
 #include "core/random.h"
 #include "io/canvas.h"
@@ -28,15 +29,17 @@ ordered_json ArenaSettings::to_json() const {
           {"seeds", seeds},
           {"prompts", prompts},
           {"variety", variety},
-          {"sampling_steps", training.sampling.steps},
-          {"guidance", training.sampling.guidance}};
+          {"sampling_steps", training.sample_steps},
+          {"guidance", training.sample_guidance}};
 }
 
 std::vector<Contender> make_contenders(const torch::nn::Module& denoiser, const SiteTable& table, const LoraPlan& localized, int random_sets,
                                        std::uint64_t seed) {
+  make_lora(denoiser, table, localized, make_generator(0));  // refuses at once what cannot be trained
+  const auto layers = attention_projections(denoiser);
   std::vector<Contender> out;
   const auto add = [&](const std::string& name, const LoraPlan& plan) -> Contender& {
-    out.push_back({name, plan, make_lora(denoiser, table, plan, make_generator(0)).parameters()});
+    out.push_back({name, plan, plan.parameters(layers)});
     return out.back();
   };
   const std::int64_t own = add("localized", localized).parameters;
@@ -136,7 +139,9 @@ class Arena {
         make_contenders(pipeline_.denoiser_module(), pipeline_.info().table, settings_.training.plan, settings_.random_sets, settings_.training.seed);
     fs::create_directories(out_ / "runs");
     total_ = 1 + static_cast<std::int64_t>(contenders.size()) * settings_.seeds;
-    Request sampling = settings_.training.sampling;
+    Request sampling;
+    sampling.steps = settings_.training.sample_steps;
+    sampling.guidance = settings_.training.sample_guidance;
     if (settings_.training.resolution > 0) sampling.width = sampling.height = settings_.training.resolution;
     TrainingSamples samples(pipeline_, reader_, prompts_, sampling, settings_.training.seed, inner("the base model's pictures"), cancel_);
     if (!plain_.empty()) {

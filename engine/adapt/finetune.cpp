@@ -12,6 +12,7 @@
 #include "adapt/encoded_pictures.h"
 #include "adapt/lora_file.h"
 #include "adapt/training_state.h"
+#include "adapt/training_table.h"
 #include "core/error.h"
 #include "core/random.h"
 #include "io/canvas.h"
@@ -112,14 +113,17 @@ class Finetuning {
       found->pictures.push_back(i);
     }
     if (settings.sample_prompts.empty()) return;
-    Request sampling = settings.sampling;
+    Request sampling;
+    sampling.steps = settings.sample_steps;
+    sampling.guidance = settings.sample_guidance;
     if (settings.resolution > 0) sampling.width = sampling.height = settings.resolution;
     samples_.emplace(pipeline, reader, settings.sample_prompts, sampling, settings.seed, observer.preparing, cancel);
   }
 
   FinetuneResult run() {
     using clock = std::chrono::steady_clock;
-    const AttachedLora attached(pipeline_.denoiser_module(), lora_, 1, settings_.dropout);
+    std::optional<AttachedLora> attached;
+    attach(attached);
     auto reported = clock::now();
     double sum = 0;
     std::int64_t since = 0;
@@ -130,9 +134,11 @@ class Finetuning {
       const double seconds = std::chrono::duration<double>(clock::now() - reported).count();
       const bool measured = measure(step);
       if (measured || (since > 0 && (seconds > 2 || last))) {
-        FinetuneProgress progress{step, settings_.steps, {}, {}, rate, static_cast<double>(since * settings_.batch * settings_.accumulate) / seconds};
+        FinetuneProgress progress{step, settings_.steps, {}, {}, rate, static_cast<double>(since * settings_.batch * settings_.accumulate) / seconds, {}};
         if (since > 0) progress.loss = sum / static_cast<double>(since);
         if (measured) progress.held_out = (*table_)[step].held_out;
+        progress.rows.assign(table_->rows().lower_bound(told_), table_->rows().end());
+        told_ = step;
         observer_.step(progress);
         sum = 0, since = 0, reported = clock::now();
       }
@@ -140,6 +146,13 @@ class Finetuning {
       if (cancel_.cancelled()) {
         save();
         cancel_.check();
+      }
+      if (observer_.interrupted()) {
+        const auto left = clock::now();
+        attached.reset();
+        observer_.interlude();
+        attach(attached);
+        reported += clock::now() - left;
       }
       const double loss = learn(step);
       // Nothing has been learned from it yet.
@@ -154,7 +167,13 @@ class Finetuning {
       if (state_.step() % settings_.save_every == 0) save();
     }
     save();
-    FinetuneResult result{lora_, lora_.parameters(), state_.bytes(), {}};
+    FinetuneResult result{lora_, lora_.parameters(), 0, state_.bytes(), {}, {}};
+    LoraPlan everywhere = settings_.plan;
+    everywhere.every_attention = false;
+    everywhere.ranks.clear();
+    everywhere.sites.clear();
+    for (const auto& site : pipeline_.info().table.sites) everywhere.sites.push_back(site.index);
+    result.all_sites = everywhere.parameters(attention_projections(pipeline_.denoiser_module()));
     if (std::isfinite(best_)) result.best_held_out = best_;
     return result;
   }
@@ -177,6 +196,7 @@ class Finetuning {
     const torch::Tensor density = (-0.5 * logit.pow(2)).exp() / (u * (1 - u));
     return (density / density.sum()).to(torch::kFloat32);
   }
+  void attach(std::optional<AttachedLora>& attached) { attached.emplace(pipeline_.denoiser_module(), lora_, 1, settings_.dropout); }
   fs::path checkpoint() const { return out_ / "checkpoint" / "state.safetensors"; }
   fs::path best_file() const { return out_ / "checkpoint" / "best.json"; }
 
@@ -294,8 +314,16 @@ class Finetuning {
     fs::create_directories(out_ / "samples");
     char name[32];
     std::snprintf(name, sizeof name, "%06lld.png", static_cast<long long>(step));
+    ordered_json items = ordered_json::array();
+    for (size_t i = 0; i < scores.items.size(); ++i) {
+      const auto& item = scores.items[i];
+      ordered_json one{{"prompt", samples_->prompts()[i]}};
+      if (item.f1) one.update({{"read", item.read}, {"f1", *item.f1}});
+      if (item.ssim) one["ssim_to_base"] = *item.ssim;
+      items.push_back(std::move(one));
+    }
     write_png(out_ / "samples" / name, contact_sheet(scores.images(), kSheetColumns),
-              {{"model", pipeline_.info().source}, {"step", step}, {"prompts", samples_->prompts()}, {"seed", settings_.seed}});
+              {{"model", pipeline_.info().source}, {"step", step}, {"samples", items}, {"seed", settings_.seed}});
     row.word_accuracy = scores.mean(&TrainingSamples::Item::exact);
     row.ocr_f1 = scores.mean(&TrainingSamples::Item::f1);
     row.ssim_to_base = scores.mean(&TrainingSamples::Item::ssim);
@@ -333,6 +361,7 @@ class Finetuning {
   std::optional<TrainingSamples> samples_;
   std::vector<EncodedPictures::Sample> train_, held_out_;
   std::vector<Group> groups_;
+  std::int64_t told_ = 0;  // the step of the last report
   double best_ = std::numeric_limits<double>::infinity();
   double silent_ = 0;  // held-out loss of a network that says zero
 };
@@ -343,7 +372,20 @@ FinetuneResult finetune(Pipeline& pipeline, const PictureSet& pictures, const Fi
                         const FinetuneObserver& observer, const CancelToken& cancel) {
   if (fs::exists(out / "checkpoint" / "settings.json") && !resume)
     reject("the folder holds a training already", out.string(), "Pass --resume to go on with it, or choose another --out");
-  return Finetuning(pipeline, pictures, settings, out, reader, observer, cancel).run();
+  FinetuneResult result = Finetuning(pipeline, pictures, settings, out, reader, observer, cancel).run();
+  result.document = {{"schema", "glyphscope.finetune/1"},
+                     {"model", pipeline.info().source},
+                     {"model_hash", pipeline.info().hash},
+                     {"settings", settings.to_json()},
+                     {"steps", settings.steps},
+                     {"trained_parameters", result.trained},
+                     {"trained_parameters_all_sites", result.all_sites},
+                     {"optimizer_bytes", result.optimizer_bytes},
+                     {"samples", {{"prompts", settings.sample_prompts}, {"every", settings.sample_every}, {"ocr", reader.name()}}},
+                     {"best_held_out_loss", result.best_held_out ? ordered_json(*result.best_held_out) : ordered_json(nullptr)},
+                     {"faults", pictures.faults}};
+  write_json(out / "finetune.json", result.document);
+  return result;
 }
 
 }  // namespace glyphscope

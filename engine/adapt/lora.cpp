@@ -27,18 +27,6 @@ LoraModule::LoraModule(Lora& lora) {
 
 namespace {
 
-struct Found {
-  std::string path;  // of the attention layer
-  const Attention* attention;
-};
-
-std::vector<Found> attention_layers(const torch::nn::Module& denoiser) {
-  std::vector<Found> out;
-  for (const auto& item : denoiser.named_modules(/*name_prefix=*/"", /*include_self=*/false))
-    if (const auto* attention = dynamic_cast<const Attention*>(item.value().get())) out.push_back({item.key(), attention});
-  return out;
-}
-
 bool is_prompt_kv(const Attention& attention, const std::string& name) {
   return attention.add_k_proj ? name == "add_k_proj" || name == "add_v_proj" : name == "to_k" || name == "to_v";
 }
@@ -52,6 +40,17 @@ std::map<std::string, WeightedLayer*> adaptable_layers(const torch::nn::Module& 
   return out;
 }
 
+std::vector<AttentionProjection> attention_projections(const torch::nn::Module& denoiser) {
+  std::vector<AttentionProjection> out;
+  for (const auto& item : denoiser.named_modules(/*name_prefix=*/"", /*include_self=*/false)) {
+    const auto* attention = dynamic_cast<const Attention*>(item.value().get());
+    if (!attention) continue;
+    for (const auto& [name, layer] : attention->projections())
+      out.push_back({item.key() + "." + name, name, attention->site, is_prompt_kv(*attention, name), layer->weight.size(1), layer->weight.size(0)});
+  }
+  return out;
+}
+
 Lora make_lora(const torch::nn::Module& denoiser, const SiteTable& table, const LoraPlan& plan, torch::Generator generator) {
   static const std::vector<std::string> known{"to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out", "kv"};
   for (const auto& name : plan.projections)
@@ -61,32 +60,22 @@ Lora make_lora(const torch::nn::Module& denoiser, const SiteTable& table, const 
   for (int site : plan.sites)
     if (site < 0 || site >= static_cast<int>(table.sites.size()))
       reject("there is no site " + std::to_string(site), "--sites", "The model has " + std::to_string(table.sites.size()) + ", from 0");
-  auto wanted = [&](const Attention& attention) {
-    return plan.every_attention || std::find(plan.sites.begin(), plan.sites.end(), attention.site) != plan.sites.end();
-  };
   Lora out;
-  for (const auto& found : attention_layers(denoiser)) {
-    const Attention& attention = *found.attention;
-    if (!wanted(attention)) continue;
-    const auto own = plan.ranks.find(attention.site);
-    const std::int64_t rank = own == plan.ranks.end() ? plan.rank : own->second;
-    for (const auto& [name, layer] : attention.projections()) {
-      const auto named = [&, name = name](const std::string& one) { return one == name || (one == "kv" && is_prompt_kv(attention, name)); };
-      if (std::none_of(plan.projections.begin(), plan.projections.end(), named)) continue;
-      const std::int64_t outputs = layer->weight.size(0), inputs = layer->weight.size(1);
-      const std::string path = found.path + "." + name;
-      if (rank < 1 || rank > std::min(inputs, outputs))
-        reject("a rank of " + std::to_string(rank) + " does not go with " + path + ", a layer of " + std::to_string(outputs) + " x " + std::to_string(inputs),
-               "--rank");
-      LoraLayer made{torch::empty({rank, inputs}), torch::zeros({outputs, rank}), plan.alpha > 0 ? plan.alpha : static_cast<double>(rank)};
-      if (plan.init == LoraInit::gaussian) {
-        made.a.normal_(0, 1.0 / static_cast<double>(rank), generator);
-      } else {
-        const double bound = 1.0 / std::sqrt(static_cast<double>(inputs));
-        made.a.uniform_(-bound, bound, generator);
-      }
-      out.layers[path] = std::move(made);
+  for (const auto& layer : attention_projections(denoiser)) {
+    if (!plan.covers(layer)) continue;
+    const std::int64_t rank = plan.rank_at(layer.site);
+    if (rank < 1 || rank > std::min(layer.inputs, layer.outputs))
+      reject("a rank of " + std::to_string(rank) + " does not go with " + layer.path + ", a layer of " + std::to_string(layer.outputs) + " x " +
+                 std::to_string(layer.inputs),
+             "--rank");
+    LoraLayer made{torch::empty({rank, layer.inputs}), torch::zeros({layer.outputs, rank}), plan.alpha > 0 ? plan.alpha : static_cast<double>(rank)};
+    if (plan.init == LoraInit::gaussian) {
+      made.a.normal_(0, 1.0 / static_cast<double>(rank), generator);
+    } else {
+      const double bound = 1.0 / std::sqrt(static_cast<double>(layer.inputs));
+      made.a.uniform_(-bound, bound, generator);
     }
+    out.layers[layer.path] = std::move(made);
   }
   if (out.layers.empty()) reject("no layer of the model gets an adapter", "--sites", "Name sites, and projections that they have");
   return out;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "adapt/lora_plan.h"
 #include "models/layers.h"
 #include "patching/site.h"
 
@@ -27,25 +28,6 @@ struct Lora {
   std::int64_t parameters() const;
 };
 
-/// How the first matrix starts; the second starts at zero, so that a new adapter changes nothing.
-enum class LoraInit {
-  gaussian,  ///< N(0, 1 / rank^2): PEFT's "gaussian", the paper's choice.
-  kaiming,   ///< U(+-1 / sqrt(in)): PEFT's default.
-};
-
-/// Which layers get an adapter, and how large.
-struct LoraPlan {
-  std::vector<int> sites;        ///< Prompt-reading attention layers.
-  bool every_attention = false;  ///< All attention layers, those that read no prompt too; `sites` is not read then.
-  /// Linear layers of each, as Attention::projections() names them; what a layer does not have is passed over. "kv" stands for those that make
-  /// the prompt's K and V.
-  std::vector<std::string> projections{"to_q", "to_k", "to_v", "to_out.0"};
-  std::int64_t rank = 4;
-  double alpha = 0;                   ///< 0: as large as the rank.
-  std::map<int, std::int64_t> ranks;  ///< Of single sites, in place of `rank`.
-  LoraInit init = LoraInit::gaussian;
-};
-
 /// An adapter's tensors as parameters of a module, for an optimizer: both share them. A parameter's name is the path with slashes, "|a" or "|b".
 class LoraModule : public torch::nn::Module {
  public:
@@ -55,6 +37,9 @@ class LoraModule : public torch::nn::Module {
 /// What of a denoiser an adapter may change, by path: linear layers, and convolutions of one point, which are the same. Ours are of attention layers;
 /// those of others also of feed-forward layers, modulations and the projections around them.
 std::map<std::string, WeightedLayer*> adaptable_layers(const torch::nn::Module& denoiser);
+
+/// The linear layers of its attention layers, which a plan may name.
+std::vector<AttentionProjection> attention_projections(const torch::nn::Module& denoiser);
 
 /// A new adapter, fp32. Throws a Failure for a site or projection that is not there, or a rank that is larger than the layer.
 Lora make_lora(const torch::nn::Module& denoiser, const SiteTable& table, const LoraPlan& plan, torch::Generator generator);

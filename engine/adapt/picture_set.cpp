@@ -62,7 +62,7 @@ std::map<fs::path, std::string> read_metadata(const fs::path& file, std::vector<
 
 }  // namespace
 
-PictureSet read_picture_set(const fs::path& folder, double held_out) {
+PictureSet read_picture_set(const fs::path& folder, double held_out, const ProgressCallback& progress, const CancelToken& cancel) {
   if (!fs::is_directory(folder)) reject("there is no such folder of pictures", folder.string());
   PictureSet out;
   std::map<fs::path, std::string> captions;
@@ -74,7 +74,10 @@ PictureSet read_picture_set(const fs::path& folder, double held_out) {
     if (is_picture(file)) pictures.insert(file);
   }
   std::set<std::string> seen;
+  std::int64_t done = 0;
   for (const auto& file : pictures) {
+    cancel.check();
+    progress({"reading pictures", done++, static_cast<std::int64_t>(pictures.size())});
     auto caption = captions.find(file);
     if (const fs::path beside = fs::path(file).replace_extension(".txt"); caption == captions.end() && fs::exists(beside))
       caption = captions.emplace(file, trimmed(read_text(beside))).first;

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "core/progress.h"
+
 namespace glyphscope {
 
 /// A picture to learn from, and what it shows.
@@ -27,7 +29,8 @@ struct PictureSet {
 
 /// Reads every picture once. Which are held out depends on their bytes alone: a share of about `held_out`, the same whatever is added to the
 /// folder. Throws a Failure if no picture with a caption is there; a faulty file is listed instead.
-PictureSet read_picture_set(const std::filesystem::path& folder, double held_out);
+PictureSet read_picture_set(
+    const std::filesystem::path& folder, double held_out, const ProgressCallback& progress = [](const Progress&) {}, const CancelToken& cancel = {});
 
 /// A size to train at.
 struct Bucket {

@@ -38,14 +38,15 @@ TrainingSamples::Scores TrainingSamples::draw(const ProgressCallback& progress, 
   Scores out;
   auto base = base_.begin();
   for (const torch::Tensor& image : images(all, progress, cancel)) {
-    Item item{image, {}, {}, {}};
+    Item item{image, {}, {}, {}, {}};
     const std::string wanted = quoted_text(prompts_[out.items.size()]);
     // The similarity's window is 11 pixels wide.
     if (wanted.empty()) {
       const torch::Tensor& before = *base++;
       if (std::min(before.size(1), before.size(2)) >= 11) item.ssim = structural_similarity(image, before);
     } else {
-      const TextScores scores = score_text(joined_text(reader_.read(image)), wanted);
+      item.read = joined_text(reader_.read(image));
+      const TextScores scores = score_text(item.read, wanted);
       item.exact = scores.exact ? 1.0 : 0.0;
       item.f1 = scores.f1;
     }

@@ -18,6 +18,7 @@ class TrainingSamples {
  public:
   struct Item {
     torch::Tensor image;              ///< [3, H, W] uint8
+    std::string read;                 ///< By OCR, of a prompt with text.
     std::optional<double> exact, f1;  ///< Of a prompt with text: whether OCR reads the word exactly, 0 or 1, and character F1.
     std::optional<double> ssim;       ///< Of one without: structural similarity to the base model's picture.
   };

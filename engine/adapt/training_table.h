@@ -5,17 +5,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
-#include <optional>
+
+#include "adapt/training_row.h"
 
 namespace glyphscope {
-
-/// What is known of an adapter after a number of steps.
-struct TrainingRow {
-  std::optional<double> loss;                                 ///< Of the pictures that it learns from next, with this rate.
-  std::optional<double> held_out;                             ///< Mean loss on pictures that are not learned from.
-  std::optional<double> word_accuracy, ocr_f1, ssim_to_base;  ///< Of sample pictures: see TrainingSamples.
-  std::optional<double> rate;
-};
 
 /// training.csv: a row each step, cells empty where nothing was measured.
 class TrainingTable {

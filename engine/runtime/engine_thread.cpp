@@ -9,6 +9,9 @@
 #include <optional>
 #include <thread>
 
+#include "adapt/adapters.h"
+#include "adapt/finetune.h"
+#include "adapt/lora_file.h"
 #include "demo/sign_words.h"
 #include "io/files.h"
 #include "io/resources.h"
@@ -61,32 +64,69 @@ struct EngineThread::State {
         std::unique_lock lock(mutex);
         wake.wait(lock, [this] { return closing || !waiting.empty(); });
         if (waiting.empty()) return;
-        job = std::move(waiting.front());
-        waiting.pop_front();
-        running = job;
+        job = take();
       }
-      const auto start = std::chrono::steady_clock::now();
-      const auto done = attempt([&] {
-        job.cancel.check();
-        std::visit([&](const auto& command) { run(job, command); }, job.command);
-      });
+      execute(job);
+    }
+  }
+
+  // The first job that waits; the mutex is held.
+  Job take() {
+    Job job = std::move(waiting.front());
+    waiting.pop_front();
+    running.push_back(job);
+    return job;
+  }
+
+  void execute(const Job& job) {
+    const auto start = std::chrono::steady_clock::now();
+    const auto done = attempt([&] {
+      job.cancel.check();
+      std::visit([&](const auto& command) { run(job, command); }, job.command);
+    });
+    {
+      std::lock_guard lock(mutex);
+      running.pop_back();
+    }
+    if (done) {
+      tell(job.id, event::Finished{seconds_since(start)});
+    } else if (done.error().code == ErrorCode::cancelled) {
+      tell(job.id, event::Cancelled{});
+    } else {
+      tell(job.id, event::Failed{done.error()});
+    }
+  }
+
+  // Another model, or another training, waits for the end of the one that runs; and so does what was asked for after it.
+  bool can_interlude() const {
+    if (waiting.empty()) return false;
+    const Command& next = waiting.front().command;
+    return !std::holds_alternative<command::OpenModel>(next) && !std::holds_alternative<command::Finetune>(next);
+  }
+  void interlude() {
+    for (;;) {
+      Job job;
       {
         std::lock_guard lock(mutex);
-        running.reset();
+        if (!can_interlude()) return;
+        job = take();
       }
-      if (done) {
-        tell(job.id, event::Finished{seconds_since(start)});
-      } else if (done.error().code == ErrorCode::cancelled) {
-        tell(job.id, event::Cancelled{});
-      } else {
-        tell(job.id, event::Failed{done.error()});
-      }
+      execute(job);
     }
   }
 
   Pipeline& model() const {
     if (!pipeline) reject("no model is open", "", "Open a model first");
     return *pipeline;
+  }
+  // The open model with adapters at work, as long as what is returned lives.
+  std::shared_ptr<Pipeline> adapted(const std::vector<std::string>& adapters, const std::function<void(const std::string&)>& note) {
+    model();
+    if (adapters.empty()) return pipeline;
+    std::vector<std::string> notes;
+    auto out = attach_adapters(pipeline, adapters, notes);
+    for (const auto& one : notes) note(one);
+    return out;
   }
   TextReader& ocr() {
     if (!reader) reader = make_text_reader();
@@ -128,6 +168,7 @@ struct EngineThread::State {
                              static_cast<int>(info.default_width),
                              static_cast<int>(info.default_height),
                              needs->bytes(command.dtype),
+                             attention_projections(pipeline->denoiser_module()),
                              {}};
     if (const auto& second = info.upscaler)
       model.upscaler = {second->source, second->table, static_cast<int>(second->default_width), static_cast<int>(second->default_height),
@@ -137,16 +178,17 @@ struct EngineThread::State {
 
   void run(const Job& job, const command::Generate& command) {
     tell(job.id, event::Started{command.sites.empty() ? "Drawing both prompts" : "Editing the text"});
-    Request request = model().resolve(sampled(command.sampling));
+    event::PicturesReady ready;
+    const auto pipeline = adapted(command.adapters, [&](const std::string& note) { ready.notes.push_back(note); });
+    Request request = pipeline->resolve(sampled(command.sampling));
     request.prompts = {command.source, command.target};
     const std::uint64_t seed = command.sampling.seed;
     request.rows = {{0, seed, {}}, {1, seed, {}}};
     if (!command.sites.empty()) request.rows.push_back({0, seed, PatchPlan::at_sites(command.sites, 1, command.from_step)});
-    auto result = model().generate(request, {.progress = [&](const Progress& p) { tell(job.id, event::Progressed{p}); }}, job.cancel);
+    auto result = pipeline->generate(request, {.progress = [&](const Progress& p) { tell(job.id, event::Progressed{p}); }}, job.cancel);
     if (!result) throw Failure(result.error());
     const PromptPair pair{command.source, command.target, quoted_text(command.source), quoted_text(command.target)};
-    event::PicturesReady ready;
-    ready.notes = result->notes;
+    ready.notes.insert(ready.notes.end(), result->notes.begin(), result->notes.end());
     // A picture without its text is still worth showing.
     std::vector<Measurement> measured(request.rows.size());
     const auto read = attempt([&] {
@@ -157,7 +199,7 @@ struct EngineThread::State {
     });
     if (!read) ready.notes.push_back("The pictures' texts were not read: " + read.error().message());
     for (size_t i = 0; i < measured.size(); ++i) {
-      const auto metadata = describe_image(model().info(), request, request.rows[i]);
+      const auto metadata = describe_image(pipeline->info(), request, request.rows[i]);
       Picture picture = to_picture(result->images[static_cast<std::int64_t>(i)], measured[i], json_text(metadata));
       if (i == 0)
         ready.source = std::move(picture);
@@ -174,14 +216,15 @@ struct EngineThread::State {
   void run(const Job& job, const command::Localize& command) {
     tell(job.id, event::Started{"Patching every site alone"});
     const auto start = std::chrono::steady_clock::now();
+    const auto pipeline = adapted(command.adapters, [&](const std::string& note) { tell(job.id, event::Noted{note}); });
     SweepSettings settings;
     settings.pairs = make_pairs(command.templates,
-                                command.words.empty() ? sign_words(sign_data(model().info()), resource("words/localize.txt")) : command.words, command.pairs);
-    settings.sampling = model().resolve(sampled(command.sampling));
+                                command.words.empty() ? sign_words(sign_data(pipeline->info()), resource("words/localize.txt")) : command.words, command.pairs);
+    settings.sampling = pipeline->resolve(sampled(command.sampling));
     settings.seeds = {command.sampling.seed};
     settings.from_step = command.from_step;
 
-    const size_t sites = model().info().table.sites.size();
+    const size_t sites = pipeline->info().table.sites.size();
     std::vector<std::vector<int>> singles;
     for (size_t site = 0; site < sites; ++site) singles.push_back({static_cast<int>(site)});
     std::vector<PairResult> pairs;
@@ -193,7 +236,7 @@ struct EngineThread::State {
       if (images.defined()) {
         const Request request = pair_request(settings, static_cast<size_t>(pair.pair), static_cast<size_t>(pair.noise), singles);
         auto picture = [&](size_t row, const Measurement& measured) {
-          return to_picture(images[static_cast<std::int64_t>(row)], measured, json_text(describe_image(model().info(), request, request.rows[row])));
+          return to_picture(images[static_cast<std::int64_t>(row)], measured, json_text(describe_image(pipeline->info(), request, request.rows[row])));
         };
         event::PairReady ready{
             pair.pair, static_cast<int>(settings.pairs.size()), prompts.source_text, prompts.target_text, picture(0, pair.source), picture(1, pair.target), {}};
@@ -218,8 +261,8 @@ struct EngineThread::State {
     };
     std::unique_ptr<OutputFolder> folder;
     if (!command.folder.empty()) folder = std::make_unique<OutputFolder>(command.folder);
-    const SweepResult result = run_sweep(model(), ocr(), settings, command.folder, observer, job.cancel);
-    if (folder) write_sweep(result, settings, model().info(), ocr().name(), seconds_since(start), command.folder);
+    const SweepResult result = run_sweep(*pipeline, ocr(), settings, command.folder, observer, job.cancel);
+    if (folder) write_sweep(result, settings, pipeline->info(), ocr().name(), seconds_since(start), command.folder);
     event::ScoresReady scores;
     for (const auto& set : result.sites)
       for (const auto& [name, score] : set.scores) scores.sites[name].push_back(score);
@@ -232,11 +275,51 @@ struct EngineThread::State {
     tell(job.id, std::move(scores));
   }
 
+  void run(const Job& job, const command::ReadPictures& command) {
+    tell(job.id, event::Started{"Reading " + command.folder});
+    const PictureSet set = read_picture_set(
+        command.folder, command.held_out, [&](const Progress& p) { tell(job.id, event::Progressed{p}); }, job.cancel);
+    event::PicturesListed listed{command.folder, {}, set.faults};
+    for (const auto* part : {&set.train, &set.held_out})
+      for (const auto& one : *part) listed.pictures.push_back({one.file.string(), one.caption, one.width, one.height, part == &set.held_out});
+    tell(job.id, std::move(listed));
+  }
+
+  void run(const Job& job, const command::Finetune& command) {
+    tell(job.id, event::Started{"Fine-tuning"});
+    FinetuneSettings settings = command.settings;
+    if (settings.sample_every > 0 && settings.sample_prompts.empty()) settings.sample_prompts = sample_prompts(model().info());
+    if (settings.sample_every == 0) settings.sample_prompts.clear();
+    FinetuneObserver observer;
+    observer.preparing = [&](const Progress& p) { tell(job.id, event::Progressed{p}); };
+    observer.step = [&](const FinetuneProgress& p) { tell(job.id, event::Trained{p}); };
+    observer.note = [&](const std::string& note) { tell(job.id, event::Noted{note}); };
+    observer.interrupted = [this] {
+      std::lock_guard lock(mutex);
+      return can_interlude();
+    };
+    observer.interlude = [this] { interlude(); };
+    const PictureSet pictures = read_picture_set(command.pictures, settings.held_out, observer.preparing, job.cancel);
+    const OutputFolder folder(command.folder);
+    const FinetuneResult result = finetune(model(), pictures, settings, folder.path(), command.resume, ocr(), observer, job.cancel);
+    tell(job.id, event::AdapterMade{(folder / "last.safetensors").string(), result.trained, result.all_sites, result.optimizer_bytes});
+  }
+
+  void run(const Job& job, const command::ConvertAdapter& command) {
+    tell(job.id, event::Started{"Writing " + command.file});
+    torch::nn::Module& denoiser = model().denoiser_module();
+    const SiteTable& table = model().info().table;
+    std::vector<std::string> notes;
+    const Lora lora = read_lora(command.adapter, denoiser, table, notes);
+    for (const auto& note : notes) tell(job.id, event::Noted{note});
+    write_lora(command.file, lora, parse_lora_format(command.format), denoiser, table);
+  }
+
   std::function<void(const Event&)> listener;
   std::mutex mutex;
   std::condition_variable wake;
   std::deque<Job> waiting;
-  std::optional<Job> running;
+  std::vector<Job> running;  // a training, and what runs between two of its steps
   bool closing = false;
   JobId next = 1;
   std::shared_ptr<Pipeline> pipeline;  // touched by the engine's thread only
@@ -251,7 +334,7 @@ EngineThread::~EngineThread() {
     std::lock_guard lock(state_->mutex);
     state_->closing = true;
     state_->waiting.clear();
-    if (state_->running) state_->running->cancel.cancel();
+    for (auto& one : state_->running) one.cancel.cancel();
   }
   state_->wake.notify_all();
   state_->thread.join();
@@ -267,14 +350,15 @@ JobId EngineThread::post(Command command) {
 
 void EngineThread::cancel(JobId job) {
   std::lock_guard lock(state_->mutex);
-  if (state_->running && state_->running->id == job) state_->running->cancel.cancel();
+  for (auto& one : state_->running)
+    if (one.id == job) one.cancel.cancel();
   for (auto& one : state_->waiting)
     if (one.id == job) one.cancel.cancel();
 }
 
 void EngineThread::cancel_all() {
   std::lock_guard lock(state_->mutex);
-  if (state_->running) state_->running->cancel.cancel();
+  for (auto& one : state_->running) one.cancel.cancel();
   for (auto& one : state_->waiting) one.cancel.cancel();
 }
 

@@ -9,6 +9,8 @@
 #include <variant>
 #include <vector>
 
+#include "adapt/finetune_settings.h"
+#include "adapt/training_row.h"
 #include "core/error.h"
 #include "core/progress.h"
 #include "localization/statistics.h"
@@ -50,6 +52,7 @@ struct Generate {
   Sampling sampling;
   std::vector<int> sites;
   int from_step = 0;
+  std::vector<std::string> adapters;  ///< At work for this job alone; each as FILE or FILE:STRENGTH.
 };
 
 struct Localize {
@@ -59,11 +62,31 @@ struct Localize {
   Sampling sampling;
   int from_step = 0;
   std::string folder;  ///< Where run.json and its company go; empty: nowhere.
+  std::vector<std::string> adapters;
+};
+
+/// What there is in a folder of pictures to learn from.
+struct ReadPictures {
+  std::string folder;
+  double held_out = 0.1;
+};
+
+/// Trains an adapter. Commands that only look (Generate, Localize, ReadPictures, ConvertAdapter) need not wait for its end: they run between two steps.
+struct Finetune {
+  std::string pictures;       ///< A folder.
+  FinetuneSettings settings;  ///< Without sample prompts, and sample_every over 0: the usual prompts.
+  std::string folder;         ///< As finetune() fills it.
+  bool resume = false;
+};
+
+/// Writes an adapter anew, "diffusers" or "kohya".
+struct ConvertAdapter {
+  std::string adapter, format, file;
 };
 
 }  // namespace command
 
-using Command = std::variant<command::OpenModel, command::Generate, command::Localize>;
+using Command = std::variant<command::OpenModel, command::Generate, command::Localize, command::ReadPictures, command::Finetune, command::ConvertAdapter>;
 
 namespace event {
 
@@ -87,7 +110,8 @@ struct ModelOpened {
   std::int64_t default_steps = 0;
   double default_guidance = 0;
   int width = 0, height = 0;
-  std::int64_t bytes = 0;  ///< Of its weights.
+  std::int64_t bytes = 0;                        ///< Of its weights.
+  std::vector<AttentionProjection> projections;  ///< What an adapter may change.
   /// Of a cascade: its second stage.
   struct Upscaler {
     std::string source;
@@ -119,6 +143,28 @@ struct ScoresReady {
   bool final = false;
   std::string folder;
 };
+struct PicturesListed {
+  struct Item {
+    std::string file, caption;
+    std::int64_t width = 0, height = 0;
+    bool held_out = false;
+  };
+  std::string folder;
+  std::vector<Item> pictures;
+  std::vector<std::string> faults;  ///< What is left out, and why.
+};
+struct Trained {
+  FinetuneProgress progress;
+};
+/// Something that the user should know.
+struct Noted {
+  std::string text;
+};
+/// At the end of a training.
+struct AdapterMade {
+  std::string file;
+  std::int64_t parameters = 0, all_sites = 0, optimizer_bytes = 0;  ///< See FinetuneResult.
+};
 struct Finished {
   double seconds = 0;
 };
@@ -132,11 +178,11 @@ struct Failed {
 struct Event {
   JobId job = 0;
   std::variant<event::Started, event::Progressed, event::ModelMeasured, event::ModelOpened, event::PicturesReady, event::PairReady, event::ScoresReady,
-               event::Finished, event::Cancelled, event::Failed>
+               event::PicturesListed, event::Trained, event::Noted, event::AdapterMade, event::Finished, event::Cancelled, event::Failed>
       what;
 };
 
-/// Runs commands one after the other. The listener is called on the engine's own thread and must not call back into the
+/// Runs commands one after the other; but see Finetune. The listener is called on the engine's own thread and must not call back into the
 /// object. Destroying it cancels what runs, drops what waits, and joins.
 class EngineThread {
  public:

@@ -68,7 +68,7 @@ TEST(Arena, ComparesAndResumes) {
   settings.training.batch = 2;
   settings.training.rate = 2e-2;
   settings.training.resolution = 32;
-  settings.training.sampling.steps = 2;
+  settings.training.sample_steps = 2;
   settings.random_sets = 1;
   settings.seeds = 2;
   settings.prompts = {"says \"open\"", "says \"shut\"", "a wall", "a red wall", "a blue wall"};

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "adapt/lora_file.h"
+#include "adapt/training_table.h"
 #include "core/random.h"
 #include "demo/signs.h"
 #include "io/files.h"
@@ -177,7 +178,7 @@ TEST(FinetuneSamples, AreDrawnAsItGoes) {
   chosen.rate = 5e-2;
   chosen.sample_every = 4;
   chosen.sample_prompts = {"a sign that says \"open\"", "a red wall", "a sign that says \"shut\""};
-  chosen.sampling.steps = 2;
+  chosen.sample_steps = 2;
   std::map<std::int64_t, TrainingSamples::Scores> drawn;
   FinetuneObserver observer;
   observer.samples = [&](std::int64_t step, const TrainingSamples::Scores& scores) { drawn[step] = scores; };

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+/// Where an adapter goes and how large it is, without a torch type: a window can include this.
+namespace glyphscope {
+
+/// How the first matrix starts; the second starts at zero, so that a new adapter changes nothing.
+enum class LoraInit {
+  gaussian,  ///< N(0, 1 / rank^2): PEFT's "gaussian", the paper's choice.
+  kaiming,   ///< U(+-1 / sqrt(in)): PEFT's default.
+};
+
+/// One linear layer of an attention layer.
+struct AttentionProjection {
+  std::string path;  ///< As diffusers spells it: "mid_block.attentions.0.transformer_blocks.0.attn2.to_k"
+  std::string name;  ///< "to_k", as Attention::projections() has it.
+  int site = -1;     ///< Negative: of an attention layer that reads no prompt.
+  bool prompt_kv = false;
+  std::int64_t inputs = 0, outputs = 0;
+};
+
+/// Which layers get an adapter, and how large.
+struct LoraPlan {
+  std::vector<int> sites;        ///< Prompt-reading attention layers.
+  bool every_attention = false;  ///< All attention layers, those that read no prompt too; `sites` is not read then.
+  /// Linear layers of each, as Attention::projections() names them; what a layer does not have is passed over. "kv" stands for those that make
+  /// the prompt's K and V.
+  std::vector<std::string> projections{"to_q", "to_k", "to_v", "to_out.0"};
+  std::int64_t rank = 4;
+  double alpha = 0;                   ///< 0: as large as the rank.
+  std::map<int, std::int64_t> ranks;  ///< Of single sites, in place of `rank`.
+  LoraInit init = LoraInit::gaussian;
+
+  /// Whether this linear layer gets an adapter.
+  bool covers(const AttentionProjection& layer) const;
+  std::int64_t rank_at(int site) const;
+  /// How many parameters the adapter has, over a model's linear layers.
+  std::int64_t parameters(const std::vector<AttentionProjection>& layers) const;
+};
+
+}  // namespace glyphscope

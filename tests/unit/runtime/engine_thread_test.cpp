@@ -1,0 +1,183 @@
+#include "runtime/engine_thread.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <mutex>
+
+#include "io/files.h"
+#include "io/image_file.h"
+#include "tests/support/golden.h"
+
+namespace glyphscope {
+namespace {
+namespace fs = std::filesystem;
+using testing::golden;
+using ::testing::HasSubstr;
+
+// An engine whose events are kept, in order.
+class Engine {
+ public:
+  JobId post(Command command) { return engine_.post(std::move(command)); }
+  void cancel(JobId job) { engine_.cancel(job); }
+
+  // How a job ended: "finished", "cancelled", or what failed.
+  std::string end_of(JobId job) {
+    std::unique_lock lock(mutex_);
+    std::string out;
+    changed_.wait(lock, [&] {
+      for (const auto& event : events_) {
+        if (event.job != job) continue;
+        if (std::holds_alternative<event::Finished>(event.what)) out = "finished";
+        if (std::holds_alternative<event::Cancelled>(event.what)) out = "cancelled";
+        if (const auto* failed = std::get_if<event::Failed>(&event.what)) out = failed->error.message();
+      }
+      return !out.empty();
+    });
+    return out;
+  }
+  // Where the first such event of a job is among all; waits for it.
+  template <class What>
+  size_t place(JobId job) {
+    std::unique_lock lock(mutex_);
+    size_t found = 0;
+    changed_.wait(lock, [&] {
+      for (found = 0; found < events_.size(); ++found)
+        if (events_[found].job == job && std::holds_alternative<What>(events_[found].what)) return true;
+      return false;
+    });
+    return found;
+  }
+  template <class What>
+  What get(JobId job) {
+    const size_t at = place<What>(job);
+    std::lock_guard lock(mutex_);
+    return std::get<What>(events_[at].what);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<Event> events_;
+  EngineThread engine_{[this](const Event& event) {
+    std::lock_guard lock(mutex_);
+    events_.push_back(event);
+    changed_.notify_all();
+  }};
+};
+
+fs::path make_pictures(const fs::path& folder) {
+  fs::create_directories(folder);
+  for (int i = 0; i < 8; ++i) {
+    write_png(folder / (std::to_string(i) + ".png"), torch::full({3, 32, 32}, 30 * i, torch::kUInt8));
+    write_text(folder / (std::to_string(i) + ".txt"), "a sign");
+  }
+  write_text(folder / "bad.png", "no picture");
+  write_text(folder / "bad.txt", "a sign");
+  return folder;
+}
+
+command::Finetune training(const testing::TemporaryFolder& folder, const char* out) {
+  command::Finetune command{make_pictures(folder / "pictures").string(), {}, (folder / out).string()};
+  command.settings.plan = {.sites = {0}, .rank = 2};
+  command.settings.steps = 4;
+  command.settings.batch = 2;
+  command.settings.resolution = 32;
+  command.settings.rate = 1e-2;
+  command.settings.dropout = 0.2;
+  command.settings.held_out = 0.3;
+  command.settings.sample_every = 0;
+  return command;
+}
+command::Generate picture() { return {"a red sign", "a blue sign", {.steps = 2}, {0}}; }
+
+TEST(EngineThread, PicturesAreDrawnBetweenTwoStepsAndChangeNothing) {
+  const testing::TemporaryFolder folder;
+  Engine engine;
+  engine.post(command::OpenModel{golden("pipeline").string()});
+  const JobId before = engine.post(picture());
+  const JobId alone = engine.post(training(folder, "alone"));
+  const JobId interrupted = engine.post(training(folder, "interrupted"));
+  const JobId between = engine.post(picture()), after = engine.post(picture());
+  // What waits behind another model waits for the end of the training.
+  const JobId opened = engine.post(command::OpenModel{golden("pipeline").string()});
+  const JobId last = engine.post(picture());
+  ASSERT_EQ(engine.end_of(last), "finished");
+  EXPECT_EQ(engine.end_of(alone), "finished");
+
+  // The picture is of the model as it was, and was there before the training's end.
+  const size_t trained = engine.place<event::AdapterMade>(interrupted);
+  EXPECT_LT(engine.place<event::PicturesReady>(between), trained);
+  EXPECT_LT(engine.place<event::PicturesReady>(after), trained);
+  EXPECT_GT(engine.place<event::ModelOpened>(opened), trained);
+  const auto expected = engine.get<event::PicturesReady>(before);
+  for (const JobId job : {between, after, last}) {
+    const auto drawn = engine.get<event::PicturesReady>(job);
+    EXPECT_EQ(*drawn.source.rgb, *expected.source.rgb);
+    EXPECT_EQ(*drawn.patched.at(0).rgb, *expected.patched.at(0).rgb);
+  }
+  EXPECT_EQ(read_text(folder / "alone/training.csv"), read_text(folder / "interrupted/training.csv"));
+  const auto made = engine.get<event::AdapterMade>(interrupted);
+  EXPECT_EQ(read_text(made.file), read_text(folder / "alone/last.safetensors"));
+  EXPECT_GT(made.all_sites, made.parameters);
+  EXPECT_EQ(read_json(folder / "alone/finetune.json")["trained_parameters"], made.parameters);
+}
+
+TEST(EngineThread, AnAdapterIsAtWorkForOneJobAlone) {
+  const testing::TemporaryFolder folder;
+  Engine engine;
+  engine.post(command::OpenModel{golden("pipeline").string()});
+  const JobId trained = engine.post(training(folder, "out"));
+  ASSERT_EQ(engine.end_of(trained), "finished");
+  const std::string file = engine.get<event::AdapterMade>(trained).file;
+  auto with = picture();
+  with.adapters = {file + ":1"};
+  auto absent = picture();
+  absent.adapters = {(folder / "nowhere.safetensors").string()};
+  const JobId plain = engine.post(picture()), adapted = engine.post(with), failed = engine.post(absent), again = engine.post(picture());
+  EXPECT_EQ(engine.end_of(again), "finished");
+  EXPECT_THAT(engine.end_of(failed), HasSubstr("no such adapter"));
+  const auto rgb = [&](JobId job) { return *engine.get<event::PicturesReady>(job).source.rgb; };
+  EXPECT_NE(rgb(plain), rgb(adapted));
+  EXPECT_EQ(rgb(plain), rgb(again));
+  EXPECT_THAT(engine.get<event::PicturesReady>(adapted).source.metadata, HasSubstr("last.safetensors"));
+
+  // The same adapter as another program names it draws the same.
+  const std::string kohya = (folder / "kohya.safetensors").string();
+  engine.post(command::ConvertAdapter{file, "kohya", kohya});
+  with.adapters = {kohya};
+  EXPECT_EQ(rgb(engine.post(with)), rgb(adapted));
+}
+
+TEST(EngineThread, APausedTrainingGoesOn) {
+  const testing::TemporaryFolder folder;
+  Engine engine;
+  engine.post(command::OpenModel{golden("pipeline").string()});
+  auto command = training(folder, "parts");
+  command.settings.steps = 400;
+  const JobId paused = engine.post(command);
+  engine.place<event::Trained>(paused);
+  engine.cancel(paused);
+  EXPECT_EQ(engine.end_of(paused), "cancelled");
+  EXPECT_TRUE(fs::exists(folder / "parts/last.safetensors"));
+  EXPECT_THAT(engine.end_of(engine.post(command)), HasSubstr("holds a training already"));
+  command.resume = true;
+  const JobId resumed = engine.post(command);
+  EXPECT_EQ(engine.end_of(resumed), "finished");
+  // The first report tells of all that was before.
+  EXPECT_EQ(engine.get<event::Trained>(resumed).progress.rows.front().first, 0);
+}
+
+TEST(EngineThread, AFolderOfPicturesIsListedWithItsFaults) {
+  const testing::TemporaryFolder folder;
+  Engine engine;
+  const auto listed = engine.get<event::PicturesListed>(engine.post(command::ReadPictures{make_pictures(folder / "pictures").string(), 0.3}));
+  EXPECT_EQ(listed.pictures.size(), 8u);
+  ASSERT_EQ(listed.faults.size(), 1u);
+  EXPECT_THAT(listed.faults[0], HasSubstr("bad.png"));
+  EXPECT_THAT(engine.end_of(engine.post(command::ReadPictures{(folder / "nowhere").string(), 0.3})), HasSubstr("no such folder"));
+}
+
+}  // namespace
+}  // namespace glyphscope
