@@ -2,9 +2,10 @@
 
 #include <qcustomplot.h>
 
-#include <QSvgGenerator>
 #include <QVBoxLayout>
 #include <cmath>
+
+#include "widgets/plot_style.h"
 
 namespace glyphscope {
 
@@ -117,34 +118,10 @@ QString Heatmap::tip(int row, int site) const {
   return tr("<b>Site %1</b><br>%2: %3").arg(site).arg(rows_[row].toHtmlEscaped(), value ? value->text() : tr("not measured yet"));
 }
 
-bool Heatmap::save_vector(const QString& file) {
-  if (file.endsWith(".pdf", Qt::CaseInsensitive)) return plot_->savePdf(file);
-  QSvgGenerator svg;
-  svg.setFileName(file);
-  svg.setSize(plot_->size());
-  svg.setViewBox(plot_->rect());
-  svg.setTitle("Glyphscope");
-  QCPPainter painter;
-  if (!painter.begin(&svg)) return false;
-  painter.setMode(QCPPainter::pmVectorized);
-  plot_->toPainter(&painter, plot_->width(), plot_->height());
-  return painter.end();
-}
+bool Heatmap::save_vector(const QString& file) { return save_plot(plot_, file); }
 
 void Heatmap::apply_palette() {
-  const QColor text = palette().color(QPalette::Text), line = palette().color(QPalette::Mid);
-  plot_->setBackground(palette().color(QPalette::Window));
-  plot_->axisRect()->setBackground(palette().color(QPalette::Base));
-  std::vector<QCPAxis*> axes{plot_->xAxis, plot_->yAxis, map_->colorScale()->axis()};
-  for (auto* axis : axes) {
-    axis->setBasePen(QPen(line));
-    axis->setTickPen(QPen(line));
-    axis->setSubTickPen(QPen(line));
-    axis->setTickLabelColor(text);
-    axis->setLabelColor(text);
-    axis->setTickLabelFont(font());
-    axis->setLabelFont(font());
-  }
+  style_plot(plot_, {plot_->xAxis, plot_->yAxis, map_->colorScale()->axis()}, *this);
   mark_selection();
   plot_->replot(QCustomPlot::rpQueuedReplot);
 }

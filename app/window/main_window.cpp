@@ -2,6 +2,7 @@
 
 #include <QtWidgets>
 
+#include "app/window/finetune_page.h"
 #include "app/window/open_dialog.h"
 #include "app/window/pictures_panel.h"
 #include "app/window/save_picture.h"
@@ -9,6 +10,7 @@
 #include "core/version.h"
 #include "io/resources.h"
 #include "patching/patch_plan.h"
+#include "widgets/adapter_list.h"
 #include "widgets/heatmap.h"
 #include "widgets/job_bar.h"
 #include "widgets/message_strip.h"
@@ -63,6 +65,7 @@ void MainWindow::build() {
   message_ = new MessageStrip(this);
   message_->setObjectName("message");
   jobs_ = new JobBar(this);
+  jobs_->setObjectName("jobs");
   connect(jobs_, &JobBar::cancel_requested, this, [this] {
     if (job_) engine_->cancel(job_);
   });
@@ -72,24 +75,19 @@ void MainWindow::build() {
   column->setContentsMargins(4, 8, 10, 4);
   column->setSpacing(8);
   column->addWidget(message_);
-  column->addWidget(build_prompts());
-  auto* stack = new QSplitter(Qt::Vertical, right);
-  pictures_ = new PicturesPanel(stack);
-  scores_ = new ScoresPanel(selection_, stack);
-  connect(scores_, &ScoresPanel::shown, this, [this](const QString& title, const std::map<int, ScoreValue>& values) {
-    map_->set_scores(title, values);
-    list_->set_scores(title, values);
+  pages_ = new QTabWidget(right);
+  pages_->setObjectName("pages");
+  pages_->setDocumentMode(true);
+  pages_->addTab(build_study(), tr("Study"));
+  finetune_ = new FinetunePage(engine_, selection_, pages_);
+  finetune_->setObjectName("finetune_page");
+  pages_->addTab(finetune_, finetune_->title());
+  connect(finetune_, &FinetunePage::title_changed, this, [this] { pages_->setTabText(1, finetune_->title()); });
+  connect(finetune_, &FinetunePage::adapter_wanted, this, [this](const QString& file) {
+    pages_->setCurrentIndex(0);
+    adapters_->add(file);
   });
-  connect(scores_, &ScoresPanel::pair_chosen, this, [this](const event::PairReady& pair, int site) {
-    if (pair.source.rgb) return pictures_->show_pair(pair, site);
-    message_->show_message(MessageStrip::Kind::note, tr("The pictures of pair %1 are no longer kept: there are too many. Its scores are.").arg(pair.pair + 1));
-  });
-  stack->addWidget(pictures_);
-  stack->addWidget(scores_);
-  stack->setStretchFactor(0, 3);
-  stack->setStretchFactor(1, 2);
-  stack->setChildrenCollapsible(false);
-  column->addWidget(stack, 1);
+  column->addWidget(pages_, 1);
 
   auto* sides = new QSplitter(Qt::Horizontal, this);
   sides->addWidget(build_side());
@@ -111,6 +109,32 @@ void MainWindow::build() {
   rows->addWidget(line);
   rows->addWidget(jobs_);
   setCentralWidget(centre);
+}
+
+QWidget* MainWindow::build_study() {
+  auto* page = new QWidget(this);
+  auto* column = new QVBoxLayout(page);
+  column->setContentsMargins(0, 6, 0, 0);
+  column->setSpacing(8);
+  column->addWidget(build_prompts());
+  auto* stack = new QSplitter(Qt::Vertical, page);
+  pictures_ = new PicturesPanel(stack);
+  scores_ = new ScoresPanel(selection_, stack);
+  connect(scores_, &ScoresPanel::shown, this, [this](const QString& title, const std::map<int, ScoreValue>& values) {
+    map_->set_scores(title, values);
+    list_->set_scores(title, values);
+  });
+  connect(scores_, &ScoresPanel::pair_chosen, this, [this](const event::PairReady& pair, int site) {
+    if (pair.source.rgb) return pictures_->show_pair(pair, site);
+    message_->show_message(MessageStrip::Kind::note, tr("The pictures of pair %1 are no longer kept: there are too many. Its scores are.").arg(pair.pair + 1));
+  });
+  stack->addWidget(pictures_);
+  stack->addWidget(scores_);
+  stack->setStretchFactor(0, 3);
+  stack->setStretchFactor(1, 2);
+  stack->setChildrenCollapsible(false);
+  column->addWidget(stack, 1);
+  return page;
 }
 
 QWidget* MainWindow::build_side() {
@@ -144,6 +168,17 @@ QWidget* MainWindow::build_side() {
   list_ = new SiteList(selection_, side);
   list_->setObjectName("sites");
   column->addWidget(list_, 2);
+  adapters_ = new AdapterList(side);
+  adapters_->setObjectName("adapters");
+  connect(adapters_, &AdapterList::add_requested, this, &MainWindow::choose_adapter);
+  connect(adapters_, &AdapterList::save_requested, this, &MainWindow::save_adapter);
+  // A slider moves through many values: pictures are drawn of the one where it rests.
+  adapters_settle_ = new QTimer(this);
+  adapters_settle_->setSingleShot(true);
+  adapters_settle_->setInterval(250);
+  connect(adapters_, &AdapterList::changed, adapters_settle_, qOverload<>(&QTimer::start));
+  connect(adapters_settle_, &QTimer::timeout, this, &MainWindow::draw_again);
+  column->addWidget(adapters_);
   return side;
 }
 
@@ -232,6 +267,7 @@ void MainWindow::build_menus() {
   save->addAction(tr("&Window\u2026"), this, [this] { save_view(this, "window.png"); });
   save->addAction(tr("&Map\u2026"), this, [this] { save_view(map_, "map.png"); });
   save->addAction(tr("&Pictures\u2026"), this, [this] { save_view(pictures_, "pictures.png"); });
+  save->addAction(tr("&Fine-tuning\u2026"), this, [this] { save_view(finetune_, "fine-tuning.png"); });
   save->addAction(tr("&Heatmap (PNG, SVG or PDF)\u2026"), this, [this] { save_view(scores_->heatmap(), "heatmap.png"); });
   file->addSeparator();
   file->addAction(tr("&Quit"), QKeySequence::Quit, this, &QWidget::close);
@@ -284,9 +320,39 @@ QString MainWindow::settings_text() const {
 void MainWindow::start(Command command) {
   message_->hide();
   if (job_) engine_->cancel(job_);  // the new job must not wait for one that nobody watches any more
+  drawing_ = std::holds_alternative<command::Generate>(command);
+  const bool opening = std::holds_alternative<command::OpenModel>(command);
   job_ = engine_->post(std::move(command));
-  jobs_->start(tr("Waiting for the engine"));
+  if (!finetune_->training()) {
+    jobs_->start(tr("Waiting for the engine"));
+  } else if (opening) {
+    jobs_->start(tr("Waiting for the end of the training"));
+    message_->show_message(MessageStrip::Kind::note, tr("The model is opened when the training ends, or when you pause it."));
+  } else {
+    jobs_->start(tr("Waiting for the training: this runs between two of its steps"));
+  }
   refresh_buttons();
+}
+
+void MainWindow::draw(command::Generate command) {
+  command.adapters = adapters_->at_work();
+  drawn_ = command;
+  start(std::move(command));
+}
+
+void MainWindow::draw_again() {
+  // Whatever else runs is not worth losing for a slider.
+  if (drawn_ && (!busy() || drawing_)) draw(*drawn_);
+}
+
+void MainWindow::choose_adapter() {
+  const QString file = QFileDialog::getOpenFileName(this, tr("Put an adapter to work"), {}, tr("Adapters (*.safetensors)"));
+  if (!file.isEmpty()) adapters_->add(file);
+}
+
+void MainWindow::save_adapter(const QString& file, const QString& format) {
+  const QString out = QFileDialog::getSaveFileName(this, tr("Save the adapter for %1").arg(format), {}, tr("Adapters (*.safetensors)"));
+  if (!out.isEmpty()) start(command::ConvertAdapter{file.toStdString(), format.toStdString(), out.toStdString()});
 }
 
 void MainWindow::open_model(const QString& source) { open_model(command::OpenModel{source.toStdString()}); }
@@ -297,12 +363,10 @@ void MainWindow::open_model(const command::OpenModel& model) {
 
 void MainWindow::generate() {
   if (!generate_->isEnabled()) return;
-  start(command::Generate{source_->text().toStdString(), target_->text().toStdString(), sampling(), {}, 0});
+  draw({source_->text().toStdString(), target_->text().toStdString(), sampling(), {}, 0});
 }
 
-void MainWindow::edit() {
-  start(command::Generate{source_->text().toStdString(), target_->text().toStdString(), sampling(), selection_->sorted(), from_step_->value()});
-}
+void MainWindow::edit() { draw({source_->text().toStdString(), target_->text().toStdString(), sampling(), selection_->sorted(), from_step_->value()}); }
 
 void MainWindow::localize() {
   const auto done = attempt([&] {
@@ -313,7 +377,8 @@ void MainWindow::localize() {
                               static_cast<size_t>(pairs),
                               sampling(),
                               from_step_->value(),
-                              {}};
+                              {},
+                              adapters_->at_work()};
     scores_->clear();
     start(std::move(command));
   });
@@ -344,6 +409,8 @@ void MainWindow::on_event(const Event& event) {
     QStringList notes;
     for (const auto& note : pictures->notes) notes << QString::fromStdString(note);
     if (!notes.isEmpty()) message_->show_message(MessageStrip::Kind::note, notes.join("\n"));
+  } else if (auto* noted = std::get_if<event::Noted>(&event.what)) {
+    message_->show_message(MessageStrip::Kind::note, QString::fromStdString(noted->text));
   } else if (auto* pair = std::get_if<event::PairReady>(&event.what)) {
     scores_->add_pair(*pair);
   } else if (auto* scores = std::get_if<event::ScoresReady>(&event.what)) {
@@ -351,6 +418,7 @@ void MainWindow::on_event(const Event& event) {
     if (scores->final) show_findings(*scores);
   } else {
     job_ = 0;
+    drawing_ = false;
     if (auto* finished = std::get_if<event::Finished>(&event.what)) jobs_->finish(tr("%1: done in %2").arg(last_done_, duration_text(finished->seconds)));
     if (std::get_if<event::Cancelled>(&event.what)) jobs_->finish(tr("%1: cancelled").arg(last_done_));
     if (auto* failed = std::get_if<event::Failed>(&event.what)) {
@@ -383,6 +451,9 @@ void MainWindow::show_model(const event::ModelOpened& model) {
   model_facts_->setToolTip(tr("SHA-256 %1").arg(model_hash_));
   sites_ = site_items(model.table);
   selection_->clear();
+  adapters_->clear();
+  drawn_.reset();
+  finetune_->set_model(model);
   map_->set_sites(sites_);
   if (second) map_->set_second_stage(tr("Stage II, to %1 \u00d7 %2: not patched").arg(second->width).arg(second->height), site_items(second->table));
   list_->set_sites(sites_);
@@ -437,6 +508,7 @@ QStringList MainWindow::export_all(const QString& folder) {
     keep("heatmap.svg", heatmap->save_vector(out.filePath("heatmap.svg")));
     keep("scores.csv", scores_->save_table(out.filePath("scores.csv")));
   }
+  finetune_->save(folder, files, failed);
   keep("window.png", save_picture(grab().toImage(), out.filePath("window.png"), settings_text()));
   if (!failed.isEmpty()) fail(tr("Cannot write %1. Is the folder writable, and the disk not full?").arg(failed.join(", ")));
   return failed.isEmpty() ? files : QStringList();

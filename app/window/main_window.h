@@ -11,9 +11,13 @@ class QLabel;
 class QLineEdit;
 class QPushButton;
 class QSpinBox;
+class QTabWidget;
+class QTimer;
 
 namespace glyphscope {
 
+class AdapterList;
+class FinetunePage;
 class JobBar;
 class MessageStrip;
 class ModelMap;
@@ -21,7 +25,8 @@ class PicturesPanel;
 class ScoresPanel;
 class SiteList;
 
-/// The workbench: a model's map, prompts A and B, the pictures, the heatmap. It wires widgets to the engine, and computes nothing.
+/// The workbench: a model's map, prompts A and B, the pictures, the heatmap, and the page that fine-tunes. It wires widgets to the engine, and computes
+/// nothing.
 class MainWindow : public QMainWindow {
   Q_OBJECT
  public:
@@ -30,12 +35,13 @@ class MainWindow : public QMainWindow {
   /// Opens a folder, a checkpoint or a demo model as it comes; or with what the command says.
   void open_model(const QString& source);
   void open_model(const command::OpenModel& model);
-  /// Saves source.png, target.png, patched.png, heatmap.png, heatmap.svg, scores.csv and window.png: what there is of
-  /// them. Returns the files.
+  /// Saves source.png, target.png, patched.png, heatmap.png, heatmap.svg, scores.csv, window.png, and of a fine-tuning training.svg, training.csv and
+  /// samples.png: what there is of them. Returns the files.
   QStringList export_all(const QString& folder);
 
   EngineBridge& engine() { return *engine_; }
   SiteSelection& selection() { return *selection_; }
+  AdapterList& adapters() { return *adapters_; }
   bool busy() const { return job_ != 0; }
   /// Pairs of the next localization.
   int pairs = 16;
@@ -48,6 +54,7 @@ class MainWindow : public QMainWindow {
   void build();
   void build_menus();
   QWidget* build_side();
+  QWidget* build_study();
   QWidget* build_prompts();
 
   void choose_model();
@@ -55,6 +62,11 @@ class MainWindow : public QMainWindow {
   void edit();
   void localize();
   void start(Command command);
+  void draw(command::Generate command);
+  /// The last pictures again, with the adapters as they are now.
+  void draw_again();
+  void choose_adapter();
+  void save_adapter(const QString& file, const QString& format);
   void on_event(const Event& event);
   void show_model(const event::ModelOpened& model);
   /// What a whole localization found: says it, and selects the best sites.
@@ -70,7 +82,9 @@ class MainWindow : public QMainWindow {
   SiteSelection* selection_;
   JobId job_ = 0;  ///< The job whose events are shown; others are stale.
   std::vector<SiteItem> sites_;
-  command::OpenModel opening_;  ///< The last that was asked for.
+  command::OpenModel opening_;              ///< The last that was asked for.
+  std::optional<command::Generate> drawn_;  ///< The last pictures of this model that were asked for.
+  bool drawing_ = false;                    ///< The job draws them.
   QString model_source_, model_hash_, upscaler_source_, last_done_;
 
   QLabel *model_title_, *model_facts_, *selection_facts_;
@@ -82,6 +96,10 @@ class MainWindow : public QMainWindow {
   QPushButton *generate_, *edit_, *localize_;
   PicturesPanel* pictures_;
   ScoresPanel* scores_;
+  AdapterList* adapters_;
+  QTimer* adapters_settle_;
+  FinetunePage* finetune_;
+  QTabWidget* pages_;
   JobBar* jobs_;
   MessageStrip* message_;
 };

@@ -100,6 +100,7 @@ struct EngineThread::State {
   // Another model, or another training, waits for the end of the one that runs; and so does what was asked for after it.
   bool can_interlude() const {
     if (waiting.empty()) return false;
+    if (waiting.front().cancel.cancelled()) return true;  // to say so
     const Command& next = waiting.front().command;
     return !std::holds_alternative<command::OpenModel>(next) && !std::holds_alternative<command::Finetune>(next);
   }

@@ -3,8 +3,10 @@
 #include <QtTest>
 #include <QtWidgets>
 
+#include "app/window/finetune_page.h"
 #include "app/window/main_window.h"
 #include "tests/support/engine_latch.h"
+#include "widgets/adapter_list.h"
 #include "widgets/heatmap.h"
 #include "widgets/job_bar.h"
 #include "widgets/message_strip.h"
@@ -232,6 +234,92 @@ class WindowTest : public QObject {
     QVERIFY2(message().isEmpty(), qPrintable(message()));
   }
 
+  // Fine-tunes on the selected site while pictures are drawn; pauses, goes on; then draws with the adapter, and without.
+  void fine_tuning_goes_on_while_pictures_are_drawn() {
+    QProcess signs;
+    signs.start(qEnvironmentVariable("GLYPHSCOPE_PROGRAM"), {"draw-signs", model_, "--count", "24", "--held-out", "2", "--out", folder_.filePath("signs")});
+    QVERIFY(signs.waitForFinished(60000));
+    QVERIFY2(signs.exitCode() == 0, signs.readAllStandardError());
+    QFile broken(folder_.filePath("signs/broken.png"));
+    QVERIFY(broken.open(QIODevice::WriteOnly) && broken.write("no picture") > 0);
+    broken.close();
+
+    window_->open_model(model_);
+    wait();
+    auto* page = find<FinetunePage>("finetune_page");
+    find<QTabWidget>("pages")->setCurrentIndex(1);
+    auto* start = find<QPushButton>("start_training");
+    QVERIFY(start->toolTip().contains("Select sites"));
+    window_->selection().select({0});
+    QVERIFY2(find<QLabel>("share")->text().contains("Site 0: "), qPrintable(find<QLabel>("share")->text()));
+    QVERIFY(!start->isEnabled());
+    find<QLineEdit>("training_pictures")->setText(folder_.filePath("signs"));
+    emit find<QLineEdit>("training_pictures")->editingFinished();
+    QTRY_VERIFY_WITH_TIMEOUT(find<QLabel>("pictures_facts")->text().contains("1 left out"), 30000);
+    QCOMPARE(find<QListWidget>("faults")->count(), 1);
+    const QString out = folder_.filePath("adapter");
+    find<QLineEdit>("training_folder")->setText(out);
+    find<QSpinBox>("rank")->setValue(2);
+    find<QSpinBox>("training_steps")->setValue(1'000'000);
+    find<QSpinBox>("batch")->setValue(2);
+    find<QSpinBox>("sample_every")->setValue(0);
+    QVERIFY(start->isEnabled());
+    QTest::mouseClick(start, Qt::LeftButton);
+    QVERIFY(page->training());
+    QTRY_VERIFY_WITH_TIMEOUT(find<QLabel>("training_status")->text().contains("loss"), 60000);
+
+    find<QTabWidget>("pages")->setCurrentIndex(0);
+    find<QSpinBox>("steps")->setValue(1);
+    press("generate");
+    QVERIFY2(find<JobBar>("jobs")->text().contains("between two of its steps"), qPrintable(find<JobBar>("jobs")->text()));
+    wait();
+    QVERIFY2(message().isEmpty(), qPrintable(message()));
+    QVERIFY(page->training());
+    const QString before = folder_.filePath("before"), with = folder_.filePath("with"), after = folder_.filePath("after");
+    auto picture = [&](const QString& folder) {
+      QDir().mkpath(folder);
+      window_->export_all(folder);
+      return QImage(folder + "/source.png");
+    };
+    const QImage plain = picture(before);
+
+    // A model has to wait, as long as it is wanted.
+    window_->open_model(model_);
+    QVERIFY(message().contains("when you pause"));
+    QTest::qWait(200);
+    QVERIFY(window_->busy());
+    QTest::mouseClick(find<QToolButton>("cancel"), Qt::LeftButton);
+    wait();
+
+    QVERIFY(page->training());
+    QTest::mouseClick(find<QPushButton>("pause_training"), Qt::LeftButton);
+    QTRY_VERIFY_WITH_TIMEOUT(!page->training(), 30000);
+    QVERIFY2(page->title().contains("paused"), qPrintable(page->title()));
+    QVERIFY(!find<QSpinBox>("rank")->isEnabled());
+    QTest::mouseClick(find<QPushButton>("pause_training"), Qt::LeftButton);
+    QVERIFY(page->training());
+    QTRY_VERIFY_WITH_TIMEOUT(find<QLabel>("training_status")->text().contains("loss"), 60000);
+    QTest::mouseClick(find<QPushButton>("stop_training"), Qt::LeftButton);
+    QTRY_VERIFY_WITH_TIMEOUT(!page->training(), 30000);
+    QVERIFY2(find<QLabel>("training_status")->text().contains("Stopped"), qPrintable(find<QLabel>("training_status")->text()));
+    QCOMPARE(start->text(), QString("&Resume"));
+
+    // With the adapter the last picture is drawn anew; without it, it is as before.
+    press("use_last");
+    QTRY_VERIFY_WITH_TIMEOUT(window_->busy(), 5000);
+    wait();
+    QVERIFY2(message().isEmpty(), qPrintable(message()));
+    const QImage adapted = picture(with);
+    QVERIFY(adapted != plain);
+    const auto metadata = QJsonDocument::fromJson(adapted.text("glyphscope").toUtf8()).object();
+    QVERIFY(metadata["adapters"].toArray()[0].toObject()["file"].toString().contains("adapter/last.safetensors"));
+    QVERIFY(QFileInfo(with + "/training.svg").size() > 1000 && QFileInfo(with + "/training.csv").size() > 10);
+    window_->adapters().set_strength(0, 0);
+    QTRY_VERIFY_WITH_TIMEOUT(window_->busy(), 5000);
+    wait();
+    QCOMPARE(picture(after), plain);
+  }
+
   // The program itself opens what its command line names.
   void the_command_line_opens_a_folder() {
     QProcess program;
@@ -253,6 +341,24 @@ class WindowTest : public QObject {
     qunsetenv("GLYPHSCOPE_OCR_MODELS");
     QVERIFY2(message().contains("texts were not read") && message().contains("/nowhere"), qPrintable(message()));
     QCOMPARE(window_->export_all(folder_.path()).size(), 3);  // source, target and window
+  }
+
+  // The training is saved on the way out.
+  void closing_while_it_trains_keeps_the_adapter() {
+    window_->open_model(model_);
+    wait();
+    window_->selection().select({0});
+    find<QLineEdit>("training_pictures")->setText(folder_.filePath("signs"));
+    emit find<QLineEdit>("training_pictures")->editingFinished();
+    QTRY_VERIFY_WITH_TIMEOUT(find<QLabel>("pictures_facts")->text().contains("left out"), 30000);
+    const QString out = folder_.filePath("closed");
+    find<QLineEdit>("training_folder")->setText(out);
+    find<QSpinBox>("sample_every")->setValue(0);
+    press("start_training");
+    QTRY_VERIFY_WITH_TIMEOUT(find<QLabel>("training_status")->text().contains("loss"), 60000);
+    window_.reset();
+    QVERIFY(QFileInfo(out + "/last.safetensors").size() > 100);
+    QVERIFY(QFileInfo(out + "/checkpoint/state.safetensors").size() > 100);
   }
 
   void closing_while_it_works_is_clean() {

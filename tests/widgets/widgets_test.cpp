@@ -1,17 +1,23 @@
 // Each widget alone, fed by values and driven by mouse and keyboard.
 #include <qcustomplot.h>
 
+#include <QCheckBox>
+#include <QLineEdit>
+#include <QMenu>
 #include <QSignalSpy>
 #include <QSlider>
 #include <QTest>
 #include <QToolButton>
 
+#include "widgets/adapter_list.h"
 #include "widgets/heatmap.h"
 #include "widgets/job_bar.h"
 #include "widgets/message_strip.h"
 #include "widgets/model_map.h"
+#include "widgets/picture_list.h"
 #include "widgets/picture_view.h"
 #include "widgets/site_list.h"
+#include "widgets/step_curves.h"
 
 using namespace glyphscope;
 
@@ -296,6 +302,86 @@ class WidgetsTest : public QObject {
       const double a = luminance(heat_colour(i / 100.0)), b = luminance(ink_on(heat_colour(i / 100.0)));
       QVERIFY((std::max(a, b) + 0.05) / (std::min(a, b) + 0.05) >= 4.0);
     }
+  }
+
+  // Steps can be zoomed into and shown whole again; a value that comes anew replaces the old one.
+  void curves_zoom_and_fit() {
+    using Panel = StepCurves::Panel;
+    StepCurves curves({{"learned from", Qt::gray, Panel::losses, false}, {"held out", Qt::blue, Panel::losses, true}, {"F1", Qt::red, Panel::shares, true}});
+    curves.resize(500, 320);
+    curves.show();
+    for (int step = 0; step < 100; ++step) curves.set_value(0, step, 1.0 / (1 + step));
+    curves.set_value(1, 50, 0.7);
+    curves.set_value(1, 50, 0.5);
+    curves.refresh();
+    QVERIFY(curves.first_step() <= 0 && curves.last_step() >= 99);
+    QVERIFY2(curves.tip(60).contains("held out: 0.5 (step 50)"), qPrintable(curves.tip(60)));
+    QVERIFY(!curves.tip(60).contains("F1"));
+    QVERIFY(curves.tip(-5).isEmpty());
+    auto* plot = curves.findChild<QCustomPlot*>();
+    QWheelEvent wheel(QPointF(250, 80), plot->mapToGlobal(QPointF(250, 80)), {}, QPoint(0, 120), Qt::NoButton, Qt::NoModifier, Qt::NoScrollPhase, false);
+    QApplication::sendEvent(plot, &wheel);
+    const double first = curves.first_step(), last = curves.last_step();
+    QVERIFY(last - first < 99);
+    curves.set_value(0, 100, 0.01);
+    curves.refresh();
+    QCOMPARE(curves.first_step(), first);  // what one looks at stays
+    curves.set_logarithmic(true);
+    QTest::mouseDClick(plot, Qt::LeftButton, {}, QPoint(250, 80));
+    QVERIFY(curves.first_step() <= 0 && curves.last_step() >= 100);
+    QTemporaryDir folder;
+    for (const QString name : {"curves.svg", "curves.pdf"}) {
+      QVERIFY(curves.save_vector(folder.filePath(name)));
+      QVERIFY(QFileInfo(folder.filePath(name)).size() > 1000);
+    }
+    QVERIFY(!curves.save_vector(folder.filePath("nowhere/curves.svg")));
+    curves.clear();
+    QVERIFY(curves.tip(60).isEmpty());
+  }
+
+  void adapters_have_a_switch_and_a_strength() {
+    AdapterList list;
+    QSignalSpy changed(&list, &AdapterList::changed), saved(&list, &AdapterList::save_requested);
+    list.add("/a/b/last.safetensors");
+    QCOMPARE(changed.count(), 1);
+    list.add("/a/c:1/last.safetensors", 0.5);
+    QCOMPARE(list.at_work(), (std::vector<std::string>{"/a/b/last.safetensors:1.00", "/a/c:1/last.safetensors:0.50"}));
+    list.add("/a/b/last.safetensors");  // once is enough
+    QCOMPARE(list.count(), 2);
+    auto* slider = list.findChildren<QSlider*>("strength")[0];
+    slider->setFocus();
+    changed.clear();
+    QTest::keyClick(slider, Qt::Key_Home);
+    QCOMPARE(changed.count(), 1);
+    QCOMPARE(list.at_work(), (std::vector<std::string>{"/a/c:1/last.safetensors:0.50"}));  // nothing is what no strength adds
+    list.set_strength(0, 1.5);
+    QCOMPARE(list.at_work()[0], std::string("/a/b/last.safetensors:1.50"));
+    list.findChildren<QCheckBox*>()[0]->click();
+    QCOMPARE(list.at_work().size(), size_t{1});
+    const auto actions = list.findChildren<QMenu*>()[0]->actions();
+    actions[1]->trigger();
+    QCOMPARE(saved.count(), 1);
+    QCOMPARE(saved[0][1].toString(), QString("kohya"));
+    actions.last()->trigger();
+    QCOMPARE(list.count(), 1);
+    list.clear();
+    QVERIFY(list.at_work().empty());
+  }
+
+  void pictures_can_be_searched() {
+    PictureList list;
+    list.resize(300, 300);
+    list.show();
+    std::vector<PictureItem> items;
+    for (int i = 0; i < 20000; ++i)
+      items.push_back({QString("/nowhere/%1.png").arg(i), i == 7 ? "a Dog" : "a cat", i % 4 ? "64 \u00d7 64" : "64 \u00d7 64, held out"});
+    list.set_pictures(items);
+    QCOMPARE(list.shown(), 20000);
+    auto* search = list.findChild<QLineEdit*>("search_pictures");
+    QTest::keyClicks(search, "dog");
+    QCOMPARE(list.shown(), 1);
+    search->setText("held out");
+    QCOMPARE(list.shown(), 5000);
   }
 };
 

@@ -100,6 +100,9 @@ TEST(EngineThread, PicturesAreDrawnBetweenTwoStepsAndChangeNothing) {
   const JobId alone = engine.post(training(folder, "alone"));
   const JobId interrupted = engine.post(training(folder, "interrupted"));
   const JobId between = engine.post(picture()), after = engine.post(picture());
+  const JobId unwanted = engine.post(command::OpenModel{golden("pipeline").string()});
+  engine.cancel(unwanted);
+  const JobId behind = engine.post(picture());
   // What waits behind another model waits for the end of the training.
   const JobId opened = engine.post(command::OpenModel{golden("pipeline").string()});
   const JobId last = engine.post(picture());
@@ -110,6 +113,8 @@ TEST(EngineThread, PicturesAreDrawnBetweenTwoStepsAndChangeNothing) {
   const size_t trained = engine.place<event::AdapterMade>(interrupted);
   EXPECT_LT(engine.place<event::PicturesReady>(between), trained);
   EXPECT_LT(engine.place<event::PicturesReady>(after), trained);
+  EXPECT_LT(engine.place<event::Cancelled>(unwanted), trained);
+  EXPECT_LT(engine.place<event::PicturesReady>(behind), trained);
   EXPECT_GT(engine.place<event::ModelOpened>(opened), trained);
   const auto expected = engine.get<event::PicturesReady>(before);
   for (const JobId job : {between, after, last}) {
