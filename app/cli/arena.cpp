@@ -32,6 +32,9 @@ Run add_arena(CLI::App& app) {
                    "File of prompts, one a line: those with text in double quotes show how well it is written, those without what it costs (default: some "
                    "of each)");
   verb->add_option("--variety", options->settings.variety, "Pictures of each prompt without text")->check(CLI::Range(1, 64))->capture_default_str();
+  verb->add_option("--clip-model", options->settings.clip,
+                   "Folder of a CLIP (transformers' CLIPModel): how well pictures go with their prompts; and quality and diversity by its features, in place "
+                   "of the model's own. A CLIPVisionModelWithProjection gives the features alone");
   verb->add_option("--ocr", options->ocr, "ppocr or tesseract")->capture_default_str();
   verb->add_flag("--resume", options->resume, "Go on with the arena that is in --out");
   verb->add_option("--out", options->out, "Folder for arena.json, arena.csv, arena.png and all adapters")->required();

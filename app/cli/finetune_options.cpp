@@ -20,7 +20,7 @@ void FinetuneOptions::add(CLI::App& verb) {
   verb.add_option("--schedule", schedule_, "constant, linear or cosine")->capture_default_str();
   verb.add_option("--warmup", settings_.warmup, "Steps over which the rate rises")->check(CLI::Range(0, 10'000'000))->capture_default_str();
   verb.add_option("--weight-decay", settings_.weight_decay, "AdamW's")->check(CLI::NonNegativeNumber)->capture_default_str();
-  verb.add_option("--clip", settings_.clip_norm, "Largest norm of the gradient")->check(CLI::PositiveNumber)->capture_default_str();
+  verb.add_option("--clip-norm", settings_.clip_norm, "Largest norm of the gradient")->check(CLI::PositiveNumber)->capture_default_str();
   verb.add_option("--dropout", settings_.dropout, "Share of what the adapter reads that is left out")->check(CLI::Range(0.0, 0.9))->capture_default_str();
   verb.add_option("--caption-dropout", settings_.caption_dropout, "Share of the captions that are left out")
       ->check(CLI::Range(0.0, 1.0))

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <functional>
 #include <map>
+#include <optional>
 
 #include "adapt/training_table.h"
 #include "core/error.h"
@@ -14,6 +16,7 @@
 #include "io/files.h"
 #include "io/image_file.h"
 #include "localization/prompt_set.h"
+#include "metrics/clip_scorer.h"
 #include "metrics/feature_scores.h"
 #include "patching/patch_plan.h"
 #include "pipelines/trainable.h"
@@ -29,6 +32,7 @@ ordered_json ArenaSettings::to_json() const {
           {"seeds", seeds},
           {"prompts", prompts},
           {"variety", variety},
+          {"clip", clip.empty() ? ordered_json(nullptr) : ordered_json({{"folder", clip.string()}, {"sha256", ClipScorer(clip).hash()}})},
           {"sampling_steps", training.sample_steps},
           {"guidance", training.sample_guidance}};
 }
@@ -75,8 +79,8 @@ constexpr std::uint64_t kReferenceNoise = 1 << 20;  // noises of the pictures th
 
 // Numbers of one contender's pictures after one training.
 struct Run {
-  std::vector<std::optional<double>> exact, f1, ssim;  // by picture
-  std::vector<double> pair_distance;                   // by prompt without text
+  std::vector<std::optional<double>> exact, f1, ssim, alignment;  // by picture
+  std::vector<double> pair_distance;                              // by prompt without text
   std::optional<double> kernel_distance, precision, recall, held_out_loss;
   std::int64_t optimizer_bytes = 0;
 };
@@ -94,6 +98,7 @@ ordered_json to_json(const Run& run) {
           {"exact", list(run.exact)},
           {"f1", list(run.f1)},
           {"ssim_to_base", list(run.ssim)},
+          {"clip_alignment", list(run.alignment)},
           {"pair_distance", list(run.pair_distance)},
           {"kernel_distance", number(run.kernel_distance)},
           {"precision", number(run.precision)},
@@ -110,6 +115,7 @@ Run parse_run(const nlohmann::json& json) {
   list("exact", run.exact);
   list("f1", run.f1);
   list("ssim_to_base", run.ssim);
+  list("clip_alignment", run.alignment);
   for (const auto& value : json.at("pair_distance")) run.pair_distance.push_back(value.get<double>());
   run.kernel_distance = number(json.at("kernel_distance"));
   run.precision = number(json.at("precision"));
@@ -127,6 +133,7 @@ class Arena {
     auto* trainable = dynamic_cast<Trainable*>(&pipeline);
     if (!trainable) reject("this model cannot be fine-tuned", pipeline.info().source);
     trainable_ = trainable;
+    if (!settings.clip.empty()) clip_.emplace(settings.clip);
     for (const auto& prompt : settings.prompts) (quoted_text(prompt).empty() ? plain_ : prompts_).push_back(prompt);
     written_ = prompts_.size();
     for (const auto& prompt : plain_)
@@ -150,7 +157,7 @@ class Arena {
           TrainingSamples(pipeline_, reader_, plain, sampling, settings_.training.seed + kReferenceNoise, inner("the base model's pictures"), cancel_).base());
     }
     ArenaResult result;
-    result.features = pixels_ ? "pixels" : "latents of the model's autoencoder";
+    result.features = clip_ ? "image features of " + settings_.clip.string() : pixels_ ? "pixels" : "latents of the model's autoencoder";
 
     std::vector<std::vector<Run>> runs;
     runs.push_back({kept("base", [&] { return score(samples, "base"); })});
@@ -231,6 +238,10 @@ class Arena {
     fs::create_directories(out_ / "runs" / name);
     const ordered_json about{{"model", pipeline_.info().source}, {"contender", name}, {"prompts", prompts_}, {"seed", settings_.training.seed}};
     write_png(out_ / "runs" / name / "samples.png", contact_sheet(drawn.images(), kColumns), about);
+    if (clip_ && clip_->reads_text()) {
+      const torch::Tensor seen = clip_->features(drawn.images());
+      for (size_t i = 0; i < prompts_.size(); ++i) run.alignment.push_back(clip_->alignment(seen[static_cast<std::int64_t>(i)], prompts_[i]));
+    }
     if (plain.empty()) return run;
     const torch::Tensor made = features(plain);
     // Five neighbours and more, or the numbers say nothing.
@@ -247,6 +258,7 @@ class Arena {
   }
 
   torch::Tensor features(const std::vector<torch::Tensor>& images) {
+    if (clip_) return clip_->features(images);
     constexpr std::int64_t kSide = 4;
     std::vector<torch::Tensor> rows;
     for (const auto& image : images) {
@@ -269,14 +281,15 @@ class Arena {
         add("f1", run.f1[i], i);
         add("ssim", run.ssim[i], i);
       }
+      for (size_t i = 0; i < run.alignment.size(); ++i) add("alignment", run.alignment[i], i);
       for (size_t i = 0; i < run.pair_distance.size(); ++i) add("pair", run.pair_distance[i], i);
       add("kernel", run.kernel_distance, 0);
       add("precision", run.precision, 0);
       add("recall", run.recall, 0);
       add("loss", run.held_out_loss, 0);
     }
-    return {score_of(seen["exact"]),     score_of(seen["f1"]),     score_of(seen["ssim"]), score_of(seen["kernel"]),
-            score_of(seen["precision"]), score_of(seen["recall"]), score_of(seen["pair"]), score_of(seen["loss"])};
+    return {score_of(seen["exact"]),     score_of(seen["f1"]),     score_of(seen["alignment"]), score_of(seen["ssim"]), score_of(seen["kernel"]),
+            score_of(seen["precision"]), score_of(seen["recall"]), score_of(seen["pair"]),      score_of(seen["loss"])};
   }
 
   // Paired by prompt and by training; the base model, which is not trained, stands against each.
@@ -296,6 +309,7 @@ class Arena {
   const ArenaSettings& settings_;
   fs::path out_;
   TextReader& reader_;
+  std::optional<ClipScorer> clip_;
   const ArenaObserver& observer_;
   CancelToken cancel_;
   std::vector<std::string> prompts_, plain_;  // first those with text; then each without, as often as `variety` says
@@ -309,6 +323,7 @@ class Arena {
 std::vector<std::pair<const char*, Score ArenaScores::*>> score_columns() {
   return {{"word_accuracy", &ArenaScores::word_accuracy},
           {"ocr_f1", &ArenaScores::ocr_f1},
+          {"clip_alignment", &ArenaScores::clip_alignment},
           {"ssim_to_base", &ArenaScores::ssim_to_base},
           {"precision", &ArenaScores::precision},
           {"recall", &ArenaScores::recall},
@@ -325,6 +340,10 @@ std::string cell(const Score& score) {
   else
     std::snprintf(text, sizeof text, "%.2f", score.mean);
   return text;
+}
+
+bool aligned(const ArenaResult& result) {
+  return std::any_of(result.entries.begin(), result.entries.end(), [](const ArenaEntry& entry) { return entry.scores.clip_alignment.n > 0; });
 }
 
 std::string where(const Contender& contender) {
@@ -373,29 +392,48 @@ std::string ArenaResult::csv() const {
 }
 
 std::string ArenaResult::table() const {
-  char line[400];
-  std::snprintf(line, sizeof line, "%-27s %10s %4s  %-19s  %-19s  %-19s  %-9s  %-6s  %-8s  %s\n", "", "parameters", "rank", "words exact", "character F1",
-                "SSIM to the base", "precision", "recall", "distance", "localized's F1 over it");
-  std::string out = line;
-  for (const auto& entry : entries) {
-    const ArenaScores& s = entry.scores;
-    std::snprintf(line, sizeof line, "%-27s %10lld %4lld  %-19s  %-19s  %-19s  %-9s  %-6s  %-8s  %s\n", entry.contender.name.c_str(),
-                  static_cast<long long>(entry.contender.parameters), static_cast<long long>(entry.trainings > 0 ? entry.contender.plan.rank : 0),
-                  cell(s.word_accuracy).c_str(), cell(s.ocr_f1).c_str(), cell(s.ssim_to_base).c_str(), cell(s.precision).c_str(), cell(s.recall).c_str(),
-                  cell(s.kernel_distance).c_str(), cell(entry.f1_gain).c_str());
-    out += line;
-  }
+  struct Column {
+    const char* title;
+    int width;
+    std::function<std::string(const ArenaEntry&)> text;
+  };
+  const auto scored = [](Score ArenaScores::*score) { return [score](const ArenaEntry& entry) { return cell(entry.scores.*score); }; };
+  std::vector<Column> columns{{"", -27, [](const ArenaEntry& entry) { return entry.contender.name; }},
+                              {"parameters", 10, [](const ArenaEntry& entry) { return std::to_string(entry.contender.parameters); }},
+                              {"rank", 4, [](const ArenaEntry& entry) { return std::to_string(entry.trainings > 0 ? entry.contender.plan.rank : 0); }},
+                              {"words exact", -19, scored(&ArenaScores::word_accuracy)},
+                              {"character F1", -19, scored(&ArenaScores::ocr_f1)},
+                              {"SSIM to the base", -19, scored(&ArenaScores::ssim_to_base)},
+                              {"precision", -19, scored(&ArenaScores::precision)},
+                              {"recall", -19, scored(&ArenaScores::recall)},
+                              {"distance", -19, scored(&ArenaScores::kernel_distance)}};
+  if (aligned(*this)) columns.push_back({"CLIP alignment", -19, scored(&ArenaScores::clip_alignment)});
+  columns.push_back({"localized's F1 over it", 0, [](const ArenaEntry& entry) { return cell(entry.f1_gain); }});
+  std::string out;
+  const auto add_line = [&](const std::function<std::string(const Column&)>& text) {
+    for (const auto& column : columns) {
+      const std::string one = text(column);
+      const std::string room(static_cast<size_t>(std::max(0, std::abs(column.width) - static_cast<int>(one.size()))), ' ');
+      out += column.width > 0 ? room + one : one + room;
+      out += "  ";
+    }
+    out.erase(out.find_last_not_of(' ') + 1);
+    out += "\n";
+  };
+  add_line([](const Column& column) { return column.title; });
+  for (const auto& entry : entries) add_line([&](const Column& column) { return column.text(entry); });
   return out;
 }
 
 torch::Tensor ArenaResult::draw() const {
   constexpr int kNames = 230, kPanel = 170, kGap = 26, kTop = 56, kRow = 26, kBottom = 30, kRight = 20;
   constexpr Colour kPaper{255, 255, 255}, kInk{30, 30, 36}, kSoft{110, 110, 120}, kGrid{225, 225, 230}, kDot{33, 102, 172}, kLocalized{178, 24, 43};
-  const std::vector<std::pair<const char*, Score ArenaScores::*>> panels{{"words exact", &ArenaScores::word_accuracy},
-                                                                         {"character F1", &ArenaScores::ocr_f1},
-                                                                         {"SSIM to the base", &ArenaScores::ssim_to_base},
-                                                                         {"precision", &ArenaScores::precision},
-                                                                         {"recall", &ArenaScores::recall}};
+  std::vector<std::pair<const char*, Score ArenaScores::*>> panels{{"words exact", &ArenaScores::word_accuracy},
+                                                                   {"character F1", &ArenaScores::ocr_f1},
+                                                                   {"SSIM to the base", &ArenaScores::ssim_to_base},
+                                                                   {"precision", &ArenaScores::precision},
+                                                                   {"recall", &ArenaScores::recall}};
+  if (aligned(*this)) panels.emplace_back("CLIP alignment", &ArenaScores::clip_alignment);
   const int count = static_cast<int>(entries.size()), width = kNames + static_cast<int>(panels.size()) * (kPanel + kGap) + kRight;
   Canvas canvas(width, kTop + count * kRow + kBottom, kPaper);
   canvas.text("Adapters, all trained alike: means and 95 % intervals", 16, 22, 14, kInk);

@@ -17,6 +17,7 @@ struct ArenaSettings {
   int seeds = 3;                     ///< Trainings of each contender.
   std::vector<std::string> prompts;  ///< With text in double quotes: how well it is written. Without: what it costs.
   int variety = 4;                   ///< Pictures of each prompt without text.
+  std::filesystem::path clip;        ///< Folder of a ClipScorer, for alignment and features; empty: none.
 
   nlohmann::ordered_json to_json() const;
 };
@@ -31,10 +32,11 @@ struct Contender {
 std::vector<Contender> make_contenders(const torch::nn::Module& denoiser, const SiteTable& table, const LoraPlan& localized, int random_sets,
                                        std::uint64_t seed);
 
-/// What a contender's pictures show. Over prompts and trainings; features are the model's own: its autoencoder's latents, or pixels, averaged to
-/// 4 x 4 a channel, so kernel_distance, precision and recall compare only within one model.
+/// What a contender's pictures show, over prompts and trainings. Features are a CLIP's, if the user has one; else the model's own: its autoencoder's
+/// latents, or pixels, averaged to 4 x 4 a channel, so that kernel_distance, precision and recall compare only within one model.
 struct ArenaScores {
   Score word_accuracy, ocr_f1;
+  Score clip_alignment;                      ///< Cosine of picture and prompt, over all pictures; where a CLIP that reads text is given.
   Score ssim_to_base;                        ///< Pictures without text, against the base model's with equal noises.
   Score kernel_distance, precision, recall;  ///< Against pictures of the base model with other noises; one number a training.
   Score pair_distance;                       ///< Mean distance of two pictures of one prompt.
@@ -51,7 +53,7 @@ struct ArenaEntry {
 
 struct ArenaResult {
   std::vector<ArenaEntry> entries;
-  std::string features;  ///< "latents of the model's autoencoder" or "pixels"
+  std::string features;  ///< "latents of the model's autoencoder", "pixels", or whose image features
   nlohmann::ordered_json to_json() const;
   std::string table() const;  ///< A line each, for a terminal.
   std::string csv() const;

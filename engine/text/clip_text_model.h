@@ -4,15 +4,13 @@
 
 #include "io/config.h"
 #include "models/layers.h"
+#include "text/clip_encoder.h"
 
 namespace glyphscope {
 
 /// Names are those of transformers' `CLIPTextConfig`.
-struct ClipTextConfig {
-  std::int64_t vocab_size = 49408, hidden_size = 512, intermediate_size = 2048, layers = 12, heads = 8, max_positions = 77;
-  double norm_eps = 1e-5;
-  bool quick_gelu = true;
-  std::int64_t eos_token_id = 2;
+struct ClipTextConfig : ClipLayersConfig {
+  std::int64_t vocab_size = 49408, max_positions = 77, eos_token_id = 2;
   std::int64_t projection = 0;  ///< Width that the pooled state is projected to (`CLIPTextModelWithProjection`); 0: it is not.
 
   static ClipTextConfig parse(const Config& config);
@@ -25,14 +23,11 @@ struct TextEncoding {
   torch::Tensor pooled;     ///< [B, hidden]: the final-normed last state of the end-of-text token; projected where the model does.
 };
 
-class ClipEncoder;
-
 /// transformers' `CLIPTextModel` and `CLIPTextModelWithProjection` (models/clip/modeling_clip.py). Keys are those without the prefix `text_model.`; the
 /// loader strips it where a file has it.
 class ClipTextModel : public torch::nn::Module {
  public:
   explicit ClipTextModel(const ClipTextConfig& config);
-  ~ClipTextModel() override;
   /// ids: [B, T] int64, T at most max_positions. `skip`: how many last layers `embedding` and `hidden` leave out (clip
   /// skip); `pooled` leaves out none. Throws a Failure for an id outside the vocabulary, too long a text, or too high a skip.
   TextEncoding forward(const torch::Tensor& ids, std::int64_t skip = 0) const;

@@ -59,7 +59,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
-from transformers import BertTokenizer, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, T5Config, T5EncoderModel, T5Tokenizer
+from transformers import BertTokenizer, CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, T5Config, T5EncoderModel, T5Tokenizer
 
 # ---------------------------------------------------------------------------------------------------------------- helpers
 
@@ -713,6 +713,35 @@ def write_clip_projection(out):
     result = model(ids, output_hidden_states=True)
     tensors = {"input_ids": ids, "last_hidden_state": result.last_hidden_state, "text_embeds": result.text_embeds}
     save(out / "expected.safetensors", tensors | {f"hidden_states.-{i}": result.hidden_states[-i] for i in (1, 2, 3)})
+
+
+def write_clip_scores(out):
+    """Both towers of a CLIP: what its processor makes of pictures, its features of them, and how well texts go with them."""
+    tokenizer = load_tokenizer()
+    text = {"vocab_size": 512 + MERGES + 2, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    text |= {"max_position_embeddings": MAX_LENGTH, "hidden_act": "quick_gelu", **modern_ids(tokenizer)}
+    vision = {"hidden_size": 24, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4, "image_size": 32, "patch_size": 8}
+    model = randomise(CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=12)), 820).eval()
+    processor = CLIPImageProcessorPil(size={"shortest_edge": 40}, crop_size={"height": 32, "width": 32})
+    model.save_pretrained(out)
+    processor.save_pretrained(out)
+    for name in ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"):
+        if (out.parent / "tokenizer" / name).exists():
+            shutil.copy(out.parent / "tokenizer" / name, out / name)
+    generator = np.random.default_rng(821)
+    # Smooth pictures, larger and smaller than what the model reads, and of other shapes.
+    tensors, features = {}, []
+    for i, (height, width) in enumerate([(96, 64), (33, 57), (48, 48)]):
+        coarse = generator.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+        image = Image.fromarray(coarse).resize((width, height), Image.BICUBIC)
+        prepared = processor(image, return_tensors="pt")["pixel_values"]
+        tensors |= {f"image.{i}": torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous(), f"prepared.{i}": prepared[0]}
+        features.append(model.visual_projection(model.vision_model(prepared).pooler_output)[0])
+    ids = torch.tensor([encode(tokenizer, PROMPT_A)])
+    result = model(input_ids=ids, pixel_values=torch.stack([tensors[f"prepared.{i}"] for i in range(3)]))
+    alignment = result.logits_per_text[0] / model.logit_scale.exp()
+    text_features = model.text_projection(model.text_model(ids).pooler_output)
+    save(out / "expected.safetensors", tensors | {"features": torch.stack(features), "text_features": text_features, "alignment": alignment})
 
 
 # ------------------------------------------------------------------------------------------------------------- schedulers
@@ -1832,6 +1861,7 @@ FOLDERS = {
     "unet_if1": write_unet_if1,
     "unet_if2": write_unet_if2,
     "clip_projection": write_clip_projection,
+    "clip_scores": write_clip_scores,
     "pipeline_sdxl": write_pipeline_sdxl,
     "mmdit_sd3": write_mmdit_sd3,
     "mmdit_sd35": write_mmdit_sd35,

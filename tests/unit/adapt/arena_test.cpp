@@ -17,6 +17,7 @@ namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using testing::golden;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using testing::SmallDenoiser;
 
 const Contender& named(const std::vector<Contender>& all, const std::string& name) {
@@ -112,6 +113,19 @@ TEST(Arena, ComparesAndResumes) {
   const auto before = fs::last_write_time(adapter);
   EXPECT_EQ(run_arena(**opened, pictures, settings, folder / "parts", true, reader, {}, {}).to_json(), whole.to_json());
   EXPECT_EQ(fs::last_write_time(adapter), before);
+  EXPECT_THAT(whole.table(), Not(HasSubstr("CLIP")));
+
+  // With a CLIP, by its features, and how well pictures go with prompts.
+  settings.clip = golden("clip_scores");
+  settings.seeds = 1;
+  const ArenaResult seen = run_arena(**opened, pictures, settings, folder / "seen", false, reader, {}, {});
+  EXPECT_THAT(seen.features, HasSubstr("clip_scores"));
+  EXPECT_EQ(seen.entries[1].scores.clip_alignment.n, 8);
+  EXPECT_NE(seen.entries[1].scores.clip_alignment.mean, seen.entries[0].scores.clip_alignment.mean);
+  EXPECT_NE(seen.entries[1].scores.pair_distance.mean, whole.entries[1].scores.pair_distance.mean);
+  EXPECT_THAT(seen.table(), HasSubstr("CLIP alignment"));
+  EXPECT_GT(seen.draw().size(2), whole.draw().size(2));
+  EXPECT_EQ(run_arena(**opened, pictures, settings, folder / "seen", true, reader, {}, {}).to_json(), seen.to_json());
   settings.seeds = 3;
   EXPECT_THAT(testing::failure_of([&] { run_arena(**opened, pictures, settings, folder / "parts", true, reader, {}, {}); }), HasSubstr("other settings"));
 }
