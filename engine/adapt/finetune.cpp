@@ -11,6 +11,7 @@
 
 #include "adapt/encoded_pictures.h"
 #include "adapt/lora_file.h"
+#include "adapt/prompt_kv_cache.h"
 #include "adapt/training_state.h"
 #include "adapt/training_table.h"
 #include "core/error.h"
@@ -112,6 +113,9 @@ class Finetuning {
       if (found == groups_.end()) found = groups_.insert(groups_.end(), Group{train_[i].bucket, {}});
       found->pictures.push_back(i);
     }
+    const auto& methods = pipeline.info().methods;
+    if (std::find(methods.begin(), methods.end(), PatchMethod::injection) != methods.end())
+      kept_kv_.emplace(pipeline.info().table, lora_, settings.kept_kv_bytes);
     if (settings.sample_prompts.empty()) return;
     Request sampling;
     sampling.steps = settings.sample_steps;
@@ -227,9 +231,12 @@ class Finetuning {
     };
     return {join(&Conditioning::embedding), join(&Conditioning::pooled), join(&Conditioning::time_ids)};
   }
-  torch::Tensor loss_of(const TrainingBatch& batch) const {
+  // captions: of the batch's rows.
+  torch::Tensor loss_of(const TrainingBatch& batch, std::vector<std::string> captions) {
+    if (kept_kv_) kept_kv_->set_rows(std::move(captions));
+    Taps* taps = kept_kv_ ? &*kept_kv_ : nullptr;
     return training_loss(
-        path_, [this](const torch::Tensor& x, const torch::Tensor& t, const Conditioning& c) { return trainable_.denoise(x, t, c); }, batch,
+        path_, [&](const torch::Tensor& x, const torch::Tensor& t, const Conditioning& c) { return trainable_.denoise(x, t, c, taps); }, batch,
         settings_.snr_gamma);
   }
 
@@ -248,14 +255,17 @@ class Finetuning {
         left -= static_cast<int>(group->pictures.size());
       std::vector<torch::Tensor> clean;
       std::vector<Conditioning> rows;
+      std::vector<std::string> captions;
       for (std::int64_t i = 0; i < settings_.batch; ++i) {
         const auto& sample = train_[group->pictures[static_cast<size_t>(choice.below(static_cast<int>(group->pictures.size())))]];
         clean.push_back(draw(encoded_.signal(sample), generator));
-        rows.push_back(encoded_.conditioning(sample, choice.fraction() >= settings_.caption_dropout));
+        const bool captioned = choice.fraction() >= settings_.caption_dropout;
+        rows.push_back(encoded_.conditioning(sample, captioned));
+        captions.push_back(encoded_.caption(sample, captioned));
       }
       TrainingBatch batch{torch::cat(clean), {}, torch::multinomial(density_, settings_.batch, true, generator), together(rows)};
       batch.noise = torch::randn(batch.clean.sizes(), generator);
-      const torch::Tensor loss = loss_of(batch);
+      const torch::Tensor loss = loss_of(batch, std::move(captions));
       (loss / static_cast<double>(settings_.accumulate)).backward();
       sum += loss.item<double>();
     }
@@ -295,7 +305,7 @@ class Finetuning {
       const torch::Tensor index = ((torch::arange(kTimes).to(torch::kFloat64) + 0.5) / kTimes * static_cast<double>(path_.steps())).to(torch::kInt64);
       const std::vector<Conditioning> rows(kTimes, encoded_.conditioning(held_out_[i]));
       TrainingBatch batch{clean, torch::randn(clean.sizes(), generator), index, together(rows)};
-      sum += loss_of(batch).item<double>();
+      sum += loss_of(batch, std::vector<std::string>(kTimes, encoded_.caption(held_out_[i]))).item<double>();
       const auto nothing = [](const torch::Tensor& x, const torch::Tensor&, const Conditioning&) { return torch::zeros_like(x); };
       silent += training_loss(path_, nothing, batch, settings_.snr_gamma).item<double>();
     }
@@ -359,6 +369,7 @@ class Finetuning {
   EncodedPictures encoded_;
   std::optional<TrainingTable> table_;
   std::optional<TrainingSamples> samples_;
+  std::optional<PromptKvCache> kept_kv_;  // where K and V depend on the prompt alone
   std::vector<EncodedPictures::Sample> train_, held_out_;
   std::vector<Group> groups_;
   std::int64_t told_ = 0;  // the step of the last report

@@ -248,8 +248,8 @@ torch::Tensor BatchedPipeline::size_ids(const PictureSize& size) const {
   return time_ids(resolve(request), false);
 }
 
-torch::Tensor BatchedPipeline::denoise(const torch::Tensor& noisy, const torch::Tensor& timestep, const Conditioning& conditioning) const {
-  return denoiser(noisy.to(dtype_), timestep, conditioning, nullptr).slice(1, 0, channels());
+torch::Tensor BatchedPipeline::denoise(const torch::Tensor& noisy, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const {
+  return denoiser(noisy.to(dtype_), timestep, conditioning, taps).slice(1, 0, channels());
 }
 
 Trainable::Signal LatentPipeline::encode_pixels(const torch::Tensor& pixels) const {

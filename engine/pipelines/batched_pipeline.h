@@ -27,7 +27,7 @@ class BatchedPipeline : public Pipeline, public Trainable {
   Conditioning condition(const std::string& prompt, std::vector<std::string>& notes) override;
   torch::Tensor size_ids(const PictureSize& size) const override;
   Signal encode_pixels(const torch::Tensor& pixels) const override { return {pixels, {}}; }
-  torch::Tensor denoise(const torch::Tensor& noisy, const torch::Tensor& timestep, const Conditioning& conditioning) const override;
+  torch::Tensor denoise(const torch::Tensor& noisy, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const override;
   void note_adapters(std::vector<AdapterInfo> adapters) override { info_.adapters = std::move(adapters); }
 
  protected:

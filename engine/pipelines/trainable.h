@@ -7,6 +7,7 @@
 
 #include "io/config.h"
 #include "models/conditioning.h"
+#include "patching/taps.h"
 
 namespace glyphscope {
 
@@ -37,7 +38,7 @@ class Trainable {
   /// pixels: [B, 3, H, W] in [-1, 1].
   virtual Signal encode_pixels(const torch::Tensor& pixels) const = 0;
   /// noisy: [B, C, h, w]; timestep: [B] fp32 -> what the denoiser says, [B, C, h, w]; of one that learns a variance, without it.
-  virtual torch::Tensor denoise(const torch::Tensor& noisy, const torch::Tensor& timestep, const Conditioning& conditioning) const = 0;
+  virtual torch::Tensor denoise(const torch::Tensor& noisy, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps = nullptr) const = 0;
 };
 
 }  // namespace glyphscope

@@ -9,6 +9,7 @@
 #include <iostream>
 
 #include "adapt/lora.h"
+#include "adapt/prompt_kv_cache.h"
 #include "adapt/training_state.h"
 #include "core/error.h"
 #include "core/random.h"
@@ -47,12 +48,18 @@ int run(const std::filesystem::path& folder, const std::string& dtype_name, cons
   const auto input = [&](const char* name) { return inputs.entries().contains(name) ? inputs.tensor(name).to(dtype) : torch::Tensor(); };
   const Conditioning conditioning(input("embedding"), input("pooled"), input("time_ids"));
   const torch::Tensor sample = input("sample"), timestep = inputs.tensor("timestep"), target = inputs.tensor("target").to(torch::kFloat32);
+  // As the trainer does, where K and V depend on the prompt alone.
+  PromptKvCache kept_kv(denoiser.table, lora, std::uint64_t{1} << 30);
+  std::vector<std::string> captions;
+  for (std::int64_t row = 0; row < sample.size(0); ++row) captions.push_back(std::to_string(row));
+  kept_kv.set_rows(captions);
+  Taps* taps = denoiser.joint ? nullptr : &kept_kv;
   testing::forget_peak();
   const std::int64_t held = process_bytes("VmRSS");
   std::vector<double> seconds, losses;
   for (int step = 0; step < kWarmUp + steps; ++step) {
     const auto start = std::chrono::steady_clock::now();
-    const torch::Tensor loss = (denoiser.forward(sample, timestep, conditioning).to(torch::kFloat32) - target).pow(2).mean();
+    const torch::Tensor loss = (denoiser.forward(sample, timestep, conditioning, taps).to(torch::kFloat32) - target).pow(2).mean();
     loss.backward();
     state.update(1e-4);
     losses.push_back(loss.item<double>());

@@ -17,8 +17,9 @@ AnyDenoiser AnyDenoiser::open(const std::filesystem::path& folder, torch::Scalar
     load_weights(*model, Weights::find(folder), {.dtype = dtype});
     out.table = model->sites();
     out.module = model;
-    out.forward = [model](const torch::Tensor& x, const torch::Tensor& t, const Conditioning& c) { return model->forward(x, t, c); };
+    out.forward = [model](const torch::Tensor& x, const torch::Tensor& t, const Conditioning& c, Taps* taps) { return model->forward(x, t, c, taps); };
   };
+  out.joint = kind == "SD3Transformer2DModel" || kind == "FluxTransformer2DModel";
   if (kind == "SD3Transformer2DModel")
     take(std::make_shared<MmDit>(MmDitConfig::parse(config)));
   else if (kind == "FluxTransformer2DModel")

@@ -8,6 +8,7 @@
 
 #include "models/conditioning.h"
 #include "patching/site.h"
+#include "patching/taps.h"
 
 namespace glyphscope::testing {
 
@@ -15,7 +16,8 @@ namespace glyphscope::testing {
 struct AnyDenoiser {
   std::shared_ptr<torch::nn::Module> module;
   SiteTable table;
-  std::function<torch::Tensor(const torch::Tensor& sample, const torch::Tensor& timestep, const Conditioning&)> forward;
+  bool joint = false;  ///< Its K and V of the prompt change with the picture.
+  std::function<torch::Tensor(const torch::Tensor& sample, const torch::Tensor& timestep, const Conditioning&, Taps*)> forward;
 
   /// Throws a Failure.
   static AnyDenoiser open(const std::filesystem::path& folder, torch::ScalarType dtype);

@@ -19,8 +19,8 @@ SmallDenoiser::SmallDenoiser(const std::string& name, torch::ScalarType dtype) :
   const torch::Tensor sample = get("sample", "sample"), timestep = expected_.tensor("timestep");
   table_ = opened.table;
   module_ = opened.module;
-  forward_ = [=](const torch::Tensor& other, const torch::Tensor& when) {
-    return opened.forward(other.defined() ? other : sample, when.defined() ? when : timestep, conditioning);
+  forward_ = [=](const torch::Tensor& other, const torch::Tensor& when, Taps* taps) {
+    return opened.forward(other.defined() ? other : sample, when.defined() ? when : timestep, conditioning, taps);
   };
 }
 

@@ -9,6 +9,7 @@
 #include "io/safetensors.h"
 #include "models/conditioning.h"
 #include "patching/site.h"
+#include "patching/taps.h"
 
 namespace glyphscope::testing {
 
@@ -19,15 +20,15 @@ class SmallDenoiser {
   torch::nn::Module& module() { return *module_; }
   const SiteTable& table() const { return table_; }
   /// What it says of the reference's inputs.
-  torch::Tensor call() const { return forward_({}, {}); }
+  torch::Tensor call(Taps* taps = nullptr) const { return forward_({}, {}, taps); }
   /// What it says of another sample and timestep, [B] fp32, with the reference's prompt.
-  torch::Tensor call(const torch::Tensor& sample, const torch::Tensor& timestep) const { return forward_(sample, timestep); }
+  torch::Tensor call(const torch::Tensor& sample, const torch::Tensor& timestep) const { return forward_(sample, timestep, nullptr); }
 
  private:
   SafetensorsFile expected_;
   std::shared_ptr<torch::nn::Module> module_;
   SiteTable table_;
-  std::function<torch::Tensor(const torch::Tensor&, const torch::Tensor&)> forward_;
+  std::function<torch::Tensor(const torch::Tensor&, const torch::Tensor&, Taps*)> forward_;
 };
 
 }  // namespace glyphscope::testing
