@@ -68,6 +68,7 @@ void AdapterList::add(const QString& file, double strength) {
   row->slider->setPageStep(10);
   row->slider->setToolTip(tr("Strength: 1 as it was trained, 0 without it"));
   row->slider->setObjectName("strength");
+  row->slider->setAccessibleName(tr("Strength of %1").arg(name));
   line->addWidget(row->slider, 1);
   row->value->setMinimumWidth(fontMetrics().horizontalAdvance("0.00"));
   line->addWidget(row->value);

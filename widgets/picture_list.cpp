@@ -1,9 +1,12 @@
 #include "widgets/picture_list.h"
 
+#include <QApplication>
 #include <QImageReader>
 #include <QLineEdit>
 #include <QListView>
+#include <QPointer>
 #include <QSortFilterProxyModel>
+#include <QThreadPool>
 #include <QVBoxLayout>
 
 namespace glyphscope {
@@ -32,15 +35,30 @@ class PictureList::Model : public QAbstractListModel {
   }
 
  private:
+  // Empty until it has been read, which may take a while: another thread does.
   QPixmap thumbnail(const QString& file) const {
     if (const QPixmap* known = thumbnails_.object(file)) return *known;
-    QImageReader reader(file);
-    reader.setAutoTransform(true);
-    if (const QSize size = reader.size(); size.isValid()) reader.setScaledSize(size.scaled(kSide, kSide, Qt::KeepAspectRatio));
-    auto* made = new QPixmap(QPixmap::fromImage(reader.read()));
-    const QPixmap out = *made;
-    thumbnails_.insert(file, made);
-    return out;
+    QPixmap room(kSide, kSide);
+    room.fill(Qt::transparent);
+    thumbnails_.insert(file, new QPixmap(room));
+    QPointer<Model> self(const_cast<Model*>(this));
+    QThreadPool::globalInstance()->start([self, file] {
+      QImageReader reader(file);
+      reader.setAutoTransform(true);
+      if (const QSize size = reader.size(); size.isValid()) reader.setScaledSize(size.scaled(kSide, kSide, Qt::KeepAspectRatio));
+      const QImage image = reader.read();
+      // By way of the application, which outlives the list.
+      QMetaObject::invokeMethod(qApp, [self, file, image] {
+        if (self) self->keep(file, image);
+      });
+    });
+    return room;
+  }
+  void keep(const QString& file, const QImage& image) {
+    if (image.isNull()) return;
+    thumbnails_.insert(file, new QPixmap(QPixmap::fromImage(image)));
+    for (size_t i = 0; i < pictures_.size(); ++i)
+      if (pictures_[i].file == file) emit dataChanged(index(static_cast<int>(i)), index(static_cast<int>(i)), {Qt::DecorationRole});
   }
   std::vector<PictureItem> pictures_;
   mutable QCache<QString, QPixmap> thumbnails_{kRemembered};

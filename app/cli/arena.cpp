@@ -14,7 +14,7 @@ namespace glyphscope::cli {
 
 Run add_arena(CLI::App& app) {
   struct Options {
-    std::string model, sites, prompts, out, ocr = "ppocr";
+    std::string model, sites, prompts, clip, out, ocr = "ppocr";
     bool resume = false;
     FinetuneOptions training;
     ArenaSettings settings;
@@ -32,7 +32,7 @@ Run add_arena(CLI::App& app) {
                    "File of prompts, one a line: those with text in double quotes show how well it is written, those without what it costs (default: some "
                    "of each)");
   verb->add_option("--variety", options->settings.variety, "Pictures of each prompt without text")->check(CLI::Range(1, 64))->capture_default_str();
-  verb->add_option("--clip-model", options->settings.clip,
+  verb->add_option("--clip-model", options->clip,
                    "Folder of a CLIP (transformers' CLIPModel): how well pictures go with their prompts; and quality and diversity by its features, in place "
                    "of the model's own. A CLIPVisionModelWithProjection gives the features alone");
   verb->add_option("--ocr", options->ocr, "ppocr or tesseract")->capture_default_str();
@@ -45,6 +45,7 @@ Run add_arena(CLI::App& app) {
     const auto pipeline = context.open(options->model);
     settings.training.plan.sites = parse_sites(options->sites, pipeline->info().table);
     settings.prompts = sample_prompts(pipeline->info(), options->prompts);
+    if (!options->clip.empty()) settings.clip = std::make_shared<const ClipScorer>(options->clip);
     const auto reader = make_text_reader(options->ocr);
     const OutputFolder folder(options->out);
     ArenaObserver observer;

@@ -52,6 +52,32 @@ QString own_folder() {
   return base + QString::number(number);
 }
 
+// The wheel moves the panel, and changes no field that has not been chosen.
+class WheelGuard : public QObject {
+ public:
+  using QObject::QObject;
+  bool eventFilter(QObject* watched, QEvent* event) override {
+    if (event->type() != QEvent::Wheel || static_cast<QWidget*>(watched)->hasFocus()) return false;
+    event->ignore();
+    return true;
+  }
+};
+
+// The engine speaks of the command line's options.
+QString in_words(QString text) {
+  static const std::pair<const char*, const char*> kWords[] = {
+      {"Pass --resume to go on with it, or choose another --out", QT_TR_NOOP("Choose another folder for the adapter")},
+      {"--dtype fp32", QT_TR_NOOP("fp32 when the model is opened")},
+      {"--held-out", QT_TR_NOOP("the share held out")},
+      {"--rate", QT_TR_NOOP("the learning rate")},
+      {"--rank", QT_TR_NOOP("the rank")},
+      {"--sites", QT_TR_NOOP("the sites")},
+      {"--projections", QT_TR_NOOP("the projections")},
+      {"--out", QT_TR_NOOP("folder")}};
+  for (const auto& [option, words] : kWords) text.replace(option, FinetunePage::tr(words));
+  return text;
+}
+
 QString count_text(std::int64_t number) { return QLocale().toString(static_cast<qlonglong>(number)); }
 
 }  // namespace
@@ -98,9 +124,10 @@ QWidget* FinetunePage::build_settings() {
   QFormLayout* form = nullptr;
   // Fields of all groups begin in one line.
   const int width = fontMetrics().horizontalAdvance(tr("Batches a step")) + 8;
-  auto caption = [&](const QString& text) {
+  auto caption = [&](const QString& text, QWidget* field) {
     auto* label = new QLabel(text, settings_);
     label->setMinimumWidth(width);
+    label->setBuddy(field);
     return label;
   };
   auto group = [&](const QString& title) {
@@ -118,7 +145,7 @@ QWidget* FinetunePage::build_settings() {
   auto field = [&](auto* widget, const QString& label, const QString& tip, const char* name) {
     widget->setToolTip(tip);
     widget->setObjectName(name);
-    form->addRow(caption(label), widget);
+    form->addRow(caption(label, widget), widget);
     return widget;
   };
   auto whole = [&](const QString& label, const QString& tip, const char* name, int low, int high, int value) {
@@ -146,11 +173,12 @@ QWidget* FinetunePage::build_settings() {
       const QString chosen = QFileDialog::getExistingDirectory(this, title, edit->text());
       if (chosen.isEmpty()) return;
       edit->setText(chosen);
+      asked_.clear();  // its pictures may be others by now
       emit edit->editingFinished();
     });
     line->addWidget(edit, 1);
     line->addWidget(browse);
-    form->addRow(caption(label), line);
+    form->addRow(caption(label, edit), line);
     connect(edit, &QLineEdit::textChanged, this, &FinetunePage::refresh);
     return edit;
   };
@@ -166,6 +194,7 @@ QWidget* FinetunePage::build_settings() {
   group(tr("Pictures to learn from"));
   pictures_ = folder(tr("Folder"), tr("Pictures with captions: a metadata.jsonl (Hugging Face's imagefolder), or a .txt beside each picture (kohya's)"),
                      "training_pictures", tr("Pictures to learn from"));
+  connect(pictures_, &QLineEdit::returnPressed, this, [this] { asked_.clear(); });
   connect(pictures_, &QLineEdit::editingFinished, this, &FinetunePage::read_pictures);
   held_out_ = whole(tr("Held out"), tr("Share of the pictures that is not learned from, but tells how well it learns"), "held_out", 0, 90, 10);
   held_out_->setSuffix(tr(" %"));
@@ -230,6 +259,12 @@ QWidget* FinetunePage::build_settings() {
   folder_ = folder(tr("Folder"), tr("Where the adapter, its checkpoints, curves and samples go"), "training_folder", tr("Folder of the adapter"));
   folder_facts_ = facts("folder_facts");
   rows->addStretch(1);
+  auto* guard = new WheelGuard(settings_);
+  for (auto* widget : settings_->findChildren<QWidget*>())
+    if (qobject_cast<QAbstractSpinBox*>(widget) || qobject_cast<QComboBox*>(widget)) {
+      widget->installEventFilter(guard);
+      widget->setFocusPolicy(Qt::StrongFocus);
+    }
   area->setWidget(settings_);
   column->addWidget(area, 1);
 
@@ -357,12 +392,17 @@ void FinetunePage::apply_preset(int index) {
 
 void FinetunePage::set_model(const event::ModelOpened& model) {
   model_ = model;
-  if (phase_ == Phase::paused) set_phase(Phase::idle);  // it was of another model
+  opening_ = false;
+  refresh();
+}
+
+void FinetunePage::set_opening(bool opening) {
+  opening_ = opening;
   refresh();
 }
 
 command::Finetune FinetunePage::command() const {
-  command::Finetune out{pictures_->text().trimmed().toStdString(), {}, folder_->text().trimmed().toStdString()};
+  command::Finetune out{model_.hash, pictures_->text().trimmed().toStdString(), {}, folder_->text().trimmed().toStdString()};
   FinetuneSettings& settings = out.settings;
   LoraPlan& plan = settings.plan;
   plan.every_attention = where_->currentIndex() == kEveryAttention;
@@ -390,7 +430,7 @@ command::Finetune FinetunePage::command() const {
   settings.checkpointing = checkpointing_->isChecked();
   settings.sample_every = sample_every_->value();
   for (const QString& line : prompts_->toPlainText().split('\n', Qt::SkipEmptyParts))
-    if (!line.trimmed().isEmpty()) settings.sample_prompts.push_back(line.trimmed().toStdString());
+    if (!line.trimmed().isEmpty() && !line.startsWith('#')) settings.sample_prompts.push_back(line.trimmed().toStdString());
   out.resume = QFileInfo::exists(folder_->text().trimmed() + "/checkpoint/settings.json");
   return out;
 }
@@ -431,6 +471,7 @@ void FinetunePage::on_pictures(const Event& event) {
     pictures_facts_->setText(QString::fromStdString(failed->error.message()));
     show({}, {});
     reading_ = 0;
+    asked_.clear();
   } else if (std::holds_alternative<event::Finished>(event.what) || std::holds_alternative<event::Cancelled>(event.what)) {
     reading_ = 0;
   }
@@ -440,6 +481,7 @@ void FinetunePage::on_pictures(const Event& event) {
 void FinetunePage::start() {
   curves_->clear();
   smooth_step_ = -1;
+  done_ = 0;
   post(command());
 }
 
@@ -449,7 +491,6 @@ void FinetunePage::post(command::Finetune command) {
   // An earlier training in the folder is of other steps: what it drew is shown at once.
   samples_->set_folder(QString::fromStdString(running_.folder));
   tabs_->setCurrentIndex(0);
-  first_step_ = -1;
   job_ = engine_->post(running_);
   status_->setText(tr("Waiting for the engine"));
   bar_->setRange(0, 0);
@@ -494,7 +535,9 @@ void FinetunePage::on_event(const Event& event) {
                                     QLocale().formattedDataSize(made->optimizer_bytes, 2, QLocale::DataSizeSIFormat), QString::fromStdString(made->file)));
   } else if (auto* failed = std::get_if<event::Failed>(&event.what)) {
     end(tr("Failed"));
-    fail(QString::fromStdString(failed->error.message()));
+    fail(in_words(QString::fromStdString(failed->error.message())));
+    // It is begun anew, with other settings: in another folder.
+    if (folder_->text() == own_) folder_->setText(own_ = own_folder());
     set_phase(Phase::idle);
   } else if (std::holds_alternative<event::Cancelled>(event.what)) {
     const bool pausing = phase_ == Phase::pausing;
@@ -538,16 +581,13 @@ void FinetunePage::show_progress(const FinetuneProgress& progress) {
   }
   curves_->refresh();
   if (sampled) samples_->refresh();
-  if (first_step_ < 0) {
-    first_step_ = progress.step;
-    clock_.start();
-  }
-  done_ = static_cast<double>(progress.step) / static_cast<double>(progress.steps);
+  done_ = std::min(1.0, static_cast<double>(progress.step) / static_cast<double>(progress.steps));
   QString text = tr("Step %1 of %2").arg(count_text(progress.step), count_text(progress.steps));
   if (progress.loss) text += tr(" \u00b7 loss %1 \u00b7 %2 pictures/s").arg(*progress.loss, 0, 'g', 3).arg(progress.pictures_per_second, 0, 'f', 1);
-  if (progress.step > first_step_ && progress.step < progress.steps) {
-    const double each = static_cast<double>(clock_.elapsed()) / 1000 / static_cast<double>(progress.step - first_step_);
-    text += tr(" \u00b7 about %1 left").arg(duration_text(each * static_cast<double>(progress.steps - progress.step)));
+  if (progress.pictures_per_second > 0 && progress.step < progress.steps) {
+    const FinetuneSettings& settings = running_.settings;
+    const double pictures = static_cast<double>((progress.steps - progress.step) * settings.batch * settings.accumulate);
+    text += tr(" \u00b7 about %1 left").arg(duration_text(pictures / progress.pictures_per_second));
   }
   status_->setText(text);
   bar_->setRange(0, 1000);
@@ -577,7 +617,10 @@ void FinetunePage::refresh() {
   pause_->setVisible(!idle);
   stop_->setVisible(!idle);
   pause_->setText(phase_ == Phase::paused ? tr("&Resume") : tr("&Pause"));
-  pause_->setEnabled(phase_ == Phase::running || phase_ == Phase::paused);
+  const bool other = phase_ == Phase::paused && (opening_ || running_.model_hash != model_.hash);
+  pause_->setEnabled(phase_ == Phase::running || (phase_ == Phase::paused && !other));
+  pause_->setToolTip(other ? tr("The training is of another model: open that again to go on")
+                           : tr("Saves where it is; it goes on to the same adapter, to the bit"));
   stop_->setEnabled(phase_ == Phase::running || phase_ == Phase::paused);
 
   const LoraPlan& plan = idle ? now.settings.plan : running_.settings.plan;
@@ -587,20 +630,20 @@ void FinetunePage::refresh() {
   for (const auto& site : model_.table.sites) everywhere.sites.push_back(site.index);
   const std::int64_t trained = plan.parameters(model_.projections), all = everywhere.parameters(model_.projections);
   QString missing;
-  if (model_.table.sites.empty())
-    missing = tr("Open a model first");
+  if (model_.table.sites.empty() || opening_)
+    missing = opening_ ? tr("Wait until the model is open") : tr("Open a model first");
   else if (trained == 0)
     missing = now.settings.plan.sites.empty() && !plan.every_attention ? tr("Select sites on the map: those that Localize found")
                                                                        : tr("These layers have no such projections");
-  share_->setText(trained == 0 ? missing
-                               : (plan.every_attention     ? tr("Every attention layer")
-                                  : plan.sites.size() == 1 ? tr("Site %1").arg(plan.sites[0])
-                                                           : tr("Sites %1").arg(QString::fromStdString(format_sites(plan.sites)))) +
-                                     tr(": %1 parameters, %2 % of the denoiser's %3 M; all sites: %4")
-                                         .arg(count_text(trained))
-                                         .arg(100 * static_cast<double>(trained) / static_cast<double>(model_.table.denoiser_parameters), 0, 'f', 3)
-                                         .arg(static_cast<double>(model_.table.denoiser_parameters) / 1e6, 0, 'f', 1)
-                                         .arg(count_text(all)));
+  share_->setText(trained == 0 || other ? (other ? tr("The paused training is of another model") : missing)
+                                        : (plan.every_attention     ? tr("Every attention layer")
+                                           : plan.sites.size() == 1 ? tr("Site %1").arg(plan.sites[0])
+                                                                    : tr("Sites %1").arg(QString::fromStdString(format_sites(plan.sites)))) +
+                                              tr(": %1 parameters, %2 % of the denoiser's %3 M; all sites: %4")
+                                                  .arg(count_text(trained))
+                                                  .arg(100 * static_cast<double>(trained) / static_cast<double>(model_.table.denoiser_parameters), 0, 'f', 3)
+                                                  .arg(static_cast<double>(model_.table.denoiser_parameters) / 1e6, 0, 'f', 1)
+                                                  .arg(count_text(all)));
   if (model_.upscaler) missing = tr("Of a cascade, open the first stage alone to fine-tune it");
   if (missing.isEmpty() && now.pictures.empty()) missing = tr("Choose a folder of pictures");
   if (missing.isEmpty() && pictures_found_ == 0) missing = tr("The folder has no pictures to learn from");
@@ -613,7 +656,7 @@ void FinetunePage::refresh() {
   start_->setText(now.resume ? tr("&Resume") : tr("&Start"));
   start_->setEnabled(missing.isEmpty());
   start_->setToolTip(missing.isEmpty() ? tr("Train the adapter") : missing);
-  const QString made = QString::fromStdString(running_.folder);
+  const QString made = running_.model_hash == model_.hash ? QString::fromStdString(running_.folder) : QString();  // else of another model
   use_last_->setEnabled(!made.isEmpty() && QFileInfo::exists(made + "/last.safetensors"));
   use_best_->setEnabled(!made.isEmpty() && QFileInfo::exists(made + "/best.safetensors"));
 }

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <QElapsedTimer>
 #include <QWidget>
 #include <vector>
 
@@ -33,6 +32,8 @@ class FinetunePage : public QWidget {
   FinetunePage(EngineBridge* engine, SiteSelection* selection, QWidget* parent = nullptr);
 
   void set_model(const event::ModelOpened& model);
+  /// Another model is on its way: until it is there, nothing can be started.
+  void set_opening(bool opening);
   bool training() const { return job_ != 0; }
   /// "Fine-tune", and how far it is.
   QString title() const;
@@ -74,12 +75,11 @@ class FinetunePage : public QWidget {
   Phase phase_ = Phase::idle;
   command::Finetune running_;  ///< The training that runs or is paused.
   event::ModelOpened model_;
+  bool opening_ = false;
   QString own_;    ///< The folder that this page proposes for the adapter.
   QString asked_;  ///< Which pictures were asked for last.
   int pictures_found_ = 0;
-  double done_ = 0;  ///< Share of the steps.
-  QElapsedTimer clock_;
-  std::int64_t first_step_ = -1;   ///< Of this job.
+  double done_ = 0;                ///< Share of the steps.
   std::int64_t smooth_step_ = -1;  ///< Up to which `smooth_` is the running mean of losses.
   double smooth_ = 0;
 

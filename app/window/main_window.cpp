@@ -322,6 +322,7 @@ void MainWindow::start(Command command) {
   if (job_) engine_->cancel(job_);  // the new job must not wait for one that nobody watches any more
   drawing_ = std::holds_alternative<command::Generate>(command);
   const bool opening = std::holds_alternative<command::OpenModel>(command);
+  finetune_->set_opening(opening);
   job_ = engine_->post(std::move(command));
   if (!finetune_->training()) {
     jobs_->start(tr("Waiting for the engine"));
@@ -351,6 +352,7 @@ void MainWindow::choose_adapter() {
 }
 
 void MainWindow::save_adapter(const QString& file, const QString& format) {
+  if (busy()) return message_->show_message(MessageStrip::Kind::note, tr("The adapter can be saved when what runs now has ended."));
   const QString out = QFileDialog::getSaveFileName(this, tr("Save the adapter for %1").arg(format), {}, tr("Adapters (*.safetensors)"));
   if (!out.isEmpty()) start(command::ConvertAdapter{file.toStdString(), format.toStdString(), out.toStdString()});
 }
@@ -419,6 +421,7 @@ void MainWindow::on_event(const Event& event) {
   } else {
     job_ = 0;
     drawing_ = false;
+    finetune_->set_opening(false);
     if (auto* finished = std::get_if<event::Finished>(&event.what)) jobs_->finish(tr("%1: done in %2").arg(last_done_, duration_text(finished->seconds)));
     if (std::get_if<event::Cancelled>(&event.what)) jobs_->finish(tr("%1: cancelled").arg(last_done_));
     if (auto* failed = std::get_if<event::Failed>(&event.what)) {

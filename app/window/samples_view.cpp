@@ -33,7 +33,12 @@ SamplesView::SamplesView(QWidget* parent)
   sides->setChildrenCollapsible(false);
   rows->addWidget(sides, 1);
   auto* line = new QHBoxLayout;
-  line->addWidget(new QLabel(tr("Step"), this));
+  auto label = [&](const QString& text, QWidget* field) {
+    auto* out = new QLabel(text, this);
+    out->setBuddy(field);
+    line->addWidget(out);
+  };
+  label(tr("Step"), scrubber_);
   scrubber_->setObjectName("scrubber");
   scrubber_->setToolTip(tr("Go through the steps"));
   scrubber_->setTickPosition(QSlider::TicksBelow);
@@ -42,7 +47,7 @@ SamplesView::SamplesView(QWidget* parent)
   step_->setMinimumWidth(fontMetrics().horizontalAdvance("1000000"));
   line->addWidget(step_);
   line->addSpacing(12);
-  line->addWidget(new QLabel(tr("Swipe before over after"), this));
+  label(tr("Swipe before over after"), swipe_);
   swipe_->setRange(0, 1000);
   swipe_->setObjectName("samples_swipe");
   line->addWidget(swipe_, 1);
@@ -55,11 +60,13 @@ SamplesView::SamplesView(QWidget* parent)
 void SamplesView::set_folder(const QString& folder) {
   folder_ = folder;
   steps_.clear();
+  file_.clear();
   refresh();
 }
 
 void SamplesView::refresh() {
   const bool newest = scrubber_->value() == scrubber_->maximum();
+  const size_t before = steps_.size();
   steps_.clear();
   const QDir samples(folder_ + "/samples");
   if (!folder_.isEmpty())
@@ -70,6 +77,8 @@ void SamplesView::refresh() {
     }
   // By number: a seventh digit sorts before six.
   std::sort(steps_.begin(), steps_.end(), [](const Step& a, const Step& b) { return a.step < b.step; });
+  if (before == steps_.size() && !file_.isEmpty()) return;  // nothing new
+  if (!steps_.empty()) first_ = QImage(steps_[0].file);
   const bool some = !steps_.empty();
   {
     const QSignalBlocker quiet(scrubber_);
@@ -106,11 +115,11 @@ void SamplesView::show_step(int place) {
     item->setToolTip(0, prompt);
     if (!one.contains("f1")) continue;
     ++written;
-    exact += one["f1"].toDouble() >= 1;
+    exact += one["exact"].toBool();
   }
   picture_->set_title(shown.step == 0 ? tr("Before the training") : tr("After %1 steps").arg(shown.step));
   picture_->set_picture(image, written > 0 ? tr("%1 of %2 words read without a fault").arg(exact).arg(written) : QString());
-  picture_->set_other(place > 0 ? QImage(steps_[0].file) : QImage());
+  picture_->set_other(place > 0 ? first_ : QImage());
   picture_->set_divider(swipe_->value() / 1000.0);
   step_->setText(QString::number(shown.step));
   emit step_shown(shown.step);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <QImage>
 #include <QWidget>
 #include <vector>
 
@@ -39,6 +40,7 @@ class SamplesView : public QWidget {
   };
   QString folder_, file_;
   std::vector<Step> steps_;
+  QImage first_;  ///< Of the first step.
   ViewState* zoom_;
   PictureView* picture_;
   QSlider *scrubber_, *swipe_;

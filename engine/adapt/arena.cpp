@@ -16,7 +16,6 @@
 #include "io/files.h"
 #include "io/image_file.h"
 #include "localization/prompt_set.h"
-#include "metrics/clip_scorer.h"
 #include "metrics/feature_scores.h"
 #include "patching/patch_plan.h"
 #include "pipelines/trainable.h"
@@ -26,15 +25,16 @@ namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
 ordered_json ArenaSettings::to_json() const {
-  return {{"training", training.to_json()},
-          {"steps", training.steps},
-          {"random_sets", random_sets},
-          {"seeds", seeds},
-          {"prompts", prompts},
-          {"variety", variety},
-          {"clip", clip.empty() ? ordered_json(nullptr) : ordered_json({{"folder", clip.string()}, {"sha256", ClipScorer(clip).hash()}})},
-          {"sampling_steps", training.sample_steps},
-          {"guidance", training.sample_guidance}};
+  ordered_json out{{"training", training.to_json()},
+                   {"steps", training.steps},
+                   {"random_sets", random_sets},
+                   {"seeds", seeds},
+                   {"prompts", prompts},
+                   {"variety", variety},
+                   {"sampling_steps", training.sample_steps},
+                   {"guidance", training.sample_guidance}};
+  if (clip) out["clip_sha256"] = clip->hash();
+  return out;
 }
 
 std::vector<Contender> make_contenders(const torch::nn::Module& denoiser, const SiteTable& table, const LoraPlan& localized, int random_sets,
@@ -133,7 +133,6 @@ class Arena {
     auto* trainable = dynamic_cast<Trainable*>(&pipeline);
     if (!trainable) reject("this model cannot be fine-tuned", pipeline.info().source);
     trainable_ = trainable;
-    if (!settings.clip.empty()) clip_.emplace(settings.clip);
     for (const auto& prompt : settings.prompts) (quoted_text(prompt).empty() ? plain_ : prompts_).push_back(prompt);
     written_ = prompts_.size();
     for (const auto& prompt : plain_)
@@ -157,7 +156,7 @@ class Arena {
           TrainingSamples(pipeline_, reader_, plain, sampling, settings_.training.seed + kReferenceNoise, inner("the base model's pictures"), cancel_).base());
     }
     ArenaResult result;
-    result.features = clip_ ? "image features of " + settings_.clip.string() : pixels_ ? "pixels" : "latents of the model's autoencoder";
+    result.features = settings_.clip ? "image features of " + settings_.clip->folder().string() : pixels_ ? "pixels" : "latents of the model's autoencoder";
 
     std::vector<std::vector<Run>> runs;
     runs.push_back({kept("base", [&] { return score(samples, "base"); })});
@@ -238,9 +237,9 @@ class Arena {
     fs::create_directories(out_ / "runs" / name);
     const ordered_json about{{"model", pipeline_.info().source}, {"contender", name}, {"prompts", prompts_}, {"seed", settings_.training.seed}};
     write_png(out_ / "runs" / name / "samples.png", contact_sheet(drawn.images(), kColumns), about);
-    if (clip_ && clip_->reads_text()) {
-      const torch::Tensor seen = clip_->features(drawn.images());
-      for (size_t i = 0; i < prompts_.size(); ++i) run.alignment.push_back(clip_->alignment(seen[static_cast<std::int64_t>(i)], prompts_[i]));
+    if (const auto& clip = settings_.clip; clip && clip->reads_text()) {
+      const torch::Tensor seen = clip->features(drawn.images());
+      for (size_t i = 0; i < prompts_.size(); ++i) run.alignment.push_back(clip->alignment(seen[static_cast<std::int64_t>(i)], prompts_[i]));
     }
     if (plain.empty()) return run;
     const torch::Tensor made = features(plain);
@@ -258,7 +257,7 @@ class Arena {
   }
 
   torch::Tensor features(const std::vector<torch::Tensor>& images) {
-    if (clip_) return clip_->features(images);
+    if (settings_.clip) return settings_.clip->features(images);
     constexpr std::int64_t kSide = 4;
     std::vector<torch::Tensor> rows;
     for (const auto& image : images) {
@@ -309,7 +308,6 @@ class Arena {
   const ArenaSettings& settings_;
   fs::path out_;
   TextReader& reader_;
-  std::optional<ClipScorer> clip_;
   const ArenaObserver& observer_;
   CancelToken cancel_;
   std::vector<std::string> prompts_, plain_;  // first those with text; then each without, as often as `variety` says
@@ -332,13 +330,13 @@ std::vector<std::pair<const char*, Score ArenaScores::*>> score_columns() {
           {"held_out_loss", &ArenaScores::held_out_loss}};
 }
 
-std::string cell(const Score& score) {
+std::string cell(const Score& score, int digits = 2) {
   if (score.n == 0) return "-";
   char text[64];
   if (score.low)
-    std::snprintf(text, sizeof text, "%.2f [%.2f, %.2f]", score.mean, *score.low, *score.high);
+    std::snprintf(text, sizeof text, "%.*f [%.*f, %.*f]", digits, score.mean, digits, *score.low, digits, *score.high);
   else
-    std::snprintf(text, sizeof text, "%.2f", score.mean);
+    std::snprintf(text, sizeof text, "%.*f", digits, score.mean);
   return text;
 }
 
@@ -407,7 +405,7 @@ std::string ArenaResult::table() const {
                               {"precision", -19, scored(&ArenaScores::precision)},
                               {"recall", -19, scored(&ArenaScores::recall)},
                               {"distance", -19, scored(&ArenaScores::kernel_distance)}};
-  if (aligned(*this)) columns.push_back({"CLIP alignment", -19, scored(&ArenaScores::clip_alignment)});
+  if (aligned(*this)) columns.push_back({"CLIP alignment", -22, [](const ArenaEntry& entry) { return cell(entry.scores.clip_alignment, 3); }});
   columns.push_back({"localized's F1 over it", 0, [](const ArenaEntry& entry) { return cell(entry.f1_gain); }});
   std::string out;
   const auto add_line = [&](const std::function<std::string(const Column&)>& text) {
@@ -428,12 +426,27 @@ std::string ArenaResult::table() const {
 torch::Tensor ArenaResult::draw() const {
   constexpr int kNames = 230, kPanel = 170, kGap = 26, kTop = 56, kRow = 26, kBottom = 30, kRight = 20;
   constexpr Colour kPaper{255, 255, 255}, kInk{30, 30, 36}, kSoft{110, 110, 120}, kGrid{225, 225, 230}, kDot{33, 102, 172}, kLocalized{178, 24, 43};
-  std::vector<std::pair<const char*, Score ArenaScores::*>> panels{{"words exact", &ArenaScores::word_accuracy},
-                                                                   {"character F1", &ArenaScores::ocr_f1},
-                                                                   {"SSIM to the base", &ArenaScores::ssim_to_base},
-                                                                   {"precision", &ArenaScores::precision},
-                                                                   {"recall", &ArenaScores::recall}};
-  if (aligned(*this)) panels.emplace_back("CLIP alignment", &ArenaScores::clip_alignment);
+  struct Panel {
+    const char* title;
+    Score ArenaScores::*score;
+    double low = 0, high = 1;
+  };
+  std::vector<Panel> panels{{"words exact", &ArenaScores::word_accuracy},
+                            {"character F1", &ArenaScores::ocr_f1},
+                            {"SSIM to the base", &ArenaScores::ssim_to_base},
+                            {"precision", &ArenaScores::precision},
+                            {"recall", &ArenaScores::recall}};
+  if (aligned(*this)) {
+    // Cosines lie close together: to hundredths around what there is.
+    double low = 1, high = -1;
+    for (const auto& entry : entries) {
+      const Score& score = entry.scores.clip_alignment;
+      if (score.n == 0) continue;
+      low = std::min(low, score.low.value_or(score.mean));
+      high = std::max(high, score.high.value_or(score.mean));
+    }
+    panels.push_back({"CLIP alignment", &ArenaScores::clip_alignment, std::floor(100 * low) / 100, std::ceil(100 * high + 1e-9) / 100});
+  }
   const int count = static_cast<int>(entries.size()), width = kNames + static_cast<int>(panels.size()) * (kPanel + kGap) + kRight;
   Canvas canvas(width, kTop + count * kRow + kBottom, kPaper);
   canvas.text("Adapters, all trained alike: means and 95 % intervals", 16, 22, 14, kInk);
@@ -443,17 +456,21 @@ torch::Tensor ArenaResult::draw() const {
   }
   for (size_t i = 0; i < panels.size(); ++i) {
     const int left = kNames + static_cast<int>(i) * (kPanel + kGap);
-    const auto x = [&](double value) { return left + static_cast<int>(std::lround(std::clamp(value, 0.0, 1.0) * kPanel)); };
-    canvas.text(panels[i].first, left, kTop - 12, 12, kInk);
+    const Panel& panel = panels[i];
+    const auto x = [&](double value) {
+      return left + static_cast<int>(std::lround(std::clamp((value - panel.low) / std::max(1e-3, panel.high - panel.low), 0.0, 1.0) * kPanel));
+    };
+    canvas.text(panel.title, left, kTop - 12, 12, kInk);
     for (int part = 0; part <= 4; ++part) {
-      canvas.fill(x(part / 4.0), kTop, 1, count * kRow, kGrid);
+      const double at = panel.low + (panel.high - panel.low) * part / 4.0;
+      canvas.fill(x(at), kTop, 1, count * kRow, kGrid);
       char label[16];
-      std::snprintf(label, sizeof label, "%g", part / 4.0);
-      if (part % 2 == 0) canvas.text(label, x(part / 4.0), kTop + count * kRow + 18, 11, kSoft, Canvas::Align::centre);
+      std::snprintf(label, sizeof label, "%.3g", at);
+      if (part % 2 == 0) canvas.text(label, x(at), kTop + count * kRow + 18, 11, kSoft, Canvas::Align::centre);
     }
     for (int row = 0; row < count; ++row) {
       const ArenaEntry& entry = entries[static_cast<size_t>(row)];
-      const Score& score = entry.scores.*panels[i].second;
+      const Score& score = entry.scores.*panel.score;
       if (score.n == 0) continue;
       const Colour colour = entry.contender.name == "localized" ? kLocalized : kDot;
       const int y = kTop + row * kRow + kRow / 2;

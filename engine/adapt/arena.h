@@ -2,22 +2,24 @@
 
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "adapt/finetune.h"
 #include "localization/statistics.h"
+#include "metrics/clip_scorer.h"
 
 namespace glyphscope {
 
 /// Adapters on the localized sites against adapters elsewhere, all trained alike: does the model write better, and what does it cost?
 struct ArenaSettings {
-  FinetuneSettings training;         ///< plan: of the localized sites. Samples are drawn at the end only.
-  int random_sets = 3;               ///< Sets of as many other sites.
-  int seeds = 3;                     ///< Trainings of each contender.
-  std::vector<std::string> prompts;  ///< With text in double quotes: how well it is written. Without: what it costs.
-  int variety = 4;                   ///< Pictures of each prompt without text.
-  std::filesystem::path clip;        ///< Folder of a ClipScorer, for alignment and features; empty: none.
+  FinetuneSettings training;               ///< plan: of the localized sites. Samples are drawn at the end only.
+  int random_sets = 3;                     ///< Sets of as many other sites.
+  int seeds = 3;                           ///< Trainings of each contender.
+  std::vector<std::string> prompts;        ///< With text in double quotes: how well it is written. Without: what it costs.
+  int variety = 4;                         ///< Pictures of each prompt without text.
+  std::shared_ptr<const ClipScorer> clip;  ///< For alignment and features; or null.
 
   nlohmann::ordered_json to_json() const;
 };

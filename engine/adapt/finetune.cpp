@@ -83,6 +83,20 @@ namespace {
 enum Stream : std::uint64_t { kStart = 11, kOrder = 12, kNoise = 13, kDropout = 14, kHeldOut = 15 };
 constexpr int kSheetColumns = 4;
 
+// Lets a cancelled training stop between two layers, and K and V of captions be kept.
+class TrainingTaps : public Taps {
+ public:
+  explicit TrainingTaps(CancelToken cancel) : cancel_(std::move(cancel)) {}
+  void enter_attention() override { cancel_.check(); }
+  KeyValue prompt_kv(int site, const torch::Tensor& embedding, const Project& project) override {
+    return kept ? kept->prompt_kv(site, embedding, project) : project(embedding);
+  }
+  std::optional<PromptKvCache> kept;  // where K and V depend on the prompt alone
+
+ private:
+  CancelToken cancel_;
+};
+
 class Finetuning {
  public:
   Finetuning(Pipeline& pipeline, const PictureSet& pictures, const FinetuneSettings& settings, const fs::path& out, TextReader& reader,
@@ -100,7 +114,8 @@ class Finetuning {
         module_(lora_),
         state_({{"lora", &module_}},
                {settings.beta1, settings.beta2, settings.eps, settings.weight_decay, settings.clip_norm, /*ema_decay=*/0, torch::kFloat32}),
-        encoded_(pipeline, trainable_, settings.resolution, settings.cache.empty() ? out / "cache" : settings.cache) {
+        encoded_(pipeline, trainable_, settings.resolution, settings.cache.empty() ? out / "cache" : settings.cache),
+        taps_(cancel) {
     if (pictures.train.empty()) reject("every picture is held out; there is none to learn from", "--held-out", "Hold out a smaller share, or add pictures");
     claim(pictures);
     if (fs::exists(checkpoint())) state_.load(checkpoint());
@@ -115,7 +130,7 @@ class Finetuning {
     }
     const auto& methods = pipeline.info().methods;
     if (std::find(methods.begin(), methods.end(), PatchMethod::injection) != methods.end())
-      kept_kv_.emplace(pipeline.info().table, lora_, settings.kept_kv_bytes);
+      taps_.kept.emplace(pipeline.info().table, lora_, settings.kept_kv_bytes);
     if (settings.sample_prompts.empty()) return;
     Request sampling;
     sampling.steps = settings.sample_steps;
@@ -147,10 +162,6 @@ class Finetuning {
         sum = 0, since = 0, reported = clock::now();
       }
       if (last) break;
-      if (cancel_.cancelled()) {
-        save();
-        cancel_.check();
-      }
       if (observer_.interrupted()) {
         const auto left = clock::now();
         attached.reset();
@@ -158,7 +169,16 @@ class Finetuning {
         attach(attached);
         reported += clock::now() - left;
       }
-      const double loss = learn(step);
+      // A step that is stopped is made again, alike: it depends on its number alone.
+      const auto learned = attempt([&] {
+        cancel_.check();
+        return learn(step);
+      });
+      if (!learned) {
+        if (learned.error().code == ErrorCode::cancelled) save();
+        throw Failure(learned.error());
+      }
+      const double loss = *learned;
       // Nothing has been learned from it yet.
       if (!std::isfinite(loss)) fail("the loss is not a number at step " + std::to_string(step));
       const double norm = state_.update(rate);
@@ -171,7 +191,7 @@ class Finetuning {
       if (state_.step() % settings_.save_every == 0) save();
     }
     save();
-    FinetuneResult result{lora_, lora_.parameters(), 0, state_.bytes(), {}, {}};
+    FinetuneResult result{lora_, state_.step(), lora_.parameters(), 0, state_.bytes(), {}, {}};
     LoraPlan everywhere = settings_.plan;
     everywhere.every_attention = false;
     everywhere.ranks.clear();
@@ -233,10 +253,9 @@ class Finetuning {
   }
   // captions: of the batch's rows.
   torch::Tensor loss_of(const TrainingBatch& batch, std::vector<std::string> captions) {
-    if (kept_kv_) kept_kv_->set_rows(std::move(captions));
-    Taps* taps = kept_kv_ ? &*kept_kv_ : nullptr;
+    if (taps_.kept) taps_.kept->set_rows(std::move(captions));
     return training_loss(
-        path_, [&](const torch::Tensor& x, const torch::Tensor& t, const Conditioning& c) { return trainable_.denoise(x, t, c, taps); }, batch,
+        path_, [&](const torch::Tensor& x, const torch::Tensor& t, const Conditioning& c) { return trainable_.denoise(x, t, c, &taps_); }, batch,
         settings_.snr_gamma);
   }
 
@@ -246,6 +265,7 @@ class Finetuning {
     const GradientCheckpointing checkpointing(settings_.checkpointing);
     torch::manual_seed(derive_seed(settings_.seed, kDropout, static_cast<std::uint64_t>(step)));
     for (std::int64_t part = 0; part < settings_.accumulate; ++part) {
+      cancel_.check();
       const auto number = static_cast<std::uint64_t>(step * settings_.accumulate + part);
       Choice choice(derive_seed(settings_.seed, kOrder, number));
       at::Generator generator = make_generator(derive_seed(settings_.seed, kNoise, number));
@@ -328,7 +348,7 @@ class Finetuning {
     for (size_t i = 0; i < scores.items.size(); ++i) {
       const auto& item = scores.items[i];
       ordered_json one{{"prompt", samples_->prompts()[i]}};
-      if (item.f1) one.update({{"read", item.read}, {"f1", *item.f1}});
+      if (item.f1) one.update({{"read", item.read}, {"exact", *item.exact == 1}, {"f1", *item.f1}});
       if (item.ssim) one["ssim_to_base"] = *item.ssim;
       items.push_back(std::move(one));
     }
@@ -367,9 +387,9 @@ class Finetuning {
   LoraModule module_;
   TrainingState state_;
   EncodedPictures encoded_;
+  TrainingTaps taps_;
   std::optional<TrainingTable> table_;
   std::optional<TrainingSamples> samples_;
-  std::optional<PromptKvCache> kept_kv_;  // where K and V depend on the prompt alone
   std::vector<EncodedPictures::Sample> train_, held_out_;
   std::vector<Group> groups_;
   std::int64_t told_ = 0;  // the step of the last report
@@ -388,7 +408,7 @@ FinetuneResult finetune(Pipeline& pipeline, const PictureSet& pictures, const Fi
                      {"model", pipeline.info().source},
                      {"model_hash", pipeline.info().hash},
                      {"settings", settings.to_json()},
-                     {"steps", settings.steps},
+                     {"steps", result.steps},
                      {"trained_parameters", result.trained},
                      {"trained_parameters_all_sites", result.all_sites},
                      {"optimizer_bytes", result.optimizer_bytes},

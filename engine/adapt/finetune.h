@@ -43,6 +43,7 @@ struct FinetuneObserver {
 
 struct FinetuneResult {
   Lora lora;                                ///< After the last step.
+  std::int64_t steps = 0;                   ///< That were made: more than were asked for, if a longer training was resumed.
   std::int64_t trained = 0, all_sites = 0;  ///< Parameters; and how many the same adapter would have on every site.
   std::int64_t optimizer_bytes = 0;
   std::optional<double> best_held_out;

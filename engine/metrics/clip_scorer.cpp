@@ -87,7 +87,8 @@ struct ClipScorer::Parts {
   std::optional<ClipTokenizer> tokenizer;
   std::int64_t size = 224, shortest = 224;
   torch::Tensor mean, deviation;
-  std::vector<fs::path> files;
+  fs::path folder;
+  std::string hash;
 };
 
 ClipScorer::~ClipScorer() = default;
@@ -104,7 +105,9 @@ ClipScorer::ClipScorer(const fs::path& folder) : parts_(std::make_unique<Parts>(
   const ClipVisionConfig vision = ClipVisionConfig::parse(whole ? part_of(config, "vision_config") : config, projection);
   parts_->vision = std::make_shared<ClipVisionModel>(vision);
   const Weights weights = Weights::find(folder);
-  parts_->files = weights.files();
+  parts_->folder = folder;
+  for (const auto& file : weights.files()) parts_->hash += sha256_file(file);
+  if (weights.files().size() > 1) parts_->hash = sha256_text(parts_->hash);
   load_weights(*parts_->vision, weights, {.rename = renaming("vision_model.", "visual_projection")});
   if (whole) {
     ClipTextConfig text = ClipTextConfig::parse(part_of(config, "text_config"));
@@ -126,8 +129,26 @@ ClipScorer::ClipScorer(const fs::path& folder) : parts_(std::make_unique<Parts>(
     };
     numbers("image_mean", mean);
     numbers("image_std", deviation);
-    const Config size = part_of(processor, "size");
-    parts_->shortest = size.size("shortest_edge", processor.has("size") && processor.json()["size"].is_number() ? processor.size("size", 224) : parts_->size);
+    // What is done otherwise than by these would not be what the model was trained on.
+    for (const char* key : {"do_resize", "do_center_crop", "do_rescale", "do_normalize"}) processor.require(key, true);
+    processor.require("resample", 3);  // bicubic
+    if (std::abs(processor.number("rescale_factor", 1 / 255.0) * 255 - 1) > 1e-6) reject("rescale_factor is not 1 / 255", file.string());
+    // One number, or the shorter side's; of the cut, one number, or both sides.
+    const auto side = [&](const char* key, std::initializer_list<const char*> names) {
+      if (!processor.has(key)) return parts_->size;
+      if (processor.json()[key].is_number()) return processor.size(key, parts_->size, 1, 8192);
+      const Config part = part_of(processor, key);
+      std::int64_t out = 0;
+      for (const char* name : names) {
+        if (!part.has(name)) reject(std::string(key) + " has no " + name, file.string(), "Another way to scale pictures is not known");
+        const std::int64_t one = part.size(name, 0, 1, 8192);
+        if (out != 0 && one != out) reject(std::string(key) + " is no square", file.string());
+        out = one;
+      }
+      return out;
+    };
+    parts_->shortest = side("size", {"shortest_edge"});
+    if (side("crop_size", {"height", "width"}) != parts_->size) reject("crop_size is not the model's image_size", file.string());
     if (parts_->shortest < parts_->size) reject("pictures are scaled to fewer pixels than the model reads", file.string());
   }
   parts_->mean = torch::tensor(mean, torch::kFloat32).view({3, 1, 1});
@@ -163,7 +184,7 @@ torch::Tensor ClipScorer::features(const std::vector<torch::Tensor>& images) con
 bool ClipScorer::reads_text() const { return parts_->text != nullptr; }
 
 torch::Tensor ClipScorer::text_features(const std::string& text) const {
-  if (!parts_->text) reject("this CLIP reads no text", parts_->files[0].string(), "Name the folder of a whole CLIPModel");
+  if (!parts_->text) reject("this CLIP reads no text", parts_->folder.string(), "Name the folder of a whole CLIPModel");
   torch::NoGradGuard no_grad;
   const std::int64_t length = std::min(parts_->tokenizer->max_length(), parts_->text->config().max_positions);
   return parts_->text->forward(torch::tensor(parts_->tokenizer->tokenize(text, length).ids).unsqueeze(0)).pooled;
@@ -173,10 +194,7 @@ double ClipScorer::alignment(const torch::Tensor& image_features, const std::str
   return torch::cosine_similarity(image_features.view({1, -1}), text_features(text)).item<double>();
 }
 
-std::string ClipScorer::hash() const {
-  std::string all;
-  for (const auto& file : parts_->files) all += sha256_file(file);
-  return parts_->files.size() == 1 ? all : sha256_text(all);
-}
+const std::string& ClipScorer::hash() const { return parts_->hash; }
+const fs::path& ClipScorer::folder() const { return parts_->folder; }
 
 }  // namespace glyphscope

@@ -31,8 +31,9 @@ class ClipScorer {
   /// CLIP's alignment of a picture's features with a text: their cosine, in [-1, 1].
   double alignment(const torch::Tensor& image_features, const std::string& text) const;
 
+  const std::filesystem::path& folder() const;
   /// SHA-256 of its weights.
-  std::string hash() const;
+  const std::string& hash() const;
 
  private:
   struct Parts;

@@ -100,7 +100,6 @@ struct EngineThread::State {
   // Another model, or another training, waits for the end of the one that runs; and so does what was asked for after it.
   bool can_interlude() const {
     if (waiting.empty()) return false;
-    if (waiting.front().cancel.cancelled()) return true;  // to say so
     const Command& next = waiting.front().command;
     return !std::holds_alternative<command::OpenModel>(next) && !std::holds_alternative<command::Finetune>(next);
   }
@@ -288,6 +287,8 @@ struct EngineThread::State {
 
   void run(const Job& job, const command::Finetune& command) {
     tell(job.id, event::Started{"Fine-tuning"});
+    if (!command.model_hash.empty() && command.model_hash != model().info().hash)
+      reject("another model is open by now than the training is of", model().info().source, "Open that model again");
     FinetuneSettings settings = command.settings;
     if (settings.sample_every > 0 && settings.sample_prompts.empty()) settings.sample_prompts = sample_prompts(model().info());
     if (settings.sample_every == 0) settings.sample_prompts.clear();
@@ -350,17 +351,24 @@ JobId EngineThread::post(Command command) {
 }
 
 void EngineThread::cancel(JobId job) {
-  std::lock_guard lock(state_->mutex);
-  for (auto& one : state_->running)
-    if (one.id == job) one.cancel.cancel();
-  for (auto& one : state_->waiting)
-    if (one.id == job) one.cancel.cancel();
+  bool waited = false;
+  {
+    std::lock_guard lock(state_->mutex);
+    for (auto& one : state_->running)
+      if (one.id == job) one.cancel.cancel();
+    waited = std::erase_if(state_->waiting, [&](const State::Job& one) { return one.id == job; }) > 0;
+  }
+  if (waited) state_->tell(job, event::Cancelled{});
 }
 
 void EngineThread::cancel_all() {
-  std::lock_guard lock(state_->mutex);
-  for (auto& one : state_->running) one.cancel.cancel();
-  for (auto& one : state_->waiting) one.cancel.cancel();
+  std::deque<State::Job> waited;
+  {
+    std::lock_guard lock(state_->mutex);
+    for (auto& one : state_->running) one.cancel.cancel();
+    waited.swap(state_->waiting);
+  }
+  for (const auto& one : waited) state_->tell(one.id, event::Cancelled{});
 }
 
 }  // namespace glyphscope

@@ -73,6 +73,7 @@ struct ReadPictures {
 
 /// Trains an adapter. Commands that only look (Generate, Localize, ReadPictures, ConvertAdapter) need not wait for its end: they run between two steps.
 struct Finetune {
+  std::string model_hash;     ///< Of the model that is meant; another one is refused. Empty: whichever is open.
   std::string pictures;       ///< A folder.
   FinetuneSettings settings;  ///< Without sample prompts, and sample_every over 0: the usual prompts.
   std::string folder;         ///< As finetune() fills it.
@@ -182,8 +183,8 @@ struct Event {
       what;
 };
 
-/// Runs commands one after the other; but see Finetune. The listener is called on the engine's own thread and must not call back into the
-/// object. Destroying it cancels what runs, drops what waits, and joins.
+/// Runs commands one after the other; but see Finetune. The listener is called on the engine's own thread, or, of a job that is cancelled while it waits,
+/// on the thread that cancels it; it must not call back into the object. Destroying it cancels what runs, drops what waits, and joins.
 class EngineThread {
  public:
   explicit EngineThread(std::function<void(const Event&)> listener);
@@ -193,7 +194,8 @@ class EngineThread {
 
   /// Returns at once; events carry the id. Each job ends in exactly one of Finished, Cancelled and Failed.
   JobId post(Command command);
-  /// Cancels the job whether it waits or runs; a running one stops within one attention layer.
+  /// Cancels the job whether it waits or runs. One that waits ends at once; one that runs, within one attention layer, or on a training's way back through
+  /// the layers, at the end of that.
   void cancel(JobId job);
   void cancel_all();
 

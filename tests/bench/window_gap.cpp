@@ -1,15 +1,23 @@
-// The longest time in which the window handles no event while a localization runs: a timer beats each 5 ms in the window's
-// own event loop, and the gaps between its beats are what a user would feel.
-// Usage: glyphscope_window_bench [MODEL [PAIRS [OUT]]]    (default: demo:sign-unet, 4 pairs)
-// With OUT it then edits the text by the sites that were found, and exports all views there: so the README's picture is made.
+// The longest time in which the window handles no event while a localization runs, and while an adapter is trained: a timer beats each
+// 5 ms in the window's own event loop, and the gaps between its beats are what a user would feel.
+// Usage: glyphscope_window_bench [MODEL [PAIRS [OUT [PICTURES [PROMPTS]]]]]    (default: demo:sign-unet, 4 pairs)
+// With OUT it then edits the text by the sites that were found, and exports all views there: so the README's picture is made. With PICTURES, a folder
+// with captions, it fine-tunes on these sites for some steps, with PROMPTS (a file) as samples, and saves that page as OUT/finetune.png.
 #include <QApplication>
 #include <QElapsedTimer>
+#include <QFile>
+#include <QLineEdit>
+#include <QPlainTextEdit>
 #include <QPushButton>
+#include <QSpinBox>
+#include <QTabWidget>
 #include <QTimer>
 #include <algorithm>
 #include <cstdio>
+#include <numeric>
 #include <vector>
 
+#include "app/window/finetune_page.h"
 #include "app/window/main_window.h"
 
 using namespace glyphscope;
@@ -23,15 +31,16 @@ int main(int argc, char** argv) {
   window.pairs = argc > 2 ? std::max(1, std::atoi(argv[2])) : 4;
   window.open_model(argc > 1 ? argv[1] : "demo:sign-unet");
 
-  std::vector<double> gaps;
+  std::vector<double> gaps, training_gaps;
   QElapsedTimer clock;
-  enum { opening, sweeping, editing } state = opening;
+  enum { opening, sweeping, editing, reading, training } state = opening;
+  auto* page = window.findChild<FinetunePage*>("finetune_page");
   QTimer beat;
   beat.setTimerType(Qt::PreciseTimer);
   QObject::connect(&beat, &QTimer::timeout, [&] {
-    if (state == sweeping) gaps.push_back(static_cast<double>(clock.nsecsElapsed()) / 1e6);
+    if (state == sweeping || state == training) (state == training ? training_gaps : gaps).push_back(static_cast<double>(clock.nsecsElapsed()) / 1e6);
     clock.start();
-    if (window.busy()) return;
+    if (window.busy() || page->training()) return;
     if (state == opening) {
       auto* localize = window.findChild<QPushButton*>("localize");
       if (!localize->isEnabled()) {
@@ -42,8 +51,28 @@ int main(int argc, char** argv) {
       return localize->click();
     }
     if (state == editing) {
-      return QApplication::exit(window.export_all(argv[3]).isEmpty() ? 1 : 0);
+      if (window.export_all(argv[3]).isEmpty()) return QApplication::exit(1);
+      if (argc <= 4) return QApplication::quit();
+      state = reading;
+      window.findChild<QTabWidget*>("pages")->setCurrentIndex(1);
+      auto set = [&](const char* name, int value) { window.findChild<QSpinBox*>(name)->setValue(value); };
+      set("training_steps", 400);
+      set("sample_every", 100);
+      window.findChild<QLineEdit*>("training_folder")->setText(QString(argv[3]) + "/adapter");
+      if (QFile prompts(argc > 5 ? argv[5] : ""); prompts.open(QIODevice::ReadOnly))
+        window.findChild<QPlainTextEdit*>("sample_prompts")->setPlainText(QString::fromUtf8(prompts.readAll()));
+      auto* pictures = window.findChild<QLineEdit*>("training_pictures");
+      pictures->setText(argv[4]);
+      emit pictures->editingFinished();
+      return;
     }
+    if (state == reading) {
+      auto* start = window.findChild<QPushButton*>("start_training");
+      if (!start->isEnabled()) return;
+      state = training;
+      return start->click();
+    }
+    if (state == training) return QApplication::exit(window.grab().save(QString(argv[3]) + "/finetune.png") ? 0 : 1);
     auto* edit = window.findChild<QPushButton*>("edit");
     if (argc <= 3) return QApplication::quit();
     if (!edit->isEnabled()) {
@@ -56,12 +85,15 @@ int main(int argc, char** argv) {
   beat.start(5);
   const int code = QApplication::exec();
   if (gaps.empty()) return code ? code : 1;
-  std::sort(gaps.begin(), gaps.end());
-  auto quantile = [&](double share) { return gaps[static_cast<size_t>(share * static_cast<double>(gaps.size() - 1))]; };
-  double all = 0;
-  for (double gap : gaps) all += gap;
-  std::printf("window during a localization of %d pairs, %.0f s, %zu beats of 5 ms\n", window.pairs, all / 1000, gaps.size());
-  std::printf("  gap between beats: median %.1f ms, 99 %% %.1f ms, longest %.1f ms: %.2f of the aim of %.0f ms\n", quantile(0.5), quantile(0.99), gaps.back(),
-              gaps.back() / kAim, kAim);
+  auto print = [&](const QString& what, std::vector<double>& list) {
+    if (list.empty()) return;
+    std::sort(list.begin(), list.end());
+    auto quantile = [&](double share) { return list[static_cast<size_t>(share * static_cast<double>(list.size() - 1))]; };
+    std::printf("window during %s, %.0f s, %zu beats of 5 ms\n", qPrintable(what), std::accumulate(list.begin(), list.end(), 0.0) / 1000, list.size());
+    std::printf("  gap between beats: median %.1f ms, 99 %% %.1f ms, longest %.1f ms: %.2f of the aim of %.0f ms\n", quantile(0.5), quantile(0.99), list.back(),
+                list.back() / kAim, kAim);
+  };
+  print(QStringLiteral("a localization of %1 pairs").arg(window.pairs), gaps);
+  print(QStringLiteral("a fine-tuning"), training_gaps);
   return code;
 }

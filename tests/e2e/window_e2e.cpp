@@ -5,6 +5,7 @@
 
 #include "app/window/finetune_page.h"
 #include "app/window/main_window.h"
+#include "app/window/samples_view.h"
 #include "tests/support/engine_latch.h"
 #include "widgets/adapter_list.h"
 #include "widgets/heatmap.h"
@@ -64,6 +65,12 @@ class WindowTest : public QObject {
     train.start(qEnvironmentVariable("GLYPHSCOPE_PROGRAM"), {"train-demo", "sign-unet", "--tiny", "--out", folder_.filePath("tiny")});
     QVERIFY(train.waitForFinished(300000));
     QVERIFY2(train.exitCode() == 0, train.readAllStandardError());
+    QProcess signs;
+    signs.start(qEnvironmentVariable("GLYPHSCOPE_PROGRAM"), {"draw-signs", model_, "--count", "24", "--held-out", "2", "--out", folder_.filePath("signs")});
+    QVERIFY(signs.waitForFinished(60000));
+    QVERIFY2(signs.exitCode() == 0, signs.readAllStandardError());
+    QFile broken(folder_.filePath("signs/broken.png"));
+    QVERIFY(broken.open(QIODevice::WriteOnly) && broken.write("no picture") > 0);
     apply_theme(false);
   }
 
@@ -236,14 +243,6 @@ class WindowTest : public QObject {
 
   // Fine-tunes on the selected site while pictures are drawn; pauses, goes on; then draws with the adapter, and without.
   void fine_tuning_goes_on_while_pictures_are_drawn() {
-    QProcess signs;
-    signs.start(qEnvironmentVariable("GLYPHSCOPE_PROGRAM"), {"draw-signs", model_, "--count", "24", "--held-out", "2", "--out", folder_.filePath("signs")});
-    QVERIFY(signs.waitForFinished(60000));
-    QVERIFY2(signs.exitCode() == 0, signs.readAllStandardError());
-    QFile broken(folder_.filePath("signs/broken.png"));
-    QVERIFY(broken.open(QIODevice::WriteOnly) && broken.write("no picture") > 0);
-    broken.close();
-
     window_->open_model(model_);
     wait();
     auto* page = find<FinetunePage>("finetune_page");
@@ -341,6 +340,92 @@ class WindowTest : public QObject {
     qunsetenv("GLYPHSCOPE_OCR_MODELS");
     QVERIFY2(message().contains("texts were not read") && message().contains("/nowhere"), qPrintable(message()));
     QCOMPARE(window_->export_all(folder_.path()).size(), 3);  // source, target and window
+  }
+
+  // Every field by its name for those who do not see it, and the wheel over one that has not been chosen changes nothing.
+  void fields_have_names_and_keep_their_values() {
+    window_->open_model(model_);
+    wait();
+    find<QTabWidget>("pages")->setCurrentIndex(1);
+    for (const char* name : {"training_pictures", "rank", "preset", "rate", "training_folder"}) {
+      auto* field = find<QWidget>(name);
+      bool named = false;
+      for (auto* label : window_->findChildren<QLabel*>()) named |= label->buddy() == field;
+      QVERIFY2(named, name);
+    }
+    auto* preset = find<QComboBox>("preset");
+    find<QSpinBox>("rank")->setValue(33);
+    QWheelEvent wheel(QPointF(5, 5), preset->mapToGlobal(QPointF(5, 5)), {}, QPoint(0, -120), Qt::NoButton, Qt::NoModifier, Qt::NoScrollPhase, false);
+    QApplication::sendEvent(preset, &wheel);
+    QCOMPARE(find<QSpinBox>("rank")->value(), 33);
+    preset->setFocus();
+    QTest::keyClick(preset, Qt::Key_Down);
+    QCOMPARE(find<QSpinBox>("rank")->value(), 4);
+  }
+
+  // Samples by step; then a training that cannot begin; then one that is paused while another model is open.
+  void a_training_draws_samples_to_its_end() {
+    window_->open_model(model_);
+    wait();
+    auto* page = find<FinetunePage>("finetune_page");
+    find<QTabWidget>("pages")->setCurrentIndex(1);
+    window_->selection().select({0, 1});
+    find<QLineEdit>("training_pictures")->setText(folder_.filePath("signs"));
+    emit find<QLineEdit>("training_pictures")->editingFinished();
+    QTRY_VERIFY_WITH_TIMEOUT(find<QLabel>("pictures_facts")->text().contains("left out"), 30000);
+    find<QSpinBox>("training_steps")->setValue(4);
+    find<QSpinBox>("batch")->setValue(2);
+    find<QSpinBox>("sample_every")->setValue(2);
+    find<QPlainTextEdit>("sample_prompts")
+        ->setPlainText("# no prompt\na round red sign that says \"HI\" on a blue wall\na blank round red sign on a blue wall\n");
+    find<QLineEdit>("training_folder")->setText(folder_.filePath("sampled"));
+    press("start_training");
+    QTRY_VERIFY_WITH_TIMEOUT(!page->training(), 120000);
+    auto* strip = find<MessageStrip>("finetune_message");
+    QVERIFY2(strip->text().contains("Trained "), qPrintable(strip->text()));
+    QCOMPARE(page->title(), QString("Fine-tune"));
+    auto* scrubber = find<QSlider>("scrubber");
+    QCOMPARE(scrubber->maximum(), 2);
+    QCOMPARE(scrubber->value(), 2);
+    auto* table = window_->findChild<SamplesView*>()->findChild<QTreeWidget*>();
+    QCOMPARE(table->topLevelItemCount(), 2);
+    QCOMPARE(table->topLevelItem(0)->text(0), QString("HI"));
+    QVERIFY(table->topLevelItem(1)->text(3).toDouble() > 0);
+    scrubber->setFocus();
+    QTest::keyClick(scrubber, Qt::Key_Home);
+    QCOMPARE(table->topLevelItem(1)->text(3), QString("1.00"));  // nothing has been learned there
+
+    // The folder is a file: what the engine says is shown in the window's words, and nothing is locked.
+    QFile file(folder_.filePath("file"));
+    QVERIFY(file.open(QIODevice::WriteOnly));
+    find<QLineEdit>("training_folder")->setText(file.fileName());
+    press("start_training");
+    QTRY_VERIFY_WITH_TIMEOUT(!page->training(), 60000);
+    QVERIFY2(strip->text().contains("file") && !strip->text().contains("--"), qPrintable(strip->text()));
+    QVERIFY(find<QSpinBox>("rank")->isEnabled());
+
+    find<QLineEdit>("training_folder")->setText(folder_.filePath("paused"));
+    find<QSpinBox>("training_steps")->setValue(100'000);
+    find<QSpinBox>("sample_every")->setValue(0);
+    press("start_training");
+    QTRY_VERIFY_WITH_TIMEOUT(find<QLabel>("training_status")->text().contains("loss"), 60000);
+    press("pause_training");
+    QTRY_VERIFY_WITH_TIMEOUT(!page->training(), 30000);
+    auto* pause = find<QPushButton>("pause_training");
+    QVERIFY(pause->isEnabled());
+    window_->open_model(qEnvironmentVariable("GLYPHSCOPE_GOLDEN") + "/pipeline");
+    QVERIFY(!pause->isEnabled());  // until it is known which model that will be
+    wait();
+    QVERIFY(!pause->isEnabled() && pause->toolTip().contains("another model"));
+    window_->open_model(model_);
+    wait();
+    QVERIFY(pause->isEnabled());
+    press("pause_training");
+    QTRY_VERIFY_WITH_TIMEOUT(find<QLabel>("training_status")->text().contains("loss"), 60000);
+    press("pause_training");
+    QTRY_VERIFY_WITH_TIMEOUT(!page->training(), 30000);
+    press("stop_training");
+    QVERIFY(find<QPushButton>("start_training")->isVisible());
   }
 
   // The training is saved on the way out.

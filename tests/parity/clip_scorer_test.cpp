@@ -44,8 +44,26 @@ TEST(ClipScorer, SaysWhatIsWrong) {
   write_json(folder / "clip/config.json", config);
   EXPECT_THAT(testing::failure_of([&] { ClipScorer(folder / "clip"); }), HasSubstr("patch_embedding.weight"));
 
-  // Its image half alone: features, and no texts.
+  // A processor that does otherwise than is known here is refused, not passed over.
+  const auto known = read_json(golden("clip_scores") / "preprocessor_config.json");
+  const std::vector<std::pair<nlohmann::json, const char*>> others{{{{"do_center_crop", false}}, "do_center_crop"},
+                                                                   {{{"resample", 2}}, "resample"},
+                                                                   {{{"rescale_factor", 1.0}}, "rescale_factor"},
+                                                                   {{{"size", {{"height", 32}, {"width", 32}}}}, "shortest_edge"},
+                                                                   {{{"size", 16}}, "fewer pixels"},
+                                                                   {{{"crop_size", 24}}, "crop_size"},
+                                                                   {{{"image_mean", {0.5}}}, "image_mean"}};
   config["vision_config"]["patch_size"] = 8;
+  write_json(folder / "clip/config.json", config);
+  for (const auto& [change, what] : others) {
+    auto processor = known;
+    processor.update(change);
+    write_json(folder / "clip/preprocessor_config.json", processor);
+    EXPECT_THAT(testing::failure_of([&] { ClipScorer(folder / "clip"); }), HasSubstr(what));
+  }
+  write_json(folder / "clip/preprocessor_config.json", known);
+
+  // Its image half alone: features, and no texts.
   auto vision = config["vision_config"];
   vision["architectures"] = {"CLIPVisionModelWithProjection"};
   vision["projection_dim"] = config["projection_dim"];

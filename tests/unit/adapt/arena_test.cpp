@@ -116,7 +116,7 @@ TEST(Arena, ComparesAndResumes) {
   EXPECT_THAT(whole.table(), Not(HasSubstr("CLIP")));
 
   // With a CLIP, by its features, and how well pictures go with prompts.
-  settings.clip = golden("clip_scores");
+  settings.clip = std::make_shared<const ClipScorer>(golden("clip_scores"));
   settings.seeds = 1;
   const ArenaResult seen = run_arena(**opened, pictures, settings, folder / "seen", false, reader, {}, {});
   EXPECT_THAT(seen.features, HasSubstr("clip_scores"));

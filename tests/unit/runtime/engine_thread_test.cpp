@@ -37,16 +37,23 @@ class Engine {
     });
     return out;
   }
-  // Where the first such event of a job is among all; waits for it.
+  // Where the first such event of a job is among all; waits for it. A job that ends without one is a failure.
   template <class What>
   size_t place(JobId job) {
     std::unique_lock lock(mutex_);
     size_t found = 0;
+    std::string ended;
     changed_.wait(lock, [&] {
-      for (found = 0; found < events_.size(); ++found)
-        if (events_[found].job == job && std::holds_alternative<What>(events_[found].what)) return true;
+      for (found = 0; found < events_.size(); ++found) {
+        if (events_[found].job != job) continue;
+        if (std::holds_alternative<What>(events_[found].what)) return true;
+        if (const auto* failed = std::get_if<event::Failed>(&events_[found].what)) ended = failed->error.message();
+        if (std::holds_alternative<event::Finished>(events_[found].what) || std::holds_alternative<event::Cancelled>(events_[found].what)) ended = "ended";
+        if (!ended.empty()) return true;
+      }
       return false;
     });
+    if (!ended.empty()) throw std::runtime_error("no such event: " + ended);
     return found;
   }
   template <class What>
@@ -79,7 +86,7 @@ fs::path make_pictures(const fs::path& folder) {
 }
 
 command::Finetune training(const testing::TemporaryFolder& folder, const char* out) {
-  command::Finetune command{make_pictures(folder / "pictures").string(), {}, (folder / out).string()};
+  command::Finetune command{"", make_pictures(folder / "pictures").string(), {}, (folder / out).string()};
   command.settings.plan = {.sites = {0}, .rank = 2};
   command.settings.steps = 4;
   command.settings.batch = 2;
@@ -172,6 +179,25 @@ TEST(EngineThread, APausedTrainingGoesOn) {
   EXPECT_EQ(engine.end_of(resumed), "finished");
   // The first report tells of all that was before.
   EXPECT_EQ(engine.get<event::Trained>(resumed).progress.rows.front().first, 0);
+}
+
+// What was meant for one model is not done to another that is open by then; and a job that waits can be taken back at once.
+TEST(EngineThread, AnotherModelIsNotTrained) {
+  const testing::TemporaryFolder folder;
+  Engine engine;
+  const auto opened = engine.get<event::ModelOpened>(engine.post(command::OpenModel{golden("pipeline").string()}));
+  auto command = training(folder, "out");
+  command.model_hash = opened.hash;
+  command.settings.accumulate = 100'000;  // a step of an hour
+  const JobId long_one = engine.post(command);
+  const JobId waits = engine.post(command::OpenModel{golden("pipeline_sdxl").string()});
+  engine.place<event::Started>(long_one);
+  engine.cancel(waits);
+  EXPECT_EQ(engine.end_of(waits), "cancelled");
+  engine.cancel(long_one);
+  EXPECT_EQ(engine.end_of(long_one), "cancelled");
+  EXPECT_EQ(engine.end_of(engine.post(command::OpenModel{golden("pipeline_sdxl").string()})), "finished");
+  EXPECT_THAT(engine.end_of(engine.post(command)), HasSubstr("another model is open"));
 }
 
 TEST(EngineThread, AFolderOfPicturesIsListedWithItsFaults) {
