@@ -21,10 +21,11 @@ for path in sorted(sys.argv[1:], key=lambda path: path.split("/")):
     run = json.load(open(path))
     found = run["localized"] or run["smallest_set"]
     every = [site | {"sites": [site["index"]]} for site in run["sites"]] + run["sets"]
-    scores = next((one["scores"] for one in every if one["sites"] == found), None)
+    best = next((one for one in every if one["sites"] == found), {})
+    scores = best.get("scores")
     whole = next(one["scores"] for one in run["sets"] if one["kind"] == "all")
     name = f"`{run['model']['source']}`" + (", pooled prompt of B" if run["settings"]["pooled"] == "target" else "")
-    cells = [name, str(len(run["sites"])), sites(found), f"{100 * run['localized_share']:.2f} %"]
+    cells = [name, str(len(run["sites"])), sites(found) + ("" if run["localized"] else " together"), f"{100 * best.get('share', run['localized_share']):.2f} %"]
     if scores:
         cells += [f"{score(scores, 'target_f1')} of {run['target']['target_f1']['mean']:.2f}", score(scores, "source_f1"), score(scores, "ssim_outside_text")]
     else:
