@@ -7,19 +7,15 @@
 #include "widgets/site_selection.h"
 
 class QCheckBox;
-class QComboBox;
-class QDoubleSpinBox;
 class QLabel;
-class QLineEdit;
 class QListWidget;
-class QPlainTextEdit;
 class QProgressBar;
 class QPushButton;
-class QSpinBox;
 class QTabWidget;
 
 namespace glyphscope {
 
+class FinetuneForm;
 class MessageStrip;
 class PictureList;
 class SamplesView;
@@ -37,8 +33,6 @@ class FinetunePage : public QWidget {
   bool training() const { return job_ != 0; }
   /// "Fine-tune", and how far it is.
   QString title() const;
-  /// As the fields have it now.
-  command::Finetune command() const;
   /// Saves curves (.svg), training.csv and the samples that are shown, what there is of them. Files go to `saved`, those that could not be written to
   /// `failed`.
   void save(const QString& folder, QStringList& saved, QStringList& failed) const;
@@ -51,11 +45,9 @@ class FinetunePage : public QWidget {
  private:
   enum class Phase { idle, running, pausing, paused, stopping };
 
-  QWidget* build_settings();
+  QWidget* build_settings(SiteSelection* selection);
   QWidget* build_results();
-  QWidget* build_more();
-  void apply_preset(int index);
-  void read_pictures();
+  void read_pictures(const QString& folder, double held_out);
   void start();
   void pause_or_resume();
   void stop();
@@ -65,33 +57,24 @@ class FinetunePage : public QWidget {
   void show_progress(const FinetuneProgress& progress);
   void end(const QString& how);
   void set_phase(Phase phase);
-  /// What may be pressed, how much is trained, and what is missing.
+  /// What may be pressed.
   void refresh();
   void fail(const QString& text);
 
   EngineBridge* engine_;
-  SiteSelection* selection_;
   JobId job_ = 0, reading_ = 0;
   Phase phase_ = Phase::idle;
   command::Finetune running_;  ///< The training that runs or is paused.
-  event::ModelOpened model_;
+  std::string model_hash_;     ///< Of the model that is open.
   bool opening_ = false;
-  QString own_;    ///< The folder that this page proposes for the adapter.
-  QString asked_;  ///< Which pictures were asked for last.
-  int pictures_found_ = 0;
   double done_ = 0;                ///< Share of the steps.
   std::int64_t smooth_step_ = -1;  ///< Up to which `smooth_` is the running mean of losses.
   double smooth_ = 0;
 
   MessageStrip* message_;
-  QWidget* settings_;
-  QLineEdit *pictures_, *rate_, *folder_;
-  QComboBox *preset_, *where_, *projections_, *schedule_, *init_;
-  QSpinBox *rank_, *steps_, *batch_, *accumulate_, *warmup_, *resolution_, *seed_, *held_out_, *sample_every_;
-  QDoubleSpinBox *alpha_, *dropout_, *caption_dropout_, *snr_gamma_, *weight_decay_, *clip_;
-  QCheckBox *checkpointing_, *logarithmic_;
-  QPlainTextEdit* prompts_;
-  QLabel *share_, *pictures_facts_, *status_, *folder_facts_;
+  FinetuneForm* form_;
+  QCheckBox* logarithmic_;
+  QLabel* status_;
   QProgressBar* bar_;
   QPushButton *start_, *pause_, *stop_, *use_last_, *use_best_ = nullptr;
   StepCurves* curves_;

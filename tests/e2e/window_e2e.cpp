@@ -304,8 +304,10 @@ class WindowTest : public QObject {
     QCOMPARE(start->text(), QString("&Resume"));
 
     // With the adapter the last picture is drawn anew; without it, it is as before.
+    int drawn = 0;
+    connect(&window_->engine(), &EngineBridge::happened, this, [&](const Event& event) { drawn += std::holds_alternative<event::PicturesReady>(event.what); });
     press("use_last");
-    QTRY_VERIFY_WITH_TIMEOUT(window_->busy(), 5000);
+    QTRY_COMPARE_WITH_TIMEOUT(drawn, 1, 10000);
     wait();
     QVERIFY2(message().isEmpty(), qPrintable(message()));
     const QImage adapted = picture(with);
@@ -314,7 +316,7 @@ class WindowTest : public QObject {
     QVERIFY(metadata["adapters"].toArray()[0].toObject()["file"].toString().contains("adapter/last.safetensors"));
     QVERIFY(QFileInfo(with + "/training.svg").size() > 1000 && QFileInfo(with + "/training.csv").size() > 10);
     window_->adapters().set_strength(0, 0);
-    QTRY_VERIFY_WITH_TIMEOUT(window_->busy(), 5000);
+    QTRY_COMPARE_WITH_TIMEOUT(drawn, 2, 10000);
     wait();
     QCOMPARE(picture(after), plain);
   }
