@@ -1,0 +1,247 @@
+#include "guard/term_list.h"
+
+#include <unicode/uspoof.h>
+#include <utf8proc.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <memory>
+#include <sstream>
+
+#include "core/error.h"
+#include "core/unicode.h"
+#include "io/files.h"
+
+namespace glyphscope {
+
+namespace {
+
+// Case, width, compatibility forms and invisible characters gone; accents too.
+std::vector<char32_t> folded(const std::string& text) {
+  std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> simple(utf8proc_NFKC_Casefold(reinterpret_cast<const utf8proc_uint8_t*>(text.c_str())), &std::free);
+  std::vector<char32_t> out;
+  if (!simple) return out;
+  for (const char32_t code : decode_utf8(normalize_nfd(reinterpret_cast<const char*>(simple.get()))))
+    if (!is_nonspacing_mark(code)) out.push_back(code);
+  return out;
+}
+
+// The letter that a character looks like, by Unicode's table; 0 if that is not one letter.
+char32_t look_alike(char32_t code) {
+  static const std::unique_ptr<USpoofChecker, decltype(&uspoof_close)> checker(
+      [] {
+        UErrorCode status = U_ZERO_ERROR;
+        USpoofChecker* opened = uspoof_open(&status);
+        if (U_FAILURE(status)) throw Failure({ErrorCode::internal, std::string("ICU's table of confusable characters: ") + u_errorName(status)});
+        return opened;
+      }(),
+      &uspoof_close);
+  const std::string one = encode_utf8({code});
+  std::array<char, 64> skeleton{};
+  UErrorCode status = U_ZERO_ERROR;
+  const std::int32_t size = uspoof_getSkeletonUTF8(checker.get(), 0, one.data(), static_cast<std::int32_t>(one.size()), skeleton.data(),
+                                                   static_cast<std::int32_t>(skeleton.size()), &status);
+  if (U_FAILURE(status) || size <= 0) return 0;
+  const std::vector<char32_t> letters = folded(std::string(skeleton.data(), static_cast<size_t>(size)));
+  return letters.size() == 1 ? letters[0] : 0;
+}
+
+// What digits and signs are written for.
+const char* stands_for(char32_t code) {
+  switch (code) {
+    case U'0':
+      return "o";
+    case U'1':
+      return "il";
+    case U'2':
+      return "z";
+    case U'3':
+      return "e";
+    case U'4':
+      return "a";
+    case U'5':
+      return "s";
+    case U'6':
+      return "gb";
+    case U'7':
+      return "t";
+    case U'8':
+      return "b";
+    case U'9':
+      return "g";
+    case U'@':
+      return "a";
+    case U'$':
+      return "s";
+    case U'!':
+      return "i";
+    case U'|':
+      return "il";
+    case U'+':
+      return "t";
+    case U'(':
+      return "c";
+    case 0x20AC:
+      return "e";  // euro
+    case 0x00A3:
+      return "l";  // pound
+    case 0x00A1:
+      return "i";  // inverted exclamation mark
+    default:
+      return "";
+  }
+}
+
+// A character of a text, after folding.
+struct Symbol {
+  std::vector<char32_t> letters;  // any of which it may stand for
+  bool letter = false, digit = false;
+  bool space = false;
+  bool apart = false;         // may stand between the letters of one word: no letter, digit or apostrophe
+  size_t begin = 0, end = 0;  // bytes of the text
+  bool word() const { return letter || digit; }
+  bool is(char32_t one) const { return std::find(letters.begin(), letters.end(), one) != letters.end(); }
+};
+
+std::vector<Symbol> symbols_of(const std::string& text) {
+  std::vector<Symbol> out;
+  size_t at = 0;
+  for (const char32_t code : decode_utf8(text)) {
+    const std::string one = encode_utf8({code});
+    // A byte that is no UTF-8 was read as U+FFFD.
+    const size_t size = text.compare(at, one.size(), one) == 0 ? one.size() : 1;
+    const std::vector<char32_t> folds = folded(one);
+    // Marks and what cannot be seen belong to the letter before them.
+    if (folds.empty() && !out.empty()) out.back().end = at + size;
+    for (const char32_t fold : folds) {
+      Symbol symbol;
+      symbol.begin = at;
+      symbol.end = at + size;
+      symbol.letter = is_letter(fold);
+      symbol.digit = is_number(fold);
+      symbol.space = is_space(fold);
+      symbol.apart = !symbol.word() && fold != U'\'' && fold != 0x2019;
+      symbol.letters = {fold};
+      // Plain letters stand for themselves alone.
+      if (fold > 0x7F)
+        for (const char32_t like :
+             {look_alike(code), look_alike(fold), look_alike(static_cast<char32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(fold))))}) {
+          if (like != 0 && !symbol.is(like)) symbol.letters.push_back(like);
+          if (like == U'l') symbol.letters.push_back(U'i');  // the table has one letter for I, l and 1
+        }
+      if (!symbol.letter)
+        for (const char* like = stands_for(fold); *like; ++like) symbol.letters.push_back(static_cast<char32_t>(*like));
+      out.push_back(std::move(symbol));
+    }
+    at += size;
+  }
+  return out;
+}
+
+constexpr size_t kMostApart = 3;  // signs between two letters of one word
+
+// How far a term reaches from a place, past its last symbol; 0 if it is not there. spaced: every letter stands alone, with spaces or signs between.
+size_t match(const std::vector<Symbol>& symbols, size_t at, const std::vector<char32_t>& letters, bool spaced) {
+  const size_t first = at;
+  bool wordless = true, all_digits = true;
+  for (size_t i = 0; i < letters.size(); ++i) {
+    if (letters[i] == U' ') {
+      size_t gap = 0;
+      for (; at < symbols.size() && symbols[at].apart && !symbols[at].is(letters[i + 1]); ++at) ++gap;
+      if (gap == 0) return 0;
+      continue;
+    }
+    if (i > 0 && letters[i - 1] != U' ') {
+      size_t gap = 0;
+      // A sign that is written for the letter is the letter.
+      for (; at < symbols.size() && symbols[at].apart && !symbols[at].is(letters[i]) && gap <= kMostApart; ++at, ++gap)
+        if (symbols[at].space && !spaced) return 0;
+      if (gap > kMostApart || (spaced && gap == 0)) return 0;
+    }
+    if (at >= symbols.size() || !symbols[at].is(letters[i])) return 0;
+    wordless &= !symbols[at].letter;
+    all_digits &= symbols[at].digit;
+    ++at;
+  }
+  // Whole words; and a number is a number.
+  if ((first > 0 && symbols[first - 1].word()) || (at < symbols.size() && symbols[at].word())) return 0;
+  return wordless && all_digits ? 0 : at;
+}
+
+std::string trimmed(const std::string& text) {
+  const size_t first = text.find_first_not_of(" \t\r"), last = text.find_last_not_of(" \t\r");
+  return first == std::string::npos ? "" : text.substr(first, last - first + 1);
+}
+
+}  // namespace
+
+TermList::TermList(std::vector<Term> terms) : terms_(std::move(terms)) {
+  for (const auto& term : terms_) {
+    std::vector<char32_t> letters;
+    for (const char32_t code : folded(term.text)) {
+      if (is_letter(code) || is_number(code))
+        letters.push_back(code);
+      else if (is_space(code) && !letters.empty() && letters.back() != U' ')
+        letters.push_back(U' ');
+    }
+    while (!letters.empty() && letters.back() == U' ') letters.pop_back();
+    if (std::none_of(letters.begin(), letters.end(), is_letter)) reject("the term '" + term.text + "' has no letter", "list of terms");
+    letters_.push_back(std::move(letters));
+  }
+}
+
+TermList TermList::read(const std::filesystem::path& file) {
+  std::istringstream lines(read_text(file));
+  std::vector<Term> terms;
+  int number = 0;
+  for (std::string line; std::getline(lines, line);) {
+    ++number;
+    line = trimmed(line.substr(0, line.find('#')));
+    if (line.empty()) continue;
+    const size_t arrow = line.find("=>");
+    Term term{trimmed(line.substr(0, arrow)), {}};
+    if (arrow != std::string::npos) term.replacement = trimmed(line.substr(arrow + 2));
+    if (const auto valid = attempt([&] { TermList({term}); }); !valid)
+      reject(valid.error().what, file.string() + ", line " + std::to_string(number), "Write TERM, or TERM => REPLACEMENT");
+    terms.push_back(std::move(term));
+  }
+  return TermList(std::move(terms));
+}
+
+std::vector<TermMatch> TermList::find(const std::string& text) const {
+  const std::vector<Symbol> symbols = symbols_of(text);
+  std::vector<TermMatch> out;
+  for (size_t at = 0; at < symbols.size();) {
+    TermMatch best;
+    size_t past = 0;
+    for (size_t term = 0; term < letters_.size(); ++term)
+      for (const bool spaced : {false, true}) {
+        const size_t end = match(symbols, at, letters_[term], spaced);
+        if (end <= past) continue;
+        past = end;
+        best = {term, symbols[at].begin, symbols[end - 1].end};
+      }
+    if (past > 0) out.push_back(best);
+    at = std::max(at + 1, past);
+  }
+  return out;
+}
+
+std::string TermList::replaced(const std::string& text) const {
+  std::string out;
+  size_t at = 0;
+  for (const auto& found : find(text)) {
+    out += text.substr(at, found.begin - at);
+    std::string own = terms_[found.term].replacement.value_or("");
+    const std::string seen = text.substr(found.begin, found.end - found.begin);
+    // As the term was: without small letters.
+    if (seen == normalize_nfc(seen) && std::none_of(seen.begin(), seen.end(), [](char c) { return c >= 'a' && c <= 'z'; }))
+      std::transform(own.begin(), own.end(), own.begin(), [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; });
+    out += own;
+    at = found.end;
+  }
+  return out + text.substr(at);
+}
+
+}  // namespace glyphscope

@@ -1,0 +1,150 @@
+#include "guard/term_list.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <fstream>
+#include <map>
+#include <random>
+#include <set>
+
+#include "core/unicode.h"
+#include "io/files.h"
+#include "io/resources.h"
+#include "tests/support/golden.h"
+
+namespace glyphscope {
+namespace {
+using ::testing::HasSubstr;
+
+// Words that harm nobody, as if they did.
+const TermList kList({{"toxic", "lovely"}, {"venom", {}}, {"bad luck", "good luck"}, {"ass", {}}, {"gruñón", {}}, {"плохо", {}}});
+
+std::vector<std::string> found(const std::string& text) {
+  std::vector<std::string> out;
+  for (const auto& match : kList.find(text)) out.push_back(text.substr(match.begin, match.end - match.begin));
+  return out;
+}
+
+TEST(TermList, FindsEvasionsByTheirRule) {
+  for (const char* text : {
+           "toxic",       "TOXIC",
+           "ToXiC",  // case
+           "ｔｏｘｉｃ",  "ＴＯＸＩＣ",
+           "ⓣⓞⓧⓘⓒ",                             // width and compatibility forms
+           "𝐭𝐨𝐱𝐢𝐜",       "𝓽𝓸𝔁𝓲𝓬",              // mathematical letters
+           "tóxic",       "t̷o̷x̷i̷c̷",              // accents and strokes over letters
+           "to\u200Bxic", "t\u00ADo\u2060xic",  // zero width, soft hyphen
+           "tоxіс",                             // Cyrillic o, i and s
+           "τοxic",       "ΤΟΧIC",              // Greek
+           "t0xic",       "tox!c",
+           "70x1c",       "+oxic",  // digits and signs
+           "t o x i c",   "t.o.x.i.c",
+           "t-o-x-i-c",   "T  O  X  I  C",
+           "to-xic",      "t_oxic",
+           "t*o*xic",    // apart
+           "t 0 х ! c",  // several at once
+       }) {
+    EXPECT_EQ(found(text), std::vector<std::string>{text}) << text;
+    EXPECT_EQ(found(std::string("a sign that says \"") + text + "\" on a wall").size(), 1u) << text;
+    EXPECT_EQ(found(std::string("so ") + text + "!").size(), 1u) << text;
+  }
+  EXPECT_EQ(found("bad  luck and BAD-LUCK"), (std::vector<std::string>{"bad  luck", "BAD-LUCK"}));
+  EXPECT_EQ(found("grunon, GRUÑÓN"), (std::vector<std::string>{"grunon", "GRUÑÓN"}));
+  EXPECT_EQ(found("очень ПЛОХО"), std::vector<std::string>{"ПЛОХО"});
+  EXPECT_EQ(found("I h a t e v e n o m"), std::vector<std::string>{"v e n o m"});
+}
+
+TEST(TermList, LeavesNearMissesAlone) {
+  for (const char* text : {"toxicology", "intoxicated", "detoxic",    "toxi",           "oxic",
+                           "tonic",      "Toxteth",     "class",      "pass the glass", "Assam",
+                           "as soon",    "a s",         "455",        "room 455",       "bad, but luck helps",
+                           "badluck",    "luck bad",    "Scunthorpe", "Cockburn",       "venomous",
+                           "v e n",      "t o n i c",   "a5"})
+    EXPECT_TRUE(found(text).empty()) << text << ": " << (found(text).empty() ? "" : found(text)[0]);
+  EXPECT_EQ(found("the ass's ears").size(), 1u);
+  EXPECT_TRUE(found("").empty());
+  EXPECT_TRUE(found("\xff\xfe \x80").empty());
+}
+
+TEST(TermList, ReplacesInPlace) {
+  EXPECT_EQ(kList.replaced("a sign that says \"TOXIC\" on a wall"), "a sign that says \"LOVELY\" on a wall");
+  EXPECT_EQ(kList.replaced("t0xic Bad Luck, venom!"), "lovely good luck, !");
+  EXPECT_EQ(kList.replaced("nothing of it"), "nothing of it");
+}
+
+TEST(TermList, ReadsAFile) {
+  const testing::TemporaryFolder folder;
+  write_text(folder / "terms.txt", "# a list\n\ntoxic => lovely  # a comment\nbad luck\r\n");
+  const TermList list = TermList::read(folder / "terms.txt");
+  ASSERT_EQ(list.terms().size(), 2u);
+  EXPECT_EQ(list.terms()[0].replacement, "lovely");
+  EXPECT_EQ(list.terms()[1].text, "bad luck");
+  EXPECT_FALSE(list.terms()[1].replacement);
+  write_text(folder / "terms.txt", "toxic\n--- => b\n");
+  EXPECT_THAT(testing::failure_of([&] { TermList::read(folder / "terms.txt"); }), ::testing::AllOf(HasSubstr("line 2"), HasSubstr("no letter")));
+  EXPECT_THAT(testing::failure_of([&] { TermList::read(folder / "none.txt"); }), HasSubstr("none.txt"));
+}
+
+// At most 1 % of 100,000 random decorations are missed, and at most 0.5 % of harmless words are taken for a term.
+TEST(TermList, RandomDecorationsAreFound) {
+  std::mt19937 random(7);
+  const auto below = [&](size_t count) { return std::uniform_int_distribution<size_t>(0, count - 1)(random); };
+  const auto chance = [&](double share) { return std::uniform_real_distribution<>(0, 1)(random) < share; };
+  const std::vector<std::string> terms{"toxic", "venom", "poison", "cruel", "wicked", "hatred", "scorn", "malice", "vermin", "rotten"};
+  std::vector<Term> list;
+  for (const auto& term : terms) list.push_back({term, {}});
+  const TermList guard(list);
+  // Letters of other scripts that look like ours: not the program's own table.
+  const std::map<char, std::vector<const char*>> alike{{'a', {"а", "α", "ɑ"}}, {'c', {"с", "ϲ"}}, {'e', {"е"}},      {'h', {"һ"}}, {'i', {"і", "ι"}},
+                                                       {'k', {"κ", "к"}},      {'o', {"о", "ο"}}, {'p', {"р", "ρ"}}, {'s', {"ѕ"}}, {'t', {"т", "τ"}},
+                                                       {'v', {"ν", "ѵ"}},      {'x', {"х"}},      {'m', {"м"}}};
+  const std::map<char, const char*> leet{{'a', "4@"}, {'e', "3"}, {'i', "1!"}, {'o', "0"}, {'s', "5$"}, {'t', "7+"}, {'l', "1|"}, {'g', "9"}, {'b', "8"}};
+  constexpr int kCount = 100'000;
+  int missed = 0;
+  std::string shown;
+  for (int i = 0; i < kCount; ++i) {
+    const std::string& term = terms[below(terms.size())];
+    const size_t way = below(7);
+    const double share = std::uniform_real_distribution<>(0.2, 1)(random);
+    const std::vector<const char*> gaps{" ", ".", "-", "_", "*", " . ", "  "};
+    const char* gap = gaps[below(gaps.size())];
+    std::string made;
+    for (size_t at = 0; at < term.size(); ++at) {
+      const char letter = term[at];
+      std::string one(1, chance(0.5) ? letter : static_cast<char>(letter - 'a' + 'A'));
+      const bool changed = chance(share);
+      if (way == 1 && changed) one = encode_utf8({static_cast<char32_t>(0xFF41 + (letter - 'a'))});
+      if (way == 2 && changed) one += encode_utf8({static_cast<char32_t>(0x0300 + below(0x30))});
+      if (way == 3 && changed) one += encode_utf8({std::vector<char32_t>{0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF, 0x00AD}[below(6)]});
+      if (way == 4 && changed && alike.contains(letter)) one = alike.at(letter)[below(alike.at(letter).size())];
+      if ((way == 5 || (way == 6 && chance(0.3))) && changed && leet.contains(letter)) one = leet.at(letter)[below(std::string(leet.at(letter)).size())];
+      if (way == 6 && at > 0) made += gap;
+      made += one;
+    }
+    if (guard.find("a sign that says \"" + made + "\"").size() != 1) {
+      ++missed;
+      if (shown.size() < 400) shown += made + "\n";
+    }
+  }
+  std::printf("missed %d of %d decorations\n", missed, kCount);
+  EXPECT_LE(missed, kCount / 100) << shown;
+
+  std::set<std::string> harmless;
+  for (const char* file : {"train.txt", "localize.txt", "evaluate.txt", "longer.txt"}) {
+    std::ifstream words(resource(std::string("words/") + file));
+    for (std::string line; std::getline(words, line);)
+      if (!line.empty() && line[0] != '#' && std::find(terms.begin(), terms.end(), line) == terms.end()) harmless.insert(line);
+  }
+  // And pairs of them, up to the number.
+  const std::vector<std::string> words(harmless.begin(), harmless.end());
+  while (harmless.size() < 10'000) harmless.insert(words[below(words.size())] + " " + words[below(words.size())]);
+  int alarms = 0;
+  for (const auto& word : harmless) alarms += !guard.find(word).empty();
+  std::printf("%d false alarms in %zu harmless texts\n", alarms, harmless.size());
+  EXPECT_LE(alarms, static_cast<int>(harmless.size() / 200));
+}
+
+}  // namespace
+}  // namespace glyphscope
