@@ -1,0 +1,131 @@
+#include "guard/audit_log.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <limits>
+
+#include "core/error.h"
+#include "io/files.h"
+#include "io/weights.h"
+
+namespace glyphscope {
+
+namespace {
+
+const std::string kNone(64, '0');
+
+// An open file that is locked against other writers until it goes.
+class LockedFile {
+ public:
+  explicit LockedFile(const std::filesystem::path& path) : path_(path), file_(::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644)) {
+    if (file_ < 0 || ::flock(file_, LOCK_EX) != 0) fail("the log cannot be opened");
+  }
+  ~LockedFile() {
+    if (file_ >= 0) ::close(file_);
+  }
+  LockedFile(const LockedFile&) = delete;
+  LockedFile& operator=(const LockedFile&) = delete;
+
+  off_t size() const {
+    struct stat about {};
+    if (::fstat(file_, &about) != 0) fail("the log cannot be read");
+    return about.st_size;
+  }
+  // The last line without its end; empty if there is none.
+  std::string last_line() const {
+    const off_t end = size();
+    std::string tail;
+    for (off_t at = end; at > 0;) {
+      const off_t step = std::min<off_t>(at, 4096);
+      std::string part(static_cast<size_t>(step), '\0');
+      if (::pread(file_, part.data(), part.size(), at - step) != step) fail("the log cannot be read");
+      tail.insert(0, part);
+      at -= step;
+      if (tail.size() > 1 && tail.rfind('\n', tail.size() - 2) != std::string::npos) break;
+    }
+    if (tail.empty()) return {};
+    if (tail.back() != '\n') reject("the last line of the log is not whole", path_.string(), "Look at it, take the torn line out, and say so in a new log");
+    tail.pop_back();
+    const size_t before = tail.rfind('\n');
+    return before == std::string::npos ? tail : tail.substr(before + 1);
+  }
+  void append(const std::string& line) {
+    const off_t before = size();
+    const bool written = ::write(file_, line.data(), line.size()) == static_cast<ssize_t>(line.size()) && ::fsync(file_) == 0;
+    if (written) return;
+    const int error = errno;
+    // Half a line would damage the log.
+    if (::ftruncate(file_, before) != 0) reject("half a line was written to the log, and cannot be taken back", path_.string());
+    errno = error;
+    fail("the log cannot be written");
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& what) const { reject(what + ": " + std::strerror(errno), path_.string()); }
+  std::filesystem::path path_;
+  int file_;
+};
+
+std::string now() {
+  const std::time_t seconds = std::time(nullptr);
+  std::tm utc{};
+  ::gmtime_r(&seconds, &utc);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return text;
+}
+
+}  // namespace
+
+AuditLog::AuditLog(std::filesystem::path file) : file_(std::move(file)) {
+  if (std::filesystem::exists(file_)) LockedFile(file_).last_line();
+}
+
+std::string AuditLog::append(nlohmann::ordered_json entry) {
+  LockedFile log(file_);
+  const std::string last = log.last_line();
+  nlohmann::ordered_json line{{"time", now()}, {"previous", last.empty() ? kNone : sha256_text(last)}};
+  if (!entry.is_object()) entry = nlohmann::ordered_json::object();
+  for (const char* own : {"time", "previous"}) entry.erase(own);
+  line.update(entry);
+  const std::string text = json_text(line);
+  log.append(text + "\n");
+  return sha256_text(text);
+}
+
+AuditCheck check_audit_log(const std::filesystem::path& file, const std::string& expected_last) {
+  const std::string text = read_text(file, std::numeric_limits<std::uintmax_t>::max());
+  AuditCheck out{0, kNone, ""};
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = text.find('\n', at);
+    if (end == std::string::npos) {
+      out.fault = "the line is not whole";
+      return out;
+    }
+    const std::string line = text.substr(at, end - at);
+    const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (!json.is_object() || !json.contains("previous") || !json["previous"].is_string()) {
+      out.fault = "this is no entry of a log";
+      return out;
+    }
+    if (json["previous"].get<std::string>() != out.last) {
+      out.fault = out.lines == 0 ? "lines before it are missing" : "it does not follow the line before: one of them was changed, or lines between are missing";
+      return out;
+    }
+    out.last = sha256_text(line);
+    ++out.lines;
+    at = end + 1;
+  }
+  if (!expected_last.empty() && expected_last != out.last)
+    out.fault = "the log ends otherwise than expected: lines are missing, were added, or the last was changed";
+  return out;
+}
+
+}  // namespace glyphscope

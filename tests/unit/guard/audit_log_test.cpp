@@ -1,0 +1,120 @@
+#include "guard/audit_log.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+#include <thread>
+
+#include "io/files.h"
+#include "io/weights.h"
+#include "tests/support/golden.h"
+
+namespace glyphscope {
+namespace {
+using ::testing::HasSubstr;
+
+struct AuditLogTest : ::testing::Test {
+  testing::TemporaryFolder folder;
+  std::filesystem::path file = folder / "log.jsonl";
+  std::string write(int lines) {
+    AuditLog log(file);
+    std::string last;
+    for (int i = 0; i < lines; ++i) last = log.append({{"request", i}, {"prompt", "a sign\nof \"two\" lines"}});
+    return last;
+  }
+};
+
+TEST_F(AuditLogTest, EachLineHoldsTheHashOfTheOneBefore) {
+  const std::string third = write(3);
+  std::istringstream lines(read_text(file));
+  std::string previous(64, '0'), line;
+  int count = 0;
+  while (std::getline(lines, line)) {
+    const auto json = nlohmann::json::parse(line);
+    EXPECT_EQ(json["previous"], previous);
+    EXPECT_EQ(json["request"], count++);
+    EXPECT_THAT(json["time"].get<std::string>(), ::testing::MatchesRegex("20..-..-..T..:..:..Z"));
+    previous = sha256_text(line);
+  }
+  EXPECT_EQ(count, 3);
+  EXPECT_EQ(third, previous);
+  const std::string fifth = write(2);  // opened anew, it goes on
+  const AuditCheck check = check_audit_log(file, fifth);
+  EXPECT_EQ(check.fault, "");
+  EXPECT_EQ(check.lines, 5);
+  EXPECT_EQ(check.last, fifth);
+}
+
+// Any byte that is changed, any line that is taken out, put in or moved is found.
+TEST_F(AuditLogTest, AnyChangeIsFound) {
+  const std::string last = write(6), text = read_text(file);
+  std::mt19937 random(5);
+  for (int i = 0; i < 300; ++i) {
+    std::string changed = text;
+    const size_t at = std::uniform_int_distribution<size_t>(0, text.size() - 1)(random);
+    changed[at] = static_cast<char>(changed[at] ^ (1 << std::uniform_int_distribution<>(0, 6)(random)));
+    write_text(file, changed);
+    EXPECT_NE(check_audit_log(file, last).fault, "") << at;
+  }
+  std::vector<std::string> lines;
+  std::istringstream all(text);
+  for (std::string line; std::getline(all, line);) lines.push_back(line + "\n");
+  const auto joined = [&](std::vector<std::string> some) {
+    std::string out;
+    for (const auto& one : some) out += one;
+    write_text(file, out);
+    return check_audit_log(file, last);
+  };
+  for (size_t i = 0; i < lines.size(); ++i) {
+    auto some = lines;
+    some.erase(some.begin() + static_cast<std::ptrdiff_t>(i));
+    EXPECT_NE(joined(some).fault, "") << i;
+  }
+  auto swapped = lines;
+  std::swap(swapped[2], swapped[3]);
+  EXPECT_EQ(joined(swapped).lines, 2);
+  auto twice = lines;
+  twice.insert(twice.begin() + 1, lines[0]);
+  EXPECT_NE(joined(twice).fault, "");
+  // A cut end is found by the hash that was kept, and by nothing else.
+  auto cut = lines;
+  cut.pop_back();
+  EXPECT_THAT(joined(cut).fault, HasSubstr("ends otherwise"));
+  EXPECT_EQ(check_audit_log(file).fault, "");
+  EXPECT_EQ(joined(lines).fault, "");
+}
+
+TEST_F(AuditLogTest, ATornLineIsNotWrittenOn) {
+  write(2);
+  const std::string text = read_text(file);
+  write_text(file, text + "{\"time\": \"20");
+  EXPECT_THAT(check_audit_log(file).fault, HasSubstr("not whole"));
+  EXPECT_THAT(testing::failure_of([&] { AuditLog log(file); }), HasSubstr("not whole"));
+  EXPECT_THAT(testing::failure_of([&] { AuditLog("/nowhere/log.jsonl").append({}); }), HasSubstr("/nowhere/log.jsonl"));
+  EXPECT_THAT(testing::failure_of([&] { check_audit_log(folder / "none"); }), HasSubstr("none"));
+}
+
+// An entry has no say in what the chain is made of.
+TEST_F(AuditLogTest, AnEntryCannotForgeTheChain) {
+  AuditLog log(file);
+  log.append({{"previous", "forged"}, {"time", "never"}});
+  log.append({});
+  EXPECT_EQ(check_audit_log(file).lines, 2);
+}
+
+TEST_F(AuditLogTest, ManyMayWrite) {
+  std::vector<std::thread> writers;
+  for (int writer = 0; writer < 4; ++writer)
+    writers.emplace_back([&] {
+      AuditLog log(file);
+      for (int i = 0; i < 25; ++i) log.append({{"text", std::string(5000, 'x')}});
+    });
+  for (auto& writer : writers) writer.join();
+  const AuditCheck check = check_audit_log(file);
+  EXPECT_EQ(check.fault, "");
+  EXPECT_EQ(check.lines, 100);
+}
+
+}  // namespace
+}  // namespace glyphscope
