@@ -19,7 +19,10 @@ a_round_red_sign_that_says_"LOVE"_on_a_blue_wall a_round_red_sign_that_says_"TIM
 a_square_yellow_sign_that_says_"OPEN"_on_a_black_wall a_square_yellow_sign_that_says_"SHUT"_on_a_black_wall
 a_round_white_sign_that_says_"BREAD"_on_a_green_wall a_round_white_sign_that_says_"APPLE"_on_a_green_wall
 PROMPTS
-rm -rf out/demo/window && mkdir -p out/demo/window
-xvfb-run --auto-servernum --server-args="-screen 0 1400x950x24" build/release/glyphscope_window_bench demo:sign-unet 16 out/demo/window
+rm -rf out/demo/window out/demo/numbers && mkdir -p out/demo/window
+"$program" draw-signs --numbers --count 500 --held-out 8 --out out/demo/numbers
+xvfb-run --auto-servernum --server-args="-screen 0 1400x950x24" build/release/glyphscope_window_bench demo:sign-unet 16 out/demo/window \
+  out/demo/numbers out/demo/numbers/prompts.txt
 cp out/demo/window/window.png "$pictures/window.png"
+cp out/demo/window/finetune.png "$pictures/finetune.png"
 echo "pictures: in $pictures"

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Prints the README's table of an arena from the file that `glyphscope arena` wrote, in resources/arena.
+# Usage: packaging/arena-table.sh
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+python3 - resources/arena/*/arena.json << 'PYTHON'
+import json, sys
+
+def cell(score):
+    if not score or score.get("n") == 0:
+        return ""
+    text = f"{score['mean']:.2f}"
+    return text if score.get("low") is None else f"{text} [{score['low']:.2f}, {score['high']:.2f}]"
+
+for path in sys.argv[1:]:
+    arena = json.load(open(path))
+    print("| adapter on | rank | parameters | words exact | character F1 | SSIM to the base model, without text | held-out loss |")
+    print("| --- " * 7 + "|")
+    for one in arena["contenders"]:
+        scores, sites = one["scores"], ", ".join(map(str, one["sites"]))
+        where = {"localized": f"localized: site {sites}", "no adapter": "nothing: the model as it is"}.get(one["name"], one["name"])
+        if one["name"].startswith("random"):
+            where += f": site {sites}"
+        loss = scores["held_out_loss"]
+        cells = [where, str(one["rank"] or ""), f"{one['parameters']:,}" if one["parameters"] else "", cell(scores["word_accuracy"]), cell(scores["ocr_f1"]),
+                 cell(scores["ssim_to_base"]), f"{loss['mean']:.2f}" if loss.get("n") else ""]
+        print("| " + " | ".join(cells) + " |")
+PYTHON
