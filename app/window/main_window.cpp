@@ -5,6 +5,7 @@
 #include "app/window/finetune_page.h"
 #include "app/window/open_dialog.h"
 #include "app/window/pictures_panel.h"
+#include "app/window/prompt_panel.h"
 #include "app/window/save_picture.h"
 #include "app/window/scores_panel.h"
 #include "core/version.h"
@@ -116,7 +117,13 @@ QWidget* MainWindow::build_study() {
   auto* column = new QVBoxLayout(page);
   column->setContentsMargins(0, 6, 0, 0);
   column->setSpacing(8);
-  column->addWidget(build_prompts());
+  prompts_ = new PromptPanel(page);
+  connect(prompts_, &PromptPanel::generate_requested, this, [this] { draw({prompts_->source(), prompts_->target(), prompts_->sampling(), {}, 0}); });
+  connect(prompts_, &PromptPanel::edit_requested, this, [this] {
+    draw({prompts_->source(), prompts_->target(), prompts_->sampling(), selection_->sorted(), prompts_->from_step()});
+  });
+  connect(prompts_, &PromptPanel::localize_requested, this, &MainWindow::localize);
+  column->addWidget(prompts_);
   auto* stack = new QSplitter(Qt::Vertical, page);
   pictures_ = new PicturesPanel(stack);
   scores_ = new ScoresPanel(selection_, stack);
@@ -182,77 +189,6 @@ QWidget* MainWindow::build_side() {
   return side;
 }
 
-QWidget* MainWindow::build_prompts() {
-  auto* panel = new QWidget(this);
-  auto* rows = new QVBoxLayout(panel);
-  rows->setContentsMargins(0, 0, 0, 0);
-  rows->setSpacing(6);
-  auto* grid = new QGridLayout;
-  grid->setSpacing(6);
-  auto field = [&](int row, const QString& label, const QString& text, const QString& tip, const char* name) {
-    auto* caption = new QLabel(label, panel);
-    auto* edit = new QLineEdit(text, panel);
-    edit->setObjectName(name);
-    edit->setToolTip(tip);
-    caption->setBuddy(edit);
-    grid->addWidget(caption, row, 0);
-    grid->addWidget(edit, row, 1);
-    connect(edit, &QLineEdit::textChanged, this, &MainWindow::refresh_buttons);
-    return edit;
-  };
-  source_ = field(0, tr("Prompt &A"), tr("a round red sign that says \"LOVE\" on a blue wall"), tr("The picture to keep. Its text stands in double quotes."),
-                  "source");
-  target_ = field(1, tr("Prompt &B"), tr("a round red sign that says \"TIME\" on a blue wall"),
-                  tr("The same prompt with another text: what the selected sites see"), "target");
-  connect(source_, &QLineEdit::returnPressed, this, &MainWindow::generate);
-  connect(target_, &QLineEdit::returnPressed, this, [this] { edit_->isEnabled() ? edit() : generate(); });
-  rows->addLayout(grid);
-
-  auto* line = new QHBoxLayout;
-  line->setSpacing(6);
-  auto number = [&](auto* box, const QString& label, const QString& tip) {
-    line->addWidget(new QLabel(label, panel));
-    box->setToolTip(tip);
-    line->addWidget(box);
-    return box;
-  };
-  steps_ = number(new QSpinBox(panel), tr("Steps"), tr("Denoising steps"));
-  steps_->setRange(1, 1000);
-  steps_->setValue(20);
-  steps_->setObjectName("steps");
-  // Only a cascade has one.
-  upscale_steps_ = new QSpinBox(panel);
-  upscale_steps_->setObjectName("upscale_steps");
-  upscale_steps_->setRange(0, 1000);
-  upscale_steps_->setPrefix(tr("+ "));
-  upscale_steps_->setToolTip(tr("Denoising steps of stage II"));
-  upscale_steps_->setVisible(false);
-  line->addWidget(upscale_steps_);
-  guidance_ = number(new QDoubleSpinBox(panel), tr("Guidance"), tr("Classifier-free guidance; up to 1: none"));
-  guidance_->setRange(0, 50);
-  guidance_->setSingleStep(0.5);
-  guidance_->setValue(3);
-  seed_ = number(new QSpinBox(panel), tr("Seed"), tr("Seed of the noise, the same for all three pictures"));
-  seed_->setRange(0, 2147483647);
-  seed_->setValue(42);
-  from_step_ = number(new QSpinBox(panel), tr("From step"), tr("First step at which the selected sites see prompt B; later keeps more of A's layout"));
-  from_step_->setRange(0, 1000);
-  line->addStretch(1);
-  auto button = [&](const QString& text, const QString& tip, const char* name, auto slot) {
-    auto* out = new QPushButton(text, panel);
-    out->setToolTip(tip);
-    out->setObjectName(name);
-    connect(out, &QPushButton::clicked, this, slot);
-    line->addWidget(out);
-    return out;
-  };
-  generate_ = button(tr("&Generate"), tr("Draw prompt A and prompt B from the same noise"), "generate", &MainWindow::generate);
-  localize_ = button(tr("&Localize"), tr("Patch every site alone, over pairs of words, and read the pictures"), "localize", &MainWindow::localize);
-  edit_ = button(tr("&Edit text"), tr("Draw A's picture while the selected sites see prompt B"), "edit", &MainWindow::edit);
-  rows->addLayout(line);
-  return panel;
-}
-
 void MainWindow::build_menus() {
   auto* file = menuBar()->addMenu(tr("&File"));
   file->addAction(tr("&Open model\u2026"), QKeySequence::Open, this, &MainWindow::choose_model);
@@ -303,17 +239,22 @@ void MainWindow::dropEvent(QDropEvent* event) {
   if (const QString file = dropped_file(event->mimeData()); !file.isEmpty()) open_model(file);
 }
 
-command::Sampling MainWindow::sampling() const {
-  return {steps_->value(), guidance_->value(), static_cast<std::uint64_t>(seed_->value()), upscale_steps_->value()};
-}
-
 QString MainWindow::settings_text() const {
   QJsonArray sites;
   for (int site : selection_->sorted()) sites.append(site);
-  const QJsonObject settings{
-      {"schema", "glyphscope.view/1"},  {"model", model_source_},    {"model_hash", model_hash_},        {"upscaler", upscaler_source_},
-      {"source", source_->text()},      {"target", target_->text()}, {"steps", steps_->value()},         {"upscale_steps", upscale_steps_->value()},
-      {"guidance", guidance_->value()}, {"seed", seed_->value()},    {"from_step", from_step_->value()}, {"sites", sites}};
+  const command::Sampling sampling = prompts_->sampling();
+  const QJsonObject settings{{"schema", "glyphscope.view/1"},
+                             {"model", model_source_},
+                             {"model_hash", model_hash_},
+                             {"upscaler", upscaler_source_},
+                             {"source", QString::fromStdString(prompts_->source())},
+                             {"target", QString::fromStdString(prompts_->target())},
+                             {"steps", static_cast<qint64>(sampling.steps)},
+                             {"upscale_steps", static_cast<qint64>(sampling.upscale_steps)},
+                             {"guidance", sampling.guidance},
+                             {"seed", static_cast<qint64>(sampling.seed)},
+                             {"from_step", prompts_->from_step()},
+                             {"sites", sites}};
   return QString::fromUtf8(QJsonDocument(settings).toJson(QJsonDocument::Compact));
 }
 
@@ -363,13 +304,6 @@ void MainWindow::open_model(const command::OpenModel& model) {
   start(model);
 }
 
-void MainWindow::generate() {
-  if (!generate_->isEnabled()) return;
-  draw({source_->text().toStdString(), target_->text().toStdString(), sampling(), {}, 0});
-}
-
-void MainWindow::edit() { draw({source_->text().toStdString(), target_->text().toStdString(), sampling(), selection_->sorted(), from_step_->value()}); }
-
 void MainWindow::localize() {
   const auto done = attempt([&] {
     // Our signs for our demo; for another model, the paper's simple template.
@@ -377,8 +311,8 @@ void MainWindow::localize() {
     command::Localize command{demo ? read_word_list(resource("prompts/signs.txt")) : std::vector<std::string>{"A sign that says \"<text>\"."},
                               {},
                               static_cast<size_t>(pairs),
-                              sampling(),
-                              from_step_->value(),
+                              prompts_->sampling(),
+                              prompts_->from_step(),
                               {},
                               adapters_->at_work()};
     scores_->clear();
@@ -462,10 +396,7 @@ void MainWindow::show_model(const event::ModelOpened& model) {
   list_->set_sites(sites_);
   scores_->set_sites(sites_);
   pictures_->clear();
-  steps_->setValue(static_cast<int>(model.default_steps));
-  guidance_->setValue(model.default_guidance);
-  upscale_steps_->setVisible(second.has_value());
-  upscale_steps_->setValue(second ? static_cast<int>(second->default_steps) : 0);
+  prompts_->set_model(model);
   if (opening_.source == model.source) OpenDialog::remember(opening_);
 }
 
@@ -478,14 +409,7 @@ void MainWindow::show_findings(const event::ScoresReady& scores) {
   if (!best.empty()) selection_->select(QSet<int>(best.begin(), best.end()));
 }
 
-void MainWindow::refresh_buttons() {
-  const bool ready = !busy() && !sites_.empty();
-  generate_->setEnabled(ready);
-  localize_->setEnabled(ready);
-  edit_->setEnabled(ready && !selection_->sites().isEmpty());
-  edit_->setToolTip(selection_->sites().isEmpty() ? tr("Select sites on the map first")
-                                                  : tr("Draw A's picture while sites %1 see prompt B").arg(sites_text(selection_->sorted())));
-}
+void MainWindow::refresh_buttons() { prompts_->set_ready(!busy() && !sites_.empty(), selection_->sorted()); }
 
 void MainWindow::save_view(QWidget* view, const QString& name) {
   const QString filter = view == scores_->heatmap() ? tr("Pictures (*.png *.svg *.pdf)") : tr("Pictures (*.png)");

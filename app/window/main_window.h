@@ -6,11 +6,7 @@
 #include "widgets/site_selection.h"
 #include "widgets/site_values.h"
 
-class QDoubleSpinBox;
 class QLabel;
-class QLineEdit;
-class QPushButton;
-class QSpinBox;
 class QTabWidget;
 class QTimer;
 
@@ -22,6 +18,7 @@ class JobBar;
 class MessageStrip;
 class ModelMap;
 class PicturesPanel;
+class PromptPanel;
 class ScoresPanel;
 class SiteList;
 
@@ -55,11 +52,8 @@ class MainWindow : public QMainWindow {
   void build_menus();
   QWidget* build_side();
   QWidget* build_study();
-  QWidget* build_prompts();
 
   void choose_model();
-  void generate();
-  void edit();
   void localize();
   void start(Command command);
   void draw(command::Generate command);
@@ -74,7 +68,6 @@ class MainWindow : public QMainWindow {
   void refresh_buttons();
   void fail(const QString& text);
   void save_view(QWidget* view, const QString& name);
-  command::Sampling sampling() const;
   /// The settings as JSON, for the metadata of screenshots.
   QString settings_text() const;
 
@@ -90,10 +83,7 @@ class MainWindow : public QMainWindow {
   QLabel *model_title_, *model_facts_, *selection_facts_;
   ModelMap* map_;
   SiteList* list_;
-  QLineEdit *source_, *target_;
-  QSpinBox *steps_, *upscale_steps_, *seed_, *from_step_;
-  QDoubleSpinBox* guidance_;
-  QPushButton *generate_, *edit_, *localize_;
+  PromptPanel* prompts_;
   PicturesPanel* pictures_;
   ScoresPanel* scores_;
   AdapterList* adapters_;

@@ -9,10 +9,13 @@
 
 namespace glyphscope {
 
-SignData sign_data(const ModelInfo& model) {
-  const auto recipe = model.folder / "recipe.json";
-  return std::filesystem::exists(recipe) ? SignData::parse(Config::read(recipe)) : SignData();
-}
+namespace {
+
+bool draws_signs(const ModelInfo& model) { return std::filesystem::exists(model.folder / "recipe.json"); }
+
+}  // namespace
+
+SignData sign_data(const ModelInfo& model) { return draws_signs(model) ? SignData::parse(Config::read(model.folder / "recipe.json")) : SignData(); }
 
 std::vector<std::string> sign_words(const SignData& data, const std::filesystem::path& list) {
   std::vector<std::string> words = read_word_list(list);
@@ -23,9 +26,14 @@ std::vector<std::string> sign_words(const SignData& data, const std::filesystem:
   return words;
 }
 
+std::pair<std::string, std::string> example_prompts(const ModelInfo& model) {
+  const std::vector<std::string> words = sign_words(sign_data(model), resource("words/examples.txt"));
+  const std::string form = draws_signs(model) ? read_word_list(resource("prompts/signs.txt")).at(0) : "A sign that says \"<text>\".";
+  return {fill_template(form, words.at(0)), fill_template(form, words.at(1))};
+}
+
 std::vector<std::string> sample_prompts(const ModelInfo& model, const std::filesystem::path& file) {
-  const bool demo = std::filesystem::exists(model.folder / "recipe.json");
-  std::vector<std::string> prompts = read_word_list(file.empty() ? resource(demo ? "prompts/sign-samples.txt" : "prompts/samples.txt") : file);
+  std::vector<std::string> prompts = read_word_list(file.empty() ? resource(draws_signs(model) ? "prompts/sign-samples.txt" : "prompts/samples.txt") : file);
   const std::vector<std::string> words = sign_words(sign_data(model), resource("words/evaluate.txt"));
   for (size_t i = 0; i < prompts.size(); ++i)
     if (prompts[i].find("<text>") != std::string::npos) prompts[i] = fill_template(prompts[i], words[i % words.size()]);

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "demo/signs.h"
@@ -14,6 +15,9 @@ SignData sign_data(const ModelInfo& model);
 
 /// The words of a list, in capitals, less those that are too short or too long for such signs. Throws a Failure if none is left.
 std::vector<std::string> sign_words(const SignData& data, const std::filesystem::path& list);
+
+/// Two prompts to begin with that differ in their text alone, which the model can write: signs for a demo model, the paper's simple template for another.
+std::pair<std::string, std::string> example_prompts(const ModelInfo& model);
 
 /// Prompts of the samples that a fine-tuning draws: the lines of `file`; or, if it is empty, some that ship with Glyphscope, signs for a demo model.
 /// Each "<text>" becomes a word that no demo model was trained on. Throws a Failure.

@@ -48,7 +48,8 @@ struct EngineThread::State {
     CancelToken cancel;
   };
 
-  explicit State(std::function<void(const Event&)> listener) : listener(std::move(listener)) {
+  State(std::function<void(const Event&)> listener, std::function<std::unique_ptr<TextReader>()> make_reader)
+      : listener(std::move(listener)), make_reader(std::move(make_reader)) {
     thread = std::thread([this] { loop(); });
   }
 
@@ -129,7 +130,7 @@ struct EngineThread::State {
     return out;
   }
   TextReader& ocr() {
-    if (!reader) reader = make_text_reader();
+    if (!reader) reader = make_reader();
     return *reader;
   }
 
@@ -156,6 +157,7 @@ struct EngineThread::State {
     job.cancel.check();
     pipeline = *opened;
     const ModelInfo& info = pipeline->info();
+    const auto [source_prompt, target_prompt] = example_prompts(info);
     event::ModelOpened model{info.source,
                              info.family,
                              info.hash,
@@ -169,6 +171,8 @@ struct EngineThread::State {
                              static_cast<int>(info.default_height),
                              needs->bytes(command.dtype),
                              attention_projections(pipeline->denoiser_module()),
+                             source_prompt,
+                             target_prompt,
                              {}};
     if (const auto& second = info.upscaler)
       model.upscaler = {second->source, second->table, static_cast<int>(second->default_width), static_cast<int>(second->default_height),
@@ -318,6 +322,7 @@ struct EngineThread::State {
   }
 
   std::function<void(const Event&)> listener;
+  std::function<std::unique_ptr<TextReader>()> make_reader;
   std::mutex mutex;
   std::condition_variable wake;
   std::deque<Job> waiting;
@@ -329,7 +334,9 @@ struct EngineThread::State {
   std::thread thread;
 };
 
-EngineThread::EngineThread(std::function<void(const Event&)> listener) : state_(std::make_unique<State>(std::move(listener))) {}
+EngineThread::EngineThread(std::function<void(const Event&)> listener) : EngineThread(std::move(listener), [] { return make_text_reader(); }) {}
+EngineThread::EngineThread(std::function<void(const Event&)> listener, std::function<std::unique_ptr<TextReader>()> make_reader)
+    : state_(std::make_unique<State>(std::move(listener), std::move(make_reader))) {}
 
 EngineThread::~EngineThread() {
   {

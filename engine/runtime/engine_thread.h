@@ -20,6 +20,8 @@
 /// that a window can include this.
 namespace glyphscope {
 
+class TextReader;
+
 using JobId = std::uint64_t;
 
 /// A picture that nobody changes any more.
@@ -113,6 +115,7 @@ struct ModelOpened {
   int width = 0, height = 0;
   std::int64_t bytes = 0;                        ///< Of its weights.
   std::vector<AttentionProjection> projections;  ///< What an adapter may change.
+  std::string source_prompt, target_prompt;      ///< To begin with.
   /// Of a cascade: its second stage.
   struct Upscaler {
     std::string source;
@@ -188,6 +191,8 @@ struct Event {
 class EngineThread {
  public:
   explicit EngineThread(std::function<void(const Event&)> listener);
+  /// With another way to read pictures than the usual one; called once, when the first is to be read.
+  EngineThread(std::function<void(const Event&)> listener, std::function<std::unique_ptr<TextReader>()> make_reader);
   ~EngineThread();
   EngineThread(const EngineThread&) = delete;
   EngineThread& operator=(const EngineThread&) = delete;

@@ -137,6 +137,20 @@ class WindowTest : public QObject {
     QVERIFY(csv.readAll().count('\n') > 11 * 4);
   }
 
+  // The first prompts are what the model can write; what a user wrote stays.
+  void prompts_suit_the_model() {
+    auto *source = find<QLineEdit>("source"), *target = find<QLineEdit>("target");
+    window_->open_model("demo:sign-pixel");
+    wait();
+    QVERIFY2(source->text().contains("\"SUN\""), qPrintable(source->text()));
+    QVERIFY2(target->text().contains("\"SEA\""), qPrintable(target->text()));
+    target->setText("a sign");
+    window_->open_model(model_);
+    wait();
+    QVERIFY2(source->text().contains("\"LOVE\""), qPrintable(source->text()));
+    QCOMPARE(target->text(), QString("a sign"));
+  }
+
   void cancel_stops_and_the_window_goes_on() {
     window_->open_model(model_);
     wait();

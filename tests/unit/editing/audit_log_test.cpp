@@ -1,4 +1,4 @@
-#include "guard/audit_log.h"
+#include "editing/audit_log.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

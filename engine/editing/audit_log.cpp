@@ -1,4 +1,4 @@
-#include "guard/audit_log.h"
+#include "editing/audit_log.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -25,11 +25,14 @@ const std::string kNone(64, '0');
 class LockedFile {
  public:
   explicit LockedFile(const std::filesystem::path& path) : path_(path), file_(::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644)) {
-    if (file_ < 0 || ::flock(file_, LOCK_EX) != 0) fail("the log cannot be opened");
+    if (file_ < 0) fail("the log cannot be opened");
+    if (::flock(file_, LOCK_EX) == 0) return;
+    const int error = errno;
+    ::close(file_);
+    errno = error;
+    fail("the log cannot be locked");
   }
-  ~LockedFile() {
-    if (file_ >= 0) ::close(file_);
-  }
+  ~LockedFile() { ::close(file_); }
   LockedFile(const LockedFile&) = delete;
   LockedFile& operator=(const LockedFile&) = delete;
 

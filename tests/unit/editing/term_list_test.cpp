@@ -1,4 +1,4 @@
-#include "guard/term_list.h"
+#include "editing/term_list.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <QWidget>
+#include <vector>
+
+#include "runtime/engine_thread.h"
+
+class QDoubleSpinBox;
+class QLineEdit;
+class QPushButton;
+class QSpinBox;
+
+namespace glyphscope {
+
+/// Prompts A and B, how to sample, and the three things to do with them.
+class PromptPanel : public QWidget {
+  Q_OBJECT
+ public:
+  explicit PromptPanel(QWidget* parent = nullptr);
+
+  /// The model's own settings; and its own prompts, where the user has not written others.
+  void set_model(const event::ModelOpened& model);
+  /// What can be done now: nothing while the engine is not ready, and no edit without sites.
+  void set_ready(bool ready, const std::vector<int>& sites);
+
+  std::string source() const;
+  std::string target() const;
+  command::Sampling sampling() const;
+  int from_step() const;
+
+ signals:
+  void generate_requested();
+  void edit_requested();
+  void localize_requested();
+
+ private:
+  QLineEdit *source_, *target_;
+  QSpinBox *steps_, *upscale_steps_, *seed_, *from_step_;
+  QDoubleSpinBox* guidance_;
+  QPushButton *generate_, *edit_, *localize_;
+  QString given_source_, given_target_;  ///< The prompts that the fields began with.
+};
+
+}  // namespace glyphscope
