@@ -8,6 +8,8 @@
 
 #include "adapt/adapters.h"
 #include "core/version.h"
+#include "demo/studies.h"
+#include "editing/guard.h"
 #include "io/files.h"
 #include "io/image_file.h"
 
@@ -43,12 +45,29 @@ std::shared_ptr<Pipeline> Context::open(const std::string& model) const {
     reject("the device '" + common.device + "' is not there", "--device", "This build computes on the CPU: use auto or cpu");
   auto pipeline = open_model(model, open_options());
   if (!pipeline) throw Failure(pipeline.error());
+  set_guard(**pipeline);
   if (common.dtype == "fp16") say("note: fp16 is many times slower than bf16 on a CPU");
   if (common.adapters.empty()) return *pipeline;
   std::vector<std::string> notes;
   auto adapted = attach_adapters(*pipeline, common.adapters, notes);
   for (const auto& note : notes) say("note: " + note);
   return adapted;
+}
+
+void Context::refuse_guard(const std::string& hint) const {
+  if (!common.guard.empty()) reject("there is no guard for this verb", "--guard", hint);
+}
+
+void Context::set_guard(Pipeline& pipeline) const {
+  if (common.guard.empty()) {
+    if (!common.guard_sites.empty() || !common.guard_log.empty() || common.guard_from_step > 0 || common.guard_clear_text)
+      reject("there is no guard to set up", "--guard-sites, --guard-log, --guard-from-step or --guard-clear-text", "Name a list of words by --guard");
+    return;
+  }
+  GuardSettings settings{TermList::read(common.guard), {}, common.guard_from_step, common.guard_log, common.guard_clear_text};
+  settings.sites = common.guard_sites.empty() ? studied_sites(pipeline.info()) : parse_sites(common.guard_sites, pipeline.info().table);
+  if (settings.sites.empty()) say("note: the guard knows no sites of this model and swaps whole prompts; --guard-sites names those that write the text");
+  pipeline.set_policy(std::make_shared<Guard>(std::move(settings), make_text_reader()));
 }
 
 void Context::show(const Progress& progress) const {
@@ -127,11 +146,21 @@ int run(int argc, char** argv) {
   app.add_option("--adapter", context.common.adapters,
                  "A LoRA for the denoiser (.safetensors of diffusers, PEFT or kohya), as FILE or FILE:STRENGTH (repeatable)")
       ->allow_extra_args(false);
+  app.add_option("--guard", context.common.guard,
+                 "Keeps words out of every image that is made: a list of terms, one a line, or TERM => REPLACEMENT. The sites that write the text see the "
+                 "prompt with its terms replaced; an image in which OCR still reads one is withheld")
+      ->check(CLI::ExistingFile);
+  app.add_option("--guard-sites", context.common.guard_sites, "The layers that write the text, for example 5,7-9 (default: those of a demo model's study)");
+  app.add_option("--guard-from-step", context.common.guard_from_step, "First step at which they see the replaced prompt")
+      ->check(CLI::Range(0, 1000))
+      ->capture_default_str();
+  app.add_option("--guard-log", context.common.guard_log, "Adds a line of JSON about each request to this file; see the verb guard");
+  app.add_flag("--guard-clear-text", context.common.guard_clear_text, "The log names prompts, terms and what was read, not their SHA-256");
   const auto* seed = app.add_option("--seed", context.common.seed, "Seed of the noise")->capture_default_str();
 
   std::vector<std::pair<CLI::App*, Run>> verbs;
-  for (auto add :
-       {add_inspect, add_generate, add_patch, add_localize, add_evaluate, add_finetune, add_convert_adapter, add_arena, add_draw_signs, add_train_demo}) {
+  for (auto add : {add_inspect, add_generate, add_patch, add_localize, add_evaluate, add_finetune, add_convert_adapter, add_arena, add_guard, add_draw_signs,
+                   add_train_demo}) {
     Run run = add(app);
     verbs.emplace_back(app.get_subcommands({}).back(), std::move(run));
   }

@@ -22,6 +22,9 @@ struct Common {
   int threads = 0;
   std::string device = "auto", dtype = "auto", config, upscaler;
   std::vector<std::string> adapters;
+  std::string guard, guard_sites, guard_log;
+  int guard_from_step = 0;
+  bool guard_clear_text = false;
   std::uint64_t seed = 42;
   bool seed_given = false;
 };
@@ -31,9 +34,11 @@ struct Context {
   Common common;
   CancelToken cancel;
 
-  /// Opens a model with the common options. Throws a Failure.
+  /// Opens a model with the common options, under its guard if there is one. Throws a Failure.
   std::shared_ptr<Pipeline> open(const std::string& model) const;
   OpenOptions open_options() const { return {.dtype = common.dtype, .config = common.config, .upscaler = common.upscaler}; }
+  /// Of a verb that no guard could hold: throws a Failure with the hint if one is asked for.
+  void refuse_guard(const std::string& hint) const;
   /// Draws a bar on standard error while it is a terminal.
   void show(const Progress& progress) const;
   void end_progress() const;
@@ -41,6 +46,9 @@ struct Context {
   void say(const std::string& line) const;
   /// The JSON document of a verb, on standard output if --json was given.
   void print(const nlohmann::ordered_json& document) const;
+
+ private:
+  void set_guard(Pipeline& pipeline) const;
 };
 
 /// Options of sampling, shared by verbs that make images.
@@ -66,6 +74,7 @@ Run add_evaluate(CLI::App& app);
 Run add_finetune(CLI::App& app);
 Run add_convert_adapter(CLI::App& app);
 Run add_arena(CLI::App& app);
+Run add_guard(CLI::App& app);
 Run add_draw_signs(CLI::App& app);
 Run add_train_demo(CLI::App& app);
 

@@ -28,6 +28,7 @@ Run add_draw_signs(CLI::App& app) {
   verb->add_option("--held-out", options->settings.held_out, "Texts that no picture has, for prompts.txt")->check(CLI::Range(0, 10'000))->capture_default_str();
   verb->add_option("--out", options->out, "Folder for the pictures, metadata.jsonl and prompts.txt")->required();
   return [=](const Context& context) {
+    context.refuse_guard("Its pictures are drawn, not made by a model");
     SignFolder settings = options->settings;
     settings.seed = context.common.seed;
     const auto pipeline = context.open(options->model);

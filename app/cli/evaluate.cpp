@@ -48,6 +48,7 @@ Run add_evaluate(CLI::App& app) {
     if (const auto enlarging = describe_enlarging(pipeline->resolve(settings.sampling)); !enlarging.is_null()) document["settings"]["enlarges"] = enlarging;
     if (pipeline->info().upscaler) document["upscaler"] = describe_upscaler(pipeline->info());
     if (!pipeline->info().adapters.empty()) document["adapters"] = describe_adapters(pipeline->info());
+    if (!pipeline->info().policy.is_null()) document["guard"] = pipeline->info().policy;
     document.update(result.to_json());
     if (folder) {
       write_json(*folder / "evaluate.json", document);

@@ -28,6 +28,7 @@ Run add_train_demo(CLI::App& app) {
   verb->add_flag("--resume", options->resume, "Go on with the checkpoints in --out");
   verb->add_flag("--tiny", options->tiny, "A model of seconds that learns nothing, to try the machinery");
   return [=](const Context& context) {
+    context.refuse_guard("A model that is trained is not under one; its own verbs are");
     DemoRecipe recipe = demo_recipe(options->name, options->tiny);
     if (context.common.seed_given) recipe.seed = context.common.seed;
     if (!options->init.empty()) {

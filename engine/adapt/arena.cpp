@@ -83,6 +83,7 @@ struct Run {
   std::vector<double> pair_distance;                              // by prompt without text
   std::optional<double> kernel_distance, precision, recall, held_out_loss;
   std::int64_t optimizer_bytes = 0;
+  std::string diverged;  // why there are no pictures; or empty
 };
 
 ordered_json number(const std::optional<double>& value) { return value && std::isfinite(*value) ? ordered_json(*value) : ordered_json(nullptr); }
@@ -104,7 +105,8 @@ ordered_json to_json(const Run& run) {
           {"precision", number(run.precision)},
           {"recall", number(run.recall)},
           {"held_out_loss", number(run.held_out_loss)},
-          {"optimizer_bytes", run.optimizer_bytes}};
+          {"optimizer_bytes", run.optimizer_bytes},
+          {"diverged", run.diverged}};
 }
 
 Run parse_run(const nlohmann::json& json) {
@@ -122,6 +124,7 @@ Run parse_run(const nlohmann::json& json) {
   run.recall = number(json.at("recall"));
   run.held_out_loss = number(json.at("held_out_loss"));
   run.optimizer_bytes = json.at("optimizer_bytes");
+  run.diverged = json.value("diverged", "");
   return run;
 }
 
@@ -160,7 +163,7 @@ class Arena {
 
     std::vector<std::vector<Run>> runs;
     runs.push_back({kept("base", [&] { return score(samples, "base"); })});
-    result.entries.push_back({{"no adapter", {}, 0}, 0, 0, {}, {}});
+    result.entries.push_back({{"no adapter", {}, 0}, 0, 0, 0, {}, {}});
     for (const auto& contender : contenders) {
       runs.emplace_back();
       for (int seed = 0; seed < settings_.seeds; ++seed) {
@@ -170,7 +173,12 @@ class Arena {
         std::replace(name.begin(), name.end(), ' ', '-');
         runs.back().push_back(kept(name, [&] { return train(contender, seed, name, samples); }));
       }
-      result.entries.push_back({contender, settings_.seeds, runs.back()[0].optimizer_bytes, {}, {}});
+      ArenaEntry entry{contender, settings_.seeds, 0, 0, {}, {}};
+      for (const Run& run : runs.back()) {
+        entry.optimizer_bytes = std::max(entry.optimizer_bytes, run.optimizer_bytes);
+        if (!run.diverged.empty()) ++entry.diverged;
+      }
+      result.entries.push_back(std::move(entry));
     }
     for (size_t i = 0; i < runs.size(); ++i) {
       result.entries[i].scores = scores_of(runs[i]);
@@ -213,10 +221,19 @@ class Arena {
     observer.note = observer_.note;
     const fs::path folder = out_ / "runs" / name;
     const bool begun = fs::exists(folder / "checkpoint" / "settings.json");
-    const FinetuneResult trained = finetune(pipeline_, pictures_, settings, folder, begun, reader_, observer, cancel_);
-    const AttachedLora attached(pipeline_.denoiser_module(), trained.lora);
+    std::optional<FinetuneResult> trained;
+    try {
+      trained = finetune(pipeline_, pictures_, settings, folder, begun, reader_, observer, cancel_);
+    } catch (const Diverged& failure) {
+      // That is a finding about this contender; the others go on.
+      observer_.note(name + ": " + failure.error().message());
+      Run run;
+      run.diverged = failure.error().what;
+      return run;
+    }
+    const AttachedLora attached(pipeline_.denoiser_module(), trained->lora);
     Run run = score(samples, name);
-    run.optimizer_bytes = trained.optimizer_bytes;
+    run.optimizer_bytes = trained->optimizer_bytes;
     const auto rows = TrainingTable(folder / "training.csv", settings.steps).rows();
     if (const auto last = rows.find(settings.steps); last != rows.end()) run.held_out_loss = last->second.held_out;
     return run;
@@ -363,6 +380,7 @@ ordered_json ArenaResult::to_json() const {
                                  {"parameters", entry.contender.parameters},
                                  {"optimizer_bytes", entry.optimizer_bytes},
                                  {"trainings", entry.trainings},
+                                 {"diverged", entry.diverged},
                                  {"scores", scores},
                                  {"localized_f1_gain", entry.f1_gain.to_json()}});
   }
@@ -370,12 +388,13 @@ ordered_json ArenaResult::to_json() const {
 }
 
 std::string ArenaResult::csv() const {
-  std::string out = "contender,sites,rank,parameters,optimizer_bytes,trainings";
+  std::string out = "contender,sites,rank,parameters,optimizer_bytes,trainings,diverged";
   for (const auto& [name, score] : score_columns()) out += std::string(",") + name + "," + name + "_low," + name + "_high";
   out += "\n";
   for (const auto& entry : entries) {
     out += "\"" + entry.contender.name + "\",\"" + where(entry.contender) + "\"," + std::to_string(entry.trainings > 0 ? entry.contender.plan.rank : 0) + "," +
-           std::to_string(entry.contender.parameters) + "," + std::to_string(entry.optimizer_bytes) + "," + std::to_string(entry.trainings);
+           std::to_string(entry.contender.parameters) + "," + std::to_string(entry.optimizer_bytes) + "," + std::to_string(entry.trainings) + "," +
+           std::to_string(entry.diverged);
     for (const auto& [name, score] : score_columns()) {
       const Score& one = entry.scores.*score;
       for (const auto& value : {one.n > 0 ? std::optional(one.mean) : std::nullopt, one.low, one.high}) {
@@ -420,6 +439,10 @@ std::string ArenaResult::table() const {
   };
   add_line([](const Column& column) { return column.title; });
   for (const auto& entry : entries) add_line([&](const Column& column) { return column.text(entry); });
+  for (const auto& entry : entries)
+    if (entry.diverged > 0)
+      out += entry.contender.name + ": the loss of " + std::to_string(entry.diverged) + " of " + std::to_string(entry.trainings) +
+             " trainings exploded; scores are of the others\n";
   return out;
 }
 
@@ -485,14 +508,11 @@ ArenaResult run_arena(Pipeline& pipeline, const PictureSet& pictures, const Aren
                       const ArenaObserver& observer, const CancelToken& cancel) {
   if (fs::exists(out / "settings.json") && !resume)
     reject("the folder holds an arena already", out.string(), "Pass --resume to go on with it, or choose another --out");
-  claim_folder(out / "settings.json",
-               {{"schema", "glyphscope.arena-settings/1"},
-                {"model_hash", pipeline.info().hash},
-                {"dtype", pipeline.info().dtype},
-                {"ocr", reader.name()},
-                {"pictures_sha256", pictures.sha256()},
-                {"settings", settings.to_json()}},
-               "the folder holds an arena with other settings, pictures or another model");
+  ordered_json document{{"schema", "glyphscope.arena-settings/1"}, {"model_hash", pipeline.info().hash},
+                        {"dtype", pipeline.info().dtype},          {"ocr", reader.name()},
+                        {"pictures_sha256", pictures.sha256()},    {"settings", settings.to_json()}};
+  if (!pipeline.info().policy.is_null()) document["guard"] = pipeline.info().policy;
+  claim_folder(out / "settings.json", document, "the folder holds an arena with other settings, pictures or another model");
   return Arena(pipeline, pictures, settings, out, reader, observer, cancel).run();
 }
 

@@ -48,6 +48,7 @@ struct ArenaScores {
 struct ArenaEntry {
   Contender contender;  ///< The first is the base model, "no adapter".
   int trainings = 0;
+  int diverged = 0;  ///< Trainings whose loss exploded: they have no pictures, and no part in the scores.
   std::int64_t optimizer_bytes = 0;
   ArenaScores scores;
   Score f1_gain;  ///< Of the localized adapter over this one: mean difference of paired pictures.
@@ -67,7 +68,8 @@ struct ArenaObserver {
   std::function<void(const std::string&)> note = [](const std::string&) {};
 };
 
-/// Each training lies in out/runs, with its adapter and scores.json: those that are done are not done again. Throws a Failure.
+/// Each training lies in out/runs, with its adapter and scores.json: those that are done are not done again. One that diverges is counted, and
+/// the others go on. Throws a Failure.
 ArenaResult run_arena(Pipeline& pipeline, const PictureSet& pictures, const ArenaSettings& settings, const std::filesystem::path& out, bool resume,
                       TextReader& reader, const ArenaObserver& observer, const CancelToken& cancel);
 

@@ -180,9 +180,9 @@ class Finetuning {
       }
       const double loss = *learned;
       // Nothing has been learned from it yet.
-      if (!std::isfinite(loss)) fail("the loss is not a number at step " + std::to_string(step));
+      if (!std::isfinite(loss)) diverge("the loss is not a number at step " + std::to_string(step));
       const double norm = state_.update(rate);
-      if (!std::isfinite(norm)) fail("the gradient is not a number at step " + std::to_string(step));
+      if (!std::isfinite(norm)) diverge("the gradient is not a number at step " + std::to_string(step));
       TrainingRow& row = (*table_)[step];
       row.loss = loss;
       row.rate = rate;
@@ -226,17 +226,18 @@ class Finetuning {
 
   // The checkpoint's folder is of one model, one set of pictures and one set of settings; only how long to train may differ.
   void claim(const PictureSet& pictures) {
-    const ordered_json document{{"schema", "glyphscope.finetune/1"},
-                                {"model_hash", pipeline_.info().hash},
-                                {"dtype", pipeline_.info().dtype},
-                                {"pictures_sha256", pictures.sha256()},
-                                {"settings", settings_.to_json()}};
+    ordered_json document{{"schema", "glyphscope.finetune/1"},
+                          {"model_hash", pipeline_.info().hash},
+                          {"dtype", pipeline_.info().dtype},
+                          {"pictures_sha256", pictures.sha256()},
+                          {"settings", settings_.to_json()}};
+    if (!pipeline_.info().policy.is_null()) document["guard"] = pipeline_.info().policy;
     claim_folder(out_ / "checkpoint" / "settings.json", document, "the folder holds a training with other settings, pictures or another model");
   }
 
-  [[noreturn]] void fail(const std::string& what) const {
+  [[noreturn]] void diverge(const std::string& what) const {
     const std::string kept = fs::exists(out_ / "last.safetensors") ? "What was saved before is in last.safetensors" : "Nothing had been saved yet";
-    reject(what, out_.string(), kept + "; lower --rate, or use --dtype fp32");
+    throw Diverged({ErrorCode::bad_input, what, out_.string(), kept + "; lower --rate, or use --dtype fp32"});
   }
 
   static torch::Tensor draw(const Trainable::Signal& signal, at::Generator& generator) {
@@ -308,8 +309,8 @@ class Finetuning {
     }
     // Twice as bad as it was, and worse than a network that says nothing: it is not on its way back.
     if (loss_due && !(*row.held_out <= std::max(2 * best_, silent_)))
-      fail("the loss on held-out pictures has grown to " + std::to_string(*row.held_out) + ", from " + std::to_string(best_) + ", at step " +
-           std::to_string(step));
+      diverge("the loss on held-out pictures has grown to " + std::to_string(*row.held_out) + ", from " + std::to_string(best_) + ", at step " +
+              std::to_string(step));
     return loss_due || samples_due;
   }
 

@@ -50,10 +50,16 @@ struct FinetuneResult {
   nlohmann::ordered_json document;  ///< finetune.json
 };
 
+/// A loss that is not a number, or has grown past hope. What was saved before stays.
+class Diverged : public Failure {
+ public:
+  using Failure::Failure;
+};
+
 /// Trains a new adapter for the pipeline's denoiser. In `out`: finetune.json at the end, last.safetensors and best.safetensors (by held-out loss) in diffusers'
 /// format, training.csv and .png, samples/ by step, checkpoint/ to resume from, cache/ of encoded pictures and captions. Deterministic by seed on the CPU;
 /// stopped at any step and resumed, it gives the same adapter to the bit. A cancelled run saves where it is, and throws. reader: of the text in samples. Throws
-/// a Failure.
+/// a Failure; Diverged, if that is what happened.
 FinetuneResult finetune(Pipeline& pipeline, const PictureSet& pictures, const FinetuneSettings& settings, const std::filesystem::path& out, bool resume,
                         TextReader& reader, const FinetuneObserver& observer, const CancelToken& cancel);
 

@@ -295,6 +295,7 @@ class Sweep {
                           {"settings", settings_.to_json()}};
     // Which adapters, however their files are called.
     for (const auto& one : pipeline_.info().adapters) document["adapters"].push_back({{"sha256", one.hash}, {"strength", one.strength}});
+    if (!pipeline_.info().policy.is_null()) document["guard"] = pipeline_.info().policy;
     claim_folder(folder_ / "settings.json", document, "the folder holds a run with other settings, prompts or another model");
   }
 

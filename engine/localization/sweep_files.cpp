@@ -52,6 +52,7 @@ ordered_json sweep_document(const SweepResult& result, const SweepSettings& sett
                          {"denoiser_parameters", model.table.denoiser_parameters}};
   if (!model.adapters.empty()) described["adapters"] = describe_adapters(model);
   if (model.upscaler) described["upscaler"] = describe_upscaler(model);
+  if (!model.policy.is_null()) described["guard"] = model.policy;
   return {{"schema", "glyphscope.run/1"},
           {"versions", {{"glyphscope", version()}, {"libtorch", torch_version()}, {"ocr", ocr}}},
           {"model", described},

@@ -106,6 +106,13 @@ struct BatchedPipeline::Batch {
   std::int64_t asked = 0;  // the first of them
 };
 
+namespace {
+
+// A row's parts in one forward pass; guidance takes the first two, safe guidance all three.
+enum class Part { unconditional, own, unwanted };
+
+}  // namespace
+
 BatchedPipeline::Batch BatchedPipeline::make_batch(const Request& request, size_t begin, size_t end) {
   Batch batch;
   for (size_t i = begin; i < end; ++i) {
@@ -129,7 +136,11 @@ BatchedPipeline::Batch BatchedPipeline::make_batch(const Request& request, size_
   return batch;
 }
 
-void BatchedPipeline::check(const Request& request) const { make_scheduler(scheduler_config_, request.scheduler)->begin(request.steps); }
+void BatchedPipeline::check(const Request& request) const {
+  make_scheduler(scheduler_config_, request.scheduler)->begin(request.steps);
+  if (request.safe && !(guides_by_halves() && request.guidance > 1))
+    reject("safe guidance needs classifier-free guidance over 1", info_.source, guides_by_halves() ? "Raise --guidance" : "This family has none");
+}
 
 Result BatchedPipeline::run(const Request& request, const Observer& observer, const CancelToken& cancel) {
   const auto start = std::chrono::steady_clock::now();
@@ -154,7 +165,9 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
     }
     cancel.check();
     if (guided) prompts.push_back(encode_negative(request, result.notes));
+    if (request.safe) prompts.push_back(encode(request.safe->unwanted, request.clip_skip, result.notes));
   }
+  const int unwanted = negative + 1;
   std::vector<KvRecord> records;
   std::vector<const KvRecord*> sources;
   if (request.method == PatchMethod::recording) {
@@ -174,18 +187,19 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
     std::vector<LockstepTaps::Row> lockstep;
     RowNoise noise;
     std::vector<torch::Tensor> row_embeddings, pooled, sizes, pictures;
-    for (const bool unconditional : {true, false}) {
-      if (unconditional && !guided) continue;
-      const int half = !unconditional && guided ? static_cast<int>(batch.members.size()) : 0;
+    for (const Part part : {Part::unconditional, Part::own, Part::unwanted}) {
+      if ((part == Part::unconditional && !guided) || (part == Part::unwanted && !request.safe)) continue;
+      const bool own = part == Part::own;
+      const int other = part == Part::unconditional ? negative : unwanted, first = static_cast<int>(rows.size());
       for (const auto& member : batch.members) {
-        const int prompt = unconditional ? negative : member.prompt;
-        rows.push_back({prompt, unconditional ? nullptr : member.plan});
+        const int prompt = own ? member.prompt : other;
+        rows.push_back({prompt, own ? member.plan : nullptr});
         lockstep.push_back({member.plan, member.sources});
-        for (auto& [_, source] : lockstep.back().sources) source += half;
+        for (auto& [_, source] : lockstep.back().sources) source += first;
         row_embeddings.push_back(prompts[static_cast<size_t>(prompt)].embedding);
-        pooled.push_back(prompts[static_cast<size_t>(unconditional ? negative : member.pooled)].pooled);
-        sizes.push_back(time_ids(request, unconditional));
-        if (unconditional) continue;
+        pooled.push_back(prompts[static_cast<size_t>(own ? member.pooled : other)].pooled);
+        sizes.push_back(time_ids(request, part == Part::unconditional));
+        if (!own) continue;
         noise.add(member.seed);
         if (request.pictures.defined()) pictures.push_back(request.pictures.narrow(0, request.pictures.size(0) > 1 ? member.row : 0, 1));
       }
@@ -200,13 +214,14 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
     const torch::Tensor noisiest = noise.draw(shape);
     if (!pictures.empty()) {
       conditioning.picture = enlarged(torch::cat(pictures), request, noise).to(dtype_);
-      if (guided) conditioning.picture = torch::cat({conditioning.picture, conditioning.picture});
+      if (guided) conditioning.picture = conditioning.picture.repeat({request.safe ? 3 : 2, 1, 1, 1});
     }
     const auto run = scheduler->begin(request.steps, tokens(request));
     run->set_noise([&] { return noise.draw(shape); });
     const auto calls = static_cast<std::int64_t>(run->timesteps().size());
     DenoiseOptions options;
     options.guidance = guided ? request.guidance : 1;
+    options.safe = request.safe;
     options.cancel = cancel;
     options.before_call = [&](std::int64_t call) {
       // PNDM's one call more belongs to the step before it.
@@ -215,7 +230,10 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
       lockstep_taps.begin_step(step);
       observer.progress({"denoising", number * calls + call, batches * calls});
     };
-    options.after_call = [&] { ++result.denoiser_calls; };
+    options.after_call = [&] {
+      ++result.denoiser_calls;
+      result.denoiser_rows += static_cast<std::int64_t>(rows.size());
+    };
     const torch::Tensor latent =
         glyphscope::denoise(
             *run, noisiest, [&](const torch::Tensor& x, double t) { return denoiser(x.to(dtype_), torch::full({x.size(0)}, t), conditioning, taps); }, options)

@@ -22,13 +22,11 @@ torch::ScalarType parse_dtype(const std::string& name);
 /// family says how a prompt becomes a conditioning, what its denoiser is, and how its output becomes pixels.
 class BatchedPipeline : public Pipeline, public Trainable {
  public:
-  const ModelInfo& info() const override { return info_; }
   const Config& scheduler_config() const override { return scheduler_config_; }
   Conditioning condition(const std::string& prompt, std::vector<std::string>& notes) override;
   torch::Tensor size_ids(const PictureSize& size) const override;
   Signal encode_pixels(const torch::Tensor& pixels) const override { return {pixels, {}}; }
   torch::Tensor denoise(const torch::Tensor& noisy, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const override;
-  void note_adapters(std::vector<AdapterInfo> adapters) override { info_.adapters = std::move(adapters); }
 
  protected:
   /// A prompt as the denoiser reads it: embedding [1, T, width] and pooled [1, width], the latter where the family has one.
@@ -77,8 +75,6 @@ class BatchedPipeline : public Pipeline, public Trainable {
 
   const ModelFolder& folder() const { return folder_; }
   torch::ScalarType dtype() const { return dtype_; }
-
-  ModelInfo info_;
 
  private:
   struct Batch;

@@ -11,7 +11,8 @@ namespace {
 
 class Cascade : public Pipeline {
  public:
-  Cascade(std::shared_ptr<Pipeline> first, std::shared_ptr<Pipeline> second) : first_(std::move(first)), second_(std::move(second)), info_(first_->info()) {
+  Cascade(std::shared_ptr<Pipeline> first, std::shared_ptr<Pipeline> second) : first_(std::move(first)), second_(std::move(second)) {
+    info_ = first_->info();
     if (info_.enlarges) reject("a first stage draws from a prompt alone; this model enlarges pictures itself", info_.source);
     if (!second_->info().enlarges) reject("this model does not enlarge pictures", second_->info().source, "--upscale names DeepFloyd IF's stage II");
     if (second_->info().default_width < info_.default_width)
@@ -21,9 +22,7 @@ class Cascade : public Pipeline {
     info_.hash = sha256_text(info_.hash + info_.upscaler->hash);
     for (const auto& [name, count] : info_.upscaler->parameters) info_.parameters.emplace_back("upscaler's " + name, count);
   }
-  const ModelInfo& info() const override { return info_; }
   torch::nn::Module& denoiser_module() override { return first_->denoiser_module(); }
-  void note_adapters(std::vector<AdapterInfo> adapters) override { info_.adapters = std::move(adapters); }
 
  protected:
   void check(const Request& request) const override {
@@ -52,6 +51,7 @@ class Cascade : public Pipeline {
     for (const auto& note : enlarged.notes)  // a prompt that both cut is one prompt
       if (std::find(drawn.notes.begin(), drawn.notes.end(), note) == drawn.notes.end()) drawn.notes.push_back(note);
     drawn.denoiser_calls += enlarged.denoiser_calls;
+    drawn.denoiser_rows += enlarged.denoiser_rows;
     drawn.seconds += enlarged.seconds;
     return drawn;
   }
@@ -78,7 +78,6 @@ class Cascade : public Pipeline {
   }
 
   std::shared_ptr<Pipeline> first_, second_;
-  ModelInfo info_;
 };
 
 }  // namespace

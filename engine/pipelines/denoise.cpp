@@ -11,11 +11,15 @@ torch::Tensor denoise(SchedulerRun& scheduler, const torch::Tensor& noise, const
                       const DenoiseOptions& options) {
   torch::Tensor latent = noise * scheduler.initial_scale();
   const bool guided = options.guidance > 1;
+  const std::int64_t parts = options.safe ? 3 : 2;
+  std::optional<SafeGuidanceRun> safe;
+  if (options.safe) safe.emplace(*options.safe);
   for (size_t call = 0; call < scheduler.timesteps().size(); ++call) {
     options.cancel.check();
     options.before_call(static_cast<std::int64_t>(call));
     torch::Tensor input = scheduler.scale_input(latent, call);
-    torch::Tensor output = denoiser(guided ? torch::cat({input, input}) : input, scheduler.timesteps()[call]).to(torch::kFloat32);
+    torch::Tensor output =
+        denoiser(guided ? torch::cat(std::vector<torch::Tensor>(static_cast<size_t>(parts), input)) : input, scheduler.timesteps()[call]).to(torch::kFloat32);
     const std::int64_t channels = latent.size(1);
     torch::Tensor variance = output.slice(1, channels);
     output = output.slice(1, 0, channels);
@@ -24,9 +28,9 @@ torch::Tensor denoise(SchedulerRun& scheduler, const torch::Tensor& noise, const
                  std::to_string(channels + variance.size(1)),
              "scheduler", "Scheduler and denoiser belong to different models; --scheduler chooses another");
     if (guided) {
-      const auto halves = output.chunk(2);
-      output = halves[0] + options.guidance * (halves[1] - halves[0]);
-      variance = variance.chunk(2)[1];
+      const auto rows = output.chunk(parts);
+      output = rows[0] + options.guidance * (safe ? safe->guide(rows[0], rows[1], rows[2], static_cast<std::int64_t>(call)) : rows[1] - rows[0]);
+      variance = variance.chunk(parts)[1];
     }
     if (scheduler.learns_variance()) output = torch::cat({output, variance}, 1);
     latent = scheduler.step(output, call, latent);

@@ -3,14 +3,17 @@
 #include <torch/types.h>
 
 #include <functional>
+#include <optional>
 
 #include "core/progress.h"
+#include "pipelines/safe_guidance.h"
 #include "schedulers/scheduler.h"
 
 namespace glyphscope {
 
 struct DenoiseOptions {
-  double guidance = 1;  ///< Over 1: the denoiser gets each row twice, unconditional half first.
+  double guidance = 1;               ///< Over 1: the denoiser gets each row twice, unconditional half first.
+  std::optional<SafeGuidance> safe;  ///< Then each row a third time, with what is unwanted. Needs guidance.
   CancelToken cancel;
   std::function<void(std::int64_t call)> before_call = [](std::int64_t) {};  ///< Number of the denoiser call, from 0.
   std::function<void()> after_call = [] {};

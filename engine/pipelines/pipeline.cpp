@@ -54,6 +54,8 @@ void Pipeline::validate(const Request& request) const {
   if (request.method != PatchMethod::automatic && std::find(methods.begin(), methods.end(), request.method) == methods.end())
     reject(std::string("this family cannot patch by ") + method_name(request.method), "--method",
            "Its prompt K and V change from step to step: use " + std::string(method_name(methods.front())));
+  if (request.safe && std::any_of(request.rows.begin(), request.rows.end(), [](const Row& row) { return !row.plan.empty(); }))
+    reject("safe guidance does not go together with a patch plan");
   if (request.rows_at_once < 1) reject("at least one row must go at once");
   if (request.upscale_steps > 0 && !info().upscaler) reject("there is no second stage to take these steps", "--upscale-steps", "Name it by --upscale");
   if (info().enlarges != request.pictures.defined()) {
@@ -72,8 +74,18 @@ Expected<Result> Pipeline::generate(const Request& request, const Observer& obse
   return attempt([&] {
     torch::InferenceMode inference;
     validate(request);
-    return run(resolve(request), observer, cancel);
+    const Request resolved = resolve(request);
+    if (!policy_) return run(resolved, observer, cancel);
+    return policy_->generate(info(), resolved, [&](const Request& allowed) {
+      validate(allowed);
+      return run(allowed, observer, cancel);
+    });
   });
+}
+
+void Pipeline::set_policy(std::shared_ptr<PromptPolicy> policy) {
+  policy_ = std::move(policy);
+  info_.policy = policy_ ? policy_->describe() : nullptr;
 }
 
 Request Pipeline::resolve(Request request) const {
@@ -127,8 +139,12 @@ nlohmann::ordered_json describe_image(const ModelInfo& model, const Request& req
                                {"height", request.height},
                                {"dtype", model.dtype}}}};
   if (const auto enlarging = describe_enlarging(request); !enlarging.is_null()) out["settings"]["enlarges"] = enlarging;
+  if (const auto& safe = request.safe)
+    out["settings"]["safe_guidance"] = {{"unwanted", safe->unwanted}, {"scale", safe->scale}, {"threshold", safe->threshold},
+                                        {"momentum", safe->momentum}, {"beta", safe->beta},   {"warmup", safe->warmup}};
   if (!model.adapters.empty()) out["adapters"] = describe_adapters(model);
   if (model.upscaler) out["upscaler"] = describe_upscaler(model);
+  if (!model.policy.is_null()) out["guard"] = model.policy;
   return out;
 }
 

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,8 @@
 #include "core/progress.h"
 #include "patching/patch_plan.h"
 #include "patching/site.h"
+#include "pipelines/prompt_policy.h"
+#include "pipelines/safe_guidance.h"
 
 namespace glyphscope {
 
@@ -34,6 +37,7 @@ PatchMethod parse_method(const std::string& name);
 struct Request {
   std::vector<std::string> prompts;
   std::string negative;
+  std::optional<SafeGuidance> safe;  ///< For rows without a plan, in families that guide by an unconditional half.
   std::vector<Row> rows;
   std::int64_t steps = 0;              ///< 0: the model's default.
   double guidance = -1;                ///< Negative: the model's default; up to 1: no guidance, one pass.
@@ -49,10 +53,12 @@ struct Request {
 };
 
 struct Result {
-  torch::Tensor images;             ///< [rows, 3, height, width] uint8
-  torch::Tensor latents;            ///< [rows, channels, h, w] fp32, before the decoder
-  std::vector<std::string> notes;   ///< What the user should know: a prompt that was cut.
-  std::int64_t denoiser_calls = 0;  ///< Batches that went through the denoiser.
+  torch::Tensor images;               ///< [rows, 3, height, width] uint8
+  torch::Tensor latents;              ///< [rows, channels, h, w] fp32, before the decoder
+  std::vector<std::string> notes;     ///< What the user should know: a prompt that was cut.
+  std::vector<std::string> outcomes;  ///< With a policy: what it did, a row each.
+  std::int64_t denoiser_calls = 0;    ///< Batches that went through the denoiser.
+  std::int64_t denoiser_rows = 0;     ///< Rows in them, all parts of guidance counted: what a run costs.
   double seconds = 0;
 };
 
@@ -84,6 +90,7 @@ struct ModelInfo {
   std::shared_ptr<const ModelInfo> upscaler;  ///< Of a cascade: the second stage, which enlarges what this one draws; else null.
   std::string scheduler;
   std::vector<AdapterInfo> adapters;
+  nlohmann::ordered_json policy;                             ///< What PromptPolicy::describe() says; null without one.
   std::vector<PatchMethod> methods{PatchMethod::injection};  ///< What this family can do; the first is automatic's choice.
 };
 
@@ -91,11 +98,13 @@ struct ModelInfo {
 class Pipeline {
  public:
   virtual ~Pipeline() = default;
-  virtual const ModelInfo& info() const = 0;
+  const ModelInfo& info() const { return info_; }
   /// What adapters are attached to: the U-Net or transformer, whose modules are named as the checkpoint's keys are.
   virtual torch::nn::Module& denoiser_module() = 0;
   /// Says in info() what is attached, so that every document tells it. Attaches nothing.
-  virtual void note_adapters(std::vector<AdapterInfo> adapters) = 0;
+  void note_adapters(std::vector<AdapterInfo> adapters) { info_.adapters = std::move(adapters); }
+  /// From now on every image is made as the policy says, whoever asks for it; null: as it is asked for.
+  void set_policy(std::shared_ptr<PromptPolicy> policy);
   /// The request with the model's own steps, guidance and size in place of what it leaves open.
   Request resolve(Request request) const;
   /// Throws a Failure for what generate() would refuse before it starts: to be asked before anything is written.
@@ -107,6 +116,11 @@ class Pipeline {
   /// What a family refuses of a resolved request. Throws a Failure.
   virtual void check(const Request& request) const { (void)request; }
   virtual Result run(const Request& request, const Observer& observer, const CancelToken& cancel) = 0;
+
+  ModelInfo info_;
+
+ private:
+  std::shared_ptr<PromptPolicy> policy_;
 };
 
 /// What of a resolved request enlarges pictures, as a document: noise level, and steps of the second stage or SHA-256 of the pictures given; null if

@@ -137,6 +137,49 @@ expect 2 'There is no projection|no projection' "$program" finetune "$model" --d
 expect 2 'no such adapter' "$program" generate --adapter "$work/none.safetensors" "$model" --prompt a --steps 1 --out "$work/b.png"
 expect 2 'not in the model|no LoRA' "$program" generate --adapter "$stages/adapters/unet_sdxl.safetensors" "$model" --prompt a --steps 1 --out "$work/b.png"
 
+# The guard: no verb that makes images goes round it. Each writes what it did into the log, and says in its files that it was there.
+printf 'hate => love\n# mild\n' > "$work/words.txt"
+log=$work/audit.jsonl
+guard=(--guard "$work/words.txt" --guard-sites 5 --guard-log "$log")
+guarded() {
+  local before after
+  before=$(wc -l < "$log" 2> /dev/null || echo 0)
+  expect 0 '' "$program" "$@" "${guard[@]}"
+  after=$(wc -l < "$log" 2> /dev/null || echo 0)
+  [ "$after" -gt "$before" ] || { echo "FAILED: round the guard: $*"; failed=1; }
+}
+hate='a sign that says "H A T E"'
+guarded generate "$model" --prompt "$hate" --steps 1 --out "$work/guarded.png"
+grep -q 'terms_sha256' "$work/guarded.png" || { echo "FAILED: a guarded image does not say so"; failed=1; }
+guarded patch "$model" --source 'says "A"' --target "$hate" --sites 5 --steps 1 --out "$work/guarded-patch"
+guarded localize "$model" --pairs 1 --steps 1 --random-sets 0 --out "$work/guarded-run"
+guarded evaluate "$model" --count 2 --steps 1 --out "$work/guarded-eval"
+[ "$(field "$work/guarded-eval/evaluate.json" '["guard"]["sites"]')" = "[5]" ] || { echo "FAILED: evaluate does not tell of the guard"; failed=1; }
+guarded finetune "$model" --data "$work/data" --sites 5 --rank 2 --steps 2 --batch 2 --evaluate-every 2 --out "$work/guarded-tuned"
+guarded "${arena[@]:1}" --out "$work/guarded-arena"
+guarded generate "$stages/pipeline_if" --prompt "$hate" --steps 2 --upscale "$stages/pipeline_if2" --out "$work/guarded-large.png"
+[ "$(head -1 "$log" | python3 -c 'import json,sys; one=json.loads(sys.stdin.readline())["images"][0]; print(one["done"], len(one["matched"]))')" = "sites 5 1" ] || { echo "FAILED: what the log tells"; failed=1; }
+grep -qi 'hate\|H A T E' "$log" && { echo "FAILED: the log names terms"; failed=1; }
+expect 0 'each follows the one before' "$program" guard --verify-log "$log"
+last=$("$program" guard --verify-log "$log" --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["last"])')
+expect 0 "$last" "$program" guard --verify-log "$log" --expect-last "$last"
+head -n -1 "$log" > "$work/cut.jsonl"
+expect 2 'ends otherwise' "$program" guard --verify-log "$work/cut.jsonl" --expect-last "$last"
+sed '2s/"seed":/"seed": /' "$log" > "$work/changed.jsonl"
+expect 2 'after line 2' "$program" guard --verify-log "$work/changed.jsonl"
+for verb in draw-signs train-demo; do
+  arguments=("$model"); [ $verb = draw-signs ] || arguments=(sign-unet --tiny)
+  expect 2 'no guard for this verb' "$program" $verb "${arguments[@]}" --out "$work/never" "${guard[@]}"
+done
+expect 2 'no guard to set up' "$program" generate "$model" --prompt a --steps 1 --guard-sites 5 --out "$work/never.png"
+printf '1234\n' > "$work/bad-words.txt"
+expect 2 'bad-words.txt, line 1' "$program" generate "$model" --prompt a --steps 1 --guard "$work/bad-words.txt" --out "$work/never.png"
+expect 0 'nothing done' "$program" guard "$model" --sites 5 --count 16 --steps 2 --out "$work/guard"
+for file in guard.json guard.csv samples.png audit.jsonl; do [ -s "$work/guard/$file" ] || { echo "FAILED: guard wrote no $file"; failed=1; }; done
+[ "$(field "$work/guard/guard.json" '["methods"].__len__()')" = 6 ] || { echo "FAILED: guard's methods"; failed=1; }
+expect 2 'needs MODEL and --out' "$program" guard
+expect 2 'asks for no listed term' "$program" guard "$model" --sites 5 --prompts "$work/numbers/prompts.txt" --steps 1 --out "$work/guard2"
+
 # A second stage enlarges what a first drew; what is wrong with it is said before anything is drawn.
 expect 0 'large.png' "$program" generate "$stages/pipeline_if" --prompt 'a sign' --steps 2 --upscale "$stages/pipeline_if2" --out "$work/large.png"
 expect 0 'patched.png reads' "$program" patch "$stages/pipeline_if" --source 'says "A"' --target 'says "B"' --sites 0 --steps 2 --size 16x16 --upscale "$stages/pipeline_if2" --upscale-steps 2 --out "$work/large"

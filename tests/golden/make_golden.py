@@ -50,6 +50,7 @@ from diffusers import (
     UNet2DConditionModel,
     VQModel,
 )
+from diffusers.pipelines.deprecated.stable_diffusion_safe import StableDiffusionPipelineSafe
 from diffusers.loaders import single_file_utils
 from diffusers.models.attention_processor import AttnAddedKVProcessor2_0, AttnProcessor2_0, JointAttnProcessor2_0
 from diffusers.models.embeddings import apply_rotary_emb
@@ -1877,7 +1878,22 @@ FOLDERS = {
     "pipeline_ldm": write_pipeline_ldm,
     "single_file": write_single_file,
 }
-FILES = {"schedulers": write_schedulers, "metrics": write_metrics, "random": write_random}
+def write_safe_guidance(out):
+    """Safe Latent Diffusion's guidance over a few calls: each call's three outputs of a denoiser, and what comes of them."""
+    settings = {"sld_guidance_scale": 1000.0, "sld_warmup_steps": 2, "sld_threshold": 0.01, "sld_momentum_scale": 0.3, "sld_mom_beta": 0.4}
+    tensors, momentum = {}, None
+    for call in range(6):
+        none, prompt, unwanted = outputs = 0.01 * torch.randn([3, 2, 4, 5, 5], generator=generator(910 + call))
+        # Its argument is [prompt, none, unwanted].
+        guidance, momentum = StableDiffusionPipelineSafe.perform_safety_guidance(
+            None, True, momentum, prompt - none, [prompt, none, unwanted], call, **settings
+        )
+        tensors[f"outputs.{call}"] = outputs.contiguous()
+        tensors[f"guidance.{call}"] = guidance
+    save(out / "safe_guidance.safetensors", tensors)
+
+
+FILES = {"safe_guidance": write_safe_guidance, "schedulers": write_schedulers, "metrics": write_metrics, "random": write_random}
 GOLDENS = {**FOLDERS, **FILES}
 
 

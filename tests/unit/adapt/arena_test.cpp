@@ -54,15 +54,17 @@ struct SaysOpen : TextReader {
   std::string name() const override { return "says open"; }
 };
 
-// Small, but whole: stopped in the middle and gone on with, it gives the same numbers; done again, it trains nothing.
-TEST(Arena, ComparesAndResumes) {
-  const testing::TemporaryFolder folder;
+// Pictures of grey walls.
+PictureSet grey_walls(const testing::TemporaryFolder& folder) {
   fs::create_directories(folder / "pictures");
   for (int i = 0; i < 8; ++i) {
     write_png(folder / "pictures" / (std::to_string(i) + ".png"), torch::full({3, 32, 32}, 30 * i, torch::kUInt8));
     write_text(folder / "pictures" / (std::to_string(i) + ".txt"), "a grey wall");
   }
-  const PictureSet pictures = read_picture_set(folder / "pictures", 0.3);
+  return read_picture_set(folder / "pictures", 0.3);
+}
+
+ArenaSettings small_arena() {
   ArenaSettings settings;
   settings.training.plan = {.sites = {1}, .rank = 2};
   settings.training.steps = 4;
@@ -74,6 +76,14 @@ TEST(Arena, ComparesAndResumes) {
   settings.seeds = 2;
   settings.prompts = {"says \"open\"", "says \"shut\"", "a wall", "a red wall", "a blue wall"};
   settings.variety = 2;
+  return settings;
+}
+
+// Small, but whole: stopped in the middle and gone on with, it gives the same numbers; done again, it trains nothing.
+TEST(Arena, ComparesAndResumes) {
+  const testing::TemporaryFolder folder;
+  const PictureSet pictures = grey_walls(folder);
+  ArenaSettings settings = small_arena();
   SaysOpen reader;
   const auto opened = open_model(golden("pipeline").string());
   ASSERT_TRUE(opened);
@@ -128,6 +138,32 @@ TEST(Arena, ComparesAndResumes) {
   EXPECT_EQ(run_arena(**opened, pictures, settings, folder / "seen", true, reader, {}, {}).to_json(), seen.to_json());
   settings.seeds = 3;
   EXPECT_THAT(testing::failure_of([&] { run_arena(**opened, pictures, settings, folder / "parts", true, reader, {}, {}); }), HasSubstr("other settings"));
+}
+
+// Trainings that explode are a result.
+TEST(Arena, CountsTrainingsThatExplode) {
+  const testing::TemporaryFolder folder;
+  const PictureSet pictures = grey_walls(folder);
+  ArenaSettings settings = small_arena();
+  settings.training.rate = 1e30;
+  SaysOpen reader;
+  const auto opened = open_model(golden("pipeline").string());
+  ASSERT_TRUE(opened);
+  std::vector<std::string> notes;
+  ArenaObserver observer;
+  observer.note = [&](const std::string& note) { notes.push_back(note); };
+  const ArenaResult result = run_arena(**opened, pictures, settings, folder / "out", false, reader, observer, {});
+  EXPECT_EQ(result.entries[0].diverged, 0);
+  EXPECT_EQ(result.entries[0].scores.word_accuracy.n, 2);
+  for (size_t i = 1; i < result.entries.size(); ++i) {
+    EXPECT_EQ(result.entries[i].diverged, 2) << result.entries[i].contender.name;
+    EXPECT_EQ(result.entries[i].scores.word_accuracy.n, 0);
+  }
+  ASSERT_FALSE(notes.empty());
+  EXPECT_THAT(notes[0], HasSubstr("localized-0: the loss is not a number at step"));
+  EXPECT_THAT(result.table(), HasSubstr("localized: the loss of 2 of 2 trainings exploded"));
+  EXPECT_EQ(result.draw().size(0), 3);
+  EXPECT_EQ(run_arena(**opened, pictures, settings, folder / "out", true, reader, {}, {}).to_json(), result.to_json());
 }
 
 }  // namespace

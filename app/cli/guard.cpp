@@ -1,0 +1,113 @@
+#include <cstdio>
+
+#include "app/cli/cli.h"
+#include "core/version.h"
+#include "demo/sign_words.h"
+#include "demo/studies.h"
+#include "editing/guard_study.h"
+#include "io/files.h"
+#include "io/image_file.h"
+#include "io/resources.h"
+#include "localization/prompt_set.h"
+
+namespace glyphscope::cli {
+
+namespace {
+
+// Prompts that ask for the list's terms, where the user has none: signs with those that fit, for a demo model; the sample prompts for another.
+std::vector<std::string> term_prompts(const ModelInfo& model, const TermList& terms, size_t count) {
+  std::vector<std::string> forms, words;
+  const SignData signs = sign_data(model);
+  const bool demo = model.source.starts_with("demo:");
+  for (const auto& form : read_word_list(resource(demo ? "prompts/signs.txt" : "prompts/samples.txt")))
+    if (form.find("<text>") != std::string::npos) forms.push_back(form);
+  for (const auto& term : terms.terms()) {
+    const auto letters = static_cast<int>(term.text.size());
+    if (demo && (letters < signs.shortest || letters > signs.longest)) continue;
+    std::string word = term.text;
+    std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+    words.push_back(word);
+  }
+  if (words.empty()) reject("no term of the list fits the model's signs", "--words", "Name prompts by --prompts");
+  std::vector<std::string> out;
+  for (size_t i = 0; i < count; ++i) out.push_back(fill_template(forms[(i + i / words.size()) % forms.size()], words[i % words.size()]));
+  return out;
+}
+
+void verify(const Context& context, const std::string& file, const std::string& expected) {
+  const AuditCheck check = check_audit_log(file, expected);
+  context.print({{"schema", "glyphscope.audit-check/1"}, {"file", file}, {"lines", check.lines}, {"last", check.last}, {"fault", check.fault}});
+  if (!check.fault.empty()) reject(check.fault, file + ", after line " + std::to_string(check.lines));
+  if (!context.common.json) std::printf("%lld lines, each follows the one before; the last is %s\n", static_cast<long long>(check.lines), check.last.c_str());
+}
+
+}  // namespace
+
+Run add_guard(CLI::App& app) {
+  struct Options {
+    std::string model, prompts, words, sites, out, log, expected, ocr = "ppocr";
+    int from_step = 0, count = 112;
+    bool clear_text = false;
+    SamplingOptions sampling;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("guard", "Compares ways to keep listed words out of images; or verifies the log that a guard has written");
+  auto* model = verb->add_option("MODEL", options->model, kModelHelp);
+  verb->add_option("--words", options->words, "The list: a term a line, or TERM => REPLACEMENT (default: a few mild words)");
+  verb->add_option("--prompts", options->prompts, "File of prompts that ask for listed words, one a line (default: some for each word)");
+  verb->add_option("--count", options->count, "Prompts to make where --prompts is absent")->check(CLI::Range(1, 100000))->capture_default_str();
+  verb->add_option("--sites", options->sites, "The layers that write the text, for example 5,7-9 (default: those of a demo model's study)");
+  verb->add_option("--from-step", options->from_step, "First step at which they see the replaced prompt")->check(CLI::Range(0, 1000))->capture_default_str();
+  verb->add_option("--ocr", options->ocr, "ppocr or tesseract")->capture_default_str();
+  verb->add_flag("--clear-text", options->clear_text, "The log names prompts, terms and what was read, not their SHA-256");
+  auto* out = verb->add_option("--out", options->out, "Folder for guard.json, guard.csv, samples.png and audit.jsonl");
+  auto* log = verb->add_option("--verify-log", options->log, "Finds whether this log has been changed")->excludes(model)->excludes(out);
+  verb->add_option("--expect-last", options->expected, "The log's last hash as it was told before: finds whether its end has been cut off")->needs(log);
+  options->sampling.add(*verb);
+  return [=](const Context& context) {
+    if (!options->log.empty()) return verify(context, options->log, options->expected);
+    if (options->model.empty() || options->out.empty()) reject("a comparison needs MODEL and --out", "guard", "Or pass --verify-log FILE");
+    context.refuse_guard("The verb guard sets its own: use --words and --sites");
+    const auto pipeline = context.open(options->model);
+    const ModelInfo& info = pipeline->info();
+    GuardStudySettings settings{
+        {TermList::read(options->words.empty() ? resource("words/guard.txt") : std::filesystem::path(options->words)),
+         options->sites.empty() ? studied_sites(info) : parse_sites(options->sites, info.table), options->from_step, "", options->clear_text},
+        {},
+        pipeline->resolve(options->sampling.request()),
+        context.common.seed};
+    settings.prompts =
+        options->prompts.empty() ? term_prompts(info, settings.guard.terms, static_cast<size_t>(options->count)) : read_word_list(options->prompts);
+    if (settings.guard.sites.empty()) context.say("note: no sites are known of this model: --sites names those that write the text");
+    const std::shared_ptr<TextReader> reader = make_text_reader(options->ocr);
+    const OutputFolder folder(options->out);
+    settings.guard.log = folder / "audit.jsonl";
+    const GuardStudy study = run_guard_study(
+        *pipeline, settings, reader, [&](const Progress& p) { context.show(p); }, context.cancel);
+    context.end_progress();
+    nlohmann::ordered_json document{{"schema", "glyphscope.guard/1"},
+                                    {"versions", {{"glyphscope", version()}, {"libtorch", torch_version()}, {"ocr", reader->name()}}},
+                                    {"model", info.source},
+                                    {"model_hash", info.hash},
+                                    {"guard", Guard(settings.guard, reader).describe()},
+                                    {"settings",
+                                     {{"steps", settings.sampling.steps},
+                                      {"guidance", settings.sampling.guidance},
+                                      {"scheduler", settings.sampling.scheduler.empty() ? info.scheduler : settings.sampling.scheduler},
+                                      {"seed", settings.seed},
+                                      {"dtype", info.dtype}}},
+                                    {"prompts", settings.prompts.size()}};
+    document.update(study.to_json());
+    document["audit_last"] = check_audit_log(settings.guard.log).last;
+    write_json(folder / "guard.json", document);
+    write_text(folder / "guard.csv", study.csv());
+    write_png(folder / "samples.png", study.sheet, document);
+    context.print(document);
+    if (context.common.json) return;
+    for (const auto& note : study.notes) context.say("note: " + note);
+    std::printf("%s\n%zu prompts; 95 %% intervals over words and noises; passes and seconds of an image; a term is readable if OCR and the list find it\n%s\n",
+                study.table().c_str(), settings.prompts.size(), (folder / "samples.png").c_str());
+  };
+}
+
+}  // namespace glyphscope::cli

@@ -1,0 +1,221 @@
+#include "editing/guard.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "io/canvas.h"
+#include "io/weights.h"
+
+namespace glyphscope {
+using nlohmann::ordered_json;
+
+namespace {
+
+// A way to draw a row that keeps its terms out.
+struct Way {
+  std::string name;
+  std::vector<int> sites;
+  int from_step = 0;
+  bool pooled = false;  // the denoiser reads the replaced prompt's pooled embedding
+  bool swap = false;    // the whole prompt
+};
+
+// From what changes the image least to what changes it most.
+std::vector<Way> ways_of(const GuardSettings& settings, const SiteTable& table) {
+  std::vector<Way> out;
+  const std::string sites = "sites " + format_sites(settings.sites);
+  std::vector<int> all(table.sites.size());
+  std::iota(all.begin(), all.end(), 0);
+  if (!settings.sites.empty()) {
+    out.push_back({sites + (settings.from_step > 0 ? " from step " + std::to_string(settings.from_step) : ""), settings.sites, settings.from_step});
+    if (settings.from_step > 0) out.push_back({sites + " from the first step", settings.sites});
+    out.push_back({"every site", all, 0, true});
+  }
+  out.push_back({"whole prompt", {}, 0, true, true});
+  return out;
+}
+
+// The request with some of its rows, each drawn in a way; `clean` has the replaced twin of each prompt.
+Request drawn_so(const Request& request, const std::vector<size_t>& rows, const Way* way, const std::vector<int>& clean) {
+  Request out = request;
+  out.rows.clear();
+  std::vector<torch::Tensor> pictures;
+  for (const size_t at : rows) {
+    Row row = request.rows[at];
+    if (request.pictures.defined()) pictures.push_back(request.pictures.narrow(0, request.pictures.size(0) > 1 ? static_cast<std::int64_t>(at) : 0, 1));
+    if (way) {
+      const int own = row.prompt, seen = clean[static_cast<size_t>(own)];
+      std::vector<SitePatch> patches;
+      if (way->swap)
+        row.prompt = seen;
+      else if (seen != own)
+        patches = PatchPlan::at_sites(way->sites, seen, way->from_step).patches();
+      // What the user's own plan shows a site, it sees without terms.
+      for (SitePatch patch : row.plan.patches()) {
+        patch.prompt = clean[static_cast<size_t>(patch.prompt)];
+        patches.push_back(patch);
+      }
+      row.plan = PatchPlan(std::move(patches));
+      if (way->pooled) row.pooled = clean[static_cast<size_t>(row.pooled < 0 ? own : row.pooled)];
+    }
+    out.rows.push_back(std::move(row));
+  }
+  if (!pictures.empty()) out.pictures = torch::cat(pictures);
+  return out;
+}
+
+std::string image_hash(const torch::Tensor& image) {
+  const torch::Tensor bytes = image.contiguous();
+  return sha256_text({static_cast<const char*>(bytes.data_ptr()), static_cast<size_t>(bytes.numel())});
+}
+
+}  // namespace
+
+torch::Tensor withheld_image(std::int64_t height, std::int64_t width) {
+  constexpr Colour kPaper{235, 235, 238}, kInk{70, 70, 80};
+  Canvas canvas(static_cast<int>(width), static_cast<int>(height), kPaper);
+  const int side = static_cast<int>(std::min(width, height)), line = std::max(1, side / 16);
+  const int left = static_cast<int>(width) / 2, top = static_cast<int>(height) / 2;
+  canvas.fill(left - side / 4, top - line / 2, side / 2, line, kInk);
+  for (int size = side / 10; size >= 8; --size) {
+    const std::string text = "withheld: a listed word could be read";
+    if (canvas.text_width(text, size) > width - 8) continue;
+    canvas.text(text, left, top + line + 2 * size, size, kInk, Canvas::Align::centre);
+    break;
+  }
+  return canvas.image().clone();
+}
+
+Guard::Guard(GuardSettings settings, std::shared_ptr<TextReader> reader) : settings_(std::move(settings)), reader_(std::move(reader)) {
+  for (const auto& term : settings_.terms.terms())
+    if (term.replacement && !settings_.terms.find(*term.replacement).empty())
+      reject("the replacement of '" + term.text + "' has a listed term itself: '" + *term.replacement + "'", "list of terms");
+  if (!settings_.log.empty()) log_ = std::make_unique<AuditLog>(settings_.log);
+}
+
+std::string Guard::replaced(const std::string& prompt) const {
+  std::string out = prompt;
+  // What was taken out may have stood between the letters of another.
+  constexpr int kMostTimes = 8;
+  for (int i = 0; i < kMostTimes && !settings_.terms.find(out).empty(); ++i) out = settings_.terms.replaced(out);
+  if (!settings_.terms.find(out).empty()) reject("the prompt cannot be cleared of listed terms", "guard");
+  return out;
+}
+
+std::vector<TermMatch> Guard::read_in(const std::vector<TextPiece>& pieces) const {
+  std::string together = joined_text(pieces);
+  std::erase(together, ' ');
+  auto found = settings_.terms.find(joined_text(pieces));
+  return found.empty() ? settings_.terms.find(together) : found;
+}
+
+ordered_json Guard::describe() const {
+  std::string list;
+  for (const auto& term : settings_.terms.terms()) list += term.text + " => " + term.replacement.value_or("") + "\n";
+  return {{"terms_sha256", sha256_text(list)}, {"sites", settings_.sites}, {"from_step", settings_.from_step}, {"ocr", reader_->name()}};
+}
+
+Result Guard::generate(const ModelInfo& model, const Request& request, const std::function<Result(const Request&)>& draw) {
+  Request all = request;
+  std::vector<int> clean;  // by prompt: which one stands in for it
+  std::vector<std::vector<TermMatch>> terms;
+  for (const auto& prompt : request.prompts) {
+    terms.push_back(settings_.terms.find(prompt));
+    clean.push_back(terms.back().empty() ? static_cast<int>(clean.size()) : static_cast<int>(all.prompts.size()));
+    if (!terms.back().empty()) all.prompts.push_back(replaced(prompt));
+  }
+  const auto asks = [&](const Row& row) {
+    const auto& patches = row.plan.patches();
+    return !terms[static_cast<size_t>(row.prompt)].empty() ||
+           std::any_of(patches.begin(), patches.end(), [&](const SitePatch& patch) { return !terms[static_cast<size_t>(patch.prompt)].empty(); });
+  };
+
+  const std::vector<Way> ways = ways_of(settings_, model.table);
+  const size_t count = request.rows.size();
+  std::vector<torch::Tensor> images(count), latents(count);
+  std::vector<std::string> read(count);
+  std::vector<size_t> read_terms(count);
+  Result result;
+  result.outcomes.assign(count, "as asked");
+  std::vector<size_t> waiting;
+  const auto draw_rows = [&](const std::vector<size_t>& rows, const Way* way) {
+    if (rows.empty()) return;
+    const Result drawn = draw(drawn_so(all, rows, way, clean));
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const auto at = static_cast<std::int64_t>(i);
+      const auto pieces = reader_->read(drawn.images[at]);
+      images[rows[i]] = drawn.images[at];
+      latents[rows[i]] = drawn.latents.defined() ? drawn.latents[at] : torch::Tensor();
+      read[rows[i]] = joined_text(pieces);
+      read_terms[rows[i]] = read_in(pieces).size();
+      result.outcomes[rows[i]] = way ? way->name : "as asked";
+      if (read_terms[rows[i]] > 0) waiting.push_back(rows[i]);
+    }
+    for (const auto& note : drawn.notes)
+      if (std::find(result.notes.begin(), result.notes.end(), note) == result.notes.end()) result.notes.push_back(note);
+    result.denoiser_calls += drawn.denoiser_calls;
+    result.denoiser_rows += drawn.denoiser_rows;
+    result.seconds += drawn.seconds;
+  };
+  // Rows that ask for no term go with the others' first way, in one run: a plan without patches changes no bit.
+  std::vector<size_t> rows(count), helpless;
+  std::iota(rows.begin(), rows.end(), 0);
+  for (const auto& way : ways) {
+    waiting.clear();
+    draw_rows(rows, &way);
+    rows.clear();
+    for (const size_t at : waiting) (asks(request.rows[at]) ? rows : helpless).push_back(at);
+    if (rows.empty()) break;
+  }
+  rows.insert(rows.end(), helpless.begin(), helpless.end());
+  for (size_t at = 0; at < count; ++at)
+    if (!asks(request.rows[at])) result.outcomes[at] = "as asked";
+  for (const size_t at : rows) {
+    result.outcomes[at] = "withheld";
+    images[at] = withheld_image(images[at].size(1), images[at].size(2));
+    if (latents[at].defined()) latents[at] = torch::zeros_like(latents[at]);
+  }
+  if (!rows.empty())
+    result.notes.push_back("Withheld: a listed term could be read in " + std::to_string(rows.size()) + " of " + std::to_string(count) + " images");
+  result.images = torch::stack(images);
+  if (latents.front().defined()) result.latents = torch::stack(latents);
+
+  // Nothing is seen that the log does not tell.
+  if (log_) {
+    const auto told = [&](const char* name, const std::string& text) {
+      return settings_.clear_text ? ordered_json{{name, text}} : ordered_json{{std::string(name) + "_sha256", sha256_text(text)}};
+    };
+    ordered_json rows_told = ordered_json::array();
+    for (size_t at = 0; at < count; ++at) {
+      const Row& row = request.rows[at];
+      const auto prompt = static_cast<size_t>(row.prompt);
+      ordered_json one = told("prompt", request.prompts[prompt]);
+      one["seed"] = row.seed;
+      if (!row.plan.empty()) one["plan"] = row.plan.to_json();
+      ordered_json matched = ordered_json::array();
+      for (size_t i = 0; i < terms.size(); ++i) {
+        const auto& patches = row.plan.patches();
+        if (i != prompt && std::none_of(patches.begin(), patches.end(), [&](const SitePatch& patch) { return patch.prompt == static_cast<int>(i); })) continue;
+        for (const auto& match : terms[i]) matched.push_back(told("term", settings_.terms.terms()[match.term].text));
+      }
+      one["matched"] = std::move(matched);
+      one["done"] = result.outcomes[at];
+      one.update(told("read", read[at]));
+      one["terms_read"] = read_terms[at];
+      one["image_sha256"] = image_hash(images[at]);
+      rows_told.push_back(std::move(one));
+    }
+    log_->append({{"schema", "glyphscope.audit/1"},
+                  {"model", model.source},
+                  {"model_hash", model.hash},
+                  {"adapters", describe_adapters(model)},
+                  {"guard", describe()},
+                  {"settings", {{"steps", request.steps}, {"guidance", request.guidance}, {"width", request.width}, {"height", request.height}}},
+                  {"images", std::move(rows_told)}});
+  }
+  return result;
+}
+
+}  // namespace glyphscope

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "editing/audit_log.h"
+#include "editing/term_list.h"
+#include "metrics/ocr.h"
+#include "pipelines/pipeline.h"
+#include "pipelines/prompt_policy.h"
+
+namespace glyphscope {
+
+struct GuardSettings {
+  TermList terms;
+  std::vector<int> sites;     ///< Those that write the text: they see the prompt with its terms replaced. None: the whole prompt is swapped at once.
+  int from_step = 0;          ///< First step at which they do.
+  std::filesystem::path log;  ///< An AuditLog's; empty: none.
+  bool clear_text = false;    ///< The log names prompts, terms and what was read; else their SHA-256.
+};
+
+/// Keeps listed terms out of images (section 5.4 of the paper). A row whose prompts have terms is drawn with the user's own prompt, while the sites that
+/// write the text see it with the terms replaced. Every image is read by OCR; where a term can be read, the next way is tried: the sites from the first
+/// step on, every site and the pooled prompt, the replaced prompt in place of the user's. If none helps, the image is withheld: an image that says so takes its
+/// place. Negative prompts are no concern of the guard's: what they name is kept away.
+class Guard : public PromptPolicy {
+ public:
+  /// Throws a Failure for a replacement that has a term itself, or a log that is damaged.
+  Guard(GuardSettings settings, std::shared_ptr<TextReader> reader);
+
+  Result generate(const ModelInfo& model, const Request& request, const std::function<Result(const Request&)>& draw) override;
+  nlohmann::ordered_json describe() const override;
+  const GuardSettings& settings() const { return settings_; }
+
+  /// The prompt as the sites are to see it: without a term. Throws a Failure if there is no such.
+  std::string replaced(const std::string& prompt) const;
+  /// Terms that can be read in these pieces, whether they stand together or apart.
+  std::vector<TermMatch> read_in(const std::vector<TextPiece>& pieces) const;
+
+ private:
+  GuardSettings settings_;
+  std::shared_ptr<TextReader> reader_;
+  std::unique_ptr<AuditLog> log_;
+};
+
+/// What stands in place of an image that is withheld: [3, height, width] uint8.
+torch::Tensor withheld_image(std::int64_t height, std::int64_t width);
+
+}  // namespace glyphscope

@@ -1,0 +1,184 @@
+#include "editing/guard_study.h"
+
+#include <torch/torch.h>
+
+#include <cstdio>
+#include <functional>
+
+#include "io/canvas.h"
+#include "metrics/image_scores.h"
+#include "metrics/text_scores.h"
+
+namespace glyphscope {
+using nlohmann::ordered_json;
+
+namespace {
+
+// The policy is at work for as long as this lives.
+class PolicyScope {
+ public:
+  PolicyScope(Pipeline& pipeline, std::shared_ptr<PromptPolicy> policy) : pipeline_(pipeline) { pipeline_.set_policy(std::move(policy)); }
+  ~PolicyScope() { pipeline_.set_policy(nullptr); }
+  PolicyScope(const PolicyScope&) = delete;
+  PolicyScope& operator=(const PolicyScope&) = delete;
+
+ private:
+  Pipeline& pipeline_;
+};
+
+struct Method {
+  std::string name;
+  bool guarded = false;
+  std::function<void(Request&, const std::string& term)> change;  // of a request with each prompt and, after all of them, its replaced twin
+};
+
+std::string text_of(const std::string& term) { return "text \"" + term + "\""; }
+
+}  // namespace
+
+GuardStudy run_guard_study(Pipeline& pipeline, const GuardStudySettings& settings, std::shared_ptr<TextReader> reader, const ProgressCallback& progress,
+                           const CancelToken& cancel) {
+  if (!pipeline.info().policy.is_null()) reject("the model is under a guard already", pipeline.info().source);
+  const auto guard = std::make_shared<Guard>(settings.guard, reader);
+  const TermList& list = settings.guard.terms;
+  // Prompts of one term go together: the negative prompt is the request's.
+  std::map<size_t, std::vector<size_t>> groups;
+  for (size_t i = 0; i < settings.prompts.size(); ++i) {
+    const auto found = list.find(settings.prompts[i]);
+    if (found.empty()) reject("prompt " + std::to_string(i + 1) + " asks for no listed term: '" + settings.prompts[i] + "'", "--prompts");
+    groups[found[0].term].push_back(i);
+  }
+  if (groups.empty()) reject("there is no prompt to compare by", "--prompts");
+
+  const auto twin = [](const Request& request) { return static_cast<int>(request.prompts.size() / 2); };
+  std::vector<Method> methods{{"nothing done", false, [](Request&, const std::string&) {}}};
+  if (!settings.guard.sites.empty()) {
+    const auto patch = [&](Request& request, const std::string&) {
+      for (auto& row : request.rows) row.plan = PatchPlan::at_sites(settings.guard.sites, row.prompt + twin(request), settings.guard.from_step);
+    };
+    methods.push_back({"sites " + format_sites(settings.guard.sites), false, patch});
+  }
+  methods.push_back({"guard, with fallbacks", true, [](Request&, const std::string&) {}});
+  methods.push_back({"negative prompt", false, [](Request& request, const std::string& term) { request.negative = text_of(term); }});
+  methods.push_back({"whole prompt swapped", false, [&](Request& request, const std::string&) {
+                       for (auto& row : request.rows) row.prompt += twin(request);
+                     }});
+  methods.push_back({"Safe Latent Diffusion", false, [](Request& request, const std::string& term) { request.safe = SafeGuidance{text_of(term)}; }});
+
+  GuardStudy study;
+  std::vector<torch::Tensor> plain(settings.prompts.size()), shown;
+  const auto columns = static_cast<int>(std::min<size_t>(8, settings.prompts.size()));
+  std::int64_t done = 0;
+  const std::int64_t total = static_cast<std::int64_t>(methods.size() * settings.prompts.size());
+  for (const auto& method : methods) {
+    GuardMethod out;
+    out.name = method.name;
+    std::vector<Observation> ssim, f1, readable;
+    std::vector<torch::Tensor> images(settings.prompts.size());
+    std::int64_t passes = 0;
+    bool can = true;
+    for (const auto& [term, members] : groups) {
+      const std::string& word = list.terms()[term].text;
+      Request request = settings.sampling;
+      for (const size_t i : members) request.prompts.push_back(settings.prompts[i]);
+      if (!method.guarded)
+        for (const size_t i : members) request.prompts.push_back(guard->replaced(settings.prompts[i]));
+      for (size_t i = 0; i < members.size(); ++i) request.rows.push_back({static_cast<int>(i), settings.seed + members[i], {}});
+      method.change(request, word);
+      if (const auto valid = attempt([&] { pipeline.validate(request); }); !valid) {
+        study.notes.push_back(method.name + " is left out: " + valid.error().what);
+        can = false;
+        break;
+      }
+      std::optional<PolicyScope> scope;
+      if (method.guarded) scope.emplace(pipeline, guard);
+      const auto drawn = pipeline.generate(
+          request,
+          {.progress =
+               [&](const Progress& p) {
+                 progress(
+                     {method.name, 1000 * done + 1000 * static_cast<std::int64_t>(members.size()) * p.done / std::max<std::int64_t>(1, p.total), 1000 * total});
+               }},
+          cancel);
+      if (!drawn) throw Failure(drawn.error());
+      passes += drawn->denoiser_rows;
+      out.seconds += drawn->seconds;
+      for (const auto& outcome : drawn->outcomes) ++out.outcomes[outcome];
+      for (size_t i = 0; i < members.size(); ++i) {
+        const torch::Tensor image = drawn->images[static_cast<std::int64_t>(i)];
+        images[members[i]] = image;
+        if (&method == &methods.front()) plain[members[i]] = image;
+        const auto pieces = reader->read(image);
+        const int cluster = static_cast<int>(term), noise = static_cast<int>(members[i]);
+        ssim.push_back({structural_similarity(image, plain[members[i]]), cluster, noise});
+        f1.push_back({score_text(joined_text(pieces), word).f1, cluster, noise});
+        readable.push_back({guard->read_in(pieces).empty() ? 0.0 : 1.0, cluster, noise});
+      }
+      done += static_cast<std::int64_t>(members.size());
+    }
+    if (!can) {
+      done = total * static_cast<std::int64_t>(&method - methods.data() + 1) / static_cast<std::int64_t>(methods.size());
+      continue;
+    }
+    const auto count = static_cast<double>(settings.prompts.size());
+    out.ssim = score_of(ssim);
+    out.term_f1 = score_of(f1);
+    out.readable = score_of(readable);
+    out.passes = static_cast<double>(passes) / count;
+    out.seconds /= count;
+    study.methods.push_back(std::move(out));
+    shown.insert(shown.end(), images.begin(), images.begin() + columns);
+  }
+  study.sheet = contact_sheet(shown, columns);
+  return study;
+}
+
+ordered_json GuardStudy::to_json() const {
+  ordered_json out{{"methods", ordered_json::array()}, {"toxicity_classifier", "the word list"}, {"notes", notes}};
+  for (const auto& one : methods) {
+    ordered_json method{{"name", one.name},
+                        {"scores", {{"ssim_to_unguarded", one.ssim.to_json()}, {"term_f1", one.term_f1.to_json()}, {"readable", one.readable.to_json()}}},
+                        {"denoiser_passes", {{"mean", one.passes}}},
+                        {"seconds", {{"mean", one.seconds}}}};
+    if (!one.outcomes.empty()) method["outcomes"] = one.outcomes;
+    out["methods"].push_back(std::move(method));
+  }
+  return out;
+}
+
+std::string GuardStudy::csv() const {
+  std::string out = "method,ssim,ssim_low,ssim_high,term_f1,term_f1_low,term_f1_high,readable,readable_low,readable_high,denoiser_passes,seconds\n";
+  const auto number = [](const std::optional<double>& value) {
+    char text[32] = ",";
+    if (value) std::snprintf(text, sizeof text, ",%.6g", *value);
+    return std::string(text);
+  };
+  for (const auto& one : methods) {
+    out += "\"" + one.name + "\"";
+    for (const Score* score : {&one.ssim, &one.term_f1, &one.readable}) out += number(score->mean) + number(score->low) + number(score->high);
+    out += number(one.passes) + number(one.seconds) + "\n";
+  }
+  return out;
+}
+
+std::string GuardStudy::table() const {
+  char line[256];
+  std::snprintf(line, sizeof line, "%-24s %-20s %-20s %-20s %8s %9s\n", "", "SSIM to unguarded", "term F1", "term readable", "passes", "seconds");
+  std::string out = line;
+  const auto cell = [](const Score& score) {
+    char text[64];
+    if (score.low)
+      std::snprintf(text, sizeof text, "%.2f [%.2f, %.2f]", score.mean, *score.low, *score.high);
+    else
+      std::snprintf(text, sizeof text, "%.2f", score.mean);
+    return std::string(text);
+  };
+  for (const auto& one : methods) {
+    std::snprintf(line, sizeof line, "%-24s %-20s %-20s %-20s %8.1f %9.3f\n", one.name.c_str(), cell(one.ssim).c_str(), cell(one.term_f1).c_str(),
+                  cell(one.readable).c_str(), one.passes, one.seconds);
+    out += line;
+  }
+  return out;
+}
+
+}  // namespace glyphscope

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "editing/guard.h"
+#include "localization/statistics.h"
+
+namespace glyphscope {
+
+/// The guard beside what one would do otherwise, over prompts that ask for listed terms: table 3 of the paper.
+struct GuardStudySettings {
+  GuardSettings guard;               ///< Without sites, the localized ones are left out.
+  std::vector<std::string> prompts;  ///< Each with a listed term; those without one are refused.
+  Request sampling;                  ///< Steps, guidance, scheduler, size, rows at once; no prompts or rows. Resolved.
+  std::uint64_t seed = 42;           ///< Each prompt's noise is its own: this and its number.
+};
+
+/// What one way of drawing gives, over all prompts.
+struct GuardMethod {
+  std::string name;
+  Score ssim;                           ///< To the image with nothing done.
+  Score term_f1;                        ///< Characters of the term in what OCR reads, as metrics/text_scores.h has it.
+  Score readable;                       ///< Share of images in which a listed term can be read; by the word list, the share that is toxic.
+  double passes = 0;                    ///< Rows through the denoiser, of each image.
+  double seconds = 0;                   ///< Of each image.
+  std::map<std::string, int> outcomes;  ///< Of the guard: how often each way was the last.
+};
+
+struct GuardStudy {
+  std::vector<GuardMethod> methods;  ///< The first: nothing done.
+  std::vector<std::string> notes;
+  torch::Tensor sheet;  ///< [3, H, W] uint8: a row each method, some prompts' images.
+  nlohmann::ordered_json to_json() const;
+  std::string table() const;  ///< A line each, for a terminal.
+  std::string csv() const;
+};
+
+/// Draws every prompt in every way: nothing done; the localized sites see the replaced prompt; the guard as it is, with its fallbacks; a negative prompt
+/// `text "<term>"`; the whole prompt replaced; Safe Latent Diffusion's guidance away from `text "<term>"`, where the family has an unconditional half.
+/// The pipeline's own policy must be none. Throws a Failure.
+GuardStudy run_guard_study(Pipeline& pipeline, const GuardStudySettings& settings, std::shared_ptr<TextReader> reader, const ProgressCallback& progress,
+                           const CancelToken& cancel);
+
+}  // namespace glyphscope

@@ -1,0 +1,254 @@
+#include "editing/guard.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <map>
+
+#include "demo/studies.h"
+#include "editing/guard_study.h"
+#include "io/files.h"
+#include "tests/support/golden.h"
+
+namespace glyphscope {
+namespace {
+using ::testing::ElementsAre;
+using testing::golden;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// Reads what it was told to, image after image; then nothing.
+struct Says : TextReader {
+  std::deque<std::string> texts;
+  std::vector<TextPiece> read(const torch::Tensor&) override {
+    if (texts.empty()) return {};
+    const std::string text = texts.front();
+    texts.pop_front();
+    return {{text, 1, {}}};
+  }
+  std::string name() const override { return "told"; }
+};
+
+// A small model under a guard.
+struct Guarded {
+  explicit Guarded(std::vector<int> sites = {1}, int from_step = 0, const std::filesystem::path& log = {}, bool clear = false, const char* model = "pipeline")
+      : reader(std::make_shared<Says>()), pipeline(*open_model(golden(model).string())) {
+    guard = std::make_shared<Guard>(GuardSettings{TermList({{"venom", "honey"}, {"toxic", {}}}), std::move(sites), from_step, log, clear}, reader);
+  }
+  static Request request(std::vector<std::string> prompts) {
+    Request out;
+    out.prompts = std::move(prompts);
+    for (int i = 0; i < static_cast<int>(out.prompts.size()); ++i) out.rows.push_back({i, 7, {}});
+    out.steps = 3;
+    return out;
+  }
+  Result draw(const Request& request) const {
+    auto result = pipeline->generate(request);
+    if (!result) throw Failure(result.error());
+    return *result;
+  }
+  std::shared_ptr<Says> reader;
+  std::shared_ptr<Pipeline> pipeline;
+  std::shared_ptr<Guard> guard;
+};
+
+const char* const kVenom = "a sign that says \"VENOM\"";
+const char* const kHoney = "a sign that says \"HONEY\"";
+
+TEST(Guard, ChangesNoBitOfWhatAsksForNoTerm) {
+  Guarded model;
+  const auto request = Guarded::request({"a sign that says \"OPEN\"", "a red wall"});
+  const Result plain = model.draw(request);
+  model.pipeline->set_policy(model.guard);
+  const Result guarded = model.draw(request);
+  EXPECT_TRUE(guarded.images.equal(plain.images));
+  EXPECT_TRUE(guarded.latents.equal(plain.latents));
+  EXPECT_EQ(guarded.denoiser_calls, plain.denoiser_calls);
+  EXPECT_THAT(guarded.outcomes, ElementsAre("as asked", "as asked"));
+  EXPECT_TRUE(guarded.notes.empty());
+}
+
+// Where prompts are injected, the guard's image is the patched one, at no denoiser pass more.
+TEST(Guard, GivesTheSitesTheReplacedPrompt) {
+  Guarded model({1}, 1);
+  Request patched = Guarded::request({kVenom, kHoney});
+  patched.rows = {{0, 7, PatchPlan::at_sites({1}, 1, 1)}};
+  const Result expected = model.draw(patched);
+  model.pipeline->set_policy(model.guard);
+  const Result guarded = model.draw(Guarded::request({kVenom}));
+  EXPECT_TRUE(guarded.images.equal(expected.images));
+  EXPECT_EQ(guarded.denoiser_calls, expected.denoiser_calls);
+  EXPECT_THAT(guarded.outcomes, ElementsAre("sites 1 from step 1"));
+}
+
+TEST(Guard, TriesOtherWaysUntilNoTermCanBeRead) {
+  Guarded model({1}, 1);
+  Request ways = Guarded::request({kVenom, kHoney});
+  std::vector<int> all;
+  for (const auto& site : model.pipeline->info().table.sites) all.push_back(site.index);
+  std::vector<torch::Tensor> expected;
+  for (const Row& row :
+       {Row{0, 7, PatchPlan::at_sites({1}, 1, 1)}, Row{0, 7, PatchPlan::at_sites({1}, 1)}, Row{0, 7, PatchPlan::at_sites(all, 1)}, Row{1, 7, {}}}) {
+    ways.rows = {row};
+    expected.push_back(model.draw(ways).images);
+  }
+  model.pipeline->set_policy(model.guard);
+  const std::vector<std::string> names{"sites 1 from step 1", "sites 1 from the first step", "every site", "whole prompt"};
+  for (size_t i = 0; i < names.size(); ++i) {
+    model.reader->texts.assign(i, "v3nom");
+    const Result guarded = model.draw(Guarded::request({kVenom}));
+    EXPECT_THAT(guarded.outcomes, ElementsAre(names[i]));
+    EXPECT_TRUE(guarded.images.equal(expected[i])) << names[i];
+    EXPECT_EQ(guarded.denoiser_calls, 3 * (static_cast<std::int64_t>(i) + 1));
+  }
+  // One image of several is in need.
+  const Result other = model.draw(Guarded::request({kVenom, "a red wall", kVenom}));
+  model.reader->texts = {"", "", "VENOM"};
+  const Result mixed = model.draw(Guarded::request({kVenom, "a red wall", kVenom}));
+  EXPECT_THAT(mixed.outcomes, ElementsAre(names[0], "as asked", names[1]));
+  EXPECT_TRUE(mixed.images[0].equal(other.images[0]));
+  EXPECT_TRUE(mixed.images[1].equal(other.images[1]));
+}
+
+TEST(Guard, WithholdsWhatNoWayHelps) {
+  Guarded model;
+  model.pipeline->set_policy(model.guard);
+  model.reader->texts.assign(3, "VE NOM");  // as OCR may find it
+  const Result guarded = model.draw(Guarded::request({kVenom}));
+  EXPECT_THAT(guarded.outcomes, ElementsAre("withheld"));
+  EXPECT_TRUE(guarded.images[0].equal(withheld_image(guarded.images.size(2), guarded.images.size(3))));
+  EXPECT_EQ(guarded.latents.abs().max().item<double>(), 0);
+  ASSERT_EQ(guarded.notes.size(), 1u);
+  EXPECT_THAT(guarded.notes[0], HasSubstr("1 of 1"));
+  // Nobody asked for it, so there is nothing to replace.
+  model.reader->texts = {"toxic"};
+  const Result unasked = model.draw(Guarded::request({"a red wall"}));
+  EXPECT_THAT(unasked.outcomes, ElementsAre("withheld"));
+  EXPECT_EQ(unasked.denoiser_calls, 3);
+}
+
+// An edit cannot bring the word in by the back door: prompt B's terms are replaced too.
+TEST(Guard, ReplacesTermsOfAPlansPrompts) {
+  Guarded model;
+  Request edit = Guarded::request({"a sign that says \"OPEN\"", kVenom});
+  edit.rows = {{0, 7, PatchPlan::at_sites({0, 1}, 1)}};
+  Request harmless = edit;
+  harmless.prompts[1] = kHoney;
+  const Result expected = model.draw(harmless);
+  model.pipeline->set_policy(model.guard);
+  const Result guarded = model.draw(edit);
+  EXPECT_TRUE(guarded.images.equal(expected.images));
+}
+
+// In every family: joint attention runs the replaced prompt beside the user's; a cascade is guarded as a whole.
+TEST(Guard, HoldsInOtherFamilies) {
+  for (const char* family : {"pipeline_sdxl", "pipeline_sd3", "pipeline_if", "pipeline_ldm/kl", "pipeline_flux"}) {
+    Guarded model({1}, 0, {}, false, family);
+    Request patched = Guarded::request({kVenom, kHoney});
+    patched.rows = {{0, 7, PatchPlan::at_sites({1}, 1)}};
+    const Result expected = model.draw(patched);
+    model.pipeline->set_policy(model.guard);
+    EXPECT_TRUE(model.draw(Guarded::request({kVenom})).images.equal(expected.images)) << family;
+  }
+}
+
+TEST(Guard, LogsWhatItDid) {
+  const testing::TemporaryFolder folder;
+  const auto log = folder / "audit.jsonl";
+  Guarded model({1}, 0, log);
+  model.pipeline->set_policy(model.guard);
+  model.reader->texts = {"venom"};
+  model.draw(Guarded::request({kVenom, "a red wall"}));
+  model.draw(Guarded::request({"a red wall"}));
+  EXPECT_EQ(check_audit_log(log).lines, 2);
+  EXPECT_TRUE(check_audit_log(log).fault.empty());
+  const std::string text = read_text(log);
+  EXPECT_THAT(text, Not(HasSubstr("VENOM")));
+  const auto first = nlohmann::json::parse(text.substr(0, text.find('\n')));
+  EXPECT_EQ(first["model_hash"], model.pipeline->info().hash);
+  ASSERT_EQ(first["images"].size(), 2u);
+  EXPECT_EQ(first["images"][0]["done"], "every site");
+  EXPECT_EQ(first["images"][0]["matched"].size(), 1u);
+  EXPECT_EQ(first["images"][1]["done"], "as asked");
+  EXPECT_TRUE(first["images"][1]["matched"].empty());
+
+  Guarded clear({1}, 0, log, true);
+  clear.pipeline->set_policy(clear.guard);
+  clear.draw(Guarded::request({kVenom}));
+  EXPECT_THAT(read_text(log), HasSubstr("\"term\":\"venom\""));
+
+  // What cannot be logged is not seen.
+  std::filesystem::remove(log);
+  std::filesystem::create_directory(log);
+  EXPECT_THAT(testing::failure_of([&] { clear.draw(Guarded::request({kVenom})); }), HasSubstr("audit.jsonl"));
+}
+
+TEST(Guard, SaysItInTheMetadata) {
+  Guarded model;
+  const auto request = model.pipeline->resolve(Guarded::request({kVenom}));
+  EXPECT_FALSE(describe_image(model.pipeline->info(), request, request.rows[0]).contains("guard"));
+  model.pipeline->set_policy(model.guard);
+  const auto described = describe_image(model.pipeline->info(), request, request.rows[0]);
+  EXPECT_EQ(described["guard"]["sites"], nlohmann::json({1}));
+  model.pipeline->set_policy(nullptr);
+  EXPECT_FALSE(describe_image(model.pipeline->info(), request, request.rows[0]).contains("guard"));
+}
+
+TEST(Guard, RefusesWhatCannotHold) {
+  const auto make = [](std::vector<Term> terms) { Guard({TermList(std::move(terms)), {}, 0, {}, false}, std::make_shared<Says>()); };
+  EXPECT_THAT(testing::failure_of([&] { make({{"venom", "toxic honey"}, {"toxic", {}}}); }), HasSubstr("replacement of 'venom'"));
+  Guarded model({9999});
+  model.pipeline->set_policy(model.guard);
+  EXPECT_THAT(testing::failure_of([&] { model.draw(Guarded::request({kVenom})); }), HasSubstr("9999"));
+  // What is left when a term goes may be a term.
+  Guarded holes;
+  EXPECT_EQ(holes.guard->replaced("a venom sign"), "a honey sign");
+}
+
+// Sites of the shipped studies are those that the README tells of; of a model that is not just that one, nothing is known.
+TEST(Guard, KnowsTheSitesOfTheDemoModels) {
+  ModelInfo model;
+  for (const auto& [name, sites] : std::map<std::string, std::vector<int>>{{"sign-unet", {8}}, {"sign-mmdit", {4}}, {"sign-pixel", {3, 4}}}) {
+    model = (*open_model("demo:" + name))->info();
+    EXPECT_EQ(studied_sites(model), sites) << name;
+  }
+  model.hash += "0";
+  EXPECT_TRUE(studied_sites(model).empty());
+}
+
+// A reader who finds the term in everything: every way fails alike; and what each costs is counted.
+TEST(GuardStudy, CountsWhatEachWayCosts) {
+  struct Always : TextReader {
+    std::vector<TextPiece> read(const torch::Tensor&) override { return {{"venom", 1, {}}}; }
+    std::string name() const override { return "always"; }
+  };
+  const testing::TemporaryFolder folder;
+  const auto pipeline = *open_model(golden("pipeline").string());
+  Request sampling;
+  sampling.steps = 2;
+  const GuardStudySettings settings{{TermList({{"venom", "honey"}, {"toxic", {}}}), {1}, 1, folder / "audit.jsonl"},
+                                    {"says \"VENOM\"", "a toxic wall", "says \"venom\" twice"},
+                                    pipeline->resolve(sampling)};
+  const GuardStudy study = run_guard_study(*pipeline, settings, std::make_shared<Always>(), [](const Progress&) {}, {});
+  ASSERT_EQ(study.methods.size(), 6u);
+  EXPECT_TRUE(pipeline->info().policy.is_null());
+  EXPECT_EQ(study.methods[0].ssim.mean, 1);
+  EXPECT_LT(study.methods[4].ssim.mean, 1);
+  for (const auto& method : study.methods)
+    if (method.name != "guard, with fallbacks") EXPECT_EQ(method.readable.mean, 1) << method.name;
+  const std::vector<double> passes{4, 4, 16, 4, 4, 6};
+  for (size_t i = 0; i < passes.size(); ++i) EXPECT_EQ(study.methods[i].passes, passes[i]) << study.methods[i].name;
+  EXPECT_EQ(study.methods[2].outcomes, (std::map<std::string, int>{{"withheld", 3}}));
+  EXPECT_EQ(check_audit_log(folder / "audit.jsonl").lines, 2);  // a request for each term
+  EXPECT_EQ(study.methods[0].term_f1.n, 3);
+  EXPECT_THAT(study.csv(), HasSubstr("\"Safe Latent Diffusion\""));
+  EXPECT_EQ(study.to_json()["methods"].size(), 6u);
+  auto harmless = settings;
+  harmless.prompts.push_back("a red wall");
+  EXPECT_THAT(testing::failure_of([&] { run_guard_study(*pipeline, harmless, std::make_shared<Always>(), [](const Progress&) {}, {}); }),
+              HasSubstr("prompt 4 asks for no listed term"));
+}
+
+}  // namespace
+}  // namespace glyphscope
