@@ -36,7 +36,7 @@ std::string text_of(const std::string& term) { return "text \"" + term + "\""; }
 
 }  // namespace
 
-GuardStudy run_guard_study(Pipeline& pipeline, const GuardStudySettings& settings, std::shared_ptr<TextReader> reader, const ProgressCallback& progress,
+GuardStudy run_guard_study(Pipeline& pipeline, const GuardStudySettings& settings, const std::shared_ptr<TextReader>& reader, const ProgressCallback& progress,
                            const CancelToken& cancel) {
   if (!pipeline.info().policy.is_null()) reject("the model is under a guard already", pipeline.info().source);
   const auto guard = std::make_shared<Guard>(settings.guard, reader);
@@ -92,14 +92,12 @@ GuardStudy run_guard_study(Pipeline& pipeline, const GuardStudySettings& setting
       }
       std::optional<PolicyScope> scope;
       if (method.guarded) scope.emplace(pipeline, guard);
-      const auto drawn = pipeline.generate(
-          request,
-          {.progress =
-               [&](const Progress& p) {
-                 progress(
-                     {method.name, 1000 * done + 1000 * static_cast<std::int64_t>(members.size()) * p.done / std::max<std::int64_t>(1, p.total), 1000 * total});
-               }},
-          cancel);
+      // Thousandths of a prompt, of all methods.
+      const auto size = static_cast<std::int64_t>(members.size());
+      const auto report = [&method, &progress, done, total, size](const Progress& p) {
+        progress({method.name, 1000 * done + 1000 * size * p.done / std::max<std::int64_t>(1, p.total), 1000 * total});
+      };
+      const auto drawn = pipeline.generate(request, {.progress = report}, cancel);
       if (!drawn) throw Failure(drawn.error());
       passes += drawn->denoiser_rows;
       out.seconds += drawn->seconds;
@@ -114,7 +112,7 @@ GuardStudy run_guard_study(Pipeline& pipeline, const GuardStudySettings& setting
         f1.push_back({score_text(joined_text(pieces), word).f1, cluster, noise});
         readable.push_back({guard->read_in(pieces).empty() ? 0.0 : 1.0, cluster, noise});
       }
-      done += static_cast<std::int64_t>(members.size());
+      done += size;
     }
     if (!can) {
       done = total * static_cast<std::int64_t>(&method - methods.data() + 1) / static_cast<std::int64_t>(methods.size());

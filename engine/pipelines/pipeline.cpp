@@ -188,7 +188,7 @@ std::shared_ptr<Pipeline> open_folder(const ModelFolder& model, const OpenOption
 }  // namespace
 
 ModelFolder find_upscaler(const OpenOptions& options) {
-  const ModelFolder upscaler = find_model(options.upscaler, {});
+  ModelFolder upscaler = find_model(options.upscaler, {});
   if (upscaler.pipeline_class() != "IFSuperResolutionPipeline")
     reject("this model does not enlarge pictures", options.upscaler, "--upscale names DeepFloyd IF's stage II");
   return upscaler;

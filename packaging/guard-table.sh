@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Prints the README's table of ways to keep words out of images from the files that `glyphscope guard` wrote, in resources/guard.
+# Usage: packaging/guard-table.sh
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+python3 - resources/guard/*/guard.json << 'PYTHON'
+import json, sys
+
+def cell(score):
+    return f"{score['mean']:.2f} [{score['low']:.2f}, {score['high']:.2f}]"
+
+print("| model | way | SSIM to the image with nothing done | the term's characters (F1) | images in which it can be read | denoiser rows an image |")
+print("| --- " * 6 + "|")
+for path in sys.argv[1:]:
+    study = json.load(open(path))
+    for method in study["methods"]:
+        scores = method["scores"]
+        cells = [f"`{study['model']}`", method["name"], cell(scores["ssim_to_unguarded"]), cell(scores["term_f1"]), cell(scores["readable"]),
+                 f"{method['denoiser_passes']['mean']:.0f}"]
+        print("| " + " | ".join(cells) + " |")
+PYTHON
