@@ -90,14 +90,14 @@ void Context::print(const nlohmann::ordered_json& document) const {
   if (common.json) std::printf("%s\n", json_text(document, 2).c_str());
 }
 
-void SamplingOptions::add(CLI::App& verb) {
+void SamplingOptions::add(CLI::App& verb, const std::string& image_help) {
   verb.add_option("--steps", steps, "Denoising steps (default: the model's)")->check(CLI::Range(1, 1000));
   verb.add_option("--guidance", guidance, "Classifier-free guidance; up to 1: none (default: the model's)")->check(CLI::Range(0.0, 100.0));
   verb.add_option("--scheduler", scheduler, "ddim, ddpm, euler, pndm, dpm++ or flow (default: the model's)");
   verb.add_option("--size", size, "WIDTHxHEIGHT in pixels, before --upscale (default: the model's)");
   verb.add_option("--negative", negative, "Negative prompt");
   verb.add_option("--clip-skip", clip_skip, "Last layers of the CLIP text encoders to leave out")->check(CLI::Range(0, 64))->capture_default_str();
-  verb.add_option("--image", image, "The picture that a super-resolution model (DeepFloyd IF's stage II) enlarges")->check(CLI::ExistingFile);
+  verb.add_option("--image", image, image_help)->check(CLI::ExistingFile);
   verb.add_option("--noise-level", noise_level, "How far such a model noises the picture first")->check(CLI::Range(0, 999))->capture_default_str();
   verb.add_option("--upscale-steps", upscale_steps, "Denoising steps of the model that --upscale names (default: its own)")->check(CLI::Range(1, 1000));
   verb.add_option("--batch", batch, "Images in one batch")->check(CLI::Range(1, 256))->capture_default_str();
@@ -159,8 +159,8 @@ int run(int argc, char** argv) {
   const auto* seed = app.add_option("--seed", context.common.seed, "Seed of the noise")->capture_default_str();
 
   std::vector<std::pair<CLI::App*, Run>> verbs;
-  for (auto add : {add_inspect, add_generate, add_patch, add_localize, add_evaluate, add_finetune, add_convert_adapter, add_arena, add_guard, add_draw_signs,
-                   add_train_demo}) {
+  for (auto add : {add_inspect, add_generate, add_patch, add_edit, add_localize, add_evaluate, add_finetune, add_convert_adapter, add_arena, add_guard,
+                   add_draw_signs, add_train_demo}) {
     Run run = add(app);
     verbs.emplace_back(app.get_subcommands({}).back(), std::move(run));
   }

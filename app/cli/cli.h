@@ -57,7 +57,8 @@ struct SamplingOptions {
   double guidance = -1;
   std::string scheduler, size, negative, image;
   std::int64_t clip_skip = 0, batch = 16, noise_level = 250, upscale_steps = 0;
-  void add(CLI::App& verb);
+  /// image: what --image is for.
+  void add(CLI::App& verb, const std::string& image = "The picture that a super-resolution model (DeepFloyd IF's stage II) enlarges");
   /// Throws a Failure for a malformed --size, or an --image that cannot be read.
   Request request() const;
 };
@@ -69,6 +70,7 @@ using Run = std::function<void(const Context&)>;
 Run add_inspect(CLI::App& app);
 Run add_generate(CLI::App& app);
 Run add_patch(CLI::App& app);
+Run add_edit(CLI::App& app);
 Run add_localize(CLI::App& app);
 Run add_evaluate(CLI::App& app);
 Run add_finetune(CLI::App& app);

@@ -135,6 +135,7 @@ Result Guard::generate(const ModelInfo& model, const Request& request, const std
   const std::vector<Way> ways = ways_of(settings_, model.table);
   const size_t count = request.rows.size();
   std::vector<torch::Tensor> images(count), latents(count);
+  std::vector<std::shared_ptr<const Trajectory>> paths(request.keep_paths ? count : 0);
   std::vector<std::string> read(count);
   std::vector<size_t> read_terms(count);
   Result result;
@@ -148,6 +149,7 @@ Result Guard::generate(const ModelInfo& model, const Request& request, const std
       const auto pieces = reader_->read(drawn.images[at]);
       images[rows[i]] = drawn.images[at];
       latents[rows[i]] = drawn.latents.defined() ? drawn.latents[at] : torch::Tensor();
+      if (request.keep_paths) paths[rows[i]] = drawn.paths[i];
       read[rows[i]] = joined_text(pieces);
       read_terms[rows[i]] = read_in(pieces).size();
       result.outcomes[rows[i]] = way ? way->name : "as asked";
@@ -176,10 +178,12 @@ Result Guard::generate(const ModelInfo& model, const Request& request, const std
     result.outcomes[at] = "withheld";
     images[at] = withheld_image(images[at].size(1), images[at].size(2));
     if (latents[at].defined()) latents[at] = torch::zeros_like(latents[at]);
+    if (request.keep_paths) paths[at] = nullptr;
   }
   if (!rows.empty())
     result.notes.push_back("Withheld: a listed term could be read in " + std::to_string(rows.size()) + " of " + std::to_string(count) + " images");
   result.images = torch::stack(images);
+  result.paths = std::move(paths);
   if (latents.front().defined()) result.latents = torch::stack(latents);
 
   // Nothing is seen that the log does not tell.

@@ -101,6 +101,7 @@ struct BatchedPipeline::Batch {
     const PatchPlan* plan;
     std::map<int, int> sources;  // by prompt, the member to take K and V from
     std::int64_t row = 0;        // of the request, whose picture it reads
+    Following follow;
   };
   std::vector<Member> members;
   std::int64_t asked = 0;  // the first of them
@@ -117,16 +118,17 @@ BatchedPipeline::Batch BatchedPipeline::make_batch(const Request& request, size_
   Batch batch;
   for (size_t i = begin; i < end; ++i) {
     const Row& row = request.rows[i];
-    batch.members.push_back({row.prompt, row.pooled < 0 ? row.prompt : row.pooled, row.seed, &row.plan, {}, static_cast<std::int64_t>(i)});
+    batch.members.push_back({row.prompt, row.pooled < 0 ? row.prompt : row.pooled, row.seed, &row.plan, {}, static_cast<std::int64_t>(i), row.follow});
   }
   batch.asked = static_cast<std::int64_t>(batch.members.size());
   if (request.method != PatchMethod::lockstep) return batch;
   for (size_t i = 0; i < static_cast<size_t>(batch.asked); ++i) {
     for (const auto& patch : batch.members[i].plan->patches()) {
-      const Batch::Member wanted{patch.prompt, patch.prompt, batch.members[i].seed, nullptr, {}, batch.members[i].row};
+      const Batch::Member wanted{patch.prompt, patch.prompt, batch.members[i].seed, nullptr, {}, batch.members[i].row, {batch.members[i].follow.path, 0, {}}};
       auto found = std::find_if(batch.members.begin(), batch.members.end(), [&](const Batch::Member& one) {
         return one.prompt == wanted.prompt && one.pooled == wanted.pooled && one.seed == wanted.seed &&
-               (!request.pictures.defined() || one.row == wanted.row) && (!one.plan || one.plan->patches().empty());
+               (!request.pictures.defined() || one.row == wanted.row) && (!one.plan || one.plan->patches().empty()) && one.follow.path == wanted.follow.path &&
+               one.follow.leaves == 0 && !one.follow.mask.defined();
       });
       const auto at = static_cast<int>(found - batch.members.begin());
       if (found == batch.members.end()) batch.members.push_back(wanted);
@@ -140,6 +142,33 @@ void BatchedPipeline::check(const Request& request) const {
   make_scheduler(scheduler_config_, request.scheduler)->begin(request.steps);
   if (request.safe && !(guides_by_halves() && request.guidance > 1))
     reject("safe guidance needs classifier-free guidance over 1", info_.source, guides_by_halves() ? "Raise --guidance" : "This family has none");
+  check_paths(request);
+}
+
+namespace {
+
+// PNDM's one call more belongs to the step before it.
+std::int64_t step_of(std::int64_t call, std::int64_t calls, std::int64_t steps) { return calls > steps && call > 0 ? call - 1 : call; }
+
+}  // namespace
+
+void BatchedPipeline::check_paths(const Request& request) const {
+  const auto run = make_scheduler(scheduler_config_, request.scheduler)->begin(request.steps, tokens(request));
+  const size_t calls = run->timesteps().size();
+  const std::vector<std::int64_t> shape{channels(), request.height / factor(), request.width / factor()};
+  for (size_t i = 0; i < request.rows.size(); ++i) {
+    const Following& follow = request.rows[i].follow;
+    const std::string where = "row " + std::to_string(i);
+    if (!follow.path) continue;
+    const auto fits = [&](const torch::Tensor& latent) { return latent.sizes() == at::IntArrayRef(shape); };
+    const auto& path = *follow.path;
+    if (path.latents.size() != calls + 1 || !std::all_of(path.latents.begin(), path.latents.end(), fits) ||
+        !(path.outputs.empty() || path.outputs.size() == calls))
+      reject("the way it is to follow is of another number of steps, scheduler or size", where);
+    if (path.outputs.empty() && follow.leaves > 0 && !run->reversible())
+      reject("a picture that was inverted can be left at a later step by ddim and flow alone", where, "Choose --scheduler ddim");
+    if (follow.mask.defined() && follow.mask.sizes() != at::IntArrayRef(shape).slice(1)) reject("the mask is not as large as the latents", where);
+  }
 }
 
 Result BatchedPipeline::run(const Request& request, const Observer& observer, const CancelToken& cancel) {
@@ -223,9 +252,14 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
     options.guidance = guided ? request.guidance : 1;
     options.safe = request.safe;
     options.cancel = cancel;
+    std::vector<const Following*> following;
+    for (const auto& member : batch.members) following.push_back(&member.follow);
+    const Followers followers(following, [&](std::int64_t call) { return step_of(call, calls, request.steps); });
+    options.followers = &followers;
+    std::vector<Trajectory> record;
+    if (request.keep_paths) options.record = &record;
     options.before_call = [&](std::int64_t call) {
-      // PNDM's one call more belongs to the step before it.
-      const auto step = static_cast<int>(calls > request.steps && call > 0 ? call - 1 : call);
+      const auto step = static_cast<int>(step_of(call, calls, request.steps));
       prompt_taps.begin_step(step);
       lockstep_taps.begin_step(step);
       observer.progress({"denoising", number * calls + call, batches * calls});
@@ -239,6 +273,9 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
             *run, noisiest, [&](const torch::Tensor& x, double t) { return denoiser(x.to(dtype_), torch::full({x.size(0)}, t), conditioning, taps); }, options)
             .slice(0, 0, batch.asked);
     latents.push_back(latent);
+    if (request.keep_paths)
+      for (std::int64_t row = 0; row < batch.asked; ++row)
+        result.paths.push_back(std::make_shared<const Trajectory>(std::move(record[static_cast<size_t>(row)])));
     // A decoder's activations are far larger than its latents: only so many pixels at once.
     constexpr std::int64_t kPixelsAtOnce = 1 << 20;
     for (const auto& part : latent.split(std::max<std::int64_t>(1, kPixelsAtOnce / (request.width * request.height))))
@@ -249,6 +286,47 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
   result.latents = torch::cat(latents);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
+}
+
+Trajectory BatchedPipeline::run_inversion(const Inversion& inversion, const Request& request, const Observer& observer, const CancelToken& cancel) {
+  if (info_.enlarges) reject("a model that enlarges pictures cannot invert them", info_.source);
+  const auto run = make_scheduler(scheduler_config_, request.scheduler)->begin(request.steps, tokens(request));
+  if (!run->reversible()) reject("this scheduler's steps cannot be gone back", "--scheduler", "ddim and flow can");
+  const auto calls = static_cast<std::int64_t>(run->timesteps().size());
+  observer.progress({"inverting", 0, calls});
+  std::vector<std::string> notes;
+  const Prompt prompt = encode(inversion.caption, request.clip_skip, notes);
+  prompts_read();
+  const Conditioning conditioning(prompt.embedding, prompt.pooled, time_ids(request, false));
+  PromptTaps taps({site_embedding(prompt)}, {{0, nullptr}}, cancel);
+  LockstepTaps joint({{}}, cancel);
+  const bool lockstep = info_.methods.front() == PatchMethod::lockstep;
+  const torch::Tensor pixels = inversion.picture.unsqueeze(0).to(torch::kFloat32) / 127.5 - 1;
+  torch::Tensor latent = encode_pixels(pixels).mean.to(torch::kFloat32);
+  Trajectory out;
+  out.latents.assign(static_cast<size_t>(calls) + 1, {});
+  out.latents.back() = latent[0];
+  for (std::int64_t call = calls - 1; call >= 0; --call) {
+    const auto at = static_cast<size_t>(call);
+    // The step's start is asked for, and the denoiser would have to see it: it sees the step's end first, then each estimate of the start.
+    torch::Tensor start = latent, mean;
+    for (int estimate = 0; estimate <= inversion.refinements; ++estimate) {
+      cancel.check();
+      const torch::Tensor said =
+          denoiser(run->scale_input(start, at).to(dtype()), torch::full({1}, run->timesteps()[at]), conditioning, lockstep ? static_cast<Taps*>(&joint) : &taps)
+              .to(torch::kFloat32)
+              .slice(1, 0, channels());
+      start = run->step_back(said, at, latent);
+      // Estimates go to and fro about what is sought: their mean is nearer. The first is the poorest, and is left out.
+      if (estimate > 0) mean = mean.defined() ? mean + start : start;
+    }
+    latent = inversion.refinements > 0 ? mean / inversion.refinements : start;
+    out.latents[at] = latent[0];
+    observer.progress({"inverting", calls - call, calls});
+  }
+  if (!latent.isfinite().all().item<bool>())
+    throw Failure({ErrorCode::internal, "the inverted latents are not a number", "", "The weights may be damaged, or the dtype too narrow: try --dtype fp32"});
+  return out;
 }
 
 Conditioning BatchedPipeline::condition(const std::string& prompt, std::vector<std::string>& notes) {

@@ -39,6 +39,8 @@ class BatchedPipeline : public Pipeline, public Trainable {
   void check(const Request& request) const override;
   Result run(const Request& request, const Observer& observer, const CancelToken& cancel) final;
 
+  Trajectory run_inversion(const Inversion& inversion, const Request& request, const Observer& observer, const CancelToken& cancel) override;
+
   virtual Prompt encode(const std::string& prompt, std::int64_t clip_skip, std::vector<std::string>& notes) const = 0;
   /// Whether guidance takes an unconditional half; not where the denoiser reads it as a number.
   virtual bool guides_by_halves() const { return true; }
@@ -78,6 +80,7 @@ class BatchedPipeline : public Pipeline, public Trainable {
 
  private:
   struct Batch;
+  void check_paths(const Request& request) const;
   static Batch make_batch(const Request& request, size_t begin, size_t end);
   // Counts a loaded component in info().
   void count(const std::string& component, torch::nn::Module& module);

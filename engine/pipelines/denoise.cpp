@@ -14,27 +14,46 @@ torch::Tensor denoise(SchedulerRun& scheduler, const torch::Tensor& noise, const
   const std::int64_t parts = options.safe ? 3 : 2;
   std::optional<SafeGuidanceRun> safe;
   if (options.safe) safe.emplace(*options.safe);
+  // Each row's own memory: what is kept of some rows does not keep the others.
+  const auto keep = [&](std::vector<torch::Tensor> Trajectory::*list, const torch::Tensor& batch) {
+    if (!options.record) return;
+    options.record->resize(static_cast<size_t>(batch.size(0)));
+    for (std::int64_t row = 0; row < batch.size(0); ++row) ((*options.record)[static_cast<size_t>(row)].*list).push_back(batch[row].clone());
+  };
+  if (options.followers) latent = options.followers->place(0, latent);
+  keep(&Trajectory::latents, latent);
   for (size_t call = 0; call < scheduler.timesteps().size(); ++call) {
     options.cancel.check();
     options.before_call(static_cast<std::int64_t>(call));
-    torch::Tensor input = scheduler.scale_input(latent, call);
-    torch::Tensor output =
-        denoiser(guided ? torch::cat(std::vector<torch::Tensor>(static_cast<size_t>(parts), input)) : input, scheduler.timesteps()[call]).to(torch::kFloat32);
-    const std::int64_t channels = latent.size(1);
-    torch::Tensor variance = output.slice(1, channels);
-    output = output.slice(1, 0, channels);
-    if (scheduler.learns_variance() && variance.size(1) != channels)
-      reject("the scheduler expects the denoiser to say a variance too: " + std::to_string(2 * channels) + " channels, not " +
-                 std::to_string(channels + variance.size(1)),
-             "scheduler", "Scheduler and denoiser belong to different models; --scheduler chooses another");
-    if (guided) {
-      const auto rows = output.chunk(parts);
-      output = rows[0] + options.guidance * (safe ? safe->guide(rows[0], rows[1], rows[2], static_cast<std::int64_t>(call)) : rows[1] - rows[0]);
-      variance = variance.chunk(parts)[1];
+    const auto number = static_cast<std::int64_t>(call);
+    const auto ask = [&] {
+      torch::Tensor input = scheduler.scale_input(latent, call);
+      torch::Tensor output =
+          denoiser(guided ? torch::cat(std::vector<torch::Tensor>(static_cast<size_t>(parts), input)) : input, scheduler.timesteps()[call]).to(torch::kFloat32);
+      options.after_call();
+      const std::int64_t channels = latent.size(1);
+      torch::Tensor variance = output.slice(1, channels);
+      output = output.slice(1, 0, channels);
+      if (scheduler.learns_variance() && variance.size(1) != channels)
+        reject("the scheduler expects the denoiser to say a variance too: " + std::to_string(2 * channels) + " channels, not " +
+                   std::to_string(channels + variance.size(1)),
+               "scheduler", "Scheduler and denoiser belong to different models; --scheduler chooses another");
+      if (guided) {
+        const auto rows = output.chunk(parts);
+        output = rows[0] + options.guidance * (safe ? safe->guide(rows[0], rows[1], rows[2], static_cast<std::int64_t>(call)) : rows[1] - rows[0]);
+        variance = variance.chunk(parts)[1];
+      }
+      return scheduler.learns_variance() ? torch::cat({output, variance}, 1) : output;
+    };
+    torch::Tensor output = options.followers ? options.followers->output(number, latent) : torch::Tensor();
+    if (!output.defined()) {
+      output = ask();
+      if (options.followers) output = options.followers->merged(number, output.clone());
     }
-    if (scheduler.learns_variance()) output = torch::cat({output, variance}, 1);
+    keep(&Trajectory::outputs, output);
     latent = scheduler.step(output, call, latent);
-    options.after_call();
+    if (options.followers) latent = options.followers->place(number + 1, latent);
+    keep(&Trajectory::latents, latent);
   }
   if (!latent.isfinite().all().item<bool>())
     throw Failure({ErrorCode::internal, "the denoiser's output is not a number", "", "The weights may be damaged, or the dtype too narrow: try --dtype fp32"});

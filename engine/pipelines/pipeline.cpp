@@ -83,6 +83,23 @@ Expected<Result> Pipeline::generate(const Request& request, const Observer& obse
   });
 }
 
+Expected<std::shared_ptr<const Trajectory>> Pipeline::invert(const Inversion& inversion, const Request& request, const Observer& observer,
+                                                             const CancelToken& cancel) {
+  return attempt([&]() -> std::shared_ptr<const Trajectory> {
+    torch::InferenceMode inference;
+    const Request resolved = resolve(request);
+    const torch::Tensor& picture = inversion.picture;
+    if (!picture.defined() || picture.dim() != 3 || picture.size(0) != 3 || picture.scalar_type() != torch::kUInt8 || picture.size(1) != resolved.height ||
+        picture.size(2) != resolved.width)
+      reject("the picture to invert must be [3, " + std::to_string(resolved.height) + ", " + std::to_string(resolved.width) + "] of bytes");
+    return std::make_shared<const Trajectory>(run_inversion(inversion, resolved, observer, cancel));
+  });
+}
+
+Trajectory Pipeline::run_inversion(const Inversion&, const Request&, const Observer&, const CancelToken&) {
+  reject("a model of several stages cannot invert pictures", info().source, "Open its first stage alone");
+}
+
 void Pipeline::set_policy(std::shared_ptr<PromptPolicy> policy) {
   policy_ = std::move(policy);
   info_.policy = policy_ ? policy_->describe() : nullptr;
@@ -142,6 +159,12 @@ nlohmann::ordered_json describe_image(const ModelInfo& model, const Request& req
   if (const auto& safe = request.safe)
     out["settings"]["safe_guidance"] = {{"unwanted", safe->unwanted}, {"scale", safe->scale}, {"threshold", safe->threshold},
                                         {"momentum", safe->momentum}, {"beta", safe->beta},   {"warmup", safe->warmup}};
+  if (row.follow.path) {
+    const torch::Tensor start = row.follow.path->latents.front().contiguous();
+    out["follows"] = {{"until_step", row.follow.leaves},
+                      {"masked", row.follow.mask.defined()},
+                      {"start_sha256", sha256_text({static_cast<const char*>(start.data_ptr()), start.nbytes()})}};
+  }
   if (!model.adapters.empty()) out["adapters"] = describe_adapters(model);
   if (model.upscaler) out["upscaler"] = describe_upscaler(model);
   if (!model.policy.is_null()) out["guard"] = model.policy;

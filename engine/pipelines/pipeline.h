@@ -15,6 +15,7 @@
 #include "patching/site.h"
 #include "pipelines/prompt_policy.h"
 #include "pipelines/safe_guidance.h"
+#include "pipelines/trajectory.h"
 
 namespace glyphscope {
 
@@ -22,8 +23,9 @@ namespace glyphscope {
 struct Row {
   int prompt = 0;  ///< Index into Request::prompts.
   std::uint64_t seed = 42;
-  PatchPlan plan;   ///< Its prompts are indices into Request::prompts too.
-  int pooled = -1;  ///< Whose pooled prompt the denoiser reads, where it reads one; negative: the row's own.
+  PatchPlan plan;    ///< Its prompts are indices into Request::prompts too.
+  int pooled = -1;   ///< Whose pooled prompt the denoiser reads, where it reads one; negative: the row's own.
+  Following follow;  ///< What it has of another row's way. Of steps that are known of all rows of a batch the denoiser is not asked.
 };
 
 /// How a site is made to see another prompt (section 3 of the paper): it gets the prompt itself; or K and V recorded in a run
@@ -49,16 +51,18 @@ struct Request {
   torch::Tensor pictures;                                ///< What a model that enlarges pictures draws larger: [rows, 3, h, w] uint8, or one for all rows.
   std::int64_t noise_level = 250;                        ///< How far such a model noises them first: a timestep of the schedule that says so.
   std::int64_t upscale_steps = 0;                        ///< Steps of a cascade's second stage; 0: its default.
+  bool keep_paths = false;                               ///< The result tells each row's way: twice its latents' bytes a step.
   std::uint64_t record_budget = std::uint64_t{2} << 30;  ///< Bytes that recorded K and V may take.
 };
 
 struct Result {
-  torch::Tensor images;               ///< [rows, 3, height, width] uint8
-  torch::Tensor latents;              ///< [rows, channels, h, w] fp32, before the decoder
-  std::vector<std::string> notes;     ///< What the user should know: a prompt that was cut.
-  std::vector<std::string> outcomes;  ///< With a policy: what it did, a row each.
-  std::int64_t denoiser_calls = 0;    ///< Batches that went through the denoiser.
-  std::int64_t denoiser_rows = 0;     ///< Rows in them, all parts of guidance counted: what a run costs.
+  torch::Tensor images;                                  ///< [rows, 3, height, width] uint8
+  torch::Tensor latents;                                 ///< [rows, channels, h, w] fp32, before the decoder
+  std::vector<std::shared_ptr<const Trajectory>> paths;  ///< If they were asked for; null for what a policy withholds.
+  std::vector<std::string> notes;                        ///< What the user should know: a prompt that was cut.
+  std::vector<std::string> outcomes;                     ///< With a policy: what it did, a row each.
+  std::int64_t denoiser_calls = 0;                       ///< Batches that went through the denoiser.
+  std::int64_t denoiser_rows = 0;                        ///< Rows in them, all parts of guidance counted: what a run costs.
   double seconds = 0;
 };
 
@@ -94,6 +98,14 @@ struct ModelInfo {
   std::vector<PatchMethod> methods{PatchMethod::injection};  ///< What this family can do; the first is automatic's choice.
 };
 
+/// A picture to be traced back to the noise that it might have been drawn from.
+struct Inversion {
+  torch::Tensor picture;  ///< [3, H, W] uint8, of the size that the request asks for.
+  std::string caption;
+  int refinements =
+      0;  ///< How often a step's start is estimated anew from the last estimate (arXiv 2403.14602); 0: plain DDIM inversion, or the reversed flow.
+};
+
 /// A text-to-image model: prompt -> latents -> image. One thread at a time.
 class Pipeline {
  public:
@@ -111,8 +123,13 @@ class Pipeline {
   void validate(const Request& request) const;
   /// Every row's image. A row's noise depends on its seed alone, so rows may be batched in any way.
   Expected<Result> generate(const Request& request, const Observer& observer = {}, const CancelToken& cancel = {});
+  /// The way of a picture's latents, without guidance: steps, scheduler, size and clip_skip are the request's. Its latents end in those of the picture;
+  /// drawing from its first with the caption gives the picture again, as nearly as steps are many. The scheduler must be reversible.
+  Expected<std::shared_ptr<const Trajectory>> invert(const Inversion& inversion, const Request& request, const Observer& observer = {},
+                                                     const CancelToken& cancel = {});
 
  protected:
+  virtual Trajectory run_inversion(const Inversion& inversion, const Request& request, const Observer& observer, const CancelToken& cancel);
   /// What a family refuses of a resolved request. Throws a Failure.
   virtual void check(const Request& request) const { (void)request; }
   virtual Result run(const Request& request, const Observer& observer, const CancelToken& cancel) = 0;

@@ -14,9 +14,8 @@ struct Ddim : Scheduler {
         spacing(config.text("timestep_spacing", "leading")),
         offset(config.integer("steps_offset", 0)),
         final_alpha(config.boolean("set_alpha_to_one", true) ? 1.0 : schedule.alphas_cumprod[0].item<double>()),
-        clip(config.boolean("clip_sample", true) ? config.number("clip_sample_range", 1.0) : 0) {
-    config.require("thresholding", false);
-  }
+        clip(config.boolean("clip_sample", true) ? config.number("clip_sample_range", 1.0) : 0),
+        thresholding(Thresholding::parse(config)) {}
 
   std::unique_ptr<SchedulerRun> begin(std::int64_t steps, std::int64_t tokens) const override;
 
@@ -24,6 +23,7 @@ struct Ddim : Scheduler {
   std::string spacing;
   std::int64_t offset;
   double final_alpha, clip;
+  Thresholding thresholding;
 };
 
 struct DdimRun : SchedulerRun {
@@ -32,9 +32,7 @@ struct DdimRun : SchedulerRun {
   }
 
   torch::Tensor step(const torch::Tensor& output, size_t call, const torch::Tensor& x) override {
-    const auto t = static_cast<std::int64_t>(timesteps_.at(call)), previous = t - stride;
-    const double a = ddim.schedule.alphas_cumprod[t].item<double>(),
-                 a_next = previous >= 0 ? ddim.schedule.alphas_cumprod[previous].item<double>() : ddim.final_alpha;
+    const auto [a, a_next] = alphas(call);
     torch::Tensor clean, noise;
     switch (ddim.schedule.prediction) {
       case Prediction::v:
@@ -49,8 +47,36 @@ struct DdimRun : SchedulerRun {
         clean = (x - std::sqrt(1 - a) * output) / std::sqrt(a);
         noise = output;
     }
-    if (ddim.clip > 0) clean = clean.clamp(-ddim.clip, ddim.clip);
+    if (ddim.thresholding.on) {
+      clean = ddim.thresholding.apply(clean);
+    } else if (ddim.clip > 0) {
+      clean = clean.clamp(-ddim.clip, ddim.clip);
+    }
     return std::sqrt(a_next) * clean + std::sqrt(1 - a_next) * noise;
+  }
+
+  bool reversible() const override { return true; }
+  torch::Tensor step_back(const torch::Tensor& output, size_t call, const torch::Tensor& next) const override {
+    // step() is linear: a weight for x and one for the output.
+    const auto [a, a_next] = alphas(call);
+    const double signal = std::sqrt(a_next), rest = std::sqrt(1 - a_next);
+    switch (ddim.schedule.prediction) {
+      case Prediction::v:
+        return (next - (rest * std::sqrt(a) - signal * std::sqrt(1 - a)) * output) / (signal * std::sqrt(a) + rest * std::sqrt(1 - a));
+      case Prediction::sample:
+        return (next - (signal - rest * std::sqrt(a) / std::sqrt(1 - a)) * output) * (std::sqrt(1 - a) / rest);
+      default:
+        return (next - (rest - signal * std::sqrt(1 - a) / std::sqrt(a)) * output) * (std::sqrt(a) / signal);
+    }
+  }
+
+  struct Alphas {
+    double now, next;
+  };
+  Alphas alphas(size_t call) const {
+    const auto t = static_cast<std::int64_t>(timesteps_.at(call)), previous = t - stride;
+    const torch::Tensor& table = ddim.schedule.alphas_cumprod;
+    return {table[t].item<double>(), previous >= 0 ? table[previous].item<double>() : ddim.final_alpha};
   }
 
   Ddim ddim;

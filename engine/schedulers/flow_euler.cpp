@@ -56,6 +56,11 @@ struct FlowEulerRun : SchedulerRun {
 
   torch::Tensor step(const torch::Tensor& output, size_t call, const torch::Tensor& x) override { return x + (sigmas.at(call + 1) - sigmas.at(call)) * output; }
 
+  bool reversible() const override { return true; }
+  torch::Tensor step_back(const torch::Tensor& output, size_t call, const torch::Tensor& next) const override {
+    return next - (sigmas.at(call + 1) - sigmas.at(call)) * output;
+  }
+
   std::vector<double> sigmas;
 };
 

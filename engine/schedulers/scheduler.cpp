@@ -32,6 +32,10 @@ torch::Tensor SchedulerRun::draw_noise() const {
   return noise_();
 }
 
+torch::Tensor SchedulerRun::step_back(const torch::Tensor&, size_t, const torch::Tensor&) const {
+  reject("this scheduler's steps cannot be gone back", "scheduler", "ddim and flow can");
+}
+
 const std::vector<std::string>& scheduler_names() {
   static const std::vector<std::string> names = [] {
     std::vector<std::string> out;

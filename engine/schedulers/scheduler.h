@@ -30,6 +30,10 @@ class SchedulerRun {
   virtual bool learns_variance() const { return false; }
   /// The next latent, from the denoiser's output at a call. Calls come in order.
   virtual torch::Tensor step(const torch::Tensor& output, size_t call, const torch::Tensor& latent) = 0;
+  /// Whether a step depends on nothing but output and latent, so that it can be gone back.
+  virtual bool reversible() const { return false; }
+  /// The latent that step() takes to `next`, where it clips nothing. Throws a Failure if steps are not reversible.
+  virtual torch::Tensor step_back(const torch::Tensor& output, size_t call, const torch::Tensor& next) const;
 
   /// Where a scheduler that adds noise at each step takes it from: unit noise for the whole batch, another at each call.
   void set_noise(std::function<torch::Tensor()> noise) { noise_ = std::move(noise); }

@@ -137,6 +137,19 @@ expect 2 'There is no projection|no projection' "$program" finetune "$model" --d
 expect 2 'no such adapter' "$program" generate --adapter "$work/none.safetensors" "$model" --prompt a --steps 1 --out "$work/b.png"
 expect 2 'not in the model|no LoRA' "$program" generate --adapter "$stages/adapters/unet_sdxl.safetensors" "$model" --prompt a --steps 1 --out "$work/b.png"
 
+# Editing: drawn images and real pictures.
+edit=("$program" edit "$model" --target 'a sign that says "B"' --sites 5 --steps 4)
+expect 0 'target prompt reads' "${edit[@]}" --source 'a sign that says "A"' --from-step 2 --mask 8,8,40,24 --out "$work/edit"
+for file in source.png edit.png target.png edit.json; do [ -s "$work/edit/$file" ] || { echo "FAILED: edit wrote no $file"; failed=1; }; done
+[ "$(field "$work/edit/edit.json" '["images"]["edit"]["denoiser_rows"]')" = 4 ] || { echo "FAILED: an edit from step 2 of 4 asks the denoiser for more"; failed=1; }
+expect 0 'reconstruction.png: SSIM' "${edit[@]}" --image "$work/edit/source.png" --caption 'a sign that says "A"' --refinements 1 --out "$work/edit-real"
+[ -s "$work/edit-real/reconstruction.png" ] || { echo "FAILED: edit wrote no reconstruction.png"; failed=1; }
+expect 2 'both --image and --caption' "${edit[@]}" --image "$work/edit/source.png" --out "$work/edit-no"
+expect 2 'what is to be edited' "${edit[@]}" --out "$work/edit-no"
+expect 2 'is no box' "${edit[@]}" --source 'says "A"' --mask 9,9,3,3 --out "$work/edit-no"
+expect 2 'outside the image' "${edit[@]}" --source 'says "A"' --mask 9000,9000,9001,9001 --out "$work/edit-no"
+expect 2 'cannot be gone back' "${edit[@]}" --image "$work/edit/source.png" --caption 'says "A"' --scheduler euler --out "$work/edit-no"
+
 # The guard: no verb that makes images goes round it. Each writes what it did into the log, and says in its files that it was there.
 printf 'hate => love\n# mild\n' > "$work/words.txt"
 log=$work/audit.jsonl
@@ -152,6 +165,8 @@ hate='a sign that says "H A T E"'
 guarded generate "$model" --prompt "$hate" --steps 1 --out "$work/guarded.png"
 grep -q 'terms_sha256' "$work/guarded.png" || { echo "FAILED: a guarded image does not say so"; failed=1; }
 guarded patch "$model" --source 'says "A"' --target "$hate" --sites 5 --steps 1 --out "$work/guarded-patch"
+guarded edit "$model" --source 'says "A"' --target "$hate" --sites 5 --steps 2 --out "$work/guarded-edit"
+guarded edit "$model" --image "$work/guarded.png" --caption 'says "A"' --target "$hate" --sites 5 --steps 2 --out "$work/guarded-edit2"
 guarded localize "$model" --pairs 1 --steps 1 --random-sets 0 --out "$work/guarded-run"
 guarded evaluate "$model" --count 2 --steps 1 --out "$work/guarded-eval"
 [ "$(field "$work/guarded-eval/evaluate.json" '["guard"]["sites"]')" = "[5]" ] || { echo "FAILED: evaluate does not tell of the guard"; failed=1; }

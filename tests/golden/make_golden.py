@@ -766,6 +766,7 @@ SCHEDULER_CASES = [
     ("ddim_v_linspace_25", DDIMScheduler, {**STABLE_DDIM, **V, **spacing("linspace")}, 25),
     ("ddim_v_trailing_10_alpha_one", DDIMScheduler, {**STABLE_DDIM, **V, **spacing("trailing"), "set_alpha_to_one": True}, 10),
     ("ddim_epsilon_leading_10_clip", DDIMScheduler, {**STABLE_DDIM, "clip_sample": True}, 10),
+    ("ddim_epsilon_leading_10_threshold", DDIMScheduler, {**STABLE_DDIM, "thresholding": True, "dynamic_thresholding_ratio": 0.9, "sample_max_value": 1.5}, 10),
     ("ddim_v_trailing_7", DDIMScheduler, {**STABLE_DDIM, **V, **spacing("trailing")}, 7),
     ("ddim_epsilon_trailing_16", DDIMScheduler, {**STABLE_DDIM, **spacing("trailing")}, 16),
     ("ddim_zero_snr_v_trailing_10", DDIMScheduler, {**STABLE_DDIM, **V, **spacing("trailing"), "rescale_betas_zero_snr": True}, 10),

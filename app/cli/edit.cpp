@@ -1,0 +1,153 @@
+#include <cmath>
+#include <cstdio>
+
+#include "adapt/picture_set.h"
+#include "app/cli/cli.h"
+#include "core/version.h"
+#include "demo/studies.h"
+#include "editing/text_edit.h"
+#include "io/files.h"
+#include "io/image_file.h"
+#include "localization/sweep.h"
+
+namespace glyphscope::cli {
+
+namespace {
+
+nlohmann::ordered_json finite(double value) { return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr); }
+
+std::optional<Box> parse_box(const std::string& text) {
+  if (text.empty() || text == "text") return {};
+  Box box;
+  char end = 0;
+  if (std::sscanf(text.c_str(), "%d,%d,%d,%d%c", &box.left, &box.top, &box.right, &box.bottom, &end) != 4 || box.left >= box.right || box.top >= box.bottom)
+    reject("'" + text + "' is no box", "--mask", "Write text, or LEFT,TOP,RIGHT,BOTTOM in pixels, for example 10,40,200,120");
+  return box;
+}
+
+// The picture as the model draws it: of the size that was asked for; else of about the model's own area and of the picture's aspect.
+torch::Tensor fit(const torch::Tensor& picture, const ModelInfo& model, Request& request, bool size_given) {
+  if (!size_given) {
+    const double area = static_cast<double>(model.default_width * model.default_height);
+    const double aspect = static_cast<double>(picture.size(2)) / static_cast<double>(picture.size(1));
+    const auto side = [&](double pixels) {
+      const auto multiple = static_cast<double>(model.size_multiple);
+      return static_cast<std::int64_t>(std::max(1.0, std::round(pixels / multiple)) * multiple);
+    };
+    request.width = side(std::sqrt(area * aspect));
+    request.height = side(std::sqrt(area / aspect));
+  }
+  if (picture.size(1) == request.height && picture.size(2) == request.width) return picture;
+  return crop_to(picture, {request.width, request.height});
+}
+
+}  // namespace
+
+Run add_edit(CLI::App& app) {
+  struct Options {
+    std::string model, source, caption, target, sites, mask, out, ocr = "ppocr", pooled = "source";
+    int from_step = 0, refinements = 0;
+    double feather = 4;
+    SamplingOptions sampling;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("edit", "Writes another text into an image, drawn or real, while the rest stays");
+  verb->add_option("MODEL", options->model, kModelHelp)->required();
+  auto* source = verb->add_option("--source", options->source, "Prompt of the image to edit, which is drawn first");
+  auto* caption = verb->add_option("--caption", options->caption, "What the real picture that --image names shows, with its text in quotation marks");
+  source->excludes(caption);
+  verb->add_option("--target", options->target, "The prompt with the new text")->required();
+  verb->add_option("--sites", options->sites, "The layers that write the text, for example 5,7-9 (default: those of a demo model's study)");
+  verb->add_option("--from-step", options->from_step, "First step at which they see the target: the later, the more of the source stays")
+      ->check(CLI::Range(0, 1000))
+      ->capture_default_str();
+  verb->add_option("--pooled", options->pooled, "source or target: whose pooled prompt the edit reads, where the model reads one")
+      ->check(CLI::IsMember({"source", "target"}))
+      ->capture_default_str();
+  verb->add_option("--refinements", options->refinements, "Of a real picture: how often each step of its inversion is estimated anew")
+      ->check(CLI::Range(0, 100))
+      ->capture_default_str();
+  verb->add_option("--mask", options->mask, "text, or LEFT,TOP,RIGHT,BOTTOM: nothing changes outside this box and its feather");
+  verb->add_option("--feather", options->feather, "Pixels about the box within which the new fades into the old")
+      ->check(CLI::Range(0.0, 4096.0))
+      ->capture_default_str();
+  verb->add_option("--ocr", options->ocr, "ppocr or tesseract")->capture_default_str();
+  verb->add_option("--out", options->out, "Folder for source.png, edit.png, target.png, edit.json; of a real picture, reconstruction.png too")->required();
+  options->sampling.add(*verb, "The real picture to edit, with --caption (PNG, JPEG, WebP)");
+  return [=](const Context& context) {
+    const bool real = !options->sampling.image.empty();
+    if (real == options->caption.empty()) reject("a real picture needs both --image and --caption", "edit");
+    if (real != options->source.empty()) reject("what is to be edited: --source PROMPT, or --image FILE with --caption PROMPT", "edit");
+    const std::optional<Box> box = parse_box(options->mask);
+    const auto pipeline = context.open(options->model);
+    const ModelInfo& info = pipeline->info();
+    const std::vector<int> sites = options->sites.empty() ? studied_sites(info) : parse_sites(options->sites, info.table);
+    if (sites.empty()) reject("no sites are known of this model", "--sites", "Name those that write the text; localize finds them");
+    Request sampling = options->sampling.request();
+    const torch::Tensor picture = sampling.pictures.defined() ? sampling.pictures[0] : torch::Tensor();
+    sampling.pictures = torch::Tensor();
+    EditSettings settings;
+    settings.source = real ? options->caption : options->source;
+    settings.target = options->target;
+    settings.patches = PatchPlan::at_sites(sites, 1, options->from_step).patches();
+    settings.pooled_target = options->pooled == "target";
+    settings.seed = context.common.seed;
+    if (real) settings.picture = fit(picture, info, sampling, sampling.width > 0);
+    // Most models' own scheduler does not go back; ddim does, by the same noise schedule.
+    if (real && sampling.scheduler.empty() && info.scheduler != "FlowMatchEulerDiscreteScheduler") sampling.scheduler = "ddim";
+    settings.sampling = pipeline->resolve(sampling);
+    settings.refinements = options->refinements;
+    settings.mask_text = options->mask == "text";
+    settings.mask = box;
+    settings.feather = options->feather;
+    const auto reader = make_text_reader(options->ocr);
+    const OutputFolder folder(options->out);
+    const TextEdit edit = edit_text(
+        *pipeline, settings, *reader, [&](const Progress& p) { context.show(p); }, context.cancel);
+    context.end_progress();
+    for (const auto& note : edit.notes) context.say("note: " + note);
+
+    nlohmann::ordered_json document{{"schema", "glyphscope.edit/1"},
+                                    {"versions", {{"glyphscope", version()}, {"libtorch", torch_version()}, {"ocr", reader->name()}}},
+                                    {"sites", sites},
+                                    {"share", info.table.share(sites)},
+                                    {"request", describe_image(info, edit.requests[0], edit.requests[0].rows[0])}};
+    document["source"] = {{"denoiser_rows", edit.source_rows}, {"seconds", edit.source_seconds}};
+    if (edit.box) document["box"] = {edit.box->left, edit.box->top, edit.box->right, edit.box->bottom};
+    document["masked"] = settings.mask_text || settings.mask;
+    if (real) {
+      const auto compare = [&](const torch::Tensor& image, const torch::Tensor& reference) {
+        const ImageScores scores = score_images(image, reference);
+        return nlohmann::ordered_json{{"psnr", finite(scores.psnr)}, {"ssim", scores.ssim}};
+      };
+      document["inversion"] = {{"refinements", options->refinements},
+                               {"to_picture", compare(edit.reconstruction, edit.source)},
+                               {"to_round_trip", compare(edit.reconstruction, edit.round_trip)},
+                               {"round_trip_to_picture", compare(edit.round_trip, edit.source)}};
+      write_png(folder / "reconstruction.png", edit.reconstruction, describe_image(info, edit.requests[0], {0, settings.seed, {}, -1, {edit.path, 0, {}}}));
+    }
+    write_png(folder / "source.png", edit.source, real ? nlohmann::ordered_json(nullptr) : describe_image(info, edit.requests[0], {0, settings.seed, {}}));
+    nlohmann::ordered_json images;
+    const char* files[] = {"edit.png", "target.png"};
+    for (size_t i = 0; i < edit.images.size(); ++i) {
+      const EditedImage& one = edit.images[i];
+      write_png(folder / files[i], one.image, describe_image(info, edit.requests[i], edit.requests[i].rows[0]));
+      nlohmann::ordered_json scores;
+      for (const auto& [name, value] : one.measured.scores) scores[name] = finite(value);
+      images[one.name] = {{"file", files[i]}, {"read", one.measured.read}, {"scores", scores}, {"denoiser_rows", one.denoiser_rows}, {"seconds", one.seconds}};
+    }
+    document["images"] = images;
+    write_json(folder / "edit.json", document);
+    context.print(document);
+    if (context.common.json) return;
+    if (real)
+      context.say("reconstruction.png: SSIM " + std::to_string(document["inversion"]["to_round_trip"]["ssim"].get<double>()) +
+                  " to what the autoencoder alone makes of the picture");
+    for (const auto& one : edit.images)
+      context.say(one.name + " reads \"" + one.measured.read + "\", SSIM " + std::to_string(one.measured.scores.at("ssim")) + ", " +
+                  std::to_string(one.denoiser_rows) + " rows through the denoiser");
+    context.say("in " + folder.path().string());
+  };
+}
+
+}  // namespace glyphscope::cli

@@ -1,0 +1,212 @@
+#include "editing/text_edit.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include "core/random.h"
+#include "demo/signs.h"
+#include "io/config.h"
+#include "schedulers/scheduler.h"
+#include "tests/support/golden.h"
+
+namespace glyphscope {
+namespace {
+using testing::golden;
+using ::testing::HasSubstr;
+using testing::relative_error;
+
+// Finds the same text in every picture.
+struct FindsBox : TextReader {
+  std::vector<TextPiece> read(const torch::Tensor&) override { return {{"OPEN", 1, {8, 4, 20, 12}}}; }
+  std::string name() const override { return "told"; }
+};
+
+const char* const kSource = "a sign that says \"OPEN\"";
+const char* const kTarget = "a sign that says \"SHUT\"";
+
+struct Model {
+  explicit Model(const char* name) : pipeline(*open_model(golden(name).string())) {}
+  Request request(std::int64_t steps, const std::string& scheduler = "") const {
+    Request out;
+    out.prompts = {kSource, kTarget};
+    out.steps = steps;
+    out.scheduler = scheduler;
+    return out;
+  }
+  Result draw(Request request, std::vector<Row> rows) const {
+    request.rows = std::move(rows);
+    auto result = pipeline->generate(request);
+    if (!result) throw Failure(result.error());
+    return *result;
+  }
+  std::shared_ptr<Pipeline> pipeline;
+};
+
+// Whatever a scheduler remembers or draws: a row that has gone another's way until a step goes on as that one did, to the bit.
+TEST(Trajectory, CanBeLeftAtAnyStepOfAnyScheduler) {
+  for (const auto& [name, schedulers] : std::vector<std::pair<const char*, std::vector<std::string>>>{
+           {"pipeline", {"ddim", "ddpm", "euler", "pndm", "dpm++"}}, {"pipeline_if", {"", "dpm++"}}, {"pipeline_sd3", {""}}}) {
+    const Model model(name);
+    for (const auto& scheduler : schedulers) {
+      Request request = model.request(6, scheduler);
+      request.keep_paths = true;
+      const Result source = model.draw(request, {{0, 7, {}}});
+      ASSERT_EQ(source.paths.size(), 1U);
+      EXPECT_TRUE(source.paths[0]->latents.back().equal(source.latents[0]));
+      for (const std::int64_t leaves : {1, 3, 6}) {
+        const Result again = model.draw(request, {{0, 7, {}, -1, {source.paths[0], leaves, {}}}});
+        EXPECT_TRUE(again.latents.equal(source.latents)) << name << " " << scheduler << " " << leaves;
+        EXPECT_EQ(again.denoiser_calls, 6 - leaves) << name << " " << scheduler << " " << leaves;
+      }
+    }
+  }
+}
+
+// The edit that goes the source's way until its patch acts is the one that is patched from there on, and costs only what is left.
+TEST(Trajectory, SparesTheStepsBeforeThePatch) {
+  const Model model("pipeline");
+  Request request = model.request(6);
+  request.keep_paths = true;
+  const PatchPlan plan = PatchPlan::at_sites({0, 2}, 1, 4);
+  const Result source = model.draw(request, {{0, 7, {}}}), whole = model.draw(request, {{0, 7, plan}});
+  const Result spared = model.draw(request, {{0, 7, plan, -1, {source.paths[0], 4, {}}}});
+  EXPECT_TRUE(spared.latents.equal(whole.latents));
+  EXPECT_FALSE(spared.latents.equal(source.latents)) << "the patch acts";
+  EXPECT_LE(3 * spared.denoiser_rows, whole.denoiser_rows + 2);
+}
+
+TEST(Trajectory, OfAnotherRunIsRefused) {
+  const Model model("pipeline");
+  Request request = model.request(4);
+  request.keep_paths = true;
+  const auto path = model.draw(request, {{0, 7, {}}}).paths[0];
+  const auto refusal = [&](Request other, Following follow) {
+    other.rows = {{0, 7, {}, -1, std::move(follow)}};
+    const auto result = model.pipeline->generate(other);
+    return result ? "" : result.error().what;
+  };
+  EXPECT_THAT(refusal(model.request(5), {path, 1, {}}), HasSubstr("another number of steps"));
+  Request wide = model.request(4);
+  wide.width = 2 * model.pipeline->info().default_width;
+  EXPECT_THAT(refusal(wide, {path, 1, {}}), HasSubstr("another number of steps, scheduler or size"));
+  EXPECT_THAT(refusal(model.request(4), {path, 1, torch::ones({3, 3})}), HasSubstr("mask"));
+  const auto inverted = std::make_shared<Trajectory>(*path);
+  inverted->outputs.clear();
+  EXPECT_THAT(refusal(model.request(4, "euler"), {inverted, 1, {}}), HasSubstr("ddim and flow alone"));
+}
+
+// In lockstep, where the denoiser is asked for all rows of a batch as one of them needs it.
+TEST(Trajectory, IsFollowedInLockstepToo) {
+  const Model model("pipeline_sd3");
+  Request request = model.request(5);
+  request.keep_paths = true;
+  const PatchPlan plan = PatchPlan::at_sites({0}, 1, 3);
+  const auto path = model.draw(request, {{0, 7, {}}}).paths[0];
+  const Result whole = model.draw(request, {{0, 7, plan}}), followed = model.draw(request, {{0, 7, plan, -1, {path, 3, {}}}});
+  EXPECT_LT(relative_error(followed.latents, whole.latents), 1e-4);
+  EXPECT_EQ(followed.denoiser_rows, whole.denoiser_rows);
+}
+
+TEST(Mask, KeepsEveryBitOutsideIt) {
+  const Model model("pipeline");
+  EditSettings settings;
+  settings.source = kSource;
+  settings.target = kTarget;
+  settings.patches = PatchPlan::at_sites({0, 1, 2, 3}, 1).patches();
+  settings.sampling = model.pipeline->resolve(model.request(4));
+  settings.sampling.prompts.clear();
+  settings.mask = Box{4, 4, 12, 12};
+  settings.feather = 3;
+  FindsBox reader;
+  const TextEdit edit = edit_text(*model.pipeline, settings, reader, [](const Progress&) {}, {});
+  const torch::Tensor image = edit.images.at(0).image;
+  const auto height = image.size(1), width = image.size(2);
+  const torch::Tensor free = feathered_mask(*settings.mask, height, width, settings.feather) > 0;
+  EXPECT_TRUE(torch::where(free, edit.source, image).equal(edit.source)) << "no pixel outside the mask and its feather";
+  EXPECT_FALSE(image.equal(edit.source)) << "the edit acts inside";
+  // In the latents: those of the request that made it.
+  const Result again = *model.pipeline->generate(edit.requests.at(0));
+  const torch::Tensor mask = edit.requests[0].rows[0].follow.mask, last = edit.path->latents.back();
+  EXPECT_TRUE(torch::where(mask > 0, last, again.latents[0]).equal(last)) << "no latent";
+  EXPECT_FALSE(again.latents[0].equal(last));
+}
+
+TEST(Mask, FadesWithinItsFeather) {
+  const torch::Tensor mask = feathered_mask({10, 10, 20, 15}, 40, 40, 4);
+  EXPECT_EQ(mask[10][10].item<float>(), 1);
+  EXPECT_EQ(mask[14][19].item<float>(), 1);
+  EXPECT_FLOAT_EQ(mask[12][20].item<float>(), 0.8F);  // 1 of the 5 pixels to where nothing is new
+  EXPECT_FLOAT_EQ(mask[12][23].item<float>(), 0.2F);
+  EXPECT_EQ(mask[12][24].item<float>(), 0);
+  EXPECT_FLOAT_EQ(mask[17][23].item<float>(), 0) << "distances are those of the plane: a corner is 5 away";
+}
+
+// What step_back() gives is what step() takes to where it went back from.
+TEST(Scheduler, GoesBackWhatItWent) {
+  for (const char* prediction : {"epsilon", "v_prediction", "sample"}) {
+    const Config config({{"_class_name", "DDIMScheduler"},
+                         {"prediction_type", prediction},
+                         {"clip_sample", false},
+                         {"beta_schedule", "scaled_linear"},
+                         {"beta_start", 0.00085},
+                         {"beta_end", 0.012},
+                         {"num_train_timesteps", 1000},
+                         {"set_alpha_to_one", false}},
+                        "test");
+    const auto run = make_scheduler(config)->begin(20);
+    auto generator = make_generator(3);
+    for (size_t call = 0; call < 20; ++call) {
+      const torch::Tensor x = torch::randn({1, 2, 4, 4}, generator, torch::kFloat64), output = torch::randn({1, 2, 4, 4}, generator, torch::kFloat64);
+      ASSERT_TRUE(run->reversible());
+      EXPECT_LT(relative_error(run->step_back(output, call, run->step(output, call, x)), x), 1e-9) << prediction << " " << call;
+    }
+  }
+  const auto flow =
+      make_scheduler(Config({{"_class_name", "FlowMatchEulerDiscreteScheduler"}, {"shift", 3.0}, {"num_train_timesteps", 1000}}, "test"))->begin(9);
+  const torch::Tensor x = torch::randn({1, 2, 4, 4}, torch::kFloat64), output = torch::randn({1, 2, 4, 4}, torch::kFloat64);
+  EXPECT_LT(relative_error(flow->step_back(output, 5, flow->step(output, 5, x)), x), 1e-9);
+}
+
+// A sign that no model drew, by demo models that know signs: the better the denoiser, the less its answer changes within a step.
+TEST(Inversion, DrawsAPictureAgain) {
+  const SignSpec sign{.round = true, .sign = 2, .wall = 5, .word = "OPEN"};
+  const torch::Tensor picture = SignRenderer().render(sign).pixels;
+  for (const auto& [name, scheduler] : std::vector<std::pair<const char*, const char*>>{{"demo:sign-unet", "ddim"}, {"demo:sign-mmdit", ""}}) {
+    const auto opened = open_model(name);
+    ASSERT_TRUE(opened) << opened.error().message();
+    Pipeline& pipeline = **opened;
+    Request request;
+    request.prompts = {sign.prompt()};
+    request.steps = 20;
+    request.scheduler = scheduler;
+    request.guidance = 1;
+    double before = 0;
+    for (const int refinements : {0, 3}) {
+      const auto path = pipeline.invert({picture, sign.prompt(), refinements}, request);
+      ASSERT_TRUE(path) << path.error().message();
+      const auto draw = [&](std::int64_t leaves) {
+        request.rows = {{0, 7, {}, -1, {*path, leaves, {}}}};
+        return pipeline.generate(request)->images[0];
+      };
+      const double ssim = structural_similarity(draw(0), draw(20));
+      EXPECT_GT(ssim, refinements == 0 ? 0.95 : 0.99) << name << ", refinements: " << refinements;
+      EXPECT_GT(ssim, before) << name;
+      before = ssim;
+    }
+  }
+}
+
+TEST(Inversion, WhatCannotBeInvertedIsNamed) {
+  const Model model("pipeline");
+  const torch::Tensor picture = torch::zeros({3, model.pipeline->info().default_height, model.pipeline->info().default_width}, torch::kUInt8);
+  const auto euler = model.pipeline->invert({picture, "a", 0}, model.request(4, "euler"));
+  ASSERT_FALSE(euler);
+  EXPECT_THAT(euler.error().what, HasSubstr("cannot be gone back"));
+  const auto small = model.pipeline->invert({torch::zeros({3, 8, 8}, torch::kUInt8), "a", 0}, model.request(4, "ddim"));
+  ASSERT_FALSE(small);
+  EXPECT_THAT(small.error().what, HasSubstr("the picture to invert must be"));
+}
+
+}  // namespace
+}  // namespace glyphscope
