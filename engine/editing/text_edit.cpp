@@ -92,6 +92,7 @@ TextEdit edit_text(Pipeline& pipeline, const EditSettings& settings, TextReader&
     out.source_rows = request.steps * (settings.refinements + 1);
     Request again = request;
     again.guidance = 1;
+    again.unclipped = true;
     again.rows = {{0, settings.seed, {}, -1, {out.path, 0, {}}}};
     out.reconstruction = draw(again, "reconstructing").images[0];
     again.rows[0].follow.leaves = request.steps;

@@ -138,6 +138,14 @@ BatchedPipeline::Batch BatchedPipeline::make_batch(const Request& request, size_
   return batch;
 }
 
+std::unique_ptr<Scheduler> BatchedPipeline::scheduler_of(const Request& request) const {
+  if (!request.unclipped) return make_scheduler(scheduler_config_, request.scheduler);
+  nlohmann::json config = scheduler_config_.json();
+  config["clip_sample"] = false;
+  config["thresholding"] = false;
+  return make_scheduler(Config(config, scheduler_config_.where()), request.scheduler);
+}
+
 void BatchedPipeline::check(const Request& request) const {
   make_scheduler(scheduler_config_, request.scheduler)->begin(request.steps);
   if (request.safe && !(guides_by_halves() && request.guidance > 1))
@@ -176,7 +184,7 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
   Result result;
   const bool guided = guides_by_halves() && request.guidance > 1;
   const std::int64_t height = request.height / factor(), width = request.width / factor();
-  const auto scheduler = make_scheduler(scheduler_config_, request.scheduler);
+  const auto scheduler = scheduler_of(request);
 
   const size_t count = request.rows.size(), at_once = static_cast<size_t>(request.rows_at_once);
   const auto batches = static_cast<std::int64_t>((count + at_once - 1) / at_once);

@@ -81,6 +81,7 @@ class BatchedPipeline : public Pipeline, public Trainable {
  private:
   struct Batch;
   void check_paths(const Request& request) const;
+  std::unique_ptr<Scheduler> scheduler_of(const Request& request) const;
   static Batch make_batch(const Request& request, size_t begin, size_t end);
   // Counts a loaded component in info().
   void count(const std::string& component, torch::nn::Module& module);

@@ -51,6 +51,7 @@ struct Request {
   torch::Tensor pictures;                                ///< What a model that enlarges pictures draws larger: [rows, 3, h, w] uint8, or one for all rows.
   std::int64_t noise_level = 250;                        ///< How far such a model noises them first: a timestep of the schedule that says so.
   std::int64_t upscale_steps = 0;                        ///< Steps of a cascade's second stage; 0: its default.
+  bool unclipped = false;                                ///< What the scheduler predicts is not clipped: a way that was gone back can only so be gone again.
   bool keep_paths = false;                               ///< The result tells each row's way: twice its latents' bytes a step.
   std::uint64_t record_budget = std::uint64_t{2} << 30;  ///< Bytes that recorded K and V may take.
 };
