@@ -3,6 +3,7 @@
 
 #include "adapt/picture_set.h"
 #include "app/cli/cli.h"
+#include "app/cli/plan_options.h"
 #include "core/version.h"
 #include "demo/studies.h"
 #include "editing/text_edit.h"
@@ -45,8 +46,10 @@ torch::Tensor fit(const torch::Tensor& picture, const ModelInfo& model, Request&
 
 Run add_edit(CLI::App& app) {
   struct Options {
-    std::string model, source, caption, target, sites, mask, out, ocr = "ppocr", pooled = "source";
-    int from_step = 0, refinements = 0;
+    std::string model, source, caption, target, mask, out, ocr = "ppocr", pooled = "source";
+    PlanOptions plan{"The layers that write the text, for example 5,7-9 (default: those of a demo model's study)"};
+    PromptToPrompt maps;
+    int refinements = 0;
     double feather = 4;
     SamplingOptions sampling;
   };
@@ -57,10 +60,7 @@ Run add_edit(CLI::App& app) {
   auto* caption = verb->add_option("--caption", options->caption, "What the real picture that --image names shows, with its text in quotation marks");
   source->excludes(caption);
   verb->add_option("--target", options->target, "The prompt with the new text")->required();
-  verb->add_option("--sites", options->sites, "The layers that write the text, for example 5,7-9 (default: those of a demo model's study)");
-  verb->add_option("--from-step", options->from_step, "First step at which they see the target: the later, the more of the source stays")
-      ->check(CLI::Range(0, 1000))
-      ->capture_default_str();
+  options->plan.add(*verb);
   verb->add_option("--pooled", options->pooled, "source or target: whose pooled prompt the edit reads, where the model reads one")
       ->check(CLI::IsMember({"source", "target"}))
       ->capture_default_str();
@@ -71,8 +71,16 @@ Run add_edit(CLI::App& app) {
   verb->add_option("--feather", options->feather, "Pixels about the box within which the new fades into the old")
       ->check(CLI::Range(0.0, 4096.0))
       ->capture_default_str();
+  verb->add_option("--cross-share", options->maps.cross_share, "Of Prompt-to-Prompt, beside it: share of the steps with the source's attention to the prompt")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  verb->add_option("--self-share", options->maps.self_share, "The same of the picture's attention to itself")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
   verb->add_option("--ocr", options->ocr, "ppocr or tesseract")->capture_default_str();
-  verb->add_option("--out", options->out, "Folder for source.png, edit.png, target.png, edit.json; of a real picture, reconstruction.png too")->required();
+  verb->add_option("--out", options->out,
+                   "Folder for source.png, edit.png, target.png, prompt-to-prompt.png, edit.json; of a real picture, reconstruction.png too")
+      ->required();
   options->sampling.add(*verb, "The real picture to edit, with --caption (PNG, JPEG, WebP)");
   return [=](const Context& context) {
     const bool real = !options->sampling.image.empty();
@@ -81,7 +89,8 @@ Run add_edit(CLI::App& app) {
     const std::optional<Box> box = parse_box(options->mask);
     const auto pipeline = context.open(options->model);
     const ModelInfo& info = pipeline->info();
-    const std::vector<int> sites = options->sites.empty() ? studied_sites(info) : parse_sites(options->sites, info.table);
+    const PatchPlan plan = options->plan.plan(info.table, studied_sites(info));
+    const std::vector<int> sites = sites_of(plan);
     if (sites.empty()) reject("no sites are known of this model", "--sites", "Name those that write the text; localize finds them");
     Request sampling = options->sampling.request();
     const torch::Tensor picture = sampling.pictures.defined() ? sampling.pictures[0] : torch::Tensor();
@@ -89,7 +98,8 @@ Run add_edit(CLI::App& app) {
     EditSettings settings;
     settings.source = real ? options->caption : options->source;
     settings.target = options->target;
-    settings.patches = PatchPlan::at_sites(sites, 1, options->from_step).patches();
+    settings.patches = plan.patches();
+    settings.maps = options->maps;
     settings.pooled_target = options->pooled == "target";
     settings.seed = context.common.seed;
     if (real) settings.picture = fit(picture, info, sampling, sampling.width > 0);
@@ -128,7 +138,7 @@ Run add_edit(CLI::App& app) {
     }
     write_png(folder / "source.png", edit.source, real ? nlohmann::ordered_json(nullptr) : describe_image(info, edit.requests[0], {0, settings.seed, {}}));
     nlohmann::ordered_json images;
-    const char* files[] = {"edit.png", "target.png"};
+    const char* files[] = {"edit.png", "target.png", "prompt-to-prompt.png"};
     for (size_t i = 0; i < edit.images.size(); ++i) {
       const EditedImage& one = edit.images[i];
       write_png(folder / files[i], one.image, describe_image(info, edit.requests[i], edit.requests[i].rows[0]));

@@ -1,35 +1,15 @@
-#include <sstream>
-
 #include "app/cli/cli.h"
+#include "app/cli/plan_options.h"
 #include "io/files.h"
 #include "io/image_file.h"
 #include "localization/sweep.h"
 
 namespace glyphscope::cli {
 
-namespace {
-
-// "5:0,2" or "5:0,2;7:1": heads of single sites.
-std::map<int, std::vector<int>> parse_heads(const std::vector<std::string>& texts, const SiteTable& table) {
-  std::map<int, std::vector<int>> out;
-  for (const auto& text : texts) {
-    const auto colon = text.find(':');
-    if (colon == std::string::npos) reject("'" + text + "' names no heads", "--heads", "Write for example 5:0,2");
-    const int site = parse_sites(text.substr(0, colon), table).front();
-    SiteTable heads;
-    heads.sites.resize(static_cast<size_t>(table.sites[static_cast<size_t>(site)].heads));
-    out[site] = parse_sites(text.substr(colon + 1), heads);
-  }
-  return out;
-}
-
-}  // namespace
-
 Run add_patch(CLI::App& app) {
   struct Options {
-    std::string model, source, target, sites, streams = "kv", out, method = "automatic", ocr = "ppocr", pooled = "source";
-    std::vector<std::string> heads;
-    int from_step = 0, to_step = SitePatch::kLastStep;
+    std::string model, source, target, out, method = "automatic", ocr = "ppocr", pooled = "source";
+    PlanOptions plan{"Layers that see prompt B, for example 5,7-9"};
     SamplingOptions sampling;
   };
   auto options = std::make_shared<Options>();
@@ -37,11 +17,7 @@ Run add_patch(CLI::App& app) {
   verb->add_option("MODEL", options->model, kModelHelp)->required();
   verb->add_option("--source", options->source, "Prompt A")->required();
   verb->add_option("--target", options->target, "Prompt B")->required();
-  verb->add_option("--sites", options->sites, "Layers that see prompt B, for example 5,7-9")->required();
-  verb->add_option("--heads", options->heads, "Only these heads of a site, for example 5:0,2 (repeatable)");
-  verb->add_option("--streams", options->streams, "kv, k or v")->capture_default_str();
-  verb->add_option("--from-step", options->from_step, "First step that is patched")->capture_default_str();
-  verb->add_option("--to-step", options->to_step, "First step that is not patched any more");
+  options->plan.add(*verb)->required();
   verb->add_option("--method", options->method, "injection of prompt B, recording of its K and V, lockstep with a run of it, or automatic")
       ->capture_default_str();
   verb->add_option("--pooled", options->pooled, "source or target: whose pooled prompt the patched image reads, where the model reads one (SDXL)")
@@ -52,28 +28,13 @@ Run add_patch(CLI::App& app) {
   options->sampling.add(*verb);
   return [=](const Context& context) {
     const PatchMethod method = parse_method(options->method);
-    const Streams streams = parse_streams(options->streams);
     const auto pipeline = context.open(options->model);
     const SiteTable& table = pipeline->info().table;
-    const std::vector<int> sites = parse_sites(options->sites, table);
-    const auto heads = parse_heads(options->heads, table);
-    std::vector<SitePatch> patches;
-    for (int site : sites) {
-      auto chosen = heads.find(site);
-      patches.push_back({.site = site,
-                         .prompt = 1,
-                         .heads = chosen == heads.end() ? std::vector<int>{} : chosen->second,
-                         .streams = streams,
-                         .from_step = options->from_step,
-                         .to_step = options->to_step});
-    }
-    for (const auto& [site, list] : heads)
-      if (std::find(sites.begin(), sites.end(), site) == sites.end()) reject("--heads names site " + std::to_string(site) + ", --sites does not", "--heads");
+    const PatchPlan plan = options->plan.plan(table);
     Request request = pipeline->resolve(options->sampling.request());
     request.prompts = {options->source, options->target};
     request.method = method;
-    request.rows = {
-        {0, context.common.seed, {}}, {1, context.common.seed, {}}, {0, context.common.seed, PatchPlan(patches), options->pooled == "target" ? 1 : 0}};
+    request.rows = {{0, context.common.seed, {}}, {1, context.common.seed, {}}, {0, context.common.seed, plan, options->pooled == "target" ? 1 : 0}};
     pipeline->validate(request);
     auto reader = make_text_reader(options->ocr);  // a wrong engine is an error now, not after minutes
     const OutputFolder folder(options->out);
@@ -87,8 +48,8 @@ Run add_patch(CLI::App& app) {
     const char* names[] = {"source", "target", "patched"};
     nlohmann::ordered_json document = describe_image(pipeline->info(), request, request.rows[2]);
     document["schema"] = "glyphscope.patch/1";
-    document["sites"] = sites;
-    document["share"] = table.share(sites);
+    document["sites"] = sites_of(plan);
+    document["share"] = table.share(sites_of(plan));
     document["ocr"] = reader->name();
     nlohmann::ordered_json images;
     for (int i = 0; i < 3; ++i) {

@@ -140,6 +140,9 @@ TextEdit edit_text(Pipeline& pipeline, const EditSettings& settings, TextReader&
   };
   add("edit", edit);
   add("target prompt", {1, settings.seed, {}, -1, {out.path, 0, {}}});
+  PromptToPrompt maps = settings.maps;
+  maps.source = 0;
+  add("prompt-to-prompt", {1, settings.seed, {}, -1, {out.path, 0, {}}, maps});
   return out;
 }
 

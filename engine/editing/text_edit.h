@@ -18,6 +18,7 @@ struct EditSettings {
   std::string source;              ///< What draws the image; of a real picture, its caption.
   std::string target;              ///< What the sites see in place of it.
   std::vector<SitePatch> patches;  ///< The sites, with heads, streams and steps; each sees prompt 1, the target.
+  PromptToPrompt maps;             ///< What Prompt-to-Prompt, beside it, takes of the source.
   bool pooled_target = false;      ///< The denoiser reads the target's pooled prompt, where it reads one.
   Request sampling;                ///< Steps, guidance, scheduler, size, method; no prompts or rows. Resolved.
   std::uint64_t seed = 42;         ///< Of the source's noise, where there is no picture.
@@ -40,18 +41,19 @@ struct EditedImage {
 struct TextEdit {
   torch::Tensor source;                    ///< What is edited: the drawn image, or the real picture.
   std::shared_ptr<const Trajectory> path;  ///< Its way: what an edit can leave at any step.
-  std::vector<EditedImage> images;         ///< The edit; the target prompt from the same noise, beside it.
-  torch::Tensor reconstruction;            ///< Of a real picture: drawn from its inverted noise with its caption, without guidance; else undefined.
-  torch::Tensor round_trip;                ///< Of a real picture: what the autoencoder alone makes of it, which no reconstruction can surpass.
-  std::optional<Box> box;                  ///< Of the source's text, if it has one, or the mask's.
-  std::int64_t source_rows = 0;            ///< Through the denoiser, for the source or its inversion.
+  std::vector<EditedImage>
+      images;                    ///< The edit; beside it the target prompt from the same noise, alone and with the source's attention maps (Prompt-to-Prompt).
+  torch::Tensor reconstruction;  ///< Of a real picture: drawn from its inverted noise with its caption, without guidance; else undefined.
+  torch::Tensor round_trip;      ///< Of a real picture: what the autoencoder alone makes of it, which no reconstruction can surpass.
+  std::optional<Box> box;        ///< Of the source's text, if it has one, or the mask's.
+  std::int64_t source_rows = 0;  ///< Through the denoiser, for the source or its inversion.
   double source_seconds = 0;
   std::vector<Request> requests;  ///< What made the images, one each; with one row.
   std::vector<std::string> notes;
 };
 
 /// Draws the source, or inverts the picture; then the edit, which goes the source's way until its sites see the target, and so asks the denoiser only from
-/// there on where prompts are injected; then the target prompt from the same noise. Throws a Failure.
+/// there on where prompts are injected; then what else one would do, from the same noise. Throws a Failure.
 TextEdit edit_text(Pipeline& pipeline, const EditSettings& settings, TextReader& reader, const ProgressCallback& progress, const CancelToken& cancel);
 
 /// How much of a pixel is new, [height, width] fp32: 1 in the box, fading to 0 within `feather` pixels about it.

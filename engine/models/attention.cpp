@@ -71,16 +71,18 @@ KeyValue Attention::prompt_kv(const torch::Tensor& context, Taps* taps) const {
   return taps->prompt_kv(site, context, [this](const torch::Tensor& embedding) { return project(embedding); });
 }
 
-torch::Tensor Attention::attend(const torch::Tensor& query, const KeyValue& kv) const {
-  if (options_.upcast) return at::scaled_dot_product_attention(widened(query), widened(kv.key), widened(kv.value)).to(query.scalar_type());
-  return at::scaled_dot_product_attention(query, kv.key, kv.value);
+torch::Tensor Attention::attend(const AttentionCall& call, Taps* taps) const {
+  torch::Tensor out = options_.upcast
+                          ? at::scaled_dot_product_attention(widened(call.query), widened(call.key), widened(call.value)).to(call.query.scalar_type())
+                          : at::scaled_dot_product_attention(call.query, call.key, call.value);
+  return merge_heads(taps ? taps->attended(call, std::move(out)) : out);
 }
 
 torch::Tensor Attention::forward(const torch::Tensor& hidden, const torch::Tensor& context, Taps* taps) const {
   if (taps) taps->enter_attention();
   const torch::Tensor query = normed(norm_q, split_heads(to_q->forward(hidden)));
   const KeyValue kv = prompt_kv(context.defined() ? context : hidden, taps);
-  return (*to_out)[0].forward(merge_heads(attend(query, kv)));
+  return (*to_out)[0].forward(attend({query, kv.key, kv.value, 0, context.defined() ? context.size(1) : 0, 0, hidden.size(1)}, taps));
 }
 
 Attention::Streams Attention::forward_joint(const torch::Tensor& hidden, const torch::Tensor& context, const Rotary* rotary, Taps* taps) const {
@@ -89,10 +91,10 @@ Attention::Streams Attention::forward_joint(const torch::Tensor& hidden, const t
   // diffusers' order: hidden states first, context after them.
   const torch::Tensor query =
       at::cat({turned(rotary, normed(norm_q, split_heads(to_q->forward(hidden)))), normed(norm_added_q, split_heads(add_q_proj->forward(context)))}, 2);
-  const KeyValue kv{at::cat({turned(rotary, normed(norm_k, split_heads(to_k->forward(hidden)))), prompt.key}, 2),
-                    at::cat({split_heads(to_v->forward(hidden)), prompt.value}, 2)};
-  const torch::Tensor attended = merge_heads(attend(query, kv));
   const std::int64_t own = hidden.size(1);
+  const torch::Tensor attended = attend({query, at::cat({turned(rotary, normed(norm_k, split_heads(to_k->forward(hidden)))), prompt.key}, 2),
+                                         at::cat({split_heads(to_v->forward(hidden)), prompt.value}, 2), own, own + context.size(1), 0, own},
+                                        taps);
   return {(*to_out)[0].forward(attended.slice(1, 0, own)), to_add_out ? to_add_out->forward(attended.slice(1, own)) : torch::Tensor()};
 }
 
@@ -102,7 +104,9 @@ torch::Tensor Attention::forward_single(const torch::Tensor& context, const torc
   const torch::Tensor query =
       at::cat({normed(norm_q, split_heads(to_q->forward(context))), rotary.turn(normed(norm_q, split_heads(to_q->forward(hidden))))}, 2);
   const KeyValue own = project(hidden);
-  return merge_heads(attend(query, {at::cat({prompt.key, rotary.turn(own.key)}, 2), at::cat({prompt.value, own.value}, 2)}));
+  const std::int64_t tokens = context.size(1);
+  return attend({query, at::cat({prompt.key, rotary.turn(own.key)}, 2), at::cat({prompt.value, own.value}, 2), 0, tokens, tokens, tokens + hidden.size(1)},
+                taps);
 }
 
 torch::Tensor Attention::forward_added(const torch::Tensor& x, const torch::Tensor& context, Taps* taps) const {
@@ -111,7 +115,7 @@ torch::Tensor Attention::forward_added(const torch::Tensor& x, const torch::Tens
     const torch::Tensor hidden = group_norm->forward(in[0].flatten(2)).transpose(1, 2);
     KeyValue kv = prompt_kv(in[1], taps);
     if (to_k) kv = {at::cat({kv.key, split_heads(to_k->forward(hidden))}, 2), at::cat({kv.value, split_heads(to_v->forward(hidden))}, 2)};
-    const torch::Tensor out = (*to_out)[0].forward(merge_heads(attend(split_heads(to_q->forward(hidden)), kv)));
+    const torch::Tensor out = (*to_out)[0].forward(attend({split_heads(to_q->forward(hidden)), kv.key, kv.value, 0, in[1].size(1), 0, hidden.size(1)}, taps));
     return {in[0] + out.transpose(1, 2).reshape(in[0].sizes())};
   })[0];
 }

@@ -80,7 +80,7 @@ class Attention : public torch::nn::Module {
   torch::Tensor split_heads(const torch::Tensor& x) const;
   torch::Tensor merge_heads(const torch::Tensor& x) const;
   KeyValue prompt_kv(const torch::Tensor& context, Taps* taps) const;
-  torch::Tensor attend(const torch::Tensor& query, const KeyValue& kv) const;
+  torch::Tensor attend(const AttentionCall& call, Taps* taps) const;
   Options options_;
 };
 

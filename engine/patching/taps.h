@@ -12,6 +12,14 @@ struct KeyValue {
   torch::Tensor value;
 };
 
+/// What an attention layer has computed of, [batch, heads, tokens, head dimension] each. Its keys are the prompt's tokens, or the picture's, or both; its
+/// queries the picture's, or both.
+struct AttentionCall {
+  torch::Tensor query, key, value;
+  std::int64_t prompt = 0, prompt_end = 0;    ///< The prompt's keys; none where the picture attends to itself alone.
+  std::int64_t picture = 0, picture_end = 0;  ///< The picture's queries.
+};
+
 /// The hook point. A denoiser hands one Taps down its forward call to every attention layer; no module keeps it.
 class Taps {
  public:
@@ -28,6 +36,12 @@ class Taps {
   virtual KeyValue prompt_kv(int site, const torch::Tensor& embedding, const Project& project) {
     (void)site;
     return project(embedding);
+  }
+
+  /// What a layer goes on with, [batch, heads, queries, head dimension]: of every layer, what it attended to, or something else in its place.
+  virtual torch::Tensor attended(const AttentionCall& call, torch::Tensor out) {
+    (void)call;
+    return out;
   }
 };
 

@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 
 #include "core/error.h"
 #include "io/weights.h"
+#include "patching/map_taps.h"
 #include "patching/prompt_taps.h"
 #include "pipelines/denoise.h"
 #include "pipelines/t5_prompt.h"
@@ -102,6 +104,8 @@ struct BatchedPipeline::Batch {
     std::map<int, int> sources;  // by prompt, the member to take K and V from
     std::int64_t row = 0;        // of the request, whose picture it reads
     Following follow;
+    const PromptToPrompt* maps = nullptr;
+    int map_source = -1;  // the member whose attention maps it takes
   };
   std::vector<Member> members;
   std::int64_t asked = 0;  // the first of them
@@ -118,21 +122,38 @@ BatchedPipeline::Batch BatchedPipeline::make_batch(const Request& request, size_
   Batch batch;
   for (size_t i = begin; i < end; ++i) {
     const Row& row = request.rows[i];
-    batch.members.push_back({row.prompt, row.pooled < 0 ? row.prompt : row.pooled, row.seed, &row.plan, {}, static_cast<std::int64_t>(i), row.follow});
+    batch.members.push_back({row.prompt,
+                             row.pooled < 0 ? row.prompt : row.pooled,
+                             row.seed,
+                             &row.plan,
+                             {},
+                             static_cast<std::int64_t>(i),
+                             row.follow,
+                             row.maps ? &*row.maps : nullptr});
   }
   batch.asked = static_cast<std::int64_t>(batch.members.size());
-  if (request.method != PatchMethod::lockstep) return batch;
+  // The member, new if there is none, that is drawn of a prompt alone, from the noise of member `i` or, until it leaves, on the way that this follows.
+  const auto companion = [&](size_t i, int prompt, std::int64_t leaves) {
+    const Batch::Member wanted{prompt, prompt, batch.members[i].seed, nullptr, {}, batch.members[i].row, {batch.members[i].follow.path, leaves, {}}};
+    auto found = std::find_if(batch.members.begin(), batch.members.end(), [&](const Batch::Member& one) {
+      return one.prompt == wanted.prompt && one.pooled == wanted.pooled && one.seed == wanted.seed && (!request.pictures.defined() || one.row == wanted.row) &&
+             (!one.plan || one.plan->patches().empty()) && !one.maps && one.follow.path == wanted.follow.path && one.follow.leaves == leaves &&
+             !one.follow.mask.defined();
+    });
+    const auto at = static_cast<int>(found - batch.members.begin());
+    if (found == batch.members.end()) batch.members.push_back(wanted);
+    return at;
+  };
   for (size_t i = 0; i < static_cast<size_t>(batch.asked); ++i) {
-    for (const auto& patch : batch.members[i].plan->patches()) {
-      const Batch::Member wanted{patch.prompt, patch.prompt, batch.members[i].seed, nullptr, {}, batch.members[i].row, {batch.members[i].follow.path, 0, {}}};
-      auto found = std::find_if(batch.members.begin(), batch.members.end(), [&](const Batch::Member& one) {
-        return one.prompt == wanted.prompt && one.pooled == wanted.pooled && one.seed == wanted.seed &&
-               (!request.pictures.defined() || one.row == wanted.row) && (!one.plan || one.plan->patches().empty()) && one.follow.path == wanted.follow.path &&
-               one.follow.leaves == 0 && !one.follow.mask.defined();
-      });
-      const auto at = static_cast<int>(found - batch.members.begin());
-      if (found == batch.members.end()) batch.members.push_back(wanted);
-      batch.members[i].sources[patch.prompt] = at;
+    if (request.method == PatchMethod::lockstep)
+      for (const auto& patch : batch.members[i].plan->patches()) {
+        const int at = companion(i, patch.prompt, 0);
+        batch.members[i].sources[patch.prompt] = at;
+      }
+    // Whose maps are taken goes a way that is known to its end: that of the picture that was drawn, or inverted.
+    if (batch.members[i].maps) {
+      const int at = companion(i, batch.members[i].maps->source, batch.members[i].follow.path ? request.steps : 0);
+      batch.members[i].map_source = at;
     }
   }
   return batch;
@@ -177,6 +198,23 @@ void BatchedPipeline::check_paths(const Request& request) const {
       reject("a picture that was inverted can be left at a later step by ddim and flow alone", where, "Choose --scheduler ddim");
     if (follow.mask.defined() && follow.mask.sizes() != at::IntArrayRef(shape).slice(1)) reject("the mask is not as large as the latents", where);
   }
+}
+
+std::vector<MapTaps::Row> BatchedPipeline::aligned_maps(const Request& request, const Batch& batch, std::int64_t first, std::int64_t tokens) const {
+  std::vector<MapTaps::Row> out;
+  const bool joint = info_.methods.front() == PatchMethod::lockstep;
+  const std::int64_t points = request.height * request.width / (factor() * factor());
+  const auto steps = [&](double share) { return static_cast<int>(std::floor(share * static_cast<double>(request.steps) + 1e-9)); };
+  for (size_t i = 0; i < batch.members.size(); ++i) {
+    const Batch::Member& member = batch.members[i];
+    if (member.map_source < 0) continue;
+    const auto source = words(request.prompts[static_cast<size_t>(member.maps->source)]), own = words(request.prompts[static_cast<size_t>(member.prompt)]);
+    std::int64_t most = member.maps->self_tokens;
+    if (most == 0) most = joint ? points : std::max<std::int64_t>(256, points / 16);
+    out.push_back({first + static_cast<std::int64_t>(i), first + member.map_source, align_tokens(source, own, tokens), steps(member.maps->cross_share),
+                   steps(member.maps->self_share), most});
+  }
+  return out;
 }
 
 Result BatchedPipeline::run(const Request& request, const Observer& observer, const CancelToken& cancel) {
@@ -224,10 +262,12 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
     std::vector<LockstepTaps::Row> lockstep;
     RowNoise noise;
     std::vector<torch::Tensor> row_embeddings, pooled, sizes, pictures;
+    std::vector<MapTaps::Row> map_rows;
     for (const Part part : {Part::unconditional, Part::own, Part::unwanted}) {
       if ((part == Part::unconditional && !guided) || (part == Part::unwanted && !request.safe)) continue;
       const bool own = part == Part::own;
       const int other = part == Part::unconditional ? negative : unwanted, first = static_cast<int>(rows.size());
+      if (own) map_rows = aligned_maps(request, batch, first, prompts.front().embedding.size(1));
       for (const auto& member : batch.members) {
         const int prompt = own ? member.prompt : other;
         rows.push_back({prompt, own ? member.plan : nullptr});
@@ -246,6 +286,8 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
     PromptTaps prompt_taps(embeddings, rows, cancel, sources);
     LockstepTaps lockstep_taps(lockstep, cancel);
     Taps* taps = request.method == PatchMethod::lockstep ? static_cast<Taps*>(&lockstep_taps) : &prompt_taps;
+    MapTaps map_taps(*taps, map_rows);
+    if (!map_rows.empty()) taps = &map_taps;
 
     const std::vector<std::int64_t> shape{1, channels(), height, width};
     const torch::Tensor noisiest = noise.draw(shape);
@@ -270,6 +312,7 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
       const auto step = static_cast<int>(step_of(call, calls, request.steps));
       prompt_taps.begin_step(step);
       lockstep_taps.begin_step(step);
+      map_taps.begin_step(step);
       observer.progress({"denoising", number * calls + call, batches * calls});
     };
     options.after_call = [&] {

@@ -5,11 +5,13 @@
 #include "models/autoencoder.h"
 #include "models/conditioning.h"
 #include "patching/kv_recorder.h"
+#include "patching/map_taps.h"
 #include "patching/taps.h"
 #include "pipelines/denoise.h"
 #include "pipelines/model_folder.h"
 #include "pipelines/pipeline.h"
 #include "pipelines/trainable.h"
+#include "patching/word_tokens.h"
 
 namespace glyphscope {
 
@@ -42,6 +44,8 @@ class BatchedPipeline : public Pipeline, public Trainable {
   Trajectory run_inversion(const Inversion& inversion, const Request& request, const Observer& observer, const CancelToken& cancel) override;
 
   virtual Prompt encode(const std::string& prompt, std::int64_t clip_skip, std::vector<std::string>& notes) const = 0;
+  /// Where a prompt's words are, for each encoder whose tokens sites read.
+  virtual std::vector<WordTokens> words(const std::string& prompt) const = 0;
   /// Whether guidance takes an unconditional half; not where the denoiser reads it as a number.
   virtual bool guides_by_halves() const { return true; }
   /// Tokens of a picture, for schedules that depend on them.
@@ -83,6 +87,8 @@ class BatchedPipeline : public Pipeline, public Trainable {
   void check_paths(const Request& request) const;
   std::unique_ptr<Scheduler> scheduler_of(const Request& request) const;
   static Batch make_batch(const Request& request, size_t begin, size_t end);
+  // Of members that take others' attention maps, whose part of the batch begins at row `first`; tokens: of a prompt.
+  std::vector<MapTaps::Row> aligned_maps(const Request& request, const Batch& batch, std::int64_t first, std::int64_t tokens) const;
   // Counts a loaded component in info().
   void count(const std::string& component, torch::nn::Module& module);
   std::vector<KvRecord> record(const Request& request, const std::vector<Prompt>& prompts) const;

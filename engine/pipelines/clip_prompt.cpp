@@ -12,15 +12,18 @@ ClipPrompt::ClipPrompt(const ModelFolder& folder, const std::string& number)
       model(ClipTextConfig::parse(Config::read(folder / name / "config.json"))) {}
 
 TextEncoding ClipPrompt::encode(const std::string& prompt, std::int64_t skip, std::vector<std::string>& notes) const {
-  const std::int64_t length = std::min(tokenizer.max_length(), model.config().max_positions);
-  const Tokens tokens = tokenizer.tokenize(WeightedPrompt::parse(prompt), length);
+  const Tokens tokens = tokenizer.tokenize(WeightedPrompt::parse(prompt), length());
   note_cut("CLIP", tokens.cut, notes);
   TextEncoding out = model.forward(torch::tensor(tokens.ids).unsqueeze(0), skip);
   if (even(tokens.weights)) return out;
-  const TextEncoding empty = model.forward(torch::tensor(tokenizer.tokenize("", length).ids).unsqueeze(0), skip);
+  const TextEncoding empty = model.forward(torch::tensor(tokenizer.tokenize("", length()).ids).unsqueeze(0), skip);
   out.embedding = weighted_states(out.embedding, empty.embedding, tokens.weights);
   out.hidden = weighted_states(out.hidden, empty.hidden, tokens.weights);
   return out;
+}
+
+WordTokens ClipPrompt::words(const std::string& prompt, std::int64_t begin) const {
+  return find_words(WeightedPrompt::parse(prompt).text(), begin, length(), 1, [this](const std::string& text) { return tokenizer.encode(text); });
 }
 
 std::string bare_clip_key(const std::string& key) { return key.starts_with("text_model.") ? key.substr(11) : key; }

@@ -1,11 +1,13 @@
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
 #include "pipelines/model_folder.h"
 #include "text/clip_text_model.h"
 #include "text/clip_tokenizer.h"
+#include "patching/word_tokens.h"
 
 namespace glyphscope {
 
@@ -16,6 +18,11 @@ struct ClipPrompt {
 
   /// One prompt, weights and all (its pooled state knows of none); if it was cut, a note that says what is missing (once, however many encoders cut it alike).
   TextEncoding encode(const std::string& prompt, std::int64_t skip, std::vector<std::string>& notes) const;
+
+  /// Where the prompt's words are among its tokens, which begin at `begin` of the prompt's embedding.
+  WordTokens words(const std::string& prompt, std::int64_t begin = 0) const;
+  /// Tokens of every prompt.
+  std::int64_t length() const { return std::min(tokenizer.max_length(), model.config().max_positions); }
 
   std::string name;  ///< "text_encoder" or "text_encoder_2"
   ClipTokenizer tokenizer;

@@ -93,6 +93,7 @@ class DeepFloydIf : public BatchedPipeline {
  protected:
   void prompts_read() override { text_->release(); }
   // What the U-Net pools are the same raw states.
+  std::vector<WordTokens> words(const std::string& prompt) const override { return {text_->words(prepared(prompt), {.most_tokens = kTokens})}; }
   Prompt encode(const std::string& prompt, std::int64_t, std::vector<std::string>& notes) const override {
     const torch::Tensor out = text_->encode(prepared(prompt), {.most_tokens = kTokens, .masks_padding = true}, notes).to(dtype());
     return {out, out};

@@ -58,6 +58,7 @@ class FluxPipeline : public LatentPipeline {
     return {embedding, clip_.encode(prompt, 0, unused).pooled};
   }
 
+  std::vector<WordTokens> words(const std::string& prompt) const override { return {t5_.words(prompt, {.most_tokens = kT5Tokens})}; }
   bool guides_by_halves() const override { return false; }
   std::int64_t tokens(const Request& request) const override { return request.width * request.height / (4 * factor() * factor()); }
   torch::Tensor time_ids(const Request& request, bool) const override { return flux_.config().guidance ? torch::full({1}, request.guidance) : torch::Tensor(); }

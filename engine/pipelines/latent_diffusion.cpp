@@ -53,6 +53,10 @@ class LatentDiffusion : public LatentPipeline {
     const torch::Tensor plain = states(tokens);
     return {even(tokens.weights) ? plain : weighted_states(plain, states(tokenizer_.tokenize("", length)), tokens.weights), {}};
   }
+  std::vector<WordTokens> words(const std::string& prompt) const override {
+    return {find_words(WeightedPrompt::parse(prompt).text(), 0, bert_.config().max_positions, 1,
+                       [this](const std::string& text) { return tokenizer_.encode(text); })};
+  }
   torch::Tensor denoiser(const torch::Tensor& latent, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const override {
     return unet_.forward(latent, timestep, conditioning, taps);
   }

@@ -44,6 +44,11 @@ void Pipeline::validate(const Request& request) const {
       reject("a row names prompt " + std::to_string(row.prompt) + ", which is not there");
     if (row.pooled >= static_cast<int>(request.prompts.size())) reject("a row names the pooled prompt " + std::to_string(row.pooled) + ", which is not there");
     row.plan.validate(info().table, static_cast<int>(request.prompts.size()));
+    if (!row.maps) continue;
+    if (row.maps->source < 0 || row.maps->source >= static_cast<int>(request.prompts.size()))
+      reject("a row takes the attention maps of prompt " + std::to_string(row.maps->source) + ", which is not there");
+    for (const double share : {row.maps->cross_share, row.maps->self_share})
+      if (!(share >= 0 && share <= 1)) reject("a share of the steps is " + std::to_string(share), "prompt-to-prompt", "It lies between 0 and 1");
   }
   const std::int64_t multiple = info().size_multiple;
   for (auto side : {request.width, request.height})
@@ -165,6 +170,9 @@ nlohmann::ordered_json describe_image(const ModelInfo& model, const Request& req
                       {"masked", row.follow.mask.defined()},
                       {"start_sha256", sha256_text({static_cast<const char*>(start.data_ptr()), start.nbytes()})}};
   }
+  if (row.maps)
+    out["prompt_to_prompt"] = {
+        {"source", row.maps->source}, {"cross_share", row.maps->cross_share}, {"self_share", row.maps->self_share}, {"self_tokens", row.maps->self_tokens}};
   if (!model.adapters.empty()) out["adapters"] = describe_adapters(model);
   if (model.upscaler) out["upscaler"] = describe_upscaler(model);
   if (!model.policy.is_null()) out["guard"] = model.policy;

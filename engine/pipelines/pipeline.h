@@ -19,6 +19,16 @@
 
 namespace glyphscope {
 
+/// Attention maps that a row has from a run of another prompt with its noise, in the same batch: Prompt-to-Prompt (arXiv 2208.01626). Guidance's
+/// unconditional half keeps its own.
+struct PromptToPrompt {
+  int source = 0;                ///< That prompt. Words of both prompts are aligned as align_tokens() says.
+  double cross_share = 0.8;      ///< Of the steps, from the first on: in these the maps over the prompt's tokens are the source's.
+  double self_share = 0.4;       ///< The same of those over the picture's own tokens,
+  std::int64_t self_tokens = 0;  ///< in layers where the picture has at most so many. 0: a sixteenth of the latents' points, 256 if that is less, as the
+                                 ///< authors have it for Stable Diffusion; in joint attention all.
+};
+
 /// One image of a request: a prompt, a seed, and what some sites see instead.
 struct Row {
   int prompt = 0;  ///< Index into Request::prompts.
@@ -26,6 +36,7 @@ struct Row {
   PatchPlan plan;    ///< Its prompts are indices into Request::prompts too.
   int pooled = -1;   ///< Whose pooled prompt the denoiser reads, where it reads one; negative: the row's own.
   Following follow;  ///< What it has of another row's way. Of steps that are known of all rows of a batch the denoiser is not asked.
+  std::optional<PromptToPrompt> maps;
 };
 
 /// How a site is made to see another prompt (section 3 of the paper): it gets the prompt itself; or K and V recorded in a run

@@ -86,6 +86,8 @@ class StableDiffusion : public LatentPipeline {
     return out;
   }
 
+  std::vector<WordTokens> words(const std::string& prompt) const override { return {encoders_.front()->words(prompt)}; }
+
   Prompt encode_negative(const Request& request, std::vector<std::string>& notes) const override {
     Prompt out = encode(request.negative, 0, notes);
     if (zero_negative_ && request.negative.empty()) out = {torch::zeros_like(out.embedding), torch::zeros_like(out.pooled)};

@@ -14,7 +14,8 @@
 namespace glyphscope {
 namespace {
 
-constexpr std::int64_t kT5Tokens = 256;  // diffusers' max_sequence_length; published tokenizers allow more
+constexpr std::int64_t kClipTokens = 77;  // where there is no CLIP
+constexpr std::int64_t kT5Tokens = 256;   // diffusers' max_sequence_length; published tokenizers allow more
 
 // Any text encoder may be left out. So is one without a tokenizer, as T5 is in a single file.
 std::vector<std::string> find_components(const ModelFolder& model) {
@@ -69,6 +70,14 @@ class StableDiffusion3 : public LatentPipeline {
     return {torch::cat({torch::constant_pad_nd(clip, {0, width - clip.size(-1)}), long_text}, 1), torch::cat({first.pooled, second.pooled}, -1)};
   }
 
+  std::vector<WordTokens> words(const std::string& prompt) const override {
+    const auto& clip = clip_ ? clip_ : open_clip_;
+    std::vector<WordTokens> out;
+    if (clip) out.push_back(clip->words(prompt));
+    if (t5_) out.push_back(t5_->words(prompt, {.most_tokens = kT5Tokens}, clip ? clip->length() : kClipTokens));
+    return out;
+  }
+
   torch::Tensor denoiser(const torch::Tensor& latent, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const override {
     return mmdit_.forward(latent, timestep, conditioning, taps);
   }
@@ -79,7 +88,7 @@ class StableDiffusion3 : public LatentPipeline {
     if (encoder) return encoder->encode(prompt, clip_skip + 1, notes);
     // Published CLIPs project to as many numbers as they are wide. With both missing it matters not how they would share.
     const std::int64_t width = other ? mmdit_.config().pooled_projection_dim - other->model.config().projection : mmdit_.config().pooled_projection_dim;
-    const std::int64_t tokens = other ? std::min(other->tokenizer.max_length(), other->model.config().max_positions) : 77;
+    const std::int64_t tokens = other ? other->length() : kClipTokens;
     const bool half = !other && &encoder == &clip_;
     const std::string note = "A CLIP text encoder is missing: its part of the prompt is zeros.";
     // A model may be made for one CLIP: then nothing of the prompt is missing.

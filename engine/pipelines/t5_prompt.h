@@ -9,6 +9,7 @@
 #include "pipelines/pipeline.h"
 #include "text/t5_encoder.h"
 #include "text/t5_tokenizer.h"
+#include "patching/word_tokens.h"
 
 namespace glyphscope {
 
@@ -26,6 +27,8 @@ class T5Prompt {
   /// One prompt, weights and all, [1, T, width] in the encoder's dtype; if it was cut, a note that says what is missing. Prompts of before are
   /// remembered, as a localization asks for its pairs again with each set of sites; for others the weights are loaded if they are not there.
   torch::Tensor encode(const std::string& prompt, const Options& options, std::vector<std::string>& notes);
+  /// Where the prompt's words are among its tokens, which begin at `begin` of the prompt's embedding.
+  WordTokens words(const std::string& prompt, const Options& options, std::int64_t begin = 0) const;
   std::int64_t width() const { return config_.d_model; }
 
   const std::string& name() const { return name_; }  ///< "text_encoder", "text_encoder_2" or "text_encoder_3"

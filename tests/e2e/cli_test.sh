@@ -140,7 +140,7 @@ expect 2 'not in the model|no LoRA' "$program" generate --adapter "$stages/adapt
 # Editing: drawn images and real pictures.
 edit=("$program" edit "$model" --target 'a sign that says "B"' --sites 5 --steps 4)
 expect 0 'target prompt reads' "${edit[@]}" --source 'a sign that says "A"' --from-step 2 --mask 8,8,40,24 --out "$work/edit"
-for file in source.png edit.png target.png edit.json; do [ -s "$work/edit/$file" ] || { echo "FAILED: edit wrote no $file"; failed=1; }; done
+for file in source.png edit.png target.png prompt-to-prompt.png edit.json; do [ -s "$work/edit/$file" ] || { echo "FAILED: edit wrote no $file"; failed=1; }; done
 [ "$(field "$work/edit/edit.json" '["images"]["edit"]["denoiser_rows"]')" = 4 ] || { echo "FAILED: an edit from step 2 of 4 asks the denoiser for more"; failed=1; }
 expect 0 'reconstruction.png: SSIM' "${edit[@]}" --image "$work/edit/source.png" --caption 'a sign that says "A"' --refinements 1 --out "$work/edit-real"
 [ -s "$work/edit-real/reconstruction.png" ] || { echo "FAILED: edit wrote no reconstruction.png"; failed=1; }

@@ -1894,7 +1894,172 @@ def write_safe_guidance(out):
     save(out / "safe_guidance.safetensors", tensors)
 
 
-FILES = {"safe_guidance": write_safe_guidance, "schedulers": write_schedulers, "metrics": write_metrics, "random": write_random}
+# ------------------------------------------------------------------------------------------------------ Prompt-to-Prompt
+
+
+class ReplacedMaps:
+    """Attention whose maps, in the last row of the batch, are for some calls those of the row before it.
+
+    As in the program of arXiv 2208.01626: over the prompt's tokens through the mapper, over the picture's own as they are and only where the picture has
+    at most `self_tokens`. mapper: [tokens, tokens], alphas: [tokens]. Stands in for AttnProcessor2_0, AttnAddedKVProcessor2_0 and JointAttnProcessor2_0.
+    """
+
+    def __init__(self, mapper, alphas, settings):
+        self.mapper, self.alphas, self.calls, self.self_tokens = mapper, alphas, 0, settings["self_tokens"]
+        self.cross_steps = int(settings["cross_share"] * settings["num_inference_steps"] + 1e-9)
+        self.self_steps = int(settings["self_share"] * settings["num_inference_steps"] + 1e-9)
+
+    def attend(self, query, key, value, prompt, tokens):
+        """prompt: the slice of the keys that are the prompt's, or None; tokens: of the picture, whose queries come first."""
+        maps = (query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1])).softmax(-1)
+        source, target = maps[-2, :, :tokens].clone(), maps[-1, :, :tokens].clone()
+        new = target.clone()
+        if self.calls < self.self_steps and tokens <= self.self_tokens:
+            own = torch.ones(maps.shape[-1], dtype=torch.bool)
+            own[prompt or slice(0, 0)] = False
+            new[..., own] = source[..., own]
+        if self.calls < self.cross_steps and prompt:
+            new[..., prompt] = torch.einsum("hpw,wn->hpn", source[..., prompt], self.mapper) * self.alphas + target[..., prompt] * (1 - self.alphas)
+        maps[-1, :, :tokens] = new
+        self.calls += 1
+        return (maps @ value).transpose(1, 2).flatten(2)
+
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None):
+        def split(projected):
+            return projected.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+
+        def norm(layer, x):
+            return x if layer is None else layer(x)
+
+        joint = isinstance(encoder_hidden_states, torch.Tensor) and attn.add_k_proj is not None
+        if joint and hidden_states.dim() == 4:
+            context = attn.norm_encoder_hidden_states(encoder_hidden_states) if attn.norm_cross else encoder_hidden_states
+            pixels = attn.group_norm(hidden_states.flatten(2)).transpose(1, 2)
+            key, value, end = split(attn.add_k_proj(context)), split(attn.add_v_proj(context)), context.shape[1]
+            if not attn.only_cross_attention:
+                key, value = torch.cat([key, split(attn.to_k(pixels))], 2), torch.cat([value, split(attn.to_v(pixels))], 2)
+            out = self.attend(split(attn.to_q(pixels)), key, value, slice(0, end), pixels.shape[1])
+            return hidden_states + attn.to_out[0](out).transpose(1, 2).reshape(hidden_states.shape)
+        own = hidden_states.shape[1]
+        query = norm(attn.norm_q, split(attn.to_q(hidden_states)))
+        if joint:
+            query = torch.cat([query, norm(attn.norm_added_q, split(attn.add_q_proj(encoder_hidden_states)))], 2)
+            key = torch.cat([norm(attn.norm_k, split(attn.to_k(hidden_states))), norm(attn.norm_added_k, split(attn.add_k_proj(encoder_hidden_states)))], 2)
+            value = torch.cat([split(attn.to_v(hidden_states)), split(attn.add_v_proj(encoder_hidden_states))], 2)
+            out = self.attend(query, key, value, slice(own, None), own)
+            context = out[:, own:]
+            return attn.to_out[0](out[:, :own]), context if attn.context_pre_only else attn.to_add_out(context)
+        read = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        prompt = None if encoder_hidden_states is None else slice(0, read.shape[1])
+        return attn.to_out[0](self.attend(query, norm(attn.norm_k, split(attn.to_k(read))), split(attn.to_v(read)), prompt, own))
+
+
+def words_of(tokenizer, text):
+    """Ids of a text without begin and end, and for each the index of its word between spaces."""
+    if isinstance(tokenizer, T5Tokenizer):
+        ids = tokenizer(text).input_ids[:-1]
+        return ids, (np.cumsum([piece.startswith("\u2581") for piece in tokenizer.convert_ids_to_tokens(ids)]) - 1).tolist()
+    ids, words, word, letters = tokenizer(text).input_ids[1:-1], [], 0, ""
+    for token in ids:  # as the authors' get_word_inds counts letters
+        words.append(word)
+        letters += tokenizer.decode([token]).strip()
+        if len(letters) >= len(text.split(" ")[word]):
+            word, letters = word + 1, ""
+    return ids, words
+
+
+def mapper_of(tokenizer, source, target, length, lead):
+    """The authors' replacement mapper if both have as many words, else their refinement mapper; but what comes after the text is mapped by what it is."""
+    (source_ids, source_words), (target_ids, target_words) = words_of(tokenizer, source), words_of(tokenizer, target)
+    assert max(len(source_ids), len(target_ids)) + lead + 1 <= length, (len(source_ids), len(target_ids))
+    mapper, alphas = torch.zeros(length, length), torch.zeros(length)
+    pairs = [(i, i, 1.0) for i in range(lead)]
+    if len(source.split(" ")) == len(target.split(" ")):
+        for word in range(len(source.split(" "))):
+            a, b = ([lead + i for i, w in enumerate(words) if w == word] for words in (source_words, target_words))
+            pairs += zip(a, b, [1.0] * len(a)) if len(a) == len(b) else [(i, j, 1.0 / len(b)) for i in a for j in b]
+    else:
+        score = np.zeros((len(source_ids) + 1, len(target_ids) + 1), dtype=int)
+        for i, x in enumerate(source_ids):
+            for j, y in enumerate(target_ids):
+                score[i + 1, j + 1] = max(score[i + 1, j], score[i, j + 1], score[i, j] + (1 if x == y else -1))
+        i, j = len(source_ids), len(target_ids)
+        while i > 0 and j > 0:
+            if score[i, j] == score[i, j - 1]:
+                j -= 1
+            elif score[i, j] == score[i - 1, j]:
+                i -= 1
+            else:
+                i, j = i - 1, j - 1
+                pairs.append((lead + i, lead + j, 1.0))
+    pairs += [(i, j, 1.0) for i, j in zip(range(lead + len(source_ids), length), range(lead + len(target_ids), length))]
+    for i, j, weight in pairs:
+        mapper[i, j], alphas[j] = weight, 1
+    return mapper, alphas
+
+
+def write_prompt_to_prompt(out):
+    """The pipelines of three families, whose folders must be there, each drawing a prompt and, with its maps, two others."""
+    source = "a neon sign that says open"
+    targets = {"replace": "a neon sign that says goodbye", "refine": "a big neon sign that says one"}
+    tensors, told = {}, {}
+
+    def attentions(module):
+        return [one for one in module.modules() if one.__class__.__name__ == "Attention"]
+
+    def compare(name, pipe, denoiser, runs, settings, kind, **inputs):
+        """runs: of each tokenizer, its tokens of a prompt, and how many it puts before."""
+        settings |= {"source": source, "targets": targets}
+        pipe.set_progress_bar_config(disable=True)
+        processors = [one.processor for one in attentions(denoiser)]
+        for target, prompt in targets.items():
+            parts = [mapper_of(tokenizer, source, prompt, length, lead) for tokenizer, length, lead in runs]
+            mapper, alphas = torch.block_diag(*(part[0] for part in parts)), torch.cat([part[1] for part in parts])
+
+            def draw(with_maps):
+                for one, processor in zip(attentions(denoiser), processors):
+                    one.set_processor(ReplacedMaps(mapper, alphas, settings) if with_maps else processor)
+                return pipe(
+                    prompt=[source, prompt],
+                    guidance_scale=settings["guidance_scale"],
+                    num_inference_steps=settings["num_inference_steps"],
+                    height=settings["height"],
+                    width=settings["width"],
+                    generator=[generator(settings["seed"]) for _ in range(2)],
+                    output_type=kind,
+                    **inputs,
+                ).images
+
+            plain, replaced = (torch.as_tensor(draw(with_maps)) for with_maps in (False, True))
+            assert (plain[0] - replaced[0]).abs().max() < 1e-3, f"{name}: the source's row changed"
+            assert (plain[1] - replaced[1]).abs().max() > 0.02, f"{name}: nothing came of the maps"
+            tensors[f"{name}.{target}"] = replaced[1:]
+        told[name] = settings
+
+    pipe = StableDiffusionPipeline.from_pretrained(out / "pipeline", safety_checker=None, feature_extractor=None, requires_safety_checker=False)
+    shares = {"guidance_scale": 5.0, "seed": 42, "cross_share": 0.8, "self_share": 0.5, "self_tokens": 24}
+    settings = shares | {"num_inference_steps": 8, "height": 32, "width": 48}
+    compare("pipeline", pipe, pipe.unet, [(pipe.tokenizer, MAX_LENGTH, 1)], settings, "latent")
+
+    with tempfile.TemporaryDirectory() as folder:
+        t5 = write_t5_tokenizer_files(Path(folder))
+    pipe = StableDiffusion3Pipeline.from_pretrained(out / "pipeline_sd3", tokenizer_3=t5)
+    settings = shares | {"num_inference_steps": 6, "height": 24, "width": 40, "self_tokens": 1 << 20}
+    compare("pipeline_sd3", pipe, pipe.transformer, [(pipe.tokenizer, MAX_LENGTH, 1), (t5, 256, 0)], settings, "latent")
+
+    pipe = IFPipeline.from_pretrained(out / "pipeline_if", tokenizer=t5, **IF_PARTS)
+    settings = shares | {"num_inference_steps": 6, "height": 8, "width": 16, "self_tokens": 1 << 20}
+    compare("pipeline_if", pipe, pipe.unet, [(t5, 77, 0)], settings, "np", clean_caption=False)
+    save(out / "prompt_to_prompt.safetensors", tensors, {"settings": json.dumps(told)})
+
+
+FILES = {
+    "safe_guidance": write_safe_guidance,
+    "schedulers": write_schedulers,
+    "metrics": write_metrics,
+    "random": write_random,
+    "prompt_to_prompt": write_prompt_to_prompt,
+}
 GOLDENS = {**FOLDERS, **FILES}
 
 

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <vector>
+
+#include "patching/taps.h"
+#include "patching/word_tokens.h"
+
+namespace glyphscope {
+
+/// Rows whose attention maps are, for some steps, those of another row of the batch: Prompt-to-Prompt (arXiv 2208.01626). What sites read of the prompt is
+/// left to the taps beneath.
+class MapTaps : public Taps {
+ public:
+  struct Row {
+    std::int64_t row = 0, source = 0;  ///< Of the batch: whose maps are replaced, and by whose.
+    TokenAlignment alignment;          ///< Of their prompts.
+    int cross_steps = 0;               ///< First step at which the maps over the prompt's tokens are its own again.
+    int self_steps = 0;                ///< The same of the maps over the picture's own,
+    std::int64_t self_tokens = 0;      ///< in layers where the picture has at most so many tokens.
+  };
+  /// beneath must outlive this.
+  MapTaps(Taps& beneath, std::vector<Row> rows) : beneath_(beneath), rows_(std::move(rows)) {}
+
+  void begin_step(int step) { step_ = step; }
+  void enter_attention() override { beneath_.enter_attention(); }
+  KeyValue prompt_kv(int site, const torch::Tensor& embedding, const Project& project) override { return beneath_.prompt_kv(site, embedding, project); }
+  torch::Tensor attended(const AttentionCall& call, torch::Tensor out) override;
+
+ private:
+  Taps& beneath_;
+  std::vector<Row> rows_;
+  int step_ = 0;
+};
+
+}  // namespace glyphscope
