@@ -1,5 +1,6 @@
 #include <cmath>
 #include <cstdio>
+#include <set>
 
 #include "adapt/picture_set.h"
 #include "app/cli/cli.h"
@@ -86,7 +87,7 @@ Run add_edit(CLI::App& app) {
     const bool real = !options->sampling.image.empty();
     if (real == options->caption.empty()) reject("a real picture needs both --image and --caption", "edit");
     if (real != options->source.empty()) reject("what is to be edited: --source PROMPT, or --image FILE with --caption PROMPT", "edit");
-    const std::optional<Box> box = parse_box(options->mask);
+    const std::optional<Box> given = parse_box(options->mask);
     const auto pipeline = context.open(options->model);
     const ModelInfo& info = pipeline->info();
     const PatchPlan plan = options->plan.plan(info.table, studied_sites(info));
@@ -97,55 +98,72 @@ Run add_edit(CLI::App& app) {
     sampling.pictures = torch::Tensor();
     EditSettings settings;
     settings.source = real ? options->caption : options->source;
-    settings.target = options->target;
-    settings.patches = plan.patches();
-    settings.maps = options->maps;
-    settings.pooled_target = options->pooled == "target";
     settings.seed = context.common.seed;
     if (real) settings.picture = fit(picture, info, sampling, sampling.width > 0);
     // Most models' own scheduler does not go back; ddim does, by the same noise schedule.
     if (real && sampling.scheduler.empty() && info.scheduler != "FlowMatchEulerDiscreteScheduler") sampling.scheduler = "ddim";
     settings.sampling = pipeline->resolve(sampling);
     settings.refinements = options->refinements;
-    settings.mask_text = options->mask == "text";
-    settings.mask = box;
-    settings.feather = options->feather;
     const auto reader = make_text_reader(options->ocr);
     const OutputFolder folder(options->out);
-    const TextEdit edit = edit_text(
-        *pipeline, settings, *reader, [&](const Progress& p) { context.show(p); }, context.cancel);
+    const auto progress = [&](const Progress& p) { context.show(p); };
+    const EditSource source = draw_source(*pipeline, settings, *reader, progress, context.cancel);
+
+    EditVariant edit{EditVariant::Way::sites, options->target, plan.patches(), options->pooled == "target", {}, {}};
+    const std::optional<Box> box = options->mask == "text" ? text_box(source) : given;
+    if (options->mask == "text" && !box) reject("no text was found in the source to mask", "--mask", "Name a box: LEFT,TOP,RIGHT,BOTTOM");
+    if (box) edit.mask = {*box, options->feather};
+    struct Way {
+      const char *name, *file;
+      EditVariant variant;
+    };
+    const Way ways[] = {{"edit", "edit.png", edit},
+                        {"target prompt", "target.png", {EditVariant::Way::target_prompt, options->target, {}, false, {}, {}}},
+                        {"prompt-to-prompt", "prompt-to-prompt.png", {EditVariant::Way::prompt_to_prompt, options->target, {}, false, options->maps, {}}}};
+    // Each alone, so that its cost is its own.
+    nlohmann::ordered_json images;
+    std::vector<std::string> notes = source.notes, lines;
+    Request made;
+    for (const auto& [name, file, variant] : ways) {
+      const EditedImages drawn = draw_variants(*pipeline, source, {variant}, *reader, progress, context.cancel);
+      const EditedImage& one = drawn.images[0];
+      if (made.rows.empty()) made = one.request;
+      write_png(folder / file, one.image, describe_image(info, one.request, one.request.rows[0]));
+      nlohmann::ordered_json scores;
+      for (const auto& [score, value] : one.measured.scores) scores[score] = finite(value);
+      images[name] = {{"file", file}, {"read", one.measured.read}, {"scores", scores}, {"denoiser_rows", drawn.denoiser_rows}, {"seconds", drawn.seconds}};
+      notes.insert(notes.end(), drawn.notes.begin(), drawn.notes.end());
+      lines.push_back(std::string(name) + " reads \"" + one.measured.read + "\", SSIM " + std::to_string(one.measured.scores.at("ssim")) + ", " +
+                      std::to_string(drawn.denoiser_rows) + " rows through the denoiser");
+    }
     context.end_progress();
-    for (const auto& note : edit.notes) context.say("note: " + note);
+    std::set<std::string> told;
+    for (const auto& note : notes)
+      if (told.insert(note).second) context.say("note: " + note);
 
     nlohmann::ordered_json document{{"schema", "glyphscope.edit/1"},
                                     {"versions", {{"glyphscope", version()}, {"libtorch", torch_version()}, {"ocr", reader->name()}}},
                                     {"sites", sites},
                                     {"share", info.table.share(sites)},
-                                    {"request", describe_image(info, edit.requests[0], edit.requests[0].rows[0])}};
-    document["source"] = {{"denoiser_rows", edit.source_rows}, {"seconds", edit.source_seconds}};
-    if (edit.box) document["box"] = {edit.box->left, edit.box->top, edit.box->right, edit.box->bottom};
-    document["masked"] = settings.mask_text || settings.mask;
+                                    {"request", describe_image(info, made, made.rows[0])}};
+    document["source"] = {{"denoiser_rows", source.denoiser_rows}, {"seconds", source.seconds}};
+    if (box) document["mask"] = {box->left, box->top, box->right, box->bottom};
+    Row alone{0, settings.seed, {}};
     if (real) {
       const auto compare = [&](const torch::Tensor& image, const torch::Tensor& reference) {
         const ImageScores scores = score_images(image, reference);
         return nlohmann::ordered_json{{"psnr", finite(scores.psnr)}, {"ssim", scores.ssim}};
       };
       document["inversion"] = {{"refinements", options->refinements},
-                               {"to_picture", compare(edit.reconstruction, edit.source)},
-                               {"to_round_trip", compare(edit.reconstruction, edit.round_trip)},
-                               {"round_trip_to_picture", compare(edit.round_trip, edit.source)}};
-      write_png(folder / "reconstruction.png", edit.reconstruction, describe_image(info, edit.requests[0], {0, settings.seed, {}, -1, {edit.path, 0, {}}}));
+                               {"to_picture", compare(source.reconstruction, source.image)},
+                               {"to_round_trip", compare(source.reconstruction, source.round_trip)},
+                               {"round_trip_to_picture", compare(source.round_trip, source.image)}};
+      Request again = made;
+      again.guidance = 1;
+      alone.follow.path = source.path;
+      write_png(folder / "reconstruction.png", source.reconstruction, describe_image(info, again, alone));
     }
-    write_png(folder / "source.png", edit.source, real ? nlohmann::ordered_json(nullptr) : describe_image(info, edit.requests[0], {0, settings.seed, {}}));
-    nlohmann::ordered_json images;
-    const char* files[] = {"edit.png", "target.png", "prompt-to-prompt.png"};
-    for (size_t i = 0; i < edit.images.size(); ++i) {
-      const EditedImage& one = edit.images[i];
-      write_png(folder / files[i], one.image, describe_image(info, edit.requests[i], edit.requests[i].rows[0]));
-      nlohmann::ordered_json scores;
-      for (const auto& [name, value] : one.measured.scores) scores[name] = finite(value);
-      images[one.name] = {{"file", files[i]}, {"read", one.measured.read}, {"scores", scores}, {"denoiser_rows", one.denoiser_rows}, {"seconds", one.seconds}};
-    }
+    write_png(folder / "source.png", source.image, real ? nlohmann::ordered_json(nullptr) : describe_image(info, made, alone));
     document["images"] = images;
     write_json(folder / "edit.json", document);
     context.print(document);
@@ -153,9 +171,7 @@ Run add_edit(CLI::App& app) {
     if (real)
       context.say("reconstruction.png: SSIM " + std::to_string(document["inversion"]["to_round_trip"]["ssim"].get<double>()) +
                   " to what the autoencoder alone makes of the picture");
-    for (const auto& one : edit.images)
-      context.say(one.name + " reads \"" + one.measured.read + "\", SSIM " + std::to_string(one.measured.scores.at("ssim")) + ", " +
-                  std::to_string(one.denoiser_rows) + " rows through the denoiser");
+    for (const auto& line : lines) context.say(line);
     context.say("in " + folder.path().string());
   };
 }

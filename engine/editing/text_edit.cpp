@@ -64,85 +64,113 @@ torch::Tensor composite(const torch::Tensor& edited, const torch::Tensor& source
   return (old + mask * (edited.to(torch::kFloat32) - old)).round().to(torch::kUInt8);
 }
 
-TextEdit edit_text(Pipeline& pipeline, const EditSettings& settings, TextReader& reader, const ProgressCallback& progress, const CancelToken& cancel) {
-  TextEdit out;
-  const auto draw = [&](const Request& request, const std::string& what) {
-    auto result = pipeline.generate(request, {.progress = [&](const Progress& p) { progress({what, p.done, p.total}); }}, cancel);
-    if (!result) throw Failure(result.error());
-    for (const auto& note : result->notes)
-      if (std::find(out.notes.begin(), out.notes.end(), note) == out.notes.end()) out.notes.push_back(note);
-    return std::move(*result);
-  };
-  Request request = settings.sampling;
-  request.prompts = {settings.source, settings.target};
-  Row edit{0, settings.seed, PatchPlan(settings.patches), settings.pooled_target ? 1 : 0, {}};
-  std::int64_t first = request.steps;
-  for (const auto& patch : settings.patches) first = std::min<std::int64_t>(first, patch.from_step);
-  if (settings.pooled_target) first = 0;  // which is read at every step
-  request.rows = {edit};
-  pipeline.validate(request);
+namespace {
 
+Result draw(Pipeline& pipeline, const Request& request, const std::string& what, std::vector<std::string>& notes, const ProgressCallback& progress,
+            const CancelToken& cancel) {
+  auto result = pipeline.generate(request, {.progress = [&](const Progress& p) { progress({what, p.done, p.total}); }}, cancel);
+  if (!result) throw Failure(result.error());
+  for (const auto& note : result->notes)
+    if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
+  return std::move(*result);
+}
+
+}  // namespace
+
+EditSource draw_source(Pipeline& pipeline, const EditSettings& settings, TextReader& reader, const ProgressCallback& progress, const CancelToken& cancel) {
+  EditSource out;
+  out.settings = settings;
+  Request request = settings.sampling;
+  request.prompts = {settings.source};
+  request.rows = {{0, settings.seed, {}}};
+  pipeline.validate(request);
   if (settings.picture.defined()) {
     const auto start = std::chrono::steady_clock::now();
     auto path = pipeline.invert({settings.picture, settings.source, settings.refinements}, request, {.progress = progress}, cancel);
     if (!path) throw Failure(path.error());
     out.path = *path;
-    out.source = settings.picture;
-    out.source_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    out.source_rows = request.steps * (settings.refinements + 1);
-    Request again = request;
-    again.guidance = 1;
-    again.unclipped = true;
-    again.rows = {{0, settings.seed, {}, -1, {out.path, 0, {}}}};
-    out.reconstruction = draw(again, "reconstructing").images[0];
-    again.rows[0].follow.leaves = request.steps;
-    out.round_trip = draw(again, "decoding").images[0];
+    out.image = settings.picture;
+    out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    out.denoiser_rows = request.steps * (settings.refinements + 1);
+    request.guidance = 1;
+    request.unclipped = true;
+    request.rows[0].follow.path = out.path;
+    out.reconstruction = draw(pipeline, request, "reconstructing", out.notes, progress, cancel).images[0];
+    request.rows[0].follow.leaves = request.steps;
+    out.round_trip = draw(pipeline, request, "decoding", out.notes, progress, cancel).images[0];
   } else {
-    Request own = request;
-    own.keep_paths = true;
-    own.rows = {{0, settings.seed, {}}};
-    const Result drawn = draw(own, "drawing the source");
+    request.keep_paths = true;
+    const Result drawn = draw(pipeline, request, "drawing the source", out.notes, progress, cancel);
     if (!drawn.paths[0]) reject("the source image is withheld by the guard", settings.source);
     out.path = drawn.paths[0];
-    out.source = drawn.images[0];
-    out.source_rows = drawn.denoiser_rows;
-    out.source_seconds = drawn.seconds;
+    out.image = drawn.images[0];
+    out.denoiser_rows = drawn.denoiser_rows;
+    out.seconds = drawn.seconds;
+  }
+  out.pieces = reader.read(out.image);
+  return out;
+}
+
+std::optional<Box> text_box(const EditSource& source) {
+  const auto box = box_of(source.pieces);
+  if (!box) return {};
+  return within(*box, (box->bottom - box->top) / 4, source.image.size(1), source.image.size(2));
+}
+
+EditedImages draw_variants(Pipeline& pipeline, const EditSource& source, const std::vector<EditVariant>& variants, TextReader& reader,
+                           const ProgressCallback& progress, const CancelToken& cancel) {
+  const std::int64_t height = source.image.size(1), width = source.image.size(2);
+  Request request = source.settings.sampling;
+  request.prompts = {source.settings.source};
+  std::vector<torch::Tensor> masks;
+  for (const auto& variant : variants) {
+    const auto target = static_cast<int>(request.prompts.size());
+    request.prompts.push_back(variant.target);
+    Row row{variant.way == EditVariant::Way::sites ? 0 : target, source.settings.seed, {}, -1, {source.path, 0, {}}, {}};
+    if (variant.way == EditVariant::Way::prompt_to_prompt) {
+      row.maps = variant.maps;
+      row.maps->source = 0;
+    }
+    if (variant.way == EditVariant::Way::sites) {
+      std::vector<SitePatch> patches = variant.patches;
+      std::int64_t first = request.steps;
+      for (auto& patch : patches) {
+        patch.prompt = target;
+        first = std::min<std::int64_t>(first, patch.from_step);
+      }
+      row.plan = PatchPlan(std::move(patches));
+      if (variant.pooled_target) row.pooled = target;
+      row.follow.leaves = variant.pooled_target ? 0 : first;  // the pooled prompt is read at every step
+    }
+    masks.emplace_back();
+    if (variant.mask) {
+      const Box box = within(variant.mask->box, 0, height, width);
+      if (box.left >= box.right || box.top >= box.bottom) reject("the mask lies outside the image", "--mask");
+      if (pipeline.info().upscaler) reject("a mask is not possible in a cascade, whose second stage draws every pixel anew", "--mask");
+      masks.back() = feathered_mask(box, height, width, variant.mask->feather);
+      // A latent's point is free if any of its pixels is.
+      const std::int64_t factor = width / source.path->latents[0].size(2);
+      row.follow.mask = torch::max_pool2d(masks.back().view({1, 1, height, width}), {factor, factor})[0][0];
+    }
+    request.rows.push_back(std::move(row));
   }
 
-  const std::int64_t height = out.source.size(1), width = out.source.size(2);
-  const auto pieces = reader.read(out.source);
-  out.box = box_of(pieces);
-  torch::Tensor mask;
-  if (settings.mask || settings.mask_text) {
-    if (!settings.mask && !out.box) reject("no text was found in the source to mask", "--mask", "Name a box: LEFT,TOP,RIGHT,BOTTOM");
-    out.box = settings.mask ? within(*settings.mask, 0, height, width) : within(*out.box, (out.box->bottom - out.box->top) / 4, height, width);
-    if (out.box->left >= out.box->right || out.box->top >= out.box->bottom) reject("the mask lies outside the image", "--mask");
-    if (pipeline.info().upscaler) reject("a mask is not possible in a cascade, whose second stage draws every pixel anew", "--mask");
-    mask = feathered_mask(*out.box, height, width, settings.feather);
-    // A latent's point is free if any of its pixels is.
-    const std::int64_t factor = width / out.path->latents[0].size(2);
-    edit.follow.mask = torch::max_pool2d(mask.view({1, 1, height, width}), {factor, factor})[0][0];
-  }
-  edit.follow.path = out.path;
-  edit.follow.leaves = first;
-
-  const PromptPair pair{settings.source, settings.target, quoted_text(settings.source), quoted_text(settings.target)};
-  const auto add = [&](const std::string& name, const Row& row) {
-    request.rows = {row};
-    Result drawn = draw(request, name);
-    torch::Tensor image = drawn.images[0];
-    const bool withheld = !drawn.outcomes.empty() && drawn.outcomes[0] == "withheld";
-    if (mask.defined() && &row == &edit && !withheld) image = composite(image, out.source, mask);
-    EditedImage one{name, image, measure(image, out.source, pieces, pair, reader), drawn.denoiser_rows, drawn.seconds};
-    if (out.box) score_box(one.measured.scores, image, out.source, *out.box);
+  EditedImages out;
+  const Result drawn = draw(pipeline, request, "writing the new text", out.notes, progress, cancel);
+  out.denoiser_rows = drawn.denoiser_rows;
+  out.seconds = drawn.seconds;
+  for (size_t i = 0; i < variants.size(); ++i) {
+    const EditVariant& variant = variants[i];
+    torch::Tensor image = drawn.images[static_cast<std::int64_t>(i)];
+    const bool withheld = !drawn.outcomes.empty() && drawn.outcomes[i] == "withheld";
+    if (masks[i].defined() && !withheld) image = composite(image, source.image, masks[i]);
+    const PromptPair pair{source.settings.source, variant.target, quoted_text(source.settings.source), quoted_text(variant.target)};
+    EditedImage one{image, measure(image, source.image, source.pieces, pair, reader), request};
+    one.request.rows = {request.rows[i]};
+    const auto box = variant.mask ? std::optional(within(variant.mask->box, 0, height, width)) : box_of(source.pieces);
+    if (box) score_box(one.measured.scores, image, source.image, *box);
     out.images.push_back(std::move(one));
-    out.requests.push_back(request);
-  };
-  add("edit", edit);
-  add("target prompt", {1, settings.seed, {}, -1, {out.path, 0, {}}});
-  PromptToPrompt maps = settings.maps;
-  maps.source = 0;
-  add("prompt-to-prompt", {1, settings.seed, {}, -1, {out.path, 0, {}}, maps});
+  }
   return out;
 }
 

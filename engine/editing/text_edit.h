@@ -13,48 +13,69 @@
 
 namespace glyphscope {
 
-/// The text of one image in place of another (section 5.2 of the paper).
+/// What is edited: the image that a prompt and a seed draw, or a real picture.
 struct EditSettings {
-  std::string source;              ///< What draws the image; of a real picture, its caption.
-  std::string target;              ///< What the sites see in place of it.
-  std::vector<SitePatch> patches;  ///< The sites, with heads, streams and steps; each sees prompt 1, the target.
-  PromptToPrompt maps;             ///< What Prompt-to-Prompt, beside it, takes of the source.
-  bool pooled_target = false;      ///< The denoiser reads the target's pooled prompt, where it reads one.
-  Request sampling;                ///< Steps, guidance, scheduler, size, method; no prompts or rows. Resolved.
-  std::uint64_t seed = 42;         ///< Of the source's noise, where there is no picture.
-  torch::Tensor picture;           ///< A real picture, [3, H, W] uint8 of the sampling's size; undefined: the source prompt's image is drawn.
-  int refinements = 0;             ///< Inversion::refinements.
-  bool mask_text = false;          ///< Nothing changes outside the box of the source's text, grown by a quarter of its height; as OCR finds it.
-  std::optional<Box> mask;         ///< The same with this box.
-  double feather = 4;              ///< Pixels about the box within which the new fades into the old.
+  std::string source;  ///< What draws the image; of a real picture, its caption.
+  Request sampling;    ///< Steps, guidance, scheduler, size, method; no prompts or rows. Resolved.
+  std::uint64_t seed = 42;
+  torch::Tensor picture;  ///< [3, H, W] uint8 of the sampling's size; undefined: the source prompt's image is drawn.
+  int refinements = 0;    ///< Inversion::refinements.
 };
 
-/// One way to draw the new text.
-struct EditedImage {
-  std::string name;
-  torch::Tensor image;   ///< [3, H, W] uint8
-  Measurement measured;  ///< Against the source image and both texts; beside a sweep's scores, those inside and outside the box ("ssim_inside_box" ..).
-  std::int64_t denoiser_rows = 0;
-  double seconds = 0;
-};
-
-struct TextEdit {
-  torch::Tensor source;                    ///< What is edited: the drawn image, or the real picture.
+/// The image, and all that drawing its variants needs.
+struct EditSource {
+  EditSettings settings;
+  torch::Tensor image;                     ///< [3, H, W] uint8
   std::shared_ptr<const Trajectory> path;  ///< Its way: what an edit can leave at any step.
-  std::vector<EditedImage>
-      images;                    ///< The edit; beside it the target prompt from the same noise, alone and with the source's attention maps (Prompt-to-Prompt).
-  torch::Tensor reconstruction;  ///< Of a real picture: drawn from its inverted noise with its caption, without guidance; else undefined.
-  torch::Tensor round_trip;      ///< Of a real picture: what the autoencoder alone makes of it, which no reconstruction can surpass.
-  std::optional<Box> box;        ///< Of the source's text, if it has one, or the mask's.
-  std::int64_t source_rows = 0;  ///< Through the denoiser, for the source or its inversion.
-  double source_seconds = 0;
-  std::vector<Request> requests;  ///< What made the images, one each; with one row.
+  std::vector<TextPiece> pieces;           ///< The text in it, as OCR finds it.
+  torch::Tensor reconstruction;            ///< Of a real picture: drawn from its inverted noise with its caption, without guidance; else undefined.
+  torch::Tensor round_trip;                ///< Of a real picture: what the autoencoder alone makes of it, which no reconstruction can surpass.
+  std::int64_t denoiser_rows = 0;          ///< For the image or its inversion.
+  double seconds = 0;
   std::vector<std::string> notes;
 };
 
-/// Draws the source, or inverts the picture; then the edit, which goes the source's way until its sites see the target, and so asks the denoiser only from
-/// there on where prompts are injected; then what else one would do, from the same noise. Throws a Failure.
-TextEdit edit_text(Pipeline& pipeline, const EditSettings& settings, TextReader& reader, const ProgressCallback& progress, const CancelToken& cancel);
+/// Draws the image, or inverts the picture and draws it again. Throws a Failure.
+EditSource draw_source(Pipeline& pipeline, const EditSettings& settings, TextReader& reader, const ProgressCallback& progress, const CancelToken& cancel);
+
+/// Where an image may change.
+struct EditMask {
+  Box box;
+  double feather = 4;  ///< Pixels about the box within which the new fades into the old.
+};
+
+/// The box of a source's text, grown by a quarter of its height; none if OCR found no text.
+std::optional<Box> text_box(const EditSource& source);
+
+/// One way to write another text into the image.
+struct EditVariant {
+  enum class Way { sites, target_prompt, prompt_to_prompt };
+  Way way = Way::sites;
+  std::string target;              ///< The prompt with the new text.
+  std::vector<SitePatch> patches;  ///< Of Way::sites (section 5.2 of the paper), with heads, streams and steps; each sees prompt 1, the target.
+  bool pooled_target = false;      ///< Of Way::sites: the denoiser reads the target's pooled prompt, where it reads one.
+  PromptToPrompt maps;             ///< Of Way::prompt_to_prompt; its prompts are seen to.
+  std::optional<EditMask> mask;    ///< Outside of it no bit changes.
+};
+
+struct EditedImage {
+  torch::Tensor image;   ///< [3, H, W] uint8
+  Measurement measured;  ///< Against the source and both texts; beside a sweep's scores, those inside and outside the mask's box or, without one, the
+                         ///< text's ("ssim_inside_box" ..).
+  Request request;       ///< What made it, with one row.
+};
+
+struct EditedImages {
+  std::vector<EditedImage> images;  ///< One a variant.
+  std::int64_t denoiser_rows = 0;
+  double seconds = 0;
+  std::vector<std::string> notes;
+};
+
+/// Draws variants as one request. One that patches sites goes the source's way until they see the target, and where prompts are injected asks the denoiser
+/// only from there on, if those it is drawn with do too; the others start from the source's noise. Throws a Failure.
+EditedImages draw_variants(Pipeline& pipeline, const EditSource& source, const std::vector<EditVariant>& variants, TextReader& reader,
+                           const ProgressCallback& progress, const CancelToken& cancel);
 
 /// How much of a pixel is new, [height, width] fp32: 1 in the box, fading to 0 within `feather` pixels about it.
 torch::Tensor feathered_mask(const Box& box, std::int64_t height, std::int64_t width, double feather);

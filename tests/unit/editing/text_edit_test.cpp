@@ -112,24 +112,53 @@ TEST(Mask, KeepsEveryBitOutsideIt) {
   const Model model("pipeline");
   EditSettings settings;
   settings.source = kSource;
-  settings.target = kTarget;
-  settings.patches = PatchPlan::at_sites({0, 1, 2, 3}, 1).patches();
   settings.sampling = model.pipeline->resolve(model.request(4));
   settings.sampling.prompts.clear();
-  settings.mask = Box{4, 4, 12, 12};
-  settings.feather = 3;
   FindsBox reader;
-  const TextEdit edit = edit_text(*model.pipeline, settings, reader, [](const Progress&) {}, {});
-  const torch::Tensor image = edit.images.at(0).image;
+  const auto quiet = [](const Progress&) {};
+  const EditSource source = draw_source(*model.pipeline, settings, reader, quiet, {});
+  const EditMask where{Box{4, 4, 12, 12}, 3};
+  const EditVariant variant{EditVariant::Way::sites, kTarget, PatchPlan::at_sites({0, 1, 2, 3}, 1).patches(), false, {}, where};
+  const EditedImage edit = draw_variants(*model.pipeline, source, {variant}, reader, quiet, {}).images.at(0);
+  const torch::Tensor image = edit.image;
   const auto height = image.size(1), width = image.size(2);
-  const torch::Tensor free = feathered_mask(*settings.mask, height, width, settings.feather) > 0;
-  EXPECT_TRUE(torch::where(free, edit.source, image).equal(edit.source)) << "no pixel outside the mask and its feather";
-  EXPECT_FALSE(image.equal(edit.source)) << "the edit acts inside";
+  const torch::Tensor free = feathered_mask(where.box, height, width, where.feather) > 0;
+  EXPECT_TRUE(torch::where(free, source.image, image).equal(source.image)) << "no pixel outside the mask and its feather";
+  EXPECT_FALSE(image.equal(source.image)) << "the edit acts inside";
   // In the latents: those of the request that made it.
-  const Result again = *model.pipeline->generate(edit.requests.at(0));
-  const torch::Tensor mask = edit.requests[0].rows[0].follow.mask, last = edit.path->latents.back();
+  const Result again = *model.pipeline->generate(edit.request);
+  const torch::Tensor mask = edit.request.rows[0].follow.mask, last = source.path->latents.back();
   EXPECT_TRUE(torch::where(mask > 0, last, again.latents[0]).equal(last)) << "no latent";
   EXPECT_FALSE(again.latents[0].equal(last));
+}
+
+// A strip of variants is what each is alone.
+TEST(TextEdit, VariantsInOneBatchAreThoseDrawnAlone) {
+  for (const char* name : {"pipeline", "pipeline_sd3"}) {
+    const Model model(name);
+    EditSettings settings;
+    settings.source = kSource;
+    settings.sampling = model.pipeline->resolve(model.request(4));
+    settings.sampling.prompts.clear();
+    FindsBox reader;
+    const auto quiet = [](const Progress&) {};
+    const EditSource source = draw_source(*model.pipeline, settings, reader, quiet, {});
+    using Way = EditVariant::Way;
+    const std::string other = "a cat in the rain";
+    const std::vector<EditVariant> variants{{Way::sites, kTarget, PatchPlan::at_sites({0, 1}, 1).patches(), false, {}, {}},
+                                            {Way::sites, other, PatchPlan::at_sites({1}, 1, 2).patches(), true, {}, {}},
+                                            {Way::target_prompt, other, {}, false, {}, {}},
+                                            {Way::prompt_to_prompt, kTarget, {}, false, {}, {}}};
+    const EditedImages together = draw_variants(*model.pipeline, source, variants, reader, quiet, {});
+    ASSERT_EQ(together.images.size(), variants.size());
+    for (size_t i = 0; i < variants.size(); ++i) {
+      const torch::Tensor alone = draw_variants(*model.pipeline, source, {variants[i]}, reader, quiet, {}).images[0].image;
+      EXPECT_LE((together.images[i].image.to(torch::kInt32) - alone.to(torch::kInt32)).abs().max().item<int>(), 1) << name << " " << i;
+      EXPECT_FALSE(alone.equal(source.image)) << name << " " << i;
+      // What is said to have made it makes it.
+      EXPECT_TRUE(model.pipeline->generate(together.images[i].request)->images[0].equal(alone)) << name << " " << i;
+    }
+  }
 }
 
 TEST(Mask, FadesWithinItsFeather) {
