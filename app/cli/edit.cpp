@@ -2,7 +2,6 @@
 #include <cstdio>
 #include <set>
 
-#include "adapt/picture_set.h"
 #include "app/cli/cli.h"
 #include "app/cli/plan_options.h"
 #include "core/version.h"
@@ -25,22 +24,6 @@ std::optional<Box> parse_box(const std::string& text) {
   if (std::sscanf(text.c_str(), "%d,%d,%d,%d%c", &box.left, &box.top, &box.right, &box.bottom, &end) != 4 || box.left >= box.right || box.top >= box.bottom)
     reject("'" + text + "' is no box", "--mask", "Write text, or LEFT,TOP,RIGHT,BOTTOM in pixels, for example 10,40,200,120");
   return box;
-}
-
-// The picture as the model draws it: of the size that was asked for; else of about the model's own area and of the picture's aspect.
-torch::Tensor fit(const torch::Tensor& picture, const ModelInfo& model, Request& request, bool size_given) {
-  if (!size_given) {
-    const double area = static_cast<double>(model.default_width * model.default_height);
-    const double aspect = static_cast<double>(picture.size(2)) / static_cast<double>(picture.size(1));
-    const auto side = [&](double pixels) {
-      const auto multiple = static_cast<double>(model.size_multiple);
-      return static_cast<std::int64_t>(std::max(1.0, std::round(pixels / multiple)) * multiple);
-    };
-    request.width = side(std::sqrt(area * aspect));
-    request.height = side(std::sqrt(area / aspect));
-  }
-  if (picture.size(1) == request.height && picture.size(2) == request.width) return picture;
-  return crop_to(picture, {request.width, request.height});
 }
 
 }  // namespace
@@ -99,10 +82,9 @@ Run add_edit(CLI::App& app) {
     EditSettings settings;
     settings.source = real ? options->caption : options->source;
     settings.seed = context.common.seed;
-    if (real) settings.picture = fit(picture, info, sampling, sampling.width > 0);
-    // Most models' own scheduler does not go back; ddim does, by the same noise schedule.
-    if (real && sampling.scheduler.empty() && info.scheduler != "FlowMatchEulerDiscreteScheduler") sampling.scheduler = "ddim";
-    settings.sampling = pipeline->resolve(sampling);
+    settings.sampling = sampling;
+    if (real) take_picture(settings, info, picture);
+    settings.sampling = pipeline->resolve(settings.sampling);
     settings.refinements = options->refinements;
     const auto reader = make_text_reader(options->ocr);
     const OutputFolder folder(options->out);

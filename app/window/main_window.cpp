@@ -2,6 +2,7 @@
 
 #include <QtWidgets>
 
+#include "app/window/edit_page.h"
 #include "app/window/finetune_page.h"
 #include "app/window/open_dialog.h"
 #include "app/window/pictures_panel.h"
@@ -80,10 +81,18 @@ void MainWindow::build() {
   pages_->setObjectName("pages");
   pages_->setDocumentMode(true);
   pages_->addTab(build_study(), tr("Study"));
+  edit_ = new EditPage(
+      engine_, selection_,
+      [this] {
+        return EditPage::Drawing{prompts_->sampling(), adapters_->at_work()};
+      },
+      pages_);
+  edit_->setObjectName("edit_page");
+  pages_->addTab(edit_, tr("Edit"));
   finetune_ = new FinetunePage(engine_, selection_, pages_);
   finetune_->setObjectName("finetune_page");
   pages_->addTab(finetune_, finetune_->title());
-  connect(finetune_, &FinetunePage::title_changed, this, [this] { pages_->setTabText(1, finetune_->title()); });
+  connect(finetune_, &FinetunePage::title_changed, this, [this] { pages_->setTabText(pages_->indexOf(finetune_), finetune_->title()); });
   connect(finetune_, &FinetunePage::adapter_wanted, this, [this](const QString& file) {
     pages_->setCurrentIndex(0);
     adapters_->add(file);
@@ -203,6 +212,7 @@ void MainWindow::build_menus() {
   save->addAction(tr("&Window\u2026"), this, [this] { save_view(this, "window.png"); });
   save->addAction(tr("&Map\u2026"), this, [this] { save_view(map_, "map.png"); });
   save->addAction(tr("&Pictures\u2026"), this, [this] { save_view(pictures_, "pictures.png"); });
+  save->addAction(tr("&Edit\u2026"), this, [this] { save_view(edit_, "edit.png"); });
   save->addAction(tr("&Fine-tuning\u2026"), this, [this] { save_view(finetune_, "fine-tuning.png"); });
   save->addAction(tr("&Heatmap (PNG, SVG or PDF)\u2026"), this, [this] { save_view(scores_->heatmap(), "heatmap.png"); });
   file->addSeparator();
@@ -391,6 +401,7 @@ void MainWindow::show_model(const event::ModelOpened& model) {
   adapters_->clear();
   drawn_.reset();
   finetune_->set_model(model);
+  edit_->set_model(model);
   map_->set_sites(sites_);
   if (second) map_->set_second_stage(tr("Stage II, to %1 \u00d7 %2: not patched").arg(second->width).arg(second->height), site_items(second->table));
   list_->set_sites(sites_);
@@ -435,6 +446,7 @@ QStringList MainWindow::export_all(const QString& folder) {
     keep("heatmap.svg", heatmap->save_vector(out.filePath("heatmap.svg")));
     keep("scores.csv", scores_->save_table(out.filePath("scores.csv")));
   }
+  edit_->save(folder, files, failed);
   finetune_->save(folder, files, failed);
   keep("window.png", save_picture(grab().toImage(), out.filePath("window.png"), settings_text()));
   if (!failed.isEmpty()) fail(tr("Cannot write %1. Is the folder writable, and the disk not full?").arg(failed.join(", ")));

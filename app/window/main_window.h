@@ -13,6 +13,7 @@ class QTimer;
 namespace glyphscope {
 
 class AdapterList;
+class EditPage;
 class FinetunePage;
 class JobBar;
 class MessageStrip;
@@ -22,8 +23,8 @@ class PromptPanel;
 class ScoresPanel;
 class SiteList;
 
-/// The workbench: a model's map, prompts A and B, the pictures, the heatmap, and the page that fine-tunes. It wires widgets to the engine, and computes
-/// nothing.
+/// The workbench: a model's map, prompts A and B, the pictures, the heatmap, and the pages that edit and fine-tune. It wires widgets to the engine, and
+/// computes nothing.
 class MainWindow : public QMainWindow {
   Q_OBJECT
  public:
@@ -32,8 +33,8 @@ class MainWindow : public QMainWindow {
   /// Opens a folder, a checkpoint or a demo model as it comes; or with what the command says.
   void open_model(const QString& source);
   void open_model(const command::OpenModel& model);
-  /// Saves source.png, target.png, patched.png, heatmap.png, heatmap.svg, scores.csv, window.png, and of a fine-tuning training.svg, training.csv and
-  /// samples.png: what there is of them. Returns the files.
+  /// Saves source.png, target.png, patched.png, heatmap.png, heatmap.svg, scores.csv, window.png, of an edit edit-source.png and edit.png, and of a fine-tuning
+  /// training.svg, training.csv and samples.png: what there is of them. Returns the files.
   QStringList export_all(const QString& folder);
 
   EngineBridge& engine() { return *engine_; }
@@ -88,6 +89,7 @@ class MainWindow : public QMainWindow {
   ScoresPanel* scores_;
   AdapterList* adapters_;
   QTimer* adapters_settle_;
+  EditPage* edit_;
   FinetunePage* finetune_;
   QTabWidget* pages_;
   JobBar* jobs_;

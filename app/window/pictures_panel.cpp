@@ -5,27 +5,12 @@
 #include <QLabel>
 #include <QSlider>
 
+#include "app/window/picture_text.h"
 #include "app/window/save_picture.h"
 #include "patching/patch_plan.h"
 #include "widgets/picture_view.h"
 
 namespace glyphscope {
-
-namespace {
-
-QImage to_image(const Picture& picture) {
-  if (!picture.rgb) return {};
-  return QImage(picture.rgb->data(), picture.width, picture.height, 3 * picture.width, QImage::Format_RGB888).copy();
-}
-
-QString caption(const Picture& picture, bool compared) {
-  QString text = picture.read.empty() ? QObject::tr("no text read") : QObject::tr("reads \u201c%1\u201d").arg(QString::fromStdString(picture.read));
-  auto ssim = picture.scores.find("ssim_outside_text");
-  if (compared && ssim != picture.scores.end()) text += QObject::tr(" \u00b7 background %1").arg(ssim->second, 0, 'f', 2);
-  return text;
-}
-
-}  // namespace
 
 PicturesPanel::PicturesPanel(QWidget* parent)
     : QWidget(parent),
@@ -57,7 +42,7 @@ PicturesPanel::PicturesPanel(QWidget* parent)
 void PicturesPanel::show(Which which, const QString& title, const Picture& picture) {
   Slot& slot = slots_[which];
   slot.view->set_title(title);
-  slot.view->set_picture(to_image(picture), caption(picture, which != kSource));
+  slot.view->set_picture(to_image(picture), picture_caption(picture, which != kSource));
   slot.metadata = QString::fromStdString(picture.metadata);
 }
 

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 
+#include "adapt/picture_set.h"
 #include "localization/prompt_set.h"
 
 namespace glyphscope {
@@ -76,6 +77,24 @@ Result draw(Pipeline& pipeline, const Request& request, const std::string& what,
 }
 
 }  // namespace
+
+void take_picture(EditSettings& settings, const ModelInfo& model, const torch::Tensor& picture) {
+  Request& request = settings.sampling;
+  if (request.width <= 0) {
+    const double area = static_cast<double>(model.default_width * model.default_height);
+    const double aspect = static_cast<double>(picture.size(2)) / static_cast<double>(picture.size(1));
+    const auto side = [&](double pixels) {
+      const auto multiple = static_cast<double>(model.size_multiple);
+      return static_cast<std::int64_t>(std::max(1.0, std::round(pixels / multiple)) * multiple);
+    };
+    request.width = side(std::sqrt(area * aspect));
+    request.height = side(std::sqrt(area / aspect));
+  }
+  const bool fits = picture.size(1) == request.height && picture.size(2) == request.width;
+  settings.picture = fits ? picture : crop_to(picture, {request.width, request.height});
+  // Most models' own scheduler does not go back; ddim does, by the same noise schedule.
+  if (request.scheduler.empty() && model.scheduler != "FlowMatchEulerDiscreteScheduler") request.scheduler = "ddim";
+}
 
 EditSource draw_source(Pipeline& pipeline, const EditSettings& settings, TextReader& reader, const ProgressCallback& progress, const CancelToken& cancel) {
   EditSource out;

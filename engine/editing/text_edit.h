@@ -22,6 +22,10 @@ struct EditSettings {
   int refinements = 0;    ///< Inversion::refinements.
 };
 
+/// Makes a real picture what is edited: cropped to the sampling's size or, if it names none, to about the model's own area in the picture's aspect; and if
+/// it names no scheduler, by one that goes back. picture: [3, H, W] uint8.
+void take_picture(EditSettings& settings, const ModelInfo& model, const torch::Tensor& picture);
+
 /// The image, and all that drawing its variants needs.
 struct EditSource {
   EditSettings settings;

@@ -13,8 +13,11 @@
 #include "adapt/finetune.h"
 #include "adapt/lora_file.h"
 #include "demo/sign_words.h"
+#include "editing/text_edit.h"
 #include "io/files.h"
+#include "io/image_file.h"
 #include "io/resources.h"
+#include "io/weights.h"
 #include "localization/sweep.h"
 #include "metrics/ocr.h"
 #include "pipelines/model_needs.h"
@@ -217,6 +220,85 @@ struct EngineThread::State {
     tell(job.id, std::move(ready));
   }
 
+  void run(const Job& job, const command::EditText& command) {
+    tell(job.id, event::Started{"Editing the text"});
+    const auto start = std::chrono::steady_clock::now();
+    const auto progress = [&](const Progress& p) { tell(job.id, event::Progressed{p}); };
+    event::EditReady ready;
+    const auto pipeline = adapted(command.adapters, [&](const std::string& note) { ready.notes.push_back(note); });
+    const ModelInfo& info = pipeline->info();
+    if (command.sites.empty()) reject("no site is selected", "", "Select those that write the text");
+    if (command.targets.empty() || command.from_steps.empty()) reject("there is no target to write");
+
+    // The source is drawn, or inverted, once for all edits of it.
+    EditSettings settings;
+    settings.source = command.source;
+    settings.seed = command.sampling.seed;
+    settings.sampling = sampled(command.sampling);
+    settings.refinements = command.refinements;
+    nlohmann::json key{info.hash, info.dtype, describe_adapters(info), settings.source, settings.seed, settings.sampling.steps, settings.sampling.guidance};
+    if (!command.picture.empty()) {
+      take_picture(settings, info, read_image(command.picture));
+      key.push_back({command.refinements, sha256_file(command.picture)});
+    }
+    settings.sampling = pipeline->resolve(settings.sampling);
+    auto kept = std::find_if(edited.begin(), edited.end(), [&](const auto& one) { return one.first == key; });
+    if (kept == edited.end()) {
+      constexpr size_t kMostKept = 2;  // a quick one, and the one it is the preview of
+      EditSource fresh = draw_source(*pipeline, settings, ocr(), progress, job.cancel);
+      if (edited.size() == kMostKept) edited.pop_front();
+      edited.emplace_back(std::move(key), std::move(fresh));
+      kept = std::prev(edited.end());
+    }
+    const EditSource& source = kept->second;
+    const auto box = text_box(source);
+    std::optional<EditMask> mask;
+    if (command.masked && command.mask) mask = EditMask{{command.mask->left, command.mask->top, command.mask->right, command.mask->bottom}};
+    if (command.masked && !command.mask && box) mask = EditMask{*box};
+    if (command.masked && !mask) reject("no text was found in the source to mask", "", "Draw a box");
+
+    std::vector<EditVariant> variants;
+    for (const auto& target : command.targets)
+      for (const int from_step : command.from_steps) {
+        std::vector<SitePatch> patches = PatchPlan::at_sites(command.sites, 1, from_step).patches();
+        for (auto& patch : patches)
+          if (const auto heads = command.heads.find(patch.site); heads != command.heads.end()) patch.heads = heads->second;
+        variants.push_back({EditVariant::Way::sites, target, std::move(patches), false, {}, mask});
+        ready.variants.push_back({"sites", target, from_step, {}});
+      }
+    if (command.compared) {
+      variants.push_back({EditVariant::Way::target_prompt, command.targets.front(), {}, false, {}, {}});
+      variants.push_back({EditVariant::Way::prompt_to_prompt, command.targets.front(), {}, false, {}, {}});
+      ready.variants.push_back({"target prompt", command.targets.front(), 0, {}});
+      ready.variants.push_back({"prompt-to-prompt", command.targets.front(), 0, {}});
+    }
+    const EditedImages drawn = draw_variants(*pipeline, source, variants, ocr(), progress, job.cancel);
+    for (size_t i = 0; i < variants.size(); ++i) {
+      const EditedImage& one = drawn.images[i];
+      ready.variants[i].picture = to_picture(one.image, one.measured, json_text(describe_image(info, one.request, one.request.rows[0])));
+    }
+    Request alone = drawn.images.front().request;
+    Row row{0, settings.seed, {}};
+    Measurement own;
+    own.read = joined_text(source.pieces);
+    ready.source = to_picture(source.image, own, command.picture.empty() ? json_text(describe_image(info, alone, row)) : "");
+    if (source.reconstruction.defined()) {
+      const ImageScores scores = score_images(source.reconstruction, source.round_trip);
+      alone.guidance = 1;
+      row.follow.path = source.path;
+      ready.reconstruction =
+          to_picture(source.reconstruction, {{}, {}, {{"ssim", scores.ssim}, {"psnr", scores.psnr}}}, json_text(describe_image(info, alone, row)));
+    }
+    if (box) ready.text_box = PixelBox{box->left, box->top, box->right, box->bottom};
+    ready.steps = settings.sampling.steps;
+    ready.denoiser_rows = drawn.denoiser_rows;
+    for (const auto* notes : {&source.notes, &drawn.notes})
+      for (const auto& note : *notes)
+        if (std::find(ready.notes.begin(), ready.notes.end(), note) == ready.notes.end()) ready.notes.push_back(note);
+    ready.seconds = seconds_since(start);
+    tell(job.id, std::move(ready));
+  }
+
   void run(const Job& job, const command::Localize& command) {
     tell(job.id, event::Started{"Patching every site alone"});
     const auto start = std::chrono::steady_clock::now();
@@ -329,8 +411,9 @@ struct EngineThread::State {
   std::vector<Job> running;  // a training, and what runs between two of its steps
   bool closing = false;
   JobId next = 1;
-  std::shared_ptr<Pipeline> pipeline;  // touched by the engine's thread only
-  std::unique_ptr<TextReader> reader;  // likewise
+  std::shared_ptr<Pipeline> pipeline;                        // touched by the engine's thread only
+  std::unique_ptr<TextReader> reader;                        // likewise
+  std::deque<std::pair<nlohmann::json, EditSource>> edited;  // likewise; what was edited last, by what it is
   std::thread thread;
 };
 

@@ -33,6 +33,11 @@ struct Picture {
   std::string metadata;                                  ///< JSON: what makes it again.
 };
 
+/// In pixels; right and bottom are the first beyond it.
+struct PixelBox {
+  int left = 0, top = 0, right = 0, bottom = 0;
+};
+
 namespace command {
 
 /// As OpenOptions has it.
@@ -55,6 +60,22 @@ struct Generate {
   std::vector<int> sites;
   int from_step = 0;
   std::vector<std::string> adapters;  ///< At work for this job alone; each as FILE or FILE:STRENGTH.
+};
+
+/// Writes other texts into a picture that a prompt draws, or into a real one. What is edited is kept: the next edit of the same begins at once.
+struct EditText {
+  std::string source;   ///< Prompt that draws the picture; of a real one, its caption.
+  std::string picture;  ///< A real picture's file; empty: none.
+  int refinements = 3;  ///< Of its inversion.
+  Sampling sampling;
+  std::vector<std::string> targets;  ///< Prompts with other texts; a variant each,
+  std::vector<int> from_steps{0};    ///< at each of these steps.
+  std::vector<int> sites;
+  std::map<int, std::vector<int>> heads;  ///< By site; all where there is none.
+  bool masked = false;                    ///< Nothing changes outside `mask` or, without one, the box of the source's text.
+  std::optional<PixelBox> mask;
+  bool compared = false;  ///< Beside the first target's variants: its prompt alone, and Prompt-to-Prompt.
+  std::vector<std::string> adapters;
 };
 
 struct Localize {
@@ -89,7 +110,8 @@ struct ConvertAdapter {
 
 }  // namespace command
 
-using Command = std::variant<command::OpenModel, command::Generate, command::Localize, command::ReadPictures, command::Finetune, command::ConvertAdapter>;
+using Command = std::variant<command::OpenModel, command::Generate, command::EditText, command::Localize, command::ReadPictures, command::Finetune,
+                             command::ConvertAdapter>;
 
 namespace event {
 
@@ -129,6 +151,22 @@ struct PicturesReady {
   Picture source, target;
   std::vector<Picture> patched;  ///< None or one.
   std::vector<int> sites;
+  std::vector<std::string> notes;
+  double seconds = 0;
+};
+/// After an edit.
+struct EditReady {
+  Picture source;
+  Picture reconstruction;            ///< Of a real picture: what its noise gives back without guidance; scores "ssim" and "psnr" to the autoencoder's own
+                                     ///< round trip. Else empty.
+  std::optional<PixelBox> text_box;  ///< Of the source's text, with a margin; none if none was found.
+  struct Variant {
+    std::string way, target;  ///< "sites", "target prompt" or "prompt-to-prompt".
+    int from_step = 0;
+    Picture picture;
+  };
+  std::vector<Variant> variants;
+  std::int64_t steps = 0, denoiser_rows = 0;  ///< Rows: of the variants, without the source.
   std::vector<std::string> notes;
   double seconds = 0;
 };
@@ -181,8 +219,8 @@ struct Failed {
 
 struct Event {
   JobId job = 0;
-  std::variant<event::Started, event::Progressed, event::ModelMeasured, event::ModelOpened, event::PicturesReady, event::PairReady, event::ScoresReady,
-               event::PicturesListed, event::Trained, event::Noted, event::AdapterMade, event::Finished, event::Cancelled, event::Failed>
+  std::variant<event::Started, event::Progressed, event::ModelMeasured, event::ModelOpened, event::PicturesReady, event::EditReady, event::PairReady,
+               event::ScoresReady, event::PicturesListed, event::Trained, event::Noted, event::AdapterMade, event::Finished, event::Cancelled, event::Failed>
       what;
 };
 

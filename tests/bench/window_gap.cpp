@@ -4,6 +4,7 @@
 // With OUT it then edits the text by the sites that were found, and exports all views there: so the README's picture is made. With PICTURES, a folder
 // with captions, it fine-tunes on these sites for some steps, with PROMPTS (a file) as samples, and saves that page as OUT/finetune.png.
 #include <QApplication>
+#include <QCheckBox>
 #include <QElapsedTimer>
 #include <QFile>
 #include <QLineEdit>
@@ -17,6 +18,7 @@
 #include <numeric>
 #include <vector>
 
+#include "app/window/edit_page.h"
 #include "app/window/finetune_page.h"
 #include "app/window/main_window.h"
 
@@ -33,14 +35,15 @@ int main(int argc, char** argv) {
 
   std::vector<double> gaps, training_gaps;
   QElapsedTimer clock;
-  enum { opening, sweeping, editing, reading, training } state = opening;
+  enum { opening, sweeping, editing, writing, reading, training } state = opening;
   auto* page = window.findChild<FinetunePage*>("finetune_page");
+  auto* text = window.findChild<EditPage*>("edit_page");
   QTimer beat;
   beat.setTimerType(Qt::PreciseTimer);
   QObject::connect(&beat, &QTimer::timeout, [&] {
     if (state == sweeping || state == training) (state == training ? training_gaps : gaps).push_back(static_cast<double>(clock.nsecsElapsed()) / 1e6);
     clock.start();
-    if (window.busy() || page->training()) return;
+    if (window.busy() || page->training() || text->busy()) return;
     if (state == opening) {
       auto* localize = window.findChild<QPushButton*>("localize");
       if (!localize->isEnabled()) {
@@ -52,9 +55,16 @@ int main(int argc, char** argv) {
     }
     if (state == editing) {
       if (window.export_all(argv[3]).isEmpty()) return QApplication::exit(1);
+      state = writing;
+      window.findChild<QTabWidget*>("pages")->setCurrentIndex(1);
+      window.findChild<QCheckBox*>("edit_compared")->setChecked(true);
+      return window.findChild<QPushButton*>("edit_text")->click();
+    }
+    if (state == writing) {
+      if (!window.grab().save(QString(argv[3]) + "/edit.png")) return QApplication::exit(1);
       if (argc <= 4) return QApplication::quit();
       state = reading;
-      window.findChild<QTabWidget*>("pages")->setCurrentIndex(1);
+      window.findChild<QTabWidget*>("pages")->setCurrentIndex(2);
       auto set = [&](const char* name, int value) { window.findChild<QSpinBox*>(name)->setValue(value); };
       set("training_steps", 400);
       set("sample_every", 100);

@@ -3,6 +3,7 @@
 #include <QtTest>
 #include <QtWidgets>
 
+#include "app/window/edit_page.h"
 #include "app/window/finetune_page.h"
 #include "app/window/main_window.h"
 #include "app/window/samples_view.h"
@@ -255,12 +256,71 @@ class WindowTest : public QObject {
     QVERIFY2(message().isEmpty(), qPrintable(message()));
   }
 
+  // Edits a drawn picture, then a real one; typing edits again; undo and redo; what is not seen any more is not saved.
+  void a_text_is_edited_as_one_types() {
+    window_->open_model(model_);
+    wait();
+    auto* page = find<EditPage>("edit_page");
+    find<QSpinBox>("steps")->setValue(2);
+    find<QTabWidget>("pages")->setCurrentIndex(1);
+    auto* edit = find<QPushButton>("edit_text");
+    QVERIFY(!edit->isEnabled());
+    QVERIFY(edit->toolTip().contains("Select the sites"));
+    window_->selection().select({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10});
+    QVERIFY(!page->busy());
+    QTest::mouseClick(edit, Qt::LeftButton);
+    QVERIFY(page->busy());
+    QTRY_VERIFY_WITH_TIMEOUT(!page->busy(), 60000);
+    QVERIFY2(find<QLabel>("edit_status")->text().contains("2 steps"), qPrintable(find<QLabel>("edit_status")->text()));
+    auto* source = find<PictureView>("edit_view_source");
+    auto* result = find<PictureView>("edit_view_result");
+    const QImage first = result->picture();
+    QVERIFY(!first.isNull() && first != source->picture());
+    QVERIFY(!find<PictureView>("edit_view_target")->isVisible());
+
+    find<QLineEdit>("edit_target")->setFocus();
+    QTest::keyClicks(find<QLineEdit>("edit_target"), "X");
+    QVERIFY(!page->busy());  // the pause
+    QTRY_COMPARE_WITH_TIMEOUT(find<QListWidget>("edit_history")->count(), 2, 60000);
+    const QImage second = result->picture();
+    QVERIFY(second != first);
+    find<QComboBox>("edit_look")->setCurrentIndex(1);
+    QVERIFY(result->picture() != second);
+    find<QComboBox>("edit_look")->setCurrentIndex(0);
+    QCOMPARE(result->picture(), second);
+
+    QTest::mouseClick(find<QPushButton>("edit_undo"), Qt::LeftButton);
+    QCOMPARE(result->picture(), first);
+    QVERIFY(!find<QLineEdit>("edit_target")->text().endsWith("X"));
+    QTest::mouseClick(find<QPushButton>("edit_redo"), Qt::LeftButton);
+    QCOMPARE(result->picture(), second);
+
+    // Beside what else one would do: all sites that see the target draw what the target prompt draws, and every picture is saved with what makes it.
+    find<QCheckBox>("edit_compared")->setChecked(true);
+    QTRY_COMPARE_WITH_TIMEOUT(find<QListWidget>("edit_history")->count(), 3, 60000);
+    QVERIFY(find<PictureView>("edit_view_target")->isVisible());
+    QVERIFY(!find<PictureView>("edit_view_prompt_to_prompt")->picture().isNull());
+    const QString out = folder_.filePath("edit-export");
+    QDir().mkpath(out);
+    window_->export_all(out);
+    for (const char* name : {"edit-source", "edit", "edit-target", "edit-prompt-to-prompt"})
+      QVERIFY2(QImage(out + "/" + name + ".png").text("glyphscope").contains("glyphscope.image/1"), name);
+
+    // A real picture.
+    page->set_picture(folder_.filePath("signs/00000.png"));
+    QTRY_COMPARE_WITH_TIMEOUT(find<QListWidget>("edit_history")->count(), 4, 60000);
+    QVERIFY2(find<QLabel>("edit_status")->text().contains("round trip"), qPrintable(find<QLabel>("edit_status")->text()));
+    QCOMPARE(source->picture().size(), QImage(folder_.filePath("signs/00000.png")).size());
+    page->set_picture(folder_.filePath("signs/broken.png"));
+    QTRY_VERIFY_WITH_TIMEOUT(find<MessageStrip>("edit_message")->text().contains("broken.png"), 60000);
+  }
+
   // Fine-tunes on the selected site while pictures are drawn; pauses, goes on; then draws with the adapter, and without.
   void fine_tuning_goes_on_while_pictures_are_drawn() {
     window_->open_model(model_);
     wait();
     auto* page = find<FinetunePage>("finetune_page");
-    find<QTabWidget>("pages")->setCurrentIndex(1);
+    find<QTabWidget>("pages")->setCurrentIndex(2);
     auto* start = find<QPushButton>("start_training");
     QVERIFY(start->toolTip().contains("Select sites"));
     window_->selection().select({0});
@@ -362,7 +422,7 @@ class WindowTest : public QObject {
   void fields_have_names_and_keep_their_values() {
     window_->open_model(model_);
     wait();
-    find<QTabWidget>("pages")->setCurrentIndex(1);
+    find<QTabWidget>("pages")->setCurrentIndex(2);
     for (const char* name : {"training_pictures", "rank", "preset", "rate", "training_folder"}) {
       auto* field = find<QWidget>(name);
       bool named = false;
@@ -384,7 +444,7 @@ class WindowTest : public QObject {
     window_->open_model(model_);
     wait();
     auto* page = find<FinetunePage>("finetune_page");
-    find<QTabWidget>("pages")->setCurrentIndex(1);
+    find<QTabWidget>("pages")->setCurrentIndex(2);
     window_->selection().select({0, 1});
     find<QLineEdit>("training_pictures")->setText(folder_.filePath("signs"));
     emit find<QLineEdit>("training_pictures")->editingFinished();

@@ -145,6 +145,50 @@ TEST(EngineThread, PicturesAreDrawnBetweenTwoStepsAndChangeNothing) {
   EXPECT_EQ(read_json(folder / "alone/finetune.json")["trained_parameters"], made.parameters);
 }
 
+TEST(EngineThread, WhatIsEditedIsDrawnOnce) {
+  const testing::TemporaryFolder folder;
+  Engine engine;
+  engine.post(command::OpenModel{golden("pipeline").string()});
+  command::EditText edit;
+  edit.source = "a red sign";
+  edit.targets = {"a blue sign", "a cat"};
+  edit.from_steps = {0, 2};
+  edit.sampling.steps = 4;
+  edit.sites = {0, 1};
+  edit.compared = true;
+  const auto first = engine.get<event::EditReady>(engine.post(edit));
+  ASSERT_EQ(first.variants.size(), 6u);
+  EXPECT_EQ(first.variants[3].target, "a cat");
+  EXPECT_EQ(first.variants[3].from_step, 2);
+  EXPECT_EQ(first.variants[5].way, "prompt-to-prompt");
+  EXPECT_EQ(first.reconstruction.rgb, nullptr);
+  for (const auto& variant : first.variants) EXPECT_NE(*variant.picture.rgb, *first.source.rgb) << variant.way;
+  EXPECT_EQ(first.source.read, "");
+
+  // Another text: from step 2 of 4, half of the rows, and no more for the source.
+  edit.targets = {"a green sign"};
+  edit.from_steps = {2};
+  edit.compared = false;
+  const auto second = engine.get<event::EditReady>(engine.post(edit));
+  EXPECT_EQ(*second.source.rgb, *first.source.rgb);
+  EXPECT_EQ(second.denoiser_rows, 4);
+
+  // A real picture, as the model draws it.
+  edit.picture = (folder / "sign.png").string();
+  write_png(edit.picture, torch::full({3, 40, 80}, 90, torch::kUInt8));
+  const auto real = engine.get<event::EditReady>(engine.post(edit));
+  EXPECT_GT(real.source.width, real.source.height);
+  EXPECT_EQ(real.source.metadata, "");
+  EXPECT_TRUE(real.reconstruction.scores.contains("ssim"));
+  edit.masked = true;  // the reader finds no text
+  EXPECT_THAT(engine.end_of(engine.post(edit)), HasSubstr("no text was found"));
+  edit.mask = PixelBox{4, 4, 12, 12};
+  const auto masked = engine.get<event::EditReady>(engine.post(edit));
+  EXPECT_EQ(masked.source.rgb->back(), masked.variants[0].picture.rgb->back());
+  edit.sites.clear();
+  EXPECT_THAT(engine.end_of(engine.post(edit)), HasSubstr("no site is selected"));
+}
+
 TEST(EngineThread, AnAdapterIsAtWorkForOneJobAlone) {
   const testing::TemporaryFolder folder;
   Engine engine;

@@ -1,0 +1,421 @@
+#include "app/window/edit_page.h"
+
+#include <QtWidgets>
+
+#include "app/window/picture_text.h"
+#include "app/window/save_picture.h"
+#include "patching/patch_plan.h"
+#include "widgets/message_strip.h"
+#include "widgets/picture_view.h"
+
+namespace glyphscope {
+
+namespace {
+
+constexpr int kPause = 600, kBlink = 500;  // milliseconds
+constexpr std::int64_t kPreviewSteps = 6;
+
+// What differs, each channel's difference from middle grey.
+QImage difference(const QImage& a, const QImage& b) {
+  QImage out(a.size(), QImage::Format_RGB888);
+  for (int y = 0; y < a.height(); ++y) {
+    const uchar *left = a.constScanLine(y), *right = b.constScanLine(y);
+    uchar* line = out.scanLine(y);
+    for (int x = 0; x < 3 * a.width(); ++x) line[x] = static_cast<uchar>(128 + (left[x] - right[x]) / 2);
+  }
+  return out;
+}
+
+}  // namespace
+
+EditPage::EditPage(EngineBridge* engine, SiteSelection* selection, std::function<Drawing()> drawing, QWidget* parent)
+    : QWidget(parent), engine_(engine), selection_(selection), drawing_(std::move(drawing)), zoom_(new ViewState(this)) {
+  auto* column = new QVBoxLayout(this);
+  column->setContentsMargins(0, 6, 0, 0);
+  column->setSpacing(8);
+  message_ = new MessageStrip(this);
+  message_->setObjectName("edit_message");
+  column->addWidget(message_);
+  column->addWidget(build_form());
+  column->addWidget(build_pictures(), 1);
+  pause_ = new QTimer(this);
+  pause_->setSingleShot(true);
+  pause_->setInterval(kPause);
+  connect(pause_, &QTimer::timeout, this, &EditPage::edit);
+  blinking_ = new QTimer(this);
+  blinking_->setInterval(kBlink);
+  connect(blinking_, &QTimer::timeout, this, [this] { swipe_->setValue(swipe_->value() > 0 ? 0 : swipe_->maximum()); });
+  connect(engine_, &EngineBridge::happened, this, &EditPage::on_event);
+  connect(selection_, &SiteSelection::changed, this, [this] {
+    refresh();
+    edit_soon();
+  });
+  refresh();
+}
+
+QWidget* EditPage::build_form() {
+  auto* form = new QWidget(this);
+  auto* grid = new QGridLayout(form);
+  grid->setContentsMargins(0, 0, 0, 0);
+  grid->setHorizontalSpacing(8);
+  grid->setVerticalSpacing(6);
+  source_label_ = new QLabel(tr("Source"), form);
+  source_ = new QLineEdit(form);
+  source_->setObjectName("edit_source");
+  source_->setToolTip(tr("The prompt that draws the picture; of a real picture, what it shows, with its text in quotation marks"));
+  target_ = new QLineEdit(form);
+  target_->setObjectName("edit_target");
+  target_->setToolTip(tr("The prompt with the new text. Once there is a result, typing draws it again after a pause."));
+  choose_ = new QPushButton(tr("Picture\u2026"), form);
+  choose_->setObjectName("edit_picture");
+  choose_->setToolTip(tr("Edit a real picture (PNG, JPEG, WebP) in place of one that the source prompt draws"));
+  forget_ = new QPushButton(tr("No picture"), form);
+  forget_->setObjectName("edit_no_picture");
+  grid->addWidget(source_label_, 0, 0);
+  grid->addWidget(source_, 0, 1);
+  grid->addWidget(choose_, 0, 2);
+  grid->addWidget(forget_, 0, 3);
+  grid->addWidget(new QLabel(tr("Target"), form), 1, 0);
+  grid->addWidget(target_, 1, 1);
+  edit_ = new QPushButton(tr("Edit text"), form);
+  edit_->setObjectName("edit_text");
+  edit_->setDefault(true);
+  stop_ = new QPushButton(tr("Stop"), form);
+  stop_->setObjectName("edit_stop");
+  grid->addWidget(edit_, 1, 2);
+  grid->addWidget(stop_, 1, 3);
+  grid->setColumnStretch(1, 1);
+
+  auto* line = new QHBoxLayout;
+  line->setSpacing(8);
+  line->addWidget(new QLabel(tr("From step"), form));
+  from_step_ = new QSlider(Qt::Horizontal, form);
+  from_step_->setObjectName("edit_from_step");
+  from_step_->setToolTip(tr("First step at which the sites see the target: the later, the more of the source stays, and the less is computed"));
+  from_step_->setMaximumWidth(180);
+  from_step_value_ = new QLabel("0", form);
+  from_step_value_->setMinimumWidth(fontMetrics().horizontalAdvance("000"));
+  line->addWidget(from_step_);
+  line->addWidget(from_step_value_);
+  masked_ = new QCheckBox(tr("Keep all but the text"), form);
+  masked_->setObjectName("edit_masked");
+  masked_->setToolTip(tr("Nothing changes outside the box of the source's text: not one bit"));
+  line->addWidget(masked_);
+  compared_ = new QCheckBox(tr("Compare"), form);
+  compared_->setObjectName("edit_compared");
+  compared_->setToolTip(tr("Beside it what one would do otherwise: the target prompt from the same noise, alone and with Prompt-to-Prompt"));
+  line->addWidget(compared_);
+  refinements_ = new QSpinBox(form);
+  refinements_->setObjectName("edit_refinements");
+  refinements_->setRange(0, 20);
+  refinements_->setValue(3);
+  refinements_->setPrefix(tr("Refinements: "));
+  refinements_->setToolTip(tr("Of a real picture: how often each step of its inversion is estimated anew"));
+  line->addWidget(refinements_);
+  line->addStretch(1);
+  undo_ = new QPushButton(tr("Undo"), form);
+  undo_->setObjectName("edit_undo");
+  undo_->setShortcut(QKeySequence::Undo);
+  redo_ = new QPushButton(tr("Redo"), form);
+  redo_->setObjectName("edit_redo");
+  redo_->setShortcut(QKeySequence::Redo);
+  line->addWidget(undo_);
+  line->addWidget(redo_);
+  grid->addLayout(line, 2, 0, 1, 4);
+
+  auto* progress = new QHBoxLayout;
+  status_ = new QLabel(form);
+  status_->setObjectName("edit_status");
+  bar_ = new QProgressBar(form);
+  bar_->setTextVisible(false);
+  bar_->setMaximumHeight(8);
+  progress->addWidget(status_, 1);
+  progress->addWidget(bar_, 1);
+  grid->addLayout(progress, 3, 0, 1, 4);
+
+  connect(choose_, &QPushButton::clicked, this, &EditPage::choose_picture);
+  connect(forget_, &QPushButton::clicked, this, [this] { set_picture({}); });
+  connect(edit_, &QPushButton::clicked, this, &EditPage::edit);
+  connect(stop_, &QPushButton::clicked, this, &EditPage::cancel);
+  connect(undo_, &QPushButton::clicked, this, [this] { go_to(at_ - 1); });
+  connect(redo_, &QPushButton::clicked, this, [this] { go_to(at_ + 1); });
+  for (auto* field : {source_, target_}) {
+    connect(field, &QLineEdit::textEdited, this, [this] {
+      refresh();
+      edit_soon();
+    });
+    connect(field, &QLineEdit::returnPressed, this, &EditPage::edit);
+  }
+  connect(from_step_, &QSlider::valueChanged, this, [this](int step) {
+    from_step_value_->setNum(step);
+    edit_soon();
+  });
+  for (auto* box : {masked_, compared_}) connect(box, &QCheckBox::toggled, this, &EditPage::edit_soon);
+  connect(refinements_, &QSpinBox::valueChanged, this, &EditPage::edit_soon);
+  return form;
+}
+
+QWidget* EditPage::build_pictures() {
+  auto* part = new QWidget(this);
+  auto* rows = new QVBoxLayout(part);
+  rows->setContentsMargins(0, 0, 0, 0);
+  rows->setSpacing(4);
+  auto* line = new QHBoxLayout;
+  line->setSpacing(12);
+  const QString titles[] = {tr("Source"), tr("Edited"), tr("Target prompt"), tr("Prompt-to-Prompt")};
+  const QString empty[] = {tr("Edit text draws the source here, or shows the picture"), tr("Select the sites that write the text, and press Edit text"),
+                           tr("What the target prompt draws"), tr("The target prompt with the source's attention maps")};
+  const char* names[] = {"edit_view_source", "edit_view_result", "edit_view_target", "edit_view_prompt_to_prompt"};
+  for (int i = 0; i < kViews; ++i) {
+    views_[i] = new PictureView(titles[i], empty[i], zoom_, part);
+    views_[i]->setObjectName(names[i]);
+    line->addWidget(views_[i], 1);
+  }
+  rows->addLayout(line, 1);
+  auto* look = new QHBoxLayout;
+  look->setSpacing(8);
+  view_ = new QComboBox(part);
+  view_->setObjectName("edit_look");
+  view_->addItems({tr("Edited picture"), tr("Difference from the source")});
+  connect(view_, &QComboBox::currentIndexChanged, this, &EditPage::show_difference);
+  swipe_ = new QSlider(Qt::Horizontal, part);
+  swipe_->setObjectName("edit_swipe");
+  swipe_->setRange(0, 1000);
+  connect(swipe_, &QSlider::valueChanged, this, [this](int value) { views_[kResult]->set_divider(value / 1000.0); });
+  blink_ = new QCheckBox(tr("Blink"), part);
+  blink_->setObjectName("edit_blink");
+  blink_->setToolTip(tr("Source and edited picture in turn, twice a second"));
+  connect(blink_, &QCheckBox::toggled, this, [this](bool on) {
+    if (on) return blinking_->start();
+    blinking_->stop();
+    swipe_->setValue(0);
+  });
+  look->addStretch(1);
+  look->addWidget(view_);
+  look->addWidget(new QLabel(tr("Swipe the source over it"), part));
+  look->addWidget(swipe_, 1);
+  look->addWidget(blink_);
+  look->addStretch(1);
+  rows->addLayout(look);
+  strip_ = new QListWidget(part);
+  strip_->setObjectName("edit_history");
+  strip_->setViewMode(QListView::IconMode);
+  strip_->setFlow(QListView::LeftToRight);
+  strip_->setWrapping(false);
+  strip_->setMovement(QListView::Static);
+  strip_->setIconSize({64, 64});
+  strip_->setFixedHeight(64 + 2 * fontMetrics().height() + 12);
+  strip_->setToolTip(tr("The edits so far: a click shows one again, with its settings"));
+  connect(strip_, &QListWidget::currentRowChanged, this, [this](int row) {
+    if (row != at_) go_to(row);
+  });
+  rows->addWidget(strip_);
+  return part;
+}
+
+void EditPage::set_model(const event::ModelOpened& model) {
+  cancel();
+  model_ = true;
+  default_steps_ = model.default_steps;
+  history_.clear();
+  strip_->clear();
+  at_ = -1;
+  for (auto* view : views_) view->clear();
+  source_->setText(QString::fromStdString(model.source_prompt));
+  target_->setText(QString::fromStdString(model.target_prompt));
+  set_picture({});
+  refresh();
+}
+
+void EditPage::choose_picture() {
+  const QString file = QFileDialog::getOpenFileName(this, tr("Edit a picture"), {}, tr("Pictures (*.png *.jpg *.jpeg *.webp)"));
+  if (!file.isEmpty()) set_picture(file);
+}
+
+void EditPage::set_picture(const QString& file) {
+  picture_ = file;
+  source_label_->setText(file.isEmpty() ? tr("Source") : tr("Shows"));
+  choose_->setText(file.isEmpty() ? tr("Picture\u2026") : QFileInfo(file).fileName());
+  choose_->setToolTip(file);
+  refresh();
+  edit_soon();
+}
+
+command::EditText EditPage::command() const {
+  const Drawing drawing = drawing_();
+  command::EditText out;
+  out.source = source_->text().toStdString();
+  out.picture = picture_.toStdString();
+  out.refinements = refinements_->value();
+  out.sampling = drawing.sampling;
+  out.targets = {target_->text().toStdString()};
+  out.from_steps = {from_step_->value()};
+  out.sites = selection_->sorted();
+  out.masked = masked_->isChecked();
+  out.compared = compared_->isChecked();
+  out.adapters = drawing.adapters;
+  return out;
+}
+
+void EditPage::edit_soon() {
+  if (at_ >= 0 || busy()) pause_->start();
+}
+
+void EditPage::edit() {
+  pause_->stop();
+  if (!edit_->isEnabled()) return;
+  cancel();
+  message_->hide();
+  asked_ = command();
+  const std::int64_t steps = asked_.sampling.steps > 0 ? asked_.sampling.steps : default_steps_;
+  // Many steps: a quick look first, in which the step to begin at is as far along.
+  if (steps >= 2 * kPreviewSteps) {
+    command::EditText quick = asked_;
+    quick.sampling.steps = kPreviewSteps;
+    quick.refinements = 0;
+    quick.compared = false;
+    quick.from_steps = {static_cast<int>(asked_.from_steps[0] * kPreviewSteps / steps)};
+    preview_ = engine_->post(std::move(quick));
+  }
+  full_ = engine_->post(asked_);
+  status_->setText(tr("Waiting for the engine"));
+  refresh();
+}
+
+void EditPage::cancel() {
+  pause_->stop();
+  for (JobId* job : {&preview_, &full_})
+    if (*job) engine_->cancel(std::exchange(*job, 0));
+  refresh();
+}
+
+void EditPage::on_event(const Event& event) {
+  if (event.job == 0 || (event.job != preview_ && event.job != full_)) return;
+  const bool preview = event.job == preview_;
+  if (const auto* progressed = std::get_if<event::Progressed>(&event.what)) {
+    const Progress& progress = progressed->progress;
+    status_->setText((preview ? tr("Preview, %1") : tr("In full, %1")).arg(QString::fromStdString(progress.what)));
+    bar_->setRange(0, static_cast<int>(std::max<std::int64_t>(1, progress.total)));
+    bar_->setValue(static_cast<int>(progress.done));
+  } else if (const auto* ready = std::get_if<event::EditReady>(&event.what)) {
+    if (!preview) keep(asked_, *ready);
+    show_edit(*ready, preview);
+  } else if (const auto* noted = std::get_if<event::Noted>(&event.what)) {
+    message_->show_message(MessageStrip::Kind::note, QString::fromStdString(noted->text));
+  } else if (const auto* failed = std::get_if<event::Failed>(&event.what)) {
+    message_->show_message(MessageStrip::Kind::error, QString::fromStdString(failed->error.message()));
+    status_->setText(tr("Failed"));
+    cancel();
+  } else if (std::holds_alternative<event::Finished>(event.what) || std::holds_alternative<event::Cancelled>(event.what)) {
+    (preview ? preview_ : full_) = 0;
+    refresh();
+  }
+}
+
+void EditPage::show_edit(const event::EditReady& ready, bool preview) {
+  shown_ = ready;
+  const auto show = [&](Which which, const Picture& picture, const QString& title, bool compared) {
+    views_[which]->set_title(title);
+    views_[which]->set_picture(to_image(picture), picture_caption(picture, compared));
+  };
+  show(kSource, ready.source, picture_.isEmpty() ? tr("Source") : tr("Picture"), false);
+  const QString sites = QString::fromStdString(format_sites(asked_.sites));
+  for (const auto& variant : ready.variants) {
+    if (variant.way == "sites") {
+      show(kResult, variant.picture, preview ? tr("Preview, %1 steps").arg(ready.steps) : tr("Edited at sites %1").arg(sites), true);
+      views_[kResult]->set_other(to_image(ready.source));
+    }
+    if (variant.way == "target prompt") show(kTarget, variant.picture, tr("Target prompt"), true);
+    if (variant.way == "prompt-to-prompt") show(kPromptToPrompt, variant.picture, tr("Prompt-to-Prompt"), true);
+  }
+  show_difference();
+  QStringList facts{tr("%1 steps, %2 rows through the denoiser, %3 s").arg(ready.steps).arg(ready.denoiser_rows).arg(ready.seconds, 0, 'f', 1)};
+  if (const auto ssim = ready.reconstruction.scores.find("ssim"); ssim != ready.reconstruction.scores.end())
+    facts << tr("the inverted picture drawn again: SSIM %1, PSNR %2 dB to the autoencoder's round trip")
+                 .arg(ssim->second, 0, 'f', 4)
+                 .arg(ready.reconstruction.scores.at("psnr"), 0, 'f', 1);
+  status_->setText(facts.join("; "));
+  QStringList notes;
+  for (const auto& note : ready.notes) notes << QString::fromStdString(note);
+  if (!notes.isEmpty()) message_->show_message(MessageStrip::Kind::note, notes.join("\n"));
+  refresh();
+}
+
+void EditPage::show_difference() {
+  for (const auto& variant : shown_.variants) {
+    if (variant.way != "sites") continue;
+    const QImage edited = to_image(variant.picture);
+    views_[kResult]->set_picture(view_->currentIndex() == 0 ? edited : difference(edited, to_image(shown_.source)), picture_caption(variant.picture, true));
+  }
+}
+
+void EditPage::keep(const command::EditText& command, const event::EditReady& ready) {
+  // Another way is gone from here: what was undone is no longer there.
+  history_.resize(static_cast<size_t>(at_ + 1));
+  while (strip_->count() > at_ + 1) delete strip_->takeItem(strip_->count() - 1);
+  history_.push_back({command, ready});
+  at_ = static_cast<int>(history_.size()) - 1;
+  const QSignalBlocker block(strip_);
+  const QString text = QString::fromStdString(ready.variants.front().picture.read);
+  auto* item = new QListWidgetItem(QIcon(QPixmap::fromImage(to_image(ready.variants.front().picture).scaled(64, 64, Qt::KeepAspectRatio))), text, strip_);
+  item->setToolTip(QString::fromStdString(command.targets.front()));
+  strip_->setCurrentItem(item);
+}
+
+void EditPage::go_to(int entry) {
+  if (entry < 0 || entry >= static_cast<int>(history_.size())) return;
+  cancel();
+  at_ = entry;
+  const Entry& one = history_[static_cast<size_t>(entry)];
+  asked_ = one.command;
+  {
+    const QSignalBlocker blocks[] = {QSignalBlocker(source_),   QSignalBlocker(target_),      QSignalBlocker(from_step_), QSignalBlocker(masked_),
+                                     QSignalBlocker(compared_), QSignalBlocker(refinements_), QSignalBlocker(strip_),     QSignalBlocker(selection_)};
+    source_->setText(QString::fromStdString(one.command.source));
+    target_->setText(QString::fromStdString(one.command.targets.front()));
+    from_step_->setValue(one.command.from_steps.front());
+    masked_->setChecked(one.command.masked);
+    compared_->setChecked(one.command.compared);
+    refinements_->setValue(one.command.refinements);
+    strip_->setCurrentRow(entry);
+  }
+  from_step_value_->setNum(from_step_->value());
+  set_picture(QString::fromStdString(one.command.picture));
+  selection_->select(QSet<int>(one.command.sites.begin(), one.command.sites.end()));
+  pause_->stop();
+  show_edit(one.ready, false);
+}
+
+void EditPage::refresh() {
+  const bool sites = !selection_->sites().isEmpty();
+  edit_->setEnabled(model_ && sites && !target_->text().trimmed().isEmpty() && !source_->text().trimmed().isEmpty());
+  edit_->setToolTip(!model_ ? tr("Open a model first") : !sites ? tr("Select the sites that write the text: click cells of the map") : QString());
+  stop_->setEnabled(busy());
+  bar_->setVisible(busy());
+  undo_->setEnabled(at_ > 0);
+  redo_->setEnabled(at_ + 1 < static_cast<int>(history_.size()));
+  forget_->setVisible(!picture_.isEmpty());
+  refinements_->setVisible(!picture_.isEmpty());
+  if (model_) {  // before, there is nothing to sample, and the window is not complete
+    const std::int64_t steps = drawing_().sampling.steps;
+    from_step_->setRange(0, static_cast<int>(steps > 0 ? steps : default_steps_) - 1);
+  }
+  const bool shown = !views_[kResult]->picture().isNull();
+  for (QWidget* one : {static_cast<QWidget*>(swipe_), static_cast<QWidget*>(blink_), static_cast<QWidget*>(view_)}) one->setEnabled(shown);
+  for (const Which which : {kTarget, kPromptToPrompt}) views_[which]->setVisible(compared_->isChecked());
+  strip_->setVisible(!history_.empty());
+}
+
+void EditPage::save(const QString& folder, QStringList& saved, QStringList& failed) const {
+  const auto write = [&](const char* name, const Picture& picture) {
+    if (!picture.rgb) return;
+    const QString file = QDir(folder).filePath(name);
+    (save_picture(to_image(picture), file, QString::fromStdString(picture.metadata)) ? saved : failed) << file;
+  };
+  if (at_ < 0) return;
+  write("edit-source.png", shown_.source);
+  for (const auto& variant : shown_.variants)
+    write(variant.way == "sites" ? "edit.png" : variant.way == "target prompt" ? "edit-target.png" : "edit-prompt-to-prompt.png", variant.picture);
+}
+
+}  // namespace glyphscope

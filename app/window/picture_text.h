@@ -1,0 +1,15 @@
+#pragma once
+
+#include <QImage>
+#include <QString>
+
+#include "runtime/engine_thread.h"
+
+namespace glyphscope {
+
+/// A copy that Qt can draw; null of an empty picture.
+QImage to_image(const Picture& picture);
+/// What OCR read in it; compared: and how much of the source's background it keeps.
+QString picture_caption(const Picture& picture, bool compared);
+
+}  // namespace glyphscope
