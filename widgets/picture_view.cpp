@@ -48,8 +48,8 @@ void PictureView::set_divider(double share) {
 }
 
 QRect PictureView::stage() const {
-  const int line = fontMetrics().height() + 6;
-  return rect().adjusted(0, line, 0, -line);
+  const int line = fontMetrics().height() + 6, more = static_cast<int>(caption_.count('\n')) * fontMetrics().height();
+  return rect().adjusted(0, line, 0, -line - more);
 }
 
 QRectF PictureView::target() const {
@@ -78,8 +78,11 @@ void PictureView::paintEvent(QPaintEvent*) {
     painter.drawText(area.adjusted(12, 0, -12, 0), Qt::AlignCenter | Qt::TextWordWrap, empty_text_);
     return;
   }
-  painter.drawText(QRect(0, height() - line + 2, width(), line - 2), Qt::AlignHCenter | Qt::AlignVCenter,
-                   fontMetrics().elidedText(caption_, Qt::ElideRight, width()));
+  int top = area.bottom() + 4;
+  for (const QString& text : caption_.split('\n')) {
+    painter.drawText(QRect(0, top, width(), fontMetrics().height()), Qt::AlignCenter, fontMetrics().elidedText(text, Qt::ElideRight, width()));
+    top += fontMetrics().height();
+  }
   const QRectF where = target();
   painter.setClipRect(where.toAlignedRect().intersected(area));
   // Pixels stay pixels when they are enlarged: what OCR reads is what is seen.

@@ -25,7 +25,7 @@ class ViewState : public QObject {
   QPointF centre_{0.5, 0.5};
 };
 
-/// A picture with a title above and a line of text below. Wheel zooms at the pointer, a drag moves, a double click fits.
+/// A picture with a title above and a caption, of a line or more, below. Wheel zooms at the pointer, a drag moves, a double click fits.
 /// With a second picture a divider shows the one to its left and the other to its right.
 class PictureView : public QWidget {
   Q_OBJECT

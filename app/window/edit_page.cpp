@@ -26,6 +26,14 @@ QImage difference(const QImage& a, const QImage& b) {
   return out;
 }
 
+// On two lines, also of the source, so that the pictures stand side by side.
+QString two_lines(const Picture& picture, bool compared) {
+  const QString parted = QStringLiteral(" \u00b7 ");
+  QString text = picture_caption(picture, compared);
+  if (!text.contains(parted)) return text + "\n";
+  return text.replace(text.indexOf(parted), parted.size(), "\n");
+}
+
 }  // namespace
 
 EditPage::EditPage(EngineBridge* engine, SiteSelection* selection, std::function<Drawing()> drawing, QWidget* parent)
@@ -316,13 +324,15 @@ void EditPage::show_edit(const event::EditReady& ready, bool preview) {
   shown_ = ready;
   const auto show = [&](Which which, const Picture& picture, const QString& title, bool compared) {
     views_[which]->set_title(title);
-    views_[which]->set_picture(to_image(picture), picture_caption(picture, compared));
+    views_[which]->set_picture(to_image(picture), two_lines(picture, compared));
   };
   show(kSource, ready.source, picture_.isEmpty() ? tr("Source") : tr("Picture"), false);
   const QString sites = QString::fromStdString(format_sites(asked_.sites));
   for (const auto& variant : ready.variants) {
     if (variant.way == "sites") {
-      show(kResult, variant.picture, preview ? tr("Preview, %1 steps").arg(ready.steps) : tr("Edited at sites %1").arg(sites), true);
+      show(kResult, variant.picture,
+           preview ? tr("Preview, %1 steps").arg(ready.steps) : (asked_.sites.size() == 1 ? tr("Edited at site %1") : tr("Edited at sites %1")).arg(sites),
+           true);
       views_[kResult]->set_other(to_image(ready.source));
     }
     if (variant.way == "target prompt") show(kTarget, variant.picture, tr("Target prompt"), true);
@@ -345,7 +355,7 @@ void EditPage::show_difference() {
   for (const auto& variant : shown_.variants) {
     if (variant.way != "sites") continue;
     const QImage edited = to_image(variant.picture);
-    views_[kResult]->set_picture(view_->currentIndex() == 0 ? edited : difference(edited, to_image(shown_.source)), picture_caption(variant.picture, true));
+    views_[kResult]->set_picture(view_->currentIndex() == 0 ? edited : difference(edited, to_image(shown_.source)), two_lines(variant.picture, true));
   }
 }
 
