@@ -7,11 +7,11 @@
 #include "patching/kv_recorder.h"
 #include "patching/map_taps.h"
 #include "patching/taps.h"
+#include "patching/word_tokens.h"
 #include "pipelines/denoise.h"
 #include "pipelines/model_folder.h"
 #include "pipelines/pipeline.h"
 #include "pipelines/trainable.h"
-#include "patching/word_tokens.h"
 
 namespace glyphscope {
 

@@ -4,10 +4,10 @@
 #include <string>
 #include <vector>
 
+#include "patching/word_tokens.h"
 #include "pipelines/model_folder.h"
 #include "text/clip_text_model.h"
 #include "text/clip_tokenizer.h"
-#include "patching/word_tokens.h"
 
 namespace glyphscope {
 

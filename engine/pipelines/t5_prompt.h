@@ -5,11 +5,11 @@
 #include <string>
 #include <vector>
 
+#include "patching/word_tokens.h"
 #include "pipelines/model_folder.h"
 #include "pipelines/pipeline.h"
 #include "text/t5_encoder.h"
 #include "text/t5_tokenizer.h"
-#include "patching/word_tokens.h"
 
 namespace glyphscope {
 
