@@ -2,8 +2,10 @@
 
 #include <QMouseEvent>
 #include <QPainter>
+#include <QPainterPath>
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace glyphscope {
 
@@ -34,6 +36,7 @@ void PictureView::set_picture(const QImage& picture, const QString& caption) {
 
 void PictureView::clear() {
   other_ = {};
+  box_ = {};
   set_picture({}, {});
 }
 
@@ -44,6 +47,65 @@ void PictureView::set_other(const QImage& other) {
 
 void PictureView::set_divider(double share) {
   divider_ = std::clamp(share, 0.0, 1.0);
+  update();
+}
+
+void PictureView::set_box(const QRect& box, bool draggable) {
+  box_ = box;
+  draggable_ = draggable;
+  setMouseTracking(draggable);
+  if (!draggable) unsetCursor();
+  update();
+}
+
+QPointF PictureView::place_of(QPointF pixel) const {
+  const QRectF where = target();
+  return {where.left() + pixel.x() * where.width() / picture_.width(), where.top() + pixel.y() * where.height() / picture_.height()};
+}
+
+QPointF PictureView::pixel_at(QPointF point) const {
+  const QRectF where = target();
+  return {(point.x() - where.left()) * picture_.width() / where.width(), (point.y() - where.top()) * picture_.height() / where.height()};
+}
+
+unsigned PictureView::grip_at(QPointF point) const {
+  constexpr double kReach = 6;  // of an edge, in the widget
+  if (!draggable_ || picture_.isNull() || !target().contains(point)) return kNone;
+  const QRectF box(place_of(box_.topLeft()), place_of(QPointF(box_.left() + box_.width(), box_.top() + box_.height())));
+  if (box_.isEmpty() || !box.adjusted(-kReach, -kReach, kReach, kReach).contains(point)) return kNew;
+  unsigned grip = kNone;
+  if (std::abs(point.x() - box.left()) <= kReach)
+    grip |= kLeft;
+  else if (std::abs(point.x() - box.right()) <= kReach)
+    grip |= kRight;
+  if (std::abs(point.y() - box.top()) <= kReach)
+    grip |= kTop;
+  else if (std::abs(point.y() - box.bottom()) <= kReach)
+    grip |= kBottom;
+  return grip == kNone ? kInside : grip;
+}
+
+void PictureView::drag_box(QPointF point) {
+  const QPointF from = pixel_at(press_), to = pixel_at(point);
+  const int width = picture_.width(), height = picture_.height();
+  const auto rounded = [](double value) { return static_cast<int>(std::lround(value)); };
+  int left = press_box_.left(), top = press_box_.top(), right = left + press_box_.width(), bottom = top + press_box_.height();
+  const int across = rounded(to.x() - from.x()), down = rounded(to.y() - from.y());
+  if (grip_ == kInside) {
+    const int x = std::clamp(across, -left, width - right), y = std::clamp(down, -top, height - bottom);
+    left += x, right += x, top += y, bottom += y;
+  } else if (grip_ == kNew) {
+    left = rounded(std::floor(std::min(from.x(), to.x()))), right = rounded(std::ceil(std::max(from.x(), to.x())));
+    top = rounded(std::floor(std::min(from.y(), to.y()))), bottom = rounded(std::ceil(std::max(from.y(), to.y())));
+  } else {
+    if (grip_ & kLeft) left = std::min(left + across, right - 1);
+    if (grip_ & kRight) right = std::max(right + across, left + 1);
+    if (grip_ & kTop) top = std::min(top + down, bottom - 1);
+    if (grip_ & kBottom) bottom = std::max(bottom + down, top + 1);
+  }
+  left = std::clamp(left, 0, width - 1), top = std::clamp(top, 0, height - 1);
+  right = std::clamp(right, left + 1, width), bottom = std::clamp(bottom, top + 1, height);
+  box_ = QRect(left, top, right - left, bottom - top);
   update();
 }
 
@@ -88,6 +150,17 @@ void PictureView::paintEvent(QPaintEvent*) {
   // Pixels stay pixels when they are enlarged: what OCR reads is what is seen.
   painter.setRenderHint(QPainter::SmoothPixmapTransform, where.width() < picture_.width());
   painter.drawImage(where, picture_);
+  if (!box_.isEmpty()) {
+    const QRectF box(place_of(box_.topLeft()), place_of(QPointF(box_.left() + box_.width(), box_.top() + box_.height())));
+    QPainterPath outside;
+    outside.addRect(where);
+    outside.addRect(box);
+    painter.fillPath(outside, QColor(0, 0, 0, 90));
+    painter.setPen(QPen(Qt::white, 3));
+    painter.drawRect(box);
+    painter.setPen(QPen(palette().color(QPalette::Highlight), 1.5));
+    painter.drawRect(box);
+  }
   if (other_.isNull() || divider_ <= 0) return;
   const QRectF shown = where.intersected(QRectF(area));
   const double x = shown.left() + shown.width() * divider_;
@@ -112,13 +185,32 @@ void PictureView::wheelEvent(QWheelEvent* event) {
 void PictureView::mousePressEvent(QMouseEvent* event) {
   press_ = event->pos();
   press_centre_ = state_->centre();
+  press_box_ = box_;
+  grip_ = event->button() == Qt::LeftButton ? grip_at(event->position()) : kNone;
 }
 
 void PictureView::mouseMoveEvent(QMouseEvent* event) {
-  if (!(event->buttons() & Qt::LeftButton) || picture_.isNull()) return;
+  if (picture_.isNull()) return;
+  if (!(event->buttons() & Qt::LeftButton)) {
+    if (!draggable_) return;
+    const unsigned grip = grip_at(event->position());
+    const bool across = grip & (kLeft | kRight), down = grip & (kTop | kBottom), rising = grip == (kLeft | kBottom) || grip == (kRight | kTop);
+    setCursor(grip == kInside  ? Qt::SizeAllCursor
+              : grip == kNew   ? Qt::CrossCursor
+              : across && down ? (rising ? Qt::SizeBDiagCursor : Qt::SizeFDiagCursor)
+              : across         ? Qt::SizeHorCursor
+              : down           ? Qt::SizeVerCursor
+                               : Qt::ArrowCursor);
+    return;
+  }
+  if (grip_ != kNone) return drag_box(event->position());
   const QRectF where = target();
   const QPointF moved = event->pos() - press_;
   state_->set(state_->zoom(), press_centre_ - QPointF(moved.x() / where.width(), moved.y() / where.height()));
+}
+
+void PictureView::mouseReleaseEvent(QMouseEvent*) {
+  if (std::exchange(grip_, kNone) != kNone && box_ != press_box_) emit box_changed(box_);
 }
 
 }  // namespace glyphscope

@@ -26,7 +26,7 @@ class ViewState : public QObject {
 };
 
 /// A picture with a title above and a caption, of a line or more, below. Wheel zooms at the pointer, a drag moves, a double click fits.
-/// With a second picture a divider shows the one to its left and the other to its right.
+/// A box may be shown on it, and dragged. With a second picture a divider shows the one to its left and the other to its right.
 class PictureView : public QWidget {
   Q_OBJECT
  public:
@@ -43,6 +43,18 @@ class PictureView : public QWidget {
   /// Where the divider is, 0 (left edge: nothing of the other) to 1.
   void set_divider(double share);
 
+  /// A box over the picture, in its pixels; an empty one takes it away. Where it can be dragged, a drag of its inside moves it, one of its edges or corners
+  /// resizes it, and one beside it draws another.
+  void set_box(const QRect& box, bool draggable);
+  QRect box() const { return box_; }
+  /// Where a pixel's corner is in the widget.
+  QPointF place_of(QPointF pixel) const;
+
+ signals:
+  /// A drag has ended.
+  void box_changed(const QRect& box);
+
+ public:
   QSize sizeHint() const override { return {240, 280}; }
   QSize minimumSizeHint() const override { return {140, 170}; }
 
@@ -51,9 +63,15 @@ class PictureView : public QWidget {
   void wheelEvent(QWheelEvent*) override;
   void mousePressEvent(QMouseEvent*) override;
   void mouseMoveEvent(QMouseEvent*) override;
+  void mouseReleaseEvent(QMouseEvent*) override;
   void mouseDoubleClickEvent(QMouseEvent*) override { state_->reset(); }
 
  private:
+  /// What of the box a drag holds.
+  enum Grip : unsigned { kNone = 0, kLeft = 1, kTop = 2, kRight = 4, kBottom = 8, kInside = 16, kNew = 32 };
+  unsigned grip_at(QPointF point) const;
+  QPointF pixel_at(QPointF point) const;
+  void drag_box(QPointF point);
   QRect stage() const;
   QRectF target() const;
   QString title_, empty_text_, caption_;
@@ -62,6 +80,9 @@ class PictureView : public QWidget {
   double divider_ = 0;
   QPoint press_;
   QPointF press_centre_;
+  QRect box_, press_box_;
+  bool draggable_ = false;
+  unsigned grip_ = kNone;
 };
 
 }  // namespace glyphscope

@@ -1,7 +1,6 @@
 #include <cstdio>
 
 #include "app/cli/cli.h"
-#include "core/version.h"
 #include "demo/sign_words.h"
 #include "demo/studies.h"
 #include "editing/guard_study.h"
@@ -13,26 +12,6 @@
 namespace glyphscope::cli {
 
 namespace {
-
-// Prompts that ask for the list's terms, where the user has none: signs with those that fit, for a demo model; the sample prompts for another.
-std::vector<std::string> term_prompts(const ModelInfo& model, const TermList& terms, size_t count) {
-  std::vector<std::string> forms, words;
-  const SignData signs = sign_data(model);
-  const bool demo = model.source.starts_with("demo:");
-  for (const auto& form : read_word_list(resource(demo ? "prompts/signs.txt" : "prompts/samples.txt")))
-    if (form.find("<text>") != std::string::npos) forms.push_back(form);
-  for (const auto& term : terms.terms()) {
-    const auto letters = static_cast<int>(term.text.size());
-    if (demo && (letters < signs.shortest || letters > signs.longest)) continue;
-    std::string word = term.text;
-    std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
-    words.push_back(word);
-  }
-  if (words.empty()) reject("no term of the list fits the model's signs", "--words", "Name prompts by --prompts");
-  std::vector<std::string> out;
-  for (size_t i = 0; i < count; ++i) out.push_back(fill_template(forms[(i + i / words.size()) % forms.size()], words[i % words.size()]));
-  return out;
-}
 
 void verify(const Context& context, const std::string& file, const std::string& expected) {
   const AuditCheck check = check_audit_log(file, expected);
@@ -85,19 +64,7 @@ Run add_guard(CLI::App& app) {
     const GuardStudy study = run_guard_study(
         *pipeline, settings, reader, [&](const Progress& p) { context.show(p); }, context.cancel);
     context.end_progress();
-    nlohmann::ordered_json document{{"schema", "glyphscope.guard/1"},
-                                    {"versions", {{"glyphscope", version()}, {"libtorch", torch_version()}, {"ocr", reader->name()}}},
-                                    {"model", info.source},
-                                    {"model_hash", info.hash},
-                                    {"guard", Guard(settings.guard, reader).describe()},
-                                    {"settings",
-                                     {{"steps", settings.sampling.steps},
-                                      {"guidance", settings.sampling.guidance},
-                                      {"scheduler", settings.sampling.scheduler.empty() ? info.scheduler : settings.sampling.scheduler},
-                                      {"seed", settings.seed},
-                                      {"dtype", info.dtype}}},
-                                    {"prompts", settings.prompts.size()}};
-    document.update(study.to_json());
+    auto document = describe_guard_study(study, settings, info, reader);
     document["audit_last"] = check_audit_log(settings.guard.log).last;
     write_json(folder / "guard.json", document);
     write_text(folder / "guard.csv", study.csv());

@@ -29,6 +29,9 @@ CLI::Option* PlanOptions::add(CLI::App& verb) {
   verb.add_option("--streams", streams_, "kv, k or v")->capture_default_str();
   verb.add_option("--from-step", from_step_, "First step that is patched: the later, the more of the source stays")->capture_default_str();
   verb.add_option("--to-step", to_step_, "First step that is not patched any more");
+  verb.add_option("--strength", strength_, "How far keys and values go from the source's, 0, to the target's, 1")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
   return sites;
 }
 
@@ -38,7 +41,8 @@ PatchPlan PlanOptions::plan(const SiteTable& table, const std::vector<int>& site
   auto heads = parse_heads(heads_, table);
   std::vector<SitePatch> patches;
   for (const int site : chosen)
-    patches.push_back({.site = site, .prompt = 1, .heads = heads[site], .streams = streams, .from_step = from_step_, .to_step = to_step_});
+    patches.push_back(
+        {.site = site, .prompt = 1, .heads = heads[site], .streams = streams, .from_step = from_step_, .to_step = to_step_, .strength = strength_});
   for (const auto& [site, list] : heads)
     if (std::find(chosen.begin(), chosen.end(), site) == chosen.end()) reject("--heads names site " + std::to_string(site) + ", --sites does not", "--heads");
   return PatchPlan(std::move(patches));

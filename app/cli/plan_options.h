@@ -20,6 +20,7 @@ class PlanOptions {
   std::string sites_help_, sites_, streams_ = "kv";
   std::vector<std::string> heads_;
   int from_step_ = 0, to_step_ = SitePatch::kLastStep;
+  double strength_ = 1;
 };
 
 /// The sites of a plan, sorted, each once.

@@ -4,6 +4,8 @@
 
 #include "app/window/picture_text.h"
 #include "app/window/save_picture.h"
+#include "core/error.h"
+#include "localization/prompt_set.h"
 #include "patching/patch_plan.h"
 #include "widgets/message_strip.h"
 #include "widgets/picture_view.h"
@@ -25,6 +27,8 @@ QImage difference(const QImage& a, const QImage& b) {
   }
   return out;
 }
+
+QRect to_rect(const PixelBox& box) { return {box.left, box.top, box.right - box.left, box.bottom - box.top}; }
 
 // On two lines, also of the source, so that the pictures stand side by side.
 QString two_lines(const Picture& picture, bool compared) {
@@ -61,6 +65,8 @@ EditPage::EditPage(EngineBridge* engine, SiteSelection* selection, std::function
   refresh();
 }
 
+EditPage::~EditPage() = default;
+
 QWidget* EditPage::build_form() {
   auto* form = new QWidget(this);
   auto* grid = new QGridLayout(form);
@@ -94,20 +100,45 @@ QWidget* EditPage::build_form() {
   grid->addWidget(stop_, 1, 3);
   grid->setColumnStretch(1, 1);
 
+  auto* sliders = new QHBoxLayout;
+  sliders->setSpacing(8);
+  const auto slider = [&](const QString& name, const char* object, const QString& tip, const QString& widest, QLabel*& value) {
+    auto* out = new QSlider(Qt::Horizontal, form);
+    out->setObjectName(object);
+    out->setToolTip(tip);
+    out->setMaximumWidth(160);
+    value = new QLabel(form);
+    value->setMinimumWidth(fontMetrics().horizontalAdvance(widest));
+    sliders->addWidget(new QLabel(name, form));
+    sliders->addWidget(out);
+    sliders->addWidget(value);
+    return out;
+  };
+  from_step_ =
+      slider(tr("From step"), "edit_from_step",
+             tr("First step at which the sites see the target: the later, the more of the source stays, and the less is computed"), "000", from_step_value_);
+  strength_ = slider(tr("Strength"), "edit_strength", tr("How far the sites' keys and values go from the source's, 0 %, to the target's, 100 %"), "100 %",
+                     strength_value_);
+  strength_->setRange(0, 100);
+  strength_->setValue(100);
+  heads_ = slider(tr("Heads"), "edit_heads", tr("How many of each site's heads see the target, from the first on"), tr("all"), heads_value_);
+  heads_->setRange(1, 1);
+  sliders->addStretch(1);
+  undo_ = new QPushButton(tr("Undo"), form);
+  undo_->setObjectName("edit_undo");
+  undo_->setShortcut(QKeySequence::Undo);
+  redo_ = new QPushButton(tr("Redo"), form);
+  redo_->setObjectName("edit_redo");
+  redo_->setShortcut(QKeySequence::Redo);
+  sliders->addWidget(undo_);
+  sliders->addWidget(redo_);
+  grid->addLayout(sliders, 2, 0, 1, 4);
+
   auto* line = new QHBoxLayout;
   line->setSpacing(8);
-  line->addWidget(new QLabel(tr("From step"), form));
-  from_step_ = new QSlider(Qt::Horizontal, form);
-  from_step_->setObjectName("edit_from_step");
-  from_step_->setToolTip(tr("First step at which the sites see the target: the later, the more of the source stays, and the less is computed"));
-  from_step_->setMaximumWidth(180);
-  from_step_value_ = new QLabel("0", form);
-  from_step_value_->setMinimumWidth(fontMetrics().horizontalAdvance("000"));
-  line->addWidget(from_step_);
-  line->addWidget(from_step_value_);
   masked_ = new QCheckBox(tr("Keep all but the text"), form);
   masked_->setObjectName("edit_masked");
-  masked_->setToolTip(tr("Nothing changes outside the box of the source's text: not one bit"));
+  masked_->setToolTip(tr("Nothing changes outside the box on the source: not one bit. It is about the source's text until you drag it"));
   line->addWidget(masked_);
   compared_ = new QCheckBox(tr("Compare"), form);
   compared_->setObjectName("edit_compared");
@@ -121,15 +152,20 @@ QWidget* EditPage::build_form() {
   refinements_->setToolTip(tr("Of a real picture: how often each step of its inversion is estimated anew"));
   line->addWidget(refinements_);
   line->addStretch(1);
-  undo_ = new QPushButton(tr("Undo"), form);
-  undo_->setObjectName("edit_undo");
-  undo_->setShortcut(QKeySequence::Undo);
-  redo_ = new QPushButton(tr("Redo"), form);
-  redo_->setObjectName("edit_redo");
-  redo_->setShortcut(QKeySequence::Redo);
-  line->addWidget(undo_);
-  line->addWidget(redo_);
-  grid->addLayout(line, 2, 0, 1, 4);
+  texts_ = new QLineEdit(form);
+  texts_->setObjectName("edit_texts");
+  texts_->setPlaceholderText(tr("Other texts, with commas between"));
+  texts_->setToolTip(tr("Each takes the place of the target's text in quotation marks; empty: the target's own text alone"));
+  line->addWidget(texts_, 2);
+  each_step_ = new QCheckBox(tr("from four steps"), form);
+  each_step_->setObjectName("edit_each_step");
+  each_step_->setToolTip(tr("Each text from the first step, and from a quarter, half and three quarters of the way"));
+  line->addWidget(each_step_);
+  variants_ = new QPushButton(tr("Draw variants"), form);
+  variants_->setObjectName("edit_variants");
+  variants_->setToolTip(tr("In one batch; each goes into the history"));
+  line->addWidget(variants_);
+  grid->addLayout(line, 3, 0, 1, 4);
 
   auto* progress = new QHBoxLayout;
   status_ = new QLabel(form);
@@ -139,7 +175,7 @@ QWidget* EditPage::build_form() {
   bar_->setMaximumHeight(8);
   progress->addWidget(status_, 1);
   progress->addWidget(bar_, 1);
-  grid->addLayout(progress, 3, 0, 1, 4);
+  grid->addLayout(progress, 4, 0, 1, 4);
 
   connect(choose_, &QPushButton::clicked, this, &EditPage::choose_picture);
   connect(forget_, &QPushButton::clicked, this, [this] { set_picture({}); });
@@ -154,9 +190,16 @@ QWidget* EditPage::build_form() {
     });
     connect(field, &QLineEdit::returnPressed, this, &EditPage::edit);
   }
-  connect(from_step_, &QSlider::valueChanged, this, [this](int step) {
-    from_step_value_->setNum(step);
-    edit_soon();
+  for (auto* one : {from_step_, strength_, heads_})
+    connect(one, &QSlider::valueChanged, this, [this] {
+      refresh();
+      edit_soon();
+    });
+  connect(variants_, &QPushButton::clicked, this, &EditPage::draw_variants);
+  connect(texts_, &QLineEdit::returnPressed, this, &EditPage::draw_variants);
+  connect(masked_, &QCheckBox::toggled, this, [this](bool on) {
+    if (!on) mask_.reset();
+    show_box();
   });
   for (auto* box : {masked_, compared_}) connect(box, &QCheckBox::toggled, this, &EditPage::edit_soon);
   connect(refinements_, &QSpinBox::valueChanged, this, &EditPage::edit_soon);
@@ -179,6 +222,10 @@ QWidget* EditPage::build_pictures() {
     views_[i]->setObjectName(names[i]);
     line->addWidget(views_[i], 1);
   }
+  connect(views_[kSource], &PictureView::box_changed, this, [this](const QRect& box) {
+    mask_ = box;
+    edit_soon();
+  });
   rows->addLayout(line, 1);
   auto* look = new QHBoxLayout;
   look->setSpacing(8);
@@ -203,6 +250,11 @@ QWidget* EditPage::build_pictures() {
   look->addWidget(new QLabel(tr("Swipe the source over it"), part));
   look->addWidget(swipe_, 1);
   look->addWidget(blink_);
+  as_source_ = new QPushButton(tr("Use as source"), part);
+  as_source_->setObjectName("edit_as_source");
+  as_source_->setToolTip(tr("The edited picture becomes the one to edit, and its target prompt what it shows"));
+  connect(as_source_, &QPushButton::clicked, this, &EditPage::use_as_source);
+  look->addWidget(as_source_);
   look->addStretch(1);
   rows->addLayout(look);
   strip_ = new QListWidget(part);
@@ -225,6 +277,12 @@ void EditPage::set_model(const event::ModelOpened& model) {
   cancel();
   model_ = true;
   default_steps_ = model.default_steps;
+  heads_of_.clear();
+  for (const auto& site : model.table.sites) heads_of_.push_back(site.heads);
+  heads_->setRange(1, heads_of_.empty() ? 1 : *std::max_element(heads_of_.begin(), heads_of_.end()));
+  heads_->setValue(heads_->maximum());
+  strength_->setValue(strength_->maximum());
+  shown_ = {};
   history_.clear();
   strip_->clear();
   at_ = -1;
@@ -241,6 +299,7 @@ void EditPage::choose_picture() {
 }
 
 void EditPage::set_picture(const QString& file) {
+  if (picture_ != file) mask_.reset();
   picture_ = file;
   source_label_->setText(file.isEmpty() ? tr("Source") : tr("Shows"));
   choose_->setText(file.isEmpty() ? tr("Picture\u2026") : QFileInfo(file).fileName());
@@ -259,7 +318,15 @@ command::EditText EditPage::command() const {
   out.targets = {target_->text().toStdString()};
   out.from_steps = {from_step_->value()};
   out.sites = selection_->sorted();
+  for (const int site : out.sites) {
+    const int all = heads_of_.at(static_cast<size_t>(site));
+    if (heads_->value() >= all) continue;
+    out.heads[site].resize(static_cast<size_t>(heads_->value()));
+    std::iota(out.heads[site].begin(), out.heads[site].end(), 0);
+  }
+  out.strength = strength_->value() / 100.0;
   out.masked = masked_->isChecked();
+  if (out.masked && mask_) out.mask = PixelBox{mask_->left(), mask_->top(), mask_->left() + mask_->width(), mask_->top() + mask_->height()};
   out.compared = compared_->isChecked();
   out.adapters = drawing.adapters;
   return out;
@@ -290,6 +357,55 @@ void EditPage::edit() {
   refresh();
 }
 
+void EditPage::draw_variants() {
+  pause_->stop();
+  if (!variants_->isEnabled()) return;
+  command::EditText batch = command();
+  batch.compared = false;
+  const auto done = attempt([&] {
+    std::vector<std::string> targets;
+    for (const QString& text : texts_->text().split(',', Qt::SkipEmptyParts))
+      if (!text.trimmed().isEmpty()) targets.push_back(with_quoted_text(batch.targets.front(), text.trimmed().toStdString()));
+    if (!targets.empty()) batch.targets = std::move(targets);
+  });
+  if (!done) return message_->show_message(MessageStrip::Kind::error, QString::fromStdString(done.error().message()));
+  const std::int64_t steps = batch.sampling.steps > 0 ? batch.sampling.steps : default_steps_;
+  if (each_step_->isChecked()) {
+    batch.from_steps = {0};
+    for (const std::int64_t quarter : {1, 2, 3})
+      if (const auto step = static_cast<int>(quarter * steps / 4); step > batch.from_steps.back()) batch.from_steps.push_back(step);
+  }
+  cancel();
+  message_->hide();
+  asked_ = std::move(batch);
+  full_ = engine_->post(asked_);
+  status_->setText(tr("Waiting for the engine"));
+  refresh();
+}
+
+void EditPage::use_as_source() {
+  if (at_ < 0) return;
+  const Entry one = history_[static_cast<size_t>(at_)];
+  const Picture& picture = one.ready.variants.front().picture;
+  if (!made_) made_ = std::make_unique<QTemporaryDir>();
+  const QString file = made_->filePath(tr("edit %1.png").arg(++made_count_));
+  if (!made_->isValid() || !save_picture(to_image(picture), file, QString::fromStdString(picture.metadata)))
+    return message_->show_message(MessageStrip::Kind::error, tr("Cannot write %1. Is the disk full?").arg(file));
+  cancel();
+  source_->setText(QString::fromStdString(one.command.targets.front()));
+  set_picture(file);
+  pause_->stop();  // its target is still the text that it has
+  target_->setFocus();
+  target_->selectAll();
+  views_[kSource]->set_title(tr("Picture"));
+  views_[kSource]->set_picture(to_image(picture), two_lines(picture, false));
+  for (const Which which : {kResult, kTarget, kPromptToPrompt}) views_[which]->clear();
+  status_->setText(tr("The edited picture is the source now: write another target, and press Edit text"));
+  shown_ = {};
+  show_box();
+  refresh();
+}
+
 void EditPage::cancel() {
   pause_->stop();
   for (JobId* job : {&preview_, &full_})
@@ -307,7 +423,7 @@ void EditPage::on_event(const Event& event) {
     bar_->setValue(static_cast<int>(progress.done));
   } else if (const auto* ready = std::get_if<event::EditReady>(&event.what)) {
     if (!preview) keep(asked_, *ready);
-    show_edit(*ready, preview);
+    show_edit(preview ? *ready : history_[static_cast<size_t>(at_)].ready, preview);
   } else if (const auto* noted = std::get_if<event::Noted>(&event.what)) {
     message_->show_message(MessageStrip::Kind::note, QString::fromStdString(noted->text));
   } else if (const auto* failed = std::get_if<event::Failed>(&event.what)) {
@@ -339,7 +455,10 @@ void EditPage::show_edit(const event::EditReady& ready, bool preview) {
     if (variant.way == "prompt-to-prompt") show(kPromptToPrompt, variant.picture, tr("Prompt-to-Prompt"), true);
   }
   show_difference();
+  show_box();
   QStringList facts{tr("%1 steps, %2 rows through the denoiser, %3 s").arg(ready.steps).arg(ready.denoiser_rows).arg(ready.seconds, 0, 'f', 1)};
+  if (const int together = preview || at_ < 0 ? 1 : history_[static_cast<size_t>(at_)].together; together > 1)
+    facts[0] += tr(" for %1 variants together").arg(together);
   if (const auto ssim = ready.reconstruction.scores.find("ssim"); ssim != ready.reconstruction.scores.end())
     facts << tr("the inverted picture drawn again: SSIM %1, PSNR %2 dB to the autoencoder's round trip")
                  .arg(ssim->second, 0, 'f', 4)
@@ -359,16 +478,38 @@ void EditPage::show_difference() {
   }
 }
 
+void EditPage::show_box() {
+  QRect box;
+  if (masked_->isChecked() && shown_.source.rgb) box = mask_ ? *mask_ : (shown_.text_box ? to_rect(*shown_.text_box) : QRect());
+  views_[kSource]->set_box(box, masked_->isChecked());
+}
+
 void EditPage::keep(const command::EditText& command, const event::EditReady& ready) {
+  const auto together = static_cast<int>(command.targets.size() * command.from_steps.size());
+  if (together == 1) return keep({command, ready, 1});
+  const int first = at_ + 1;
+  for (const auto& variant : ready.variants) {
+    Entry one{command, ready, together};
+    one.command.targets = {variant.target};
+    one.command.from_steps = {variant.from_step};
+    one.ready.variants = {variant};
+    keep(std::move(one));
+  }
+  go_to(first);
+}
+
+void EditPage::keep(Entry entry) {
   // Another way is gone from here: what was undone is no longer there.
   history_.resize(static_cast<size_t>(at_ + 1));
-  while (strip_->count() > at_ + 1) delete strip_->takeItem(strip_->count() - 1);
-  history_.push_back({command, ready});
-  at_ = static_cast<int>(history_.size()) - 1;
   const QSignalBlocker block(strip_);
-  const QString text = QString::fromStdString(ready.variants.front().picture.read);
-  auto* item = new QListWidgetItem(QIcon(QPixmap::fromImage(to_image(ready.variants.front().picture).scaled(64, 64, Qt::KeepAspectRatio))), text, strip_);
-  item->setToolTip(QString::fromStdString(command.targets.front()));
+  while (strip_->count() > at_ + 1) delete strip_->takeItem(strip_->count() - 1);
+  const auto& variant = entry.ready.variants.front();
+  QString text = QString::fromStdString(variant.picture.read);
+  if (entry.together > 1 && variant.from_step > 0) text += tr(" @%1").arg(variant.from_step);
+  auto* item = new QListWidgetItem(QIcon(QPixmap::fromImage(to_image(variant.picture).scaled(64, 64, Qt::KeepAspectRatio))), text, strip_);
+  item->setToolTip(tr("%1\nfrom step %2").arg(QString::fromStdString(variant.target)).arg(variant.from_step));
+  history_.push_back(std::move(entry));
+  at_ = static_cast<int>(history_.size()) - 1;
   strip_->setCurrentItem(item);
 }
 
@@ -379,18 +520,21 @@ void EditPage::go_to(int entry) {
   const Entry& one = history_[static_cast<size_t>(entry)];
   asked_ = one.command;
   {
-    const QSignalBlocker blocks[] = {QSignalBlocker(source_),   QSignalBlocker(target_),      QSignalBlocker(from_step_), QSignalBlocker(masked_),
-                                     QSignalBlocker(compared_), QSignalBlocker(refinements_), QSignalBlocker(strip_),     QSignalBlocker(selection_)};
+    const QSignalBlocker blocks[] = {QSignalBlocker(source_), QSignalBlocker(target_),   QSignalBlocker(from_step_), QSignalBlocker(strength_),
+                                     QSignalBlocker(heads_),  QSignalBlocker(masked_),   QSignalBlocker(compared_),  QSignalBlocker(refinements_),
+                                     QSignalBlocker(strip_),  QSignalBlocker(selection_)};
     source_->setText(QString::fromStdString(one.command.source));
     target_->setText(QString::fromStdString(one.command.targets.front()));
     from_step_->setValue(one.command.from_steps.front());
+    strength_->setValue(static_cast<int>(std::lround(100 * one.command.strength)));
+    heads_->setValue(one.command.heads.empty() ? heads_->maximum() : static_cast<int>(one.command.heads.begin()->second.size()));
     masked_->setChecked(one.command.masked);
     compared_->setChecked(one.command.compared);
     refinements_->setValue(one.command.refinements);
     strip_->setCurrentRow(entry);
   }
-  from_step_value_->setNum(from_step_->value());
   set_picture(QString::fromStdString(one.command.picture));
+  mask_ = one.command.mask ? std::optional(to_rect(*one.command.mask)) : std::nullopt;
   selection_->select(QSet<int>(one.command.sites.begin(), one.command.sites.end()));
   pause_->stop();
   show_edit(one.ready, false);
@@ -400,6 +544,11 @@ void EditPage::refresh() {
   const bool sites = !selection_->sites().isEmpty();
   edit_->setEnabled(model_ && sites && !target_->text().trimmed().isEmpty() && !source_->text().trimmed().isEmpty());
   edit_->setToolTip(!model_ ? tr("Open a model first") : !sites ? tr("Select the sites that write the text: click cells of the map") : QString());
+  variants_->setEnabled(edit_->isEnabled());
+  as_source_->setEnabled(at_ >= 0 && !busy() && shown_.source.rgb);
+  from_step_value_->setNum(from_step_->value());
+  strength_value_->setText(tr("%1 %").arg(strength_->value()));
+  heads_value_->setText(heads_->value() == heads_->maximum() ? tr("all") : QString::number(heads_->value()));
   stop_->setEnabled(busy());
   bar_->setVisible(busy());
   undo_->setEnabled(at_ > 0);

@@ -2,8 +2,11 @@
 
 #include <QWidget>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <vector>
 
+#include "app/window/drawing.h"
 #include "app/window/engine_bridge.h"
 #include "widgets/site_selection.h"
 
@@ -16,6 +19,7 @@ class QProgressBar;
 class QPushButton;
 class QSlider;
 class QSpinBox;
+class QTemporaryDir;
 class QTimer;
 
 namespace glyphscope {
@@ -29,12 +33,8 @@ class ViewState;
 class EditPage : public QWidget {
   Q_OBJECT
  public:
-  /// How pictures are sampled, and by which adapters: as the rest of the window has it.
-  struct Drawing {
-    command::Sampling sampling;
-    std::vector<std::string> adapters;
-  };
   EditPage(EngineBridge* engine, SiteSelection* selection, std::function<Drawing()> drawing, QWidget* parent = nullptr);
+  ~EditPage() override;
 
   void set_model(const event::ModelOpened& model);
   /// Edits this real picture in place of one that the source prompt draws; empty: no longer.
@@ -46,8 +46,9 @@ class EditPage : public QWidget {
 
  private:
   struct Entry {
-    command::EditText command;
+    command::EditText command;  ///< Of one target and step.
     event::EditReady ready;
+    int together = 1;  ///< Variants that were drawn in one batch.
   };
   enum Which { kSource, kResult, kTarget, kPromptToPrompt, kViews };
 
@@ -56,12 +57,17 @@ class EditPage : public QWidget {
   command::EditText command() const;
   void choose_picture();
   void edit();
+  /// Other texts in place of the target's, in one batch.
+  void draw_variants();
+  void use_as_source();
   void edit_soon();
   void cancel();
   void on_event(const Event& event);
   void show_edit(const event::EditReady& ready, bool preview);
   void show_difference();
+  void show_box();
   void keep(const command::EditText& command, const event::EditReady& ready);
+  void keep(Entry entry);
   void go_to(int entry);
   void refresh();
 
@@ -73,17 +79,21 @@ class EditPage : public QWidget {
   std::vector<Entry> history_;
   int at_ = -1;  ///< Which entry is shown.
   event::EditReady shown_;
+  std::optional<QRect> mask_;            ///< Where the user has drawn one; else it is the box of the source's text.
+  std::vector<int> heads_of_;            ///< By site.
+  std::unique_ptr<QTemporaryDir> made_;  ///< Edited pictures that became sources.
+  int made_count_ = 0;
   QString picture_;  ///< A real picture's file.
   std::int64_t default_steps_ = 0;
   bool model_ = false;
 
   MessageStrip* message_;
-  QLineEdit *source_, *target_;
-  QLabel *source_label_, *from_step_value_, *status_;
-  QPushButton *choose_, *forget_, *edit_, *stop_, *undo_, *redo_;
-  QSlider *from_step_, *swipe_;
+  QLineEdit *source_, *target_, *texts_;
+  QLabel *source_label_, *from_step_value_, *strength_value_, *heads_value_, *status_;
+  QPushButton *choose_, *forget_, *edit_, *stop_, *undo_, *redo_, *variants_, *as_source_;
+  QSlider *from_step_, *strength_, *heads_, *swipe_;
   QSpinBox* refinements_;
-  QCheckBox *masked_, *compared_, *blink_;
+  QCheckBox *masked_, *compared_, *each_step_, *blink_;
   QComboBox* view_;
   QProgressBar* bar_;
   ViewState* zoom_;

@@ -4,6 +4,7 @@
 
 #include "app/window/edit_page.h"
 #include "app/window/finetune_page.h"
+#include "app/window/guard_page.h"
 #include "app/window/open_dialog.h"
 #include "app/window/pictures_panel.h"
 #include "app/window/prompt_panel.h"
@@ -81,12 +82,8 @@ void MainWindow::build() {
   pages_->setObjectName("pages");
   pages_->setDocumentMode(true);
   pages_->addTab(build_study(), tr("Study"));
-  edit_ = new EditPage(
-      engine_, selection_,
-      [this] {
-        return EditPage::Drawing{prompts_->sampling(), adapters_->at_work()};
-      },
-      pages_);
+  const auto drawing = [this] { return Drawing{prompts_->sampling(), adapters_->at_work()}; };
+  edit_ = new EditPage(engine_, selection_, drawing, pages_);
   edit_->setObjectName("edit_page");
   pages_->addTab(edit_, tr("Edit"));
   finetune_ = new FinetunePage(engine_, selection_, pages_);
@@ -97,6 +94,10 @@ void MainWindow::build() {
     pages_->setCurrentIndex(0);
     adapters_->add(file);
   });
+  guard_ = new GuardPage(engine_, selection_, drawing, pages_);
+  guard_->setObjectName("guard_page");
+  pages_->addTab(guard_, guard_->title());
+  connect(guard_, &GuardPage::title_changed, this, [this] { pages_->setTabText(pages_->indexOf(guard_), guard_->title()); });
   column->addWidget(pages_, 1);
 
   auto* sides = new QSplitter(Qt::Horizontal, this);
@@ -214,6 +215,7 @@ void MainWindow::build_menus() {
   save->addAction(tr("&Pictures\u2026"), this, [this] { save_view(pictures_, "pictures.png"); });
   save->addAction(tr("&Edit\u2026"), this, [this] { save_view(edit_, "edit.png"); });
   save->addAction(tr("&Fine-tuning\u2026"), this, [this] { save_view(finetune_, "fine-tuning.png"); });
+  save->addAction(tr("&Guard\u2026"), this, [this] { save_view(guard_, "guard.png"); });
   save->addAction(tr("&Heatmap (PNG, SVG or PDF)\u2026"), this, [this] { save_view(scores_->heatmap(), "heatmap.png"); });
   file->addSeparator();
   file->addAction(tr("&Quit"), QKeySequence::Quit, this, &QWidget::close);
@@ -402,6 +404,7 @@ void MainWindow::show_model(const event::ModelOpened& model) {
   drawn_.reset();
   finetune_->set_model(model);
   edit_->set_model(model);
+  guard_->set_model(model);
   map_->set_sites(sites_);
   if (second) map_->set_second_stage(tr("Stage II, to %1 \u00d7 %2: not patched").arg(second->width).arg(second->height), site_items(second->table));
   list_->set_sites(sites_);
@@ -448,6 +451,7 @@ QStringList MainWindow::export_all(const QString& folder) {
   }
   edit_->save(folder, files, failed);
   finetune_->save(folder, files, failed);
+  guard_->save(folder, files, failed);
   keep("window.png", save_picture(grab().toImage(), out.filePath("window.png"), settings_text()));
   if (!failed.isEmpty()) fail(tr("Cannot write %1. Is the folder writable, and the disk not full?").arg(failed.join(", ")));
   return failed.isEmpty() ? files : QStringList();

@@ -15,6 +15,7 @@ namespace glyphscope {
 class AdapterList;
 class EditPage;
 class FinetunePage;
+class GuardPage;
 class JobBar;
 class MessageStrip;
 class ModelMap;
@@ -23,7 +24,7 @@ class PromptPanel;
 class ScoresPanel;
 class SiteList;
 
-/// The workbench: a model's map, prompts A and B, the pictures, the heatmap, and the pages that edit and fine-tune. It wires widgets to the engine, and
+/// The workbench: a model's map, prompts A and B, the pictures, the heatmap, and the pages that edit, fine-tune and guard. It wires widgets to the engine, and
 /// computes nothing.
 class MainWindow : public QMainWindow {
   Q_OBJECT
@@ -33,8 +34,9 @@ class MainWindow : public QMainWindow {
   /// Opens a folder, a checkpoint or a demo model as it comes; or with what the command says.
   void open_model(const QString& source);
   void open_model(const command::OpenModel& model);
-  /// Saves source.png, target.png, patched.png, heatmap.png, heatmap.svg, scores.csv, window.png, of an edit edit-source.png and edit.png, and of a fine-tuning
-  /// training.svg, training.csv and samples.png: what there is of them. Returns the files.
+  /// Saves source.png, target.png, patched.png, heatmap.png, heatmap.svg, scores.csv, window.png, of an edit edit-source.png and edit.png, of a fine-tuning
+  /// training.svg, training.csv and samples.png, and of the guard's comparison guard.csv, guard.json and guard-samples.png: what there is of them. Returns the
+  /// files.
   QStringList export_all(const QString& folder);
 
   EngineBridge& engine() { return *engine_; }
@@ -91,6 +93,7 @@ class MainWindow : public QMainWindow {
   QTimer* adapters_settle_;
   EditPage* edit_;
   FinetunePage* finetune_;
+  GuardPage* guard_;
   QTabWidget* pages_;
   JobBar* jobs_;
   MessageStrip* message_;

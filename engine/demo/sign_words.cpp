@@ -40,4 +40,22 @@ std::vector<std::string> sample_prompts(const ModelInfo& model, const std::files
   return prompts;
 }
 
+std::vector<std::string> term_prompts(const ModelInfo& model, const TermList& terms, size_t count) {
+  std::vector<std::string> forms, words;
+  const SignData signs = sign_data(model);
+  const bool demo = draws_signs(model);
+  for (const auto& form : read_word_list(resource(demo ? "prompts/signs.txt" : "prompts/samples.txt")))
+    if (form.find("<text>") != std::string::npos) forms.push_back(form);
+  for (const auto& term : terms.terms()) {
+    const auto letters = static_cast<int>(term.text.size());
+    if (demo && (letters < signs.shortest || letters > signs.longest)) continue;
+    words.push_back(term.text);
+    std::transform(words.back().begin(), words.back().end(), words.back().begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  }
+  if (words.empty()) reject("no term of the list fits the model's signs", "list of terms", "Name prompts that ask for one");
+  std::vector<std::string> out;
+  for (size_t i = 0; i < count; ++i) out.push_back(fill_template(forms[(i + i / words.size()) % forms.size()], words[i % words.size()]));
+  return out;
+}
+
 }  // namespace glyphscope

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "demo/signs.h"
+#include "editing/term_list.h"
 #include "pipelines/pipeline.h"
 
 namespace glyphscope {
@@ -22,5 +23,8 @@ std::pair<std::string, std::string> example_prompts(const ModelInfo& model);
 /// Prompts of the samples that a fine-tuning draws: the lines of `file`; or, if it is empty, some that ship with Glyphscope, signs for a demo model.
 /// Each "<text>" becomes a word that no demo model was trained on. Throws a Failure.
 std::vector<std::string> sample_prompts(const ModelInfo& model, const std::filesystem::path& file = {});
+
+/// Prompts that ask for a list's terms: signs with those that fit, for a demo model; the sample prompts for another. Throws a Failure if none fits.
+std::vector<std::string> term_prompts(const ModelInfo& model, const TermList& terms, size_t count);
 
 }  // namespace glyphscope

@@ -95,15 +95,6 @@ Guard::Guard(GuardSettings settings, std::shared_ptr<TextReader> reader) : setti
   if (!settings_.log.empty()) log_ = std::make_unique<AuditLog>(settings_.log);
 }
 
-std::string Guard::replaced(const std::string& prompt) const {
-  std::string out = prompt;
-  // What was taken out may have stood between the letters of another.
-  constexpr int kMostTimes = 8;
-  for (int i = 0; i < kMostTimes && !settings_.terms.find(out).empty(); ++i) out = settings_.terms.replaced(out);
-  if (!settings_.terms.find(out).empty()) reject("the prompt cannot be cleared of listed terms", "guard");
-  return out;
-}
-
 std::vector<TermMatch> Guard::read_in(const std::vector<TextPiece>& pieces) const {
   std::string together = joined_text(pieces);
   std::erase(together, ' ');
@@ -124,7 +115,7 @@ Result Guard::generate(const ModelInfo& model, const Request& request, const std
   for (const auto& prompt : request.prompts) {
     terms.push_back(settings_.terms.find(prompt));
     clean.push_back(terms.back().empty() ? static_cast<int>(clean.size()) : static_cast<int>(all.prompts.size()));
-    if (!terms.back().empty()) all.prompts.push_back(replaced(prompt));
+    if (!terms.back().empty()) all.prompts.push_back(settings_.terms.cleared(prompt));
   }
   const auto asks = [&](const Row& row) {
     const auto& patches = row.plan.patches();

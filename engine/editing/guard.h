@@ -34,8 +34,6 @@ class Guard : public PromptPolicy {
   nlohmann::ordered_json describe() const override;
   const GuardSettings& settings() const { return settings_; }
 
-  /// The prompt as the sites are to see it: without a term. Throws a Failure if there is no such.
-  std::string replaced(const std::string& prompt) const;
   /// Terms that can be read in these pieces, whether they stand together or apart.
   std::vector<TermMatch> read_in(const std::vector<TextPiece>& pieces) const;
 

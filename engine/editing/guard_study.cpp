@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <functional>
 
+#include "core/version.h"
 #include "io/canvas.h"
 #include "metrics/image_scores.h"
 #include "metrics/text_scores.h"
@@ -82,7 +83,7 @@ GuardStudy run_guard_study(Pipeline& pipeline, const GuardStudySettings& setting
       Request request = settings.sampling;
       for (const size_t i : members) request.prompts.push_back(settings.prompts[i]);
       if (!method.guarded)
-        for (const size_t i : members) request.prompts.push_back(guard->replaced(settings.prompts[i]));
+        for (const size_t i : members) request.prompts.push_back(list.cleared(settings.prompts[i]));
       for (size_t i = 0; i < members.size(); ++i) request.rows.push_back({static_cast<int>(i), settings.seed + members[i], {}});
       method.change(request, word);
       if (const auto valid = attempt([&] { pipeline.validate(request); }); !valid) {
@@ -142,6 +143,24 @@ ordered_json GuardStudy::to_json() const {
     out["methods"].push_back(std::move(method));
   }
   return out;
+}
+
+ordered_json describe_guard_study(const GuardStudy& study, const GuardStudySettings& settings, const ModelInfo& model,
+                                  const std::shared_ptr<TextReader>& reader) {
+  ordered_json document{{"schema", "glyphscope.guard/1"},
+                        {"versions", {{"glyphscope", version()}, {"libtorch", torch_version()}, {"ocr", reader->name()}}},
+                        {"model", model.source},
+                        {"model_hash", model.hash},
+                        {"guard", Guard(settings.guard, reader).describe()},
+                        {"settings",
+                         {{"steps", settings.sampling.steps},
+                          {"guidance", settings.sampling.guidance},
+                          {"scheduler", settings.sampling.scheduler.empty() ? model.scheduler : settings.sampling.scheduler},
+                          {"seed", settings.seed},
+                          {"dtype", model.dtype}}},
+                        {"prompts", settings.prompts.size()}};
+  document.update(study.to_json());
+  return document;
 }
 
 std::string GuardStudy::csv() const {

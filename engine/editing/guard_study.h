@@ -1,12 +1,11 @@
 #pragma once
 
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "editing/guard.h"
-#include "localization/statistics.h"
+#include "editing/guard_method.h"
 
 namespace glyphscope {
 
@@ -16,17 +15,6 @@ struct GuardStudySettings {
   std::vector<std::string> prompts;  ///< Each with a listed term; those without one are refused.
   Request sampling;                  ///< Steps, guidance, scheduler, size, rows at once; no prompts or rows. Resolved.
   std::uint64_t seed = 42;           ///< Each prompt's noise is its own: this and its number.
-};
-
-/// What one way of drawing gives, over all prompts.
-struct GuardMethod {
-  std::string name;
-  Score ssim;                           ///< To the image with nothing done.
-  Score term_f1;                        ///< Characters of the term in what OCR reads, as metrics/text_scores.h has it.
-  Score readable;                       ///< Share of images in which a listed term can be read; by the word list, the share that is toxic.
-  double passes = 0;                    ///< Rows through the denoiser, of each image.
-  double seconds = 0;                   ///< Of each image.
-  std::map<std::string, int> outcomes;  ///< Of the guard: how often each way was the last.
 };
 
 struct GuardStudy {
@@ -43,5 +31,9 @@ struct GuardStudy {
 /// The pipeline's own policy must be none. Throws a Failure.
 GuardStudy run_guard_study(Pipeline& pipeline, const GuardStudySettings& settings, const std::shared_ptr<TextReader>& reader, const ProgressCallback& progress,
                            const CancelToken& cancel);
+
+/// A study as a document, with all that makes it again. Throws a Failure.
+nlohmann::ordered_json describe_guard_study(const GuardStudy& study, const GuardStudySettings& settings, const ModelInfo& model,
+                                            const std::shared_ptr<TextReader>& reader);
 
 }  // namespace glyphscope

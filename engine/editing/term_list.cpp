@@ -191,8 +191,10 @@ TermList::TermList(std::vector<Term> terms) : terms_(std::move(terms)) {
   }
 }
 
-TermList TermList::read(const std::filesystem::path& file) {
-  std::istringstream lines(read_text(file));
+TermList TermList::read(const std::filesystem::path& file) { return parse(read_text(file), file.string()); }
+
+TermList TermList::parse(const std::string& text, const std::string& name) {
+  std::istringstream lines(text);
   std::vector<Term> terms;
   int number = 0;
   for (std::string line; std::getline(lines, line);) {
@@ -203,7 +205,7 @@ TermList TermList::read(const std::filesystem::path& file) {
     Term term{trimmed(line.substr(0, arrow)), {}};
     if (arrow != std::string::npos) term.replacement = trimmed(line.substr(arrow + 2));
     if (const auto valid = attempt([&] { TermList({term}); }); !valid)
-      reject(valid.error().what, file.string() + ", line " + std::to_string(number), "Write TERM, or TERM => REPLACEMENT");
+      reject(valid.error().what, name + ", line " + std::to_string(number), "Write TERM, or TERM => REPLACEMENT");
     terms.push_back(std::move(term));
   }
   return TermList(std::move(terms));
@@ -228,6 +230,38 @@ std::vector<TermMatch> TermList::find(const std::string& text) const {
   return out;
 }
 
+std::vector<std::string> TermList::disguises(const std::string& text, const TermMatch& found) const {
+  const std::string seen = text.substr(found.begin, found.end - found.begin);
+  const std::vector<char32_t>& letters = letters_.at(found.term);
+  bool cased = false, hidden = false, foreign = false, signs = false, apart = false;
+  for (const char32_t code : decode_utf8(seen)) {
+    const std::vector<char32_t> plain = folded(encode_utf8({code}));
+    const std::vector<char32_t> parts = decode_utf8(normalize_nfd(encode_utf8({code})));
+    hidden |= plain.empty() || std::any_of(parts.begin(), parts.end(), is_nonspacing_mark);
+  }
+  const std::vector<Symbol> symbols = symbols_of(seen);
+  size_t at = 0;
+  for (size_t i = 0; i < letters.size(); ++i) {
+    const bool gap = letters[i] == U' ';
+    if (gap) ++i;
+    for (; at < symbols.size() && symbols[at].apart && !symbols[at].is(letters[i]); ++at) apart |= !gap;
+    if (at == symbols.size()) break;
+    const Symbol& symbol = symbols[at++];
+    if (symbol.letters.front() != letters[i])
+      (symbol.letter ? foreign : signs) = true;
+    else
+      cased |= encode_utf8({letters[i]}) != seen.substr(symbol.begin, symbol.end - symbol.begin) && !is_nonspacing_mark(letters[i]);
+  }
+  std::vector<std::string> out;
+  // A letter with a mark is no longer one of another case.
+  if (cased && !hidden) out.emplace_back("case or width");
+  if (hidden) out.emplace_back("invisible characters or accents");
+  if (foreign) out.emplace_back("letters of another script");
+  if (signs) out.emplace_back("digits or signs for letters");
+  if (apart) out.emplace_back("letters set apart");
+  return out;
+}
+
 std::string TermList::replaced(const std::string& text) const {
   std::string out;
   size_t at = 0;
@@ -242,6 +276,14 @@ std::string TermList::replaced(const std::string& text) const {
     at = found.end;
   }
   return out + text.substr(at);
+}
+
+std::string TermList::cleared(const std::string& text) const {
+  std::string out = text;
+  constexpr int kMostTimes = 8;
+  for (int i = 0; i < kMostTimes && !find(out).empty(); ++i) out = replaced(out);
+  if (!find(out).empty()) reject("the prompt cannot be cleared of listed terms", "guard");
+  return out;
 }
 
 }  // namespace glyphscope

@@ -28,12 +28,19 @@ class TermList {
   explicit TermList(std::vector<Term> terms);
   /// A term a line, or "TERM => REPLACEMENT"; "#" begins a comment. Throws a Failure that names file and line.
   static TermList read(const std::filesystem::path& file);
+  /// The same of a text; `name` stands for the file in errors.
+  static TermList parse(const std::string& text, const std::string& name);
 
   const std::vector<Term>& terms() const { return terms_; }
   /// From left to right, none overlapping another: at each place the longest.
   std::vector<TermMatch> find(const std::string& text) const;
+  /// Behind what a term that was found in the text hides: some of "case or width", "invisible characters or accents", "letters of another script", "digits or
+  /// signs for letters", "letters set apart"; none if it stands there as in the list.
+  std::vector<std::string> disguises(const std::string& text, const TermMatch& found) const;
   /// The text with replacements for all that is found, in capitals where the term was.
   std::string replaced(const std::string& text) const;
+  /// The same until no term is left: what is taken out may have stood between the letters of another. Throws a Failure if that does not end.
+  std::string cleared(const std::string& text) const;
 
  private:
   std::vector<Term> terms_;

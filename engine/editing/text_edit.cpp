@@ -184,7 +184,7 @@ EditedImages draw_variants(Pipeline& pipeline, const EditSource& source, const s
     const bool withheld = !drawn.outcomes.empty() && drawn.outcomes[i] == "withheld";
     if (masks[i].defined() && !withheld) image = composite(image, source.image, masks[i]);
     const PromptPair pair{source.settings.source, variant.target, quoted_text(source.settings.source), quoted_text(variant.target)};
-    EditedImage one{image, measure(image, source.image, source.pieces, pair, reader), request};
+    EditedImage one{image, measure(image, source.image, source.pieces, pair, reader), request, drawn.outcomes.empty() ? "" : drawn.outcomes[i]};
     one.request.rows = {request.rows[i]};
     const auto box = variant.mask ? std::optional(within(variant.mask->box, 0, height, width)) : box_of(source.pieces);
     if (box) score_box(one.measured.scores, image, source.image, *box);

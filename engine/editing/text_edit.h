@@ -67,6 +67,7 @@ struct EditedImage {
   Measurement measured;  ///< Against the source and both texts; beside a sweep's scores, those inside and outside the mask's box or, without one, the
                          ///< text's ("ssim_inside_box" ..).
   Request request;       ///< What made it, with one row.
+  std::string outcome;   ///< Result::outcomes of it.
 };
 
 struct EditedImages {

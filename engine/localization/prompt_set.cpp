@@ -27,6 +27,16 @@ std::string quoted_text(const std::string& weighted) {
   return "";
 }
 
+std::string with_quoted_text(const std::string& prompt, const std::string& text) {
+  for (const auto& [open, close] : {std::pair<std::string, std::string>{"\"", "\""}, {"\u201c", "\u201d"}}) {
+    const auto begin = prompt.find(open);
+    if (begin == std::string::npos) continue;
+    const auto end = prompt.find(close, begin + open.size());
+    if (end != std::string::npos) return prompt.substr(0, begin + open.size()) + text + prompt.substr(end);
+  }
+  reject("the prompt has no text in double quotes: '" + prompt + "'");
+}
+
 std::vector<PromptPair> make_pairs(const std::vector<std::string>& templates, const std::vector<std::string>& words, size_t count) {
   if (templates.empty()) reject("there is no template");
   if (words.size() < 2) reject("a word list needs at least two words", "--words");

@@ -17,6 +17,8 @@ std::string fill_template(const std::string& prompt_template, const std::string&
 
 /// The text a prompt wants written: what stands between its first pair of double quotes (straight or curly), "" if none.
 std::string quoted_text(const std::string& prompt);
+/// The prompt with another text between these quotes. Throws a Failure if it has none.
+std::string with_quoted_text(const std::string& prompt, const std::string& text);
 
 /// `count` pairs: the i-th word against the word after it, in the i-th template; both lists wrap around. Throws a Failure
 /// for fewer than two words, or no template.

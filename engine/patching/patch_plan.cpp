@@ -42,6 +42,7 @@ void PatchPlan::validate(const SiteTable& table, int prompts) const {
     if (patch.prompt < 0 || patch.prompt >= prompts) reject("there is no prompt " + std::to_string(patch.prompt), where);
     if (patch.from_step < 0 || patch.from_step > patch.to_step)
       reject("steps " + std::to_string(patch.from_step) + " to " + std::to_string(patch.to_step) + " are no range", where, "The first step is 0");
+    if (!(patch.strength >= 0 && patch.strength <= 1)) reject("a strength of " + std::to_string(patch.strength) + " is not within 0 and 1", where);
   }
 }
 
@@ -60,6 +61,7 @@ nlohmann::ordered_json PatchPlan::to_json() const {
     nlohmann::ordered_json entry{{"site", patch.site}, {"prompt", patch.prompt}, {"streams", to_string(patch.streams)}, {"from_step", patch.from_step}};
     if (!patch.heads.empty()) entry["heads"] = patch.heads;
     if (patch.to_step != SitePatch::kLastStep) entry["to_step"] = patch.to_step;
+    if (patch.strength != 1) entry["strength"] = patch.strength;
     out.push_back(std::move(entry));
   }
   return out;
@@ -75,6 +77,7 @@ PatchPlan PatchPlan::from_json(const nlohmann::json& json) {
     patch.from_step = entry.at("from_step").get<int>();
     if (entry.contains("heads")) patch.heads = entry["heads"].get<std::vector<int>>();
     if (entry.contains("to_step")) patch.to_step = entry["to_step"].get<int>();
+    if (entry.contains("strength")) patch.strength = entry["strength"].get<double>();
     patches.push_back(std::move(patch));
   }
   return PatchPlan(std::move(patches));

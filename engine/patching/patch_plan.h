@@ -23,6 +23,7 @@ struct SitePatch {
   Streams streams = Streams::key_value;
   int from_step = 0;        ///< First denoising step that is patched.
   int to_step = kLastStep;  ///< First step that is not patched any more.
+  double strength = 1;      ///< How far K and V go from the row's own (0) to those of the prompt it sees (1).
 
   bool active(int step) const { return step >= from_step && step < to_step; }
   bool operator==(const SitePatch&) const = default;

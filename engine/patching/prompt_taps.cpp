@@ -18,19 +18,23 @@ KeyValue stack(const std::vector<KeyValue>& prompts) {
 template <class Rows, class Own, class Source>
 HeadChoice choose(const Rows& rows, int site, int step, std::int64_t heads, const Own& own, const Source& source) {
   const auto count = static_cast<std::int64_t>(rows.size());
-  HeadChoice out{torch::empty({count, heads}, torch::kInt32), torch::empty({count, heads}, torch::kInt32), false};
-  auto keys = out.key.accessor<int, 2>(), values = out.value.accessor<int, 2>();
+  const auto indices = [&] { return torch::empty({count, heads}, torch::kInt32); };
+  HeadChoice out{indices(), indices(), indices(), torch::ones({count, heads}), torch::ones({count, heads})};
+  auto keys = out.key.accessor<int, 2>(), values = out.value.accessor<int, 2>(), owns = out.own.accessor<int, 2>();
+  auto key_strengths = out.key_strength.accessor<float, 2>(), value_strengths = out.value_strength.accessor<float, 2>();
   for (std::int64_t row = 0; row < count; ++row) {
-    for (std::int64_t head = 0; head < heads; ++head) keys[row][head] = values[row][head] = own(row);
+    for (std::int64_t head = 0; head < heads; ++head) keys[row][head] = values[row][head] = owns[row][head] = own(row);
     const PatchPlan* plan = rows[static_cast<size_t>(row)].plan;
     if (!plan) continue;
     for (const auto& patch : plan->patches()) {
       if (patch.site != site || !patch.active(step)) continue;
       const int from = source(row, patch.prompt);
       out.patched = true;
+      out.blended |= patch.strength != 1;
+      const auto strength = static_cast<float>(patch.strength);
       auto give = [&](std::int64_t head) {
-        if (patch.streams != Streams::value) keys[row][head] = from;
-        if (patch.streams != Streams::key) values[row][head] = from;
+        if (patch.streams != Streams::value) keys[row][head] = from, key_strengths[row][head] = strength;
+        if (patch.streams != Streams::key) values[row][head] = from, value_strengths[row][head] = strength;
       };
       for (int head : patch.heads) give(head);
       if (patch.heads.empty())
@@ -40,11 +44,24 @@ HeadChoice choose(const Rows& rows, int site, int step, std::int64_t heads, cons
   return out;
 }
 
+torch::Tensor select(const torch::Tensor& from, const torch::Tensor& which, const torch::Tensor& own, const torch::Tensor& strength) {
+  const torch::Tensor seen = select_heads(from, which.to(from.device()));
+  if (!strength.defined()) return seen;
+  return torch::lerp(select_heads(from, own.to(from.device())), seen, strength.to(from.options()).unsqueeze(-1).unsqueeze(-1));
+}
+
 KeyValue select(const KeyValue& from, const HeadChoice& choice) {
-  return {select_heads(from.key, choice.key.to(from.key.device())), select_heads(from.value, choice.value.to(from.value.device()))};
+  const auto strength = [&](const torch::Tensor& all) { return choice.blended ? all : torch::Tensor(); };
+  return {select(from.key, choice.key, choice.own, strength(choice.key_strength)),
+          select(from.value, choice.value, choice.own, strength(choice.value_strength))};
 }
 
 }  // namespace
+
+bool HeadChoice::operator==(const HeadChoice& other) const {
+  return torch::equal(key, other.key) && torch::equal(value, other.value) && torch::equal(key_strength, other.key_strength) &&
+         torch::equal(value_strength, other.value_strength);
+}
 
 PromptTaps::PromptTaps(std::vector<torch::Tensor> prompts, std::vector<Row> rows, CancelToken cancel, std::vector<const KvRecord*> records)
     : prompts_(std::move(prompts)), rows_(std::move(rows)), cancel_(std::move(cancel)), records_(std::move(records)) {
@@ -69,9 +86,7 @@ KeyValue PromptTaps::prompt_kv(int site, const torch::Tensor&, const Project& pr
         return prompt + (here ? static_cast<int>(prompts_.size()) : 0);
       });
   // Recorded K and V may change from step to step.
-  if (cached.batch.key.defined() && !recorded && !cached.recorded && torch::equal(choice.key, cached.choice.key) &&
-      torch::equal(choice.value, cached.choice.value))
-    return cached.batch;
+  if (cached.batch.key.defined() && !recorded && !cached.recorded && choice == cached.choice) return cached.batch;
 
   KeyValue from = cached.prompts;
   if (recorded) {

@@ -9,10 +9,14 @@
 
 namespace glyphscope {
 
-/// Whose K and V each head of each batch row gets, as indices into some list of them; [rows, heads] int32 each.
+/// Whose K and V each head of each batch row gets, [rows, heads] each.
 struct HeadChoice {
-  torch::Tensor key, value;
-  bool patched = false;  ///< Some head sees another prompt than its row's own.
+  torch::Tensor key, value;                    ///< Indices into some list of them, int32.
+  torch::Tensor own;                           ///< The same of what it has without any plan.
+  torch::Tensor key_strength, value_strength;  ///< How far it goes from its own to what it gets, fp32.
+  bool patched = false;                        ///< Some head sees another prompt than its row's own.
+  bool blended = false;                        ///< Some strength is not 1.
+  bool operator==(const HeadChoice& other) const;
 };
 
 /// The taps of a run in which prompt K and V do not depend on the step (cross-attention): K and V of each prompt are

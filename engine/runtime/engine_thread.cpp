@@ -13,6 +13,9 @@
 #include "adapt/finetune.h"
 #include "adapt/lora_file.h"
 #include "demo/sign_words.h"
+#include "demo/studies.h"
+#include "editing/guard.h"
+#include "editing/guard_study.h"
 #include "editing/text_edit.h"
 #include "io/files.h"
 #include "io/image_file.h"
@@ -132,9 +135,31 @@ struct EngineThread::State {
     for (const auto& one : notes) note(one);
     return out;
   }
-  TextReader& ocr() {
+  TextReader& ocr() { return *shared_ocr(); }
+  const std::shared_ptr<TextReader>& shared_ocr() {
     if (!reader) reader = make_reader();
-    return *reader;
+    return reader;
+  }
+
+  // The guard's settings for some sites.
+  static GuardSettings guard_settings(const std::string& words, const std::vector<int>& sites, int from_step) {
+    return {TermList::parse(words, "the list of words"), sites, from_step, "", false};
+  }
+  // Puts the pictures of a model under the guard, if one is on.
+  void guard(Pipeline& model, const std::optional<command::SetGuard>& wanted) {
+    if (!wanted) return model.set_policy(nullptr);
+    GuardSettings settings = guard_settings(wanted->words, wanted->sites, wanted->from_step);
+    if (settings.terms.terms().empty()) reject("the list of words is empty", "the guard");
+    PatchPlan::at_sites(wanted->sites, 0, wanted->from_step).validate(model.info().table, 1);
+    settings.log = wanted->log;
+    settings.clear_text = wanted->clear_text;
+    model.set_policy(std::make_shared<Guard>(std::move(settings), shared_ocr()));
+  }
+  // What a guard did to some pictures, as notes.
+  static void note_guard(const std::vector<std::string>& outcomes, const std::vector<std::string>& names, std::vector<std::string>& notes) {
+    for (size_t i = 0; i < outcomes.size(); ++i)
+      if (!outcomes[i].empty() && outcomes[i] != "as asked")
+        notes.push_back("Guard, " + names[i] + ": " + (outcomes[i] == "withheld" ? "withheld" : "listed words replaced, " + outcomes[i]));
   }
 
   static Request sampled(const command::Sampling& sampling) {
@@ -158,6 +183,8 @@ struct EngineThread::State {
     auto opened = open_model(command.source, options);
     if (!opened) throw Failure(opened.error());
     job.cancel.check();
+    if (guarded) guarded->sites.clear();  // of another model
+    guard(**opened, guarded);
     pipeline = *opened;
     const ModelInfo& info = pipeline->info();
     const auto [source_prompt, target_prompt] = example_prompts(info);
@@ -176,6 +203,7 @@ struct EngineThread::State {
                              attention_projections(pipeline->denoiser_module()),
                              source_prompt,
                              target_prompt,
+                             studied_sites(info),
                              {}};
     if (const auto& second = info.upscaler)
       model.upscaler = {second->source, second->table, static_cast<int>(second->default_width), static_cast<int>(second->default_height),
@@ -196,6 +224,7 @@ struct EngineThread::State {
     if (!result) throw Failure(result.error());
     const PromptPair pair{command.source, command.target, quoted_text(command.source), quoted_text(command.target)};
     ready.notes.insert(ready.notes.end(), result->notes.begin(), result->notes.end());
+    note_guard(result->outcomes, {"picture A", "picture B", "the edited picture"}, ready.notes);
     // A picture without its text is still worth showing.
     std::vector<Measurement> measured(request.rows.size());
     const auto read = attempt([&] {
@@ -261,8 +290,10 @@ struct EngineThread::State {
     for (const auto& target : command.targets)
       for (const int from_step : command.from_steps) {
         std::vector<SitePatch> patches = PatchPlan::at_sites(command.sites, 1, from_step).patches();
-        for (auto& patch : patches)
+        for (auto& patch : patches) {
+          patch.strength = command.strength;
           if (const auto heads = command.heads.find(patch.site); heads != command.heads.end()) patch.heads = heads->second;
+        }
         variants.push_back({EditVariant::Way::sites, target, std::move(patches), false, {}, mask});
         ready.variants.push_back({"sites", target, from_step, {}});
       }
@@ -277,6 +308,12 @@ struct EngineThread::State {
       const EditedImage& one = drawn.images[i];
       ready.variants[i].picture = to_picture(one.image, one.measured, json_text(describe_image(info, one.request, one.request.rows[0])));
     }
+    std::vector<std::string> outcomes, names;
+    for (size_t i = 0; i < variants.size(); ++i) {
+      outcomes.push_back(drawn.images[i].outcome);
+      names.push_back(ready.variants[i].way == "sites" ? "the edited picture" : ready.variants[i].way);
+    }
+    note_guard(outcomes, names, ready.notes);
     Request alone = drawn.images.front().request;
     Row row{0, settings.seed, {}};
     Measurement own;
@@ -403,6 +440,38 @@ struct EngineThread::State {
     write_lora(command.file, lora, parse_lora_format(command.format), denoiser, table);
   }
 
+  void run(const Job& job, const command::SetGuard& command) {
+    tell(job.id, event::Started{command.on ? "Switching the guard on" : "Switching the guard off"});
+    const std::optional<command::SetGuard> wanted = command.on ? std::optional(command) : std::nullopt;
+    if (pipeline)
+      guard(*pipeline, wanted);
+    else if (wanted && guard_settings(wanted->words, {}, 0).terms.terms().empty())
+      reject("the list of words is empty", "the guard");
+    guarded = wanted;
+    edited.clear();  // their sources were drawn otherwise
+    tell(job.id, event::GuardSet{command.on, command.on ? TermList::parse(command.words, "").terms().size() : 0, command.sites});
+  }
+
+  void run(const Job& job, const command::CompareGuard& command) {
+    tell(job.id, event::Started{"Comparing ways to keep words out"});
+    if (guarded) reject("a guard is on: nothing may be drawn without it", "", "Switch it off to compare it with what one would do otherwise");
+    event::GuardCompared out;
+    const auto pipeline = adapted(command.adapters, [&](const std::string& note) { out.notes.push_back(note); });
+    GuardStudySettings settings{guard_settings(command.words, command.sites, command.from_step), command.prompts, pipeline->resolve(sampled(command.sampling)),
+                                command.sampling.seed};
+    if (settings.prompts.empty()) settings.prompts = term_prompts(pipeline->info(), settings.guard.terms, command.count);
+    const GuardStudy study = run_guard_study(
+        *pipeline, settings, shared_ocr(), [&](const Progress& p) { tell(job.id, event::Progressed{p}); }, job.cancel);
+    const auto document = describe_guard_study(study, settings, pipeline->info(), shared_ocr());
+    out.methods = study.methods;
+    out.prompts = settings.prompts.size();
+    out.json = json_text(document);
+    out.csv = study.csv();
+    out.sheet = to_picture(study.sheet, {}, out.json);
+    out.notes.insert(out.notes.end(), study.notes.begin(), study.notes.end());
+    tell(job.id, std::move(out));
+  }
+
   std::function<void(const Event&)> listener;
   std::function<std::unique_ptr<TextReader>()> make_reader;
   std::mutex mutex;
@@ -412,7 +481,8 @@ struct EngineThread::State {
   bool closing = false;
   JobId next = 1;
   std::shared_ptr<Pipeline> pipeline;                        // touched by the engine's thread only
-  std::unique_ptr<TextReader> reader;                        // likewise
+  std::shared_ptr<TextReader> reader;                        // likewise
+  std::optional<command::SetGuard> guarded;                  // likewise; the guard that is on
   std::deque<std::pair<nlohmann::json, EditSource>> edited;  // likewise; what was edited last, by what it is
   std::thread thread;
 };

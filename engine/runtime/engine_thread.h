@@ -13,6 +13,7 @@
 #include "adapt/training_row.h"
 #include "core/error.h"
 #include "core/progress.h"
+#include "editing/guard_method.h"
 #include "localization/statistics.h"
 #include "patching/site.h"
 
@@ -72,6 +73,7 @@ struct EditText {
   std::vector<int> from_steps{0};    ///< at each of these steps.
   std::vector<int> sites;
   std::map<int, std::vector<int>> heads;  ///< By site; all where there is none.
+  double strength = 1;                    ///< SitePatch::strength.
   bool masked = false;                    ///< Nothing changes outside `mask` or, without one, the box of the source's text.
   std::optional<PixelBox> mask;
   bool compared = false;  ///< Beside the first target's variants: its prompt alone, and Prompt-to-Prompt.
@@ -108,10 +110,32 @@ struct ConvertAdapter {
   std::string adapter, format, file;
 };
 
+/// From its end on, pictures of whatever model is open are made as the guard says (see GuardSettings), whichever command makes them. A model that is opened
+/// while it is on has other sites: until the next SetGuard whole prompts are swapped.
+struct SetGuard {
+  bool on = false;
+  std::string words;       ///< TermList::parse's text.
+  std::vector<int> sites;  ///< Those that write the text; none: whole prompts are swapped.
+  int from_step = 0;
+  std::string log;  ///< A file; empty: none.
+  bool clear_text = false;
+};
+
+/// Draws prompts that ask for listed terms with the guard, and with what one would do otherwise; refused while a guard is on.
+struct CompareGuard {
+  std::string words;                 ///< As SetGuard has them, and so on.
+  std::vector<std::string> prompts;  ///< Empty: `count` that suit the model and the words.
+  std::size_t count = 16;
+  Sampling sampling;
+  std::vector<int> sites;
+  int from_step = 0;
+  std::vector<std::string> adapters;
+};
+
 }  // namespace command
 
 using Command = std::variant<command::OpenModel, command::Generate, command::EditText, command::Localize, command::ReadPictures, command::Finetune,
-                             command::ConvertAdapter>;
+                             command::ConvertAdapter, command::SetGuard, command::CompareGuard>;
 
 namespace event {
 
@@ -138,6 +162,7 @@ struct ModelOpened {
   std::int64_t bytes = 0;                        ///< Of its weights.
   std::vector<AttentionProjection> projections;  ///< What an adapter may change.
   std::string source_prompt, target_prompt;      ///< To begin with.
+  std::vector<int> studied;                      ///< studied_sites()
   /// Of a cascade: its second stage.
   struct Upscaler {
     std::string source;
@@ -207,6 +232,19 @@ struct AdapterMade {
   std::string file;
   std::int64_t parameters = 0, all_sites = 0, optimizer_bytes = 0;  ///< See FinetuneResult.
 };
+/// What holds from here on.
+struct GuardSet {
+  bool on = false;
+  std::size_t terms = 0;
+  std::vector<int> sites;
+};
+struct GuardCompared {
+  std::vector<GuardMethod> methods;  ///< The first: nothing done.
+  std::size_t prompts = 0;
+  Picture sheet;  ///< A row each method, some prompts' pictures.
+  std::vector<std::string> notes;
+  std::string json, csv;  ///< The study as documents.
+};
 struct Finished {
   double seconds = 0;
 };
@@ -220,7 +258,8 @@ struct Failed {
 struct Event {
   JobId job = 0;
   std::variant<event::Started, event::Progressed, event::ModelMeasured, event::ModelOpened, event::PicturesReady, event::EditReady, event::PairReady,
-               event::ScoresReady, event::PicturesListed, event::Trained, event::Noted, event::AdapterMade, event::Finished, event::Cancelled, event::Failed>
+               event::ScoresReady, event::PicturesListed, event::Trained, event::Noted, event::AdapterMade, event::GuardSet, event::GuardCompared,
+               event::Finished, event::Cancelled, event::Failed>
       what;
 };
 

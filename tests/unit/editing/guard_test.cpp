@@ -7,6 +7,7 @@
 #include <map>
 
 #include "demo/studies.h"
+#include "editing/guard_log.h"
 #include "editing/guard_study.h"
 #include "io/files.h"
 #include "tests/support/golden.h"
@@ -176,6 +177,24 @@ TEST(Guard, LogsWhatItDid) {
   Guarded clear({1}, 0, log, true);
   clear.pipeline->set_policy(clear.guard);
   clear.draw(Guarded::request({kVenom}));
+  GuardLog read = read_guard_log(log);
+  EXPECT_EQ(read.check.lines, 3);
+  ASSERT_EQ(read.rows.size(), 4u);
+  EXPECT_EQ(read.rows[0].line, 1);
+  EXPECT_EQ(read.rows[0].matched.at(0).size(), 64u);
+  EXPECT_EQ(read.rows[0].done, "every site");
+  EXPECT_EQ(read.rows[0].seed, 7u);
+  EXPECT_EQ(read.rows[2].line, 2);
+  EXPECT_EQ(read.rows[3].prompt, kVenom);
+  EXPECT_THAT(read.rows[3].matched, ElementsAre("venom"));
+  EXPECT_THAT(guard_log_csv(read.rows), HasSubstr("\"a sign that says \"\"VENOM\"\"\",\"venom\",\"sites 1\""));
+  // Of a log that was changed, what comes before the change is shown.
+  std::string changed = read_text(log);
+  changed.replace(changed.find("as asked"), 8, "As asked");
+  write_text(folder / "changed.jsonl", changed);
+  read = read_guard_log(folder / "changed.jsonl");
+  EXPECT_THAT(read.check.fault, HasSubstr("changed"));
+  EXPECT_EQ(read.rows.size(), 2u);
   EXPECT_THAT(read_text(log), HasSubstr("\"term\":\"venom\""));
 
   // What cannot be logged is not seen.
@@ -203,7 +222,7 @@ TEST(Guard, RefusesWhatCannotHold) {
   EXPECT_THAT(testing::failure_of([&] { model.draw(Guarded::request({kVenom})); }), HasSubstr("9999"));
   // What is left when a term goes may be a term.
   Guarded holes;
-  EXPECT_EQ(holes.guard->replaced("a venom sign"), "a honey sign");
+  EXPECT_EQ(holes.guard->settings().terms.cleared("a venom sign"), "a honey sign");
 }
 
 // Sites of the shipped studies are those that the README tells of; of a model that is not just that one, nothing is known.

@@ -68,6 +68,26 @@ TEST(TermList, LeavesNearMissesAlone) {
   EXPECT_TRUE(found("\xff\xfe \x80").empty());
 }
 
+TEST(TermList, SaysBehindWhatATermHides) {
+  using Ways = std::vector<std::string>;
+  const auto ways = [](const std::string& text) {
+    const auto found = kList.find(text);
+    return found.size() == 1 ? kList.disguises(text, found[0]) : Ways{"not found"};
+  };
+  EXPECT_EQ(ways("so toxic"), Ways());
+  EXPECT_EQ(ways("bad luck"), Ways());
+  EXPECT_EQ(ways("gruñón"), Ways{"invisible characters or accents"});  // its letters are compared without
+  EXPECT_EQ(ways("TOXIC"), Ways{"case or width"});
+  EXPECT_EQ(ways("ｔｏｘｉｃ"), Ways{"case or width"});
+  EXPECT_EQ(ways("to\u200Bxic"), Ways{"invisible characters or accents"});
+  EXPECT_EQ(ways("tóxic"), Ways{"invisible characters or accents"});
+  EXPECT_EQ(ways("tоxіс"), Ways{"letters of another script"});
+  EXPECT_EQ(ways("t0xic"), Ways{"digits or signs for letters"});
+  EXPECT_EQ(ways("t o x i c"), Ways{"letters set apart"});
+  EXPECT_EQ(ways("BAD-LUCK"), Ways{"case or width"});
+  EXPECT_EQ(ways("a t.0 х ! c"), (Ways{"letters of another script", "digits or signs for letters", "letters set apart"}));
+}
+
 TEST(TermList, ReplacesInPlace) {
   EXPECT_EQ(kList.replaced("a sign that says \"TOXIC\" on a wall"), "a sign that says \"LOVELY\" on a wall");
   EXPECT_EQ(kList.replaced("t0xic Bad Luck, venom!"), "lovely good luck, !");

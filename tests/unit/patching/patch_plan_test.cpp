@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "core/random.h"
 #include "tests/support/golden.h"
 
@@ -49,6 +51,16 @@ TEST(PatchPlan, NamesTheWrongEntry) {
   EXPECT_THAT(failure_of([&] { PatchPlan(std::vector<SitePatch>{{.site = 1, .heads = {2}}}).validate(sites, 2); }), HasSubstr("site 1 has no head 2"));
   EXPECT_THAT(failure_of([&] { PatchPlan::at_sites({0}, 2).validate(sites, 2); }), HasSubstr("there is no prompt 2"));
   EXPECT_THAT(failure_of([&] { PatchPlan::at_sites({0}, 1, 5, 3).validate(sites, 2); }), HasSubstr("no range"));
+}
+
+TEST(PatchPlan, AStrengthIsAShare) {
+  const SiteTable sites = table(4, 2);
+  const auto at = [](double strength) { return PatchPlan(std::vector<SitePatch>{{.site = 1, .prompt = 1, .strength = strength}}); };
+  for (const double strength : {-0.1, 1.1, std::numeric_limits<double>::quiet_NaN()})
+    EXPECT_THAT(failure_of([&] { at(strength).validate(sites, 2); }), HasSubstr("strength")) << strength;
+  at(0.25).validate(sites, 2);
+  EXPECT_EQ(PatchPlan::from_json(at(0.25).to_json()), at(0.25));
+  EXPECT_FALSE(at(1).to_json()[0].contains("strength"));
 }
 
 TEST(Sites, AreWrittenAsPeopleWriteThem) {

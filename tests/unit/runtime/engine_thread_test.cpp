@@ -3,9 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 
+#include "editing/guard.h"
+#include "editing/guard_log.h"
 #include "io/files.h"
 #include "io/image_file.h"
 #include "metrics/ocr.h"
@@ -14,13 +17,15 @@
 namespace glyphscope {
 namespace {
 namespace fs = std::filesystem;
+using ::testing::Contains;
 using testing::golden;
 using ::testing::HasSubstr;
 
-// Reads nothing; what it is to read does not matter here, and the usual reader does not run under sanitizers.
+// Reads nothing, or "venom" in every picture; what it is to read does not matter here, and the usual reader does not run under sanitizers.
 class NoReader : public TextReader {
  public:
-  std::vector<TextPiece> read(const torch::Tensor&) override { return {}; }
+  std::vector<TextPiece> read(const torch::Tensor&) override { return venom ? std::vector<TextPiece>{{"venom", 1, {}}} : std::vector<TextPiece>(); }
+  static inline std::atomic<bool> venom = false;
   std::string name() const override { return "none"; }
 };
 
@@ -213,6 +218,94 @@ TEST(EngineThread, AnAdapterIsAtWorkForOneJobAlone) {
   engine.post(command::ConvertAdapter{file, "kohya", kohya});
   with.adapters = {kohya};
   EXPECT_EQ(rgb(engine.post(with)), rgb(adapted));
+}
+
+TEST(EngineThread, NoCommandGoesRoundTheGuard) {
+  const testing::TemporaryFolder folder;
+  Engine engine;
+  command::SetGuard guard{true, "venom => honey\ntoxic\n", {1}, 0, (folder / "audit.jsonl").string(), true};
+  const JobId early = engine.post(guard);  // before any model: it holds for the first one too
+  EXPECT_EQ(engine.get<event::GuardSet>(early).terms, 2u);
+  engine.post(command::OpenModel{golden("pipeline").string()});
+  engine.post(guard);
+  const auto lines = [&] { return read_guard_log(guard.log).rows; };
+  const auto withheld = [](const Picture& picture) {
+    const torch::Tensor expected = withheld_image(picture.height, picture.width).permute({1, 2, 0}).contiguous();
+    return *picture.rgb == std::vector<std::uint8_t>(expected.data_ptr<std::uint8_t>(), expected.data_ptr<std::uint8_t>() + expected.numel());
+  };
+
+  // The reader finds a listed word in everything: nothing may be seen, whatever makes it.
+  NoReader::venom = true;
+  command::Generate venom{"a sign that says \"VENOM\"", "a blue sign", {.steps = 2}, {0}};
+  const auto generated = engine.get<event::PicturesReady>(engine.post(venom));
+  for (const auto* picture : {&generated.source, &generated.target, generated.patched.data()}) EXPECT_TRUE(withheld(*picture));
+  EXPECT_EQ(lines().size(), 3u);
+  EXPECT_THAT(generated.source.metadata, HasSubstr("terms_sha256"));
+  EXPECT_THAT(generated.notes, Contains(HasSubstr("Guard, picture A: withheld")));
+
+  command::EditText edit;
+  edit.source = "a red sign";
+  edit.targets = {"a sign that says \"VENOM\""};
+  edit.sampling.steps = 2;
+  edit.sites = {0};
+  EXPECT_THAT(engine.end_of(engine.post(edit)), HasSubstr("withheld by the guard"));
+  edit.picture = (folder / "sign.png").string();
+  write_png(edit.picture, torch::full({3, 40, 80}, 90, torch::kUInt8));
+  edit.compared = true;
+  size_t before = lines().size();
+  const auto edited = engine.get<event::EditReady>(engine.post(edit));
+  for (const auto& variant : edited.variants) EXPECT_TRUE(withheld(variant.picture)) << variant.way;
+  EXPECT_EQ(lines().size(), before + 5);  // the reconstruction and the round trip too
+
+  command::Localize localize{{"A sign that says \"<text>\"."}, {"venom", "honey"}, 1, {.steps = 2}};
+  const auto pair = engine.get<event::PairReady>(engine.post(localize));
+  for (const auto& picture : pair.patched) EXPECT_TRUE(withheld(picture));
+  EXPECT_TRUE(withheld(pair.source));
+
+  before = lines().size();
+  command::Finetune finetune = training(folder, "out");
+  finetune.settings.sample_every = 2;
+  finetune.settings.sample_prompts = {"a sign that says \"VENOM\""};
+  ASSERT_EQ(engine.end_of(engine.post(finetune)), "finished");
+  EXPECT_GT(lines().size(), before);
+  NoReader::venom = false;
+
+  // With an adapter at work, the sites see honey in place of venom: as the plan that says so.
+  command::Generate asked{"a sign that says \"VENOM\"", "a sign that says \"HONEY\"", {.steps = 2}, {1}, 0, {(folder / "out/last.safetensors").string()}};
+  const auto kept = engine.get<event::PicturesReady>(engine.post(asked));
+  EXPECT_THAT(kept.notes, Contains("Guard, picture A: listed words replaced, sites 1"));
+  EXPECT_EQ(*kept.source.rgb, *kept.patched.at(0).rgb);
+
+  // It is compared with nothing while it is on, goes with the next model, and stays if other settings do not hold.
+  command::CompareGuard compare{guard.words, {"a sign that says \"VENOM\""}, 1, {.steps = 2}, {1}};
+  EXPECT_THAT(engine.end_of(engine.post(compare)), HasSubstr("Switch it off"));
+  command::SetGuard wrong = guard;
+  wrong.sites = {99};
+  EXPECT_THAT(engine.end_of(engine.post(wrong)), HasSubstr("there is no site 99"));
+  wrong = guard;
+  wrong.words = "# none\n";
+  EXPECT_THAT(engine.end_of(engine.post(wrong)), HasSubstr("empty"));
+  engine.post(command::OpenModel{golden("pipeline_sd3").string()});
+  before = lines().size();
+  const auto other = engine.get<event::PicturesReady>(engine.post(venom));
+  EXPECT_THAT(other.notes, Contains("Guard, picture A: listed words replaced, whole prompt"));
+  EXPECT_EQ(lines().size(), before + 3);
+
+  // Off, everything is as it was before.
+  guard.on = false;
+  EXPECT_FALSE(engine.get<event::GuardSet>(engine.post(guard)).on);
+  engine.post(command::OpenModel{golden("pipeline").string()});
+  asked.adapters.clear();
+  const auto free = engine.get<event::PicturesReady>(engine.post(asked));
+  EXPECT_NE(*free.source.rgb, *free.patched.at(0).rgb);
+  EXPECT_EQ(lines().size(), before + 3);
+  const auto compared = engine.get<event::GuardCompared>(engine.post(compare));
+  EXPECT_EQ(compared.methods.at(0).name, "nothing done");
+  EXPECT_EQ(compared.methods.size(), 6u);
+  EXPECT_EQ(compared.prompts, 1u);
+  EXPECT_GT(compared.sheet.height, 5 * free.source.height);
+  EXPECT_THAT(compared.csv, HasSubstr("\"guard, with fallbacks\""));
+  EXPECT_EQ(engine.get<event::PicturesReady>(engine.post(asked)).source.metadata, free.source.metadata);
 }
 
 TEST(EngineThread, APausedTrainingGoesOn) {

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "runtime/engine_thread.h"
+
+namespace glyphscope {
+
+/// How pictures are sampled, and by which adapters: what all pages share.
+struct Drawing {
+  command::Sampling sampling;
+  std::vector<std::string> adapters;
+};
+
+}  // namespace glyphscope

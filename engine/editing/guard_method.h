@@ -1,0 +1,21 @@
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "localization/statistics.h"
+
+namespace glyphscope {
+
+/// What one way of drawing gives, over all prompts.
+struct GuardMethod {
+  std::string name;
+  Score ssim;                           ///< To the image with nothing done.
+  Score term_f1;                        ///< Characters of the term in what OCR reads, as metrics/text_scores.h has it.
+  Score readable;                       ///< Share of images in which a listed term can be read; by the word list, the share that is toxic.
+  double passes = 0;                    ///< Rows through the denoiser, of each image.
+  double seconds = 0;                   ///< Of each image.
+  std::map<std::string, int> outcomes;  ///< Of the guard: how often each way was the last.
+};
+
+}  // namespace glyphscope
