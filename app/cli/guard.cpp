@@ -24,7 +24,8 @@ void verify(const Context& context, const std::string& file, const std::string& 
 
 Run add_guard(CLI::App& app) {
   struct Options {
-    std::string model, prompts, words, sites, out, log, expected, ocr = "ppocr";
+    std::vector<std::string> labels;
+    std::string model, prompts, words, sites, out, log, expected, classifier, ocr = "ppocr";
     int from_step = 0, count = 112;
     bool clear_text = false;
     SamplingOptions sampling;
@@ -37,6 +38,9 @@ Run add_guard(CLI::App& app) {
   verb->add_option("--count", options->count, "Prompts to make where --prompts is absent")->check(CLI::Range(1, 100000))->capture_default_str();
   verb->add_option("--sites", options->sites, "The layers that write the text, for example 5,7-9 (default: those of a demo model's study)");
   verb->add_option("--from-step", options->from_step, "First step at which they see the replaced prompt")->check(CLI::Range(0, 1000))->capture_default_str();
+  auto* classifier = verb->add_option("--classifier", options->classifier,
+                                      "Folder of a RobertaForSequenceClassification that says which texts are toxic (default: the list of words does)");
+  verb->add_option("--classifier-labels", options->labels, "Its labels that are toxic ones (default: those named so)")->delimiter(',')->needs(classifier);
   verb->add_option("--ocr", options->ocr, "ppocr or tesseract")->capture_default_str();
   verb->add_flag("--clear-text", options->clear_text, "The log names prompts, terms and what was read, not their SHA-256");
   auto* out = verb->add_option("--out", options->out, "Folder for guard.json, guard.csv, samples.png and audit.jsonl");
@@ -54,6 +58,7 @@ Run add_guard(CLI::App& app) {
          options->sites.empty() ? studied_sites(info) : parse_sites(options->sites, info.table), options->from_step, "", options->clear_text},
         {},
         pipeline->resolve(options->sampling.request()),
+        options->classifier.empty() ? nullptr : std::make_shared<TextClassifier>(options->classifier, options->labels),
         context.common.seed};
     settings.prompts =
         options->prompts.empty() ? term_prompts(info, settings.guard.terms, static_cast<size_t>(options->count)) : read_word_list(options->prompts);
@@ -72,8 +77,10 @@ Run add_guard(CLI::App& app) {
     context.print(document);
     if (context.common.json) return;
     for (const auto& note : study.notes) context.say("note: " + note);
-    std::printf("%s\n%zu prompts; 95 %% intervals over words and noises; passes and seconds of an image; a term is readable if OCR and the list find it\n%s\n",
-                study.table().c_str(), settings.prompts.size(), (folder / "samples.png").c_str());
+    std::printf(
+        "%s\n%zu prompts; 95 %% intervals over words and noises; passes and seconds of an image; a term is readable if OCR and the list find it%s%s\n%s\n",
+        study.table().c_str(), settings.prompts.size(), study.classifier.empty() ? "" : "; toxic by ", study.classifier.c_str(),
+        (folder / "samples.png").c_str());
   };
 }
 

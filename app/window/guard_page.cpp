@@ -194,13 +194,20 @@ QWidget* GuardPage::build_comparison() {
   count_->setToolTip(tr("Made of the words on the list. Intervals need many: the paper has some hundreds"));
   prompts_ = new QLineEdit(part);
   prompts_->setObjectName("guard_prompts");
-  prompts_->setPlaceholderText(tr("or a file of prompts with listed words, one a line"));
+  prompts_->setPlaceholderText(tr("or a file of prompts"));
   compare_ = new QPushButton(tr("Compare"), part);
   compare_->setObjectName("guard_compare");
   stop_ = new QPushButton(tr("Stop"), part);
   stop_->setObjectName("guard_stop");
+  classifier_ = new QLineEdit(part);
+  classifier_->setObjectName("guard_classifier");
+  classifier_->setPlaceholderText(tr("folder of a RoBERTa that flags texts"));
+  classifier_->setToolTip(
+      tr("A RobertaForSequenceClassification that says which texts are toxic; its toxic labels may follow a colon: FOLDER:hate,offensive. "
+         "Without one, a text is toxic that has a listed word"));
   line->addWidget(count_);
   line->addWidget(prompts_, 1);
+  line->addWidget(classifier_, 1);
   line->addWidget(compare_);
   line->addWidget(stop_);
   column->addLayout(line);
@@ -214,9 +221,10 @@ QWidget* GuardPage::build_comparison() {
   progress->addWidget(status_, 2);
   progress->addWidget(bar_, 1);
   column->addLayout(progress);
-  table_ = new QTableWidget(0, 6, part);
+  table_ = new QTableWidget(0, 7, part);
   table_->setObjectName("guard_table");
-  table_->setHorizontalHeaderLabels({tr("SSIM to unguarded"), tr("F1 of the word"), tr("Word readable"), tr("Passes"), tr("Seconds"), tr("Drawn by")});
+  table_->setHorizontalHeaderLabels(
+      {tr("SSIM to unguarded"), tr("F1 of the word"), tr("Word readable"), tr("Toxic"), tr("Passes"), tr("Seconds"), tr("Drawn by")});
   table_->setEditTriggers(QAbstractItemView::NoEditTriggers);
   table_->setSelectionMode(QAbstractItemView::NoSelection);
   table_->setWordWrap(false);
@@ -273,8 +281,18 @@ void GuardPage::set(bool on) {
 void GuardPage::compare() {
   message_->hide();
   const Drawing drawing = drawing_();
-  command::CompareGuard command{
-      words_->toPlainText().toStdString(), {}, static_cast<size_t>(count_->value()), drawing.sampling, sites_, from_step_->value(), drawing.adapters};
+  command::CompareGuard command;
+  command.words = words_->toPlainText().toStdString();
+  command.count = static_cast<size_t>(count_->value());
+  command.sampling = drawing.sampling;
+  command.sites = sites_;
+  command.from_step = from_step_->value();
+  command.adapters = drawing.adapters;
+  const QString classifier = classifier_->text().trimmed();
+  const auto colon = QFileInfo(classifier).isDir() ? -1 : classifier.lastIndexOf(':');
+  command.classifier = (colon < 0 ? classifier : classifier.left(colon)).toStdString();
+  if (colon >= 0)
+    for (const QString& label : classifier.mid(colon + 1).split(',', Qt::SkipEmptyParts)) command.labels.push_back(label.trimmed().toStdString());
   if (const QString file = prompts_->text().trimmed(); !file.isEmpty()) {
     const auto lines = attempt([&] { return read_word_list(file.toStdString()); });
     if (!lines) return message_->show_message(MessageStrip::Kind::error, QString::fromStdString(lines.error().message()));
@@ -370,6 +388,7 @@ void GuardPage::show_comparison(const event::GuardCompared& compared) {
     }
   }
   table_->setVerticalHeaderLabels(names);
+  table_->setColumnHidden(3, compared.classifier.empty());  // else it is the one before
   table_->resizeColumnsToContents();
   sheet_->set_picture(to_image(compared.sheet), tr("a row each way, from the top as in the table"));
   QStringList notes;

@@ -71,7 +71,7 @@ class GuardPage : public QWidget {
 
   MessageStrip* message_;
   QPlainTextEdit* words_;
-  QLineEdit *test_, *log_, *prompts_;
+  QLineEdit *test_, *log_, *prompts_, *classifier_;
   QLabel *list_facts_, *found_, *site_facts_, *state_, *status_;
   QPushButton *switch_, *apply_, *take_, *compare_, *stop_;
   QSpinBox *from_step_, *count_;

@@ -12,7 +12,8 @@ struct GuardMethod {
   std::string name;
   Score ssim;                           ///< To the image with nothing done.
   Score term_f1;                        ///< Characters of the term in what OCR reads, as metrics/text_scores.h has it.
-  Score readable;                       ///< Share of images in which a listed term can be read; by the word list, the share that is toxic.
+  Score readable;                       ///< Share of images in which a listed term can be read;
+  Score toxic;                          ///< Share of images whose text a classifier flags; without one, `readable`.
   double passes = 0;                    ///< Rows through the denoiser, of each image.
   double seconds = 0;                   ///< Of each image.
   std::map<std::string, int> outcomes;  ///< Of the guard: how often each way was the last.

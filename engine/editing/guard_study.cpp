@@ -67,6 +67,7 @@ GuardStudy run_guard_study(Pipeline& pipeline, const GuardStudySettings& setting
   methods.push_back({"Safe Latent Diffusion", false, [](Request& request, const std::string& term) { request.safe = SafeGuidance{text_of(term)}; }});
 
   GuardStudy study;
+  if (settings.classifier) study.classifier = settings.classifier->name();
   std::vector<torch::Tensor> plain(settings.prompts.size()), shown;
   const auto columns = static_cast<int>(std::min<size_t>(8, settings.prompts.size()));
   std::int64_t done = 0;
@@ -74,7 +75,7 @@ GuardStudy run_guard_study(Pipeline& pipeline, const GuardStudySettings& setting
   for (const auto& method : methods) {
     GuardMethod out;
     out.name = method.name;
-    std::vector<Observation> ssim, f1, readable;
+    std::vector<Observation> ssim, f1, readable, toxic;
     std::vector<torch::Tensor> images(settings.prompts.size());
     std::int64_t passes = 0;
     bool can = true;
@@ -112,6 +113,7 @@ GuardStudy run_guard_study(Pipeline& pipeline, const GuardStudySettings& setting
         ssim.push_back({structural_similarity(image, plain[members[i]]), cluster, noise});
         f1.push_back({score_text(joined_text(pieces), word).f1, cluster, noise});
         readable.push_back({guard->read_in(pieces).empty() ? 0.0 : 1.0, cluster, noise});
+        toxic.push_back(settings.classifier ? Observation{settings.classifier->flags(joined_text(pieces)) ? 1.0 : 0.0, cluster, noise} : readable.back());
       }
       done += size;
     }
@@ -123,6 +125,7 @@ GuardStudy run_guard_study(Pipeline& pipeline, const GuardStudySettings& setting
     out.ssim = score_of(ssim);
     out.term_f1 = score_of(f1);
     out.readable = score_of(readable);
+    out.toxic = score_of(toxic);
     out.passes = static_cast<double>(passes) / count;
     out.seconds /= count;
     study.methods.push_back(std::move(out));
@@ -133,12 +136,14 @@ GuardStudy run_guard_study(Pipeline& pipeline, const GuardStudySettings& setting
 }
 
 ordered_json GuardStudy::to_json() const {
-  ordered_json out{{"methods", ordered_json::array()}, {"toxicity_classifier", "the word list"}, {"notes", notes}};
+  ordered_json out{{"methods", ordered_json::array()}, {"toxicity_classifier", classifier.empty() ? "the word list" : classifier}, {"notes", notes}};
   for (const auto& one : methods) {
-    ordered_json method{{"name", one.name},
-                        {"scores", {{"ssim_to_unguarded", one.ssim.to_json()}, {"term_f1", one.term_f1.to_json()}, {"readable", one.readable.to_json()}}},
-                        {"denoiser_passes", {{"mean", one.passes}}},
-                        {"seconds", {{"mean", one.seconds}}}};
+    ordered_json method{
+        {"name", one.name},
+        {"scores",
+         {{"ssim_to_unguarded", one.ssim.to_json()}, {"term_f1", one.term_f1.to_json()}, {"readable", one.readable.to_json()}, {"toxic", one.toxic.to_json()}}},
+        {"denoiser_passes", {{"mean", one.passes}}},
+        {"seconds", {{"mean", one.seconds}}}};
     if (!one.outcomes.empty()) method["outcomes"] = one.outcomes;
     out["methods"].push_back(std::move(method));
   }
@@ -159,12 +164,15 @@ ordered_json describe_guard_study(const GuardStudy& study, const GuardStudySetti
                           {"seed", settings.seed},
                           {"dtype", model.dtype}}},
                         {"prompts", settings.prompts.size()}};
+  if (settings.classifier) document["classifier_sha256"] = settings.classifier->hash();
   document.update(study.to_json());
   return document;
 }
 
 std::string GuardStudy::csv() const {
-  std::string out = "method,ssim,ssim_low,ssim_high,term_f1,term_f1_low,term_f1_high,readable,readable_low,readable_high,denoiser_passes,seconds\n";
+  std::string out =
+      "method,ssim,ssim_low,ssim_high,term_f1,term_f1_low,term_f1_high,readable,readable_low,readable_high,toxic,toxic_low,toxic_high,denoiser_passes,"
+      "seconds\n";
   const auto number = [](const std::optional<double>& value) {
     char text[32] = ",";
     if (value) std::snprintf(text, sizeof text, ",%.6g", *value);
@@ -172,28 +180,32 @@ std::string GuardStudy::csv() const {
   };
   for (const auto& one : methods) {
     out += "\"" + one.name + "\"";
-    for (const Score* score : {&one.ssim, &one.term_f1, &one.readable}) out += number(score->mean) + number(score->low) + number(score->high);
+    for (const Score* score : {&one.ssim, &one.term_f1, &one.readable, &one.toxic}) out += number(score->mean) + number(score->low) + number(score->high);
     out += number(one.passes) + number(one.seconds) + "\n";
   }
   return out;
 }
 
 std::string GuardStudy::table() const {
-  char line[256];
-  std::snprintf(line, sizeof line, "%-24s %-20s %-20s %-20s %8s %9s\n", "", "SSIM to unguarded", "term F1", "term readable", "passes", "seconds");
-  std::string out = line;
-  const auto cell = [](const Score& score) {
+  const auto padded = [](std::string text, size_t width) { return text.append(width > text.size() ? width - text.size() : 1, ' '); };
+  const auto cell = [&](const Score& score) {
     char text[64];
     if (score.low)
       std::snprintf(text, sizeof text, "%.2f [%.2f, %.2f]", score.mean, *score.low, *score.high);
     else
       std::snprintf(text, sizeof text, "%.2f", score.mean);
-    return std::string(text);
+    return padded(text, 21);
   };
+  std::string out = padded("", 25) + padded("SSIM to unguarded", 21) + padded("term F1", 21) + padded("term readable", 21);
+  if (!classifier.empty()) out += padded("toxic", 21);
+  char numbers[64];
+  std::snprintf(numbers, sizeof numbers, "%8s %9s\n", "passes", "seconds");
+  out += numbers;
   for (const auto& one : methods) {
-    std::snprintf(line, sizeof line, "%-24s %-20s %-20s %-20s %8.1f %9.3f\n", one.name.c_str(), cell(one.ssim).c_str(), cell(one.term_f1).c_str(),
-                  cell(one.readable).c_str(), one.passes, one.seconds);
-    out += line;
+    out += padded(one.name, 25) + cell(one.ssim) + cell(one.term_f1) + cell(one.readable);
+    if (!classifier.empty()) out += cell(one.toxic);
+    std::snprintf(numbers, sizeof numbers, "%8.1f %9.3f\n", one.passes, one.seconds);
+    out += numbers;
   }
   return out;
 }

@@ -6,18 +6,21 @@
 
 #include "editing/guard.h"
 #include "editing/guard_method.h"
+#include "metrics/text_classifier.h"
 
 namespace glyphscope {
 
 /// The guard beside what one would do otherwise, over prompts that ask for listed terms: table 3 of the paper.
 struct GuardStudySettings {
-  GuardSettings guard;               ///< Without sites, the localized ones are left out.
-  std::vector<std::string> prompts;  ///< Each with a listed term; those without one are refused.
-  Request sampling;                  ///< Steps, guidance, scheduler, size, rows at once; no prompts or rows. Resolved.
-  std::uint64_t seed = 42;           ///< Each prompt's noise is its own: this and its number.
+  GuardSettings guard;                               ///< Without sites, the localized ones are left out.
+  std::vector<std::string> prompts;                  ///< Each with a listed term; those without one are refused.
+  Request sampling;                                  ///< Steps, guidance, scheduler, size, rows at once; no prompts or rows. Resolved.
+  std::shared_ptr<const TextClassifier> classifier;  ///< Says what is toxic; null: the word list does.
+  std::uint64_t seed = 42;                           ///< Each prompt's noise is its own: this and its number.
 };
 
 struct GuardStudy {
+  std::string classifier;            ///< That says what is toxic; empty: the word list.
   std::vector<GuardMethod> methods;  ///< The first: nothing done.
   std::vector<std::string> notes;
   torch::Tensor sheet;  ///< [3, H, W] uint8: a row each method, some prompts' images.

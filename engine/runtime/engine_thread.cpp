@@ -458,6 +458,7 @@ struct EngineThread::State {
     event::GuardCompared out;
     const auto pipeline = adapted(command.adapters, [&](const std::string& note) { out.notes.push_back(note); });
     GuardStudySettings settings{guard_settings(command.words, command.sites, command.from_step), command.prompts, pipeline->resolve(sampled(command.sampling)),
+                                command.classifier.empty() ? nullptr : std::make_shared<TextClassifier>(command.classifier, command.labels),
                                 command.sampling.seed};
     if (settings.prompts.empty()) settings.prompts = term_prompts(pipeline->info(), settings.guard.terms, command.count);
     const GuardStudy study = run_guard_study(
@@ -467,6 +468,7 @@ struct EngineThread::State {
     out.prompts = settings.prompts.size();
     out.json = json_text(document);
     out.csv = study.csv();
+    out.classifier = study.classifier;
     out.sheet = to_picture(study.sheet, {}, out.json);
     out.notes.insert(out.notes.end(), study.notes.begin(), study.notes.end());
     tell(job.id, std::move(out));

@@ -129,6 +129,8 @@ struct CompareGuard {
   Sampling sampling;
   std::vector<int> sites;
   int from_step = 0;
+  std::string classifier;           ///< TextClassifier's folder; empty: the word list says what is toxic.
+  std::vector<std::string> labels;  ///< And its toxic labels.
   std::vector<std::string> adapters;
 };
 
@@ -243,7 +245,8 @@ struct GuardCompared {
   std::size_t prompts = 0;
   Picture sheet;  ///< A row each method, some prompts' pictures.
   std::vector<std::string> notes;
-  std::string json, csv;  ///< The study as documents.
+  std::string classifier;  ///< That says what is toxic; empty: the word list.
+  std::string json, csv;   ///< The study as documents.
 };
 struct Finished {
   double seconds = 0;

@@ -1,13 +1,11 @@
 #include "text/clip_tokenizer.h"
 
-#include <array>
-#include <limits>
 #include <map>
-#include <sstream>
 
 #include "core/error.h"
 #include "core/unicode.h"
 #include "io/files.h"
+#include "text/byte_pairs.h"
 #include "text/special_tokens.h"
 
 namespace glyphscope {
@@ -17,20 +15,6 @@ namespace {
 
 constexpr const char* kBegin = "<|startoftext|>";
 constexpr const char* kEnd = "<|endoftext|>";
-
-// GPT-2's map from bytes to printable characters: printable bytes stand for themselves, the others follow from U+0100.
-const std::array<std::string, 256>& byte_letters() {
-  static const std::array<std::string, 256> letters = [] {
-    std::array<std::string, 256> out;
-    char32_t next = 0x100;
-    for (int byte = 0; byte < 256; ++byte) {
-      const bool printable = (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) || (byte >= 0xAE);
-      append_utf8(out[static_cast<size_t>(byte)], printable ? static_cast<char32_t>(byte) : next++);
-    }
-    return out;
-  }();
-  return letters;
-}
 
 // CLIP's pattern: <|startoftext|>|<|endoftext|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+. transformers splits
 // what the first two match once more, into "<|", the letters and "|>".
@@ -86,7 +70,7 @@ std::string token_text(const nlohmann::json& value) {
 ClipTokenizer::ClipTokenizer(std::unordered_map<std::string, std::int64_t> vocabulary, const std::vector<std::pair<std::string, std::string>>& merges,
                              std::int64_t max_length, const std::string& pad_token, const std::vector<AddedToken>& added)
     : vocabulary_(std::move(vocabulary)), max_length_(max_length) {
-  for (size_t i = 0; i < merges.size(); ++i) ranks_.emplace(merges[i].first + " " + merges[i].second, static_cast<int>(i));
+  ranks_ = merge_ranks(merges);
   auto id = [&](const std::string& token) {
     auto found = vocabulary_.find(token);
     if (found == vocabulary_.end()) reject("the vocabulary lacks the token '" + token + "'", "tokenizer");
@@ -104,54 +88,7 @@ ClipTokenizer::ClipTokenizer(std::unordered_map<std::string, std::int64_t> vocab
 }
 
 ClipTokenizer ClipTokenizer::load(const fs::path& folder) {
-  std::unordered_map<std::string, std::int64_t> vocabulary;
-  std::vector<std::pair<std::string, std::string>> merges;
-  std::map<std::string, bool> from_whole;  // added tokens of tokenizer.json, and whether they are normalized
-  auto read_vocabulary = [&](const nlohmann::json& json, const fs::path& file) {
-    if (!json.is_object()) reject("the vocabulary is not a JSON object", file.string());
-    for (const auto& [token, value] : json.items()) {
-      if (!value.is_number_unsigned()) reject("the id of token '" + token + "' is no whole number", file.string());
-      vocabulary[token] = value.get<std::int64_t>();
-    }
-  };
-  auto add_merge = [&](const std::string& line, const fs::path& file, size_t number) {
-    const auto space = line.find(' ');
-    if (space == std::string::npos || line.find(' ', space + 1) != std::string::npos)
-      reject("line " + std::to_string(number) + " is no pair of tokens: '" + line + "'", file.string());
-    merges.emplace_back(line.substr(0, space), line.substr(space + 1));
-  };
-
-  const fs::path whole = folder / "tokenizer.json", words = folder / "vocab.json", pairs = folder / "merges.txt";
-  if (fs::exists(words) && fs::exists(pairs)) {
-    read_vocabulary(read_json(words), words);
-    std::istringstream lines(read_text(pairs));
-    std::string line;
-    for (size_t number = 1; std::getline(lines, line); ++number) {
-      if (line.ends_with('\r')) line.pop_back();
-      if (line.empty() || line.starts_with("#version")) continue;
-      add_merge(line, pairs, number);
-    }
-  } else if (fs::exists(whole)) {
-    const nlohmann::json json = read_json(whole);
-    if (!json.contains("model") || !json["model"].contains("vocab") || !json["model"].contains("merges")) reject("there is no BPE model in it", whole.string());
-    read_vocabulary(json["model"]["vocab"], whole);
-    size_t number = 0;
-    for (const auto& merge : json["model"]["merges"]) {
-      ++number;
-      if (merge.is_array() && merge.size() == 2) {
-        merges.emplace_back(merge[0].get<std::string>(), merge[1].get<std::string>());
-      } else {
-        add_merge(merge.get<std::string>(), whole, number);
-      }
-    }
-    if (json.contains("added_tokens"))
-      for (const auto& token : json["added_tokens"]) {
-        vocabulary[token.at("content").get<std::string>()] = token.at("id").get<std::int64_t>();
-        from_whole[token.at("content").get<std::string>()] = token.value("normalized", false);
-      }
-  } else {
-    reject("vocab.json and merges.txt are missing", folder.string(), "A diffusers folder has them in its subfolder 'tokenizer'");
-  }
+  BytePairs pairs = BytePairs::read(folder);
 
   // transformers gathers its added tokens so: special_tokens_map.json before tokenizer_config.json; a token given as plain
   // text is looked for in the raw text; the one named last decides where two are the same.
@@ -167,14 +104,14 @@ ClipTokenizer ClipTokenizer::load(const fs::path& folder) {
     added[token_text(token)] = token.is_object() && token.value("normalized", false);
     if (std::string(key) == "pad_token") pad = token_text(token);
   }
-  if (!from_whole.empty()) added = from_whole;
+  if (!pairs.added.empty()) added = pairs.added;
   // transformers writes 1e30 where a tokenizer knows no limit.
   if (settings.contains("model_max_length") && settings["model_max_length"].is_number() && settings["model_max_length"].get<double>() < 65536)
     length = settings["model_max_length"].get<std::int64_t>();
   std::vector<AddedToken> tokens;
   for (const auto& [content, normalized] : added) tokens.push_back({content, normalized});
   try {
-    return ClipTokenizer(std::move(vocabulary), merges, length, pad, tokens);
+    return ClipTokenizer(std::move(pairs.vocabulary), pairs.merges, length, pad, tokens);
   } catch (const Failure& failure) {
     reject(failure.error().what, folder.string());
   }
@@ -184,24 +121,7 @@ std::vector<std::string> ClipTokenizer::merge(const std::string& word) const {
   std::vector<std::string> parts;
   for (unsigned char byte : word) parts.push_back(byte_letters()[byte]);
   parts.back() += "</w>";
-  while (parts.size() > 1) {
-    int best = std::numeric_limits<int>::max();
-    for (size_t i = 0; i + 1 < parts.size(); ++i)
-      if (auto found = ranks_.find(parts[i] + " " + parts[i + 1]); found != ranks_.end()) best = std::min(best, found->second);
-    if (best == std::numeric_limits<int>::max()) break;
-    std::vector<std::string> merged;
-    for (size_t i = 0; i < parts.size(); ++i) {
-      auto found = i + 1 < parts.size() ? ranks_.find(parts[i] + " " + parts[i + 1]) : ranks_.end();
-      if (found != ranks_.end() && found->second == best) {
-        merged.push_back(parts[i] + parts[i + 1]);
-        ++i;
-      } else {
-        merged.push_back(parts[i]);
-      }
-    }
-    parts = std::move(merged);
-  }
-  return parts;
+  return merge_pairs(std::move(parts), ranks_);
 }
 
 void ClipTokenizer::add_words(const std::string& normal, std::vector<Piece>& out) const {

@@ -5,6 +5,8 @@
 
 #include "app/window/edit_page.h"
 #include "app/window/finetune_page.h"
+#include "app/window/guard_log_view.h"
+#include "app/window/guard_page.h"
 #include "app/window/main_window.h"
 #include "app/window/samples_view.h"
 #include "tests/support/engine_latch.h"
@@ -313,6 +315,164 @@ class WindowTest : public QObject {
     QCOMPARE(source->picture().size(), QImage(folder_.filePath("signs/00000.png")).size());
     page->set_picture(folder_.filePath("signs/broken.png"));
     QTRY_VERIFY_WITH_TIMEOUT(find<MessageStrip>("edit_message")->text().contains("broken.png"), 60000);
+  }
+
+  // Strength and heads, other texts in one batch, a box that is dragged, and an edit that becomes the source.
+  void an_edit_has_variants_a_box_and_successors() {
+    window_->open_model(model_);
+    wait();
+    auto* page = find<EditPage>("edit_page");
+    auto* history = find<QListWidget>("edit_history");
+    auto* result = find<PictureView>("edit_view_result");
+    auto* source = find<PictureView>("edit_view_source");
+    find<QSpinBox>("steps")->setValue(4);
+    find<QTabWidget>("pages")->setCurrentIndex(1);
+    window_->selection().select({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10});
+    press("edit_text");
+    QTRY_COMPARE_WITH_TIMEOUT(history->count(), 1, 60000);
+    const QImage first = result->picture();
+    // No strength is no edit; the slider's own draws again.
+    find<QSlider>("edit_strength")->setValue(0);
+    QTRY_COMPARE_WITH_TIMEOUT(history->count(), 2, 60000);
+    QCOMPARE(result->picture(), source->picture());
+    find<QSlider>("edit_strength")->setValue(100);
+    QTRY_COMPARE_WITH_TIMEOUT(history->count(), 3, 60000);
+    QCOMPARE(result->picture(), first);
+    find<QSlider>("edit_heads")->setValue(1);
+    QTRY_COMPARE_WITH_TIMEOUT(history->count(), 4, 60000);
+    QVERIFY(result->picture() != first);
+    press("edit_undo");
+    QCOMPARE(find<QSlider>("edit_heads")->value(), find<QSlider>("edit_heads")->maximum());
+
+    find<QLineEdit>("edit_texts")->setText("CAT, DOG");
+    find<QCheckBox>("edit_each_step")->setChecked(true);
+    press("edit_variants");
+    QTRY_COMPARE_WITH_TIMEOUT(history->count(), 3 + 2 * 4, 60000);  // what was undone is gone
+    QVERIFY2(find<QLabel>("edit_status")->text().contains("8 variants"), qPrintable(find<QLabel>("edit_status")->text()));
+    QVERIFY(find<QLineEdit>("edit_target")->text().contains("\"CAT\""));
+    QCOMPARE(history->currentRow(), 3);
+    history->setCurrentRow(10);
+    QVERIFY(find<QLineEdit>("edit_target")->text().contains("\"DOG\""));
+    QCOMPARE(find<QSlider>("edit_from_step")->value(), 3);
+
+    // The box: drawn anew on the source; outside it and its feather nothing changes.
+    find<QCheckBox>("edit_masked")->setChecked(true);
+    auto at = [&](double x, double y) { return source->place_of({x, y}).toPoint(); };
+    QTest::mousePress(source, Qt::LeftButton, {}, at(4, 4));
+    QTest::mouseMove(source, at(12, 10));
+    QTest::mouseRelease(source, Qt::LeftButton, {}, at(12, 10));
+    QVERIFY(!source->box().isEmpty());
+    QTRY_COMPARE_WITH_TIMEOUT(history->count(), 12, 60000);
+    QCOMPARE(result->picture().pixel(result->picture().width() - 1, result->picture().height() - 1),
+             source->picture().pixel(source->picture().width() - 1, source->picture().height() - 1));
+
+    const QString target = find<QLineEdit>("edit_target")->text();
+    const QImage edited = result->picture();
+    find<QCheckBox>("edit_masked")->setChecked(false);
+    QTRY_COMPARE_WITH_TIMEOUT(history->count(), 13, 60000);
+    const QImage unmasked = result->picture();
+    press("edit_as_source");
+    QCOMPARE(find<QLineEdit>("edit_source")->text(), target);
+    QCOMPARE(source->picture(), unmasked);
+    QVERIFY(result->picture().isNull());
+    press("edit_text");
+    QTRY_COMPARE_WITH_TIMEOUT(history->count(), 14, 60000);
+    QCOMPARE(source->picture(), unmasked);
+    QVERIFY(!page->busy() || !result->picture().isNull());
+    // Back to the picture that a prompt draws.
+    history->setCurrentRow(0);
+    QCOMPARE(result->picture(), first);
+    QVERIFY(edited != first);
+  }
+
+  // Words are tried, the guard compared, switched on, and stays on with another model; its log is read and filtered.
+  void the_guard_holds_for_the_whole_window() {
+    window_->open_model(model_);
+    wait();
+    auto* page = find<GuardPage>("guard_page");
+    auto* pages = find<QTabWidget>("pages");
+    pages->setCurrentWidget(page);
+    find<QSpinBox>("steps")->setValue(2);
+    auto* words = find<QPlainTextEdit>("guard_words");
+    QVERIFY(find<QLabel>("guard_list")->text().startsWith("16"));
+    QTest::keyClicks(find<QLineEdit>("guard_test"), "A sign that says \"h4te\"");
+    const QString found = find<QLabel>("guard_found")->text();
+    QVERIFY2(found.contains("digits or signs for letters") && found.contains("love"), qPrintable(found));
+    words->setPlainText("hate => love\n123\n");
+    QVERIFY(find<QLabel>("guard_list")->text().contains("line 2"));
+    QVERIFY(!find<QPushButton>("guard_switch")->isEnabled());
+    words->setPlainText("hate => love\nrat => cat\n");
+    find<QLineEdit>("guard_test")->setText("a hateful wall");
+    QVERIFY(find<QLabel>("guard_found")->text().contains("No listed word"));
+
+    window_->selection().select({0, 1});
+    press("guard_take");
+    QVERIFY(find<QLabel>("guard_sites")->text().contains("0,1"));
+    find<QSpinBox>("guard_count")->setValue(2);
+    press("guard_compare");
+    QTRY_COMPARE_WITH_TIMEOUT(find<QTableWidget>("guard_table")->rowCount(), 6, 120000);
+    QTRY_VERIFY_WITH_TIMEOUT(!page->busy(), 60000);
+    QVERIFY(!find<PictureView>("guard_sheet")->picture().isNull());
+    const QString out = folder_.filePath("guard-export");
+    QDir().mkpath(out);
+    window_->export_all(out);
+    for (const char* name : {"guard.csv", "guard.json", "guard-samples.png"}) QVERIFY2(QFileInfo(out + "/" + name).size() > 0, name);
+
+    const QString log = folder_.filePath("guard.jsonl");
+    find<QLineEdit>("guard_log")->setText(log);
+    press("guard_switch");
+    QTRY_VERIFY_WITH_TIMEOUT(page->on() && !page->busy(), 60000);
+    QCOMPARE(pages->tabText(pages->indexOf(page)), "Guard: on");
+    QVERIFY(!find<QPushButton>("guard_compare")->isEnabled());
+    QVERIFY(!find<QPushButton>("guard_apply")->isVisible());
+    find<QLineEdit>("prompt_a")->setText("A sign that says \"HATE\"");
+    press("generate");
+    wait();
+    QVERIFY2(message().contains("Guard, picture A"), qPrintable(message()));
+    find<QTabWidget>("guard_results")->setCurrentIndex(1);
+    auto* view = find<GuardLogView>("guard_log_view");
+    QTRY_COMPARE_WITH_TIMEOUT(view->shown(), 2, 10000);
+    QVERIFY2(view->status().contains("1 lines"), qPrintable(view->status()));
+    find<QComboBox>("guard_log_done")->setCurrentIndex(3);
+    QCOMPARE(view->shown(), 1);
+    QVERIFY(view->save_table(out + "/log.csv"));
+    QVERIFY(!view->save_table(out + "/nowhere/log.csv"));
+    QFile csv(out + "/log.csv");
+    QVERIFY(csv.open(QIODevice::ReadOnly));
+    QCOMPARE(csv.readAll().count('\n'), 2);
+    find<QComboBox>("guard_log_done")->setCurrentIndex(0);
+
+    // Settings that do not hold leave it on as it was; other ones wait for a press.
+    find<QLineEdit>("guard_log")->setText(folder_.filePath("nowhere/guard.jsonl"));
+    QVERIFY(find<QPushButton>("guard_apply")->isVisible());
+    find<QLineEdit>("guard_log")->setText(log);
+    QVERIFY(!find<QPushButton>("guard_apply")->isVisible());
+
+    window_->open_model(model_);
+    wait();
+    QTRY_VERIFY_WITH_TIMEOUT(!page->busy(), 60000);
+    QVERIFY(page->on());
+    find<QSpinBox>("steps")->setValue(2);
+    find<QLineEdit>("prompt_a")->setText("A sign that says \"HATE\"");
+    press("generate");
+    wait();
+    QVERIFY2(message().contains("Guard, picture A"), qPrintable(message()));
+    QTRY_COMPARE_WITH_TIMEOUT(view->shown(), 4, 10000);
+    press("guard_switch");
+    QTRY_VERIFY_WITH_TIMEOUT(!page->on() && !page->busy(), 60000);
+    QCOMPARE(pages->tabText(pages->indexOf(page)), "Guard");
+
+    // A log that was changed says where.
+    QFile file(log);
+    QVERIFY(file.open(QIODevice::ReadWrite));
+    QByteArray text = file.readAll();
+    text.replace("\"seed\":", "\"seeD\":");
+    file.resize(0);
+    file.seek(0);
+    file.write(text);
+    file.close();
+    press("guard_log_again");
+    QTRY_VERIFY_WITH_TIMEOUT(view->status().contains("after line 1"), 10000);
   }
 
   // Fine-tunes on the selected site while pictures are drawn; pauses, goes on; then draws with the adapter, and without.

@@ -27,6 +27,7 @@ from pathlib import Path
 import diffusers
 import numpy as np
 import sentencepiece
+import tokenizers
 import torch
 import torch.nn.functional as F
 import transformers
@@ -60,7 +61,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
-from transformers import BertTokenizer, CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, T5Config, T5EncoderModel, T5Tokenizer
+from transformers import BertTokenizer, CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, RobertaConfig, RobertaForSequenceClassification, T5Config, T5EncoderModel, T5Tokenizer
 
 # ---------------------------------------------------------------------------------------------------------------- helpers
 
@@ -743,6 +744,25 @@ def write_clip_scores(out):
     alignment = result.logits_per_text[0] / model.logit_scale.exp()
     text_features = model.text_projection(model.text_model(ids).pooler_output)
     save(out / "expected.safetensors", tensors | {"features": torch.stack(features), "text_features": text_features, "alignment": alignment})
+
+
+def write_roberta(out):
+    """A classifier of texts: ids by the tokenizers library, logits by transformers."""
+    corpus = [*TEXTS, "You are lovely, aren't you?", "  two  spaces\n and lines\n\n", "signs 2024: OPEN!!! caf\u00e9", "it's we'll I'd they've"] * 3
+    tokenizer = tokenizers.ByteLevelBPETokenizer()
+    tokenizer.train_from_iterator(corpus, vocab_size=420, min_frequency=2, show_progress=False, special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"])
+    config = RobertaConfig(
+        vocab_size=tokenizer.get_vocab_size(), hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=40,
+        type_vocab_size=1, id2label={0: "neutral", 1: "toxic", 2: "spam"}, label2id={"neutral": 0, "toxic": 1, "spam": 2},
+    )  # fmt: skip
+    model = randomise(RobertaForSequenceClassification(config), 830).eval()
+    model.save_pretrained(out)
+    tokenizer.save_model(str(out))
+    texts = [*corpus[: len(corpus) // 3], "", " ", "a", "\u3042 \U0001f600 x", "word " * 60]
+    ids = [[0, *tokenizer.encode(text).ids[:36], 2] for text in texts]  # 40 positions, of which two come before the first
+    logits = torch.cat([model(input_ids=torch.tensor([row])).logits for row in ids])
+    save(out / "expected.safetensors", {"logits": logits})
+    write_json(out / "expected.json", {"texts": texts, "ids": ids})
 
 
 # ------------------------------------------------------------------------------------------------------------- schedulers
@@ -1864,6 +1884,7 @@ FOLDERS = {
     "unet_if2": write_unet_if2,
     "clip_projection": write_clip_projection,
     "clip_scores": write_clip_scores,
+    "roberta": write_roberta,
     "pipeline_sdxl": write_pipeline_sdxl,
     "mmdit_sd3": write_mmdit_sd3,
     "mmdit_sd35": write_mmdit_sd35,
