@@ -86,6 +86,8 @@ unsigned PictureView::grip_at(QPointF point) const {
 }
 
 void PictureView::drag_box(QPointF point) {
+  constexpr double kClick = 3;  // in the widget: what moves less is no drag
+  if (box_ == press_box_ && (point - press_).manhattanLength() < kClick) return;
   const QPointF from = pixel_at(press_), to = pixel_at(point);
   const int width = picture_.width(), height = picture_.height();
   const auto rounded = [](double value) { return static_cast<int>(std::lround(value)); };

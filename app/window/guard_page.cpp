@@ -378,10 +378,14 @@ void GuardPage::show_comparison(const event::GuardCompared& compared) {
     names << QString::fromStdString(one.name);
     QStringList outcomes;
     for (const auto& [way, count] : one.outcomes) outcomes << tr("%1: %2").arg(QString::fromStdString(way)).arg(count);
-    const QString cells[] = {
-        interval(one.ssim), interval(one.term_f1), interval(one.readable), QString::number(one.passes, 'f', 1), QString::number(one.seconds, 'f', 2),
-        outcomes.join(", ")};
-    for (int column = 0; column < table_->columnCount(); ++column) {
+    const QStringList cells{interval(one.ssim),
+                            interval(one.term_f1),
+                            interval(one.readable),
+                            interval(one.toxic),
+                            QString::number(one.passes, 'f', 1),
+                            QString::number(one.seconds, 'f', 2),
+                            outcomes.join(", ")};
+    for (int column = 0; column < cells.size(); ++column) {
       auto* item = new QTableWidgetItem(cells[column]);
       item->setToolTip(cells[column]);
       table_->setItem(row, column, item);

@@ -425,7 +425,7 @@ class WindowTest : public QObject {
     QCOMPARE(pages->tabText(pages->indexOf(page)), "Guard: on");
     QVERIFY(!find<QPushButton>("guard_compare")->isEnabled());
     QVERIFY(!find<QPushButton>("guard_apply")->isVisible());
-    find<QLineEdit>("prompt_a")->setText("A sign that says \"HATE\"");
+    find<QLineEdit>("source")->setText("A sign that says \"HATE\"");
     press("generate");
     wait();
     QVERIFY2(message().contains("Guard, picture A"), qPrintable(message()));
@@ -453,7 +453,7 @@ class WindowTest : public QObject {
     QTRY_VERIFY_WITH_TIMEOUT(!page->busy(), 60000);
     QVERIFY(page->on());
     find<QSpinBox>("steps")->setValue(2);
-    find<QLineEdit>("prompt_a")->setText("A sign that says \"HATE\"");
+    find<QLineEdit>("source")->setText("A sign that says \"HATE\"");
     press("generate");
     wait();
     QVERIFY2(message().contains("Guard, picture A"), qPrintable(message()));

@@ -239,6 +239,40 @@ class WidgetsTest : public QObject {
     QCOMPARE(state.centre(), QPointF(0.875, 0.125));
   }
 
+  void a_box_is_moved_resized_and_drawn_anew() {
+    ViewState state;
+    PictureView view("A", "empty", &state);
+    view.resize(300, 340);
+    QImage image(64, 64, QImage::Format_RGB888);
+    image.fill(Qt::red);
+    view.set_picture(image, "caption");
+    QSignalSpy changed(&view, &PictureView::box_changed);
+    const auto drag = [&](QPointF from, QPointF to) {
+      QTest::mousePress(&view, Qt::LeftButton, {}, view.place_of(from).toPoint());
+      QTest::mouseMove(&view, view.place_of(to).toPoint());
+      QTest::mouseRelease(&view, Qt::LeftButton, {}, view.place_of(to).toPoint());
+    };
+    view.set_box({10, 10, 20, 10}, false);
+    drag({20, 15}, {30, 15});  // moves the picture, not the box
+    QCOMPARE(view.box(), QRect(10, 10, 20, 10));
+    QCOMPARE(changed.count(), 0);
+    state.reset();
+    view.set_box({10, 10, 20, 10}, true);
+    drag({20, 15}, {30, 25});
+    QCOMPARE(view.box(), QRect(20, 20, 20, 10));
+    drag({40, 25}, {50, 25});  // its right edge
+    QCOMPARE(view.box(), QRect(20, 20, 30, 10));
+    drag({20, 20}, {10, 15});  // a corner
+    QCOMPARE(view.box(), QRect(10, 15, 40, 15));
+    drag({30, 22}, {200, 22});  // not out of the picture
+    QCOMPARE(view.box(), QRect(24, 15, 40, 15));
+    drag({2, 50}, {12, 60});
+    QCOMPARE(changed.count(), 5);
+    QVERIFY(QRect(1, 49, 13, 13).contains(view.box()) && view.box().width() > 8);
+    drag({5, 20}, {5, 20});  // a click changes nothing
+    QCOMPARE(changed.count(), 5);
+  }
+
   void swipe_shows_the_other_picture() {
     ViewState state;
     PictureView view("A", "empty", &state);
