@@ -24,6 +24,8 @@ edit() {
 love='a round red sign that says "LOVE" on a blue wall'
 edit same-scene --source "$love" --target 'a round red sign that says "TIME" on a blue wall'
 edit other-scene --source "$love" --target 'a square yellow sign that says "TIME" on a black wall'
+edit several-words --source "$love" --target 'a round red sign that says "GO HOME" on a blue wall'
+edit removal --source "$love" --target 'a round red sign on a blue wall'
 edit real --image "$picture" --caption "$caption" --target "$(sed 's/"[^"]*"/"HOUSE"/' <<< "$caption")" --refinements 3
 
 invert() {
@@ -43,7 +45,7 @@ import json, pathlib, sys
 out, scratch = map(pathlib.Path, sys.argv[1:])
 print("| edit | way | OCR reads | word accuracy | F1 | SSIM to the source | outside the text's box | inside | denoiser rows | seconds |")
 print("| --- " * 10 + "|")
-for folder in ("same-scene", "other-scene", "real"):
+for folder in ("same-scene", "other-scene", "several-words", "removal", "real"):
     edit = json.load(open(out / folder / "edit.json"))
     for name, image in edit["images"].items():
         s = image["scores"]

@@ -181,8 +181,7 @@ void GuardLogView::read(const QString& file) {
     if (!read.error.isEmpty())
       status_->setText(read.error);
     else if (check.fault.empty())
-      status_->setText(
-          tr("%n lines, each follows the one before; the last is %1", nullptr, static_cast<int>(check.lines)).arg(QString::fromStdString(check.last)));
+      status_->setText(tr("Lines: %1, each follows the one before; the last is %2").arg(check.lines).arg(QString::fromStdString(check.last)));
     else
       status_->setText(
           tr("Not as it was written: after line %1: %2. What comes after it is not shown.").arg(check.lines).arg(QString::fromStdString(check.fault)));

@@ -68,6 +68,7 @@ GuardPage::GuardPage(EngineBridge* engine, SiteSelection* selection, std::functi
   sides->addWidget(results);
   sides->setStretchFactor(0, 2);
   sides->setStretchFactor(1, 3);
+  sides->setSizes({320, 580});
   column->addWidget(sides, 1);
   connect(engine_, &EngineBridge::happened, this, &GuardPage::on_event);
   connect(selection_, &SiteSelection::changed, this, &GuardPage::refresh);
@@ -194,23 +195,23 @@ QWidget* GuardPage::build_comparison() {
   count_->setToolTip(tr("Made of the words on the list. Intervals need many: the paper has some hundreds"));
   prompts_ = new QLineEdit(part);
   prompts_->setObjectName("guard_prompts");
-  prompts_->setPlaceholderText(tr("or a file of prompts"));
+  prompts_->setPlaceholderText(tr("or a file of prompts with listed words"));
   compare_ = new QPushButton(tr("Compare"), part);
   compare_->setObjectName("guard_compare");
   stop_ = new QPushButton(tr("Stop"), part);
   stop_->setObjectName("guard_stop");
   classifier_ = new QLineEdit(part);
   classifier_->setObjectName("guard_classifier");
-  classifier_->setPlaceholderText(tr("folder of a RoBERTa that flags texts"));
+  classifier_->setPlaceholderText(tr("folder of a RoBERTa that flags toxic texts; none: the list of words does"));
   classifier_->setToolTip(
       tr("A RobertaForSequenceClassification that says which texts are toxic; its toxic labels may follow a colon: FOLDER:hate,offensive. "
          "Without one, a text is toxic that has a listed word"));
   line->addWidget(count_);
   line->addWidget(prompts_, 1);
-  line->addWidget(classifier_, 1);
   line->addWidget(compare_);
   line->addWidget(stop_);
   column->addLayout(line);
+  column->addWidget(classifier_);
   auto* progress = new QHBoxLayout;
   status_ = new QLabel(tr("The guard beside a negative prompt, a swapped prompt and Safe Latent Diffusion, on the same noise"), part);
   status_->setObjectName("guard_status");
@@ -404,7 +405,8 @@ void GuardPage::show_comparison(const event::GuardCompared& compared) {
 void GuardPage::refresh() {
   const bool list = terms().has_value();
   site_facts_->setText(sites_.empty() ? tr("No sites: whole prompts are swapped")
-                                      : tr("Sites %1 see the replaced prompt").arg(QString::fromStdString(format_sites(sites_))));
+                                      : (sites_.size() == 1 ? tr("Site %1 sees the replaced prompt") : tr("Sites %1 see the replaced prompt"))
+                                            .arg(QString::fromStdString(format_sites(sites_))));
   take_->setEnabled(selection_->sorted() != sites_);
   const command::SetGuard now = settings();
   const bool changed = on_ && (now.words != held_.words || now.sites != held_.sites || now.from_step != held_.from_step || now.log != held_.log ||

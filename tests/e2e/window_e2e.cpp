@@ -432,7 +432,7 @@ class WindowTest : public QObject {
     find<QTabWidget>("guard_results")->setCurrentIndex(1);
     auto* view = find<GuardLogView>("guard_log_view");
     QTRY_COMPARE_WITH_TIMEOUT(view->shown(), 2, 10000);
-    QVERIFY2(view->status().contains("1 lines"), qPrintable(view->status()));
+    QVERIFY2(view->status().contains("Lines: 1,"), qPrintable(view->status()));
     find<QComboBox>("guard_log_done")->setCurrentIndex(3);
     QCOMPARE(view->shown(), 1);
     QVERIFY(view->save_table(out + "/log.csv"));

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <cmath>
+
 #include "core/random.h"
 #include "demo/signs.h"
 #include "io/config.h"
@@ -159,6 +161,37 @@ TEST(TextEdit, VariantsInOneBatchAreThoseDrawnAlone) {
       EXPECT_TRUE(model.pipeline->generate(together.images[i].request)->images[0].equal(alone)) << name << " " << i;
     }
   }
+}
+
+TEST(TextEdit, WritesSeveralWordsAndTakesATextOut) {
+  // Reads what it was told to, whatever the picture.
+  struct Says : TextReader {
+    std::vector<TextPiece> pieces;
+    std::vector<TextPiece> read(const torch::Tensor&) override { return pieces; }
+    std::string name() const override { return "told"; }
+  };
+  const Model model("pipeline");
+  EditSettings settings;
+  settings.source = kSource;
+  settings.sampling = model.pipeline->resolve(model.request(2));
+  settings.sampling.prompts.clear();
+  Says reader;
+  reader.pieces = {{"OPEN", 1, {8, 4, 20, 12}}};
+  const auto quiet = [](const Progress&) {};
+  const EditSource source = draw_source(*model.pipeline, settings, reader, quiet, {});
+  const auto scores = [&](const std::string& target, std::vector<TextPiece> read) {
+    reader.pieces = std::move(read);
+    return draw_variants(*model.pipeline, source, {{EditVariant::Way::sites, target, PatchPlan::at_sites({0, 1}, 1).patches(), false, {}, {}}}, reader, quiet,
+                         {})
+        .images[0]
+        .measured.scores;
+  };
+  const std::string several = "a sign that says \"open all day\"", none = "a sign on a wall";
+  EXPECT_EQ(scores(several, {{"OPEN", 1, {2, 2, 8, 6}}, {"ALL DAY", 1, {2, 8, 8, 12}}}).at("word_accuracy"), 1);
+  EXPECT_EQ(scores(several, {{"OPEN", 1, {2, 2, 8, 6}}}).at("word_accuracy"), 0);
+  EXPECT_EQ(scores(none, {}).at("word_accuracy"), 1);
+  EXPECT_EQ(scores(none, {{"OPEN", 1, {8, 4, 20, 12}}}).at("word_accuracy"), 0);
+  for (const auto& [name, value] : scores(none, {})) EXPECT_FALSE(std::isnan(value)) << name;
 }
 
 TEST(Mask, FadesWithinItsFeather) {
