@@ -23,7 +23,7 @@ rm -rf out/demo/window out/demo/numbers && mkdir -p out/demo/window
 "$program" draw-signs --numbers --count 500 --held-out 8 --out out/demo/numbers
 xvfb-run --auto-servernum --server-args="-screen 0 1400x950x24" build/release/glyphscope_window_bench demo:sign-unet 16 out/demo/window \
   out/demo/numbers out/demo/numbers/prompts.txt
-cp out/demo/window/edit.png "$pictures/edit.png"
+cp out/demo/window/edit.png out/demo/window/guard.png "$pictures/"
 cp out/demo/window/window.png "$pictures/window.png"
 cp out/demo/window/finetune.png "$pictures/finetune.png"
 echo "pictures: in $pictures"

@@ -45,7 +45,7 @@ HeadChoice choose(const Rows& rows, int site, int step, std::int64_t heads, cons
 }
 
 torch::Tensor select(const torch::Tensor& from, const torch::Tensor& which, const torch::Tensor& own, const torch::Tensor& strength) {
-  const torch::Tensor seen = select_heads(from, which.to(from.device()));
+  torch::Tensor seen = select_heads(from, which.to(from.device()));
   if (!strength.defined()) return seen;
   return torch::lerp(select_heads(from, own.to(from.device())), seen, strength.to(from.options()).unsqueeze(-1).unsqueeze(-1));
 }

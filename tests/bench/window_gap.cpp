@@ -1,8 +1,9 @@
 // The longest time in which the window handles no event while a localization runs, and while an adapter is trained: a timer beats each
 // 5 ms in the window's own event loop, and the gaps between its beats are what a user would feel.
 // Usage: glyphscope_window_bench [MODEL [PAIRS [OUT [PICTURES [PROMPTS]]]]]    (default: demo:sign-unet, 4 pairs)
-// With OUT, a folder, it then edits the text by the sites that were found, and exports all views there: so the README's picture is made. With PICTURES, a
-// folder with captions, it fine-tunes on these sites for some steps, with PROMPTS (a file) as samples, and saves that page as OUT/finetune.png.
+// With OUT, a folder, it then edits the text by the sites that were found, compares the guard, and exports all views there: so the README's picture is made.
+// With PICTURES, a folder with captions, it fine-tunes on these sites for some steps, with PROMPTS (a file) as samples, and saves that page as
+// OUT/finetune.png.
 #include <QApplication>
 #include <QCheckBox>
 #include <QElapsedTimer>
@@ -20,6 +21,7 @@
 
 #include "app/window/edit_page.h"
 #include "app/window/finetune_page.h"
+#include "app/window/guard_page.h"
 #include "app/window/main_window.h"
 
 using namespace glyphscope;
@@ -35,7 +37,7 @@ int main(int argc, char** argv) {
 
   std::vector<double> gaps, training_gaps;
   QElapsedTimer clock;
-  enum { opening, sweeping, editing, writing, typing, reading, training } state = opening;
+  enum { opening, sweeping, editing, writing, typing, guarding, reading, training } state = opening;
   QElapsedTimer typed;
   std::vector<double> drawn;  // seconds from a key to the preview and to the whole edit
   QObject::connect(&window.engine(), &EngineBridge::happened, [&](const Event& event) {
@@ -43,12 +45,13 @@ int main(int argc, char** argv) {
   });
   auto* page = window.findChild<FinetunePage*>("finetune_page");
   auto* text = window.findChild<EditPage*>("edit_page");
+  auto* guard = window.findChild<GuardPage*>("guard_page");
   QTimer beat;
   beat.setTimerType(Qt::PreciseTimer);
   QObject::connect(&beat, &QTimer::timeout, [&] {
     if (state == sweeping || state == training) (state == training ? training_gaps : gaps).push_back(static_cast<double>(clock.nsecsElapsed()) / 1e6);
     clock.start();
-    if (window.busy() || page->training() || text->busy() || (state == typing && drawn.size() < 2)) return;
+    if (window.busy() || page->training() || text->busy() || guard->busy() || (state == typing && drawn.size() < 2)) return;
     if (state == opening) {
       auto* localize = window.findChild<QPushButton*>("localize");
       if (!localize->isEnabled()) {
@@ -76,6 +79,14 @@ int main(int argc, char** argv) {
       return;
     }
     if (state == typing) {
+      state = guarding;
+      window.findChild<QTabWidget*>("pages")->setCurrentIndex(3);
+      window.findChild<QLineEdit*>("guard_test")->setText("A wall with \"h4te\" and L I A R");
+      window.findChild<QSpinBox*>("guard_count")->setValue(8);
+      return window.findChild<QPushButton*>("guard_compare")->click();
+    }
+    if (state == guarding) {
+      if (!window.grab().save(QString(argv[3]) + "/guard.png")) return QApplication::exit(1);
       if (argc <= 4) return QApplication::quit();
       state = reading;
       window.findChild<QTabWidget*>("pages")->setCurrentIndex(2);
