@@ -1,6 +1,8 @@
 #include <filesystem>
 #include <string>
 
+#include "core/memory.h"
+
 // Each is compiled where its headers are: torch's and Qt's never meet in one file.
 namespace glyphscope::cli {
 int run(int argc, char** argv);
@@ -10,6 +12,7 @@ int run(int argc, char** argv);
 }
 
 int main(int argc, char** argv) {
+  glyphscope::keep_freed_memory();
 #ifdef GLYPHSCOPE_WINDOW
   // The window opens without arguments, or with a model as the only one; anything else is a verb, rightly spelt or not.
   const std::string model = argc == 2 ? argv[1] : "";

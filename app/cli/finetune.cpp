@@ -103,10 +103,10 @@ Run add_finetune(CLI::App& app) {
 
     context.print(result.document);
     if (context.common.json) return;
-    std::printf("trained %lld parameters (%.3f %% of the denoiser; on all %zu sites it would be %lld), %.2f MB of optimizer state\n%s\n",
+    std::printf("trained %lld parameters (%.3f %% of the denoiser) with %.2f MB of optimizer state; on all %zu sites it would be %lld with %.2f MB\n%s\n",
                 static_cast<long long>(result.trained), 100 * static_cast<double>(result.trained) / static_cast<double>(table.denoiser_parameters),
-                table.sites.size(), static_cast<long long>(result.all_sites), static_cast<double>(result.optimizer_bytes) / 1e6,
-                (folder / "last.safetensors").c_str());
+                static_cast<double>(result.optimizer_bytes) / 1e6, table.sites.size(), static_cast<long long>(result.all_sites),
+                static_cast<double>(result.all_sites_optimizer_bytes) / 1e6, (folder / "last.safetensors").c_str());
   };
 }
 

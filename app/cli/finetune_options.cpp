@@ -28,9 +28,10 @@ void FinetuneOptions::add(CLI::App& verb) {
   verb.add_option("--snr-gamma", settings_.snr_gamma, "Weighs timesteps by min(SNR, gamma) (default: all alike)")->check(CLI::PositiveNumber);
   verb.add_flag("--gradient-checkpointing", settings_.checkpointing, "Less memory for more time: blocks are computed again on the way back");
   verb.add_option("--held-out", settings_.held_out, "Share of the pictures that is not learned from")->check(CLI::Range(0.0, 0.9))->capture_default_str();
-  verb.add_option("--evaluate-every", settings_.evaluate_every, "Steps between two losses on held-out pictures")
+  verb.add_option("--evaluate-every", settings_.evaluate_every, "Steps between two losses on held-out pictures, of which 64 are enough")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
+  verb.add_option("--cache", settings_.cache, "Folder for encoded pictures and captions, which trainings may share (default: in --out)");
   verb.add_option("--sample-steps", settings_.sample_steps, "Denoising steps of samples (default: the model's)")->check(CLI::Range(1, 1000));
 }
 

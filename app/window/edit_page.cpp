@@ -336,9 +336,20 @@ void EditPage::edit_soon() {
   if (at_ >= 0 || busy()) pause_->start();
 }
 
+void EditPage::adapters_changed() {
+  stale_ = true;
+  if (isVisible()) edit_soon();
+}
+
+void EditPage::showEvent(QShowEvent* event) {
+  QWidget::showEvent(event);
+  if (stale_) edit_soon();
+}
+
 void EditPage::edit() {
   pause_->stop();
   if (!edit_->isEnabled()) return;
+  stale_ = false;
   cancel();
   message_->hide();
   asked_ = command();

@@ -43,6 +43,11 @@ class EditPage : public QWidget {
   /// written to `failed`.
   void save(const QString& folder, QStringList& saved, QStringList& failed) const;
   bool busy() const { return preview_ != 0 || full_ != 0; }
+  /// What is at work has changed: an edit that is shown is drawn again; one that is not, once it is.
+  void adapters_changed();
+
+ protected:
+  void showEvent(QShowEvent*) override;
 
  private:
   struct Entry {
@@ -86,6 +91,7 @@ class EditPage : public QWidget {
   QString picture_;  ///< A real picture's file.
   std::int64_t default_steps_ = 0;
   bool model_ = false;
+  bool stale_ = false;  ///< Adapters have changed since the edit.
 
   MessageStrip* message_;
   QLineEdit *source_, *target_, *texts_;

@@ -34,12 +34,14 @@ QString in_words(QString text) {
       {"--rank", QT_TR_NOOP("the rank")},
       {"--sites", QT_TR_NOOP("the sites")},
       {"--projections", QT_TR_NOOP("the projections")},
+      {"--resolution", QT_TR_NOOP("the resolution")},
       {"--out", QT_TR_NOOP("folder")}};
   for (const auto& [option, words] : kWords) text.replace(option, FinetunePage::tr(words));
   return text;
 }
 
 QString count_text(std::int64_t number) { return QLocale().toString(static_cast<qlonglong>(number)); }
+QString bytes_text(std::int64_t number) { return QLocale().formattedDataSize(number, 2, QLocale::DataSizeSIFormat); }
 
 }  // namespace
 
@@ -257,10 +259,9 @@ void FinetunePage::on_event(const Event& event) {
   } else if (auto* noted = std::get_if<event::Noted>(&event.what)) {
     message_->show_message(MessageStrip::Kind::note, QString::fromStdString(noted->text));
   } else if (auto* made = std::get_if<event::AdapterMade>(&event.what)) {
-    message_->show_message(MessageStrip::Kind::note,
-                           tr("Trained %1 parameters (on all sites it would be %2), with %3 of optimizer state: %4")
-                               .arg(count_text(made->parameters), count_text(made->all_sites),
-                                    QLocale().formattedDataSize(made->optimizer_bytes, 2, QLocale::DataSizeSIFormat), QString::fromStdString(made->file)));
+    message_->show_message(MessageStrip::Kind::note, tr("Trained %1 parameters with %2 of optimizer state (on all sites it would be %3 with %4): %5")
+                                                         .arg(count_text(made->parameters), bytes_text(made->optimizer_bytes), count_text(made->all_sites),
+                                                              bytes_text(made->all_sites_optimizer_bytes), QString::fromStdString(made->file)));
   } else if (auto* failed = std::get_if<event::Failed>(&event.what)) {
     end(tr("Failed"));
     fail(in_words(QString::fromStdString(failed->error.message())));

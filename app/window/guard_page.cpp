@@ -6,7 +6,7 @@
 #include "app/window/picture_text.h"
 #include "app/window/save_picture.h"
 #include "core/error.h"
-#include "editing/term_list.h"
+#include "editing/prompt_terms.h"
 #include "io/files.h"
 #include "io/resources.h"
 #include "patching/patch_plan.h"
@@ -352,9 +352,11 @@ void GuardPage::on_event(const Event& event) {
 
 void GuardPage::show_test() {
   const auto list = terms();
-  const std::string prompt = test_->text().toStdString();
-  if (!list || prompt.empty()) return found_->clear();
-  const auto found = list->find(prompt);
+  const std::string given = test_->text().toStdString();
+  if (!list || given.empty()) return found_->clear();
+  const auto read = attempt([&] { return find_terms(*list, given); });
+  if (!read) return found_->setText(QString::fromStdString(read.error().message()).toHtmlEscaped());
+  const auto& [prompt, found] = *read;
   if (found.empty()) return found_->setText(tr("No listed word."));
   QStringList lines{marked(prompt, found)};
   for (const auto& match : found) {
@@ -365,7 +367,7 @@ void GuardPage::show_test() {
                  .arg(quoted(prompt.substr(match.begin, match.end - match.begin)), quoted(term.text), ways.isEmpty() ? QString() : " (" + ways.join(", ") + ")",
                       term.replacement && !term.replacement->empty() ? tr("replaced by %1").arg(quoted(*term.replacement)) : tr("taken out"));
   }
-  const auto cleared = attempt([&] { return list->cleared(prompt); });
+  const auto cleared = attempt([&] { return cleared_prompt(*list, given); });
   lines << (cleared ? tr("The sites see: %1").arg(quoted(*cleared)) : QString::fromStdString(cleared.error().message()).toHtmlEscaped());
   found_->setText(lines.join("<br>"));
 }

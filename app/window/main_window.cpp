@@ -194,7 +194,10 @@ QWidget* MainWindow::build_side() {
   adapters_settle_->setSingleShot(true);
   adapters_settle_->setInterval(250);
   connect(adapters_, &AdapterList::changed, adapters_settle_, qOverload<>(&QTimer::start));
-  connect(adapters_settle_, &QTimer::timeout, this, &MainWindow::draw_again);
+  connect(adapters_settle_, &QTimer::timeout, this, [this] {
+    draw_again();
+    edit_->adapters_changed();
+  });
   column->addWidget(adapters_);
   return side;
 }
@@ -295,8 +298,10 @@ void MainWindow::draw(command::Generate command) {
 }
 
 void MainWindow::draw_again() {
-  // Whatever else runs is not worth losing for a slider.
-  if (drawn_ && (!busy() || drawing_)) draw(*drawn_);
+  if (!drawn_) return;
+  // Whatever else runs is not worth losing for a slider: its pictures are drawn after it.
+  drawn_stale_ = busy() && !drawing_;
+  if (!drawn_stale_) draw(*drawn_);
 }
 
 void MainWindow::choose_adapter() {
@@ -375,6 +380,7 @@ void MainWindow::on_event(const Event& event) {
       fail(QString::fromStdString(failed->error.message()));
     }
     refresh_buttons();
+    if (drawn_stale_) draw_again();
   }
 }
 
@@ -402,6 +408,7 @@ void MainWindow::show_model(const event::ModelOpened& model) {
   selection_->clear();
   adapters_->clear();
   drawn_.reset();
+  drawn_stale_ = false;
   finetune_->set_model(model);
   edit_->set_model(model);
   guard_->set_model(model);

@@ -81,6 +81,7 @@ class MainWindow : public QMainWindow {
   command::OpenModel opening_;              ///< The last that was asked for.
   std::optional<command::Generate> drawn_;  ///< The last pictures of this model that were asked for.
   bool drawing_ = false;                    ///< The job draws them.
+  bool drawn_stale_ = false;                ///< Adapters have changed since, while something else ran.
   QString model_source_, model_hash_, upscaler_source_, last_done_;
 
   QLabel *model_title_, *model_facts_, *selection_facts_;

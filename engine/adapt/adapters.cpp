@@ -47,6 +47,10 @@ std::shared_ptr<Pipeline> attach_adapters(std::shared_ptr<Pipeline> pipeline, co
     const Named named = parse(text);
     if (!fs::exists(named.file)) reject("there is no such adapter", named.file, "Name a .safetensors file, with its strength after a colon if it is not 1");
     const Lora lora = read_lora(named.file, denoiser, holder->pipeline->info().table, notes);
+    if (const auto hash = lora.metadata.find("model_hash"); hash != lora.metadata.end() && hash->second != holder->pipeline->info().hash) {
+      const auto model = lora.metadata.find("model");
+      notes.push_back(named.file + " was trained on other weights than these" + (model == lora.metadata.end() ? "" : ": those of " + model->second));
+    }
     holder->attached.push_back(std::make_unique<AttachedLora>(denoiser, lora, named.strength));
     infos.push_back({named.file, sha256_file(named.file), named.strength});
   }

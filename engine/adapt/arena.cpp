@@ -37,6 +37,26 @@ ordered_json ArenaSettings::to_json() const {
   return out;
 }
 
+namespace {
+
+// The plan with ranks that give as nearly as many parameters: one rank at all layers, and one more at some of its sites.
+LoraPlan of_size(LoraPlan plan, const std::vector<AttentionProjection>& layers, std::int64_t parameters) {
+  const auto distance = [&](const LoraPlan& one) { return std::abs(one.parameters(layers) - parameters); };
+  plan.rank = 1;
+  for (LoraPlan next = plan; ++next.rank, next.parameters(layers) <= parameters;) plan.rank = next.rank;
+  LoraPlan more = plan;
+  for (const int site : plan.sites) {
+    more.ranks[site] = plan.rank + 1;
+    if (distance(more) < distance(plan))
+      plan.ranks = more.ranks;
+    else
+      more.ranks = plan.ranks;
+  }
+  return plan;
+}
+
+}  // namespace
+
 std::vector<Contender> make_contenders(const torch::nn::Module& denoiser, const SiteTable& table, const LoraPlan& localized, int random_sets,
                                        std::uint64_t seed) {
   make_lora(denoiser, table, localized, make_generator(0));  // refuses at once what cannot be trained
@@ -59,16 +79,14 @@ std::vector<Contender> make_contenders(const torch::nn::Module& denoiser, const 
   const auto sets = random_site_sets(pool, localized.sites, random_sets, seed);
   for (size_t i = 0; i < sets.size(); ++i) {
     plan.sites = sets[i];
-    add("random " + std::to_string(i + 1), plan);
+    add("random " + std::to_string(i + 1), of_size(plan, layers, own));
   }
   for (const bool every : {false, true}) {
     plan.sites = all;
     plan.every_attention = every;
-    plan.rank = localized.rank;
     const std::string name = every ? "every attention" : "all sites";
     const std::int64_t large = add(name, plan).parameters;
-    plan.rank = std::max<std::int64_t>(1, std::lround(static_cast<double>(localized.rank) * static_cast<double>(own) / static_cast<double>(large)));
-    if (plan.rank != localized.rank) add(name + ", as small", plan);
+    if (const LoraPlan small = of_size(plan, layers, own); small.parameters(layers) != large) add(name + ", as small", small);
   }
   return out;
 }
@@ -81,7 +99,9 @@ constexpr std::uint64_t kReferenceNoise = 1 << 20;  // noises of the pictures th
 struct Run {
   std::vector<std::optional<double>> exact, f1, ssim, alignment;  // by picture
   std::vector<double> pair_distance;                              // by prompt without text
-  std::optional<double> kernel_distance, precision, recall, held_out_loss;
+  std::vector<double> kernel_distance, precision;                 // by picture without text
+  std::vector<double> recall;                                     // by picture of the base model without text
+  std::optional<double> held_out_loss;
   std::int64_t optimizer_bytes = 0;
   std::string diverged;  // why there are no pictures; or empty
 };
@@ -95,15 +115,15 @@ ordered_json to_json(const Run& run) {
     for (const auto& value : values) out.push_back(number(std::optional<double>(value)));
     return out;
   };
-  return {{"schema", "glyphscope.arena-run/1"},
+  return {{"schema", "glyphscope.arena-run/2"},
           {"exact", list(run.exact)},
           {"f1", list(run.f1)},
           {"ssim_to_base", list(run.ssim)},
           {"clip_alignment", list(run.alignment)},
           {"pair_distance", list(run.pair_distance)},
-          {"kernel_distance", number(run.kernel_distance)},
-          {"precision", number(run.precision)},
-          {"recall", number(run.recall)},
+          {"kernel_distance", list(run.kernel_distance)},
+          {"precision", list(run.precision)},
+          {"recall", list(run.recall)},
           {"held_out_loss", number(run.held_out_loss)},
           {"optimizer_bytes", run.optimizer_bytes},
           {"diverged", run.diverged}};
@@ -118,10 +138,9 @@ Run parse_run(const nlohmann::json& json) {
   list("f1", run.f1);
   list("ssim_to_base", run.ssim);
   list("clip_alignment", run.alignment);
-  for (const auto& value : json.at("pair_distance")) run.pair_distance.push_back(value.get<double>());
-  run.kernel_distance = number(json.at("kernel_distance"));
-  run.precision = number(json.at("precision"));
-  run.recall = number(json.at("recall"));
+  for (const auto& [name, out] :
+       {std::pair("pair_distance", &run.pair_distance), {"kernel_distance", &run.kernel_distance}, {"precision", &run.precision}, {"recall", &run.recall}})
+    *out = json.at(name).get<std::vector<double>>();
   run.held_out_loss = number(json.at("held_out_loss"));
   run.optimizer_bytes = json.at("optimizer_bytes");
   run.diverged = json.value("diverged", "");
@@ -214,7 +233,7 @@ class Arena {
     settings.plan = contender.plan;
     settings.seed += static_cast<std::uint64_t>(seed);
     settings.sample_prompts.clear();
-    settings.cache = out_ / "cache";
+    if (settings.cache.empty()) settings.cache = out_ / "cache";
     FinetuneObserver observer;
     const ProgressCallback progress = inner(name);
     observer.step = [&](const FinetuneProgress& p) { progress({name, p.step, p.steps}); };
@@ -263,15 +282,17 @@ class Arena {
     // Five neighbours and more, or the numbers say nothing.
     constexpr std::int64_t kFewest = 5;
     if (made.size(0) >= kFewest) {
-      run.kernel_distance = kernel_distance(reference_, made);
+      run.kernel_distance = numbers(kernel_distance(reference_, made));
       const PrecisionRecall near = precision_recall(reference_, made);
-      run.precision = near.precision;
-      run.recall = near.recall;
+      run.precision = numbers(near.precision);
+      run.recall = numbers(near.recall);
     }
     if (settings_.variety > 1)
       for (const auto& one : made.split(settings_.variety)) run.pair_distance.push_back(mean_pair_distance(one));
     return run;
   }
+
+  static std::vector<double> numbers(const torch::Tensor& row) { return {row.data_ptr<double>(), row.data_ptr<double>() + row.numel()}; }
 
   torch::Tensor features(const std::vector<torch::Tensor>& images) {
     if (settings_.clip) return settings_.clip->features(images);
@@ -285,36 +306,41 @@ class Arena {
     return torch::cat(rows);
   }
 
-  static ArenaScores scores_of(const std::vector<Run>& runs) {
+  // Which prompt a picture is of: the first of equal ones.
+  int prompt_of(size_t picture) const {
+    return static_cast<int>(std::distance(prompts_.begin(), std::find(prompts_.begin(), prompts_.end(), prompts_[picture])));
+  }
+
+  // Clustered by prompt and by training.
+  ArenaScores scores_of(const std::vector<Run>& runs) const {
     std::map<std::string, std::vector<Observation>> seen;
     for (size_t seed = 0; seed < runs.size(); ++seed) {
       const Run& run = runs[seed];
-      const auto add = [&](const char* name, const std::optional<double>& value, size_t word) {
-        if (value) seen[name].push_back({*value, static_cast<int>(word), static_cast<int>(seed)});
+      const auto add = [&](const char* name, const std::optional<double>& value, int prompt) {
+        if (value) seen[name].push_back({*value, prompt, static_cast<int>(seed)});
       };
       for (size_t i = 0; i < run.exact.size(); ++i) {
-        add("exact", run.exact[i], i);
-        add("f1", run.f1[i], i);
-        add("ssim", run.ssim[i], i);
+        add("exact", run.exact[i], prompt_of(i));
+        add("f1", run.f1[i], prompt_of(i));
+        add("ssim", run.ssim[i], prompt_of(i));
       }
-      for (size_t i = 0; i < run.alignment.size(); ++i) add("alignment", run.alignment[i], i);
-      for (size_t i = 0; i < run.pair_distance.size(); ++i) add("pair", run.pair_distance[i], i);
-      add("kernel", run.kernel_distance, 0);
-      add("precision", run.precision, 0);
-      add("recall", run.recall, 0);
-      add("loss", run.held_out_loss, 0);
+      for (size_t i = 0; i < run.alignment.size(); ++i) add("alignment", run.alignment[i], prompt_of(i));
+      for (size_t i = 0; i < run.pair_distance.size(); ++i) add("pair", run.pair_distance[i], prompt_of(written_ + i * static_cast<size_t>(settings_.variety)));
+      for (const auto& [name, list] : {std::pair("kernel", &run.kernel_distance), {"precision", &run.precision}, {"recall", &run.recall}})
+        for (size_t i = 0; i < list->size(); ++i) add(name, (*list)[i], prompt_of(written_ + i));
+      add("loss", run.held_out_loss, static_cast<int>(seed));  // one a training, each its own cluster
     }
     return {score_of(seen["exact"]),     score_of(seen["f1"]),     score_of(seen["alignment"]), score_of(seen["ssim"]), score_of(seen["kernel"]),
             score_of(seen["precision"]), score_of(seen["recall"]), score_of(seen["pair"]),      score_of(seen["loss"])};
   }
 
   // Paired by prompt and by training; the base model, which is not trained, stands against each.
-  static Score gain(const std::vector<Run>& localized, const std::vector<Run>& other) {
+  Score gain(const std::vector<Run>& localized, const std::vector<Run>& other) const {
     std::vector<Observation> differences;
     for (size_t seed = 0; seed < localized.size(); ++seed) {
       const Run &a = localized[seed], &b = other[std::min(seed, other.size() - 1)];
       for (size_t i = 0; i < a.f1.size() && i < b.f1.size(); ++i)
-        if (a.f1[i] && b.f1[i]) differences.push_back({*a.f1[i] - *b.f1[i], static_cast<int>(i), static_cast<int>(seed)});
+        if (a.f1[i] && b.f1[i]) differences.push_back({*a.f1[i] - *b.f1[i], prompt_of(i), static_cast<int>(seed)});
     }
     return score_of(differences);
   }
@@ -334,181 +360,13 @@ class Arena {
   std::int64_t done_ = 0, total_ = 1;
 };
 
-// Scores by the names that files have.
-std::vector<std::pair<const char*, Score ArenaScores::*>> score_columns() {
-  return {{"word_accuracy", &ArenaScores::word_accuracy},
-          {"ocr_f1", &ArenaScores::ocr_f1},
-          {"clip_alignment", &ArenaScores::clip_alignment},
-          {"ssim_to_base", &ArenaScores::ssim_to_base},
-          {"precision", &ArenaScores::precision},
-          {"recall", &ArenaScores::recall},
-          {"kernel_distance", &ArenaScores::kernel_distance},
-          {"pair_distance", &ArenaScores::pair_distance},
-          {"held_out_loss", &ArenaScores::held_out_loss}};
-}
-
-std::string cell(const Score& score, int digits = 2) {
-  if (score.n == 0) return "-";
-  char text[64];
-  if (score.low)
-    std::snprintf(text, sizeof text, "%.*f [%.*f, %.*f]", digits, score.mean, digits, *score.low, digits, *score.high);
-  else
-    std::snprintf(text, sizeof text, "%.*f", digits, score.mean);
-  return text;
-}
-
-bool aligned(const ArenaResult& result) {
-  return std::any_of(result.entries.begin(), result.entries.end(), [](const ArenaEntry& entry) { return entry.scores.clip_alignment.n > 0; });
-}
-
-std::string where(const Contender& contender) {
-  if (contender.name == "no adapter") return "";
-  return contender.plan.every_attention ? "all attention" : format_sites(contender.plan.sites);
-}
-
 }  // namespace
-
-ordered_json ArenaResult::to_json() const {
-  ordered_json out{{"features", features}, {"contenders", ordered_json::array()}};
-  for (const auto& entry : entries) {
-    ordered_json scores;
-    for (const auto& [name, score] : score_columns()) scores[name] = (entry.scores.*score).to_json();
-    out["contenders"].push_back({{"name", entry.contender.name},
-                                 {"sites", entry.contender.plan.sites},
-                                 {"every_attention", entry.contender.plan.every_attention},
-                                 {"rank", entry.trainings > 0 ? entry.contender.plan.rank : 0},
-                                 {"parameters", entry.contender.parameters},
-                                 {"optimizer_bytes", entry.optimizer_bytes},
-                                 {"trainings", entry.trainings},
-                                 {"diverged", entry.diverged},
-                                 {"scores", scores},
-                                 {"localized_f1_gain", entry.f1_gain.to_json()}});
-  }
-  return out;
-}
-
-std::string ArenaResult::csv() const {
-  std::string out = "contender,sites,rank,parameters,optimizer_bytes,trainings,diverged";
-  for (const auto& [name, score] : score_columns()) out += std::string(",") + name + "," + name + "_low," + name + "_high";
-  out += "\n";
-  for (const auto& entry : entries) {
-    out += "\"" + entry.contender.name + "\",\"" + where(entry.contender) + "\"," + std::to_string(entry.trainings > 0 ? entry.contender.plan.rank : 0) + "," +
-           std::to_string(entry.contender.parameters) + "," + std::to_string(entry.optimizer_bytes) + "," + std::to_string(entry.trainings) + "," +
-           std::to_string(entry.diverged);
-    for (const auto& [name, score] : score_columns()) {
-      const Score& one = entry.scores.*score;
-      for (const auto& value : {one.n > 0 ? std::optional(one.mean) : std::nullopt, one.low, one.high}) {
-        char text[32] = ",";
-        if (value) std::snprintf(text, sizeof text, ",%.6g", *value);
-        out += text;
-      }
-    }
-    out += "\n";
-  }
-  return out;
-}
-
-std::string ArenaResult::table() const {
-  struct Column {
-    const char* title;
-    int width;
-    std::function<std::string(const ArenaEntry&)> text;
-  };
-  const auto scored = [](Score ArenaScores::*score) { return [score](const ArenaEntry& entry) { return cell(entry.scores.*score); }; };
-  std::vector<Column> columns{{"", -27, [](const ArenaEntry& entry) { return entry.contender.name; }},
-                              {"parameters", 10, [](const ArenaEntry& entry) { return std::to_string(entry.contender.parameters); }},
-                              {"rank", 4, [](const ArenaEntry& entry) { return std::to_string(entry.trainings > 0 ? entry.contender.plan.rank : 0); }},
-                              {"words exact", -19, scored(&ArenaScores::word_accuracy)},
-                              {"character F1", -19, scored(&ArenaScores::ocr_f1)},
-                              {"SSIM to the base", -19, scored(&ArenaScores::ssim_to_base)},
-                              {"precision", -19, scored(&ArenaScores::precision)},
-                              {"recall", -19, scored(&ArenaScores::recall)},
-                              {"distance", -19, scored(&ArenaScores::kernel_distance)}};
-  if (aligned(*this)) columns.push_back({"CLIP alignment", -22, [](const ArenaEntry& entry) { return cell(entry.scores.clip_alignment, 3); }});
-  columns.push_back({"localized's F1 over it", 0, [](const ArenaEntry& entry) { return cell(entry.f1_gain); }});
-  std::string out;
-  const auto add_line = [&](const std::function<std::string(const Column&)>& text) {
-    for (const auto& column : columns) {
-      const std::string one = text(column);
-      const std::string room(static_cast<size_t>(std::max(0, std::abs(column.width) - static_cast<int>(one.size()))), ' ');
-      out += column.width > 0 ? room + one : one + room;
-      out += "  ";
-    }
-    out.erase(out.find_last_not_of(' ') + 1);
-    out += "\n";
-  };
-  add_line([](const Column& column) { return column.title; });
-  for (const auto& entry : entries) add_line([&](const Column& column) { return column.text(entry); });
-  for (const auto& entry : entries)
-    if (entry.diverged > 0)
-      out += entry.contender.name + ": the loss of " + std::to_string(entry.diverged) + " of " + std::to_string(entry.trainings) +
-             " trainings exploded; scores are of the others\n";
-  return out;
-}
-
-torch::Tensor ArenaResult::draw() const {
-  constexpr int kNames = 230, kPanel = 170, kGap = 26, kTop = 56, kRow = 26, kBottom = 30, kRight = 20;
-  constexpr Colour kPaper{255, 255, 255}, kInk{30, 30, 36}, kSoft{110, 110, 120}, kGrid{225, 225, 230}, kDot{33, 102, 172}, kLocalized{178, 24, 43};
-  struct Panel {
-    const char* title;
-    Score ArenaScores::*score;
-    double low = 0, high = 1;
-  };
-  std::vector<Panel> panels{{"words exact", &ArenaScores::word_accuracy},
-                            {"character F1", &ArenaScores::ocr_f1},
-                            {"SSIM to the base", &ArenaScores::ssim_to_base},
-                            {"precision", &ArenaScores::precision},
-                            {"recall", &ArenaScores::recall}};
-  if (aligned(*this)) {
-    // Cosines lie close together: to hundredths around what there is.
-    double low = 1, high = -1;
-    for (const auto& entry : entries) {
-      const Score& score = entry.scores.clip_alignment;
-      if (score.n == 0) continue;
-      low = std::min(low, score.low.value_or(score.mean));
-      high = std::max(high, score.high.value_or(score.mean));
-    }
-    panels.push_back({"CLIP alignment", &ArenaScores::clip_alignment, std::floor(100 * low) / 100, std::ceil(100 * high + 1e-9) / 100});
-  }
-  const int count = static_cast<int>(entries.size()), width = kNames + static_cast<int>(panels.size()) * (kPanel + kGap) + kRight;
-  Canvas canvas(width, kTop + count * kRow + kBottom, kPaper);
-  canvas.text("Adapters, all trained alike: means and 95 % intervals", 16, 22, 14, kInk);
-  for (int row = 0; row < count; ++row) {
-    const Contender& one = entries[static_cast<size_t>(row)].contender;
-    canvas.text(one.name, kNames - 16, kTop + row * kRow + kRow / 2 + 5, 12, one.name == "localized" ? kLocalized : kInk, Canvas::Align::right);
-  }
-  for (size_t i = 0; i < panels.size(); ++i) {
-    const int left = kNames + static_cast<int>(i) * (kPanel + kGap);
-    const Panel& panel = panels[i];
-    const auto x = [&](double value) {
-      return left + static_cast<int>(std::lround(std::clamp((value - panel.low) / std::max(1e-3, panel.high - panel.low), 0.0, 1.0) * kPanel));
-    };
-    canvas.text(panel.title, left, kTop - 12, 12, kInk);
-    for (int part = 0; part <= 4; ++part) {
-      const double at = panel.low + (panel.high - panel.low) * part / 4.0;
-      canvas.fill(x(at), kTop, 1, count * kRow, kGrid);
-      char label[16];
-      std::snprintf(label, sizeof label, "%.3g", at);
-      if (part % 2 == 0) canvas.text(label, x(at), kTop + count * kRow + 18, 11, kSoft, Canvas::Align::centre);
-    }
-    for (int row = 0; row < count; ++row) {
-      const ArenaEntry& entry = entries[static_cast<size_t>(row)];
-      const Score& score = entry.scores.*panel.score;
-      if (score.n == 0) continue;
-      const Colour colour = entry.contender.name == "localized" ? kLocalized : kDot;
-      const int y = kTop + row * kRow + kRow / 2;
-      if (score.low) canvas.fill(x(*score.low), y - 1, std::max(1, x(*score.high) - x(*score.low)), 2, colour);
-      canvas.fill(x(score.mean) - 4, y - 4, 8, 8, colour);
-    }
-  }
-  return canvas.image().clone();
-}
 
 ArenaResult run_arena(Pipeline& pipeline, const PictureSet& pictures, const ArenaSettings& settings, const fs::path& out, bool resume, TextReader& reader,
                       const ArenaObserver& observer, const CancelToken& cancel) {
   if (fs::exists(out / "settings.json") && !resume)
     reject("the folder holds an arena already", out.string(), "Pass --resume to go on with it, or choose another --out");
-  ordered_json document{{"schema", "glyphscope.arena-settings/1"}, {"model_hash", pipeline.info().hash},
+  ordered_json document{{"schema", "glyphscope.arena-settings/2"}, {"model_hash", pipeline.info().hash},
                         {"dtype", pipeline.info().dtype},          {"ocr", reader.name()},
                         {"pictures_sha256", pictures.sha256()},    {"settings", settings.to_json()}};
   if (!pipeline.info().policy.is_null()) document["guard"] = pipeline.info().policy;

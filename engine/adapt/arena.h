@@ -26,21 +26,23 @@ struct ArenaSettings {
 
 /// An adapter that is trained: where, and how large.
 struct Contender {
-  std::string name;  ///< "localized", "random 1", "all sites", "every attention"; those with as many parameters as the localized end in ", as small".
+  std::string name;  ///< "localized", "random 1", "all sites", "every attention"; the same with about as many parameters as the localized: ", as small".
   LoraPlan plan;
   std::int64_t parameters = 0;
 };
-/// The localized plan; random sets; all sites and every attention layer, of its rank, and of the rank that gives as nearly as many parameters (at least 1).
+/// The localized plan; random sets of as many other sites, of the ranks that give as nearly as many parameters (at least 1); all sites and every attention
+/// layer, of its rank, and of such ranks.
 std::vector<Contender> make_contenders(const torch::nn::Module& denoiser, const SiteTable& table, const LoraPlan& localized, int random_sets,
                                        std::uint64_t seed);
 
-/// What a contender's pictures show, over prompts and trainings. Features are a CLIP's, if the user has one; else the model's own: its autoencoder's
-/// latents, or pixels, averaged to 4 x 4 a channel, so that kernel_distance, precision and recall compare only within one model.
+/// What a contender's pictures show: means with intervals over prompts and trainings; of what there is one of a training, over five trainings and more.
+/// Features are a CLIP's, if the user has one; else the model's own: its autoencoder's latents, or pixels, averaged to 4 x 4 a channel, so that
+/// kernel_distance, precision and recall compare only within one model.
 struct ArenaScores {
   Score word_accuracy, ocr_f1;
   Score clip_alignment;                      ///< Cosine of picture and prompt, over all pictures; where a CLIP that reads text is given.
   Score ssim_to_base;                        ///< Pictures without text, against the base model's with equal noises.
-  Score kernel_distance, precision, recall;  ///< Against pictures of the base model with other noises; one number a training.
+  Score kernel_distance, precision, recall;  ///< Against pictures of the base model with other noises.
   Score pair_distance;                       ///< Mean distance of two pictures of one prompt.
   Score held_out_loss;                       ///< One number a training.
 };

@@ -9,6 +9,7 @@
 #include "io/image_file.h"
 #include "io/safetensors.h"
 #include "io/weights.h"
+#include "text/weighted_prompt.h"
 
 namespace glyphscope {
 namespace fs = std::filesystem;
@@ -62,7 +63,6 @@ std::vector<EncodedPictures::Sample> EncodedPictures::prepare(const std::vector<
     out.push_back({bucket, {bucket.height, bucket.width, picture.height, picture.width, crop.top, crop.left}, path, encode_caption(picture.caption, note)});
     progress({"encoding pictures and captions", static_cast<std::int64_t>(out.size()), total});
   }
-  trainable_.prompts_read();
   return out;
 }
 
@@ -84,7 +84,7 @@ fs::path EncodedPictures::encode_caption(const std::string& caption, const std::
   fs::path path = file("caption\n" + caption);
   if (!captions_.insert(path).second || is_whole(path, "embedding")) return path;
   std::vector<std::string> notes;
-  const Conditioning read = trainable_.condition(caption, notes);
+  const Conditioning read = trainable_.condition(verbatim(caption), notes);
   for (const auto& one : notes) note("\"" + caption + "\": " + one);
   write(path, {{"embedding", read.embedding}, {"pooled", read.pooled}});
   return path;

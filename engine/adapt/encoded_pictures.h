@@ -26,7 +26,7 @@ class EncodedPictures {
   /// resolution: pixels a side of a square picture; 0: the model's own size. Throws a Failure for one that the model cannot have.
   EncodedPictures(Pipeline& pipeline, Trainable& trainable, std::int64_t resolution, std::filesystem::path cache);
 
-  /// Encodes what the cache lacks, or holds damaged. Throws a Failure.
+  /// Encodes what the cache lacks, or holds damaged. Captions are read as they stand, parentheses are no weights. Throws a Failure.
   std::vector<Sample> prepare(const std::vector<CaptionedPicture>& pictures, const ProgressCallback& progress,
                               const std::function<void(const std::string&)>& note, const CancelToken& cancel);
 

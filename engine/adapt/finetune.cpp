@@ -7,7 +7,8 @@
 #include <cmath>
 #include <cstdio>
 #include <limits>
-#include <numbers>
+#include <set>
+#include <utility>
 
 #include "adapt/encoded_pictures.h"
 #include "adapt/lora_file.h"
@@ -20,55 +21,13 @@
 #include "io/files.h"
 #include "io/image_file.h"
 #include "io/weights.h"
+#include "localization/prompt_set.h"
 #include "models/checkpointing.h"
 #include "pipelines/trainable.h"
 
 namespace glyphscope {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
-
-RateSchedule parse_rate_schedule(const std::string& name) {
-  for (auto one : {RateSchedule::constant, RateSchedule::linear, RateSchedule::cosine})
-    if (name == rate_schedule_name(one)) return one;
-  reject("unknown learning rate schedule '" + name + "'", "--schedule", "Known are constant, linear and cosine");
-}
-
-const char* rate_schedule_name(RateSchedule schedule) {
-  return schedule == RateSchedule::constant ? "constant" : schedule == RateSchedule::linear ? "linear" : "cosine";
-}
-
-double learning_rate(double top, RateSchedule schedule, std::int64_t step, std::int64_t warmup, std::int64_t steps) {
-  if (step < warmup) return top * static_cast<double>(step) / static_cast<double>(warmup);
-  if (schedule == RateSchedule::constant) return top;
-  const double done = static_cast<double>(step - warmup) / static_cast<double>(std::max<std::int64_t>(1, steps - warmup));
-  return top * std::max(0.0, schedule == RateSchedule::linear ? 1 - done : 0.5 * (1 + std::cos(std::numbers::pi * done)));
-}
-
-ordered_json FinetuneSettings::to_json() const {
-  return {{"sites", plan.sites},
-          {"every_attention", plan.every_attention},
-          {"projections", plan.projections},
-          {"rank", plan.rank},
-          {"alpha", plan.alpha > 0 ? plan.alpha : static_cast<double>(plan.rank)},
-          {"ranks", plan.ranks},
-          {"init", plan.init == LoraInit::gaussian ? "gaussian" : "kaiming"},
-          {"batch", batch},
-          {"accumulate", accumulate},
-          {"resolution", resolution},
-          {"rate", rate},
-          {"schedule", rate_schedule_name(schedule)},
-          {"warmup", warmup},
-          {"betas", {beta1, beta2}},
-          {"eps", eps},
-          {"weight_decay", weight_decay},
-          {"clip_norm", clip_norm},
-          {"dropout", dropout},
-          {"caption_dropout", caption_dropout},
-          {"snr_gamma", snr_gamma},
-          {"checkpointing", checkpointing},
-          {"held_out", held_out},
-          {"seed", seed}};
-}
 
 torch::Tensor training_loss(const NoisePath& path, const std::function<torch::Tensor(const torch::Tensor&, const torch::Tensor&, const Conditioning&)>& denoise,
                             const TrainingBatch& batch, double snr_gamma) {
@@ -82,6 +41,11 @@ namespace {
 
 enum Stream : std::uint64_t { kStart = 11, kOrder = 12, kNoise = 13, kDropout = 14, kHeldOut = 15 };
 constexpr int kSheetColumns = 4;
+// Pictures that a loss is measured on: more say little more. Where none is held out, some that are learned from tell at least whether it explodes.
+constexpr size_t kMostHeldOut = 64, kMostWatched = 16;
+
+// What a network says that says nothing.
+torch::Tensor say_nothing(const torch::Tensor& x, const torch::Tensor&, const Conditioning&) { return torch::zeros_like(x); }
 
 // Lets a cancelled training stop between two layers, and K and V of captions be kept.
 class TrainingTaps : public Taps {
@@ -118,20 +82,15 @@ class Finetuning {
         taps_(cancel) {
     if (pictures.train.empty()) reject("every picture is held out; there is none to learn from", "--held-out", "Hold out a smaller share, or add pictures");
     claim(pictures);
-    if (fs::exists(checkpoint())) state_.load(checkpoint());
+    if (fs::exists(checkpoint())) {
+      state_.load(checkpoint());
+      saved_ = state_.step();
+    }
     table_.emplace(out_ / "training.csv", state_.step());
     if (fs::exists(best_file())) best_ = read_json(best_file()).value("held_out", std::numeric_limits<double>::infinity());
-    train_ = encoded_.prepare(pictures.train, observer.preparing, observer.note, cancel);
-    held_out_ = encoded_.prepare(pictures.held_out, observer.preparing, observer.note, cancel);
-    for (size_t i = 0; i < train_.size(); ++i) {
-      auto found = std::find_if(groups_.begin(), groups_.end(), [&](const Group& group) { return group.bucket == train_[i].bucket; });
-      if (found == groups_.end()) found = groups_.insert(groups_.end(), Group{train_[i].bucket, {}});
-      found->pictures.push_back(i);
-    }
-    const auto& methods = pipeline.info().methods;
-    if (std::find(methods.begin(), methods.end(), PatchMethod::injection) != methods.end())
-      taps_.kept.emplace(pipeline.info().table, lora_, settings.kept_kv_bytes);
+    prepare(pictures);
     if (settings.sample_prompts.empty()) return;
+    note_known_words(pictures);
     Request sampling;
     sampling.steps = settings.sample_steps;
     sampling.guidance = settings.sample_guidance;
@@ -141,17 +100,19 @@ class Finetuning {
 
   FinetuneResult run() {
     using clock = std::chrono::steady_clock;
-    std::optional<AttachedLora> attached;
-    attach(attached);
+    attach();
     auto reported = clock::now();
     double sum = 0;
     std::int64_t since = 0;
     while (true) {
       const std::int64_t step = state_.step();
       const bool last = step >= settings_.steps;  // a resumed training may be further already
+      const bool kept = last || (step != saved_ && step % settings_.save_every == 0 && step > 0);
       const double rate = learning_rate(settings_.rate, settings_.schedule, step, settings_.warmup, settings_.steps);
+      const bool measured = measure(step, kept);
+      if (kept) save();  // what has passed
+      reported += std::exchange(away_, {});
       const double seconds = std::chrono::duration<double>(clock::now() - reported).count();
-      const bool measured = measure(step);
       if (measured || (since > 0 && (seconds > 2 || last))) {
         FinetuneProgress progress{step, settings_.steps, {}, {}, rate, static_cast<double>(since * settings_.batch * settings_.accumulate) / seconds, {}};
         if (since > 0) progress.loss = sum / static_cast<double>(since);
@@ -162,43 +123,29 @@ class Finetuning {
         sum = 0, since = 0, reported = clock::now();
       }
       if (last) break;
-      if (observer_.interrupted()) {
-        const auto left = clock::now();
-        attached.reset();
-        observer_.interlude();
-        attach(attached);
-        reported += clock::now() - left;
-      }
       // A step that is stopped is made again, alike: it depends on its number alone.
-      const auto learned = attempt([&] {
-        cancel_.check();
-        return learn(step);
-      });
-      if (!learned) {
-        if (learned.error().code == ErrorCode::cancelled) save();
-        throw Failure(learned.error());
-      }
+      const auto learned = attempt([&] { return learn(step); });
+      if (!learned) keep_and_throw(learned.error());
       const double loss = *learned;
       // Nothing has been learned from it yet.
       if (!std::isfinite(loss)) diverge("the loss is not a number at step " + std::to_string(step));
-      const double norm = state_.update(rate);
-      if (!std::isfinite(norm)) diverge("the gradient is not a number at step " + std::to_string(step));
       TrainingRow& row = (*table_)[step];
       row.loss = loss;
       row.rate = rate;
+      const double norm = state_.update(rate);
+      if (!std::isfinite(norm)) diverge("the gradient is not a number at step " + std::to_string(step));
       sum += loss;
       ++since;
-      if (state_.step() % settings_.save_every == 0) save();
     }
-    save();
-    FinetuneResult result{lora_, state_.step(), lora_.parameters(), 0, state_.bytes(), {}, {}};
+    FinetuneResult result{lora_, state_.step(), lora_.parameters(), 0, state_.bytes(), 0, {}, {}};
     LoraPlan everywhere = settings_.plan;
     everywhere.every_attention = false;
     everywhere.ranks.clear();
     everywhere.sites.clear();
     for (const auto& site : pipeline_.info().table.sites) everywhere.sites.push_back(site.index);
     result.all_sites = everywhere.parameters(attention_projections(pipeline_.denoiser_module()));
-    if (std::isfinite(best_)) result.best_held_out = best_;
+    result.all_sites_optimizer_bytes = result.optimizer_bytes / result.trained * result.all_sites;  // alike for each parameter
+    if (!held_out_.empty() && std::isfinite(best_)) result.best_held_out = best_;
     return result;
   }
 
@@ -220,24 +167,88 @@ class Finetuning {
     const torch::Tensor density = (-0.5 * logit.pow(2)).exp() / (u * (1 - u));
     return (density / density.sum()).to(torch::kFloat32);
   }
-  void attach(std::optional<AttachedLora>& attached) { attached.emplace(pipeline_.denoiser_module(), lora_, 1, settings_.dropout); }
+  void attach() { attached_.emplace(pipeline_.denoiser_module(), lora_, 1, settings_.dropout); }
+  // Lets the model be used for something else, if someone asks for it.
+  void make_room() {
+    if (!observer_.interrupted()) return;
+    const auto left = std::chrono::steady_clock::now();
+    const bool learning = attached_.has_value();
+    attached_.reset();
+    observer_.interlude();
+    if (learning) attach();
+    away_ += std::chrono::steady_clock::now() - left;
+  }
   fs::path checkpoint() const { return out_ / "checkpoint" / "state.safetensors"; }
   fs::path best_file() const { return out_ / "checkpoint" / "best.json"; }
 
-  // The checkpoint's folder is of one model, one set of pictures and one set of settings; only how long to train may differ.
+  // What is learned from and held out, in the cache; and what of it is kept in memory.
+  void prepare(const PictureSet& pictures) {
+    const ProgressCallback progress = [this](const Progress& p) {
+      observer_.preparing(p);
+      make_room();
+    };
+    // The first by their hashes: others that are added to the folder change few of them.
+    std::vector<CaptionedPicture> held_out = pictures.held_out;
+    std::sort(held_out.begin(), held_out.end(), [](const auto& a, const auto& b) { return a.hash < b.hash; });
+    if (held_out.size() > kMostHeldOut) held_out.erase(held_out.begin() + kMostHeldOut, held_out.end());
+    train_ = encoded_.prepare(pictures.train, progress, observer_.note, cancel_);
+    held_out_ = encoded_.prepare(held_out, progress, observer_.note, cancel_);
+    trainable_.prompts_read();
+    watched_ = held_out_.empty() ? std::vector(train_.begin(), train_.begin() + static_cast<std::ptrdiff_t>(std::min(kMostWatched, train_.size()))) : held_out_;
+    std::set<std::string> captions;
+    for (size_t i = 0; i < train_.size(); ++i) {
+      auto found = std::find_if(groups_.begin(), groups_.end(), [&](const Group& group) { return group.bucket == train_[i].bucket; });
+      if (found == groups_.end()) found = groups_.insert(groups_.end(), Group{train_[i].bucket, {}});
+      found->pictures.push_back(i);
+      captions.insert(encoded_.caption(train_[i]));
+    }
+    for (const auto& one : held_out_) captions.insert(encoded_.caption(one));
+    captions.insert(encoded_.caption(train_[0], false));
+    const auto& info = pipeline_.info();
+    if (std::find(info.methods.begin(), info.methods.end(), PatchMethod::injection) == info.methods.end()) return;
+    const std::int64_t tokens = encoded_.conditioning(train_[0]).embedding.size(1);
+    if (PromptKvCache::bytes_needed(info.table, lora_, static_cast<std::int64_t>(captions.size()), tokens) <= settings_.kept_kv_bytes)
+      taps_.kept.emplace(info.table, lora_);
+  }
+
+  // Words that it learns to write tell nothing of those that it does not.
+  void note_known_words(const PictureSet& pictures) const {
+    std::set<std::string> known;
+    for (const auto& one : pictures.train) known.insert(quoted_text(one.caption));
+    known.erase("");
+    const auto count = std::count_if(settings_.sample_prompts.begin(), settings_.sample_prompts.end(),
+                                     [&](const std::string& prompt) { return known.contains(quoted_text(prompt)); });
+    if (count > 0)
+      observer_.note(std::to_string(count) + " of the sample prompts ask for texts that are in captions learned from: their scores do not tell of new texts");
+  }
+
+  // The checkpoint's folder is of one model, one set of pictures and one set of settings; only how long to train may differ. A training that was
+  // stopped before it kept anything has no claim on it.
   void claim(const PictureSet& pictures) {
     ordered_json document{{"schema", "glyphscope.finetune/1"},
                           {"model_hash", pipeline_.info().hash},
                           {"dtype", pipeline_.info().dtype},
                           {"pictures_sha256", pictures.sha256()},
                           {"settings", settings_.to_json()}};
-    if (!pipeline_.info().policy.is_null()) document["guard"] = pipeline_.info().policy;
-    claim_folder(out_ / "checkpoint" / "settings.json", document, "the folder holds a training with other settings, pictures or another model");
+    const fs::path file = out_ / "checkpoint" / "settings.json";
+    if (!fs::exists(checkpoint()))
+      for (const fs::path& begun : {file, best_file(), out_ / "training.csv"}) fs::remove(begun);
+    claim_folder(file, document, "the folder holds a training with other settings, pictures or another model");
   }
 
+  // The curve shows how; adapter and checkpoint stay those of a step that was well.
   [[noreturn]] void diverge(const std::string& what) const {
-    const std::string kept = fs::exists(out_ / "last.safetensors") ? "What was saved before is in last.safetensors" : "Nothing had been saved yet";
+    write_table();
+    const std::string kept =
+        saved_ ? "What was saved at step " + std::to_string(*saved_) + " is in last.safetensors, from which it can go on" : "Nothing had been saved yet";
     throw Diverged({ErrorCode::bad_input, what, out_.string(), kept + "; lower --rate, or use --dtype fp32"});
+  }
+
+  // Saves what has been learned so far, whatever stopped it.
+  [[noreturn]] void keep_and_throw(const Error& error) {
+    const auto saved = attempt([&] { save(); });
+    if (!saved) observer_.note("The training could not be saved: " + saved.error().message());
+    throw Failure(error);
   }
 
   static torch::Tensor draw(const Trainable::Signal& signal, at::Generator& generator) {
@@ -263,11 +274,12 @@ class Finetuning {
   // Leaves the gradients of one step in the adapter. What it learns from depends on the seed and the step's number alone.
   double learn(std::int64_t step) {
     double sum = 0;
-    const GradientCheckpointing checkpointing(settings_.checkpointing);
-    torch::manual_seed(derive_seed(settings_.seed, kDropout, static_cast<std::uint64_t>(step)));
     for (std::int64_t part = 0; part < settings_.accumulate; ++part) {
+      make_room();
       cancel_.check();
+      const GradientCheckpointing checkpointing(settings_.checkpointing);
       const auto number = static_cast<std::uint64_t>(step * settings_.accumulate + part);
+      torch::manual_seed(derive_seed(settings_.seed, kDropout, number));
       Choice choice(derive_seed(settings_.seed, kOrder, number));
       at::Generator generator = make_generator(derive_seed(settings_.seed, kNoise, number));
       // A size as often as it has pictures.
@@ -293,49 +305,51 @@ class Finetuning {
     return sum / static_cast<double>(settings_.accumulate);
   }
 
-  // Measures what is due at a step and was not measured before a stop; returns whether anything was.
-  bool measure(std::int64_t step) {
+  // Measures what is due at a step and was not measured before a stop; returns whether anything was. kept: the step will be saved.
+  bool measure(std::int64_t step, bool kept) {
     const bool last = step >= settings_.steps;
     TrainingRow& row = (*table_)[step];
-    const bool loss_due = !held_out_.empty() && !row.held_out && (last || step % settings_.evaluate_every == 0);
+    const bool loss_due = !row.held_out && (kept || step % settings_.evaluate_every == 0);
     const bool samples_due = samples_ && !row.ocr_f1 && !row.ssim_to_base && (last || step % settings_.sample_every == 0);
+    const double before = best_;
+    double loss = 0;
     const auto measured = attempt([&] {
-      if (loss_due) row.held_out = evaluate();
+      if (loss_due) loss = evaluate();
+      if (loss_due && !held_out_.empty()) row.held_out = loss;
       if (samples_due) draw_samples(step, row);
     });
-    if (!measured) {
-      save();
-      throw Failure(measured.error());
-    }
+    if (!measured) keep_and_throw(measured.error());
     // Twice as bad as it was, and worse than a network that says nothing: it is not on its way back.
-    if (loss_due && !(*row.held_out <= std::max(2 * best_, silent_)))
-      diverge("the loss on held-out pictures has grown to " + std::to_string(*row.held_out) + ", from " + std::to_string(best_) + ", at step " +
-              std::to_string(step));
+    if (loss_due && !(loss <= std::max(2 * before, silent_)))
+      diverge(std::string("the loss on ") + (held_out_.empty() ? "pictures that it learns from" : "held-out pictures") + " has grown to " +
+              std::to_string(loss) + ", from " + std::to_string(before) + ", at step " + std::to_string(step));
     return loss_due || samples_due;
   }
 
-  // Each held-out picture at a few timesteps, spread evenly, with noises that never change.
+  // Each picture that is watched at a few timesteps, spread evenly, with noises that never change.
   double evaluate() {
     torch::NoGradGuard no_grad;
     constexpr std::int64_t kTimes = 4;
     double sum = 0, silent = 0;
-    for (size_t i = 0; i < held_out_.size(); ++i) {
+    for (size_t i = 0; i < watched_.size(); ++i) {
+      make_room();
       cancel_.check();
       at::Generator generator = make_generator(derive_seed(settings_.seed, kHeldOut, i));
-      const torch::Tensor clean = draw(encoded_.signal(held_out_[i]), generator).repeat({kTimes, 1, 1, 1});
+      const torch::Tensor clean = draw(encoded_.signal(watched_[i]), generator).repeat({kTimes, 1, 1, 1});
       const torch::Tensor index = ((torch::arange(kTimes).to(torch::kFloat64) + 0.5) / kTimes * static_cast<double>(path_.steps())).to(torch::kInt64);
-      const std::vector<Conditioning> rows(kTimes, encoded_.conditioning(held_out_[i]));
+      const std::vector<Conditioning> rows(kTimes, encoded_.conditioning(watched_[i]));
       TrainingBatch batch{clean, torch::randn(clean.sizes(), generator), index, together(rows)};
-      sum += loss_of(batch, std::vector<std::string>(kTimes, encoded_.caption(held_out_[i]))).item<double>();
-      const auto nothing = [](const torch::Tensor& x, const torch::Tensor&, const Conditioning&) { return torch::zeros_like(x); };
-      silent += training_loss(path_, nothing, batch, settings_.snr_gamma).item<double>();
+      sum += loss_of(batch, std::vector<std::string>(kTimes, encoded_.caption(watched_[i]))).item<double>();
+      silent += training_loss(path_, say_nothing, batch, settings_.snr_gamma).item<double>();
     }
-    silent_ = silent / static_cast<double>(held_out_.size());
-    const double mean = sum / static_cast<double>(held_out_.size());
+    silent_ = silent / static_cast<double>(watched_.size());
+    const double mean = sum / static_cast<double>(watched_.size());
     if (mean < best_) {
       best_ = mean;
-      write_adapter("best.safetensors");
-      write_json(best_file(), {{"step", state_.step()}, {"held_out", mean}});
+      if (!held_out_.empty()) {
+        write_adapter("best.safetensors");
+        write_json(best_file(), {{"step", state_.step()}, {"held_out", mean}});
+      }
     }
     return mean;
   }
@@ -353,8 +367,9 @@ class Finetuning {
       if (item.ssim) one["ssim_to_base"] = *item.ssim;
       items.push_back(std::move(one));
     }
-    write_png(out_ / "samples" / name, contact_sheet(scores.images(), kSheetColumns),
-              {{"model", pipeline_.info().source}, {"step", step}, {"samples", items}, {"seed", settings_.seed}});
+    ordered_json about{{"model", pipeline_.info().source}, {"step", step}, {"samples", items}, {"seed", settings_.seed}};
+    if (const auto& guard = pipeline_.info().policy; !guard.is_null()) about["guard"] = guard;
+    write_png(out_ / "samples" / name, contact_sheet(scores.images(), kSheetColumns), about);
     row.word_accuracy = scores.mean(&TrainingSamples::Item::exact);
     row.ocr_f1 = scores.mean(&TrainingSamples::Item::f1);
     row.ssim_to_base = scores.mean(&TrainingSamples::Item::ssim);
@@ -369,11 +384,15 @@ class Finetuning {
     torch::NoGradGuard no_grad;
     write_lora(out_ / name, lora_, LoraFormat::diffusers, pipeline_.denoiser_module(), pipeline_.info().table);
   }
-  void save() {
+  void write_table() const {
     table_->save();
     write_png(out_ / "training.png", table_->draw());
+  }
+  void save() {
+    write_table();
     state_.save(checkpoint());
     write_adapter("last.safetensors");
+    saved_ = state_.step();
   }
 
   Pipeline& pipeline_;
@@ -391,11 +410,14 @@ class Finetuning {
   TrainingTaps taps_;
   std::optional<TrainingTable> table_;
   std::optional<TrainingSamples> samples_;
-  std::vector<EncodedPictures::Sample> train_, held_out_;
+  std::vector<EncodedPictures::Sample> train_, held_out_, watched_;
   std::vector<Group> groups_;
-  std::int64_t told_ = 0;  // the step of the last report
+  std::optional<AttachedLora> attached_;        // while it learns
+  std::chrono::steady_clock::duration away_{};  // what the model was used for otherwise
+  std::optional<std::int64_t> saved_;           // the step of the checkpoint
+  std::int64_t told_ = 0;                       // the step of the last report
   double best_ = std::numeric_limits<double>::infinity();
-  double silent_ = 0;  // held-out loss of a network that says zero
+  double silent_ = 0;  // loss of a network that says zero, on what is watched
 };
 
 }  // namespace
@@ -413,6 +435,7 @@ FinetuneResult finetune(Pipeline& pipeline, const PictureSet& pictures, const Fi
                      {"trained_parameters", result.trained},
                      {"trained_parameters_all_sites", result.all_sites},
                      {"optimizer_bytes", result.optimizer_bytes},
+                     {"optimizer_bytes_all_sites", result.all_sites_optimizer_bytes},
                      {"samples", {{"prompts", settings.sample_prompts}, {"every", settings.sample_every}, {"ocr", reader.name()}}},
                      {"best_held_out_loss", result.best_held_out ? ordered_json(*result.best_held_out) : ordered_json(nullptr)},
                      {"faults", pictures.faults}};

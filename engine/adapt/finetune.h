@@ -36,7 +36,8 @@ struct FinetuneObserver {
   std::function<void(const FinetuneProgress&)> step = [](const FinetuneProgress&) {};
   std::function<void(std::int64_t step, const TrainingSamples::Scores&)> samples = [](std::int64_t, const TrainingSamples::Scores&) {};
   std::function<void(const std::string&)> note = [](const std::string&) {};
-  /// Asked between two steps; if it says yes, `interlude` is called, with the model as it was before the training: it may be used for something else.
+  /// Asked between two pictures that are encoded or held out, and between two batches; if it says yes, `interlude` is called, with the model as it was
+  /// before the training: it may be used for something else.
   std::function<bool()> interrupted = [] { return false; };
   std::function<void()> interlude = [] {};
 };
@@ -45,7 +46,7 @@ struct FinetuneResult {
   Lora lora;                                ///< After the last step.
   std::int64_t steps = 0;                   ///< That were made: more than were asked for, if a longer training was resumed.
   std::int64_t trained = 0, all_sites = 0;  ///< Parameters; and how many the same adapter would have on every site.
-  std::int64_t optimizer_bytes = 0;
+  std::int64_t optimizer_bytes = 0, all_sites_optimizer_bytes = 0;
   std::optional<double> best_held_out;
   nlohmann::ordered_json document;  ///< finetune.json
 };

@@ -33,7 +33,7 @@ struct FinetuneSettings {
   std::int64_t save_every = 250, evaluate_every = 50;
   std::uint64_t seed = 42;
   std::filesystem::path cache;                           ///< Of encoded pictures and captions; empty: `out`/cache.
-  std::uint64_t kept_kv_bytes = std::uint64_t{1} << 30;  ///< Memory for K and V of captions at frozen sites: see PromptKvCache.
+  std::uint64_t kept_kv_bytes = std::uint64_t{1} << 30;  ///< Memory for K and V of captions at frozen sites, if all of them fit: see PromptKvCache.
   std::int64_t sample_every = 250;                       ///< Steps between two sets of sample pictures.
   std::vector<std::string> sample_prompts;               ///< None: no samples are drawn.
   std::int64_t sample_steps = 0;                         ///< Denoising steps of samples; 0: the model's own. They have the resolution of the training.

@@ -28,6 +28,7 @@ LoraModule::LoraModule(Lora& lora) {
 namespace {
 
 bool is_prompt_kv(const Attention& attention, const std::string& name) {
+  if (attention.site < 0) return false;
   return attention.add_k_proj ? name == "add_k_proj" || name == "add_v_proj" : name == "to_k" || name == "to_v";
 }
 

@@ -20,6 +20,7 @@
 namespace glyphscope {
 namespace fs = std::filesystem;
 using nlohmann::json;
+using nlohmann::ordered_json;
 
 namespace {
 
@@ -74,12 +75,13 @@ class Settings {
   // peft: the file's keys are PEFT's own, whose settings are in a file beside it.
   Settings(const SafetensorsFile& file, const std::string& component, bool peft, std::vector<std::string>& notes) : where_(file.path().string()) {
     const fs::path beside = file.path().parent_path() / "adapter_config.json";
-    json all = json::object();
+    ordered_json all = ordered_json::object();  // of several patterns that match, the first counts
     if (const auto found = file.metadata().find(kSettings); found != file.metadata().end()) {
-      all = json::parse(found->second, nullptr, /*allow_exceptions=*/false);
+      all = ordered_json::parse(found->second, nullptr, /*allow_exceptions=*/false);
       if (!all.is_object()) reject(std::string("the metadata '") + kSettings + "' is no JSON object", where_, "The file is damaged");
     } else if (peft && fs::exists(beside)) {
-      all = read_json(beside);
+      all = ordered_json::parse(read_text(beside), nullptr, /*allow_exceptions=*/false);
+      if (!all.is_object()) reject("this is no JSON object", beside.string(), "It is to hold PEFT's settings of the adapter");
     } else if (peft) {
       notes.push_back("There is no adapter_config.json beside " + where_ + ": each layer's alpha is taken to be its rank");
     }
@@ -88,14 +90,14 @@ class Settings {
     bool prefixed = false;
     for (const auto& [key, _] : all.items()) prefixed |= key.starts_with(prefix);
     if (!prefixed) prefix.clear();
-    auto take = [&](const char* name) { return all.contains(prefix + name) ? all[prefix + name] : json(); };
-    if (const json value = take("lora_alpha"); value.is_number()) alpha_ = value.get<double>();
-    if (const json value = take("alpha_pattern"); value.is_object())
+    auto take = [&](const char* name) { return all.contains(prefix + name) ? all[prefix + name] : ordered_json(); };
+    if (const auto value = take("lora_alpha"); value.is_number()) alpha_ = value.get<double>();
+    if (const auto value = take("alpha_pattern"); value.is_object())
       for (const auto& [pattern, alpha] : value.items())
         if (alpha.is_number()) add_pattern(pattern, alpha.get<double>());
-    rank_stabilised_ = take("use_rslora") == json(true);
-    if (take("use_dora") == json(true)) reject("the adapter is of DoRA, which has a magnitude for each row too", where_, "Only LoRA can be used");
-    if (const json init = take("init_lora_weights"); init.is_string())
+    rank_stabilised_ = take("use_rslora") == ordered_json(true);
+    if (take("use_dora") == ordered_json(true)) reject("the adapter is of DoRA, which has a magnitude for each row too", where_, "Only LoRA can be used");
+    if (const auto init = take("init_lora_weights"); init.is_string())
       for (const char* method : {"pissa", "olora", "corda", "loftq"})
         if (init.get<std::string>().starts_with(method))
           reject("the adapter was started by " + init.get<std::string>() + ", which changes the model's own weights too", where_,
@@ -275,10 +277,16 @@ void write_lora(const fs::path& path, const Lora& lora, LoraFormat format, const
   const std::string component = component_of(denoiser);
   std::map<std::string, torch::Tensor> tensors;
   std::map<std::string, std::string> metadata{{kOurs, json(lora.metadata).dump()}};
+  // A convolution of one point has its adapter's matrices as convolutions of one point.
+  const auto known = adaptable_layers(denoiser);
+  const auto as_stored = [&](const std::string& layer, const torch::Tensor& matrix) {
+    const auto found = known.find(layer);
+    return found != known.end() && found->second->weight.dim() == 4 ? matrix.unsqueeze(-1).unsqueeze(-1) : matrix;
+  };
   if (format == LoraFormat::diffusers) {
     for (const auto& [layer, own] : lora.layers) {
-      tensors[component + "." + layer + ".lora_A.weight"] = own.a;
-      tensors[component + "." + layer + ".lora_B.weight"] = own.b;
+      tensors[component + "." + layer + ".lora_A.weight"] = as_stored(layer, own.a);
+      tensors[component + "." + layer + ".lora_B.weight"] = as_stored(layer, own.b);
     }
     metadata["format"] = "pt";
     metadata[kSettings] = peft_settings(lora, component).dump();
@@ -286,7 +294,9 @@ void write_lora(const fs::path& path, const Lora& lora, LoraFormat format, const
   }
 
   const auto places = kohya_places(denoiser, table);
+  if (places.empty()) reject("kohya's format has no names for this family of models", path.string(), "Write it as diffusers does: --format diffusers");
   struct Fused {
+    std::string layer;  // the first of its parts
     std::int64_t rows = 0;
     bool swapped = false;
     std::vector<std::pair<std::int64_t, const LoraLayer*>> parts;  // first row
@@ -296,6 +306,7 @@ void write_lora(const fs::path& path, const Lora& lora, LoraFormat format, const
     const auto place = places.find(layer);
     if (place == places.end()) reject("kohya's format has no name for " + layer, path.string(), "Write it as diffusers does: --format diffusers");
     Fused& module = modules[place->second.module];
+    if (module.parts.empty()) module.layer = layer;
     module.rows = place->second.rows > 0 ? place->second.rows : own.b.size(0);
     module.swapped = place->second.swapped;
     module.parts.emplace_back(place->second.first_row, &own);
@@ -316,8 +327,8 @@ void write_lora(const fs::path& path, const Lora& lora, LoraFormat format, const
       b.slice(0, row, row + own->b.size(0)).slice(1, column, column + own->rank()).copy_(part);
       column += own->rank();
     }
-    tensors[name + ".lora_down.weight"] = torch::cat(a);
-    tensors[name + ".lora_up.weight"] = module.swapped ? swapped_halves(b) : b;
+    tensors[name + ".lora_down.weight"] = as_stored(module.layer, torch::cat(a));
+    tensors[name + ".lora_up.weight"] = as_stored(module.layer, module.swapped ? swapped_halves(b) : b);
     tensors[name + ".alpha"] = torch::tensor(first * static_cast<double>(rank), torch::kFloat32);
   }
   metadata["ss_network_module"] = "networks.lora";

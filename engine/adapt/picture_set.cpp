@@ -19,11 +19,46 @@ namespace fs = std::filesystem;
 
 namespace {
 
+std::string extension_of(const fs::path& file) {
+  std::string out = file.extension().string();
+  std::transform(out.begin(), out.end(), out.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return out;
+}
+
 bool is_picture(const fs::path& file) {
   static const std::set<std::string> known{".png", ".jpg", ".jpeg", ".webp"};
-  std::string extension = file.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return known.contains(extension);
+  return known.contains(extension_of(file));
+}
+// Of a kind that is not read.
+bool is_other_picture(const fs::path& file) {
+  static const std::set<std::string> known{".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jxl", ".jp2", ".jfif", ".ppm"};
+  return known.contains(extension_of(file));
+}
+
+// All files below a folder, each folder once, whatever links lead to it.
+std::vector<fs::path> files_below(const fs::path& folder, std::vector<std::string>& faults) {
+  std::vector<fs::path> out, folders{folder};
+  std::set<fs::path> seen;
+  while (!folders.empty()) {
+    const fs::path one = folders.back();
+    folders.pop_back();
+    std::error_code error;
+    if (!seen.insert(fs::canonical(one, error)).second) continue;
+    fs::directory_iterator entries(one, error);
+    if (error) {
+      faults.push_back(one.string() + ": the folder cannot be read: " + error.message());
+      continue;
+    }
+    for (; entries != fs::directory_iterator(); entries.increment(error)) {
+      if (error) break;
+      const bool is_folder = entries->is_directory(error);
+      if (is_folder) folders.push_back(entries->path());
+      if (!is_folder && entries->is_regular_file(error)) out.push_back(entries->path().lexically_normal());
+    }
+    if (error) faults.push_back(one.string() + ": not all of the folder can be read: " + error.message());
+  }
+  std::sort(out.begin(), out.end());
+  return out;
 }
 
 std::string trimmed(const std::string& text) {
@@ -54,6 +89,8 @@ std::map<fs::path, std::string> read_metadata(const fs::path& file, std::vector<
       fault("no caption (text, caption or prompt)");
     else if (!fs::exists(picture))
       fault("there is no " + picture.string());
+    else if (!is_picture(picture))
+      fault(picture.string() + " is no PNG, JPEG or WebP");
     else
       out[picture] = caption;
   }
@@ -67,11 +104,13 @@ PictureSet read_picture_set(const fs::path& folder, double held_out, const Progr
   PictureSet out;
   std::map<fs::path, std::string> captions;
   std::set<fs::path> pictures;
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    if (!entry.is_regular_file()) continue;
-    const fs::path file = entry.path().lexically_normal();
-    if (file.filename() == "metadata.jsonl") captions.merge(read_metadata(file, out.faults));
+  for (const fs::path& file : files_below(folder, out.faults)) {
+    if (file.filename() == "metadata.jsonl") {
+      const auto read = attempt([&] { captions.merge(read_metadata(file, out.faults)); });
+      if (!read) out.faults.push_back(read.error().message());
+    }
     if (is_picture(file)) pictures.insert(file);
+    if (is_other_picture(file)) out.faults.push_back(file.string() + ": this kind of picture is not read; save it as PNG, JPEG or WebP");
   }
   std::set<std::string> seen;
   std::int64_t done = 0;
@@ -79,8 +118,14 @@ PictureSet read_picture_set(const fs::path& folder, double held_out, const Progr
     cancel.check();
     progress({"reading pictures", done++, static_cast<std::int64_t>(pictures.size())});
     auto caption = captions.find(file);
-    if (const fs::path beside = fs::path(file).replace_extension(".txt"); caption == captions.end() && fs::exists(beside))
-      caption = captions.emplace(file, trimmed(read_text(beside))).first;
+    if (const fs::path beside = fs::path(file).replace_extension(".txt"); caption == captions.end() && fs::exists(beside)) {
+      const auto text = attempt([&] { return trimmed(read_text(beside)); });
+      if (!text) {
+        out.faults.push_back(text.error().message());
+        continue;
+      }
+      caption = captions.emplace(file, *text).first;
+    }
     if (caption == captions.end() || caption->second.empty()) {
       out.faults.push_back(file.string() + ": no caption, neither in metadata.jsonl nor in a .txt beside it");
       continue;

@@ -2,18 +2,28 @@
 
 #include <torch/torch.h>
 
-#include <algorithm>
-#include <map>
-
 #include "core/error.h"
 
 namespace glyphscope {
 
-PromptKvCache::PromptKvCache(const SiteTable& table, const Lora& trained, std::uint64_t budget) : budget_(budget) {
-  for (const auto& site : table.sites) {
-    const auto has = [&](const char* name) { return trained.layers.contains(site.path + "." + name); };
-    frozen_.push_back(!has("to_k") && !has("to_v") && !has("add_k_proj") && !has("add_v_proj"));
-  }
+namespace {
+
+bool is_frozen(const Site& site, const Lora& trained) {
+  const auto has = [&](const char* name) { return trained.layers.contains(site.path + "." + name); };
+  return !has("to_k") && !has("to_v") && !has("add_k_proj") && !has("add_v_proj");
+}
+
+}  // namespace
+
+PromptKvCache::PromptKvCache(const SiteTable& table, const Lora& trained) {
+  for (const auto& site : table.sites) frozen_.push_back(is_frozen(site, trained));
+}
+
+std::uint64_t PromptKvCache::bytes_needed(const SiteTable& table, const Lora& trained, std::int64_t captions, std::int64_t tokens) {
+  std::uint64_t width = 0;
+  for (const auto& site : table.sites)
+    if (is_frozen(site, trained)) width += static_cast<std::uint64_t>(site.heads) * static_cast<std::uint64_t>(site.head_width);
+  return 2 * sizeof(float) * width * static_cast<std::uint64_t>(captions) * static_cast<std::uint64_t>(tokens);
 }
 
 KeyValue PromptKvCache::prompt_kv(int site, const torch::Tensor& embedding, const Project& project) {
@@ -21,19 +31,12 @@ KeyValue PromptKvCache::prompt_kv(int site, const torch::Tensor& embedding, cons
   if (static_cast<std::int64_t>(rows_.size()) != embedding.size(0)) throw Failure({ErrorCode::internal, "the captions of the rows are not known"});
   torch::NoGradGuard no_grad;
   std::vector<torch::Tensor> keys, values;
-  std::map<std::string, KeyValue> fresh;  // of this call, where the budget is spent
   for (size_t i = 0; i < rows_.size(); ++i) {
-    const auto found = kept_.find({site, rows_[i]});
-    KeyValue one = found != kept_.end() ? found->second : KeyValue();
-    if (found == kept_.end()) {
-      KeyValue& made = fresh[rows_[i]];
-      if (!made.key.defined()) made = project(embedding.slice(0, static_cast<std::int64_t>(i), static_cast<std::int64_t>(i) + 1));
-      one = made;
-      const std::uint64_t size = one.key.nbytes() + one.value.nbytes();
-      if (bytes_ + size <= budget_) {
-        kept_[{site, rows_[i]}] = one;
-        bytes_ += size;
-      }
+    const auto [found, fresh] = kept_.try_emplace({site, rows_[i]});
+    KeyValue& one = found->second;
+    if (fresh) {
+      one = project(embedding.slice(0, static_cast<std::int64_t>(i), static_cast<std::int64_t>(i) + 1));
+      bytes_ += one.key.nbytes() + one.value.nbytes();
     }
     keys.push_back(one.key);
     values.push_back(one.value);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "editing/prompt_terms.h"
 #include "io/canvas.h"
 #include "io/weights.h"
 
@@ -95,12 +96,7 @@ Guard::Guard(GuardSettings settings, std::shared_ptr<TextReader> reader) : setti
   if (!settings_.log.empty()) log_ = std::make_unique<AuditLog>(settings_.log);
 }
 
-std::vector<TermMatch> Guard::read_in(const std::vector<TextPiece>& pieces) const {
-  std::string together = joined_text(pieces);
-  std::erase(together, ' ');
-  auto found = settings_.terms.find(joined_text(pieces));
-  return found.empty() ? settings_.terms.find(together) : found;
-}
+std::vector<TermMatch> Guard::read_in(const std::vector<TextPiece>& pieces) const { return settings_.terms.find(joined_text(pieces), /*written=*/true); }
 
 ordered_json Guard::describe() const {
   std::string list;
@@ -113,9 +109,9 @@ Result Guard::generate(const ModelInfo& model, const Request& request, const std
   std::vector<int> clean;  // by prompt: which one stands in for it
   std::vector<std::vector<TermMatch>> terms;
   for (const auto& prompt : request.prompts) {
-    terms.push_back(settings_.terms.find(prompt));
+    terms.push_back(find_terms(settings_.terms, prompt).found);
     clean.push_back(terms.back().empty() ? static_cast<int>(clean.size()) : static_cast<int>(all.prompts.size()));
-    if (!terms.back().empty()) all.prompts.push_back(settings_.terms.cleared(prompt));
+    if (!terms.back().empty()) all.prompts.push_back(cleared_prompt(settings_.terms, prompt));
   }
   const auto asks = [&](const Row& row) {
     const auto& patches = row.plan.patches();

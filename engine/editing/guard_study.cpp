@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "core/version.h"
+#include "editing/prompt_terms.h"
 #include "io/canvas.h"
 #include "metrics/image_scores.h"
 #include "metrics/text_scores.h"
@@ -45,7 +46,7 @@ GuardStudy run_guard_study(Pipeline& pipeline, const GuardStudySettings& setting
   // Prompts of one term go together: the negative prompt is the request's.
   std::map<size_t, std::vector<size_t>> groups;
   for (size_t i = 0; i < settings.prompts.size(); ++i) {
-    const auto found = list.find(settings.prompts[i]);
+    const auto found = find_terms(list, settings.prompts[i]).found;
     if (found.empty()) reject("prompt " + std::to_string(i + 1) + " asks for no listed term: '" + settings.prompts[i] + "'", "--prompts");
     groups[found[0].term].push_back(i);
   }
@@ -84,7 +85,7 @@ GuardStudy run_guard_study(Pipeline& pipeline, const GuardStudySettings& setting
       Request request = settings.sampling;
       for (const size_t i : members) request.prompts.push_back(settings.prompts[i]);
       if (!method.guarded)
-        for (const size_t i : members) request.prompts.push_back(list.cleared(settings.prompts[i]));
+        for (const size_t i : members) request.prompts.push_back(cleared_prompt(list, settings.prompts[i]));
       for (size_t i = 0; i < members.size(); ++i) request.rows.push_back({static_cast<int>(i), settings.seed + members[i], {}});
       method.change(request, word);
       if (const auto valid = attempt([&] { pipeline.validate(request); }); !valid) {

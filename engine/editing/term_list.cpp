@@ -98,15 +98,54 @@ struct Symbol {
   std::vector<char32_t> letters;  // any of which it may stand for
   bool letter = false, digit = false;
   bool space = false;
-  bool apart = false;         // may stand between the letters of one word: no letter, digit or apostrophe
+  bool apart = false;   // may stand between the letters of one word: no letter or digit, nor an apostrophe of the language
+  bool quoted = false;  // stands in quotation marks, which hold what is to be written
+  bool edge = false;    // a digit with no letter beyond it: it hangs on a word, but is none of its letters
+  bool upper = false, lower = false;
   size_t begin = 0, end = 0;  // bytes of the text
   bool word() const { return letter || digit; }
   bool is(char32_t one) const { return std::find(letters.begin(), letters.end(), one) != letters.end(); }
 };
 
+bool is_quote(char32_t code) { return code == U'"' || code == 0x201C || code == 0x201D || code == 0x201E || code == 0x00AB || code == 0x00BB; }
+bool is_apostrophe(char32_t code) { return code == U'\'' || code == 0x2019; }
+
+// What a symbol is beside its neighbours.
+void look_around(std::vector<Symbol>& symbols) {
+  for (size_t first = 0; first < symbols.size();) {
+    if (!symbols[first].word()) {
+      ++first;
+      continue;
+    }
+    size_t end = first;
+    bool upper = false, lower = false;
+    for (; end < symbols.size() && symbols[end].word(); ++end) {
+      upper |= symbols[end].upper && symbols[end].letters.front() != U'i';
+      lower |= symbols[end].lower && symbols[end].letters.front() != U'l';
+    }
+    // A capital I among small letters and a small l among capitals look like each other.
+    for (size_t i = first; i < end; ++i) {
+      if (lower && symbols[i].upper && symbols[i].letters.front() == U'i') symbols[i].letters.push_back(U'l');
+      if (upper && !lower && symbols[i].lower && symbols[i].letters.front() == U'l') symbols[i].letters.push_back(U'i');
+    }
+    for (size_t i = first; i < end && symbols[i].digit; ++i) symbols[i].edge = true;
+    for (size_t i = end; i > first && symbols[i - 1].digit; --i) symbols[i - 1].edge = true;
+    first = end;
+  }
+  // "he'll", "it's": an apostrophe before one of these ends is the language's own.
+  for (size_t i = 0; i < symbols.size(); ++i) {
+    if (!is_apostrophe(symbols[i].letters.front())) continue;
+    std::string rest;
+    for (size_t at = i + 1; at < symbols.size() && symbols[at].word(); ++at) append_utf8(rest, symbols[at].letters.front());
+    static const std::array<std::string, 7> kEnds{"s", "t", "d", "m", "ll", "re", "ve"};
+    symbols[i].apart = std::find(kEnds.begin(), kEnds.end(), rest) == kEnds.end();
+  }
+}
+
 std::vector<Symbol> symbols_of(const std::string& text) {
   std::vector<Symbol> out;
   size_t at = 0;
+  bool quoted = false;
   for (const char32_t code : decode_utf8(text)) {
     const std::string one = encode_utf8({code});
     // A byte that is no UTF-8 was read as U+FFFD.
@@ -121,7 +160,12 @@ std::vector<Symbol> symbols_of(const std::string& text) {
       symbol.letter = is_letter(fold);
       symbol.digit = is_number(fold);
       symbol.space = is_space(fold);
-      symbol.apart = !symbol.word() && fold != U'\'' && fold != 0x2019;
+      symbol.apart = !symbol.word();
+      if (is_quote(code)) quoted = !quoted;
+      symbol.quoted = quoted;
+      const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(code));
+      symbol.upper = category == UTF8PROC_CATEGORY_LU;
+      symbol.lower = category == UTF8PROC_CATEGORY_LL;
       symbol.letters = {fold};
       // Plain letters stand for themselves alone.
       if (fold > 0x7F)
@@ -136,13 +180,26 @@ std::vector<Symbol> symbols_of(const std::string& text) {
     }
     at += size;
   }
+  look_around(out);
   return out;
 }
 
-constexpr size_t kMostApart = 3;  // signs between two letters of one word
+constexpr size_t kMostApart = 16;  // signs between two letters of one word
+constexpr size_t kLongTerm = 5;    // letters of a term that is seldom another word with rn for m
 
-// How far a term reaches from a place, past its last symbol; 0 if it is not there. spaced: every letter stands alone, with spaces or signs between.
-size_t match(const std::vector<Symbol>& symbols, size_t at, const std::vector<char32_t>& letters, bool spaced) {
+// Whether two letters from a place on look like one.
+bool looks_like(const std::vector<Symbol>& symbols, size_t at, char32_t letter) {
+  const auto pair = [&](char32_t one, char32_t two) {
+    return at + 1 < symbols.size() && symbols[at].letters.front() == one && symbols[at + 1].letters.front() == two;
+  };
+  return (letter == U'w' && pair(U'v', U'v')) || (letter == U'm' && pair(U'r', U'n'));
+}
+
+// How the letters of a word may stand: signs between them; or each alone, with spaces or signs between; or, of what is to be written, in several words.
+enum class Spread { joined, spaced, split };
+
+// How far a term reaches from a place, past its last symbol; 0 if it is not there.
+size_t match(const std::vector<Symbol>& symbols, size_t at, const std::vector<char32_t>& letters, Spread spread) {
   const size_t first = at;
   bool wordless = true, all_digits = true;
   for (size_t i = 0; i < letters.size(); ++i) {
@@ -156,16 +213,24 @@ size_t match(const std::vector<Symbol>& symbols, size_t at, const std::vector<ch
       size_t gap = 0;
       // A sign that is written for the letter is the letter.
       for (; at < symbols.size() && symbols[at].apart && !symbols[at].is(letters[i]) && gap <= kMostApart; ++at, ++gap)
-        if (symbols[at].space && !spaced) return 0;
-      if (gap > kMostApart || (spaced && gap == 0)) return 0;
+        if (symbols[at].space && spread == Spread::joined) return 0;
+      if (gap > kMostApart || (spread == Spread::spaced && gap == 0)) return 0;
     }
-    if (at >= symbols.size() || !symbols[at].is(letters[i])) return 0;
+    if (looks_like(symbols, at, letters[i]) && (letters[i] != U'm' || letters.size() >= kLongTerm))
+      ++at;
+    else if (at >= symbols.size() || !symbols[at].is(letters[i]))
+      return 0;
     wordless &= !symbols[at].letter;
     all_digits &= symbols[at].digit;
     ++at;
   }
-  // Whole words; and a number is a number.
-  if ((first > 0 && symbols[first - 1].word()) || (at < symbols.size() && symbols[at].word())) return 0;
+  if (spread == Spread::split && !std::all_of(symbols.begin() + static_cast<std::ptrdiff_t>(first), symbols.begin() + static_cast<std::ptrdiff_t>(at),
+                                              [](const Symbol& one) { return one.quoted; }))
+    return 0;
+  // Whole words, to which digits may have been hung; and a number is a number.
+  const auto goes_on = [](const Symbol& one) { return one.word() && !one.edge; };
+  const auto contracts = [](const Symbol& one) { return is_apostrophe(one.letters.front()) && !one.apart; };
+  if ((first > 0 && (goes_on(symbols[first - 1]) || contracts(symbols[first - 1]))) || (at < symbols.size() && goes_on(symbols[at]))) return 0;
   return wordless && all_digits ? 0 : at;
 }
 
@@ -211,15 +276,17 @@ TermList TermList::parse(const std::string& text, const std::string& name) {
   return TermList(std::move(terms));
 }
 
-std::vector<TermMatch> TermList::find(const std::string& text) const {
-  const std::vector<Symbol> symbols = symbols_of(text);
+std::vector<TermMatch> TermList::find(const std::string& text, bool written) const {
+  std::vector<Symbol> symbols = symbols_of(text);
+  if (written)
+    for (auto& symbol : symbols) symbol.quoted = true;
   std::vector<TermMatch> out;
   for (size_t at = 0; at < symbols.size();) {
     TermMatch best;
     size_t past = 0;
     for (size_t term = 0; term < letters_.size(); ++term)
-      for (const bool spaced : {false, true}) {
-        const size_t end = match(symbols, at, letters_[term], spaced);
+      for (const Spread spread : {Spread::joined, Spread::spaced, Spread::split}) {
+        const size_t end = match(symbols, at, letters_[term], spread);
         if (end <= past) continue;
         past = end;
         best = {term, symbols[at].begin, symbols[end - 1].end};
@@ -233,7 +300,7 @@ std::vector<TermMatch> TermList::find(const std::string& text) const {
 std::vector<std::string> TermList::disguises(const std::string& text, const TermMatch& found) const {
   const std::string seen = text.substr(found.begin, found.end - found.begin);
   const std::vector<char32_t>& letters = letters_.at(found.term);
-  bool cased = false, hidden = false, foreign = false, signs = false, apart = false;
+  bool cased = false, hidden = false, alike = false, signs = false, apart = false;
   for (const char32_t code : decode_utf8(seen)) {
     const std::vector<char32_t> plain = folded(encode_utf8({code}));
     const std::vector<char32_t> parts = decode_utf8(normalize_nfd(encode_utf8({code})));
@@ -246,9 +313,11 @@ std::vector<std::string> TermList::disguises(const std::string& text, const Term
     if (gap) ++i;
     for (; at < symbols.size() && symbols[at].apart && !symbols[at].is(letters[i]); ++at) apart |= !gap;
     if (at == symbols.size()) break;
-    const Symbol& symbol = symbols[at++];
-    if (symbol.letters.front() != letters[i])
-      (symbol.letter ? foreign : signs) = true;
+    const bool pair = at + 1 < symbols.size() && !symbols[at].is(letters[i]) && looks_like(symbols, at, letters[i]);
+    const Symbol& symbol = symbols[at];
+    at += pair ? 2 : 1;
+    if (pair || symbol.letters.front() != letters[i])
+      (symbol.letter ? alike : signs) = true;
     else
       cased |= encode_utf8({letters[i]}) != seen.substr(symbol.begin, symbol.end - symbol.begin) && !is_nonspacing_mark(letters[i]);
   }
@@ -256,33 +325,18 @@ std::vector<std::string> TermList::disguises(const std::string& text, const Term
   // A letter with a mark is no longer one of another case.
   if (cased && !hidden) out.emplace_back("case or width");
   if (hidden) out.emplace_back("invisible characters or accents");
-  if (foreign) out.emplace_back("letters of another script");
+  if (alike) out.emplace_back("letters that look alike");
   if (signs) out.emplace_back("digits or signs for letters");
   if (apart) out.emplace_back("letters set apart");
   return out;
 }
 
-std::string TermList::replaced(const std::string& text) const {
-  std::string out;
-  size_t at = 0;
-  for (const auto& found : find(text)) {
-    out += text.substr(at, found.begin - at);
-    std::string own = terms_[found.term].replacement.value_or("");
-    const std::string seen = text.substr(found.begin, found.end - found.begin);
-    // As the term was: without small letters.
-    if (seen == normalize_nfc(seen) && std::none_of(seen.begin(), seen.end(), [](char c) { return c >= 'a' && c <= 'z'; }))
-      std::transform(own.begin(), own.end(), own.begin(), [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; });
-    out += own;
-    at = found.end;
-  }
-  return out + text.substr(at);
-}
-
-std::string TermList::cleared(const std::string& text) const {
-  std::string out = text;
-  constexpr int kMostTimes = 8;
-  for (int i = 0; i < kMostTimes && !find(out).empty(); ++i) out = replaced(out);
-  if (!find(out).empty()) reject("the prompt cannot be cleared of listed terms", "guard");
+std::string TermList::replacement(const std::string& text, const TermMatch& found) const {
+  std::string out = terms_[found.term].replacement.value_or("");
+  const std::string seen = text.substr(found.begin, found.end - found.begin);
+  // As the term was: without small letters.
+  if (seen == normalize_nfc(seen) && std::none_of(seen.begin(), seen.end(), [](char c) { return c >= 'a' && c <= 'z'; }))
+    std::transform(out.begin(), out.end(), out.begin(), [](char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; });
   return out;
 }
 

@@ -20,8 +20,10 @@ struct TermMatch {
   bool operator==(const TermMatch&) const = default;
 };
 
-/// A list of terms, and how a text is searched for them: by whole words, whatever their case, width, accents and invisible characters; with letters that
-/// look alike in other scripts (Unicode TR 39), with digits and signs in place of letters ("h4te"), and with letters set apart ("h a t e", "h.a-te").
+/// A list of terms, and how a text is searched for them: by whole words, to which digits may be hung ("hate99"), whatever their case, width, accents and
+/// invisible characters; with letters that look alike, in other scripts (Unicode TR 39) and in this one ("evlL", "vvar"), with digits and signs in place of
+/// letters ("h4te"), with letters set apart ("h a t e", "h.a-te"), and within quotation marks, which hold what is to be written, with letters in several
+/// words ("ha te").
 class TermList {
  public:
   /// Throws a Failure for a term without a letter.
@@ -33,14 +35,13 @@ class TermList {
 
   const std::vector<Term>& terms() const { return terms_; }
   /// From left to right, none overlapping another: at each place the longest.
-  std::vector<TermMatch> find(const std::string& text) const;
-  /// Behind what a term that was found in the text hides: some of "case or width", "invisible characters or accents", "letters of another script", "digits or
+  /// written: all of the text is what is written somewhere, as if it stood in quotation marks.
+  std::vector<TermMatch> find(const std::string& text, bool written = false) const;
+  /// Behind what a term that was found in the text hides: some of "case or width", "invisible characters or accents", "letters that look alike", "digits or
   /// signs for letters", "letters set apart"; none if it stands there as in the list.
   std::vector<std::string> disguises(const std::string& text, const TermMatch& found) const;
-  /// The text with replacements for all that is found, in capitals where the term was.
-  std::string replaced(const std::string& text) const;
-  /// The same until no term is left: what is taken out may have stood between the letters of another. Throws a Failure if that does not end.
-  std::string cleared(const std::string& text) const;
+  /// What takes the place of a term that was found in the text, in capitals where the term was.
+  std::string replacement(const std::string& text, const TermMatch& found) const;
 
  private:
   std::vector<Term> terms_;

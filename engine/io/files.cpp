@@ -128,12 +128,35 @@ std::string json_text(const nlohmann::ordered_json& document, int indent) {
 
 void write_json(const fs::path& path, const nlohmann::ordered_json& document) { write_text(path, json_text(document, 2) + "\n"); }
 
+namespace {
+
+// The places in which two documents differ, a line each.
+std::string differences(const nlohmann::json& there, const nlohmann::json& here) {
+  constexpr size_t kMost = 4, kLongest = 60;
+  const auto value = [](const nlohmann::json& document, const std::string& path) {
+    const nlohmann::json::json_pointer place(path);
+    if (!document.contains(place)) return std::string("nothing");
+    const std::string text = json_text(document.at(place));
+    return text.size() > kLongest ? text.substr(0, kLongest) + "..." : text;
+  };
+  std::string out;
+  size_t count = 0;
+  for (const auto& step : nlohmann::json::diff(there, here)) {
+    if (++count > kMost) return out + "\n  ...";
+    const std::string path = step.at("path");
+    out += "\n  " + (path.empty() ? "all of it" : path.substr(1)) + ": " + value(there, path) + " there, " + value(here, path) + " here";
+  }
+  return out;
+}
+
+}  // namespace
+
 void claim_folder(const std::filesystem::path& file, const nlohmann::ordered_json& document, const std::string& refusal) {
   if (!std::filesystem::exists(file)) {
     std::filesystem::create_directories(file.parent_path());
     write_json(file, document);
-  } else if (read_json(file) != nlohmann::json(document)) {
-    reject(refusal, file.parent_path().string(), "Choose another --out, or repeat the settings in its " + file.filename().string());
+  } else if (const std::string differs = differences(read_json(file), nlohmann::json(document)); !differs.empty()) {
+    reject(refusal + ":" + differs + "\n", file.parent_path().string(), "Choose another --out, or repeat the settings in its " + file.filename().string());
   }
 }
 

@@ -28,7 +28,7 @@ std::string json_text(const nlohmann::ordered_json& document, int indent = -1);
 void write_json(const std::filesystem::path& path, const nlohmann::ordered_json& document);
 
 /// Writes what a folder's results depend on into `file`, so that a run with other settings stays out of it: if the file is there and says
-/// something else, throws a Failure with `refusal`.
+/// something else, throws a Failure with `refusal` and what differs.
 void claim_folder(const std::filesystem::path& file, const nlohmann::ordered_json& document, const std::string& refusal);
 
 /// Creates the folder if need be, and holds a lock file in it as long as the object lives. A second process that asks

@@ -53,8 +53,10 @@ std::string text_chunk(const std::string& text) {
 torch::Tensor read_image(const std::filesystem::path& file) {
   const std::string bytes = read_text(file);
   cv::Mat image;
+  // A camera says in a JPEG which way it was held: OpenCV turns the picture only if it is not asked for it unchanged. What is transparent has to be.
+  const bool jpeg = bytes.starts_with("\xFF\xD8");
   try {
-    image = cv::imdecode(cv::Mat(1, static_cast<int>(bytes.size()), CV_8U, const_cast<char*>(bytes.data())), cv::IMREAD_UNCHANGED);
+    image = cv::imdecode(cv::Mat(1, static_cast<int>(bytes.size()), CV_8U, const_cast<char*>(bytes.data())), jpeg ? cv::IMREAD_COLOR : cv::IMREAD_UNCHANGED);
   } catch (const cv::Exception& error) {
     reject("the image cannot be read: " + error.err, file.string());
   }

@@ -4,7 +4,7 @@
 
 #include "core/error.h"
 #include "io/files.h"
-#include "text/prompt_weights.h"
+#include "text/weighted_prompt.h"
 
 namespace glyphscope {
 

@@ -427,7 +427,8 @@ struct EngineThread::State {
     const PictureSet pictures = read_picture_set(command.pictures, settings.held_out, observer.preparing, job.cancel);
     const OutputFolder folder(command.folder);
     const FinetuneResult result = finetune(model(), pictures, settings, folder.path(), command.resume, ocr(), observer, job.cancel);
-    tell(job.id, event::AdapterMade{(folder / "last.safetensors").string(), result.trained, result.all_sites, result.optimizer_bytes});
+    tell(job.id, event::AdapterMade{(folder / "last.safetensors").string(), result.trained, result.all_sites, result.optimizer_bytes,
+                                    result.all_sites_optimizer_bytes});
   }
 
   void run(const Job& job, const command::ConvertAdapter& command) {

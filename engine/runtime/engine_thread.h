@@ -232,7 +232,7 @@ struct Noted {
 /// At the end of a training.
 struct AdapterMade {
   std::string file;
-  std::int64_t parameters = 0, all_sites = 0, optimizer_bytes = 0;  ///< See FinetuneResult.
+  std::int64_t parameters = 0, all_sites = 0, optimizer_bytes = 0, all_sites_optimizer_bytes = 0;  ///< See FinetuneResult.
 };
 /// What holds from here on.
 struct GuardSet {

@@ -12,6 +12,7 @@
 #include "adapt/prompt_kv_cache.h"
 #include "adapt/training_state.h"
 #include "core/error.h"
+#include "core/memory.h"
 #include "core/random.h"
 #include "io/safetensors.h"
 #include "models/checkpointing.h"
@@ -49,7 +50,7 @@ int run(const std::filesystem::path& folder, const std::string& dtype_name, cons
   const Conditioning conditioning(input("embedding"), input("pooled"), input("time_ids"));
   const torch::Tensor sample = input("sample"), timestep = inputs.tensor("timestep"), target = inputs.tensor("target").to(torch::kFloat32);
   // As the trainer does, where K and V depend on the prompt alone.
-  PromptKvCache kept_kv(denoiser.table, lora, std::uint64_t{1} << 30);
+  PromptKvCache kept_kv(denoiser.table, lora);
   std::vector<std::string> captions;
   for (std::int64_t row = 0; row < sample.size(0); ++row) captions.push_back(std::to_string(row));
   kept_kv.set_rows(captions);
@@ -86,6 +87,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: %s FOLDER fp32|bf16 SITES RANK STEPS plain|checkpointing INPUTS.safetensors\n", argv[0]);
     return 2;
   }
+  keep_freed_memory();  // as the program does
   try {
     return run(argv[1], argv[2], argv[3], std::atoi(argv[4]), std::atoi(argv[5]), std::string(argv[6]) == "checkpointing", argv[7]);
   } catch (const Failure& failure) {

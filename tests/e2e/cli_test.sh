@@ -101,13 +101,21 @@ tune=("$program" finetune "$model" --data "$work/data" --sites 5,8 --rank 2 --st
 expect 0 'left out: .*cut.png' "${tune[@]}" --out "$work/tuned"
 [ -s "$work/tuned/last.safetensors" ] && [ "$(field "$work/tuned/finetune.json" '["steps"]')" = 40 ] || { echo "FAILED: finetune's files"; failed=1; }
 [ "$(field "$work/tuned/finetune.json" '["trained_parameters_all_sites"]')" -gt "$(field "$work/tuned/finetune.json" '["trained_parameters"]')" ] || { echo "FAILED: share"; failed=1; }
-"${tune[@]}" --save-every 1 --out "$work/killed" > "$work/stdout" 2>&1 &
-pid=$!
-while [ ! -e "$work/killed/last.safetensors" ] && kill -0 $pid 2> /dev/null; do sleep 0.05; done
-kill -KILL $pid 2> /dev/null
-wait $pid 2> /dev/null
-expect 2 '--resume' "${tune[@]}" --save-every 1 --out "$work/killed"
-expect 0 'trained' "${tune[@]}" --save-every 1 --resume --out "$work/killed"
+# Killed twice, at moments that nobody chose; each time while it learned.
+resume=()
+for kill in 1 2; do
+  touch "$work/mark"
+  "${tune[@]}" --save-every 3 "${resume[@]}" --out "$work/killed" > "$work/stdout" 2>&1 &
+  pid=$!
+  while [ ! "$work/killed/checkpoint/state.safetensors" -nt "$work/mark" ] && kill -0 $pid 2> /dev/null; do sleep 0.02; done
+  sleep "0.$((RANDOM % 5))$((RANDOM % 10))"
+  kill -KILL $pid 2> /dev/null || { echo "FAILED: the training had ended before it was killed"; cat "$work/stdout"; failed=1; }
+  wait $pid 2> /dev/null
+  [ ! -e "$work/killed/finetune.json" ] || { echo "FAILED: the training had ended when it was killed"; failed=1; }
+  expect 2 '--resume' "${tune[@]}" --save-every 3 --out "$work/killed"
+  resume=(--resume)
+done
+expect 0 'trained' "${tune[@]}" --save-every 3 --resume --out "$work/killed"
 python3 - "$work/killed/last.safetensors" "$work/tuned/last.safetensors" <<'PYTHON' || { echo "FAILED: a killed and resumed training gives other numbers"; failed=1; }
 import json, sys
 def tensors(path):

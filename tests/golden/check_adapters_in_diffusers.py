@@ -1,5 +1,6 @@
 """Adapters go both ways: a file that Glyphscope trained gives the same picture in diffusers (`load_lora_weights`), and one that PEFT made gives the
-same picture in Glyphscope; on a small model of each family.
+same picture in Glyphscope; on a small model of each family. Both also as `convert-adapter` writes them for diffusers and for kohya, where diffusers
+reads that.
 
 usage: check_adapters_in_diffusers.py GLYPHSCOPE   (Python with diffusers, transformers and peft)
 Exits with 1 if more than 0.1 % of a picture's pixels differ by more than 1/255, or an adapter changes nothing.
@@ -25,6 +26,8 @@ from safetensors.torch import load_file, save_file
 DATA = Path(__file__).parent / "data"
 PROMPT, STEPS, GUIDANCE, SEED = 'a red sign that says "open"', 4, 3.0, 42
 FAMILIES = ["pipeline", "pipeline_sdxl", "pipeline_sd3", "pipeline_flux", "pipeline_if", "pipeline_ldm/kl"]
+KOHYA = ["pipeline", "pipeline_sdxl", "pipeline_flux"]  # of which diffusers reads kohya's files
+CONVOLUTIONS = ["pipeline", "pipeline_ldm/kl"]  # whose proj_in and proj_out are convolutions of one point
 ATTENTION = ["to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"]
 
 warnings.filterwarnings("ignore")
@@ -78,6 +81,20 @@ def save_adapter(pipeline, config, folder):
     return file
 
 
+def converted(name, folder, adapter, work):
+    """The adapter as diffusers' and kohya's files."""
+    for form in ["diffusers"] + ["kohya"] * (name in KOHYA):
+        file = work / f"{adapter.stem}-{form}.safetensors"
+        glyphscope("convert-adapter", folder, adapter, "--format", form, "--out", file)
+        yield form, file
+
+
+def open_pipeline(folder):
+    pipeline = DiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
 def same(what, a, b, plain):
     share = (np.abs(a - b).max(-1) <= 1).mean()
     changed = (np.abs(a - plain).max(-1) > 1).mean()
@@ -95,17 +112,18 @@ def check(name, work):
     for i in range(4):
         Image.fromarray(random.integers(0, 256, (size, size, 3), dtype=np.uint8)).save(pictures / f"{i}.png")
         (pictures / f"{i}.txt").write_text("a sign")
-    glyphscope("finetune", folder, "--data", pictures, "--every-attention", "--rank", 2, "--alpha", 5, "--steps", 6, "--rate", 0.1, "--batch", 2, "--held-out", 0,
+    glyphscope("finetune", folder, "--data", pictures, "--every-attention", "--rank", 2, "--ranks", "1:3", "--alpha", 5, "--steps", 6, "--rate", 0.1, "--batch", 2, "--held-out", 0,
                "--sample-every", 0, "--out", work / "tuned")
     adapter = work / "tuned" / "last.safetensors"
-    pipeline = DiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32)
-    pipeline.set_progress_bar_config(disable=True)
-    load_adapter(pipeline, adapter)
-    good = same(f"{name}, trained here", ours(folder, work / "a.png", adapter), theirs(pipeline, size), plain)
+    mine = ours(folder, work / "a.png", adapter)
+    good = True
+    for form, file in [("as it is", adapter), *converted(name, folder, adapter, work)]:
+        pipeline = open_pipeline(folder)
+        load_adapter(pipeline, file)
+        good &= same(f"{name}, trained here, {form}", mine, theirs(pipeline, size), plain)
 
-    pipeline = DiffusionPipeline.from_pretrained(folder, torch_dtype=torch.float32)
-    pipeline.set_progress_bar_config(disable=True)
-    config = LoraConfig(r=3, lora_alpha=4, target_modules=ATTENTION, init_lora_weights=False)
+    pipeline = open_pipeline(folder)
+    config = LoraConfig(r=3, lora_alpha=4, target_modules=ATTENTION + ["proj_in", "proj_out"] * (name in CONVOLUTIONS), init_lora_weights=False)
     denoiser = denoiser_of(pipeline)
     denoiser.add_adapter(config)
     noise = torch.Generator().manual_seed(3)
@@ -114,7 +132,13 @@ def check(name, work):
             if "lora_" in path:
                 parameter.copy_(torch.randn(parameter.shape, generator=noise) * 0.5 / parameter.shape[1] ** 0.5)
     adapter = save_adapter(pipeline, config, work)
-    return same(f"{name}, made by PEFT", ours(folder, work / "b.png", adapter), theirs(pipeline, size), plain) and good
+    wanted = theirs(pipeline, size)
+    good &= same(f"{name}, made by PEFT", ours(folder, work / "b.png", adapter), wanted, plain)
+    for form, file in converted(name, folder, adapter, work):
+        pipeline = open_pipeline(folder)
+        load_adapter(pipeline, file)
+        good &= same(f"{name}, made by PEFT, converted for {form}", theirs(pipeline, size), wanted, plain)
+    return good
 
 
 with tempfile.TemporaryDirectory() as work:

@@ -5,18 +5,22 @@ denoisers say with them.
 
 Each file in data/adapters has its expected output in NAME.expected.safetensors: `output` with the adapter at strength 1, `half` at 0.5.
 training_NAME.safetensors: ten steps of AdamW on one batch in float64. `start.`, `after1.`, `after10.` and `gradient.` (of the first step) with the
-layers' paths; `clean`, `noise`, `index` (of the timesteps), `losses`; `gradient32.`: the same in float32.
+layers' paths; `clean`, `noise`, `index` (of the timesteps), `losses`; `gradient32.`: the same in float32. Metadata `settings`: JSON, the scheduler's
+configuration and `snr_gamma`.
 """
 
+import json
 import shutil
 import sys
 import tempfile
 import warnings
 from pathlib import Path
+from unittest import mock
 
 import diffusers
 import torch
 from diffusers import DDPMScheduler, FluxPipeline, FluxTransformer2DModel, SD3Transformer2DModel, StableDiffusion3Pipeline, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers.training_utils import compute_snr
 from diffusers.utils import convert_state_dict_to_kohya
 from peft import LoraConfig, get_peft_model
 from peft.utils import get_peft_model_state_dict
@@ -119,7 +123,13 @@ def write_kohya(data, out):
     save_file({key: value.clone().contiguous() for key, value in converted.items()}, out / "kohya.safetensors")
 
 
-def train(data, out, name, kind, flow):
+def as_float(tensor):
+    """Tensor.float, but for float64: DeepFloyd IF's pooling takes its softmax in float32 to be more exact than half."""
+    return tensor if tensor.dtype == torch.float64 else tensor.to(torch.float32)
+
+
+def train(data, out, name, kind, scheduler, targets, gamma=0):
+    flow = "shift" in scheduler
     reference = load_file(data / name / "expected.safetensors")
     noise = torch.Generator().manual_seed(17)
     clean, index = reference["sample"], torch.tensor([700, 20])
@@ -127,7 +137,7 @@ def train(data, out, name, kind, flow):
     tensors = {"clean": clean, "noise": drawn, "index": index}
     for dtype in (torch.float64, torch.float32):
         model = kind.from_pretrained(data / name).eval().to(dtype)
-        model.add_adapter(LoraConfig(r=3, lora_alpha=6, target_modules=["to_q", "to_k", "to_v", "to_out.0"], init_lora_weights="gaussian"))
+        model.add_adapter(LoraConfig(r=3, lora_alpha=6, target_modules=targets, init_lora_weights="gaussian"))
         randomise(model, 23)
         weights = {path: value for path, value in model.named_parameters() if "lora_" in path}
         for path, value in model.named_parameters():
@@ -137,13 +147,20 @@ def train(data, out, name, kind, flow):
             sigma = 3 * sigma / (1 + 2 * sigma)
             alpha, timestep = 1 - sigma, sigma * 1000
         else:
-            scheduler = DDPMScheduler(beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012)
-            alpha, sigma = (x[index] for x in (scheduler.alphas_cumprod.sqrt(), (1 - scheduler.alphas_cumprod).sqrt()))
+            ddpm = DDPMScheduler.from_config(scheduler)
+            alpha, sigma = (x[index] for x in (ddpm.alphas_cumprod.sqrt(), (1 - ddpm.alphas_cumprod).sqrt()))
             timestep = index.float()
         share = lambda x: x.to(dtype).view(-1, 1, 1, 1)
         inputs = {key: value.to(dtype) for key, value in reference.items() if value.is_floating_point()}
         inputs |= {"sample": share(alpha) * clean.to(dtype) + share(sigma) * drawn.to(dtype), "timestep": timestep}
+        v = scheduler.get("prediction_type") == "v_prediction"
         target = drawn.to(dtype) - clean.to(dtype) if flow else drawn.to(dtype)
+        if v:
+            target = share(alpha) * drawn.to(dtype) - share(sigma) * clean.to(dtype)
+        weights_of_samples = torch.ones(2)
+        if gamma:
+            snr = compute_snr(ddpm, index)
+            weights_of_samples = snr.clamp(max=gamma) / (snr + 1 if v else snr)
         optimizer = torch.optim.AdamW(weights.values(), lr=1e-2, betas=(0.9, 0.999), weight_decay=0.01, eps=1e-8)
         keep = lambda prefix, values: {f"{prefix}.{path.replace('.default', '')}": value.detach().clone() for path, value in values}
         if dtype == torch.float64:
@@ -151,7 +168,9 @@ def train(data, out, name, kind, flow):
         losses = []
         for step in range(10):
             with torch.enable_grad():
-                loss = (call(model, inputs) - target).pow(2).mean()
+                with mock.patch.object(torch.Tensor, "float", as_float if name == "unet_if1" else torch.Tensor.float):
+                    said = call(model, inputs)[:, : clean.shape[1]]  # a variance that it learns is none of the objective's
+                loss = ((said - target).pow(2).mean((1, 2, 3)) * weights_of_samples.to(dtype)).mean()
                 loss.backward()
             losses.append(loss.item())
             if step == 0:
@@ -165,7 +184,8 @@ def train(data, out, name, kind, flow):
         if dtype == torch.float64:
             assert losses[-1] < 0.95 * losses[0], losses
             tensors["losses"] = torch.tensor(losses, dtype=torch.float64)
-    save_file({key: value.contiguous() for key, value in tensors.items()}, out / f"training_{name}.safetensors")
+    metadata = {"settings": json.dumps({"scheduler": scheduler, "snr_gamma": gamma})}
+    save_file({key: value.contiguous() for key, value in tensors.items()}, out / f"training_{name}.safetensors", metadata)
 
 
 def main():
@@ -184,9 +204,13 @@ def main():
         write(data, out, name, kind, targets)
     write_peft(data, out)
     write_kohya(data, out)
-    train(data, out, "unet_sd1", UNet2DConditionModel, flow=False)
-    # diffusers norms queries in float32 whatever the model computes in: not the one that does.
-    train(data, out, "mmdit_sd3", SD3Transformer2DModel, flow=True)
+    stable = {"_class_name": "DDPMScheduler", "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+    train(data, out, "unet_sd1", UNet2DConditionModel, stable, ATTENTION)
+    train(data, out, "unet_sd2", UNet2DConditionModel, stable | {"prediction_type": "v_prediction"}, ["attn2.to_q", "attn2.to_v"], gamma=5)
+    train(data, out, "unet_sdxl", UNet2DConditionModel, stable, ["attn2.to_k", "attn2.to_v"], gamma=5)
+    train(data, out, "unet_if1", UNet2DConditionModel, {"_class_name": "DDPMScheduler", "beta_schedule": "squaredcos_cap_v2"}, ["add_k_proj", "add_v_proj", "to_q"])
+    # diffusers norms queries in float32 whatever the model computes in: not one of those that do.
+    train(data, out, "mmdit_sd3", SD3Transformer2DModel, {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0}, ATTENTION)
     for file in out.rglob("*.*"):
         file.chmod(0o644)
 

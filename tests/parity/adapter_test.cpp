@@ -62,11 +62,9 @@ struct TrainingParity : ::testing::TestWithParam<const char*> {};
 TEST_P(TrainingParity, GradientsAndStepsEqualTheReferences) {
   const std::string name = GetParam();
   const SafetensorsFile expected(golden("adapters") / ("training_" + name + ".safetensors"));
-  const nlohmann::json scheduler =
-      name.starts_with("unet")
-          ? nlohmann::json{{"_class_name", "DDPMScheduler"}, {"beta_schedule", "scaled_linear"}, {"beta_start", 0.00085}, {"beta_end", 0.012}}
-          : nlohmann::json{{"_class_name", "FlowMatchEulerDiscreteScheduler"}, {"shift", 3.0}};
-  const NoisePath path = NoisePath::parse({scheduler, "test"});
+  const nlohmann::json settings = nlohmann::json::parse(expected.metadata().at("settings"));
+  const NoisePath path = NoisePath::parse({settings.at("scheduler"), "test"});
+  const double snr_gamma = settings.at("snr_gamma");
   for (const auto dtype : {torch::kFloat64, torch::kFloat32}) {
     SmallDenoiser denoiser(name, dtype);
     const bool exact = dtype == torch::kFloat64;
@@ -98,7 +96,8 @@ TEST_P(TrainingParity, GradientsAndStepsEqualTheReferences) {
     const TrainingBatch batch{expected.tensor("clean").to(dtype), expected.tensor("noise").to(dtype), expected.tensor("index"), torch::Tensor()};
     for (int step = 0; step < 10; ++step) {
       const torch::Tensor loss = training_loss(
-          path, [&](const torch::Tensor& x, const torch::Tensor& t, const Conditioning&) { return denoiser.call(x, t); }, batch, 0);
+          path, [&](const torch::Tensor& x, const torch::Tensor& t, const Conditioning&) { return denoiser.call(x, t).slice(1, 0, x.size(1)); }, batch,
+          snr_gamma);
       loss.backward();
       if (step == 0) expect(exact ? "gradient" : "gradient32", exact ? 1e-9 : 1e-4, true);
       if (exact) EXPECT_NEAR(loss.item<double>(), expected.tensor("losses")[step].item<double>(), step == 0 ? 1e-9 : 1e-7);
@@ -109,7 +108,7 @@ TEST_P(TrainingParity, GradientsAndStepsEqualTheReferences) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Objectives, TrainingParity, ::testing::Values("unet_sd1", "mmdit_sd3"));
+INSTANTIATE_TEST_SUITE_P(Objectives, TrainingParity, ::testing::Values("unet_sd1", "unet_sd2", "unet_sdxl", "unet_if1", "mmdit_sd3"));
 
 }  // namespace
 }  // namespace glyphscope

@@ -22,6 +22,7 @@ namespace glyphscope {
 namespace {
 using testing::failure_of;
 using testing::golden;
+using testing::relative_error;
 using ::testing::HasSubstr;
 
 struct SingleFileOf : ::testing::TestWithParam<const char*> {
@@ -64,7 +65,8 @@ TEST_P(SingleFileOf, DrawsWhatTheFolderDraws) {
   OpenOptions options;
   options.config = folder();
   const torch::Tensor one = draw(file(), options), other = draw(folder(), {});
-  EXPECT_LT((one - other).abs().max().item<double>(), 1e-5);
+  // Where weights lie otherwise in memory, matrix products may sum in another order.
+  EXPECT_LT(relative_error(one, other), 1e-5);
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, SingleFileOf, ::testing::Values("pipeline", "pipeline_sdxl", "pipeline_sd3"),

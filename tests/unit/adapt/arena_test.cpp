@@ -41,12 +41,24 @@ TEST(Arena, ContendersAreAsLargeAsTheySay) {
   EXPECT_EQ(named(all, "all sites").plan.sites.size(), denoiser.table().sites.size());
   EXPECT_EQ(named(all, "all sites").plan.rank, 8);
   EXPECT_GT(named(all, "every attention").parameters, named(all, "all sites").parameters);
-  // Another rank would be further off.
-  for (const char* name : {"all sites, as small", "every attention, as small"}) {
+  // One more at any site, or one less, would be further off: sites of the narrow level have half as many parameters as the others.
+  const auto layers = attention_projections(denoiser.module());
+  for (const char* name : {"random 1", "random 2", "random 3", "all sites, as small"}) {
     const Contender& small = named(all, name);
-    const double each = static_cast<double>(small.parameters) / static_cast<double>(small.plan.rank);
-    EXPECT_LE(std::abs(static_cast<double>(small.parameters - own)), each / 2 + 1) << name;
+    EXPECT_EQ(small.plan.parameters(layers), small.parameters);
+    for (const int site : small.plan.sites)
+      for (const int by : {-1, 1}) {
+        LoraPlan other = small.plan;
+        other.ranks[site] = other.rank_at(site) + by;
+        EXPECT_LE(std::abs(small.parameters - own), std::abs(other.parameters(layers) - own)) << name << ", site " << site;
+      }
   }
+  // Smaller than rank 1 everywhere it cannot be.
+  const Contender& every = named(all, "every attention, as small");
+  LoraPlan more = every.plan;
+  ++more.rank;
+  EXPECT_TRUE(every.plan.rank == 1 || every.parameters <= own);
+  EXPECT_GT(more.parameters(layers), own);
 }
 
 struct SaysOpen : TextReader {
@@ -74,7 +86,7 @@ ArenaSettings small_arena() {
   settings.training.sample_steps = 2;
   settings.random_sets = 1;
   settings.seeds = 2;
-  settings.prompts = {"says \"open\"", "says \"shut\"", "a wall", "a red wall", "a blue wall"};
+  settings.prompts = {"says \"open\"", "says \"shut\"", "a wall", "a red wall", "a blue wall", "a wall", "a green wall", "a grey wall"};
   settings.variety = 2;
   return settings;
 }
@@ -96,10 +108,20 @@ TEST(Arena, ComparesAndResumes) {
   EXPECT_NEAR(whole.entries[0].scores.ssim_to_base.mean, 1, 1e-4);
   EXPECT_EQ(whole.entries[0].scores.word_accuracy.mean, 0.5);
   EXPECT_EQ(whole.entries[1].scores.word_accuracy.n, 4);  // two prompts, two trainings
-  EXPECT_EQ(whole.entries[1].scores.ssim_to_base.n, 12);
+  EXPECT_EQ(whole.entries[1].scores.ssim_to_base.n, 24);
   EXPECT_LT(whole.entries[1].scores.ssim_to_base.mean, 1);
-  EXPECT_EQ(whole.entries[1].scores.pair_distance.n, 6);
-  EXPECT_EQ(whole.entries[1].scores.recall.n, 2);
+  EXPECT_EQ(whole.entries[1].scores.pair_distance.n, 12);
+  EXPECT_EQ(whole.entries[1].scores.recall.n, 24);
+  EXPECT_EQ(whole.entries[1].scores.held_out_loss.n, 2);
+  // Five different prompts without text are enough for intervals; two with text, and two trainings, are not.
+  for (const Score& score : {whole.entries[1].scores.ssim_to_base, whole.entries[1].scores.kernel_distance, whole.entries[1].scores.precision,
+                             whole.entries[1].scores.recall, whole.entries[1].scores.pair_distance}) {
+    ASSERT_TRUE(score.low && score.high);
+    EXPECT_LE(*score.low, score.mean);
+    EXPECT_GE(*score.high, score.mean);
+  }
+  EXPECT_FALSE(whole.entries[1].scores.word_accuracy.low);
+  EXPECT_FALSE(whole.entries[1].scores.held_out_loss.low);
   EXPECT_EQ(whole.entries[0].f1_gain.mean, 0);
   const std::string csv = whole.csv();
   EXPECT_EQ(static_cast<size_t>(std::count(csv.begin(), csv.end(), '\n')), whole.entries.size() + 1);
@@ -130,7 +152,7 @@ TEST(Arena, ComparesAndResumes) {
   settings.seeds = 1;
   const ArenaResult seen = run_arena(**opened, pictures, settings, folder / "seen", false, reader, {}, {});
   EXPECT_THAT(seen.features, HasSubstr("clip_scores"));
-  EXPECT_EQ(seen.entries[1].scores.clip_alignment.n, 8);
+  EXPECT_EQ(seen.entries[1].scores.clip_alignment.n, 14);
   EXPECT_NE(seen.entries[1].scores.clip_alignment.mean, seen.entries[0].scores.clip_alignment.mean);
   EXPECT_NE(seen.entries[1].scores.pair_distance.mean, whole.entries[1].scores.pair_distance.mean);
   EXPECT_THAT(seen.table(), HasSubstr("CLIP alignment"));

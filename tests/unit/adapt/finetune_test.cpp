@@ -3,17 +3,21 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "adapt/encoded_pictures.h"
 #include "adapt/lora_file.h"
 #include "adapt/training_table.h"
 #include "core/random.h"
 #include "demo/signs.h"
 #include "io/files.h"
 #include "io/image_file.h"
+#include "pipelines/trainable.h"
 #include "tests/support/golden.h"
+#include "text/weighted_prompt.h"
 
 namespace glyphscope {
 namespace {
 namespace fs = std::filesystem;
+using ::testing::AllOf;
 using testing::golden;
 using ::testing::HasSubstr;
 
@@ -81,6 +85,10 @@ TEST_P(Finetune, ResumesToTheBit) {
   EXPECT_TRUE(torch::equal(pipeline->generate(request)->images, plain->images));
   EXPECT_TRUE(torch::equal(pipeline->generate(request)->latents, plain->latents));
   EXPECT_EQ(whole.trained, whole.lora.parameters());
+  // Masters, gradients and two moments in fp32; as large a share of all sites' as the parameters are.
+  EXPECT_EQ(whole.optimizer_bytes, 16 * whole.trained);
+  EXPECT_EQ(whole.all_sites_optimizer_bytes, 16 * whole.all_sites);
+  EXPECT_GT(whole.all_sites, whole.trained);
   ASSERT_TRUE(whole.best_held_out);
 
   const CancelToken cancel;
@@ -92,10 +100,7 @@ TEST_P(Finetune, ResumesToTheBit) {
   ASSERT_FALSE(stopped);
   EXPECT_EQ(stopped.error().code, ErrorCode::cancelled);
   EXPECT_THAT(testing::failure_of([&] { finetune(*open(), pictures, chosen(), folder / "parts", false, reader, {}, {}); }), HasSubstr("--resume"));
-  // How much is kept in memory changes no bit either.
-  FinetuneSettings forgetful = chosen();
-  forgetful.kept_kv_bytes = 20'000;
-  const FinetuneResult parts = finetune(*open(), pictures, forgetful, folder / "parts", true, reader, {}, {});
+  const FinetuneResult parts = finetune(*open(), pictures, chosen(), folder / "parts", true, reader, {}, {});
   bool moved = false;
   for (const auto& [path, layer] : whole.lora.layers) {
     EXPECT_TRUE(torch::equal(layer.a, parts.lora.layers.at(path).a)) << path;
@@ -122,7 +127,8 @@ TEST_P(Finetune, ResumesToTheBit) {
 
   FinetuneSettings other = chosen();
   other.rate *= 2;
-  EXPECT_THAT(testing::failure_of([&] { finetune(*open(), pictures, other, folder / "parts", true, reader, {}, {}); }), HasSubstr("other settings"));
+  EXPECT_THAT(testing::failure_of([&] { finetune(*open(), pictures, other, folder / "parts", true, reader, {}, {}); }),
+              AllOf(HasSubstr("other settings"), HasSubstr("settings/rate: ")));
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, Finetune, ::testing::Values("pipeline", "pipeline_sdxl", "pipeline_sd3", "pipeline_flux", "pipeline_if", "pipeline_ldm/kl"));
@@ -136,7 +142,7 @@ TEST(FinetuneLoss, FallsOnHeldOutPictures) {
   chosen.plan.every_attention = true;
   chosen.plan.rank = 4;
   chosen.steps = 60;
-  chosen.evaluate_every = 10;
+  chosen.evaluate_every = chosen.save_every = 10;
   std::vector<double> losses;
   FinetuneObserver observer;
   observer.step = [&](const FinetuneProgress& p) {
@@ -245,6 +251,65 @@ TEST(FinetuneErrors, AnExplodingLossStops) {
   EXPECT_THAT(testing::failure_of([&] { finetune(**opened, pictures, chosen, folder / "out", false, reader, {}, {}); }),
               AllOf(HasSubstr("has grown to"), HasSubstr("last.safetensors")));
   EXPECT_TRUE(fs::exists(folder / "out/best.safetensors"));
+  // What was saved is of a step that was well: from there it goes on, with a step of no size, and its loss is no worse than it was.
+  const TrainingTable table(folder / "out/training.csv", 1000);
+  const auto exploded = std::prev(table.rows().end());
+  ASSERT_TRUE(exploded->second.held_out);
+  chosen.steps = 0;
+  const FinetuneResult kept = finetune(**opened, pictures, chosen, folder / "out", true, reader, {}, {});
+  EXPECT_LT(kept.steps, exploded->first);
+  EXPECT_GT(kept.steps, 0);
+  EXPECT_LT(*table.rows().at(kept.steps).held_out, *exploded->second.held_out);
+
+  // Without pictures held out, what is learned from tells.
+  PictureSet all = pictures;
+  all.train.insert(all.train.end(), all.held_out.begin(), all.held_out.end());
+  all.held_out.clear();
+  chosen.steps = 40;
+  EXPECT_THAT(testing::failure_of([&] { finetune(**opened, all, chosen, folder / "blind", false, reader, {}, {}); }),
+              HasSubstr("the loss on pictures that it learns from has grown to"));
+  EXPECT_GT(TrainingTable(folder / "blind/training.csv", 1000).rows().size(), 1u);
+}
+
+// Settings bind a folder once there is something of theirs in it.
+TEST(FinetuneErrors, ATrainingThatKeptNothingHasNoClaim) {
+  const testing::TemporaryFolder folder;
+  const PictureSet pictures = read_picture_set(make_pictures(folder), 0.3);
+  const auto opened = open_model(golden("pipeline").string());
+  const CancelToken cancel;
+  FinetuneObserver stop;
+  stop.preparing = [&](const Progress&) { cancel.cancel(); };
+  EXPECT_FALSE(attempt([&] { return finetune(**opened, pictures, settings(), folder / "out", false, reader, stop, cancel); }));
+  EXPECT_TRUE(fs::exists(folder / "out/checkpoint/settings.json"));
+  FinetuneSettings other = settings();
+  other.rate *= 2;
+  other.steps = 1;
+  EXPECT_EQ(finetune(**opened, pictures, other, folder / "out", true, reader, {}, {}).steps, 1);
+  // A schedule that falls to zero at the last step is of so many steps.
+  FinetuneSettings falling = settings();
+  falling.schedule = RateSchedule::cosine;
+  falling.steps = 1;
+  finetune(**opened, pictures, falling, folder / "falling", false, reader, {}, {});
+  falling.steps = 2;
+  EXPECT_THAT(testing::failure_of([&] { finetune(**opened, pictures, falling, folder / "falling", true, reader, {}, {}); }),
+              HasSubstr("settings/steps: 1 there, 2 here"));
+}
+
+// A caption is read as it stands, whatever a prompt's parentheses mean.
+TEST(FinetuneCache, CaptionsAreNoPrompts) {
+  const testing::TemporaryFolder folder;
+  PictureSet pictures = read_picture_set(make_pictures(folder), 0.3);
+  const auto opened = open_model(golden("pipeline").string());
+  auto* trainable = dynamic_cast<Trainable*>(opened->get());
+  const std::string caption = "a clock (10:30) and \\(a door:1.5)";
+  for (auto* part : {&pictures.train, &pictures.held_out})
+    for (auto& one : *part) one.caption = caption;
+  EncodedPictures encoded(**opened, *trainable, 32, folder / "cache");
+  const auto samples = encoded.prepare(
+      pictures.train, [](const Progress&) {}, [](const std::string&) {}, {});
+  std::vector<std::string> notes;
+  EXPECT_TRUE(torch::equal(encoded.conditioning(samples[0]).embedding, trainable->condition("a clock \\(10:30\\) and \\\\(a door:1.5\\)", notes).embedding));
+  EXPECT_EQ(WeightedPrompt::parse(verbatim(caption)).text(), caption);
 }
 
 // Numbers of diffusers 0.42.1, `compute_snr` and the weights of its training examples, gamma 5.

@@ -315,6 +315,14 @@ TEST(AdapterFiles, SpellingsOfOthersAreRead) {
                                {"lora_unet_mid_block_attentions_0_proj_in.lora_up.weight", b.unsqueeze(-1).unsqueeze(-1)},
                                {"lora_unet_mid_block_attentions_0_proj_in.alpha", torch::tensor(1.0)}});
   EXPECT_TRUE(torch::equal(one.layers.at(projection).a, a));
+  // It is written as such a convolution again: diffusers takes no other shape.
+  for (const auto& [format, name] : {std::pair(LoraFormat::diffusers, "unet.mid_block.attentions.0.proj_in.lora_A.weight"),
+                                     std::pair(LoraFormat::kohya, "lora_unet_mid_block_attentions_0_proj_in.lora_down.weight")}) {
+    write_lora(file, one, format, unet.module(), unet.table());
+    EXPECT_EQ(SafetensorsFile(file).tensor(name).sizes(), (std::vector<std::int64_t>{2, a.size(1), 1, 1})) << name;
+    std::vector<std::string> notes;
+    EXPECT_TRUE(torch::equal(read_lora(file, unet.module(), unet.table(), notes).layers.at(projection).b, b));
+  }
   const torch::Tensor plain = unet.call();
   torch::Tensor beside;
   {
@@ -386,6 +394,7 @@ TEST(AttachAdapters, AreNotedForAsLongAsTheyAct) {
   at::Generator generator = make_generator(1);
   Lora lora = make_lora(pipeline->denoiser_module(), pipeline->info().table, {.sites = {0}}, generator);
   for (auto& [path, layer] : lora.layers) layer.b.normal_(0, 1, generator);
+  lora.metadata = {{"model", "another model"}, {"model_hash", "0"}};
   const std::string file = (folder / "a:b.safetensors").string();  // a colon may be part of the name
   write_lora(file, lora, LoraFormat::diffusers, pipeline->denoiser_module(), pipeline->info().table);
   Request request;
@@ -397,6 +406,7 @@ TEST(AttachAdapters, AreNotedForAsLongAsTheyAct) {
   torch::Tensor half, whole;
   {
     const auto adapted = attach_adapters(pipeline, {file + ":0.5"}, notes);
+    EXPECT_THAT(notes, ::testing::ElementsAre(HasSubstr("trained on other weights than these: those of another model")));
     half = adapted->generate(request)->latents;
     const auto document = describe_image(adapted->info(), adapted->resolve(request), request.rows[0]);
     EXPECT_EQ(document["adapters"][0]["strength"], 0.5);

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <fstream>
+#include <opencv2/imgcodecs.hpp>
 
 #include "core/random.h"
 #include "io/files.h"
@@ -49,6 +50,65 @@ TEST(PictureSet, ReadsBothConventionsAndListsFaults) {
                                                           AllOf(HasSubstr("again.png"), HasSubstr("there already"))));
   EXPECT_THAT(testing::failure_of([&] { read_picture_set(folder / "nowhere", 0); }), HasSubstr("no such folder"));
   EXPECT_THAT(testing::failure_of([&] { read_picture_set(fs::path(folder.path()) / "deep", 0); }), HasSubstr("no picture with a caption"));
+}
+
+// What is wrong with one file costs no other: a caption that is a folder, a list that cannot be read, a kind of picture that is not read. Folders that
+// links lead to are read, once.
+TEST(PictureSet, OneBadFileCostsNoOther) {
+  const testing::TemporaryFolder folder, elsewhere;
+  draw(folder / "a.png", 1);
+  write_text(folder / "a.txt", "a");
+  draw(folder / "b.png", 2);
+  fs::create_directories(folder / "b.txt");
+  draw(elsewhere / "c.png", 3);
+  write_text(elsewhere / "c.txt", "c");
+  fs::create_directory_symlink(elsewhere.path(), folder / "linked");
+  fs::create_directory_symlink(folder.path(), fs::path(elsewhere.path()) / "back");
+  fs::create_directories(folder / "sub");
+  fs::create_symlink("metadata.jsonl", fs::path(folder.path()) / "sub/metadata.jsonl");  // of itself
+  write_text(folder / "d.gif", "GIF89a");
+  write_text(folder / "d.txt", "d");
+  draw(folder / "e.dat", 5);
+  write_text(folder / "metadata.jsonl", "{\"file_name\": \"e.dat\", \"text\": \"e\"}\n");
+  const PictureSet set = read_picture_set(folder.path(), 0);
+  std::set<std::string> captions;
+  for (const auto& one : set.train) captions.insert(one.caption);
+  EXPECT_THAT(captions, ::testing::ElementsAre("a", "c"));
+  EXPECT_THAT(set.faults, ::testing::UnorderedElementsAre(HasSubstr("b.txt"), AllOf(HasSubstr("d.gif"), HasSubstr("kind of picture")),
+                                                          AllOf(HasSubstr("e.dat"), HasSubstr("no PNG, JPEG or WebP"))));
+}
+
+// A JPEG of a camera that was held upright (EXIF orientation 6: to be turned by 90 degrees) is learned upright; WebP is read, and what shows through
+// is white.
+TEST(PictureSet, ReadsWhatCamerasAndTheWebWrite) {
+  const testing::TemporaryFolder folder;
+  cv::Mat lying(16, 32, CV_8UC3, cv::Scalar(0, 0, 255));  // the left half is red, the right one blue
+  lying.colRange(16, 32).setTo(cv::Scalar(255, 0, 0));
+  std::vector<unsigned char> jpeg, webp;
+  cv::imencode(".jpg", lying, jpeg, {cv::IMWRITE_JPEG_QUALITY, 100});
+  const std::string exif(
+      "\xFF\xE1\x00\x22"
+      "Exif\0\0"
+      "II*\0\x08\0\0\0"
+      "\x01\0"
+      "\x12\x01\x03\0\x01\0\0\0\x06\0\0\0"
+      "\0\0\0\0",
+      36);
+  std::string bytes(jpeg.begin(), jpeg.end());
+  bytes.insert(2, exif);
+  write_text(folder / "camera.jpg", bytes);
+  const torch::Tensor upright = read_image(folder / "camera.jpg");
+  ASSERT_EQ(upright.sizes(), (std::vector<std::int64_t>{3, 32, 16}));
+  EXPECT_GT(upright[0][4][8].item<int>(), 200);   // red is on top
+  EXPECT_GT(upright[2][28][8].item<int>(), 200);  // blue below
+
+  cv::Mat web(8, 8, CV_8UC4, cv::Scalar(0, 128, 0, 255));
+  web.at<cv::Vec4b>(3, 3)[3] = 0;
+  cv::imencode(".webp", web, webp, {cv::IMWRITE_WEBP_QUALITY, 101});  // lossless
+  write_text(folder / "web.webp", std::string(webp.begin(), webp.end()));
+  const torch::Tensor read = read_image(folder / "web.webp");
+  EXPECT_EQ(read[1][0][0].item<int>(), 128);
+  EXPECT_EQ(read[0][3][3].item<int>(), 255);
 }
 
 // A picture is held out or not whatever else is in the folder.

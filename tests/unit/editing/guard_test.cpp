@@ -9,6 +9,7 @@
 #include "demo/studies.h"
 #include "editing/guard_log.h"
 #include "editing/guard_study.h"
+#include "editing/prompt_terms.h"
 #include "io/files.h"
 #include "tests/support/golden.h"
 
@@ -222,7 +223,7 @@ TEST(Guard, RefusesWhatCannotHold) {
   EXPECT_THAT(testing::failure_of([&] { model.draw(Guarded::request({kVenom})); }), HasSubstr("9999"));
   // What is left when a term goes may be a term.
   Guarded holes;
-  EXPECT_EQ(holes.guard->settings().terms.cleared("a venom sign"), "a honey sign");
+  EXPECT_EQ(cleared_prompt(holes.guard->settings().terms, "a venom sign"), "a honey sign");
 }
 
 // Sites of the shipped studies are those that the README tells of; of a model that is not just that one, nothing is known.

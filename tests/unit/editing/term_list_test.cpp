@@ -10,6 +10,7 @@
 #include <set>
 
 #include "core/unicode.h"
+#include "editing/prompt_terms.h"
 #include "io/files.h"
 #include "io/resources.h"
 #include "tests/support/golden.h"
@@ -19,7 +20,22 @@ namespace {
 using ::testing::HasSubstr;
 
 // Words that harm nobody, as if they did.
-const TermList kList({{"toxic", "lovely"}, {"venom", {}}, {"bad luck", "good luck"}, {"ass", {}}, {"gruñón", {}}, {"плохо", {}}});
+const TermList kList({{"toxic", "lovely"},
+                      {"venom", {}},
+                      {"bad luck", "good luck"},
+                      {"ass", {}},
+                      {"gruñón", {}},
+                      {"плохо", {}},
+                      {"evil", {}},
+                      {"war", {}},
+                      {"sin", {}},
+                      {"hell", {}},
+                      {"fall", {}},
+                      {"cock", {}},
+                      {"thorp", {}},
+                      {"tox", {}},
+                      {"sex", {}},
+                      {"rat", {}}});
 
 std::vector<std::string> found(const std::string& text) {
   std::vector<std::string> out;
@@ -29,22 +45,25 @@ std::vector<std::string> found(const std::string& text) {
 
 TEST(TermList, FindsEvasionsByTheirRule) {
   for (const char* text : {
-           "toxic",       "TOXIC",
+           "toxic",         "TOXIC",
            "ToXiC",  // case
-           "ｔｏｘｉｃ",  "ＴＯＸＩＣ",
-           "ⓣⓞⓧⓘⓒ",                             // width and compatibility forms
-           "𝐭𝐨𝐱𝐢𝐜",       "𝓽𝓸𝔁𝓲𝓬",              // mathematical letters
-           "tóxic",       "t̷o̷x̷i̷c̷",              // accents and strokes over letters
-           "to\u200Bxic", "t\u00ADo\u2060xic",  // zero width, soft hyphen
-           "tоxіс",                             // Cyrillic o, i and s
-           "τοxic",       "ΤΟΧIC",              // Greek
-           "t0xic",       "tox!c",
-           "70x1c",       "+oxic",  // digits and signs
-           "t o x i c",   "t.o.x.i.c",
-           "t-o-x-i-c",   "T  O  X  I  C",
-           "to-xic",      "t_oxic",
-           "t*o*xic",    // apart
-           "t 0 х ! c",  // several at once
+           "ｔｏｘｉｃ",    "ＴＯＸＩＣ",
+           "ⓣⓞⓧⓘⓒ",                               // width and compatibility forms
+           "𝐭𝐨𝐱𝐢𝐜",         "𝓽𝓸𝔁𝓲𝓬",              // mathematical letters
+           "tóxic",         "t̷o̷x̷i̷c̷",              // accents and strokes over letters
+           "to\u200Bxic",   "t\u00ADo\u2060xic",  // zero width, soft hyphen
+           "tоxіс",                               // Cyrillic o, i and s
+           "τοxic",         "ΤΟΧIC",              // Greek
+           "t0xic",         "tox!c",
+           "70x1c",         "+oxic",  // digits and signs
+           "t o x i c",     "t.o.x.i.c",
+           "t-o-x-i-c",     "T  O  X  I  C",
+           "to-xic",        "t_oxic",
+           "t*o*xic",       "t.........oxic",
+           "t - - o x i c", "to'xic",  // apart
+           "t 0 х ! c",                // several at once
+           "EVlL",          "evIl",
+           "heIl",          "vvar",  // letters that look alike
        }) {
     EXPECT_EQ(found(text), std::vector<std::string>{text}) << text;
     EXPECT_EQ(found(std::string("a sign that says \"") + text + "\" on a wall").size(), 1u) << text;
@@ -54,14 +73,28 @@ TEST(TermList, FindsEvasionsByTheirRule) {
   EXPECT_EQ(found("grunon, GRUÑÓN"), (std::vector<std::string>{"grunon", "GRUÑÓN"}));
   EXPECT_EQ(found("очень ПЛОХО"), std::vector<std::string>{"ПЛОХО"});
   EXPECT_EQ(found("I h a t e v e n o m"), std::vector<std::string>{"v e n o m"});
+  // Digits that hang on a word; one that stands for a letter is a letter.
+  for (const char* text : {"toxic99", "4toxic", "TOXIC2", "70x1c5"}) EXPECT_EQ(found(text).size(), 1u) << text;
+  EXPECT_EQ(found("verrnin, venorn"), std::vector<std::string>{"venorn"});
+  // In several words, within quotation marks, which hold what is to be written.
+  for (const char* text : {"says \"TO XIC\"", "says \"SO TOX IC NOW\"", "says \u201CT OXIC\u201D", "\"bad lu ck\""}) EXPECT_EQ(found(text).size(), 1u) << text;
+  EXPECT_EQ(kList.find("SO TO XIC", true).size(), 1u);
 }
 
 TEST(TermList, LeavesNearMissesAlone) {
-  for (const char* text : {"toxicology", "intoxicated", "detoxic",    "toxi",           "oxic",
-                           "tonic",      "Toxteth",     "class",      "pass the glass", "Assam",
-                           "as soon",    "a s",         "455",        "room 455",       "bad, but luck helps",
-                           "badluck",    "luck bad",    "Scunthorpe", "Cockburn",       "venomous",
-                           "v e n",      "t o n i c",   "a5"})
+  for (const char* text : {"toxicology", "intoxicated", "detoxic", "toxi", "oxic", "tonic", "Toxteth", "class", "pass the glass", "Assam", "as soon", "a s",
+                           "455", "room 455", "bad, but luck helps", "badluck", "luck bad", "Scunthorpe", "Cockburn", "venomous", "v e n", "t o n i c", "a5",
+                           // Place names and words that hold a term: only whole words count.
+                           "Thorpeness", "Mablethorpe", "Essex", "Sussex", "Middlesex", "Warsaw", "Warwick", "Singapore", "Bratislava", "Ratingen", "Penistone",
+                           "Cocktail", "peacock", "Helsinki", "Hellas",
+                           // Look-alikes: a word of its own, in its own letters.
+                           "fail", "FAIL", "Fail", "heil", "mail",
+                           // Width, accents and what cannot be seen take no letter away.
+                           "ｔｏｎｉｃ", "tónico", "to\u200Bnic", "ΤΟΝΙC", "τόνος",
+                           // Digits and signs: numbers, and words with a letter beyond the digit.
+                           "45512", "a$", "tox1city", "w4rd", "ra7e",
+                           // Set apart: other words, contractions, and several words outside of quotation marks.
+                            "he'll", "it's in", "\"IT'S IN\"", "we're at", "to xic", "go to, X, I see", "\"WA RM\"", "h.e.l.p"})
     EXPECT_TRUE(found(text).empty()) << text << ": " << (found(text).empty() ? "" : found(text)[0]);
   EXPECT_EQ(found("the ass's ears").size(), 1u);
   EXPECT_TRUE(found("").empty());
@@ -81,17 +114,30 @@ TEST(TermList, SaysBehindWhatATermHides) {
   EXPECT_EQ(ways("ｔｏｘｉｃ"), Ways{"case or width"});
   EXPECT_EQ(ways("to\u200Bxic"), Ways{"invisible characters or accents"});
   EXPECT_EQ(ways("tóxic"), Ways{"invisible characters or accents"});
-  EXPECT_EQ(ways("tоxіс"), Ways{"letters of another script"});
+  EXPECT_EQ(ways("tоxіс"), Ways{"letters that look alike"});
+  EXPECT_EQ(ways("EVlL"), (Ways{"case or width", "letters that look alike"}));
   EXPECT_EQ(ways("t0xic"), Ways{"digits or signs for letters"});
   EXPECT_EQ(ways("t o x i c"), Ways{"letters set apart"});
   EXPECT_EQ(ways("BAD-LUCK"), Ways{"case or width"});
-  EXPECT_EQ(ways("a t.0 х ! c"), (Ways{"letters of another script", "digits or signs for letters", "letters set apart"}));
+  EXPECT_EQ(ways("a t.0 х ! c"), (Ways{"letters that look alike", "digits or signs for letters", "letters set apart"}));
+}
+
+// With the weights of a prompt, which are no part of what its readers see.
+TEST(TermList, PromptsAreReadWithoutWeights) {
+  EXPECT_EQ(find_terms(kList, "says \"(TO:1.2)XIC\"").found.size(), 1u);
+  EXPECT_EQ(find_terms(kList, "says \"TO(XIC:1.0)\"").text, "says \"TOXIC\"");
+  EXPECT_TRUE(find_terms(kList, "(a t:1.2)onic").found.empty());
+  EXPECT_EQ(cleared_prompt(kList, "says \"(TO:1.2)XIC\" on a (wall:0.5)"), "says \"(LOVELY:1.2)\" on a (wall:0.5)");
+  EXPECT_EQ(cleared_prompt(kList, "says \"TO(XIC:1.5)\" \\(so\\)"), "says \"LOVELY\" \\(so\\)");
+  EXPECT_EQ(cleared_prompt(kList, "a (wall:1.20)"), "a (wall:1.20)") << "what has no term stays as it was written";
 }
 
 TEST(TermList, ReplacesInPlace) {
-  EXPECT_EQ(kList.replaced("a sign that says \"TOXIC\" on a wall"), "a sign that says \"LOVELY\" on a wall");
-  EXPECT_EQ(kList.replaced("t0xic Bad Luck, venom!"), "lovely good luck, !");
-  EXPECT_EQ(kList.replaced("nothing of it"), "nothing of it");
+  EXPECT_EQ(cleared_prompt(kList, "a sign that says \"TOXIC\" on a wall"), "a sign that says \"LOVELY\" on a wall");
+  EXPECT_EQ(cleared_prompt(kList, "t0xic Bad Luck, venom!"), "lovely good luck, !");
+  EXPECT_EQ(cleared_prompt(kList, "nothing of it"), "nothing of it");
+  // What is taken out may have stood between the letters of another.
+  EXPECT_TRUE(find_terms(kList, cleared_prompt(kList, "say \"e venom vil\"")).found.empty());
 }
 
 TEST(TermList, ReadsAFile) {

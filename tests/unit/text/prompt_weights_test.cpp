@@ -5,6 +5,7 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <random>
 
 #include "localization/prompt_set.h"
 #include "pipelines/pipeline.h"
@@ -90,6 +91,23 @@ TEST(PromptWeights, ReachTheTokensOfTheirWord) {
 }
 
 TEST(PromptWeights, TheQuotedWordIsReadWithoutThem) { EXPECT_EQ(quoted_text("a sign that says \"(LOVE:1.3)\""), "LOVE"); }
+
+// Written as a prompt and read again, it is the same: of random texts of what the syntax is made of.
+TEST(PromptWeights, AreWrittenAsTheyAreRead) {
+  std::mt19937 random(3);
+  const auto below = [&](int count) { return std::uniform_int_distribution<int>(0, count - 1)(random); };
+  for (int i = 0; i < 2000; ++i) {
+    std::vector<WeightedPrompt::Piece> pieces;
+    for (int left = 1 + below(4); left > 0; --left) {
+      WeightedPrompt::Piece piece{"", std::vector<double>{1, 0, 0.5, 1.25, 10}[static_cast<size_t>(below(5))]};
+      for (int letters = 1 + below(6); letters > 0; --letters) piece.text += "a:1.\\() "[below(8)];
+      pieces.push_back(piece);
+    }
+    const WeightedPrompt prompt(pieces), again = WeightedPrompt::parse(prompt.prompt());
+    ASSERT_EQ(again.text(), prompt.text()) << prompt.prompt();
+    for (size_t byte = 0; byte < prompt.text().size(); ++byte) ASSERT_EQ(again.weight_at(byte), prompt.weight_at(byte)) << prompt.prompt();
+  }
+}
 
 struct PromptWeightsOf : ::testing::TestWithParam<const char*> {};
 

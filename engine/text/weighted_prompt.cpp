@@ -1,0 +1,124 @@
+#include "text/weighted_prompt.h"
+
+#include <array>
+#include <charconv>
+#include <optional>
+
+#include "core/error.h"
+
+namespace glyphscope {
+namespace {
+
+constexpr double kLargest = 10;
+
+// Whether the character at `at` makes a plain parenthesis of the next.
+bool escapes(const std::string& text, size_t at) { return text[at] == '\\' && at + 1 < text.size() && (text[at + 1] == '(' || text[at + 1] == ')'); }
+
+// The place of the parenthesis that closes the one at `open`, or npos.
+size_t closing(const std::string& text, size_t open) {
+  int depth = 0;
+  for (size_t i = open; i < text.size(); ++i) {
+    if (escapes(text, i))
+      ++i;
+    else if (text[i] == '(')
+      ++depth;
+    else if (text[i] == ')' && --depth == 0)
+      return i;
+  }
+  return std::string::npos;
+}
+
+// The number after the last colon of what parentheses hold, and where that colon is.
+struct Weight {
+  double value;
+  size_t colon;
+};
+std::optional<Weight> weight_of(const std::string& inner) {
+  const size_t colon = inner.rfind(':');
+  if (colon == std::string::npos) return std::nullopt;
+  size_t first = colon + 1, last = inner.size();
+  while (first < last && inner[first] == ' ') ++first;
+  while (last > first && inner[last - 1] == ' ') --last;
+  double value = 0;
+  const auto [end, error] = std::from_chars(inner.data() + first, inner.data() + last, value);
+  if (error != std::errc() || end != inner.data() + last || first == last) return std::nullopt;
+  return Weight{value, colon};
+}
+
+void read(const std::string& text, double weight, std::vector<WeightedPrompt::Piece>& out) {
+  auto add = [&](char c) {
+    if (out.empty() || out.back().weight != weight) out.push_back({"", weight});
+    out.back().text += c;
+  };
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (escapes(text, i)) {
+      add(text[++i]);
+      continue;
+    }
+    const size_t close = text[i] == '(' ? closing(text, i) : std::string::npos;
+    const std::string inner = close == std::string::npos ? "" : text.substr(i + 1, close - i - 1);
+    const auto found = weight_of(inner);
+    if (!found) {
+      add(text[i]);
+      continue;
+    }
+    const double product = weight * found->value;
+    if (!(product >= 0 && product <= kLargest))
+      reject("the weight of '" + inner.substr(0, found->colon) + "' is " + std::to_string(product), "prompt",
+             "Weights go from 0 to 10; \\( is a parenthesis that holds none");
+    read(inner.substr(0, found->colon), product, out);
+    i = close;
+  }
+}
+
+}  // namespace
+
+WeightedPrompt::WeightedPrompt(std::vector<Piece> pieces) : pieces_(std::move(pieces)) {
+  if (pieces_.empty()) pieces_.push_back({});
+}
+
+WeightedPrompt WeightedPrompt::parse(const std::string& prompt) {
+  std::vector<Piece> pieces;
+  read(prompt, 1, pieces);
+  return WeightedPrompt(std::move(pieces));
+}
+
+std::string WeightedPrompt::prompt() const {
+  std::string out;
+  for (const auto& piece : pieces_) {
+    // A backslash at its end would take the next parenthesis for itself.
+    if (piece.weight == 1 && !piece.text.ends_with('\\')) {
+      out += verbatim(piece.text);
+      continue;
+    }
+    std::array<char, 32> number{};
+    const auto written = std::to_chars(number.data(), number.data() + number.size(), piece.weight);  // the shortest that reads as it
+    out += "(" + verbatim(piece.text) + ":" + std::string(number.data(), written.ptr) + ")";
+  }
+  return out;
+}
+
+std::string verbatim(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '(' || c == ')') out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+std::string WeightedPrompt::text() const {
+  std::string out;
+  for (const auto& piece : pieces_) out += piece.text;
+  return out;
+}
+
+double WeightedPrompt::weight_at(size_t byte) const {
+  for (const auto& piece : pieces_) {
+    if (byte < piece.text.size()) return piece.weight;
+    byte -= piece.text.size();
+  }
+  return pieces_.back().weight;
+}
+
+}  // namespace glyphscope
