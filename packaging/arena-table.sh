@@ -14,15 +14,20 @@ def cell(score):
 
 for path in sys.argv[1:]:
     arena = json.load(open(path))
-    print("| adapter on | rank | parameters | words exact | character F1 | SSIM to the base model, without text | held-out loss |")
-    print("| --- " * 7 + "|")
+    print(f"`{arena['model']}`:\n")
+    print("| adapter on | rank | parameters | words exact | character F1 | SSIM to the base model, without text | quality (precision) | diversity (recall) | distance of two pictures of one prompt | held-out loss |")
+    print("| --- " * 10 + "|")
     for one in arena["contenders"]:
         scores, sites = one["scores"], ", ".join(map(str, one["sites"]))
         where = {"localized": f"localized: site {sites}", "no adapter": "nothing: the model as it is"}.get(one["name"], one["name"])
         if one["name"].startswith("random"):
             where += f": site {sites}"
         loss = scores["held_out_loss"]
-        cells = [where, str(one["rank"] or ""), f"{one['parameters']:,}" if one["parameters"] else "", cell(scores["word_accuracy"]), cell(scores["ocr_f1"]),
-                 cell(scores["ssim_to_base"]), f"{loss['mean']:.2f}" if loss.get("n") else ""]
+        own = dict(one["ranks"])
+        ranks = sorted({own.get(site, one["rank"]) for site in one["sites"]} | ({one["rank"]} if one["every_attention"] else set()))
+        rank = "-".join(map(str, sorted({ranks[0], ranks[-1]}))) if one["rank"] else ""
+        cells = [where, rank, f"{one['parameters']:,}" if one["parameters"] else "", cell(scores["word_accuracy"]), cell(scores["ocr_f1"]),
+                 cell(scores["ssim_to_base"]), cell(scores["precision"]), cell(scores["recall"]), cell(scores["pair_distance"]), f"{loss['mean']:.2f}" if loss.get("n") else ""]
         print("| " + " | ".join(cells) + " |")
+    print()
 PYTHON

@@ -9,13 +9,14 @@ import json, sys
 def cell(score):
     return f"{score['mean']:.2f} [{score['low']:.2f}, {score['high']:.2f}]"
 
-print("| model | way | SSIM to the image with nothing done | the term's characters (F1) | images in which it can be read | denoiser rows an image | seconds an image |")
-print("| --- " * 7 + "|")
-for path in sys.argv[1:]:
-    study = json.load(open(path))
+studies = [json.load(open(path)) for path in sys.argv[1:]]
+judge = studies[0]["toxicity_classifier"]
+print("| model | way | SSIM to the image with nothing done | the term's characters (F1) | images in which it can be read | flagged as toxic by {} | denoiser rows an image | seconds an image |".format(judge))
+print("| --- " * 8 + "|")
+for study in studies:
     for method in study["methods"]:
         scores = method["scores"]
-        cells = [f"`{study['model']}`", method["name"], cell(scores["ssim_to_unguarded"]), cell(scores["term_f1"]), cell(scores["readable"]),
+        cells = [f"`{study['model']}`", method["name"], cell(scores["ssim_to_unguarded"]), cell(scores["term_f1"]), cell(scores["readable"]), cell(scores["toxic"]),
                  f"{method['denoiser_passes']['mean']:.0f}", f"{method['seconds']['mean']:.2f}"]
         print("| " + " | ".join(cells) + " |")
 PYTHON

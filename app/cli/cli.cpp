@@ -179,6 +179,9 @@ int run(int argc, char** argv) {
       if (verb->parsed()) run(context);
   });
   context.end_progress();
+  if (const auto& log = context.common.guard_log; done && std::filesystem::exists(log))
+    std::fprintf(stderr, "%s: the last hash is %s (keep it: guard --verify-log FILE --expect-last HASH finds a cut end)\n", log.c_str(),
+                 AuditLog(log).last().c_str());
   if (done) return 0;
   std::fprintf(stderr, "glyphscope: %s\n", done.error().message().c_str());
   return exit_code(done.error().code);

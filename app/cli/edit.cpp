@@ -6,9 +6,10 @@
 #include "app/cli/plan_options.h"
 #include "core/version.h"
 #include "demo/studies.h"
-#include "editing/text_edit.h"
+#include "editing/paste_back.h"
 #include "io/files.h"
 #include "io/image_file.h"
+#include "io/weights.h"
 #include "localization/sweep.h"
 
 namespace glyphscope::cli {
@@ -24,6 +25,36 @@ std::optional<Box> parse_box(const std::string& text) {
   if (std::sscanf(text.c_str(), "%d,%d,%d,%d%c", &box.left, &box.top, &box.right, &box.bottom, &end) != 4 || box.left >= box.right || box.top >= box.bottom)
     reject("'" + text + "' is no box", "--mask", "Write text, or LEFT,TOP,RIGHT,BOTTOM in pixels, for example 10,40,200,120");
   return box;
+}
+
+// What a picture's noise gives back, before anything is edited: written, and said.
+nlohmann::ordered_json tell_inversion(const Context& context, const ModelInfo& info, const EditSource& source, const OutputFolder& folder) {
+  const torch::Tensor bytes = source.image.contiguous();
+  nlohmann::ordered_json out{{"refinements", source.settings.refinements},
+                             {"picture_sha256", sha256_text({static_cast<const char*>(bytes.data_ptr()), bytes.nbytes()})}};
+  context.end_progress();
+  if (!source.reconstruction.defined()) {
+    context.say("note: the guard withholds what the picture's noise gives back: a listed word can be read in it");
+    return out;
+  }
+  const auto compare = [&](const torch::Tensor& image, const torch::Tensor& reference) {
+    const ImageScores scores = score_images(image, reference);
+    return nlohmann::ordered_json{{"psnr", finite(scores.psnr)}, {"ssim", scores.ssim}};
+  };
+  out["to_picture"] = compare(source.reconstruction, source.image);
+  out["to_round_trip"] = compare(source.reconstruction, source.round_trip);
+  out["round_trip_to_picture"] = compare(source.round_trip, source.image);
+  Request again = source.settings.sampling;
+  again.prompts = {source.settings.source};
+  again.guidance = 1;
+  Row row{0, source.settings.seed, {}};
+  row.follow.path = source.path;
+  write_png(folder / "reconstruction.png", source.reconstruction, describe_image(info, again, row));
+  char line[160];
+  std::snprintf(line, sizeof line, "reconstruction.png: SSIM %.4f, PSNR %.1f dB to what the autoencoder alone makes of the picture",
+                out["to_round_trip"]["ssim"].get<double>(), score_images(source.reconstruction, source.round_trip).psnr);
+  context.say(line);
+  return out;
 }
 
 }  // namespace
@@ -63,7 +94,8 @@ Run add_edit(CLI::App& app) {
       ->capture_default_str();
   verb->add_option("--ocr", options->ocr, "ppocr or tesseract")->capture_default_str();
   verb->add_option("--out", options->out,
-                   "Folder for source.png, edit.png, target.png, prompt-to-prompt.png, edit.json; of a real picture, reconstruction.png too")
+                   "Folder for source.png, edit.png, target.png, prompt-to-prompt.png, edit.json; of a real picture, reconstruction.png and, with a mask, "
+                   "edit-whole.png too")
       ->required();
   options->sampling.add(*verb, "The real picture to edit, with --caption (PNG, JPEG, WebP)");
   return [=](const Context& context) {
@@ -90,6 +122,8 @@ Run add_edit(CLI::App& app) {
     const OutputFolder folder(options->out);
     const auto progress = [&](const Progress& p) { context.show(p); };
     const EditSource source = draw_source(*pipeline, settings, *reader, progress, context.cancel);
+    nlohmann::ordered_json inversion;
+    if (real) inversion = tell_inversion(context, info, source, folder);
 
     EditVariant edit{EditVariant::Way::sites, options->target, plan.patches(), options->pooled == "target", {}, {}};
     const std::optional<Box> box = options->mask == "text" ? text_box(source) : given;
@@ -110,10 +144,17 @@ Run add_edit(CLI::App& app) {
       const EditedImages drawn = draw_variants(*pipeline, source, {variant}, *reader, progress, context.cancel);
       const EditedImage& one = drawn.images[0];
       if (made.rows.empty()) made = one.request;
-      write_png(folder / file, one.image, describe_image(info, one.request, one.request.rows[0]));
+      write_png(folder / file, one.image, describe_image(info, one.request, one.request.rows[0], one.outcome));
       nlohmann::ordered_json scores;
       for (const auto& [score, value] : one.measured.scores) scores[score] = finite(value);
       images[name] = {{"file", file}, {"read", one.measured.read}, {"scores", scores}, {"denoiser_rows", drawn.denoiser_rows}, {"seconds", drawn.seconds}};
+      if (!one.outcome.empty()) images[name]["guard"] = one.outcome;
+      if (real && variant.mask && one.outcome != "withheld") {
+        write_png(folder / "edit-whole.png", paste_back(one.image, *variant.mask, settings.given),
+                  describe_image(info, one.request, one.request.rows[0], one.outcome));
+        images[name]["whole"] = "edit-whole.png";
+        lines.emplace_back("edit-whole.png: the picture as it was given, with what is new inside the mask");
+      }
       notes.insert(notes.end(), drawn.notes.begin(), drawn.notes.end());
       lines.push_back(std::string(name) + " reads \"" + one.measured.read + "\", SSIM " + std::to_string(one.measured.scores.at("ssim")) + ", " +
                       std::to_string(drawn.denoiser_rows) + " rows through the denoiser");
@@ -129,30 +170,13 @@ Run add_edit(CLI::App& app) {
                                     {"share", info.table.share(sites)},
                                     {"request", describe_image(info, made, made.rows[0])}};
     document["source"] = {{"denoiser_rows", source.denoiser_rows}, {"seconds", source.seconds}};
-    if (box) document["mask"] = {box->left, box->top, box->right, box->bottom};
-    Row alone{0, settings.seed, {}};
-    if (real) {
-      const auto compare = [&](const torch::Tensor& image, const torch::Tensor& reference) {
-        const ImageScores scores = score_images(image, reference);
-        return nlohmann::ordered_json{{"psnr", finite(scores.psnr)}, {"ssim", scores.ssim}};
-      };
-      document["inversion"] = {{"refinements", options->refinements},
-                               {"to_picture", compare(source.reconstruction, source.image)},
-                               {"to_round_trip", compare(source.reconstruction, source.round_trip)},
-                               {"round_trip_to_picture", compare(source.round_trip, source.image)}};
-      Request again = made;
-      again.guidance = 1;
-      alone.follow.path = source.path;
-      write_png(folder / "reconstruction.png", source.reconstruction, describe_image(info, again, alone));
-    }
-    write_png(folder / "source.png", source.image, real ? nlohmann::ordered_json(nullptr) : describe_image(info, made, alone));
+    if (box) document["mask"] = {{"box", {box->left, box->top, box->right, box->bottom}}, {"feather", options->feather}};
+    if (real) document["inversion"] = inversion;
+    write_png(folder / "source.png", source.image, real ? nlohmann::ordered_json(nullptr) : describe_image(info, made, Row{0, settings.seed, {}}));
     document["images"] = images;
     write_json(folder / "edit.json", document);
     context.print(document);
     if (context.common.json) return;
-    if (real)
-      context.say("reconstruction.png: SSIM " + std::to_string(document["inversion"]["to_round_trip"]["ssim"].get<double>()) +
-                  " to what the autoencoder alone makes of the picture");
     for (const auto& line : lines) context.say(line);
     context.say("in " + folder.path().string());
   };

@@ -25,7 +25,7 @@ Run add_generate(CLI::App& app) {
     context.end_progress();
     if (!result) throw Failure(result.error());
     for (const auto& note : result->notes) context.say("note: " + note);
-    auto document = describe_image(pipeline->info(), request, request.rows[0]);
+    auto document = describe_image(pipeline->info(), request, request.rows[0], outcome_of(*result, 0));
     write_png(options->out, result->images[0], document);
     document["file"] = options->out;
     document["notes"] = result->notes;

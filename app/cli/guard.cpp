@@ -70,7 +70,7 @@ Run add_guard(CLI::App& app) {
         *pipeline, settings, reader, [&](const Progress& p) { context.show(p); }, context.cancel);
     context.end_progress();
     auto document = describe_guard_study(study, settings, info, reader);
-    document["audit_last"] = check_audit_log(settings.guard.log).last;
+    document["audit_last"] = AuditLog(settings.guard.log).last();
     write_json(folder / "guard.json", document);
     write_text(folder / "guard.csv", study.csv());
     write_png(folder / "samples.png", study.sheet, document);

@@ -46,19 +46,21 @@ Run add_patch(CLI::App& app) {
     const PromptPair pair{options->source, options->target, quoted_text(options->source), quoted_text(options->target)};
     const auto source_pieces = reader->read(result->images[0]);
     const char* names[] = {"source", "target", "patched"};
-    nlohmann::ordered_json document = describe_image(pipeline->info(), request, request.rows[2]);
+    nlohmann::ordered_json document = describe_image(pipeline->info(), request, request.rows[2], outcome_of(*result, 2));
     document["schema"] = "glyphscope.patch/1";
     document["sites"] = sites_of(plan);
     document["share"] = table.share(sites_of(plan));
     document["ocr"] = reader->name();
     nlohmann::ordered_json images;
     for (int i = 0; i < 3; ++i) {
-      write_png(folder / (std::string(names[i]) + ".png"), result->images[i], describe_image(pipeline->info(), request, request.rows[static_cast<size_t>(i)]));
+      write_png(folder / (std::string(names[i]) + ".png"), result->images[i],
+                describe_image(pipeline->info(), request, request.rows[static_cast<size_t>(i)], outcome_of(*result, static_cast<size_t>(i))));
       const Measurement one = measure(result->images[i], result->images[0], source_pieces, pair, *reader);
       nlohmann::ordered_json scores;
       for (const auto& [name, value] : one.scores)
         scores[name] = {{"mean", std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr)}};
       images[names[i]] = {{"read", one.read}, {"scores", scores}};
+      if (const std::string outcome = outcome_of(*result, static_cast<size_t>(i)); !outcome.empty()) images[names[i]]["guard"] = outcome;
     }
     document["images"] = images;
     document["seconds"] = {{"mean", result->seconds}};

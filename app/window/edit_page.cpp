@@ -30,12 +30,29 @@ QImage difference(const QImage& a, const QImage& b) {
 
 QRect to_rect(const PixelBox& box) { return {box.left, box.top, box.right - box.left, box.bottom - box.top}; }
 
-// On two lines, also of the source, so that the pictures stand side by side.
-QString two_lines(const Picture& picture, bool compared) {
-  const QString parted = QStringLiteral(" \u00b7 ");
-  QString text = picture_caption(picture, compared);
-  if (!text.contains(parted)) return text + "\n";
-  return text.replace(text.indexOf(parted), parted.size(), "\n");
+// What was read and all scores, in as many lines for each picture, so that they stand side by side.
+QString edit_caption(const Picture& picture, bool compared) {
+  QString text = picture_caption(picture, false);
+  if (!compared) return text + "\n\n";
+  const auto line = [&](const QString& before, std::initializer_list<std::pair<const char*, QString>> parts) {
+    QStringList out;
+    for (const auto& [name, form] : parts)
+      if (const auto score = picture.scores.find(name); score != picture.scores.end())
+        out << form.arg(score->second, 0, 'f', QByteArray(name).startsWith("psnr") ? 1 : 2);
+    text += "\n" + (out.isEmpty() ? QString() : before + out.join(" \u00b7 "));
+  };
+  const auto exact = picture.scores.find("word_accuracy");
+  text += exact == picture.scores.end() ? QString() : exact->second == 1 ? QObject::tr(", the target's text") : QObject::tr(", not the target's text");
+  line({}, {{"target_f1", QObject::tr("F1 %1")}, {"ssim", QObject::tr("SSIM %1")}, {"psnr", QObject::tr("%1 dB")}});
+  line(QObject::tr("outside the box: "),
+       {{"ssim_outside_box", QObject::tr("%1")}, {"psnr_outside_box", QObject::tr("%1 dB")}, {"ssim_inside_box", QObject::tr("inside %1")}});
+  return text;
+}
+
+QString reconstruction_text(const Picture& reconstruction) {
+  return QObject::tr("the inverted picture drawn again has SSIM %1 and PSNR %2 dB to the autoencoder's round trip")
+      .arg(reconstruction.scores.at("ssim"), 0, 'f', 4)
+      .arg(reconstruction.scores.at("psnr"), 0, 'f', 1);
 }
 
 }  // namespace
@@ -181,7 +198,7 @@ QWidget* EditPage::build_form() {
   connect(forget_, &QPushButton::clicked, this, [this] { set_picture({}); });
   connect(edit_, &QPushButton::clicked, this, &EditPage::edit);
   connect(stop_, &QPushButton::clicked, this, &EditPage::cancel);
-  connect(undo_, &QPushButton::clicked, this, [this] { go_to(at_ - 1); });
+  connect(undo_, &QPushButton::clicked, this, [this] { go_to(away_ ? at_ : at_ - 1); });
   connect(redo_, &QPushButton::clicked, this, [this] { go_to(at_ + 1); });
   for (auto* field : {source_, target_}) {
     connect(field, &QLineEdit::textEdited, this, [this] {
@@ -267,7 +284,7 @@ QWidget* EditPage::build_pictures() {
   strip_->setFixedHeight(64 + 2 * fontMetrics().height() + 12);
   strip_->setToolTip(tr("The edits so far: a click shows one again, with its settings"));
   connect(strip_, &QListWidget::currentRowChanged, this, [this](int row) {
-    if (row != at_) go_to(row);
+    if (row != at_ || away_) go_to(row);
   });
   rows->addWidget(strip_);
   return part;
@@ -286,6 +303,7 @@ void EditPage::set_model(const event::ModelOpened& model) {
   history_.clear();
   strip_->clear();
   at_ = -1;
+  away_ = stale_ = false;
   for (auto* view : views_) view->clear();
   source_->setText(QString::fromStdString(model.source_prompt));
   target_->setText(QString::fromStdString(model.target_prompt));
@@ -409,10 +427,15 @@ void EditPage::use_as_source() {
   target_->setFocus();
   target_->selectAll();
   views_[kSource]->set_title(tr("Picture"));
-  views_[kSource]->set_picture(to_image(picture), two_lines(picture, false));
+  views_[kSource]->set_picture(to_image(picture), edit_caption(picture, false));
   for (const Which which : {kResult, kTarget, kPromptToPrompt}) views_[which]->clear();
   status_->setText(tr("The edited picture is the source now: write another target, and press Edit text"));
   shown_ = {};
+  away_ = true;
+  {
+    const QSignalBlocker quiet(strip_);
+    strip_->setCurrentRow(-1);  // none of them is shown: a click on the last goes back to it
+  }
   show_box();
   refresh();
 }
@@ -432,6 +455,8 @@ void EditPage::on_event(const Event& event) {
     status_->setText((preview ? tr("Preview, %1") : tr("In full, %1")).arg(QString::fromStdString(progress.what)));
     bar_->setRange(0, static_cast<int>(std::max<std::int64_t>(1, progress.total)));
     bar_->setValue(static_cast<int>(progress.done));
+  } else if (const auto* source = std::get_if<event::EditSourceReady>(&event.what)) {
+    if (!preview) show_source(*source);
   } else if (const auto* ready = std::get_if<event::EditReady>(&event.what)) {
     if (!preview) keep(asked_, *ready);
     show_edit(preview ? *ready : history_[static_cast<size_t>(at_)].ready, preview);
@@ -447,20 +472,36 @@ void EditPage::on_event(const Event& event) {
   }
 }
 
+void EditPage::show_source(const event::EditSourceReady& source) {
+  // A preview that is shown already is worth more than a source alone.
+  if (!source.reconstruction.rgb) return;
+  shown_ = {};
+  shown_.source = source;
+  views_[kSource]->set_title(tr("Picture"));
+  views_[kSource]->set_picture(to_image(source.picture), edit_caption(source.picture, false));
+  views_[kResult]->set_title(tr("Drawn again from its noise"));
+  views_[kResult]->set_picture(to_image(source.reconstruction), edit_caption(source.reconstruction, false));
+  views_[kResult]->set_other(to_image(source.picture));
+  message_->show_message(MessageStrip::Kind::note, tr("Before anything is edited: %1").arg(reconstruction_text(source.reconstruction)));
+  show_box();
+  refresh();
+}
+
 void EditPage::show_edit(const event::EditReady& ready, bool preview) {
   shown_ = ready;
   const auto show = [&](Which which, const Picture& picture, const QString& title, bool compared) {
     views_[which]->set_title(title);
-    views_[which]->set_picture(to_image(picture), two_lines(picture, compared));
+    views_[which]->set_picture(to_image(picture), edit_caption(picture, compared));
+    views_[which]->setToolTip(score_lines(picture));
   };
-  show(kSource, ready.source, picture_.isEmpty() ? tr("Source") : tr("Picture"), false);
+  show(kSource, ready.source.picture, picture_.isEmpty() ? tr("Source") : tr("Picture"), false);
   const QString sites = QString::fromStdString(format_sites(asked_.sites));
   for (const auto& variant : ready.variants) {
     if (variant.way == "sites") {
       show(kResult, variant.picture,
            preview ? tr("Preview, %1 steps").arg(ready.steps) : (asked_.sites.size() == 1 ? tr("Edited at site %1") : tr("Edited at sites %1")).arg(sites),
            true);
-      views_[kResult]->set_other(to_image(ready.source));
+      views_[kResult]->set_other(to_image(ready.source.picture));
     }
     if (variant.way == "target prompt") show(kTarget, variant.picture, tr("Target prompt"), true);
     if (variant.way == "prompt-to-prompt") show(kPromptToPrompt, variant.picture, tr("Prompt-to-Prompt"), true);
@@ -470,10 +511,7 @@ void EditPage::show_edit(const event::EditReady& ready, bool preview) {
   QStringList facts{tr("%1 steps, %2 rows through the denoiser, %3 s").arg(ready.steps).arg(ready.denoiser_rows).arg(ready.seconds, 0, 'f', 1)};
   if (const int together = preview || at_ < 0 ? 1 : history_[static_cast<size_t>(at_)].together; together > 1)
     facts[0] += tr(" for %1 variants together").arg(together);
-  if (const auto ssim = ready.reconstruction.scores.find("ssim"); ssim != ready.reconstruction.scores.end())
-    facts << tr("the inverted picture drawn again: SSIM %1, PSNR %2 dB to the autoencoder's round trip")
-                 .arg(ssim->second, 0, 'f', 4)
-                 .arg(ready.reconstruction.scores.at("psnr"), 0, 'f', 1);
+  if (ready.source.reconstruction.rgb) facts << reconstruction_text(ready.source.reconstruction);
   status_->setText(facts.join("; "));
   QStringList notes;
   for (const auto& note : ready.notes) notes << QString::fromStdString(note);
@@ -485,13 +523,15 @@ void EditPage::show_difference() {
   for (const auto& variant : shown_.variants) {
     if (variant.way != "sites") continue;
     const QImage edited = to_image(variant.picture);
-    views_[kResult]->set_picture(view_->currentIndex() == 0 ? edited : difference(edited, to_image(shown_.source)), two_lines(variant.picture, true));
+    views_[kResult]->set_picture(view_->currentIndex() == 0 ? edited : difference(edited, to_image(shown_.source.picture)),
+                                 edit_caption(variant.picture, true));
   }
 }
 
 void EditPage::show_box() {
   QRect box;
-  if (masked_->isChecked() && shown_.source.rgb) box = mask_ ? *mask_ : (shown_.text_box ? to_rect(*shown_.text_box) : QRect());
+  const event::EditSourceReady& source = shown_.source;
+  if (masked_->isChecked() && source.picture.rgb) box = mask_ ? *mask_ : (source.text_box ? to_rect(*source.text_box) : QRect());
   views_[kSource]->set_box(box, masked_->isChecked());
 }
 
@@ -521,6 +561,7 @@ void EditPage::keep(Entry entry) {
   item->setToolTip(tr("%1\nfrom step %2").arg(QString::fromStdString(variant.target)).arg(variant.from_step));
   history_.push_back(std::move(entry));
   at_ = static_cast<int>(history_.size()) - 1;
+  away_ = false;
   strip_->setCurrentItem(item);
 }
 
@@ -528,6 +569,7 @@ void EditPage::go_to(int entry) {
   if (entry < 0 || entry >= static_cast<int>(history_.size())) return;
   cancel();
   at_ = entry;
+  away_ = false;
   const Entry& one = history_[static_cast<size_t>(entry)];
   asked_ = one.command;
   {
@@ -556,13 +598,13 @@ void EditPage::refresh() {
   edit_->setEnabled(model_ && sites && !target_->text().trimmed().isEmpty() && !source_->text().trimmed().isEmpty());
   edit_->setToolTip(!model_ ? tr("Open a model first") : !sites ? tr("Select the sites that write the text: click cells of the map") : QString());
   variants_->setEnabled(edit_->isEnabled());
-  as_source_->setEnabled(at_ >= 0 && !busy() && shown_.source.rgb);
+  as_source_->setEnabled(at_ >= 0 && !busy() && shown_.source.picture.rgb);
   from_step_value_->setNum(from_step_->value());
   strength_value_->setText(tr("%1 %").arg(strength_->value()));
   heads_value_->setText(heads_->value() == heads_->maximum() ? tr("all") : QString::number(heads_->value()));
   stop_->setEnabled(busy());
   bar_->setVisible(busy());
-  undo_->setEnabled(at_ > 0);
+  undo_->setEnabled(at_ > 0 || away_);
   redo_->setEnabled(at_ + 1 < static_cast<int>(history_.size()));
   forget_->setVisible(!picture_.isEmpty());
   refinements_->setVisible(!picture_.isEmpty());
@@ -583,9 +625,12 @@ void EditPage::save(const QString& folder, QStringList& saved, QStringList& fail
     (save_picture(to_image(picture), file, QString::fromStdString(picture.metadata)) ? saved : failed) << file;
   };
   if (at_ < 0) return;
-  write("edit-source.png", shown_.source);
-  for (const auto& variant : shown_.variants)
+  write("edit-source.png", shown_.source.picture);
+  write("edit-reconstruction.png", shown_.source.reconstruction);
+  for (const auto& variant : shown_.variants) {
+    write("edit-whole.png", variant.pasted);
     write(variant.way == "sites" ? "edit.png" : variant.way == "target prompt" ? "edit-target.png" : "edit-prompt-to-prompt.png", variant.picture);
+  }
 }
 
 }  // namespace glyphscope

@@ -39,8 +39,9 @@ class EditPage : public QWidget {
   void set_model(const event::ModelOpened& model);
   /// Edits this real picture in place of one that the source prompt draws; empty: no longer.
   void set_picture(const QString& file);
-  /// Saves edit-source.png, edit.png, and of a comparison edit-target.png and edit-prompt-to-prompt.png. Files go to `saved`, those that could not be
-  /// written to `failed`.
+  /// Saves edit-source.png, edit.png, of a real picture edit-reconstruction.png and, if all but a box of it was kept, edit-whole.png, the picture as it was
+  /// given with the new text in it; of a comparison edit-target.png and edit-prompt-to-prompt.png. Files go to `saved`, those that could not be written to
+  /// `failed`.
   void save(const QString& folder, QStringList& saved, QStringList& failed) const;
   bool busy() const { return preview_ != 0 || full_ != 0; }
   /// What is at work has changed: an edit that is shown is drawn again; one that is not, once it is.
@@ -68,6 +69,8 @@ class EditPage : public QWidget {
   void edit_soon();
   void cancel();
   void on_event(const Event& event);
+  /// A real picture that was inverted, beside what its noise gives back.
+  void show_source(const event::EditSourceReady& source);
   void show_edit(const event::EditReady& ready, bool preview);
   void show_difference();
   void show_box();
@@ -92,6 +95,7 @@ class EditPage : public QWidget {
   std::int64_t default_steps_ = 0;
   bool model_ = false;
   bool stale_ = false;  ///< Adapters have changed since the edit.
+  bool away_ = false;   ///< An edited picture has become the source: the entry it is of is no longer shown.
 
   MessageStrip* message_;
   QLineEdit *source_, *target_, *texts_;

@@ -56,7 +56,7 @@ class GuardLogModel : public QAbstractTableModel {
       case kMatched:
         return joined(row.matched);
       case kRead:
-        return QString::fromStdString(row.read) + (row.terms_read > 0 ? tr(" (%n listed)", nullptr, static_cast<int>(row.terms_read)) : QString());
+        return QString::fromStdString(row.read) + (row.terms_read.empty() ? QString() : tr(" (%n listed)", nullptr, static_cast<int>(row.terms_read.size())));
       case kSeed:
         return QString::number(row.seed);
       default:

@@ -263,7 +263,12 @@ command::SetGuard GuardPage::settings() const {
 void GuardPage::set_model(const event::ModelOpened& model) {
   model_ = true;
   set_sites(model.studied);
-  if (on_) set(true);
+  if (!on_) return;
+  // As it is on, with this model's sites: what was changed on the page, and not applied, still is not.
+  asked_ = held_;
+  asked_.sites = sites_;
+  set_ = engine_->post(asked_);
+  refresh();
 }
 
 void GuardPage::set_sites(const std::vector<int>& sites) {

@@ -11,5 +11,7 @@ namespace glyphscope {
 QImage to_image(const Picture& picture);
 /// What OCR read in it; compared: and how much of the source's background it keeps.
 QString picture_caption(const Picture& picture, bool compared);
+/// All its scores against the source, a line each.
+QString score_lines(const Picture& picture);
 
 }  // namespace glyphscope

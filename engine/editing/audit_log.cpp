@@ -19,7 +19,15 @@ namespace glyphscope {
 
 namespace {
 
-const std::string kNone(64, '0');
+const std::string kNone(64, '0'), kHash = ",\"hash\":\"", kEnd = "\"}";
+
+// The hash that a line ends in; empty if it is not that of the rest, which it was written with.
+std::string hash_of(const std::string& line) {
+  const size_t size = kHash.size() + kNone.size() + kEnd.size();
+  if (line.size() < size || !line.ends_with(kEnd) || line.compare(line.size() - size, kHash.size(), kHash) != 0) return {};
+  const std::string hash = line.substr(line.size() - size + kHash.size(), kNone.size());
+  return hash == sha256_text(line.substr(0, line.size() - size) + "}") ? hash : std::string();
+}
 
 // An open file that is locked against other writers until it goes.
 class LockedFile {
@@ -85,22 +93,36 @@ std::string now() {
   return text;
 }
 
+// Of the line before the next.
+std::string last_hash(const LockedFile& log, const std::filesystem::path& file) {
+  const std::string line = log.last_line();
+  if (line.empty()) return kNone;
+  const std::string hash = hash_of(line);
+  if (hash.empty()) reject("the log's last line is not as it was written", file.string(), "Look at it with guard --verify-log, and begin a new log");
+  return hash;
+}
+
 }  // namespace
 
 AuditLog::AuditLog(std::filesystem::path file) : file_(std::move(file)) {
-  if (std::filesystem::exists(file_)) LockedFile(file_).last_line();
+  (void)last();
+  const auto folder = file_.parent_path();
+  if (!folder.empty() && !std::filesystem::is_directory(folder)) reject("there is no folder for the log", file_.string(), "Make the folder, or choose another");
 }
+
+std::string AuditLog::last() const { return std::filesystem::exists(file_) ? last_hash(LockedFile(file_), file_) : kNone; }
 
 std::string AuditLog::append(nlohmann::ordered_json entry) {
   LockedFile log(file_);
-  const std::string last = log.last_line();
-  nlohmann::ordered_json line{{"time", now()}, {"previous", last.empty() ? kNone : sha256_text(last)}};
+  nlohmann::ordered_json line{{"time", now()}, {"previous", last_hash(log, file_)}};
   if (!entry.is_object()) entry = nlohmann::ordered_json::object();
-  for (const char* own : {"time", "previous"}) entry.erase(own);
+  for (const char* own : {"time", "previous", "hash"}) entry.erase(own);
   line.update(entry);
-  const std::string text = json_text(line);
-  log.append(text + "\n");
-  return sha256_text(text);
+  std::string text = json_text(line);
+  const std::string hash = sha256_text(text);
+  text.pop_back();
+  log.append(text + kHash + hash + kEnd + "\n");
+  return hash;
 }
 
 AuditCheck check_audit_log(const std::filesystem::path& file, const std::string& expected_last) {
@@ -118,11 +140,16 @@ AuditCheck check_audit_log(const std::filesystem::path& file, const std::string&
       out.fault = "this is no entry of a log";
       return out;
     }
-    if (json["previous"].get<std::string>() != out.last) {
-      out.fault = out.lines == 0 ? "lines before it are missing" : "it does not follow the line before: one of them was changed, or lines between are missing";
+    const std::string hash = hash_of(line);
+    if (hash.empty()) {
+      out.fault = "the line was changed: its hash is of another";
       return out;
     }
-    out.last = sha256_text(line);
+    if (json["previous"].get<std::string>() != out.last) {
+      out.fault = out.lines == 0 ? "lines before it are missing" : "it does not follow the line before: lines between are missing, or were put in or moved";
+      return out;
+    }
+    out.last = hash;
     ++out.lines;
     at = end + 1;
   }

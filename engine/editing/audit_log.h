@@ -8,17 +8,19 @@
 namespace glyphscope {
 
 /// What was asked for and what was done, for those who must be able to show it later: a line of JSON each request, never changed after. Each line
-/// holds the SHA-256 of the line before, so that no line can be changed, taken out or put in between without a trace; what is cut off the end is found
-/// by whoever kept the last hash.
+/// ends in its own SHA-256, and holds that of the line before, so that no line can be changed, taken out or put in between without a trace; what is cut
+/// off the end, or made anew from some line on with new hashes, is found by whoever kept the last hash.
 class AuditLog {
  public:
-  /// The file is made when the first line is written. Throws a Failure if it is there and its last line is not whole.
+  /// The file is made when the first line is written. Throws a Failure if it is there and its last line is not as it was written, or its folder is not there.
   explicit AuditLog(std::filesystem::path file);
 
-  /// Adds a line of the entry, its "time" (UTC) and "previous", and syncs it. Other processes may write to the same file. Returns the line's hash.
+  /// Adds a line of the entry, its "time" (UTC), "previous" and "hash", and syncs it. Other processes may write to the same file. Returns the line's hash.
   /// Throws a Failure; then nothing has been added.
   std::string append(nlohmann::ordered_json entry);
 
+  /// Hash of the last line; of a log without lines: 64 zeros.
+  std::string last() const;
   const std::filesystem::path& file() const { return file_; }
 
  private:

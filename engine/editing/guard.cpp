@@ -3,7 +3,10 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <chrono>
 #include <numeric>
+#include <set>
+#include <utility>
 
 #include "editing/prompt_terms.h"
 #include "io/canvas.h"
@@ -53,8 +56,14 @@ Request drawn_so(const Request& request, const std::vector<size_t>& rows, const 
         row.prompt = seen;
       else if (seen != own)
         patches = PatchPlan::at_sites(way->sites, seen, way->from_step).patches();
-      // What the user's own plan shows a site, it sees without terms.
+      // What the user's own plan shows a site, it sees without terms. What is blended with the row's own prompt would be blended with its terms: there the
+      // site sees the nearer of the two.
       for (SitePatch patch : row.plan.patches()) {
+        if (seen != own && patch.strength != 1) {
+          constexpr double kHalf = 0.5;
+          if (patch.strength < kHalf) continue;
+          patch.strength = 1;
+        }
         patch.prompt = clean[static_cast<size_t>(patch.prompt)];
         patches.push_back(patch);
       }
@@ -77,23 +86,39 @@ std::string image_hash(const torch::Tensor& image) {
 torch::Tensor withheld_image(std::int64_t height, std::int64_t width) {
   constexpr Colour kPaper{235, 235, 238}, kInk{70, 70, 80};
   Canvas canvas(static_cast<int>(width), static_cast<int>(height), kPaper);
-  const int side = static_cast<int>(std::min(width, height)), line = std::max(1, side / 16);
-  const int left = static_cast<int>(width) / 2, top = static_cast<int>(height) / 2;
-  canvas.fill(left - side / 4, top - line / 2, side / 2, line, kInk);
-  for (int size = side / 10; size >= 8; --size) {
-    const std::string text = "withheld: a listed word could be read";
-    if (canvas.text_width(text, size) > width - 8) continue;
-    canvas.text(text, left, top + line + 2 * size, size, kInk, Canvas::Align::centre);
-    break;
-  }
+  const int side = static_cast<int>(std::min(width, height)), line = std::max(1, side / 16), left = static_cast<int>(width) / 2;
+  // In the largest letters in which the reason fits: in one line or, in a small image, in several.
+  const std::vector<std::vector<std::string>> forms{{"withheld: a listed word could be read"},
+                                                    {"withheld:", "a listed word", "could be read"},
+                                                    {"withheld:", "a listed", "word could", "be read"},
+                                                    {"withheld"}};
+  constexpr int kSmallest = 6;
+  for (const auto& words : forms)
+    for (int size = std::max(kSmallest, side / 10); size >= kSmallest; --size) {
+      const int pitch = size + size / 3, tall = static_cast<int>(words.size()) * pitch + 2 * line;
+      int wide = 0;
+      for (const auto& one : words) wide = std::max(wide, canvas.text_width(one, size));
+      if (wide > width - 4 || tall > height - 2) continue;
+      const int top = (static_cast<int>(height) - tall) / 2;
+      canvas.fill(left - side / 4, top, side / 2, line, kInk);
+      for (size_t i = 0; i < words.size(); ++i)
+        canvas.text(words[i], left, top + 2 * line + static_cast<int>(i) * pitch + size, size, kInk, Canvas::Align::centre);
+      return canvas.image().clone();
+    }
+  canvas.fill(left - side / 4, static_cast<int>(height) / 2, side / 2, line, kInk);
   return canvas.image().clone();
 }
 
 Guard::Guard(GuardSettings settings, std::shared_ptr<TextReader> reader) : settings_(std::move(settings)), reader_(std::move(reader)) {
+  if (settings_.terms.terms().empty()) reject("the list of words is empty", "the guard", "Name at least one term");
   for (const auto& term : settings_.terms.terms())
     if (term.replacement && !settings_.terms.find(*term.replacement).empty())
       reject("the replacement of '" + term.text + "' has a listed term itself: '" + *term.replacement + "'", "list of terms");
   if (!settings_.log.empty()) log_ = std::make_unique<AuditLog>(settings_.log);
+  for (const auto& term : settings_.terms.terms())
+    if (!reader_->knows(term.text)) unreadable_ += (unreadable_.empty() ? "" : ", ") + term.text;
+  if (!unreadable_.empty())
+    unreadable_ = reader_->name() + " does not know all letters of " + unreadable_ + ": these are kept out of prompts, and not looked for in images";
 }
 
 std::vector<TermMatch> Guard::read_in(const std::vector<TextPiece>& pieces) const { return settings_.terms.find(joined_text(pieces), /*written=*/true); }
@@ -119,12 +144,13 @@ Result Guard::generate(const ModelInfo& model, const Request& request, const std
            std::any_of(patches.begin(), patches.end(), [&](const SitePatch& patch) { return !terms[static_cast<size_t>(patch.prompt)].empty(); });
   };
 
+  const auto start = std::chrono::steady_clock::now();
   const std::vector<Way> ways = ways_of(settings_, model.table);
   const size_t count = request.rows.size();
   std::vector<torch::Tensor> images(count), latents(count);
   std::vector<std::shared_ptr<const Trajectory>> paths(request.keep_paths ? count : 0);
   std::vector<std::string> read(count);
-  std::vector<size_t> read_terms(count);
+  std::vector<std::vector<TermMatch>> read_terms(count);
   Result result;
   result.outcomes.assign(count, "as asked");
   std::vector<size_t> waiting;
@@ -133,20 +159,19 @@ Result Guard::generate(const ModelInfo& model, const Request& request, const std
     const Result drawn = draw(drawn_so(all, rows, way, clean));
     for (size_t i = 0; i < rows.size(); ++i) {
       const auto at = static_cast<std::int64_t>(i);
-      const auto pieces = reader_->read(drawn.images[at]);
+      const auto pieces = reader_->read_faint(drawn.images[at]);
       images[rows[i]] = drawn.images[at];
       latents[rows[i]] = drawn.latents.defined() ? drawn.latents[at] : torch::Tensor();
       if (request.keep_paths) paths[rows[i]] = drawn.paths[i];
       read[rows[i]] = joined_text(pieces);
-      read_terms[rows[i]] = read_in(pieces).size();
+      read_terms[rows[i]] = read_in(pieces);
       result.outcomes[rows[i]] = way ? way->name : "as asked";
-      if (read_terms[rows[i]] > 0) waiting.push_back(rows[i]);
+      if (!read_terms[rows[i]].empty()) waiting.push_back(rows[i]);
     }
     for (const auto& note : drawn.notes)
       if (std::find(result.notes.begin(), result.notes.end(), note) == result.notes.end()) result.notes.push_back(note);
     result.denoiser_calls += drawn.denoiser_calls;
     result.denoiser_rows += drawn.denoiser_rows;
-    result.seconds += drawn.seconds;
   };
   // Rows that ask for no term go with the others' first way, in one run: a plan without patches changes no bit.
   std::vector<size_t> rows(count), helpless;
@@ -169,6 +194,8 @@ Result Guard::generate(const ModelInfo& model, const Request& request, const std
   }
   if (!rows.empty())
     result.notes.push_back("Withheld: a listed term could be read in " + std::to_string(rows.size()) + " of " + std::to_string(count) + " images");
+  if (!unreadable_.empty()) result.notes.push_back(std::exchange(unreadable_, {}));
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   result.images = torch::stack(images);
   result.paths = std::move(paths);
   if (latents.front().defined()) result.latents = torch::stack(latents);
@@ -178,32 +205,50 @@ Result Guard::generate(const ModelInfo& model, const Request& request, const std
     const auto told = [&](const char* name, const std::string& text) {
       return settings_.clear_text ? ordered_json{{name, text}} : ordered_json{{std::string(name) + "_sha256", sha256_text(text)}};
     };
+    const auto told_terms = [&](const std::vector<TermMatch>& matches, ordered_json& list) {
+      for (const auto& match : matches) list.push_back(told("term", settings_.terms.terms()[match.term].text));
+    };
     ordered_json rows_told = ordered_json::array();
     for (size_t at = 0; at < count; ++at) {
       const Row& row = request.rows[at];
       const auto prompt = static_cast<size_t>(row.prompt);
       ordered_json one = told("prompt", request.prompts[prompt]);
       one["seed"] = row.seed;
-      if (!row.plan.empty()) one["plan"] = row.plan.to_json();
-      ordered_json matched = ordered_json::array();
-      for (size_t i = 0; i < terms.size(); ++i) {
-        const auto& patches = row.plan.patches();
-        if (i != prompt && std::none_of(patches.begin(), patches.end(), [&](const SitePatch& patch) { return patch.prompt == static_cast<int>(i); })) continue;
-        for (const auto& match : terms[i]) matched.push_back(told("term", settings_.terms.terms()[match.term].text));
+      ordered_json matched = ordered_json::array(), in_image = ordered_json::array();
+      told_terms(terms[prompt], matched);
+      if (!row.plan.empty()) {
+        // Its prompts are indices: here are their texts.
+        one["plan"] = row.plan.to_json();
+        std::set<size_t> others;
+        for (const auto& patch : row.plan.patches()) others.insert(static_cast<size_t>(patch.prompt));
+        for (const size_t other : others) {
+          one["plan_prompts"][std::to_string(other)] = told("prompt", request.prompts[other]);
+          if (other != prompt) told_terms(terms[other], matched);
+        }
       }
+      told_terms(read_terms[at], in_image);
       one["matched"] = std::move(matched);
       one["done"] = result.outcomes[at];
       one.update(told("read", read[at]));
-      one["terms_read"] = read_terms[at];
+      one["terms_read"] = std::move(in_image);
       one["image_sha256"] = image_hash(images[at]);
       rows_told.push_back(std::move(one));
     }
-    log_->append({{"schema", "glyphscope.audit/1"},
+    ordered_json made{{"steps", request.steps},
+                      {"guidance", request.guidance},
+                      {"scheduler", request.scheduler.empty() ? model.scheduler : request.scheduler},
+                      {"width", request.width},
+                      {"height", request.height},
+                      {"clip_skip", request.clip_skip},
+                      {"method", method_name(request.method)},
+                      {"dtype", model.dtype}};
+    if (!request.negative.empty()) made.update(told("negative", request.negative));
+    log_->append({{"schema", "glyphscope.audit/2"},
                   {"model", model.source},
                   {"model_hash", model.hash},
                   {"adapters", describe_adapters(model)},
                   {"guard", describe()},
-                  {"settings", {{"steps", request.steps}, {"guidance", request.guidance}, {"width", request.width}, {"height", request.height}}},
+                  {"settings", std::move(made)},
                   {"images", std::move(rows_told)}});
   }
   return result;

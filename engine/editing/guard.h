@@ -27,23 +27,24 @@ struct GuardSettings {
 /// place. Negative prompts are no concern of the guard's: what they name is kept away.
 class Guard : public PromptPolicy {
  public:
-  /// Throws a Failure for a replacement that has a term itself, or a log that is damaged.
+  /// Throws a Failure for a list without terms, a replacement that has a term itself, or a log that is damaged or has no folder.
   Guard(GuardSettings settings, std::shared_ptr<TextReader> reader);
 
   Result generate(const ModelInfo& model, const Request& request, const std::function<Result(const Request&)>& draw) override;
   nlohmann::ordered_json describe() const override;
   const GuardSettings& settings() const { return settings_; }
 
-  /// Terms that can be read in these pieces, whether they stand together or apart.
+  /// Terms that can be read in these pieces, whether their letters stand together or apart.
   std::vector<TermMatch> read_in(const std::vector<TextPiece>& pieces) const;
 
  private:
   GuardSettings settings_;
   std::shared_ptr<TextReader> reader_;
   std::unique_ptr<AuditLog> log_;
+  std::string unreadable_;  // a note on terms that OCR cannot read; told once
 };
 
-/// What stands in place of an image that is withheld: [3, height, width] uint8.
+/// What stands in place of an image that is withheld, with the reason as far as there is room for words: [3, height, width] uint8.
 torch::Tensor withheld_image(std::int64_t height, std::int64_t width);
 
 }  // namespace glyphscope

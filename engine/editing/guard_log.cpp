@@ -18,6 +18,8 @@ std::string told(const nlohmann::json& json, const std::string& name) { return j
 
 std::string cell(const std::string& text) {
   std::string out = "\"";
+  // A spreadsheet would compute it.
+  if (!text.empty() && std::string("=+-@\t\r").find(text[0]) != std::string::npos) out += '\'';
   for (const char c : text) out += c == '"' ? std::string("\"\"") : std::string(1, c);
   return out + "\"";
 }
@@ -42,7 +44,8 @@ GuardLog read_guard_log(const std::filesystem::path& file, const std::string& ex
         for (const auto& term : *matched) row.matched.push_back(told(term, "term"));
       row.done = text_at(image, "done");
       row.read = told(image, "read");
-      if (const auto count = image.find("terms_read"); count != image.end() && count->is_number()) row.terms_read = count->get<std::int64_t>();
+      if (const auto found = image.find("terms_read"); found != image.end() && found->is_array())
+        for (const auto& term : *found) row.terms_read.push_back(told(term, "term"));
       if (const auto seed = image.find("seed"); seed != image.end() && seed->is_number()) row.seed = seed->get<std::uint64_t>();
       row.image_sha256 = text_at(image, "image_sha256");
       out.rows.push_back(std::move(row));
@@ -53,11 +56,14 @@ GuardLog read_guard_log(const std::filesystem::path& file, const std::string& ex
 
 std::string guard_log_csv(const std::vector<GuardLogRow>& rows) {
   std::string out = "line,time,model,prompt,matched,done,read,terms_read,seed,image_sha256\n";
+  const auto joined = [](const std::vector<std::string>& terms) {
+    std::string text;
+    for (const auto& term : terms) text += (text.empty() ? "" : " ") + term;
+    return cell(text);
+  };
   for (const auto& row : rows) {
-    std::string matched;
-    for (const auto& term : row.matched) matched += (matched.empty() ? "" : " ") + term;
-    out += std::to_string(row.line) + "," + cell(row.time) + "," + cell(row.model) + "," + cell(row.prompt) + "," + cell(matched) + "," + cell(row.done) + "," +
-           cell(row.read) + "," + std::to_string(row.terms_read) + "," + std::to_string(row.seed) + "," + cell(row.image_sha256) + "\n";
+    out += std::to_string(row.line) + "," + cell(row.time) + "," + cell(row.model) + "," + cell(row.prompt) + "," + joined(row.matched) + "," + cell(row.done) +
+           "," + cell(row.read) + "," + joined(row.terms_read) + "," + std::to_string(row.seed) + "," + cell(row.image_sha256) + "\n";
   }
   return out;
 }

@@ -13,10 +13,10 @@ namespace glyphscope {
 struct GuardLogRow {
   std::int64_t line = 0;  ///< Of the file, from 1: a request.
   std::string time, model, prompt;
-  std::vector<std::string> matched;  ///< Terms in what was asked for.
-  std::string done;                  ///< What made the image: "as asked", a way of the guard, or "withheld".
-  std::string read;                  ///< What OCR read in it.
-  std::int64_t terms_read = 0;
+  std::vector<std::string> matched;     ///< Terms in what was asked for.
+  std::string done;                     ///< What made the image: "as asked", a way of the guard, or "withheld".
+  std::string read;                     ///< What OCR read in it.
+  std::vector<std::string> terms_read;  ///< Terms in it.
   std::uint64_t seed = 0;
   std::string image_sha256;
 };

@@ -49,24 +49,6 @@ void score_box(Scores& scores, const torch::Tensor& image, const torch::Tensor& 
   scores["ssim_outside_box"] = structural_similarity(black_out(image, {box}), black_out(source, {box}));
 }
 
-}  // namespace
-
-torch::Tensor feathered_mask(const Box& box, std::int64_t height, std::int64_t width, double feather) {
-  const auto beyond = [](std::int64_t size, int first, int end) {
-    const torch::Tensor at = torch::arange(size, torch::kFloat32);
-    return torch::maximum(static_cast<double>(first) - at, at - static_cast<double>(end - 1)).clamp_min(0);
-  };
-  const torch::Tensor distance = torch::hypot(beyond(height, box.top, box.bottom).unsqueeze(1), beyond(width, box.left, box.right).unsqueeze(0));
-  return (1 - distance / (feather + 1)).clamp(0, 1);
-}
-
-torch::Tensor composite(const torch::Tensor& edited, const torch::Tensor& source, const torch::Tensor& mask) {
-  const torch::Tensor old = source.to(torch::kFloat32);
-  return (old + mask * (edited.to(torch::kFloat32) - old)).round().to(torch::kUInt8);
-}
-
-namespace {
-
 Result draw(Pipeline& pipeline, const Request& request, const std::string& what, std::vector<std::string>& notes, const ProgressCallback& progress,
             const CancelToken& cancel) {
   auto result = pipeline.generate(request, {.progress = [&](const Progress& p) { progress({what, p.done, p.total}); }}, cancel);
@@ -90,6 +72,7 @@ void take_picture(EditSettings& settings, const ModelInfo& model, const torch::T
     request.width = side(std::sqrt(area * aspect));
     request.height = side(std::sqrt(area / aspect));
   }
+  settings.given = picture;
   const bool fits = picture.size(1) == request.height && picture.size(2) == request.width;
   settings.picture = fits ? picture : crop_to(picture, {request.width, request.height});
   // Most models' own scheduler does not go back; ddim does, by the same noise schedule.
@@ -114,9 +97,13 @@ EditSource draw_source(Pipeline& pipeline, const EditSettings& settings, TextRea
     request.guidance = 1;
     request.unclipped = true;
     request.rows[0].follow.path = out.path;
-    out.reconstruction = draw(pipeline, request, "reconstructing", out.notes, progress, cancel).images[0];
+    const Result again = draw(pipeline, request, "reconstructing", out.notes, progress, cancel);
     request.rows[0].follow.leaves = request.steps;
-    out.round_trip = draw(pipeline, request, "decoding", out.notes, progress, cancel).images[0];
+    const Result decoded = draw(pipeline, request, "decoding", out.notes, progress, cancel);
+    if (outcome_of(again, 0) != "withheld" && outcome_of(decoded, 0) != "withheld") {
+      out.reconstruction = again.images[0];
+      out.round_trip = decoded.images[0];
+    }
   } else {
     request.keep_paths = true;
     const Result drawn = draw(pipeline, request, "drawing the source", out.notes, progress, cancel);
@@ -141,11 +128,14 @@ EditedImages draw_variants(Pipeline& pipeline, const EditSource& source, const s
   const std::int64_t height = source.image.size(1), width = source.image.size(2);
   Request request = source.settings.sampling;
   request.prompts = {source.settings.source};
-  std::vector<torch::Tensor> masks;
   for (const auto& variant : variants) {
     const auto target = static_cast<int>(request.prompts.size());
+    for (const auto& patch : variant.patches)
+      if (patch.from_step >= request.steps)
+        reject("the target is seen from step " + std::to_string(patch.from_step) + " on, and there are " + std::to_string(request.steps), "--from-step",
+               "Steps count from 0");
     request.prompts.push_back(variant.target);
-    Row row{variant.way == EditVariant::Way::sites ? 0 : target, source.settings.seed, {}, -1, {source.path, 0, {}}, {}};
+    Row row{variant.way == EditVariant::Way::sites ? 0 : target, source.settings.seed, {}, -1, {source.path, 0, {}}, {}, {}};
     if (variant.way == EditVariant::Way::prompt_to_prompt) {
       row.maps = variant.maps;
       row.maps->source = 0;
@@ -161,15 +151,12 @@ EditedImages draw_variants(Pipeline& pipeline, const EditSource& source, const s
       if (variant.pooled_target) row.pooled = target;
       row.follow.leaves = variant.pooled_target ? 0 : first;  // the pooled prompt is read at every step
     }
-    masks.emplace_back();
     if (variant.mask) {
       const Box box = within(variant.mask->box, 0, height, width);
-      if (box.left >= box.right || box.top >= box.bottom) reject("the mask lies outside the image", "--mask");
-      if (pipeline.info().upscaler) reject("a mask is not possible in a cascade, whose second stage draws every pixel anew", "--mask");
-      masks.back() = feathered_mask(box, height, width, variant.mask->feather);
+      row.kept = KeptOutside{source.image, box, variant.mask->feather};
       // A latent's point is free if any of its pixels is.
       const std::int64_t factor = width / source.path->latents[0].size(2);
-      row.follow.mask = torch::max_pool2d(masks.back().view({1, 1, height, width}), {factor, factor})[0][0];
+      row.follow.mask = torch::max_pool2d(feathered_mask(box, height, width, variant.mask->feather).view({1, 1, height, width}), {factor, factor})[0][0];
     }
     request.rows.push_back(std::move(row));
   }
@@ -180,11 +167,9 @@ EditedImages draw_variants(Pipeline& pipeline, const EditSource& source, const s
   out.seconds = drawn.seconds;
   for (size_t i = 0; i < variants.size(); ++i) {
     const EditVariant& variant = variants[i];
-    torch::Tensor image = drawn.images[static_cast<std::int64_t>(i)];
-    const bool withheld = !drawn.outcomes.empty() && drawn.outcomes[i] == "withheld";
-    if (masks[i].defined() && !withheld) image = composite(image, source.image, masks[i]);
+    const torch::Tensor image = drawn.images[static_cast<std::int64_t>(i)];
     const PromptPair pair{source.settings.source, variant.target, quoted_text(source.settings.source), quoted_text(variant.target)};
-    EditedImage one{image, measure(image, source.image, source.pieces, pair, reader), request, drawn.outcomes.empty() ? "" : drawn.outcomes[i]};
+    EditedImage one{image, measure(image, source.image, source.pieces, pair, reader), request, outcome_of(drawn, i)};
     one.request.rows = {request.rows[i]};
     const auto box = variant.mask ? std::optional(within(variant.mask->box, 0, height, width)) : box_of(source.pieces);
     if (box) score_box(one.measured.scores, image, source.image, *box);

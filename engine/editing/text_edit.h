@@ -19,6 +19,7 @@ struct EditSettings {
   Request sampling;    ///< Steps, guidance, scheduler, size, method; no prompts or rows. Resolved.
   std::uint64_t seed = 42;
   torch::Tensor picture;  ///< [3, H, W] uint8 of the sampling's size; undefined: the source prompt's image is drawn.
+  torch::Tensor given;    ///< The same as it was before it was scaled and cropped.
   int refinements = 0;    ///< Inversion::refinements.
 };
 
@@ -32,7 +33,8 @@ struct EditSource {
   torch::Tensor image;                     ///< [3, H, W] uint8
   std::shared_ptr<const Trajectory> path;  ///< Its way: what an edit can leave at any step.
   std::vector<TextPiece> pieces;           ///< The text in it, as OCR finds it.
-  torch::Tensor reconstruction;            ///< Of a real picture: drawn from its inverted noise with its caption, without guidance; else undefined.
+  torch::Tensor reconstruction;            ///< Of a real picture: drawn from its inverted noise with its caption, without guidance; else undefined, and
+                                           ///< where a guard withholds it.
   torch::Tensor round_trip;                ///< Of a real picture: what the autoencoder alone makes of it, which no reconstruction can surpass.
   std::int64_t denoiser_rows = 0;          ///< For the image or its inversion.
   double seconds = 0;
@@ -81,11 +83,5 @@ struct EditedImages {
 /// only from there on, if those it is drawn with do too; the others start from the source's noise. Throws a Failure.
 EditedImages draw_variants(Pipeline& pipeline, const EditSource& source, const std::vector<EditVariant>& variants, TextReader& reader,
                            const ProgressCallback& progress, const CancelToken& cancel);
-
-/// How much of a pixel is new, [height, width] fp32: 1 in the box, fading to 0 within `feather` pixels about it.
-torch::Tensor feathered_mask(const Box& box, std::int64_t height, std::int64_t width, double feather);
-
-/// `edited` where the mask is 1, `source` bit for bit where it is 0. [3, H, W] uint8 each.
-torch::Tensor composite(const torch::Tensor& edited, const torch::Tensor& source, const torch::Tensor& mask);
 
 }  // namespace glyphscope

@@ -23,6 +23,10 @@ class TextReader {
   virtual ~TextReader() = default;
   /// image: [3, H, W] uint8 -> pieces in reading order (top to bottom, left to right).
   virtual std::vector<TextPiece> read(const torch::Tensor& image) = 0;
+  /// The same with what the engine is not sure of: for those who must not miss a word.
+  virtual std::vector<TextPiece> read_faint(const torch::Tensor& image) { return read(image); }
+  /// Whether the engine knows all letters of a text.
+  virtual bool knows(const std::string& text) const { return !text.empty(); }
   /// Engine and models, with versions: written into results.
   virtual std::string name() const = 0;
 };

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "core/error.h"
+#include "core/unicode.h"
 #include "io/files.h"
 #include "metrics/ocr.h"
 #include "metrics/ocr_models.h"
@@ -52,7 +53,19 @@ class PpOcr : public TextReader {
 
   std::string name() const override { return std::string("PP-OCRv4 (OpenVINO ") + ov::get_openvino_version().buildNumber + ")"; }
 
+  bool knows(const std::string& text) const override {
+    const std::vector<char32_t> codes = decode_utf8(text);
+    return std::all_of(codes.begin(), codes.end(),
+                       [&](char32_t code) { return std::find(alphabet_.begin(), alphabet_.end(), encode_utf8({code})) != alphabet_.end(); });
+  }
+
   std::vector<TextPiece> read(const torch::Tensor& image) override {
+    std::vector<TextPiece> pieces = read_faint(image);
+    std::erase_if(pieces, [](const TextPiece& piece) { return piece.confidence < kTextThreshold; });
+    return pieces;
+  }
+
+  std::vector<TextPiece> read_faint(const torch::Tensor& image) override {
     const cv::Mat original = to_bgr(image);
     double scale = std::max(1.0, static_cast<double>(kShorterSide) / std::min(original.rows, original.cols));
     scale = std::min(scale, static_cast<double>(kLongerSide) / std::max(original.rows, original.cols));
@@ -64,7 +77,7 @@ class PpOcr : public TextReader {
     std::vector<TextPiece> pieces;
     for (const auto& box : detect(page)) {
       TextPiece piece = recognise(crop(page, box));
-      if (piece.text.empty() || piece.confidence < kTextThreshold) continue;
+      if (piece.text.empty()) continue;
       const cv::Rect2f bounds = box.boundingRect2f();
       piece.box = {std::clamp(static_cast<int>(std::floor(bounds.x * sx)), 0, original.cols),
                    std::clamp(static_cast<int>(std::floor(bounds.y * sy)), 0, original.rows),

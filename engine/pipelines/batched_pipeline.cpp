@@ -334,6 +334,11 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
     observer.progress({"denoising", (number + 1) * calls, batches * calls});
   }
   result.images = torch::cat(images);
+  for (size_t row = 0; row < request.rows.size(); ++row)
+    if (const auto& kept = request.rows[row].kept) {
+      torch::Tensor image = result.images[static_cast<std::int64_t>(row)];
+      image.copy_(kept->applied(image));
+    }
   result.latents = torch::cat(latents);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;

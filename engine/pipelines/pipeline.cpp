@@ -44,6 +44,16 @@ void Pipeline::validate(const Request& request) const {
       reject("a row names prompt " + std::to_string(row.prompt) + ", which is not there");
     if (row.pooled >= static_cast<int>(request.prompts.size())) reject("a row names the pooled prompt " + std::to_string(row.pooled) + ", which is not there");
     row.plan.validate(info().table, static_cast<int>(request.prompts.size()));
+    if (row.kept) {
+      const Request sized = resolve(request);
+      const torch::Tensor& picture = row.kept->picture;
+      const Box& box = row.kept->box;
+      if (info().upscaler || info().enlarges) reject("a cascade keeps nothing of another picture: its second stage draws every pixel anew", "--mask");
+      if (!picture.defined() || picture.scalar_type() != torch::kUInt8 || picture.sizes() != at::IntArrayRef({3, sized.height, sized.width}))
+        reject("the picture that is kept outside the mask must be as large as the image", "--mask");
+      if (box.left < 0 || box.top < 0 || box.left >= box.right || box.top >= box.bottom || box.right > sized.width || box.bottom > sized.height)
+        reject("the mask lies outside the image", "--mask");
+    }
     if (!row.maps) continue;
     if (row.maps->source < 0 || row.maps->source >= static_cast<int>(request.prompts.size()))
       reject("a row takes the attention maps of prompt " + std::to_string(row.maps->source) + ", which is not there");
@@ -141,7 +151,9 @@ nlohmann::ordered_json describe_upscaler(const ModelInfo& model) {
   return {{"model", second.source}, {"model_hash", second.hash}, {"guidance", second.default_guidance}, {"scheduler", second.scheduler}};
 }
 
-nlohmann::ordered_json describe_image(const ModelInfo& model, const Request& request, const Row& row) {
+std::string outcome_of(const Result& result, size_t row) { return result.outcomes.empty() ? "" : result.outcomes[row]; }
+
+nlohmann::ordered_json describe_image(const ModelInfo& model, const Request& request, const Row& row, const std::string& outcome) {
   nlohmann::ordered_json out{{"schema", "glyphscope.image/1"},
                              {"model", model.source},
                              {"model_hash", model.hash},
@@ -170,12 +182,19 @@ nlohmann::ordered_json describe_image(const ModelInfo& model, const Request& req
                       {"masked", row.follow.mask.defined()},
                       {"start_sha256", sha256_text({static_cast<const char*>(start.data_ptr()), start.nbytes()})}};
   }
+  if (const auto& kept = row.kept) {
+    const torch::Tensor bytes = kept->picture.contiguous();
+    out["kept_outside"] = {{"box", {kept->box.left, kept->box.top, kept->box.right, kept->box.bottom}},
+                           {"feather", kept->feather},
+                           {"picture_sha256", sha256_text({static_cast<const char*>(bytes.data_ptr()), bytes.nbytes()})}};
+  }
   if (row.maps)
     out["prompt_to_prompt"] = {
         {"source", row.maps->source}, {"cross_share", row.maps->cross_share}, {"self_share", row.maps->self_share}, {"self_tokens", row.maps->self_tokens}};
   if (!model.adapters.empty()) out["adapters"] = describe_adapters(model);
   if (model.upscaler) out["upscaler"] = describe_upscaler(model);
   if (!model.policy.is_null()) out["guard"] = model.policy;
+  if (!outcome.empty()) out["guard"]["done"] = outcome;
   return out;
 }
 

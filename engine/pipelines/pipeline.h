@@ -13,6 +13,7 @@
 #include "core/progress.h"
 #include "patching/patch_plan.h"
 #include "patching/site.h"
+#include "pipelines/kept_outside.h"
 #include "pipelines/prompt_policy.h"
 #include "pipelines/safe_guidance.h"
 #include "pipelines/trajectory.h"
@@ -37,6 +38,7 @@ struct Row {
   int pooled = -1;   ///< Whose pooled prompt the denoiser reads, where it reads one; negative: the row's own.
   Following follow;  ///< What it has of another row's way. Of steps that are known of all rows of a batch the denoiser is not asked.
   std::optional<PromptToPrompt> maps;
+  std::optional<KeptOutside> kept;  ///< What of another picture its image keeps. Not in a cascade.
 };
 
 /// How a site is made to see another prompt (section 3 of the paper): it gets the prompt itself; or K and V recorded in a run
@@ -162,8 +164,10 @@ nlohmann::ordered_json describe_adapters(const ModelInfo& model);
 /// The second stage of a cascade as a document: model, hash, guidance, scheduler; null where there is none.
 nlohmann::ordered_json describe_upscaler(const ModelInfo& model);
 
-/// What makes a row's image again, as a document: for the metadata of files. The request is a resolved one.
-nlohmann::ordered_json describe_image(const ModelInfo& model, const Request& request, const Row& row);
+/// What makes a row's image again, as a document: for the metadata of files. The request is a resolved one. outcome: Result::outcomes of it.
+nlohmann::ordered_json describe_image(const ModelInfo& model, const Request& request, const Row& row, const std::string& outcome = "");
+/// A row's outcome; empty without a policy.
+std::string outcome_of(const Result& result, size_t row);
 
 /// A site's facts as a document: index, paths, block, heads, parameters, and its share of the denoiser's.
 nlohmann::ordered_json describe_site(const SiteTable& table, int site);

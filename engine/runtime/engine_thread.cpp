@@ -16,6 +16,7 @@
 #include "demo/studies.h"
 #include "editing/guard.h"
 #include "editing/guard_study.h"
+#include "editing/paste_back.h"
 #include "editing/text_edit.h"
 #include "io/files.h"
 #include "io/image_file.h"
@@ -235,7 +236,7 @@ struct EngineThread::State {
     });
     if (!read) ready.notes.push_back("The pictures' texts were not read: " + read.error().message());
     for (size_t i = 0; i < measured.size(); ++i) {
-      const auto metadata = describe_image(pipeline->info(), request, request.rows[i]);
+      const auto metadata = describe_image(pipeline->info(), request, request.rows[i], outcome_of(*result, i));
       Picture picture = to_picture(result->images[static_cast<std::int64_t>(i)], measured[i], json_text(metadata));
       if (i == 0)
         ready.source = std::move(picture);
@@ -247,6 +248,26 @@ struct EngineThread::State {
     ready.sites = command.sites;
     ready.seconds = result->seconds;
     tell(job.id, std::move(ready));
+  }
+
+  static event::EditSourceReady describe_source(const ModelInfo& info, const EditSource& source) {
+    const bool real = source.settings.picture.defined();
+    Request request = source.settings.sampling;
+    request.prompts = {source.settings.source};
+    Row row{0, source.settings.seed, {}};
+    Measurement own;
+    own.read = joined_text(source.pieces);
+    event::EditSourceReady out;
+    out.picture = to_picture(source.image, own, real ? "" : json_text(describe_image(info, request, row)));
+    if (source.reconstruction.defined()) {
+      const ImageScores scores = score_images(source.reconstruction, source.round_trip);
+      request.guidance = 1;
+      row.follow.path = source.path;
+      out.reconstruction =
+          to_picture(source.reconstruction, {{}, {}, {{"ssim", scores.ssim}, {"psnr", scores.psnr}}}, json_text(describe_image(info, request, row)));
+    }
+    if (const auto box = text_box(source)) out.text_box = PixelBox{box->left, box->top, box->right, box->bottom};
+    return out;
   }
 
   void run(const Job& job, const command::EditText& command) {
@@ -265,7 +286,14 @@ struct EngineThread::State {
     settings.seed = command.sampling.seed;
     settings.sampling = sampled(command.sampling);
     settings.refinements = command.refinements;
-    nlohmann::json key{info.hash, info.dtype, describe_adapters(info), settings.source, settings.seed, settings.sampling.steps, settings.sampling.guidance};
+    nlohmann::json key{info.hash,
+                       info.dtype,
+                       describe_adapters(info),
+                       settings.source,
+                       settings.seed,
+                       settings.sampling.steps,
+                       settings.sampling.guidance,
+                       settings.sampling.upscale_steps};
     if (!command.picture.empty()) {
       take_picture(settings, info, read_image(command.picture));
       key.push_back({command.refinements, sha256_file(command.picture)});
@@ -280,6 +308,8 @@ struct EngineThread::State {
       kept = std::prev(edited.end());
     }
     const EditSource& source = kept->second;
+    ready.source = describe_source(info, source);
+    tell(job.id, ready.source);
     const auto box = text_box(source);
     std::optional<EditMask> mask;
     if (command.masked && command.mask) mask = EditMask{{command.mask->left, command.mask->top, command.mask->right, command.mask->bottom}};
@@ -304,29 +334,17 @@ struct EngineThread::State {
       ready.variants.push_back({"prompt-to-prompt", command.targets.front(), 0, {}});
     }
     const EditedImages drawn = draw_variants(*pipeline, source, variants, ocr(), progress, job.cancel);
-    for (size_t i = 0; i < variants.size(); ++i) {
-      const EditedImage& one = drawn.images[i];
-      ready.variants[i].picture = to_picture(one.image, one.measured, json_text(describe_image(info, one.request, one.request.rows[0])));
-    }
     std::vector<std::string> outcomes, names;
     for (size_t i = 0; i < variants.size(); ++i) {
-      outcomes.push_back(drawn.images[i].outcome);
+      const EditedImage& one = drawn.images[i];
+      ready.variants[i].picture = to_picture(one.image, one.measured, json_text(describe_image(info, one.request, one.request.rows[0], one.outcome)));
+      ready.variants[i].seconds = drawn.seconds;
+      if (variants[i].mask && source.settings.given.defined() && one.outcome != "withheld")
+        ready.variants[i].pasted = to_picture(paste_back(one.image, *variants[i].mask, source.settings.given), {}, ready.variants[i].picture.metadata);
+      outcomes.push_back(one.outcome);
       names.push_back(ready.variants[i].way == "sites" ? "the edited picture" : ready.variants[i].way);
     }
     note_guard(outcomes, names, ready.notes);
-    Request alone = drawn.images.front().request;
-    Row row{0, settings.seed, {}};
-    Measurement own;
-    own.read = joined_text(source.pieces);
-    ready.source = to_picture(source.image, own, command.picture.empty() ? json_text(describe_image(info, alone, row)) : "");
-    if (source.reconstruction.defined()) {
-      const ImageScores scores = score_images(source.reconstruction, source.round_trip);
-      alone.guidance = 1;
-      row.follow.path = source.path;
-      ready.reconstruction =
-          to_picture(source.reconstruction, {{}, {}, {{"ssim", scores.ssim}, {"psnr", scores.psnr}}}, json_text(describe_image(info, alone, row)));
-    }
-    if (box) ready.text_box = PixelBox{box->left, box->top, box->right, box->bottom};
     ready.steps = settings.sampling.steps;
     ready.denoiser_rows = drawn.denoiser_rows;
     for (const auto* notes : {&source.notes, &drawn.notes})

@@ -181,16 +181,22 @@ struct PicturesReady {
   std::vector<std::string> notes;
   double seconds = 0;
 };
-/// After an edit.
-struct EditReady {
-  Picture source;
+/// What is edited, before anything is.
+struct EditSourceReady {
+  Picture picture;
   Picture reconstruction;            ///< Of a real picture: what its noise gives back without guidance; scores "ssim" and "psnr" to the autoencoder's own
                                      ///< round trip. Else empty.
-  std::optional<PixelBox> text_box;  ///< Of the source's text, with a margin; none if none was found.
+  std::optional<PixelBox> text_box;  ///< Of its text, with a margin; none if none was found.
+};
+/// After an edit.
+struct EditReady {
+  EditSourceReady source;
   struct Variant {
     std::string way, target;  ///< "sites", "target prompt" or "prompt-to-prompt".
     int from_step = 0;
     Picture picture;
+    Picture pasted;      ///< A masked edit of a real picture, in the picture as it was given: see paste_back(). Else empty.
+    double seconds = 0;  ///< Of drawing the batch that it was in, without the source.
   };
   std::vector<Variant> variants;
   std::int64_t steps = 0, denoiser_rows = 0;  ///< Rows: of the variants, without the source.
@@ -260,9 +266,9 @@ struct Failed {
 
 struct Event {
   JobId job = 0;
-  std::variant<event::Started, event::Progressed, event::ModelMeasured, event::ModelOpened, event::PicturesReady, event::EditReady, event::PairReady,
-               event::ScoresReady, event::PicturesListed, event::Trained, event::Noted, event::AdapterMade, event::GuardSet, event::GuardCompared,
-               event::Finished, event::Cancelled, event::Failed>
+  std::variant<event::Started, event::Progressed, event::ModelMeasured, event::ModelOpened, event::PicturesReady, event::EditSourceReady, event::EditReady,
+               event::PairReady, event::ScoresReady, event::PicturesListed, event::Trained, event::Noted, event::AdapterMade, event::GuardSet,
+               event::GuardCompared, event::Finished, event::Cancelled, event::Failed>
       what;
 };
 

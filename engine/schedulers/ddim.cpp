@@ -64,6 +64,8 @@ struct DdimRun : SchedulerRun {
       case Prediction::v:
         return (next - (rest * std::sqrt(a) - signal * std::sqrt(1 - a)) * output) / (signal * std::sqrt(a) + rest * std::sqrt(1 - a));
       case Prediction::sample:
+        // Of a last step to no noise at all nothing is left to go back by.
+        if (rest == 0) return next;
         return (next - (signal - rest * std::sqrt(a) / std::sqrt(1 - a)) * output) * (std::sqrt(1 - a) / rest);
       default:
         return (next - (rest - signal * std::sqrt(1 - a) / std::sqrt(a)) * output) * (std::sqrt(a) / signal);

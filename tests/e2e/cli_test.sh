@@ -189,7 +189,7 @@ expect 0 "$last" "$program" guard --verify-log "$log" --expect-last "$last"
 head -n -1 "$log" > "$work/cut.jsonl"
 expect 2 'ends otherwise' "$program" guard --verify-log "$work/cut.jsonl" --expect-last "$last"
 sed '2s/"seed":/"seed": /' "$log" > "$work/changed.jsonl"
-expect 2 'after line 2' "$program" guard --verify-log "$work/changed.jsonl"
+expect 2 'after line 1' "$program" guard --verify-log "$work/changed.jsonl"
 for verb in draw-signs train-demo; do
   arguments=("$model"); [ $verb = draw-signs ] || arguments=(sign-unet --tiny)
   expect 2 'no guard for this verb' "$program" $verb "${arguments[@]}" --out "$work/never" "${guard[@]}"

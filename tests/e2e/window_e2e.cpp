@@ -313,6 +313,9 @@ class WindowTest : public QObject {
     QTRY_COMPARE_WITH_TIMEOUT(find<QListWidget>("edit_history")->count(), 4, 60000);
     QVERIFY2(find<QLabel>("edit_status")->text().contains("round trip"), qPrintable(find<QLabel>("edit_status")->text()));
     QCOMPARE(source->picture().size(), QImage(folder_.filePath("signs/00000.png")).size());
+    QVERIFY2(find<MessageStrip>("edit_message")->text().contains("Before anything is edited"), qPrintable(find<MessageStrip>("edit_message")->text()));
+    window_->export_all(out);
+    QVERIFY(!QImage(out + "/edit-reconstruction.png").isNull());
     page->set_picture(folder_.filePath("signs/broken.png"));
     QTRY_VERIFY_WITH_TIMEOUT(find<MessageStrip>("edit_message")->text().contains("broken.png"), 60000);
   }
@@ -375,6 +378,11 @@ class WindowTest : public QObject {
     QCOMPARE(find<QLineEdit>("edit_source")->text(), target);
     QCOMPARE(source->picture(), unmasked);
     QVERIFY(result->picture().isNull());
+    // Not for good.
+    press("edit_undo");
+    QCOMPARE(result->picture(), unmasked);
+    QCOMPARE(find<QLineEdit>("edit_target")->text(), target);
+    press("edit_as_source");
     press("edit_text");
     QTRY_COMPARE_WITH_TIMEOUT(history->count(), 14, 60000);
     QCOMPARE(source->picture(), unmasked);
@@ -472,7 +480,7 @@ class WindowTest : public QObject {
     file.write(text);
     file.close();
     press("guard_log_again");
-    QTRY_VERIFY_WITH_TIMEOUT(view->status().contains("after line 1"), 10000);
+    QTRY_VERIFY_WITH_TIMEOUT(view->status().contains("after line 0"), 10000);
   }
 
   // Fine-tunes on the selected site while pictures are drawn; pauses, goes on; then draws with the adapter, and without.
@@ -553,6 +561,24 @@ class WindowTest : public QObject {
     QTRY_COMPARE_WITH_TIMEOUT(drawn, 2, 10000);
     wait();
     QCOMPARE(picture(after), plain);
+
+    // An edit that is shown follows the adapters; one that is not, once it is.
+    auto* edits = find<QListWidget>("edit_history");
+    auto* edited = find<PictureView>("edit_view_result");
+    find<QTabWidget>("pages")->setCurrentIndex(1);
+    press("edit_text");
+    QTRY_COMPARE_WITH_TIMEOUT(edits->count(), 1, 60000);
+    const QImage without = edited->picture();
+    window_->adapters().set_strength(0, 2);
+    QTRY_COMPARE_WITH_TIMEOUT(edits->count(), 2, 60000);
+    QVERIFY(edited->picture() != without);
+    find<QTabWidget>("pages")->setCurrentIndex(0);
+    window_->adapters().set_strength(0, 0);
+    QTest::qWait(1500);
+    QCOMPARE(edits->count(), 2);
+    find<QTabWidget>("pages")->setCurrentIndex(1);
+    QTRY_COMPARE_WITH_TIMEOUT(edits->count(), 3, 60000);
+    QCOMPARE(edited->picture(), without);
   }
 
   // The program itself opens what its command line names.

@@ -22,8 +22,8 @@ namespace glyphscope {
 namespace {
 using testing::failure_of;
 using testing::golden;
-using testing::relative_error;
 using ::testing::HasSubstr;
+using testing::relative_error;
 
 struct SingleFileOf : ::testing::TestWithParam<const char*> {
   std::filesystem::path file() const { return golden("single_file") / (std::string(GetParam()) + ".safetensors"); }

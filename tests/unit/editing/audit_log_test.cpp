@@ -35,7 +35,11 @@ TEST_F(AuditLogTest, EachLineHoldsTheHashOfTheOneBefore) {
     EXPECT_EQ(json["previous"], previous);
     EXPECT_EQ(json["request"], count++);
     EXPECT_THAT(json["time"].get<std::string>(), ::testing::MatchesRegex("20..-..-..T..:..:..Z"));
-    previous = sha256_text(line);
+    previous = json["hash"];
+    // Of all the rest of the line.
+    const std::string ending = ",\"hash\":\"" + previous + "\"}";
+    ASSERT_TRUE(line.ends_with(ending));
+    EXPECT_EQ(previous, sha256_text(line.substr(0, line.size() - ending.size()) + "}"));
   }
   EXPECT_EQ(count, 3);
   EXPECT_EQ(third, previous);
@@ -55,7 +59,7 @@ TEST_F(AuditLogTest, AnyChangeIsFound) {
     const size_t at = std::uniform_int_distribution<size_t>(0, text.size() - 1)(random);
     changed[at] = static_cast<char>(changed[at] ^ (1 << std::uniform_int_distribution<>(0, 6)(random)));
     write_text(file, changed);
-    EXPECT_NE(check_audit_log(file, last).fault, "") << at;
+    EXPECT_NE(check_audit_log(file).fault, "") << at;
   }
   std::vector<std::string> lines;
   std::istringstream all(text);
@@ -74,6 +78,11 @@ TEST_F(AuditLogTest, AnyChangeIsFound) {
   auto swapped = lines;
   std::swap(swapped[2], swapped[3]);
   EXPECT_EQ(joined(swapped).lines, 2);
+  // On a last line that was changed nothing is written.
+  auto altered = lines;
+  altered.back().replace(altered.back().find("two"), 3, "one");
+  joined(altered);
+  EXPECT_THAT(testing::failure_of([&] { AuditLog log(file); }), HasSubstr("not as it was written"));
   auto twice = lines;
   twice.insert(twice.begin() + 1, lines[0]);
   EXPECT_NE(joined(twice).fault, "");
@@ -101,6 +110,9 @@ TEST_F(AuditLogTest, AnEntryCannotForgeTheChain) {
   log.append({{"previous", "forged"}, {"time", "never"}});
   log.append({});
   EXPECT_EQ(check_audit_log(file).lines, 2);
+  const std::string third = log.append({{"hash", "forged"}});
+  EXPECT_EQ(check_audit_log(file).fault, "");
+  EXPECT_EQ(log.last(), third);
 }
 
 TEST_F(AuditLogTest, ManyMayWrite) {

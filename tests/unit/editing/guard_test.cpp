@@ -11,6 +11,7 @@
 #include "editing/guard_study.h"
 #include "editing/prompt_terms.h"
 #include "io/files.h"
+#include "io/weights.h"
 #include "tests/support/golden.h"
 
 namespace glyphscope {
@@ -145,8 +146,9 @@ TEST(Guard, ReplacesTermsOfAPlansPrompts) {
 
 // In every family: joint attention runs the replaced prompt beside the user's; a cascade is guarded as a whole.
 TEST(Guard, HoldsInOtherFamilies) {
-  for (const char* family : {"pipeline_sdxl", "pipeline_sd3", "pipeline_if", "pipeline_ldm/kl", "pipeline_flux"}) {
-    Guarded model({1}, 0, {}, false, family);
+  for (const std::string family : {"pipeline_sdxl", "pipeline_sd3", "pipeline_if", "pipeline_ldm/kl", "pipeline_flux", "cascade"}) {
+    Guarded model({1}, 0, {}, false, family == "cascade" ? "pipeline_if" : family.c_str());
+    if (family == "cascade") model.pipeline = *open_model(golden("pipeline_if").string(), {.upscaler = golden("pipeline_if2").string()});
     Request patched = Guarded::request({kVenom, kHoney});
     patched.rows = {{0, 7, PatchPlan::at_sites({1}, 1)}};
     const Result expected = model.draw(patched);
@@ -172,6 +174,8 @@ TEST(Guard, LogsWhatItDid) {
   ASSERT_EQ(first["images"].size(), 2u);
   EXPECT_EQ(first["images"][0]["done"], "every site");
   EXPECT_EQ(first["images"][0]["matched"].size(), 1u);
+  EXPECT_EQ(first["settings"]["scheduler"], model.pipeline->info().scheduler);
+  EXPECT_EQ(first["settings"]["dtype"], "fp32");
   EXPECT_EQ(first["images"][1]["done"], "as asked");
   EXPECT_TRUE(first["images"][1]["matched"].empty());
 
@@ -184,6 +188,7 @@ TEST(Guard, LogsWhatItDid) {
   EXPECT_EQ(read.rows[0].line, 1);
   EXPECT_EQ(read.rows[0].matched.at(0).size(), 64u);
   EXPECT_EQ(read.rows[0].done, "every site");
+  EXPECT_TRUE(read.rows[0].terms_read.empty());
   EXPECT_EQ(read.rows[0].seed, 7u);
   EXPECT_EQ(read.rows[2].line, 2);
   EXPECT_EQ(read.rows[3].prompt, kVenom);
@@ -195,7 +200,7 @@ TEST(Guard, LogsWhatItDid) {
   write_text(folder / "changed.jsonl", changed);
   read = read_guard_log(folder / "changed.jsonl");
   EXPECT_THAT(read.check.fault, HasSubstr("changed"));
-  EXPECT_EQ(read.rows.size(), 2u);
+  EXPECT_EQ(read.rows.size(), 0u);
   EXPECT_THAT(read_text(log), HasSubstr("\"term\":\"venom\""));
 
   // What cannot be logged is not seen.
@@ -215,8 +220,104 @@ TEST(Guard, SaysItInTheMetadata) {
   EXPECT_FALSE(describe_image(model.pipeline->info(), request, request.rows[0]).contains("guard"));
 }
 
+// Weights are no letters: what the prompt's readers see is searched, and a replacement keeps its weight.
+TEST(Guard, SeesThroughWeights) {
+  Guarded model;
+  Request patched = Guarded::request({"a sign that says \"(VE:1.3)NOM\"", "a sign that says \"(HONEY:1.3)\""});
+  patched.rows = {{0, 7, PatchPlan::at_sites({1}, 1)}};
+  const Result expected = model.draw(patched);
+  model.pipeline->set_policy(model.guard);
+  EXPECT_TRUE(model.draw(Guarded::request({"a sign that says \"(VE:1.3)NOM\""})).images.equal(expected.images));
+}
+
+// What OCR finds in several pieces, or takes for another letter, beside other words.
+TEST(Guard, ReadsTermsInPieces) {
+  const Guarded model;
+  const auto read = [&](const std::vector<std::string>& texts) {
+    std::vector<TextPiece> pieces;
+    for (const auto& text : texts) pieces.push_back({text, 1, {}});
+    return model.guard->read_in(pieces).size();
+  };
+  EXPECT_EQ(read({"VENOM"}), 1u);
+  EXPECT_EQ(read({"GOOD", "VE", "NOM", "DAY"}), 1u);
+  EXPECT_EQ(read({"GOOD VEN OM"}), 1u);
+  EXPECT_EQ(read({"V3N0M!"}), 1u);
+  EXPECT_EQ(read({"TOXlC", "\"VENOM\""}), 2u);
+  EXPECT_EQ(read({"VENOMOUS", "VEN", "TOX"}), 0u);
+  EXPECT_EQ(read({}), 0u);
+}
+
+// A blend with what the row's own prompt says would be a blend with its term: in place of it the site sees the nearer of the two.
+TEST(Guard, BlendsNothingWithATerm) {
+  Guarded model({0, 1});
+  Request edit = Guarded::request({kVenom, "a sign that says \"OPEN\"", kHoney});
+  const auto drawn = [&](double strength, int own) {
+    Request one = edit;
+    auto patches = PatchPlan::at_sites({1}, 1).patches();
+    for (auto& patch : patches) patch.strength = strength;
+    if (own != 0) patches.insert(patches.begin(), {PatchPlan::at_sites({0, 1}, own).patches()[0], PatchPlan::at_sites({0, 1}, own).patches()[1]});
+    one.rows = {{0, 7, PatchPlan(patches)}};
+    return model.draw(one).images;
+  };
+  const torch::Tensor whole = drawn(1, 2), none = drawn(0, 2);
+  model.pipeline->set_policy(model.guard);
+  EXPECT_TRUE(drawn(0.7, 0).equal(whole));
+  Request untouched = Guarded::request({kVenom});
+  EXPECT_TRUE(drawn(0.2, 0).equal(model.draw(untouched).images));
+  EXPECT_FALSE(drawn(0.2, 0).equal(none));
+}
+
+// What a mask keeps of another picture is in the image that is read and that the log tells of.
+TEST(Guard, ReadsAndLogsTheImageAsItIsSeen) {
+  const testing::TemporaryFolder folder;
+  Guarded model({1}, 0, folder / "audit.jsonl");
+  struct Sees : TextReader {
+    torch::Tensor image;
+    std::vector<TextPiece> read(const torch::Tensor& seen) override { return image = seen.clone(), std::vector<TextPiece>(); }
+    std::string name() const override { return "sees"; }
+  };
+  const auto reader = std::make_shared<Sees>();
+  model.pipeline->set_policy(std::make_shared<Guard>(GuardSettings{TermList({Term{"venom", "honey"}}), {1}, 0, folder / "audit.jsonl", false}, reader));
+  Request request = model.pipeline->resolve(Guarded::request({kVenom}));
+  const torch::Tensor picture = torch::full({3, request.height, request.width}, 200, torch::kUInt8);
+  request.rows[0].kept = KeptOutside{picture, {4, 4, 12, 12}, 2};
+  const Result drawn = model.draw(request);
+  EXPECT_EQ(drawn.images[0][0][0][0].item<int>(), 200);
+  EXPECT_TRUE(reader->image.equal(drawn.images[0]));
+  const torch::Tensor bytes = drawn.images[0].contiguous();
+  EXPECT_EQ(read_guard_log(folder / "audit.jsonl").rows[0].image_sha256,
+            sha256_text({static_cast<const char*>(bytes.data_ptr()), static_cast<size_t>(bytes.numel())}));
+  const auto about = describe_image(model.pipeline->info(), request, request.rows[0], drawn.outcomes[0]);
+  EXPECT_EQ(about["kept_outside"]["box"], nlohmann::json({4, 4, 12, 12}));
+  EXPECT_EQ(about["guard"]["done"], "sites 1");
+}
+
+// An image in place of another says why, where there is room for a word.
+TEST(Guard, TheWithheldImageSaysWhy) {
+  for (const std::int64_t side : {48, 64, 256, 512}) {
+    const torch::Tensor image = withheld_image(side, side);
+    const torch::Tensor rows = (image[0] < 200).any(1).nonzero();
+    // The bar is a sixteenth of the side: words stand below it.
+    EXPECT_GT((rows.max() - rows.min()).item<std::int64_t>(), side / 16 + 4) << side;
+    EXPECT_FALSE((image[0].select(1, 0) < 200).any().item<bool>()) << "nothing is cut off at the edge";
+  }
+  EXPECT_EQ(withheld_image(16, 16).size(2), 16);
+}
+
+// Letters that OCR does not know are not looked for in images: that is said, once.
+TEST(Guard, SaysWhatCannotBeRead) {
+  struct Latin : Says {
+    bool knows(const std::string& text) const override { return text != "плохо"; }
+  };
+  Guarded model;
+  model.pipeline->set_policy(std::make_shared<Guard>(GuardSettings{TermList({{"плохо", {}}, {"venom", {}}}), {1}, 0, {}, false}, std::make_shared<Latin>()));
+  EXPECT_THAT(model.draw(Guarded::request({"a red wall"})).notes, ElementsAre(::testing::AllOf(HasSubstr("плохо"), Not(HasSubstr("venom")))));
+  EXPECT_TRUE(model.draw(Guarded::request({"a red wall"})).notes.empty());
+}
+
 TEST(Guard, RefusesWhatCannotHold) {
   const auto make = [](std::vector<Term> terms) { Guard({TermList(std::move(terms)), {}, 0, {}, false}, std::make_shared<Says>()); };
+  EXPECT_THAT(testing::failure_of([&] { make(std::vector<Term>()); }), HasSubstr("the list of words is empty"));
   EXPECT_THAT(testing::failure_of([&] { make({{"venom", "toxic honey"}, {"toxic", {}}}); }), HasSubstr("replacement of 'venom'"));
   Guarded model({9999});
   model.pipeline->set_policy(model.guard);
@@ -233,8 +334,15 @@ TEST(Guard, KnowsTheSitesOfTheDemoModels) {
     model = (*open_model("demo:" + name))->info();
     EXPECT_EQ(studied_sites(model), sites) << name;
   }
+  const std::string hash = model.hash;
   model.hash += "0";
   EXPECT_TRUE(studied_sites(model).empty());
+  // A cascade's are those of its first stage.
+  const auto second = std::make_shared<ModelInfo>();
+  second->hash = "1";
+  model.upscaler = second;
+  model.hash = sha256_text(hash + "1");
+  EXPECT_EQ(studied_sites(model), (std::vector<int>{8}));
 }
 
 // A reader who finds the term in everything: every way fails alike; and what each costs is counted.

@@ -7,7 +7,6 @@
 #include <fstream>
 #include <map>
 #include <random>
-#include <set>
 
 #include "core/unicode.h"
 #include "editing/prompt_terms.h"
@@ -17,6 +16,7 @@
 
 namespace glyphscope {
 namespace {
+using testing::golden;
 using ::testing::HasSubstr;
 
 // Words that harm nobody, as if they did.
@@ -94,7 +94,7 @@ TEST(TermList, LeavesNearMissesAlone) {
                            // Digits and signs: numbers, and words with a letter beyond the digit.
                            "45512", "a$", "tox1city", "w4rd", "ra7e",
                            // Set apart: other words, contractions, and several words outside of quotation marks.
-                            "he'll", "it's in", "\"IT'S IN\"", "we're at", "to xic", "go to, X, I see", "\"WA RM\"", "h.e.l.p"})
+                           "he'll", "it's in", "\"IT'S IN\"", "we're at", "to xic", "go to, X, I see", "\"WA RM\"", "h.e.l.p"})
     EXPECT_TRUE(found(text).empty()) << text << ": " << (found(text).empty() ? "" : found(text)[0]);
   EXPECT_EQ(found("the ass's ears").size(), 1u);
   EXPECT_TRUE(found("").empty());
@@ -153,63 +153,66 @@ TEST(TermList, ReadsAFile) {
   EXPECT_THAT(testing::failure_of([&] { TermList::read(folder / "none.txt"); }), HasSubstr("none.txt"));
 }
 
-// At most 1 % of 100,000 random decorations are missed, and at most 0.5 % of harmless words are taken for a term.
+// At most 1 % of 100,000 random decorations are missed, several at once among them; and at most 0.5 % of 10,000 harmless words are taken for a term: of
+// the list that ships, whose words are short, and of longer ones.
 TEST(TermList, RandomDecorationsAreFound) {
   std::mt19937 random(7);
   const auto below = [&](size_t count) { return std::uniform_int_distribution<size_t>(0, count - 1)(random); };
   const auto chance = [&](double share) { return std::uniform_real_distribution<>(0, 1)(random) < share; };
-  const std::vector<std::string> terms{"toxic", "venom", "poison", "cruel", "wicked", "hatred", "scorn", "malice", "vermin", "rotten"};
-  std::vector<Term> list;
-  for (const auto& term : terms) list.push_back({term, {}});
-  const TermList guard(list);
+  std::vector<Term> longer;
+  for (const char* term : {"toxic", "venom", "poison", "cruel", "wicked", "hatred", "scorn", "malice", "vermin", "rotten"}) longer.push_back({term, {}});
   // Letters of other scripts that look like ours: not the program's own table.
   const std::map<char, std::vector<const char*>> alike{{'a', {"а", "α", "ɑ"}}, {'c', {"с", "ϲ"}}, {'e', {"е"}},      {'h', {"һ"}}, {'i', {"і", "ι"}},
                                                        {'k', {"κ", "к"}},      {'o', {"о", "ο"}}, {'p', {"р", "ρ"}}, {'s', {"ѕ"}}, {'t', {"т", "τ"}},
                                                        {'v', {"ν", "ѵ"}},      {'x', {"х"}},      {'m', {"м"}}};
   const std::map<char, const char*> leet{{'a', "4@"}, {'e', "3"}, {'i', "1!"}, {'o', "0"}, {'s', "5$"}, {'t', "7+"}, {'l', "1|"}, {'g', "9"}, {'b', "8"}};
-  constexpr int kCount = 100'000;
-  int missed = 0;
-  std::string shown;
-  for (int i = 0; i < kCount; ++i) {
-    const std::string& term = terms[below(terms.size())];
-    const size_t way = below(7);
+  const std::vector<char32_t> invisible{0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF, 0x00AD};
+  const std::vector<const char*> gaps{" ", ".", "-", "_", "*", " . ", "  ", "....."};
+  enum Way : unsigned { kWidth = 1, kAccents = 2, kInvisible = 4, kAlike = 8, kLeet = 16, kGaps = 32, kDigits = 64, kAllWays = 127 };
+  const auto decorated = [&](const std::string& term) {
+    // Mostly one way; else any of them together.
+    const unsigned ways = chance(0.6) ? 1U << below(7) : static_cast<unsigned>(below(kAllWays + 1));
     const double share = std::uniform_real_distribution<>(0.2, 1)(random);
-    const std::vector<const char*> gaps{" ", ".", "-", "_", "*", " . ", "  "};
     const char* gap = gaps[below(gaps.size())];
     std::string made;
     for (size_t at = 0; at < term.size(); ++at) {
       const char letter = term[at];
+      const auto takes = [&](Way way) { return (ways & way) != 0 && chance(share); };
       std::string one(1, chance(0.5) ? letter : static_cast<char>(letter - 'a' + 'A'));
-      const bool changed = chance(share);
-      if (way == 1 && changed) one = encode_utf8({static_cast<char32_t>(0xFF41 + (letter - 'a'))});
-      if (way == 2 && changed) one += encode_utf8({static_cast<char32_t>(0x0300 + below(0x30))});
-      if (way == 3 && changed) one += encode_utf8({std::vector<char32_t>{0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF, 0x00AD}[below(6)]});
-      if (way == 4 && changed && alike.contains(letter)) one = alike.at(letter)[below(alike.at(letter).size())];
-      if ((way == 5 || (way == 6 && chance(0.3))) && changed && leet.contains(letter)) one = leet.at(letter)[below(std::string(leet.at(letter)).size())];
-      if (way == 6 && at > 0) made += gap;
+      if (takes(kWidth)) one = encode_utf8({static_cast<char32_t>(0xFF41 + (letter - 'a'))});
+      if (takes(kAlike) && alike.contains(letter)) one = alike.at(letter)[below(alike.at(letter).size())];
+      if (takes(kLeet) && leet.contains(letter)) one = leet.at(letter)[below(std::string(leet.at(letter)).size())];
+      if (takes(kAccents)) one += encode_utf8({static_cast<char32_t>(0x0300 + below(0x30))});
+      if (takes(kInvisible)) one += encode_utf8({invisible[below(invisible.size())]});
+      if ((ways & kGaps) != 0 && at > 0) made += gap;
       made += one;
     }
-    if (guard.find("a sign that says \"" + made + "\"").size() != 1) {
+    return (ways & kDigits) != 0 && (ways & kGaps) == 0 ? made + std::to_string(below(100)) : made;
+  };
+  std::ifstream file(golden("harmless_words.txt"));
+  std::vector<std::string> harmless;
+  for (std::string line; std::getline(file, line);) harmless.push_back(line);
+  ASSERT_EQ(harmless.size(), 10'000u);
+
+  for (const TermList& guard : {TermList::read(resource("words/guard.txt")), TermList(longer)}) {
+    constexpr int kCount = 50'000;
+    int missed = 0, alarms = 0;
+    std::string shown;
+    for (int i = 0; i < kCount; ++i) {
+      const std::string made = decorated(guard.terms()[below(guard.terms().size())].text);
+      if (!guard.find("a sign that says \"" + made + "\"").empty()) continue;
       ++missed;
       if (shown.size() < 400) shown += made + "\n";
     }
+    for (const auto& word : harmless) {
+      if (guard.find(word).empty()) continue;
+      ++alarms;
+      if (shown.size() < 800) shown += word + "\n";
+    }
+    std::printf("missed %d of %d decorations; %d false alarms in %zu harmless words\n", missed, kCount, alarms, harmless.size());
+    EXPECT_LE(missed, kCount / 100) << shown;
+    EXPECT_LE(alarms, static_cast<int>(harmless.size() / 200)) << shown;
   }
-  std::printf("missed %d of %d decorations\n", missed, kCount);
-  EXPECT_LE(missed, kCount / 100) << shown;
-
-  std::set<std::string> harmless;
-  for (const char* file : {"train.txt", "localize.txt", "evaluate.txt", "longer.txt"}) {
-    std::ifstream words(resource(std::string("words/") + file));
-    for (std::string line; std::getline(words, line);)
-      if (!line.empty() && line[0] != '#' && std::find(terms.begin(), terms.end(), line) == terms.end()) harmless.insert(line);
-  }
-  // And pairs of them, up to the number.
-  const std::vector<std::string> words(harmless.begin(), harmless.end());
-  while (harmless.size() < 10'000) harmless.insert(words[below(words.size())] + " " + words[below(words.size())]);
-  int alarms = 0;
-  for (const auto& word : harmless) alarms += !guard.find(word).empty();
-  std::printf("%d false alarms in %zu harmless texts\n", alarms, harmless.size());
-  EXPECT_LE(alarms, static_cast<int>(harmless.size() / 200));
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "editing/guard.h"
 #include "editing/guard_log.h"
+#include "io/canvas.h"
 #include "io/files.h"
 #include "io/image_file.h"
 #include "metrics/ocr.h"
@@ -166,30 +167,34 @@ TEST(EngineThread, WhatIsEditedIsDrawnOnce) {
   EXPECT_EQ(first.variants[3].target, "a cat");
   EXPECT_EQ(first.variants[3].from_step, 2);
   EXPECT_EQ(first.variants[5].way, "prompt-to-prompt");
-  EXPECT_EQ(first.reconstruction.rgb, nullptr);
-  for (const auto& variant : first.variants) EXPECT_NE(*variant.picture.rgb, *first.source.rgb) << variant.way;
-  EXPECT_EQ(first.source.read, "");
+  EXPECT_EQ(first.source.reconstruction.rgb, nullptr);
+  for (const auto& variant : first.variants) EXPECT_NE(*variant.picture.rgb, *first.source.picture.rgb) << variant.way;
+  EXPECT_EQ(first.source.picture.read, "");
 
   // Another text: from step 2 of 4, half of the rows, and no more for the source.
   edit.targets = {"a green sign"};
   edit.from_steps = {2};
   edit.compared = false;
   const auto second = engine.get<event::EditReady>(engine.post(edit));
-  EXPECT_EQ(*second.source.rgb, *first.source.rgb);
+  EXPECT_EQ(*second.source.picture.rgb, *first.source.picture.rgb);
   EXPECT_EQ(second.denoiser_rows, 4);
 
   // A real picture, as the model draws it.
   edit.picture = (folder / "sign.png").string();
   write_png(edit.picture, torch::full({3, 40, 80}, 90, torch::kUInt8));
-  const auto real = engine.get<event::EditReady>(engine.post(edit));
-  EXPECT_GT(real.source.width, real.source.height);
-  EXPECT_EQ(real.source.metadata, "");
-  EXPECT_TRUE(real.reconstruction.scores.contains("ssim"));
+  const JobId real_edit = engine.post(edit);
+  const auto real = engine.get<event::EditReady>(real_edit);
+  EXPECT_GT(real.source.picture.width, real.source.picture.height);
+  EXPECT_EQ(real.source.picture.metadata, "");
+  EXPECT_TRUE(real.source.reconstruction.scores.contains("ssim"));
+  // What its noise gives back is shown before anything is edited.
+  EXPECT_LT(engine.place<event::EditSourceReady>(real_edit), engine.place<event::EditReady>(real_edit));
+  EXPECT_EQ(*engine.get<event::EditSourceReady>(real_edit).reconstruction.rgb, *real.source.reconstruction.rgb);
   edit.masked = true;  // the reader finds no text
   EXPECT_THAT(engine.end_of(engine.post(edit)), HasSubstr("no text was found"));
   edit.mask = PixelBox{4, 4, 12, 12};
   const auto masked = engine.get<event::EditReady>(engine.post(edit));
-  EXPECT_EQ(masked.source.rgb->back(), masked.variants[0].picture.rgb->back());
+  EXPECT_EQ(masked.source.picture.rgb->back(), masked.variants[0].picture.rgb->back());
   edit.sites.clear();
   EXPECT_THAT(engine.end_of(engine.post(edit)), HasSubstr("no site is selected"));
 }
@@ -268,6 +273,8 @@ TEST(EngineThread, NoCommandGoesRoundTheGuard) {
   finetune.settings.sample_prompts = {"a sign that says \"VENOM\""};
   ASSERT_EQ(engine.end_of(engine.post(finetune)), "finished");
   EXPECT_GT(lines().size(), before);
+  for (const char* sample : {"000000.png", "000002.png", "000004.png"})
+    EXPECT_TRUE(read_image(folder / "out/samples" / sample).equal(contact_sheet({withheld_image(32, 32)}, 4))) << sample;
   NoReader::venom = false;
 
   // With an adapter at work, the sites see honey in place of venom: as the plan that says so.
