@@ -80,6 +80,11 @@ std::map<std::string, torch::Tensor> parameter_map(const torch::nn::Module& modu
 void load_weights(torch::nn::Module& module, const Weights& weights, const LoadOptions& options) {
   torch::NoGradGuard no_grad;
   std::map<std::string, torch::Tensor> parameters = parameter_map(module);
+  const auto is_kernel = [](const torch::Tensor& parameter) { return parameter.dim() == 4 && parameter.size(2) * parameter.size(3) > 1; };
+  std::int64_t kernel_bytes = 0;
+  for (const auto& [name, parameter] : parameters)
+    if (is_kernel(parameter)) kernel_bytes += parameter.numel() * static_cast<std::int64_t>(torch::elementSize(options.dtype));
+  const bool channels_last = kernel_bytes <= options.channels_last_bytes;
   std::vector<std::string> missing, extra, misshapen;
   std::set<std::string> seen;
   for (const auto& [key, entry] : weights.entries()) {
@@ -102,7 +107,8 @@ void load_weights(torch::nn::Module& module, const Weights& weights, const LoadO
       misshapen.push_back(key + " is of dtype " + torch::toString(entry.dtype) + ", a floating-point one was expected");
       continue;
     }
-    parameter.set_data(entry.read().to(options.dtype).contiguous());
+    parameter.set_data(
+        entry.read().to(options.dtype).contiguous(channels_last && is_kernel(parameter) ? torch::MemoryFormat::ChannelsLast : torch::MemoryFormat::Contiguous));
   }
   for (const auto& [name, parameter] : parameters)
     if (!seen.contains(name)) missing.push_back(name);

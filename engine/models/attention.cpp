@@ -112,7 +112,7 @@ torch::Tensor Attention::forward_single(const torch::Tensor& context, const torc
 torch::Tensor Attention::forward_added(const torch::Tensor& x, const torch::Tensor& context, Taps* taps) const {
   if (taps) taps->enter_attention();
   return checkpointed(*this, {x, context}, [this, taps](const Tensors& in) -> Tensors {
-    const torch::Tensor hidden = group_norm->forward(in[0].flatten(2)).transpose(1, 2);
+    const torch::Tensor hidden = group_norm->forward(in[0]).flatten(2).transpose(1, 2);
     KeyValue kv = prompt_kv(in[1], taps);
     if (to_k) kv = {at::cat({kv.key, split_heads(to_k->forward(hidden))}, 2), at::cat({kv.value, split_heads(to_v->forward(hidden))}, 2)};
     const torch::Tensor out = (*to_out)[0].forward(attend({split_heads(to_q->forward(hidden)), kv.key, kv.value, 0, in[1].size(1), 0, hidden.size(1)}, taps));

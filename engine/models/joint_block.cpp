@@ -40,7 +40,7 @@ Modulation::Modulation(std::int64_t width, std::int64_t count) : count_(count) {
 std::vector<torch::Tensor> Modulation::forward(const torch::Tensor& time) const { return linear->forward(at::silu(time)).unsqueeze(1).chunk(count_, -1); }
 
 torch::Tensor modulated(const torch::Tensor& x, const torch::Tensor& shift, const torch::Tensor& scale) {
-  return at::layer_norm(x, {x.size(-1)}, {}, {}, 1e-6) * (1 + scale) + shift;
+  return at::addcmul(shift, at::layer_norm(x, {x.size(-1)}, {}, {}, 1e-6), 1 + scale);
 }
 
 JointBlock::JointBlock(const Options& o) : last_(o.last) {
@@ -77,13 +77,13 @@ void JointBlock::compute(torch::Tensor& hidden, torch::Tensor& context, const to
   // AdaLayerNormContinuous, in the last block, gives scale before shift.
   const torch::Tensor normed_context = last_ ? modulated(context, other[1], other[0]) : modulated(context, other[0], other[1]);
   const Attention::Streams attended = attn->forward_joint(modulated(hidden, own[0], own[1]), normed_context, rotary, taps);
-  const torch::Tensor again = attn2 ? own[8] * attn2->forward(modulated(hidden, own[6], own[7]), {}, taps) : torch::Tensor();
-  hidden = hidden + own[2] * attended.hidden;
-  if (attn2) hidden = hidden + again;
-  hidden = hidden + own[5] * ff->forward(modulated(hidden, own[3], own[4]));
+  const torch::Tensor again = attn2 ? attn2->forward(modulated(hidden, own[6], own[7]), {}, taps) : torch::Tensor();
+  hidden = at::addcmul(hidden, own[2], attended.hidden);
+  if (attn2) hidden = at::addcmul(hidden, own[8], again);
+  hidden = at::addcmul(hidden, own[5], ff->forward(modulated(hidden, own[3], own[4])));
   if (last_) return;
-  context = context + other[2] * attended.context;
-  context = context + other[5] * ff_context->forward(modulated(context, other[3], other[4]));
+  context = at::addcmul(context, other[2], attended.context);
+  context = at::addcmul(context, other[5], ff_context->forward(modulated(context, other[3], other[4])));
 }
 
 }  // namespace glyphscope

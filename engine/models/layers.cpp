@@ -2,6 +2,7 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "models/checkpointing.h"
@@ -30,9 +31,19 @@ torch::Tensor WeightedLayer::adapted(const torch::Tensor& out, const torch::Tens
 }
 
 torch::Tensor Linear::forward(const torch::Tensor& x) const {
-  torch::Tensor out = at::linear(x, weight, bias);
-  if (adapters.empty()) return out;
-  return adapted(out, x, [](const torch::Tensor& own, const torch::Tensor& matrix) { return at::linear(own, matrix); });
+  if (adapters.empty()) return at::linear(x, weight, bias);
+  const bool alike = std::all_of(adapters.begin(), adapters.end(), [&](const auto& one) { return one->a.scalar_type() == x.scalar_type(); });
+  if (!alike) return adapted(at::linear(x, weight, bias), x, [](const torch::Tensor& own, const torch::Tensor& matrix) { return at::linear(own, matrix); });
+  // Adapters are added to the product where it lies, which nothing else reads.
+  const torch::Tensor rows = x.reshape({-1, x.size(-1)});
+  torch::Tensor out = at::linear(rows, weight, bias);
+  for (const auto& one : adapters) {
+    const torch::Tensor own = one->dropout > 0 && learning() ? at::dropout(rows, one->dropout, /*train=*/true) : rows;
+    out.addmm_(at::linear(own, one->a) * one->scale, one->b.t());
+  }
+  std::vector<std::int64_t> sizes = x.sizes().vec();
+  sizes.back() = weight.size(0);
+  return out.view(sizes);
 }
 
 Conv2d::Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding) : stride_(stride), padding_(padding) {
