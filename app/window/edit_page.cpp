@@ -33,7 +33,7 @@ QRect to_rect(const PixelBox& box) { return {box.left, box.top, box.right - box.
 // What was read and all scores, in as many lines for each picture, so that they stand side by side.
 QString edit_caption(const Picture& picture, bool compared) {
   QString text = picture_caption(picture, false);
-  if (!compared) return text + "\n\n";
+  if (!compared) return text + "\n\n\n";
   const auto line = [&](const QString& before, std::initializer_list<std::pair<const char*, QString>> parts) {
     QStringList out;
     for (const auto& [name, form] : parts)
@@ -44,8 +44,8 @@ QString edit_caption(const Picture& picture, bool compared) {
   const auto exact = picture.scores.find("word_accuracy");
   text += exact == picture.scores.end() ? QString() : exact->second == 1 ? QObject::tr(", the target's text") : QObject::tr(", not the target's text");
   line({}, {{"target_f1", QObject::tr("F1 %1")}, {"ssim", QObject::tr("SSIM %1")}, {"psnr", QObject::tr("%1 dB")}});
-  line(QObject::tr("outside the box: "),
-       {{"ssim_outside_box", QObject::tr("%1")}, {"psnr_outside_box", QObject::tr("%1 dB")}, {"ssim_inside_box", QObject::tr("inside %1")}});
+  line(QObject::tr("outside the box "), {{"ssim_outside_box", "%1"}, {"psnr_outside_box", QObject::tr("%1 dB")}});
+  line(QObject::tr("inside the box "), {{"ssim_inside_box", "%1"}, {"psnr_inside_box", QObject::tr("%1 dB")}});
   return text;
 }
 
@@ -557,7 +557,10 @@ void EditPage::keep(Entry entry) {
   const auto& variant = entry.ready.variants.front();
   QString text = QString::fromStdString(variant.picture.read);
   if (entry.together > 1 && variant.from_step > 0) text += tr(" @%1").arg(variant.from_step);
-  auto* item = new QListWidgetItem(QIcon(QPixmap::fromImage(to_image(variant.picture).scaled(64, 64, Qt::KeepAspectRatio))), text, strip_);
+  const QPixmap small = QPixmap::fromImage(to_image(variant.picture).scaled(64, 64, Qt::KeepAspectRatio));
+  QIcon icon(small);
+  icon.addPixmap(small, QIcon::Selected);  // or the selection's colour would tint it
+  auto* item = new QListWidgetItem(icon, text, strip_);
   item->setToolTip(tr("%1\nfrom step %2").arg(QString::fromStdString(variant.target)).arg(variant.from_step));
   history_.push_back(std::move(entry));
   at_ = static_cast<int>(history_.size()) - 1;

@@ -95,7 +95,7 @@ EditSource draw_source(Pipeline& pipeline, const EditSettings& settings, TextRea
     out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     out.denoiser_rows = request.steps * (settings.refinements + 1);
     request.guidance = 1;
-    request.unclipped = true;
+    request.unclipped = true;  // as the way there was; what is written later is guided, and clipped as all that is drawn with guidance
     request.rows[0].follow.path = out.path;
     const Result again = draw(pipeline, request, "reconstructing", out.notes, progress, cancel);
     request.rows[0].follow.leaves = request.steps;

@@ -162,25 +162,31 @@ expect 2 'cannot be gone back' "${edit[@]}" --image "$work/edit/source.png" --ca
 printf 'hate => love\n# mild\n' > "$work/words.txt"
 log=$work/audit.jsonl
 guard=(--guard "$work/words.txt" --guard-sites 5 --guard-log "$log")
+logged() { python3 -c 'import json,sys; print(sum(len(json.loads(line)["images"]) for line in open(sys.argv[1])))' "$log" 2> /dev/null || echo 0; }
+# guarded IMAGES VERB..: the verb makes so many images, and the log tells of every one
 guarded() {
   local before after
-  before=$(wc -l < "$log" 2> /dev/null || echo 0)
-  expect 0 '' "$program" "$@" "${guard[@]}"
-  after=$(wc -l < "$log" 2> /dev/null || echo 0)
-  [ "$after" -gt "$before" ] || { echo "FAILED: round the guard: $*"; failed=1; }
+  before=$(logged)
+  expect 0 '' "$program" "${@:2}" "${guard[@]}"
+  after=$(logged)
+  [ $((after - before)) = "$1" ] || { echo "FAILED: the guard's log tells of $((after - before)) images, not of $1: ${*:2}"; failed=1; }
 }
 hate='a sign that says "H A T E"'
-guarded generate "$model" --prompt "$hate" --steps 1 --out "$work/guarded.png"
+guarded 1 generate "$model" --prompt "$hate" --steps 1 --out "$work/guarded.png"
 grep -q 'terms_sha256' "$work/guarded.png" || { echo "FAILED: a guarded image does not say so"; failed=1; }
-guarded patch "$model" --source 'says "A"' --target "$hate" --sites 5 --steps 1 --out "$work/guarded-patch"
-guarded edit "$model" --source 'says "A"' --target "$hate" --sites 5 --steps 2 --out "$work/guarded-edit"
-guarded edit "$model" --image "$work/guarded.png" --caption 'says "A"' --target "$hate" --sites 5 --steps 2 --out "$work/guarded-edit2"
-guarded localize "$model" --pairs 1 --steps 1 --random-sets 0 --out "$work/guarded-run"
-guarded evaluate "$model" --count 2 --steps 1 --out "$work/guarded-eval"
+guarded 3 patch "$model" --source 'says "A"' --target "$hate" --sites 5 --steps 1 --out "$work/guarded-patch"
+guarded 4 edit "$model" --source 'says "A"' --target "$hate" --sites 5 --steps 2 --out "$work/guarded-edit"
+guarded 5 edit "$model" --image "$work/guarded.png" --caption 'says "A"' --target "$hate" --sites 5 --steps 2 --out "$work/guarded-edit2"
+# A, B, and each of 11 sites; then A and B again with each of ten sets of the best sites.
+guarded $((2 + 11 + 10 * 3)) localize "$model" --pairs 1 --steps 1 --random-sets 0 --out "$work/guarded-run"
+guarded 2 evaluate "$model" --count 2 --steps 1 --out "$work/guarded-eval"
 [ "$(field "$work/guarded-eval/evaluate.json" '["guard"]["sites"]')" = "[5]" ] || { echo "FAILED: evaluate does not tell of the guard"; failed=1; }
-guarded finetune "$model" --data "$work/data" --sites 5 --rank 2 --steps 2 --batch 2 --evaluate-every 2 --out "$work/guarded-tuned"
-guarded "${arena[@]:1}" --out "$work/guarded-arena"
-guarded generate "$stages/pipeline_if" --prompt "$hate" --steps 2 --upscale "$stages/pipeline_if2" --out "$work/guarded-large.png"
+# Four prompts, two of them without text, which the base model draws first; at the start and at the end.
+guarded $((2 + 2 * 4)) finetune "$model" --data "$work/data" --sites 5 --rank 2 --steps 2 --batch 2 --evaluate-every 2 --sample-prompts "$work/numbers/prompts.txt" \
+  --out "$work/guarded-tuned"
+# Two prompts with text and three pictures of two without, for the base model and six adapters; and twice those without, to compare with.
+guarded $((7 * 8 + 2 * 6)) "${arena[@]:1}" --out "$work/guarded-arena"
+guarded 1 generate "$stages/pipeline_if" --prompt "$hate" --steps 2 --upscale "$stages/pipeline_if2" --out "$work/guarded-large.png"
 [ "$(head -1 "$log" | python3 -c 'import json,sys; one=json.loads(sys.stdin.readline())["images"][0]; print(one["done"], len(one["matched"]))')" = "sites 5 1" ] || { echo "FAILED: what the log tells"; failed=1; }
 grep -qi 'hate\|H A T E' "$log" && { echo "FAILED: the log names terms"; failed=1; }
 expect 0 'each follows the one before' "$program" guard --verify-log "$log"

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <opencv2/imgcodecs.hpp>
+
 #include "adapt/encoded_pictures.h"
 #include "adapt/lora_file.h"
 #include "adapt/training_table.h"
@@ -151,6 +153,52 @@ TEST(FinetuneLoss, FallsOnHeldOutPictures) {
   finetune(**opened, pictures, chosen, folder / "out", false, reader, observer, {});
   ASSERT_EQ(losses.size(), 7u);  // the model's own before it, and one each ten steps
   EXPECT_LT(losses.back(), 0.98 * losses.front());
+}
+
+// All that saves memory at once, on photographs' own format: bf16 weights, blocks computed again on the way back, a rate that rises and falls, SNR weights.
+TEST(FinetuneLoss, FallsInBf16WithCheckpointing) {
+  const testing::TemporaryFolder folder;
+  const fs::path data = make_pictures(folder, 16);
+  for (int i = 0; i < 16; ++i) {
+    const fs::path png = data / (std::to_string(i) + ".png");
+    std::vector<unsigned char> jpeg;
+    ASSERT_TRUE(cv::imencode(".jpg", cv::imread(png.string()), jpeg));
+    write_text(data / (std::to_string(i) + ".jpg"), std::string(jpeg.begin(), jpeg.end()));
+    fs::remove(png);
+  }
+  const PictureSet pictures = read_picture_set(data, 0.3);
+  ASSERT_EQ(pictures.train.size() + pictures.held_out.size(), 16u);
+  FinetuneSettings chosen = settings();
+  chosen.plan.every_attention = true;
+  chosen.steps = 40;
+  chosen.rate = 1e-2;
+  chosen.schedule = RateSchedule::cosine;
+  chosen.warmup = 5;
+  chosen.snr_gamma = 5;
+  chosen.checkpointing = true;
+  chosen.evaluate_every = chosen.save_every = 10;
+  const CancelToken cancel;
+  std::vector<double> losses;
+  FinetuneObserver observer, stop;
+  observer.step = [&](const FinetuneProgress& p) {
+    if (p.held_out) losses.push_back(*p.held_out);
+  };
+  stop.step = [&](const FinetuneProgress& p) {
+    if (p.step >= 20) cancel.cancel();
+  };
+  const auto train = [&](const char* out, bool resume, const FinetuneObserver& seen, const CancelToken& token) {
+    const auto opened = open_model(golden("pipeline").string(), {.dtype = "bf16"});
+    return finetune(**opened, pictures, chosen, folder / out, resume, reader, seen, token);
+  };
+  const Lora whole = train("whole", false, observer, {}).lora;
+  ASSERT_EQ(losses.size(), 5u);
+  EXPECT_LT(losses.back(), 0.98 * losses.front());
+  EXPECT_FALSE(attempt([&] { train("parts", false, stop, cancel); }));
+  const Lora parts = train("parts", true, {}, {}).lora;
+  for (const auto& [path, layer] : whole.layers) {
+    EXPECT_EQ(layer.b.scalar_type(), torch::kFloat32) << path;
+    EXPECT_TRUE(torch::equal(layer.a, parts.layers.at(path).a) && torch::equal(layer.b, parts.layers.at(path).b)) << path;
+  }
 }
 
 // Encoded once: a second training finds pictures and captions in its cache, and a damaged one is made anew.
