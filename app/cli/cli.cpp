@@ -175,13 +175,15 @@ int run(int argc, char** argv) {
   std::signal(SIGTERM, on_signal);
 
   const Expected<Done> done = attempt([&] {
+    if (context.common.guard.empty() && !context.common.guard_log.empty())
+      reject("there is no guard to write a log", "--guard-log", "Name a list of words by --guard");
     for (auto& [verb, run] : verbs)
       if (verb->parsed()) run(context);
+    context.end_progress();
+    if (const auto& log = context.common.guard_log; !context.common.guard.empty() && std::filesystem::exists(log))
+      context.say(log + ": the last hash is " + AuditLog(log).last() + " (keep it: guard --verify-log FILE --expect-last HASH finds a cut end)");
   });
   context.end_progress();
-  if (const auto& log = context.common.guard_log; done && std::filesystem::exists(log))
-    std::fprintf(stderr, "%s: the last hash is %s (keep it: guard --verify-log FILE --expect-last HASH finds a cut end)\n", log.c_str(),
-                 AuditLog(log).last().c_str());
   if (done) return 0;
   std::fprintf(stderr, "glyphscope: %s\n", done.error().message().c_str());
   return exit_code(done.error().code);

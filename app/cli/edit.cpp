@@ -82,8 +82,10 @@ Run add_edit(CLI::App& app) {
   verb->add_option("--refinements", options->refinements, "Of a real picture: how often each step of its inversion is estimated anew")
       ->check(CLI::Range(0, 100))
       ->capture_default_str();
-  verb->add_option("--mask", options->mask, "text, or LEFT,TOP,RIGHT,BOTTOM: nothing changes outside this box and its feather");
+  auto* mask = verb->add_option(
+      "--mask", options->mask, "text, or LEFT,TOP,RIGHT,BOTTOM in pixels of the image as the model draws it: nothing changes outside this box and its feather");
   verb->add_option("--feather", options->feather, "Pixels about the box within which the new fades into the old")
+      ->needs(mask)
       ->check(CLI::Range(0.0, 4096.0))
       ->capture_default_str();
   verb->add_option("--cross-share", options->maps.cross_share, "Of Prompt-to-Prompt, beside it: share of the steps with the source's attention to the prompt")
@@ -118,8 +120,17 @@ Run add_edit(CLI::App& app) {
     if (real) take_picture(settings, info, picture);
     settings.sampling = pipeline->resolve(settings.sampling);
     settings.refinements = options->refinements;
+    // What cannot be done is said before anything is drawn.
+    if (given && (given->left < 0 || given->top < 0 || given->right > settings.sampling.width || given->bottom > settings.sampling.height))
+      reject("the box " + options->mask + " reaches outside the image, which the model draws " + std::to_string(settings.sampling.width) + " x " +
+                 std::to_string(settings.sampling.height),
+             "--mask");
+    check_from_steps(plan.patches(), settings.sampling.steps);
     const auto reader = make_text_reader(options->ocr);
     const OutputFolder folder(options->out);
+    folder.spare(options->sampling.image, {"source.png", "edit.png", "target.png", "prompt-to-prompt.png", "reconstruction.png", "edit-whole.png"});
+    // Of an earlier edit, which this one may not have.
+    for (const char* earlier : {"reconstruction.png", "edit-whole.png"}) std::filesystem::remove(folder / earlier);
     const auto progress = [&](const Progress& p) { context.show(p); };
     const EditSource source = draw_source(*pipeline, settings, *reader, progress, context.cancel);
     nlohmann::ordered_json inversion;
@@ -134,8 +145,8 @@ Run add_edit(CLI::App& app) {
       EditVariant variant;
     };
     const Way ways[] = {{"edit", "edit.png", edit},
-                        {"target prompt", "target.png", {EditVariant::Way::target_prompt, options->target, {}, false, {}, {}}},
-                        {"prompt-to-prompt", "prompt-to-prompt.png", {EditVariant::Way::prompt_to_prompt, options->target, {}, false, options->maps, {}}}};
+                        {"target prompt", "target.png", {EditVariant::Way::target_prompt, options->target, {}, false, {}, {}, box}},
+                        {"prompt-to-prompt", "prompt-to-prompt.png", {EditVariant::Way::prompt_to_prompt, options->target, {}, false, options->maps, {}, box}}};
     // Each alone, so that its cost is its own.
     nlohmann::ordered_json images;
     std::vector<std::string> notes = source.notes, lines;
@@ -150,10 +161,14 @@ Run add_edit(CLI::App& app) {
       images[name] = {{"file", file}, {"read", one.measured.read}, {"scores", scores}, {"denoiser_rows", drawn.denoiser_rows}, {"seconds", drawn.seconds}};
       if (!one.outcome.empty()) images[name]["guard"] = one.outcome;
       if (real && variant.mask && one.outcome != "withheld") {
-        write_png(folder / "edit-whole.png", paste_back(one.image, *variant.mask, settings.given),
-                  describe_image(info, one.request, one.request.rows[0], one.outcome));
-        images[name]["whole"] = "edit-whole.png";
-        lines.emplace_back("edit-whole.png: the picture as it was given, with what is new inside the mask");
+        const torch::Tensor whole = paste_back(one.image, *variant.mask, settings.given);
+        if (pipeline->allows(whole)) {
+          write_png(folder / "edit-whole.png", whole, describe_image(info, one.request, one.request.rows[0], one.outcome));
+          images[name]["whole"] = "edit-whole.png";
+          lines.emplace_back("edit-whole.png: the picture as it was given, with what is new inside the mask");
+        } else {
+          notes.emplace_back("the guard withholds edit-whole.png: a listed word can be read in the whole picture");
+        }
       }
       notes.insert(notes.end(), drawn.notes.begin(), drawn.notes.end());
       lines.push_back(std::string(name) + " reads \"" + one.measured.read + "\", SSIM " + std::to_string(one.measured.scores.at("ssim")) + ", " +
@@ -172,7 +187,8 @@ Run add_edit(CLI::App& app) {
     document["source"] = {{"denoiser_rows", source.denoiser_rows}, {"seconds", source.seconds}};
     if (box) document["mask"] = {{"box", {box->left, box->top, box->right, box->bottom}}, {"feather", options->feather}};
     if (real) document["inversion"] = inversion;
-    write_png(folder / "source.png", source.image, real ? nlohmann::ordered_json(nullptr) : describe_image(info, made, Row{0, settings.seed, {}}));
+    write_png(folder / "source.png", source.image,
+              real ? nlohmann::ordered_json(nullptr) : describe_image(info, made, Row{0, settings.seed, {}}, source.outcome));
     document["images"] = images;
     write_json(folder / "edit.json", document);
     context.print(document);

@@ -38,6 +38,7 @@ Run add_patch(CLI::App& app) {
     pipeline->validate(request);
     auto reader = make_text_reader(options->ocr);  // a wrong engine is an error now, not after minutes
     const OutputFolder folder(options->out);
+    folder.spare(options->sampling.image, {"source.png", "target.png", "patched.png"});
     auto result = pipeline->generate(request, {.progress = [&](const Progress& p) { context.show(p); }}, context.cancel);
     context.end_progress();
     if (!result) throw Failure(result.error());

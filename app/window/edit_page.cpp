@@ -282,7 +282,7 @@ QWidget* EditPage::build_pictures() {
   strip_->setMovement(QListView::Static);
   strip_->setIconSize({64, 64});
   strip_->setFixedHeight(64 + 2 * fontMetrics().height() + 12);
-  strip_->setToolTip(tr("The edits so far: a click shows one again, with its settings"));
+  strip_->setToolTip(tr("The edits so far: a click shows one again, with its prompts, sites and sliders"));
   connect(strip_, &QListWidget::currentRowChanged, this, [this](int row) {
     if (row != at_ || away_) go_to(row);
   });
@@ -415,7 +415,8 @@ void EditPage::draw_variants() {
 void EditPage::use_as_source() {
   if (at_ < 0) return;
   const Entry one = history_[static_cast<size_t>(at_)];
-  const Picture& picture = one.ready.variants.front().picture;
+  const auto& variant = one.ready.variants.front();
+  const Picture& picture = variant.pasted.rgb ? variant.pasted : variant.picture;  // of a real picture the whole
   if (!made_) made_ = std::make_unique<QTemporaryDir>();
   const QString file = made_->filePath(tr("edit %1.png").arg(++made_count_));
   if (!made_->isValid() || !save_picture(to_image(picture), file, QString::fromStdString(picture.metadata)))
@@ -431,13 +432,15 @@ void EditPage::use_as_source() {
   for (const Which which : {kResult, kTarget, kPromptToPrompt}) views_[which]->clear();
   status_->setText(tr("The edited picture is the source now: write another target, and press Edit text"));
   shown_ = {};
-  away_ = true;
-  {
-    const QSignalBlocker quiet(strip_);
-    strip_->setCurrentRow(-1);  // none of them is shown: a click on the last goes back to it
-  }
+  leave_history();
   show_box();
   refresh();
+}
+
+void EditPage::leave_history() {
+  away_ = true;
+  const QSignalBlocker quiet(strip_);
+  strip_->setCurrentRow(-1);  // a click on the last goes back to it
 }
 
 void EditPage::cancel() {
@@ -458,7 +461,10 @@ void EditPage::on_event(const Event& event) {
   } else if (const auto* source = std::get_if<event::EditSourceReady>(&event.what)) {
     if (!preview) show_source(*source);
   } else if (const auto* ready = std::get_if<event::EditReady>(&event.what)) {
-    if (!preview) keep(asked_, *ready);
+    if (preview)
+      leave_history();
+    else
+      keep(asked_, *ready);
     show_edit(preview ? *ready : history_[static_cast<size_t>(at_)].ready, preview);
   } else if (const auto* noted = std::get_if<event::Noted>(&event.what)) {
     message_->show_message(MessageStrip::Kind::note, QString::fromStdString(noted->text));
@@ -475,6 +481,7 @@ void EditPage::on_event(const Event& event) {
 void EditPage::show_source(const event::EditSourceReady& source) {
   // A preview that is shown already is worth more than a source alone.
   if (!source.reconstruction.rgb) return;
+  leave_history();
   shown_ = {};
   shown_.source = source;
   views_[kSource]->set_title(tr("Picture"));
@@ -576,9 +583,9 @@ void EditPage::go_to(int entry) {
   const Entry& one = history_[static_cast<size_t>(entry)];
   asked_ = one.command;
   {
-    const QSignalBlocker blocks[] = {QSignalBlocker(source_), QSignalBlocker(target_),   QSignalBlocker(from_step_), QSignalBlocker(strength_),
-                                     QSignalBlocker(heads_),  QSignalBlocker(masked_),   QSignalBlocker(compared_),  QSignalBlocker(refinements_),
-                                     QSignalBlocker(strip_),  QSignalBlocker(selection_)};
+    const QSignalBlocker blocks[] = {QSignalBlocker(source_),   QSignalBlocker(target_),      QSignalBlocker(from_step_),
+                                     QSignalBlocker(strength_), QSignalBlocker(heads_),       QSignalBlocker(masked_),
+                                     QSignalBlocker(compared_), QSignalBlocker(refinements_), QSignalBlocker(strip_)};
     source_->setText(QString::fromStdString(one.command.source));
     target_->setText(QString::fromStdString(one.command.targets.front()));
     from_step_->setValue(one.command.from_steps.front());
@@ -601,13 +608,13 @@ void EditPage::refresh() {
   edit_->setEnabled(model_ && sites && !target_->text().trimmed().isEmpty() && !source_->text().trimmed().isEmpty());
   edit_->setToolTip(!model_ ? tr("Open a model first") : !sites ? tr("Select the sites that write the text: click cells of the map") : QString());
   variants_->setEnabled(edit_->isEnabled());
-  as_source_->setEnabled(at_ >= 0 && !busy() && shown_.source.picture.rgb);
+  as_source_->setEnabled(at_ >= 0 && !away_ && !busy());
   from_step_value_->setNum(from_step_->value());
   strength_value_->setText(tr("%1 %").arg(strength_->value()));
   heads_value_->setText(heads_->value() == heads_->maximum() ? tr("all") : QString::number(heads_->value()));
   stop_->setEnabled(busy());
   bar_->setVisible(busy());
-  undo_->setEnabled(at_ > 0 || away_);
+  undo_->setEnabled(at_ > 0 || (away_ && at_ >= 0));
   redo_->setEnabled(at_ + 1 < static_cast<int>(history_.size()));
   forget_->setVisible(!picture_.isEmpty());
   refinements_->setVisible(!picture_.isEmpty());
@@ -625,7 +632,9 @@ void EditPage::save(const QString& folder, QStringList& saved, QStringList& fail
   const auto write = [&](const char* name, const Picture& picture) {
     if (!picture.rgb) return;
     const QString file = QDir(folder).filePath(name);
-    (save_picture(to_image(picture), file, QString::fromStdString(picture.metadata)) ? saved : failed) << file;
+    // Not over the picture that is edited.
+    const bool free = picture_.isEmpty() || QFileInfo(file) != QFileInfo(picture_);
+    (free && save_picture(to_image(picture), file, QString::fromStdString(picture.metadata)) ? saved : failed) << file;
   };
   if (at_ < 0) return;
   write("edit-source.png", shown_.source.picture);

@@ -65,6 +65,8 @@ class EditPage : public QWidget {
   void edit();
   /// Other texts in place of the target's, in one batch.
   void draw_variants();
+  /// What is shown is none of the history's edits.
+  void leave_history();
   void use_as_source();
   void edit_soon();
   void cancel();

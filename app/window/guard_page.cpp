@@ -263,9 +263,9 @@ command::SetGuard GuardPage::settings() const {
 void GuardPage::set_model(const event::ModelOpened& model) {
   model_ = true;
   set_sites(model.studied);
-  if (!on_) return;
-  // As it is on, with this model's sites: what was changed on the page, and not applied, still is not.
-  asked_ = held_;
+  // As it is on, or is about to be, with this model's sites: what was changed on the page, and not applied, still is not.
+  if (!set_) asked_ = held_;
+  if (!(set_ ? asked_.on : on_)) return;
   asked_.sites = sites_;
   set_ = engine_->post(asked_);
   refresh();

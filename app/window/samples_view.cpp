@@ -66,18 +66,17 @@ void SamplesView::set_folder(const QString& folder) {
 
 void SamplesView::refresh() {
   const bool newest = scrubber_->value() == scrubber_->maximum();
-  const size_t before = steps_.size();
-  steps_.clear();
+  const std::vector<Step> before = std::exchange(steps_, {});
   const QDir samples(folder_ + "/samples");
   if (!folder_.isEmpty())
     for (const QString& name : samples.entryList({"*.png"}, QDir::Files, QDir::Name)) {
       bool number = false;
       const qint64 step = QFileInfo(name).completeBaseName().toLongLong(&number);
-      if (number) steps_.push_back({step, samples.filePath(name)});
+      if (number) steps_.push_back({step, samples.filePath(name), QFileInfo(samples.filePath(name)).lastModified()});
     }
   // By number: a seventh digit sorts before six.
   std::sort(steps_.begin(), steps_.end(), [](const Step& a, const Step& b) { return a.step < b.step; });
-  if (before == steps_.size() && !file_.isEmpty()) return;  // nothing new
+  if (before == steps_ && !file_.isEmpty()) return;  // nothing new
   if (!steps_.empty()) first_ = QImage(steps_[0].file);
   const bool some = !steps_.empty();
   {

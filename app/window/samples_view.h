@@ -1,5 +1,6 @@
 #pragma once
 
+#include <QDateTime>
 #include <QImage>
 #include <QWidget>
 #include <vector>
@@ -37,6 +38,8 @@ class SamplesView : public QWidget {
   struct Step {
     qint64 step;
     QString file;
+    QDateTime written;
+    bool operator==(const Step&) const = default;
   };
   QString folder_, file_;
   std::vector<Step> steps_;

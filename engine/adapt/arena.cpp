@@ -6,8 +6,10 @@
 #include <cmath>
 #include <cstdio>
 #include <functional>
+#include <limits>
 #include <map>
 #include <optional>
+#include <utility>
 
 #include "adapt/training_table.h"
 #include "core/error.h"
@@ -39,11 +41,15 @@ ordered_json ArenaSettings::to_json() const {
 
 namespace {
 
-// The plan with ranks that give as nearly as many parameters: one rank at all layers, and one more at some of its sites.
+// The plan with ranks that give as nearly as many parameters as its layers can hold: one rank at all layers, and one more at some of its sites.
 LoraPlan of_size(LoraPlan plan, const std::vector<AttentionProjection>& layers, std::int64_t parameters) {
   const auto distance = [&](const LoraPlan& one) { return std::abs(one.parameters(layers) - parameters); };
+  std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  for (const auto& layer : layers)
+    if (plan.covers(layer)) most = std::min({most, layer.inputs, layer.outputs});
   plan.rank = 1;
-  for (LoraPlan next = plan; ++next.rank, next.parameters(layers) <= parameters;) plan.rank = next.rank;
+  for (LoraPlan next = plan; ++next.rank, next.rank <= most && next.parameters(layers) <= parameters;) plan.rank = next.rank;
+  if (plan.rank == most) return plan;
   LoraPlan more = plan;
   for (const int site : plan.sites) {
     more.ranks[site] = plan.rank + 1;
@@ -67,13 +73,17 @@ std::vector<Contender> make_contenders(const torch::nn::Module& denoiser, const 
     return out.back();
   };
   const std::int64_t own = add("localized", localized).parameters;
-  std::vector<int> others, all;
+  LoraPlan plan = localized;
+  plan.ranks.clear();
+  std::vector<int> others, all;  // of the sites that have any of the projections
   for (const auto& site : table.sites) {
+    plan.sites = {site.index};
+    if (plan.parameters(layers) == 0) continue;
     all.push_back(site.index);
     if (std::find(localized.sites.begin(), localized.sites.end(), site.index) == localized.sites.end()) others.push_back(site.index);
   }
-  LoraPlan plan = localized;
-  plan.ranks.clear();
+  // All count as much, whatever their rank.
+  if (plan.alpha > 0) plan.scale = std::exchange(plan.alpha, 0) / static_cast<double>(plan.rank);
   // Sets that hold none of the localized sites, as long as there are enough others.
   const std::vector<int>& pool = others.size() >= localized.sites.size() ? others : all;
   const auto sets = random_site_sets(pool, localized.sites, random_sets, seed);
@@ -88,6 +98,7 @@ std::vector<Contender> make_contenders(const torch::nn::Module& denoiser, const 
     const std::int64_t large = add(name, plan).parameters;
     if (const LoraPlan small = of_size(plan, layers, own); small.parameters(layers) != large) add(name + ", as small", small);
   }
+  for (const auto& one : out) one.plan.check_ranks(layers);  // now, not after hours
   return out;
 }
 

@@ -87,7 +87,11 @@ class Finetuning {
       saved_ = state_.step();
     }
     table_.emplace(out_ / "training.csv", state_.step());
-    if (fs::exists(best_file())) best_ = read_json(best_file()).value("held_out", std::numeric_limits<double>::infinity());
+    if (fs::exists(best_file())) {
+      const auto best = read_json(best_file());
+      best_ = best.value("loss", best_);
+      silent_ = best.value("silent", silent_);
+    }
     prepare(pictures);
     if (settings.sample_prompts.empty()) return;
     note_known_words(pictures);
@@ -109,10 +113,13 @@ class Finetuning {
       const bool last = step >= settings_.steps;  // a resumed training may be further already
       const bool kept = last || (step != saved_ && step % settings_.save_every == 0 && step > 0);
       const double rate = learning_rate(settings_.rate, settings_.schedule, step, settings_.warmup, settings_.steps);
-      const bool measured = measure(step, kept);
-      if (kept) save();  // what has passed
       reported += std::exchange(away_, {});
-      const double seconds = std::chrono::duration<double>(clock::now() - reported).count();
+      const auto learned_until = clock::now();
+      const double seconds = std::chrono::duration<double>(learned_until - reported).count();
+      const bool measured = measure(step, kept, since > 0 ? sum / static_cast<double>(since) : 0);
+      if (kept) save();  // what has passed
+      away_ = {};
+      reported += clock::now() - learned_until;
       if (measured || (since > 0 && (seconds > 2 || last))) {
         FinetuneProgress progress{step, settings_.steps, {}, {}, rate, static_cast<double>(since * settings_.batch * settings_.accumulate) / seconds, {}};
         if (since > 0) progress.loss = sum / static_cast<double>(since);
@@ -125,7 +132,7 @@ class Finetuning {
       if (last) break;
       // A step that is stopped is made again, alike: it depends on its number alone.
       const auto learned = attempt([&] { return learn(step); });
-      if (!learned) keep_and_throw(learned.error());
+      if (!learned) keep_and_throw(learned.error(), since > 0 ? sum / static_cast<double>(since) : 0);
       const double loss = *learned;
       // Nothing has been learned from it yet.
       if (!std::isfinite(loss)) diverge("the loss is not a number at step " + std::to_string(step));
@@ -223,7 +230,7 @@ class Finetuning {
   }
 
   // The checkpoint's folder is of one model, one set of pictures and one set of settings; only how long to train may differ. A training that was
-  // stopped before it kept anything has no claim on it.
+  // stopped before it kept anything has no claim on it, and what it left is taken away; what is of no training that is known is not touched.
   void claim(const PictureSet& pictures) {
     ordered_json document{{"schema", "glyphscope.finetune/1"},
                           {"model_hash", pipeline_.info().hash},
@@ -231,25 +238,36 @@ class Finetuning {
                           {"pictures_sha256", pictures.sha256()},
                           {"settings", settings_.to_json()}};
     const fs::path file = out_ / "checkpoint" / "settings.json";
-    if (!fs::exists(checkpoint()))
-      for (const fs::path& begun : {file, best_file(), out_ / "training.csv"}) fs::remove(begun);
+    if (!fs::exists(checkpoint())) {
+      const bool known = fs::exists(file);
+      for (const char* name : {"last.safetensors", "best.safetensors", "training.csv"})
+        if (fs::exists(out_ / name) && (!known || name == std::string("last.safetensors")))
+          reject(std::string("the folder holds ") + name + ", and no checkpoint to go on from", out_.string(), "Choose another --out, or move the file");
+      for (const fs::path& begun : {file, best_file(), out_ / "best.safetensors", out_ / "training.csv", out_ / "training.png"}) fs::remove(begun);
+      if (known) fs::remove_all(out_ / "samples");
+    }
     claim_folder(file, document, "the folder holds a training with other settings, pictures or another model");
   }
 
   // The curve shows how; adapter and checkpoint stay those of a step that was well.
   [[noreturn]] void diverge(const std::string& what) const {
     write_table();
-    const std::string kept =
-        saved_ ? "What was saved at step " + std::to_string(*saved_) + " is in last.safetensors, from which it can go on" : "Nothing had been saved yet";
-    throw Diverged({ErrorCode::bad_input, what, out_.string(), kept + "; lower --rate, or use --dtype fp32"});
+    const std::string kept = saved_ ? "The adapter of step " + std::to_string(*saved_) + " is kept in last.safetensors" : "Nothing had been saved yet";
+    throw Diverged({ErrorCode::bad_input, what, out_.string(), kept + ". Begin anew in another --out with a lower --rate, or with --dtype fp32"});
   }
 
-  // Saves what has been learned so far, whatever stopped it.
-  [[noreturn]] void keep_and_throw(const Error& error) {
-    const auto saved = attempt([&] { save(); });
-    if (!saved) observer_.note("The training could not be saved: " + saved.error().message());
+  // Saves what has been learned so far, whatever stopped it; but not over what is better. recent: mean loss of the last batches; 0 if there were none.
+  [[noreturn]] void keep_and_throw(const Error& error, double recent) {
+    if (recent > limit()) {
+      observer_.note("The loss had grown to " + std::to_string(recent) + ": what was learned since the last save is not kept");
+    } else if (passed_ == state_.step() || error.code == ErrorCode::cancelled || error.code == ErrorCode::out_of_memory) {
+      const auto saved = attempt([&] { save(); });
+      if (!saved) observer_.note("The training could not be saved: " + saved.error().message());
+    }
     throw Failure(error);
   }
+  // Twice as bad as it was, and worse than a network that says nothing: from there it is not on its way back.
+  double limit() const { return std::max(2 * best_, silent_); }
 
   static torch::Tensor draw(const Trainable::Signal& signal, at::Generator& generator) {
     if (!signal.deviation.defined()) return signal.mean;
@@ -305,24 +323,29 @@ class Finetuning {
     return sum / static_cast<double>(settings_.accumulate);
   }
 
-  // Measures what is due at a step and was not measured before a stop; returns whether anything was. kept: the step will be saved.
-  bool measure(std::int64_t step, bool kept) {
+  // Measures what is due at a step and was not measured before a stop; returns whether anything was. kept: the step will be saved; recent: mean loss of
+  // the last batches.
+  bool measure(std::int64_t step, bool kept, double recent) {
     const bool last = step >= settings_.steps;
     TrainingRow& row = (*table_)[step];
     const bool loss_due = !row.held_out && (kept || step % settings_.evaluate_every == 0);
     const bool samples_due = samples_ && !row.ocr_f1 && !row.ssim_to_base && (last || step % settings_.sample_every == 0);
-    const double before = best_;
-    double loss = 0;
-    const auto measured = attempt([&] {
-      if (loss_due) loss = evaluate();
-      if (loss_due && !held_out_.empty()) row.held_out = loss;
-      if (samples_due) draw_samples(step, row);
-    });
-    if (!measured) keep_and_throw(measured.error());
-    // Twice as bad as it was, and worse than a network that says nothing: it is not on its way back.
-    if (loss_due && !(loss <= std::max(2 * before, silent_)))
-      diverge(std::string("the loss on ") + (held_out_.empty() ? "pictures that it learns from" : "held-out pictures") + " has grown to " +
-              std::to_string(loss) + ", from " + std::to_string(before) + ", at step " + std::to_string(step));
+    const std::string watched = std::string("the loss on ") + (held_out_.empty() ? "pictures that it learns from" : "held-out pictures");
+    if (loss_due) {
+      const auto loss = attempt([&] { return evaluate(); });
+      if (!loss) keep_and_throw(loss.error(), recent);
+      if (!std::isfinite(best_))
+        reject(watched + " is not a number before anything was learned", pipeline_.info().source, "The model's weights may be damaged, or want --dtype fp32");
+      // A step that was saved when it was stopped is judged again when it goes on.
+      if (!held_out_.empty() && (*loss <= limit() || saved_ != step)) row.held_out = *loss;
+      if (!(*loss <= limit()))
+        diverge(watched + " has grown to " + std::to_string(*loss) + ", from " + std::to_string(best_) + ", at step " + std::to_string(step));
+      passed_ = step;
+    }
+    if (samples_due) {
+      const auto drawn = attempt([&] { draw_samples(step, row); });
+      if (!drawn) keep_and_throw(drawn.error(), recent);
+    }
     return loss_due || samples_due;
   }
 
@@ -346,10 +369,8 @@ class Finetuning {
     const double mean = sum / static_cast<double>(watched_.size());
     if (mean < best_) {
       best_ = mean;
-      if (!held_out_.empty()) {
-        write_adapter("best.safetensors");
-        write_json(best_file(), {{"step", state_.step()}, {"held_out", mean}});
-      }
+      if (!held_out_.empty()) write_adapter("best.safetensors");
+      write_json(best_file(), {{"step", state_.step()}, {"loss", mean}, {"silent", silent_}});
     }
     return mean;
   }
@@ -417,7 +438,8 @@ class Finetuning {
   std::optional<std::int64_t> saved_;           // the step of the checkpoint
   std::int64_t told_ = 0;                       // the step of the last report
   double best_ = std::numeric_limits<double>::infinity();
-  double silent_ = 0;  // loss of a network that says zero, on what is watched
+  double silent_ = 0;                   // loss of a network that says zero, on what is watched
+  std::optional<std::int64_t> passed_;  // the last step whose loss was no reason to stop
 };
 
 }  // namespace

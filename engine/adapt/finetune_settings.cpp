@@ -32,7 +32,7 @@ ordered_json FinetuneSettings::to_json() const {
                    {"every_attention", plan.every_attention},
                    {"projections", plan.projections},
                    {"rank", plan.rank},
-                   {"alpha", plan.alpha > 0 ? plan.alpha : static_cast<double>(plan.rank)},
+                   {"alpha", plan.alpha > 0 ? ordered_json(plan.alpha) : ordered_json("rank")},
                    {"ranks", plan.ranks},
                    {"init", plan.init == LoraInit::gaussian ? "gaussian" : "kaiming"},
                    {"batch", batch},
@@ -51,6 +51,7 @@ ordered_json FinetuneSettings::to_json() const {
                    {"checkpointing", checkpointing},
                    {"held_out", held_out},
                    {"seed", seed}};
+  if (plan.scale > 0) out["scale"] = plan.scale;
   // A rate that falls falls towards the last step.
   if (schedule != RateSchedule::constant) out["steps"] = steps;
   return out;

@@ -62,14 +62,12 @@ Lora make_lora(const torch::nn::Module& denoiser, const SiteTable& table, const 
     if (site < 0 || site >= static_cast<int>(table.sites.size()))
       reject("there is no site " + std::to_string(site), "--sites", "The model has " + std::to_string(table.sites.size()) + ", from 0");
   Lora out;
-  for (const auto& layer : attention_projections(denoiser)) {
+  const auto layers = attention_projections(denoiser);
+  plan.check_ranks(layers);
+  for (const auto& layer : layers) {
     if (!plan.covers(layer)) continue;
     const std::int64_t rank = plan.rank_at(layer.site);
-    if (rank < 1 || rank > std::min(layer.inputs, layer.outputs))
-      reject("a rank of " + std::to_string(rank) + " does not go with " + layer.path + ", a layer of " + std::to_string(layer.outputs) + " x " +
-                 std::to_string(layer.inputs),
-             "--rank");
-    LoraLayer made{torch::empty({rank, layer.inputs}), torch::zeros({layer.outputs, rank}), plan.alpha > 0 ? plan.alpha : static_cast<double>(rank)};
+    LoraLayer made{torch::empty({rank, layer.inputs}), torch::zeros({layer.outputs, rank}), plan.alpha_at(layer.site)};
     if (plan.init == LoraInit::gaussian) {
       made.a.normal_(0, 1.0 / static_cast<double>(rank), generator);
     } else {

@@ -31,13 +31,17 @@ struct LoraPlan {
   /// the prompt's K and V.
   std::vector<std::string> projections{"to_q", "to_k", "to_v", "to_out.0"};
   std::int64_t rank = 4;
-  double alpha = 0;                   ///< 0: as large as the rank.
+  double alpha = 0;                   ///< The adapter counts alpha / rank times; 0: once.
+  double scale = 0;                   ///< In place of alpha: it counts so many times, whatever the rank; 0: alpha says.
   std::map<int, std::int64_t> ranks;  ///< Of single sites, in place of `rank`.
   LoraInit init = LoraInit::gaussian;
 
   /// Whether this linear layer gets an adapter.
   bool covers(const AttentionProjection& layer) const;
   std::int64_t rank_at(int site) const;
+  double alpha_at(int site) const;
+  /// Throws a Failure that names a layer whose rank is none that it can have.
+  void check_ranks(const std::vector<AttentionProjection>& layers) const;
   /// How many parameters the adapter has, over a model's linear layers.
   std::int64_t parameters(const std::vector<AttentionProjection>& layers) const;
 };

@@ -112,6 +112,8 @@ PictureSet read_picture_set(const fs::path& folder, double held_out, const Progr
     if (is_picture(file)) pictures.insert(file);
     if (is_other_picture(file)) out.faults.push_back(file.string() + ": this kind of picture is not read; save it as PNG, JPEG or WebP");
   }
+  for (const auto& [picture, caption] : captions)
+    if (!pictures.contains(picture)) out.faults.push_back(picture.string() + ": a metadata.jsonl names it, and it lies outside the folder");
   std::set<std::string> seen;
   std::int64_t done = 0;
   for (const auto& file : pictures) {

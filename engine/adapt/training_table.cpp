@@ -3,8 +3,8 @@
 #include <torch/torch.h>
 
 #include <array>
-#include <cstdio>
-#include <cstdlib>
+#include <charconv>
+#include <iterator>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -44,16 +44,20 @@ TrainingTable::TrainingTable(std::filesystem::path file, std::int64_t step) : fi
   std::getline(lines, line);
   bool whole = line == header();
   while (whole && std::getline(lines, line)) {
-    char* at = nullptr;
-    const long long number = std::strtoll(line.c_str(), &at, 10);
+    const char* const end = line.data() + line.size();
+    std::int64_t number = 0;
+    const char* at = std::from_chars(line.data(), end, number).ptr;
     TrainingRow row;
     for (const auto& column : kColumns) {
       whole = whole && *at == ',';
       if (!whole) break;
       const char* begin = ++at;
       if (*begin == ',' || *begin == '\0') continue;
-      row.*column.cell = std::strtod(begin, &at);
-      whole = at != begin;
+      double value = 0;
+      const auto read = std::from_chars(begin, end, value);
+      row.*column.cell = value;
+      whole = read.ptr != begin;
+      at = read.ptr;
     }
     whole = whole && *at == '\0';
     if (whole && number <= step) rows_[number] = row;
@@ -66,10 +70,10 @@ void TrainingTable::save() const {
   for (const auto& [step, row] : rows_) {
     text += std::to_string(step);
     for (const auto& column : kColumns) {
-      char cell[32] = ",";
-      // As many digits as give the same number back.
-      if (const auto& value = row.*column.cell) std::snprintf(cell, sizeof cell, ",%.17g", *value);
-      text += cell;
+      text += ",";
+      char cell[32];
+      // As many digits as give the same number back, and a point, whatever the locale.
+      if (const auto& value = row.*column.cell) text.append(cell, std::to_chars(cell, std::end(cell), *value).ptr);
     }
     text += "\n";
   }

@@ -95,8 +95,8 @@ std::string now() {
 
 // Of the line before the next.
 std::string last_hash(const LockedFile& log, const std::filesystem::path& file) {
+  if (log.size() == 0) return kNone;
   const std::string line = log.last_line();
-  if (line.empty()) return kNone;
   const std::string hash = hash_of(line);
   if (hash.empty()) reject("the log's last line is not as it was written", file.string(), "Look at it with guard --verify-log, and begin a new log");
   return hash;

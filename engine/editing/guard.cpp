@@ -27,14 +27,16 @@ struct Way {
 };
 
 // From what changes the image least to what changes it most.
-std::vector<Way> ways_of(const GuardSettings& settings, const SiteTable& table) {
+std::vector<Way> ways_of(const GuardSettings& settings, const SiteTable& table, std::int64_t steps) {
   std::vector<Way> out;
   const std::string sites = "sites " + format_sites(settings.sites);
   std::vector<int> all(table.sites.size());
   std::iota(all.begin(), all.end(), 0);
   if (!settings.sites.empty()) {
-    out.push_back({sites + (settings.from_step > 0 ? " from step " + std::to_string(settings.from_step) : ""), settings.sites, settings.from_step});
-    if (settings.from_step > 0) out.push_back({sites + " from the first step", settings.sites});
+    // A quick preview may be over by then.
+    const bool later = settings.from_step > 0 && settings.from_step < steps;
+    if (later) out.push_back({sites + " from step " + std::to_string(settings.from_step), settings.sites, settings.from_step});
+    out.push_back({sites + (settings.from_step > 0 ? " from the first step" : ""), settings.sites});
     out.push_back({"every site", all, 0, true});
   }
   out.push_back({"whole prompt", {}, 0, true, true});
@@ -76,6 +78,15 @@ Request drawn_so(const Request& request, const std::vector<size_t>& rows, const 
   return out;
 }
 
+// All prompts that a row's image may show.
+std::set<int> prompts_of(const Row& row) {
+  std::set<int> out{row.prompt};
+  for (const auto& patch : row.plan.patches()) out.insert(patch.prompt);
+  if (row.pooled >= 0) out.insert(row.pooled);
+  if (row.maps) out.insert(row.maps->source);
+  return out;
+}
+
 std::string image_hash(const torch::Tensor& image) {
   const torch::Tensor bytes = image.contiguous();
   return sha256_text({static_cast<const char*>(bytes.data_ptr()), static_cast<size_t>(bytes.numel())});
@@ -112,7 +123,7 @@ torch::Tensor withheld_image(std::int64_t height, std::int64_t width) {
 Guard::Guard(GuardSettings settings, std::shared_ptr<TextReader> reader) : settings_(std::move(settings)), reader_(std::move(reader)) {
   if (settings_.terms.terms().empty()) reject("the list of words is empty", "the guard", "Name at least one term");
   for (const auto& term : settings_.terms.terms())
-    if (term.replacement && !settings_.terms.find(*term.replacement).empty())
+    if (term.replacement && !settings_.terms.find(*term.replacement, /*written=*/true).empty())
       reject("the replacement of '" + term.text + "' has a listed term itself: '" + *term.replacement + "'", "list of terms");
   if (!settings_.log.empty()) log_ = std::make_unique<AuditLog>(settings_.log);
   for (const auto& term : settings_.terms.terms())
@@ -139,13 +150,12 @@ Result Guard::generate(const ModelInfo& model, const Request& request, const std
     if (!terms.back().empty()) all.prompts.push_back(cleared_prompt(settings_.terms, prompt));
   }
   const auto asks = [&](const Row& row) {
-    const auto& patches = row.plan.patches();
-    return !terms[static_cast<size_t>(row.prompt)].empty() ||
-           std::any_of(patches.begin(), patches.end(), [&](const SitePatch& patch) { return !terms[static_cast<size_t>(patch.prompt)].empty(); });
+    const std::set<int> prompts = prompts_of(row);
+    return std::any_of(prompts.begin(), prompts.end(), [&](int prompt) { return !terms[static_cast<size_t>(prompt)].empty(); });
   };
 
   const auto start = std::chrono::steady_clock::now();
-  const std::vector<Way> ways = ways_of(settings_, model.table);
+  const std::vector<Way> ways = ways_of(settings_, model.table, request.steps);
   const size_t count = request.rows.size();
   std::vector<torch::Tensor> images(count), latents(count);
   std::vector<std::shared_ptr<const Trajectory>> paths(request.keep_paths ? count : 0);
@@ -201,57 +211,77 @@ Result Guard::generate(const ModelInfo& model, const Request& request, const std
   if (latents.front().defined()) result.latents = torch::stack(latents);
 
   // Nothing is seen that the log does not tell.
-  if (log_) {
-    const auto told = [&](const char* name, const std::string& text) {
-      return settings_.clear_text ? ordered_json{{name, text}} : ordered_json{{std::string(name) + "_sha256", sha256_text(text)}};
-    };
-    const auto told_terms = [&](const std::vector<TermMatch>& matches, ordered_json& list) {
-      for (const auto& match : matches) list.push_back(told("term", settings_.terms.terms()[match.term].text));
-    };
-    ordered_json rows_told = ordered_json::array();
-    for (size_t at = 0; at < count; ++at) {
-      const Row& row = request.rows[at];
-      const auto prompt = static_cast<size_t>(row.prompt);
-      ordered_json one = told("prompt", request.prompts[prompt]);
-      one["seed"] = row.seed;
-      ordered_json matched = ordered_json::array(), in_image = ordered_json::array();
-      told_terms(terms[prompt], matched);
-      if (!row.plan.empty()) {
-        // Its prompts are indices: here are their texts.
-        one["plan"] = row.plan.to_json();
-        std::set<size_t> others;
-        for (const auto& patch : row.plan.patches()) others.insert(static_cast<size_t>(patch.prompt));
-        for (const size_t other : others) {
-          one["plan_prompts"][std::to_string(other)] = told("prompt", request.prompts[other]);
-          if (other != prompt) told_terms(terms[other], matched);
-        }
-      }
-      told_terms(read_terms[at], in_image);
-      one["matched"] = std::move(matched);
-      one["done"] = result.outcomes[at];
-      one.update(told("read", read[at]));
-      one["terms_read"] = std::move(in_image);
-      one["image_sha256"] = image_hash(images[at]);
-      rows_told.push_back(std::move(one));
+  if (!log_) return result;
+  ordered_json rows_told = ordered_json::array();
+  for (size_t at = 0; at < count; ++at) {
+    const Row& row = request.rows[at];
+    const auto prompt = static_cast<size_t>(row.prompt);
+    ordered_json one = told("prompt", request.prompts[prompt]);
+    one["seed"] = row.seed;
+    if (!row.plan.empty()) one["plan"] = row.plan.to_json();
+    if (row.maps) one["attention_maps_of"] = row.maps->source;
+    if (row.pooled >= 0) one["pooled_prompt"] = row.pooled;
+    if (row.follow.path) one["follows"] = "a source's way";
+    if (row.kept) one["kept_outside"] = {row.kept->box.left, row.kept->box.top, row.kept->box.right, row.kept->box.bottom};
+    std::vector<TermMatch> matched;
+    for (const int number : prompts_of(row)) {
+      const auto other = static_cast<size_t>(number);
+      matched.insert(matched.end(), terms[other].begin(), terms[other].end());
+      // Plans name prompts by number: here are their texts.
+      if (other != prompt) one["plan_prompts"][std::to_string(number)] = told("prompt", request.prompts[other]);
     }
-    ordered_json made{{"steps", request.steps},
-                      {"guidance", request.guidance},
-                      {"scheduler", request.scheduler.empty() ? model.scheduler : request.scheduler},
-                      {"width", request.width},
-                      {"height", request.height},
-                      {"clip_skip", request.clip_skip},
-                      {"method", method_name(request.method)},
-                      {"dtype", model.dtype}};
-    if (!request.negative.empty()) made.update(told("negative", request.negative));
-    log_->append({{"schema", "glyphscope.audit/2"},
-                  {"model", model.source},
-                  {"model_hash", model.hash},
-                  {"adapters", describe_adapters(model)},
-                  {"guard", describe()},
-                  {"settings", std::move(made)},
-                  {"images", std::move(rows_told)}});
+    one["matched"] = told_terms(matched);
+    one["done"] = result.outcomes[at];
+    one.update(told("read", read[at]));
+    one["terms_read"] = told_terms(read_terms[at]);
+    one["image_sha256"] = image_hash(images[at]);
+    rows_told.push_back(std::move(one));
   }
+  ordered_json made{{"steps", request.steps},
+                    {"guidance", request.guidance},
+                    {"scheduler", request.scheduler.empty() ? model.scheduler : request.scheduler},
+                    {"width", request.width},
+                    {"height", request.height},
+                    {"clip_skip", request.clip_skip},
+                    {"method", method_name(request.method)},
+                    {"dtype", model.dtype}};
+  if (!request.negative.empty()) made.update(told("negative", request.negative));
+  if (request.pictures.defined()) made["enlarges"] = image_hash(request.pictures);
+  log(model, std::move(made), std::move(rows_told));
   return result;
+}
+
+bool Guard::allows(const ModelInfo& model, const torch::Tensor& picture) {
+  const auto pieces = reader_->read_faint(picture);
+  const auto found = read_in(pieces);
+  if (log_) {
+    ordered_json one{{"matched", ordered_json::array()}, {"done", found.empty() ? "put into a picture" : "withheld"}};
+    one.update(told("read", joined_text(pieces)));
+    one["terms_read"] = told_terms(found);
+    one["image_sha256"] = image_hash(picture);
+    log(model, {{"width", picture.size(2)}, {"height", picture.size(1)}}, {std::move(one)});
+  }
+  return found.empty();
+}
+
+ordered_json Guard::told(const char* name, const std::string& text) const {
+  return settings_.clear_text ? ordered_json{{name, text}} : ordered_json{{std::string(name) + "_sha256", sha256_text(text)}};
+}
+
+ordered_json Guard::told_terms(const std::vector<TermMatch>& matches) const {
+  ordered_json out = ordered_json::array();
+  for (const auto& match : matches) out.push_back(told("term", settings_.terms.terms()[match.term].text));
+  return out;
+}
+
+void Guard::log(const ModelInfo& model, ordered_json settings, ordered_json images) {
+  log_->append({{"schema", "glyphscope.audit/2"},
+                {"model", model.source},
+                {"model_hash", model.hash},
+                {"adapters", describe_adapters(model)},
+                {"guard", describe()},
+                {"settings", std::move(settings)},
+                {"images", std::move(images)}});
 }
 
 }  // namespace glyphscope

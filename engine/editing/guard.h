@@ -31,6 +31,7 @@ class Guard : public PromptPolicy {
   Guard(GuardSettings settings, std::shared_ptr<TextReader> reader);
 
   Result generate(const ModelInfo& model, const Request& request, const std::function<Result(const Request&)>& draw) override;
+  bool allows(const ModelInfo& model, const torch::Tensor& picture) override;
   nlohmann::ordered_json describe() const override;
   const GuardSettings& settings() const { return settings_; }
 
@@ -38,6 +39,10 @@ class Guard : public PromptPolicy {
   std::vector<TermMatch> read_in(const std::vector<TextPiece>& pieces) const;
 
  private:
+  nlohmann::ordered_json told(const char* name, const std::string& text) const;
+  nlohmann::ordered_json told_terms(const std::vector<TermMatch>& matches) const;
+  void log(const ModelInfo& model, nlohmann::ordered_json settings, nlohmann::ordered_json images);
+
   GuardSettings settings_;
   std::shared_ptr<TextReader> reader_;
   std::unique_ptr<AuditLog> log_;

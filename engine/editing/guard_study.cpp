@@ -109,7 +109,7 @@ GuardStudy run_guard_study(Pipeline& pipeline, const GuardStudySettings& setting
         const torch::Tensor image = drawn->images[static_cast<std::int64_t>(i)];
         images[members[i]] = image;
         if (&method == &methods.front()) plain[members[i]] = image;
-        const auto pieces = reader->read(image);
+        const auto pieces = reader->read_faint(image);  // as the guard does
         const int cluster = static_cast<int>(term), noise = static_cast<int>(members[i]);
         ssim.push_back({structural_similarity(image, plain[members[i]]), cluster, noise});
         f1.push_back({score_text(joined_text(pieces), word).f1, cluster, noise});

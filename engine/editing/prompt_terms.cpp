@@ -32,7 +32,7 @@ std::string cleared_prompt(const TermList& list, const std::string& prompt) {
     for (; at < text.size(); ++at) add(text.substr(at, 1), weighted.weight_at(at));
     weighted = WeightedPrompt(std::move(pieces));
   }
-  reject("the prompt cannot be cleared of listed terms", "guard");
+  reject("the prompt cannot be cleared of listed terms", prompt, "What takes a term's place makes up another");
 }
 
 }  // namespace glyphscope

@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <map>
 #include <memory>
+#include <set>
 #include <sstream>
 
 #include "core/error.h"
@@ -45,6 +47,26 @@ char32_t look_alike(char32_t code) {
   if (U_FAILURE(status) || size <= 0) return 0;
   const std::vector<char32_t> letters = folded(std::string(skeleton.data(), static_cast<size_t>(size)));
   return letters.size() == 1 ? letters[0] : 0;
+}
+
+// The letter in another shape that Unicode has no such table for: small capitals, letters in squares and circles, flags' letters; 0 if it is none.
+char32_t shaped_letter(char32_t code) {
+  for (const char32_t first : {0x1F150U, 0x1F170U, 0x1F1E6U})
+    if (code >= first && code < first + 26) return U'a' + (code - first);
+  static const std::u32string kSmallCapitals = U"ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘ?ʀꜱᴛᴜᴠᴡ?ʏᴢ";
+  const size_t at = code == U'?' ? std::u32string::npos : kSmallCapitals.find(code);
+  return at == std::u32string::npos ? 0 : U'a' + static_cast<char32_t>(at);
+}
+
+// Bytes of what text encoders read as marks of their own, and people do not read.
+std::vector<bool> unread_bytes(const std::string& text) {
+  std::vector<bool> out(text.size());
+  for (const char* mark : {"<pad>", "</s>", "<s>", "<unk>", "<mask>", "[PAD]", "[SEP]", "[CLS]", "[UNK]", "[MASK]", "<|endoftext|>", "<|startoftext|>"}) {
+    const std::string token = mark;
+    for (size_t at = text.find(token); at != std::string::npos; at = text.find(token, at + token.size()))
+      std::fill_n(out.begin() + static_cast<std::ptrdiff_t>(at), token.size(), true);
+  }
+  return out;
 }
 
 // What digits and signs are written for.
@@ -98,7 +120,9 @@ struct Symbol {
   std::vector<char32_t> letters;  // any of which it may stand for
   bool letter = false, digit = false;
   bool space = false;
+  bool number = false;  // a digit that stands with digits alone
   bool apart = false;   // may stand between the letters of one word: no letter or digit, nor an apostrophe of the language
+  bool ending = false;  // an apostrophe before an end that the language has: no word begins after it
   bool quoted = false;  // stands in quotation marks, which hold what is to be written
   bool edge = false;    // a digit with no letter beyond it: it hangs on a word, but is none of its letters
   bool upper = false, lower = false;
@@ -108,6 +132,7 @@ struct Symbol {
 };
 
 bool is_quote(char32_t code) { return code == U'"' || code == 0x201C || code == 0x201D || code == 0x201E || code == 0x00AB || code == 0x00BB; }
+bool is_hyphen(char32_t code) { return code == U'-' || code == 0x2010 || code == 0x2011; }
 bool is_apostrophe(char32_t code) { return code == U'\'' || code == 0x2019; }
 
 // What a symbol is beside its neighbours.
@@ -132,13 +157,35 @@ void look_around(std::vector<Symbol>& symbols) {
     for (size_t i = end; i > first && symbols[i - 1].digit; --i) symbols[i - 1].edge = true;
     first = end;
   }
-  // "he'll", "it's": an apostrophe before one of these ends is the language's own.
+  for (size_t first = 0; first < symbols.size(); ++first) {
+    size_t end = first;
+    bool digits = true;
+    // Signs that are written for letters are among them.
+    for (; end < symbols.size() && (symbols[end].word() || symbols[end].letters.size() > 1); ++end) digits &= symbols[end].digit;
+    for (size_t i = first; i < end; ++i) symbols[i].number = digits;
+    first = end;
+  }
+  // The language's own apostrophes; any other may be there to take a word apart.
+  static const std::map<std::string, std::set<std::string>> kContractions{
+      {"ll", {"i", "he", "she", "we", "you", "they", "it", "who", "that"}},
+      {"d", {"i", "he", "she", "we", "you", "they", "who"}},
+      {"re", {"we", "you", "they", "who"}},
+      {"ve", {"i", "we", "you", "they"}},
+      {"m", {"i"}},
+      {"s", {"it", "he", "she", "that", "what", "let", "who", "there", "here", "where", "how"}},
+      {"t",
+       {"can", "won", "don", "isn", "aren", "wasn", "weren", "hasn", "haven", "hadn", "doesn", "didn", "couldn", "wouldn", "shouldn", "ain", "mustn",
+        "needn"}}};
   for (size_t i = 0; i < symbols.size(); ++i) {
     if (!is_apostrophe(symbols[i].letters.front())) continue;
-    std::string rest;
+    std::string before, rest;
+    size_t start = i;
+    while (start > 0 && symbols[start - 1].word()) --start;
+    for (size_t at = start; at < i; ++at) append_utf8(before, symbols[at].letters.front());
     for (size_t at = i + 1; at < symbols.size() && symbols[at].word(); ++at) append_utf8(rest, symbols[at].letters.front());
-    static const std::array<std::string, 7> kEnds{"s", "t", "d", "m", "ll", "re", "ve"};
-    symbols[i].apart = std::find(kEnds.begin(), kEnds.end(), rest) == kEnds.end();
+    const auto found = kContractions.find(rest);
+    symbols[i].ending = found != kContractions.end();
+    symbols[i].apart = !symbols[i].ending || !found->second.contains(before);
   }
 }
 
@@ -146,11 +193,12 @@ std::vector<Symbol> symbols_of(const std::string& text) {
   std::vector<Symbol> out;
   size_t at = 0;
   bool quoted = false;
+  const std::vector<bool> unread = unread_bytes(text);
   for (const char32_t code : decode_utf8(text)) {
     const std::string one = encode_utf8({code});
     // A byte that is no UTF-8 was read as U+FFFD.
     const size_t size = text.compare(at, one.size(), one) == 0 ? one.size() : 1;
-    const std::vector<char32_t> folds = folded(one);
+    const std::vector<char32_t> folds = unread[at] ? std::vector<char32_t>() : folded(one);
     // Marks and what cannot be seen belong to the letter before them.
     if (folds.empty() && !out.empty()) out.back().end = at + size;
     for (const char32_t fold : folds) {
@@ -174,6 +222,8 @@ std::vector<Symbol> symbols_of(const std::string& text) {
           if (like != 0 && !symbol.is(like)) symbol.letters.push_back(like);
           if (like == U'l') symbol.letters.push_back(U'i');  // the table has one letter for I, l and 1
         }
+      for (const char32_t shaped : {shaped_letter(code), shaped_letter(fold)})
+        if (shaped != 0 && !symbol.is(shaped)) symbol.letters.push_back(shaped);
       if (!symbol.letter)
         for (const char* like = stands_for(fold); *like; ++like) symbol.letters.push_back(static_cast<char32_t>(*like));
       out.push_back(std::move(symbol));
@@ -183,6 +233,9 @@ std::vector<Symbol> symbols_of(const std::string& text) {
   look_around(out);
   return out;
 }
+
+// What stands between two words of a term: a space, or a hyphen, which may be left out.
+bool is_gap(char32_t letter) { return letter == U' ' || letter == U'-'; }
 
 constexpr size_t kMostApart = 16;  // signs between two letters of one word
 constexpr size_t kLongTerm = 5;    // letters of a term that is seldom another word with rn for m
@@ -201,36 +254,40 @@ enum class Spread { joined, spaced, split };
 // How far a term reaches from a place, past its last symbol; 0 if it is not there.
 size_t match(const std::vector<Symbol>& symbols, size_t at, const std::vector<char32_t>& letters, Spread spread) {
   const size_t first = at;
-  bool wordless = true, all_digits = true;
+  bool wordless = true, all_digits = true, to_be_written = spread == Spread::split;
   for (size_t i = 0; i < letters.size(); ++i) {
-    if (letters[i] == U' ') {
+    if (is_gap(letters[i])) {
       size_t gap = 0;
       for (; at < symbols.size() && symbols[at].apart && !symbols[at].is(letters[i + 1]); ++at) ++gap;
-      if (gap == 0) return 0;
+      // Words run together are another word, but where they are written, or read.
+      to_be_written |= gap == 0 && letters[i] == U' ';
       continue;
     }
-    if (i > 0 && letters[i - 1] != U' ') {
+    if (i > 0 && !is_gap(letters[i - 1])) {
       size_t gap = 0;
-      // A sign that is written for the letter is the letter.
-      for (; at < symbols.size() && symbols[at].apart && !symbols[at].is(letters[i]) && gap <= kMostApart; ++at, ++gap)
+      // A sign that is written for the letter is the letter; spaces in a row are read as one.
+      for (; at < symbols.size() && symbols[at].apart && !symbols[at].is(letters[i]) && gap <= kMostApart; ++at) {
         if (symbols[at].space && spread == Spread::joined) return 0;
+        if (!symbols[at].space || !symbols[at - 1].space) ++gap;
+      }
       if (gap > kMostApart || (spread == Spread::spaced && gap == 0)) return 0;
     }
     if (looks_like(symbols, at, letters[i]) && (letters[i] != U'm' || letters.size() >= kLongTerm))
       ++at;
     else if (at >= symbols.size() || !symbols[at].is(letters[i]))
       return 0;
+    // "5 in 1", "5-in-1": a number beside words is no letter of theirs.
+    if (symbols[at].number && spread != Spread::spaced) return 0;
     wordless &= !symbols[at].letter;
     all_digits &= symbols[at].digit;
     ++at;
   }
-  if (spread == Spread::split && !std::all_of(symbols.begin() + static_cast<std::ptrdiff_t>(first), symbols.begin() + static_cast<std::ptrdiff_t>(at),
-                                              [](const Symbol& one) { return one.quoted; }))
+  if (to_be_written && !std::all_of(symbols.begin() + static_cast<std::ptrdiff_t>(first), symbols.begin() + static_cast<std::ptrdiff_t>(at),
+                                    [](const Symbol& one) { return one.quoted; }))
     return 0;
   // Whole words, to which digits may have been hung; and a number is a number.
   const auto goes_on = [](const Symbol& one) { return one.word() && !one.edge; };
-  const auto contracts = [](const Symbol& one) { return is_apostrophe(one.letters.front()) && !one.apart; };
-  if ((first > 0 && (goes_on(symbols[first - 1]) || contracts(symbols[first - 1]))) || (at < symbols.size() && goes_on(symbols[at]))) return 0;
+  if ((first > 0 && (goes_on(symbols[first - 1]) || symbols[first - 1].ending)) || (at < symbols.size() && goes_on(symbols[at]))) return 0;
   return wordless && all_digits ? 0 : at;
 }
 
@@ -247,10 +304,10 @@ TermList::TermList(std::vector<Term> terms) : terms_(std::move(terms)) {
     for (const char32_t code : folded(term.text)) {
       if (is_letter(code) || is_number(code))
         letters.push_back(code);
-      else if (is_space(code) && !letters.empty() && letters.back() != U' ')
-        letters.push_back(U' ');
+      else if ((is_space(code) || is_hyphen(code)) && !letters.empty() && !is_gap(letters.back()))
+        letters.push_back(is_space(code) ? U' ' : U'-');
     }
-    while (!letters.empty() && letters.back() == U' ') letters.pop_back();
+    while (!letters.empty() && is_gap(letters.back())) letters.pop_back();
     if (std::none_of(letters.begin(), letters.end(), is_letter)) reject("the term '" + term.text + "' has no letter", "list of terms");
     letters_.push_back(std::move(letters));
   }
@@ -309,7 +366,7 @@ std::vector<std::string> TermList::disguises(const std::string& text, const Term
   const std::vector<Symbol> symbols = symbols_of(seen);
   size_t at = 0;
   for (size_t i = 0; i < letters.size(); ++i) {
-    const bool gap = letters[i] == U' ';
+    const bool gap = is_gap(letters[i]);
     if (gap) ++i;
     for (; at < symbols.size() && symbols[at].apart && !symbols[at].is(letters[i]); ++at) apart |= !gap;
     if (at == symbols.size()) break;

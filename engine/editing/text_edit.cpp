@@ -110,11 +110,19 @@ EditSource draw_source(Pipeline& pipeline, const EditSettings& settings, TextRea
     if (!drawn.paths[0]) reject("the source image is withheld by the guard", settings.source);
     out.path = drawn.paths[0];
     out.image = drawn.images[0];
+    out.outcome = outcome_of(drawn, 0);
     out.denoiser_rows = drawn.denoiser_rows;
     out.seconds = drawn.seconds;
   }
   out.pieces = reader.read(out.image);
   return out;
+}
+
+void check_from_steps(const std::vector<SitePatch>& patches, std::int64_t steps) {
+  for (const auto& patch : patches)
+    if (patch.from_step >= steps)
+      reject("the target is seen from step " + std::to_string(patch.from_step) + " on, and there are " + std::to_string(steps), "--from-step",
+             "Steps count from 0");
 }
 
 std::optional<Box> text_box(const EditSource& source) {
@@ -130,10 +138,7 @@ EditedImages draw_variants(Pipeline& pipeline, const EditSource& source, const s
   request.prompts = {source.settings.source};
   for (const auto& variant : variants) {
     const auto target = static_cast<int>(request.prompts.size());
-    for (const auto& patch : variant.patches)
-      if (patch.from_step >= request.steps)
-        reject("the target is seen from step " + std::to_string(patch.from_step) + " on, and there are " + std::to_string(request.steps), "--from-step",
-               "Steps count from 0");
+    check_from_steps(variant.patches, request.steps);
     request.prompts.push_back(variant.target);
     Row row{variant.way == EditVariant::Way::sites ? 0 : target, source.settings.seed, {}, -1, {source.path, 0, {}}, {}, {}};
     if (variant.way == EditVariant::Way::prompt_to_prompt) {
@@ -171,7 +176,8 @@ EditedImages draw_variants(Pipeline& pipeline, const EditSource& source, const s
     const PromptPair pair{source.settings.source, variant.target, quoted_text(source.settings.source), quoted_text(variant.target)};
     EditedImage one{image, measure(image, source.image, source.pieces, pair, reader), request, outcome_of(drawn, i)};
     one.request.rows = {request.rows[i]};
-    const auto box = variant.mask ? std::optional(within(variant.mask->box, 0, height, width)) : box_of(source.pieces);
+    const auto chosen = variant.scored ? variant.scored : variant.mask ? std::optional(variant.mask->box) : std::nullopt;
+    const auto box = chosen ? std::optional(within(*chosen, 0, height, width)) : box_of(source.pieces);
     if (box) score_box(one.measured.scores, image, source.image, *box);
     out.images.push_back(std::move(one));
   }

@@ -32,6 +32,7 @@ struct EditSource {
   EditSettings settings;
   torch::Tensor image;                     ///< [3, H, W] uint8
   std::shared_ptr<const Trajectory> path;  ///< Its way: what an edit can leave at any step.
+  std::string outcome;                     ///< Result::outcomes of it.
   std::vector<TextPiece> pieces;           ///< The text in it, as OCR finds it.
   torch::Tensor reconstruction;            ///< Of a real picture: drawn from its inverted noise with its caption, without guidance; else undefined, and
                                            ///< where a guard withholds it.
@@ -62,12 +63,13 @@ struct EditVariant {
   bool pooled_target = false;      ///< Of Way::sites: the denoiser reads the target's pooled prompt, where it reads one.
   PromptToPrompt maps;             ///< Of Way::prompt_to_prompt; its prompts are seen to.
   std::optional<EditMask> mask;    ///< Outside of it no bit changes.
+  std::optional<Box> scored;       ///< Scores are told inside and outside of it; none: of the mask's box or, without one, the text's.
 };
 
 struct EditedImage {
   torch::Tensor image;   ///< [3, H, W] uint8
-  Measurement measured;  ///< Against the source and both texts; beside a sweep's scores, those inside and outside the mask's box or, without one, the
-                         ///< text's ("ssim_inside_box" ..).
+  Measurement measured;  ///< Against the source and both texts; beside a sweep's scores, those inside and outside a box, EditVariant::scored
+                         ///< ("ssim_inside_box" ..).
   Request request;       ///< What made it, with one row.
   std::string outcome;   ///< Result::outcomes of it.
 };
@@ -78,6 +80,9 @@ struct EditedImages {
   double seconds = 0;
   std::vector<std::string> notes;
 };
+
+/// Throws a Failure if a patch would never be seen.
+void check_from_steps(const std::vector<SitePatch>& patches, std::int64_t steps);
 
 /// Draws variants as one request. One that patches sites goes the source's way until they see the target, and where prompts are injected asks the denoiser
 /// only from there on, if those it is drawn with do too; the others start from the source's noise. Throws a Failure.

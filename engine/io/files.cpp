@@ -175,6 +175,11 @@ OutputFolder::OutputFolder(fs::path folder) : folder_(std::move(folder)) {
 
 OutputFolder::OutputFolder(OutputFolder&& other) noexcept : folder_(std::move(other.folder_)), lock_(std::exchange(other.lock_, -1)) {}
 
+void OutputFolder::spare(const fs::path& input, const std::vector<std::string>& names) const {
+  for (const auto& name : names)
+    if (std::error_code error; fs::equivalent(folder_ / name, input, error)) reject("this would be written over", input.string(), "Choose another --out");
+}
+
 OutputFolder::~OutputFolder() {
   if (lock_ < 0) return;
   ::close(lock_);  // the file stays: a process that waits to lock it must not be left with one that is gone

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace glyphscope {
 
@@ -42,6 +43,8 @@ class OutputFolder {
 
   const std::filesystem::path& path() const { return folder_; }
   std::filesystem::path operator/(const std::string& name) const { return folder_ / name; }
+  /// Throws a Failure if one of these names in the folder is the input file, which would be written over.
+  void spare(const std::filesystem::path& input, const std::vector<std::string>& names) const;
 
  private:
   std::filesystem::path folder_;

@@ -18,29 +18,33 @@ Linear::Linear(std::int64_t in, std::int64_t out, bool with_bias) {
   if (with_bias) bias = register_parameter("bias", torch::empty({out}));
 }
 
-torch::Tensor WeightedLayer::adapted(const torch::Tensor& out, const torch::Tensor& x,
-                                     torch::Tensor (*multiply)(const torch::Tensor&, const torch::Tensor&)) const {
+namespace {
+
+using Multiply = torch::Tensor (*)(const torch::Tensor&, const torch::Tensor&);
+torch::Tensor multiply_rows(const torch::Tensor& x, const torch::Tensor& matrix) { return at::linear(x, matrix); }
+
+// What of x goes through an adapter: few numbers, which is why the scale goes here.
+torch::Tensor narrowed(const LowRank& adapter, const torch::Tensor& x, Multiply multiply) {
+  const torch::Tensor own = x.to(adapter.a.scalar_type());
+  return multiply(adapter.dropout > 0 && learning() ? at::dropout(own, adapter.dropout, /*train=*/true) : own, adapter.a) * adapter.scale;
+}
+
+}  // namespace
+
+torch::Tensor WeightedLayer::adapted(const torch::Tensor& out, const torch::Tensor& x, Multiply multiply) const {
   torch::Tensor sum = out;
-  for (const auto& one : adapters) {
-    torch::Tensor own = x.to(one->a.scalar_type());
-    if (one->dropout > 0 && learning()) own = at::dropout(own, one->dropout, /*train=*/true);
-    // The scale goes where there are few numbers.
-    sum = sum + multiply(multiply(own, one->a) * one->scale, one->b);
-  }
+  for (const auto& one : adapters) sum = sum + multiply(narrowed(*one, x, multiply), one->b);
   return sum.to(out.scalar_type());
 }
 
 torch::Tensor Linear::forward(const torch::Tensor& x) const {
   if (adapters.empty()) return at::linear(x, weight, bias);
   const bool alike = std::all_of(adapters.begin(), adapters.end(), [&](const auto& one) { return one->a.scalar_type() == x.scalar_type(); });
-  if (!alike) return adapted(at::linear(x, weight, bias), x, [](const torch::Tensor& own, const torch::Tensor& matrix) { return at::linear(own, matrix); });
+  if (!alike) return adapted(at::linear(x, weight, bias), x, multiply_rows);
   // Adapters are added to the product where it lies, which nothing else reads.
   const torch::Tensor rows = x.reshape({-1, x.size(-1)});
   torch::Tensor out = at::linear(rows, weight, bias);
-  for (const auto& one : adapters) {
-    const torch::Tensor own = one->dropout > 0 && learning() ? at::dropout(rows, one->dropout, /*train=*/true) : rows;
-    out.addmm_(at::linear(own, one->a) * one->scale, one->b.t());
-  }
+  for (const auto& one : adapters) out.addmm_(narrowed(*one, rows, multiply_rows), one->b.t());
   std::vector<std::int64_t> sizes = x.sizes().vec();
   sizes.back() = weight.size(0);
   return out.view(sizes);

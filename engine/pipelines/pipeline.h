@@ -131,6 +131,8 @@ class Pipeline {
   void note_adapters(std::vector<AdapterInfo> adapters) { info_.adapters = std::move(adapters); }
   /// From now on every image is made as the policy says, whoever asks for it; null: as it is asked for.
   void set_policy(std::shared_ptr<PromptPolicy> policy);
+  /// Whether a picture into which an image was put, [3, H, W] uint8, may be seen: as the policy says. Throws a Failure.
+  bool allows(const torch::Tensor& picture) const { return !policy_ || policy_->allows(info(), picture); }
   /// The request with the model's own steps, guidance and size in place of what it leaves open.
   Request resolve(Request request) const;
   /// Throws a Failure for what generate() would refuse before it starts: to be asked before anything is written.

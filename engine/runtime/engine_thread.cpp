@@ -328,8 +328,9 @@ struct EngineThread::State {
         ready.variants.push_back({"sites", target, from_step, {}});
       }
     if (command.compared) {
-      variants.push_back({EditVariant::Way::target_prompt, command.targets.front(), {}, false, {}, {}});
-      variants.push_back({EditVariant::Way::prompt_to_prompt, command.targets.front(), {}, false, {}, {}});
+      const auto scored = mask ? std::optional(mask->box) : std::nullopt;  // all of one box
+      variants.push_back({EditVariant::Way::target_prompt, command.targets.front(), {}, false, {}, {}, scored});
+      variants.push_back({EditVariant::Way::prompt_to_prompt, command.targets.front(), {}, false, {}, {}, scored});
       ready.variants.push_back({"target prompt", command.targets.front(), 0, {}});
       ready.variants.push_back({"prompt-to-prompt", command.targets.front(), 0, {}});
     }
@@ -339,8 +340,13 @@ struct EngineThread::State {
       const EditedImage& one = drawn.images[i];
       ready.variants[i].picture = to_picture(one.image, one.measured, json_text(describe_image(info, one.request, one.request.rows[0], one.outcome)));
       ready.variants[i].seconds = drawn.seconds;
-      if (variants[i].mask && source.settings.given.defined() && one.outcome != "withheld")
-        ready.variants[i].pasted = to_picture(paste_back(one.image, *variants[i].mask, source.settings.given), {}, ready.variants[i].picture.metadata);
+      if (variants[i].mask && source.settings.given.defined() && one.outcome != "withheld") {
+        const torch::Tensor whole = paste_back(one.image, *variants[i].mask, source.settings.given);
+        if (pipeline->allows(whole))
+          ready.variants[i].pasted = to_picture(whole, {}, ready.variants[i].picture.metadata);
+        else
+          ready.notes.emplace_back("The guard withholds the whole picture: a listed word can be read in it");
+      }
       outcomes.push_back(one.outcome);
       names.push_back(ready.variants[i].way == "sites" ? "the edited picture" : ready.variants[i].way);
     }

@@ -155,6 +155,11 @@ expect 0 'reconstruction.png: SSIM' "${edit[@]}" --image "$work/edit/source.png"
 expect 2 'both --image and --caption' "${edit[@]}" --image "$work/edit/source.png" --out "$work/edit-no"
 expect 2 'what is to be edited' "${edit[@]}" --out "$work/edit-no"
 expect 2 'is no box' "${edit[@]}" --source 'says "A"' --mask 9,9,3,3 --out "$work/edit-no"
+expect 2 'outside the image' "${edit[@]}" --source 'says "A"' --mask 8,8,9001,24 --out "$work/edit-no"
+expect 2 'requires --mask' "${edit[@]}" --source 'says "A"' --feather 3 --out "$work/edit-no"
+before=$(pixels "$work/edit/source.png")
+expect 2 'would be written over' "${edit[@]}" --image "$work/edit/source.png" --caption 'says "A"' --out "$work/edit"
+[ "$(pixels "$work/edit/source.png")" = "$before" ] || { echo "FAILED: edit wrote over the picture it was given"; failed=1; }
 expect 2 'outside the image' "${edit[@]}" --source 'says "A"' --mask 9000,9000,9001,9001 --out "$work/edit-no"
 expect 2 'cannot be gone back' "${edit[@]}" --image "$work/edit/source.png" --caption 'says "A"' --scheduler euler --out "$work/edit-no"
 
@@ -193,6 +198,7 @@ expect 0 'each follows the one before' "$program" guard --verify-log "$log"
 last=$("$program" guard --verify-log "$log" --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["last"])')
 expect 0 "$last" "$program" guard --verify-log "$log" --expect-last "$last"
 head -n -1 "$log" > "$work/cut.jsonl"
+expect 2 'no guard to write a log' "$program" draw-signs "$model" --out "$work/never" --guard-log "$log"
 expect 2 'ends otherwise' "$program" guard --verify-log "$work/cut.jsonl" --expect-last "$last"
 sed '2s/"seed":/"seed": /' "$log" > "$work/changed.jsonl"
 expect 2 'after line 1' "$program" guard --verify-log "$work/changed.jsonl"

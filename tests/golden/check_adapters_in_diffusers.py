@@ -26,7 +26,7 @@ from safetensors.torch import load_file, save_file
 DATA = Path(__file__).parent / "data"
 PROMPT, STEPS, GUIDANCE, SEED = 'a red sign that says "open"', 4, 3.0, 42
 FAMILIES = ["pipeline", "pipeline_sdxl", "pipeline_sd3", "pipeline_flux", "pipeline_if", "pipeline_ldm/kl"]
-KOHYA = ["pipeline", "pipeline_sdxl", "pipeline_flux"]  # of which diffusers reads kohya's files
+KOHYA = ["pipeline", "pipeline_sdxl"]  # of which diffusers reads kohya's files; FLUX's only in the published width, SD 3's not at all
 CONVOLUTIONS = ["pipeline", "pipeline_ldm/kl"]  # whose proj_in and proj_out are convolutions of one point
 ATTENTION = ["to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"]
 

@@ -92,6 +92,37 @@ ArenaSettings small_arena() {
 }
 
 // Small, but whole: stopped in the middle and gone on with, it gives the same numbers; done again, it trains nothing.
+// Whatever their ranks, all contenders' adapters count as much, fit their layers, and have something to learn.
+TEST(Arena, ContendersCountAlikeAndCanBeTrained) {
+  const auto check = [](SmallDenoiser& denoiser, const LoraPlan& localized) {
+    for (const auto& one : make_contenders(denoiser.module(), denoiser.table(), localized, 3, 1)) {
+      const Lora lora = make_lora(denoiser.module(), denoiser.table(), one.plan, make_generator(1));
+      EXPECT_EQ(lora.parameters(), one.parameters) << one.name;
+      for (const auto& [path, layer] : lora.layers)
+        EXPECT_NEAR(layer.alpha / static_cast<double>(layer.a.size(0)), localized.alpha / static_cast<double>(localized.rank), 1e-12)
+            << one.name << ", " << path;
+      if (one.plan.every_attention) continue;
+      for (const int site : one.plan.sites) {
+        LoraPlan alone = one.plan;
+        alone.sites = {site};
+        EXPECT_GT(alone.parameters(attention_projections(denoiser.module())), 0) << one.name << ", site " << site;
+      }
+    }
+  };
+  SmallDenoiser unet("unet_sd1"), mmdit("mmdit_sd3");
+  std::int64_t widest = 0;
+  int site = 0;
+  for (const auto& layer : attention_projections(unet.module()))
+    if (layer.site >= 0 && layer.name == "to_q" && layer.inputs > widest) widest = layer.inputs, site = layer.site;
+  // As large a rank as a wide layer can have is more than a narrow one can.
+  check(unet, {.sites = {site}, .projections = {"to_q"}, .rank = widest / 3, .alpha = 5});
+  EXPECT_THAT(testing::failure_of([&] { make_contenders(unet.module(), unet.table(), {.sites = {site}, .projections = {"to_q"}, .rank = widest}, 3, 1); }),
+              HasSubstr("does not go with"))
+      << "all sites at that rank";
+  check(unet, {.sites = {site}, .rank = 3, .alpha = 6});
+  check(mmdit, {.sites = {0}, .projections = {"to_add_out"}, .rank = 2, .alpha = 1});
+}
+
 TEST(Arena, ComparesAndResumes) {
   const testing::TemporaryFolder folder;
   const PictureSet pictures = grey_walls(folder);

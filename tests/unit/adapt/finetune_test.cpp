@@ -208,17 +208,17 @@ TEST(FinetuneCache, IsAddressedByContent) {
   const auto opened = open_model(golden("pipeline").string());
   FinetuneSettings chosen = settings();
   chosen.steps = 2;
+  chosen.cache = folder / "cache";
   const Lora first = finetune(**opened, pictures, chosen, folder / "out", false, reader, {}, {}).lora;
   auto files = [&] {
     std::map<std::string, fs::file_time_type> out;
-    for (const auto& entry : fs::directory_iterator(folder / "out/cache")) out[entry.path().filename()] = entry.last_write_time();
+    for (const auto& entry : fs::directory_iterator(chosen.cache)) out[entry.path().filename()] = entry.last_write_time();
     return out;
   };
   const auto before = files();
   EXPECT_GT(before.size(), pictures.train.size());
-  fs::remove_all(folder / "out/checkpoint");
-  write_text(folder.path() / "out/cache" / before.begin()->first, "damaged");
-  const Lora again = finetune(**opened, pictures, chosen, folder / "out", false, reader, {}, {}).lora;
+  write_text(folder.path() / "cache" / before.begin()->first, "damaged");
+  const Lora again = finetune(**opened, pictures, chosen, folder / "again", false, reader, {}, {}).lora;
   const auto after = files();
   EXPECT_EQ(after.size(), before.size());
   int rewritten = 0;
@@ -341,6 +341,46 @@ TEST(FinetuneErrors, ATrainingThatKeptNothingHasNoClaim) {
   falling.steps = 2;
   EXPECT_THAT(testing::failure_of([&] { finetune(**opened, pictures, falling, folder / "falling", true, reader, {}, {}); }),
               HasSubstr("settings/steps: 1 there, 2 here"));
+}
+
+// What a folder holds beside a training of its own is not written over.
+TEST(FinetuneErrors, OtherFilesAreNotTouched) {
+  const testing::TemporaryFolder folder;
+  const PictureSet pictures = read_picture_set(make_pictures(folder), 0.3);
+  const auto opened = open_model(golden("pipeline").string());
+  for (const char* name : {"last.safetensors", "best.safetensors", "training.csv"}) {
+    const fs::path out = folder / ("with " + std::string(name));
+    fs::create_directories(out);
+    write_text(out / name, "mine");
+    for (const bool resume : {false, true})
+      EXPECT_THAT(testing::failure_of([&] { finetune(**opened, pictures, settings(), out, resume, reader, {}, {}); }), HasSubstr(name));
+    EXPECT_EQ(read_text(out / name), "mine");
+  }
+}
+
+// Stopped after its loss had grown, a training keeps what it had saved, and goes on from there; stopped before, it keeps what it had learned.
+TEST(FinetuneErrors, AStopDoesNotKeepWhatExploded) {
+  const testing::TemporaryFolder folder;
+  const PictureSet pictures = read_picture_set(make_pictures(folder), 0.3);
+  const auto opened = open_model("demo:sign-unet");
+  FinetuneSettings chosen = settings();
+  chosen.plan.every_attention = true;
+  chosen.rate = 40;
+  chosen.steps = chosen.warmup = 40;
+  chosen.save_every = 1000;
+  chosen.evaluate_every = 1000;
+  chosen.accumulate = 1;
+  const CancelToken cancel;
+  FinetuneObserver stop;
+  stop.step = [&](const FinetuneProgress& p) {
+    if (p.loss && *p.loss > 10) cancel.cancel();
+  };
+  std::string noted;
+  stop.note = [&](const std::string& note) { noted = note; };
+  const auto stopped = attempt([&] { return finetune(**opened, pictures, chosen, folder / "out", false, reader, stop, cancel); });
+  ASSERT_FALSE(stopped);
+  if (stopped.error().code == ErrorCode::cancelled) EXPECT_THAT(noted, HasSubstr("is not kept"));
+  EXPECT_FALSE(fs::exists(folder / "out/last.safetensors")) << stopped.error().message();
 }
 
 // A caption is read as it stands, whatever a prompt's parentheses mean.

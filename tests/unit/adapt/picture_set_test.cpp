@@ -69,13 +69,17 @@ TEST(PictureSet, OneBadFileCostsNoOther) {
   write_text(folder / "d.gif", "GIF89a");
   write_text(folder / "d.txt", "d");
   draw(folder / "e.dat", 5);
-  write_text(folder / "metadata.jsonl", "{\"file_name\": \"e.dat\", \"text\": \"e\"}\n");
+  draw(elsewhere / "f.png", 6);
+  write_text(folder / "metadata.jsonl",
+             "{\"file_name\": \"e.dat\", \"text\": \"e\"}\n{\"file_name\": \"" + (elsewhere / "f.png").string() + "\", \"text\": \"f\"}\n");
   const PictureSet set = read_picture_set(folder.path(), 0);
   std::set<std::string> captions;
   for (const auto& one : set.train) captions.insert(one.caption);
   EXPECT_THAT(captions, ::testing::ElementsAre("a", "c"));
-  EXPECT_THAT(set.faults, ::testing::UnorderedElementsAre(HasSubstr("b.txt"), AllOf(HasSubstr("d.gif"), HasSubstr("kind of picture")),
-                                                          AllOf(HasSubstr("e.dat"), HasSubstr("no PNG, JPEG or WebP"))));
+  EXPECT_THAT(set.faults,
+              ::testing::UnorderedElementsAre(HasSubstr("b.txt"), AllOf(HasSubstr("d.gif"), HasSubstr("kind of picture")),
+                                              AllOf(HasSubstr("e.dat"), HasSubstr("no PNG, JPEG or WebP")),
+                                              AllOf(HasSubstr("f.png"), HasSubstr("outside the folder")), AllOf(HasSubstr("f.png"), HasSubstr("no caption"))));
 }
 
 // A JPEG of a camera that was held upright (EXIF orientation 6: to be turned by 90 degrees) is learned upright; WebP is read, and what shows through

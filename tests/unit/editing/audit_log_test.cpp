@@ -100,6 +100,10 @@ TEST_F(AuditLogTest, ATornLineIsNotWrittenOn) {
   write_text(file, text + "{\"time\": \"20");
   EXPECT_THAT(check_audit_log(file).fault, HasSubstr("not whole"));
   EXPECT_THAT(testing::failure_of([&] { AuditLog log(file); }), HasSubstr("not whole"));
+  // An empty last line is no new log.
+  write_text(file, text + "\n");
+  EXPECT_THAT(testing::failure_of([&] { AuditLog(file).append({}); }), HasSubstr("not as it was written"));
+  EXPECT_EQ(read_text(file), text + "\n");
   EXPECT_THAT(testing::failure_of([&] { AuditLog("/nowhere/log.jsonl").append({}); }), HasSubstr("/nowhere/log.jsonl"));
   EXPECT_THAT(testing::failure_of([&] { check_audit_log(folder / "none"); }), HasSubstr("none"));
 }

@@ -209,6 +209,32 @@ TEST(Guard, LogsWhatItDid) {
   EXPECT_THAT(testing::failure_of([&] { clear.draw(Guarded::request({kVenom})); }), HasSubstr("audit.jsonl"));
 }
 
+// A picture into which an image was put is read and logged as any image.
+TEST(Guard, ReadsWhatAnImageWasPutInto) {
+  const testing::TemporaryFolder folder;
+  const auto log = folder / "audit.jsonl";
+  Guarded model({1}, 0, log);
+  const torch::Tensor picture = torch::zeros({3, 40, 60}, torch::kUInt8);
+  EXPECT_TRUE(model.pipeline->allows(picture)) << "without a guard";
+  model.pipeline->set_policy(model.guard);
+  model.reader->texts = {"honey", "VENOM"};
+  EXPECT_TRUE(model.pipeline->allows(picture));
+  EXPECT_FALSE(model.pipeline->allows(picture));
+  const GuardLog read = read_guard_log(log);
+  EXPECT_EQ(read.check.fault, "");
+  ASSERT_EQ(read.rows.size(), 2u);
+  EXPECT_EQ(read.rows[0].done, "put into a picture");
+  EXPECT_EQ(read.rows[1].done, "withheld");
+  EXPECT_EQ(read.rows[1].terms_read.size(), 1u);
+}
+
+// Where a preview has fewer steps than the guard waits for, it does not wait.
+TEST(Guard, APreviewIsGuardedToo) {
+  Guarded late({1}, 10), at_once({1});
+  for (auto* model : {&late, &at_once}) model->pipeline->set_policy(model->guard);
+  EXPECT_TRUE(late.draw(Guarded::request({kVenom})).images.equal(at_once.draw(Guarded::request({kVenom})).images));
+}
+
 TEST(Guard, SaysItInTheMetadata) {
   Guarded model;
   const auto request = model.pipeline->resolve(Guarded::request({kVenom}));

@@ -79,6 +79,14 @@ TEST(TermList, FindsEvasionsByTheirRule) {
   // In several words, within quotation marks, which hold what is to be written.
   for (const char* text : {"says \"TO XIC\"", "says \"SO TOX IC NOW\"", "says \u201CT OXIC\u201D", "\"bad lu ck\""}) EXPECT_EQ(found(text).size(), 1u) << text;
   EXPECT_EQ(kList.find("SO TO XIC", true).size(), 1u);
+  // Words run together where they are written; an apostrophe that the language has not there; spaces, which are read as one; what encoders alone read.
+  EXPECT_EQ(kList.find("BADLUCK", true).size(), 1u);
+  for (const char* text : {"\"BADLUCK\"", "he'XIC to'xic", "EVI'LL so evi'l", "RA'T", "W'AR", "AS'S", "t                              o x i c",
+                           "\"TO<pad>XIC\"", "\"TO</s>XIC\"", "\"TO[SEP]XIC\"", "to<|endoftext|>xic", "ᴛᴏxɪᴄ", "🆃🅾🆇🅸🅲", "🇹🇴🇽🇮🇨"})
+    EXPECT_EQ(found(text).size(), 1u) << text;
+  // A hyphen in a term is there or not.
+  const TermList hyphen(std::vector<Term>{{"bad-luck", {}}});
+  for (const char* text : {"bad-luck", "bad luck", "badluck", "BAD - LUCK"}) EXPECT_EQ(hyphen.find(text).size(), 1u) << text;
 }
 
 TEST(TermList, LeavesNearMissesAlone) {
@@ -94,7 +102,10 @@ TEST(TermList, LeavesNearMissesAlone) {
                            // Digits and signs: numbers, and words with a letter beyond the digit.
                            "45512", "a$", "tox1city", "w4rd", "ra7e",
                            // Set apart: other words, contractions, and several words outside of quotation marks.
-                           "he'll", "it's in", "\"IT'S IN\"", "we're at", "to xic", "go to, X, I see", "\"WA RM\"", "h.e.l.p"})
+                           "he'll", "it's in", "\"IT'S IN\"", "we're at", "to xic", "go to, X, I see", "\"WA RM\"", "h.e.l.p",
+                           // Numbers beside words, in phrases as signs have them.
+                           "\"ONLY 5 IN STOCK\"", "\"5 IN 1\"", "a 5-in-1 tool", "\"GATE 11 E\"", "\"8 AD\"", "let's in", "\"BOB'S IN\"", "she'll, we'll, I'll",
+                           "bad-lucky", "<pad>", "\"TO <b>\""})
     EXPECT_TRUE(found(text).empty()) << text << ": " << (found(text).empty() ? "" : found(text)[0]);
   EXPECT_EQ(found("the ass's ears").size(), 1u);
   EXPECT_TRUE(found("").empty());

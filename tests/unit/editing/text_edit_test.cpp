@@ -136,6 +136,11 @@ TEST(Mask, KeepsEveryBitOutsideIt) {
   const torch::Tensor mask = edit.request.rows[0].follow.mask, last = source.path->latents.back();
   EXPECT_TRUE(torch::where(mask > 0, last, again.latents[0]).equal(last)) << "no latent";
   EXPECT_FALSE(again.latents[0].equal(last));
+  // Ways without a mask are scored by the same box if they are told.
+  const EditVariant text{EditVariant::Way::target_prompt, kTarget, {}, false, {}, {}},
+      told{EditVariant::Way::target_prompt, kTarget, {}, false, {}, {}, where.box};
+  const auto both = draw_variants(*model.pipeline, source, {text, told}, reader, quiet, {}).images;
+  EXPECT_NE(both[0].measured.scores.at("ssim_outside_box"), both[1].measured.scores.at("ssim_outside_box"));
 }
 
 // Back in the picture as it was given, larger and of another aspect: outside of the mask's feather not a bit changes; inside it is the edit, scaled.
@@ -359,6 +364,26 @@ TEST(Inversion, OfTheDemoModelsReaches98) {
     const EditSource source = draw_source(*held, settings, reader, [](const Progress&) {}, {});
     EXPECT_GT(structural_similarity(source.reconstruction, source.round_trip), 0.98) << name;
   }
+}
+
+// A model that reads guidance as a number is asked as without it, whatever the edit is drawn with.
+TEST(Inversion, IsWithoutGuidance) {
+  const Model model("pipeline_flux");
+  const auto& info = model.pipeline->info();
+  const torch::Tensor picture =
+      torch::randint(0, 256, {3, info.default_height, info.default_width}, at::make_generator<at::CPUGeneratorImpl>(1), torch::kUInt8);
+  Request request = model.request(4);
+  request.guidance = 1;
+  const auto plain = model.pipeline->invert({picture, "a", 0}, request);
+  ASSERT_TRUE(plain) << plain.error().message();
+  request.guidance = 5;
+  EXPECT_TRUE((*model.pipeline->invert({picture, "a", 0}, request))->latents[0].equal((*plain)->latents[0]));
+  request.prompts = {"a"};
+  request.guidance = 5;
+  request.rows = {{0, 7, {}}};
+  const torch::Tensor guided = model.pipeline->generate(request)->latents;
+  request.guidance = 1;
+  EXPECT_FALSE(model.pipeline->generate(request)->latents.equal(guided)) << "this model reads it";
 }
 
 TEST(Inversion, WhatCannotBeInvertedIsNamed) {
