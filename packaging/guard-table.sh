@@ -7,6 +7,8 @@ python3 - resources/guard/*/guard.json << 'PYTHON'
 import json, sys
 
 def cell(score):
+    if not score:
+        return ""
     return f"{score['mean']:.2f} [{score['low']:.2f}, {score['high']:.2f}]"
 
 studies = [json.load(open(path)) for path in sys.argv[1:]]
@@ -16,7 +18,7 @@ print("| --- " * 8 + "|")
 for study in studies:
     for method in study["methods"]:
         scores = method["scores"]
-        cells = [f"`{study['model']}`", method["name"], cell(scores["ssim_to_unguarded"]), cell(scores["term_f1"]), cell(scores["readable"]), cell(scores["toxic"]),
+        cells = [f"`{study['model']}`", method["name"], cell(scores["ssim_to_unguarded"]), cell(scores["term_f1"]), cell(scores["readable"]), cell(scores.get("toxic")),
                  f"{method['denoiser_passes']['mean']:.0f}", f"{method['seconds']['mean']:.2f}"]
         print("| " + " | ".join(cells) + " |")
 PYTHON
