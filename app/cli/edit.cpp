@@ -129,8 +129,6 @@ Run add_edit(CLI::App& app) {
     const auto reader = make_text_reader(options->ocr);
     const OutputFolder folder(options->out);
     folder.spare(options->sampling.image, {"source.png", "edit.png", "target.png", "prompt-to-prompt.png", "reconstruction.png", "edit-whole.png"});
-    // Of an earlier edit, which this one may not have.
-    for (const char* earlier : {"reconstruction.png", "edit-whole.png"}) std::filesystem::remove(folder / earlier);
     const auto progress = [&](const Progress& p) { context.show(p); };
     const EditSource source = draw_source(*pipeline, settings, *reader, progress, context.cancel);
     nlohmann::ordered_json inversion;
@@ -189,6 +187,9 @@ Run add_edit(CLI::App& app) {
     if (real) document["inversion"] = inversion;
     write_png(folder / "source.png", source.image,
               real ? nlohmann::ordered_json(nullptr) : describe_image(info, made, Row{0, settings.seed, {}}, source.outcome));
+    // Of an earlier edit, whose other files are written over by now.
+    if (!source.reconstruction.defined()) std::filesystem::remove(folder / "reconstruction.png");
+    if (!images["edit"].contains("whole")) std::filesystem::remove(folder / "edit-whole.png");
     document["images"] = images;
     write_json(folder / "edit.json", document);
     context.print(document);

@@ -152,6 +152,11 @@ for file in source.png edit.png target.png prompt-to-prompt.png edit.json; do [ 
 [ "$(field "$work/edit/edit.json" '["images"]["edit"]["denoiser_rows"]')" = 4 ] || { echo "FAILED: an edit from step 2 of 4 asks the denoiser for more"; failed=1; }
 expect 0 'reconstruction.png: SSIM' "${edit[@]}" --image "$work/edit/source.png" --caption 'a sign that says "A"' --refinements 1 --out "$work/edit-real"
 [ -s "$work/edit-real/reconstruction.png" ] || { echo "FAILED: edit wrote no reconstruction.png"; failed=1; }
+# A second edit into the folder leaves nothing of the first; one that fails leaves all of it.
+expect 2 'outside the image' "${edit[@]}" --source 'says "A"' --mask 8,8,9001,24 --out "$work/edit-real"
+[ -s "$work/edit-real/reconstruction.png" ] || { echo "FAILED: an edit that was refused took a file away"; failed=1; }
+expect 0 'target prompt reads' "${edit[@]}" --source 'a sign that says "A"' --out "$work/edit-real"
+[ ! -e "$work/edit-real/reconstruction.png" ] || { echo "FAILED: the reconstruction of an earlier edit is left"; failed=1; }
 expect 2 'both --image and --caption' "${edit[@]}" --image "$work/edit/source.png" --out "$work/edit-no"
 expect 2 'what is to be edited' "${edit[@]}" --out "$work/edit-no"
 expect 2 'is no box' "${edit[@]}" --source 'says "A"' --mask 9,9,3,3 --out "$work/edit-no"
