@@ -116,7 +116,7 @@ class Finetuning {
       reported += std::exchange(away_, {});
       const auto learned_until = clock::now();
       const double seconds = std::chrono::duration<double>(learned_until - reported).count();
-      const bool measured = measure(step, kept, since > 0 ? sum / static_cast<double>(since) : 0);
+      const bool measured = measure(step, kept);
       if (kept) save();  // what has passed
       away_ = {};
       reported += clock::now() - learned_until;
@@ -132,7 +132,7 @@ class Finetuning {
       if (last) break;
       // A step that is stopped is made again, alike: it depends on its number alone.
       const auto learned = attempt([&] { return learn(step); });
-      if (!learned) keep_and_throw(learned.error(), since > 0 ? sum / static_cast<double>(since) : 0);
+      if (!learned) keep_and_throw(learned.error());
       const double loss = *learned;
       // Nothing has been learned from it yet.
       if (!std::isfinite(loss)) diverge("the loss is not a number at step " + std::to_string(step));
@@ -256,9 +256,19 @@ class Finetuning {
     throw Diverged({ErrorCode::bad_input, what, out_.string(), kept + ". Begin anew in another --out with a lower --rate, or with --dtype fp32"});
   }
 
-  // Saves what has been learned so far, whatever stopped it; but not over what is better. recent: mean loss of the last batches; 0 if there were none.
-  [[noreturn]] void keep_and_throw(const Error& error, double recent) {
-    if (recent > limit()) {
+  // Mean of the last steps' losses, few enough to tell of the adapter as it is; 0 if nothing was learned.
+  double recent_loss() const {
+    constexpr int kRecent = 8;
+    double sum = 0;
+    int count = 0;
+    for (auto row = table_->rows().rbegin(); row != table_->rows().rend() && count < kRecent; ++row)
+      if (row->second.loss) sum += *row->second.loss, ++count;
+    return count > 0 ? sum / count : 0;
+  }
+
+  // Saves what has been learned so far, whatever stopped it; but not over what is better.
+  [[noreturn]] void keep_and_throw(const Error& error) {
+    if (const double recent = recent_loss(); recent > limit()) {
       observer_.note("The loss had grown to " + std::to_string(recent) + ": what was learned since the last save is not kept");
     } else if (passed_ == state_.step() || error.code == ErrorCode::cancelled || error.code == ErrorCode::out_of_memory) {
       const auto saved = attempt([&] { save(); });
@@ -323,9 +333,8 @@ class Finetuning {
     return sum / static_cast<double>(settings_.accumulate);
   }
 
-  // Measures what is due at a step and was not measured before a stop; returns whether anything was. kept: the step will be saved; recent: mean loss of
-  // the last batches.
-  bool measure(std::int64_t step, bool kept, double recent) {
+  // Measures what is due at a step and was not measured before a stop; returns whether anything was. kept: the step will be saved.
+  bool measure(std::int64_t step, bool kept) {
     const bool last = step >= settings_.steps;
     TrainingRow& row = (*table_)[step];
     const bool loss_due = !row.held_out && (kept || step % settings_.evaluate_every == 0);
@@ -333,7 +342,7 @@ class Finetuning {
     const std::string watched = std::string("the loss on ") + (held_out_.empty() ? "pictures that it learns from" : "held-out pictures");
     if (loss_due) {
       const auto loss = attempt([&] { return evaluate(); });
-      if (!loss) keep_and_throw(loss.error(), recent);
+      if (!loss) keep_and_throw(loss.error());
       if (!std::isfinite(best_))
         reject(watched + " is not a number before anything was learned", pipeline_.info().source, "The model's weights may be damaged, or want --dtype fp32");
       // A step that was saved when it was stopped is judged again when it goes on.
@@ -344,7 +353,7 @@ class Finetuning {
     }
     if (samples_due) {
       const auto drawn = attempt([&] { draw_samples(step, row); });
-      if (!drawn) keep_and_throw(drawn.error(), recent);
+      if (!drawn) keep_and_throw(drawn.error());
     }
     return loss_due || samples_due;
   }

@@ -274,9 +274,8 @@ TEST(FinetuneSamples, AreDrawnAsItGoes) {
   EXPECT_EQ(read_text(folder / "whole/samples/000008.png"), read_text(folder / "parts/samples/000008.png"));
 }
 
-// A demo model that draws these signs well, and is taught with a rate far too high, stops by itself; what was saved stays.
-TEST(FinetuneErrors, AnExplodingLossStops) {
-  const testing::TemporaryFolder folder;
+// Signs that the demo model draws well.
+PictureSet known_signs(const testing::TemporaryFolder& folder) {
   fs::create_directories(folder / "signs");
   const SignRenderer renderer;
   for (int i = 0; i < 10; ++i) {
@@ -284,7 +283,13 @@ TEST(FinetuneErrors, AnExplodingLossStops) {
     write_png(folder / "signs" / (std::to_string(i) + ".png"), renderer.render(sign).pixels);
     write_text(folder / "signs" / (std::to_string(i) + ".txt"), sign.prompt());
   }
-  const PictureSet pictures = read_picture_set(folder / "signs", 0.3);
+  return read_picture_set(folder / "signs", 0.3);
+}
+
+// Taught with a rate far too high, it stops by itself; what was saved stays.
+TEST(FinetuneErrors, AnExplodingLossStops) {
+  const testing::TemporaryFolder folder;
+  const PictureSet pictures = known_signs(folder);
   ASSERT_FALSE(pictures.held_out.empty());
   const auto opened = open_model("demo:sign-unet");
   ASSERT_TRUE(opened) << opened.error().message();
@@ -378,6 +383,36 @@ TEST(FinetuneErrors, AStopKeepsWhatWasLearned) {
   ASSERT_FALSE(stopped);
   EXPECT_EQ(stopped.error().code, ErrorCode::cancelled) << stopped.error().message();
   EXPECT_TRUE(fs::exists(folder / "out/last.safetensors"));
+}
+
+// But not what has gone wrong before anyone measured it.
+TEST(FinetuneErrors, AStopDoesNotKeepWhatExploded) {
+  const testing::TemporaryFolder folder;
+  const PictureSet pictures = known_signs(folder);
+  const auto opened = open_model("demo:sign-unet");
+  ASSERT_TRUE(opened) << opened.error().message();
+  FinetuneSettings chosen = settings();
+  chosen.plan.every_attention = true;
+  chosen.resolution = 64;
+  chosen.rate = 4;
+  chosen.steps = chosen.warmup = 40;
+  chosen.save_every = chosen.evaluate_every = 1000;
+  chosen.accumulate = 1;
+  const CancelToken cancel;
+  FinetuneObserver stop;
+  std::string notes;
+  stop.note = [&](const std::string& note) { notes += note; };
+  // Asked for each picture that is encoded or held out, and before each batch: about the twelfth is the last.
+  int asked = 0;
+  stop.interrupted = [&] {
+    if (++asked == 22) cancel.cancel();
+    return false;
+  };
+  const auto stopped = attempt([&] { return finetune(**opened, pictures, chosen, folder / "out", false, reader, stop, cancel); });
+  ASSERT_FALSE(stopped);
+  EXPECT_EQ(stopped.error().code, ErrorCode::cancelled) << stopped.error().message();
+  EXPECT_THAT(notes, HasSubstr("is not kept"));
+  EXPECT_FALSE(fs::exists(folder / "out/last.safetensors"));
 }
 
 // A caption is read as it stands, whatever a prompt's parentheses mean.
