@@ -2,6 +2,7 @@
 
 #include <QtWidgets>
 
+#include "app/window/edit_history.h"
 #include "app/window/picture_text.h"
 #include "app/window/save_picture.h"
 #include "core/error.h"
@@ -198,8 +199,8 @@ QWidget* EditPage::build_form() {
   connect(forget_, &QPushButton::clicked, this, [this] { set_picture({}); });
   connect(edit_, &QPushButton::clicked, this, &EditPage::edit);
   connect(stop_, &QPushButton::clicked, this, &EditPage::cancel);
-  connect(undo_, &QPushButton::clicked, this, [this] { go_to(away_ ? at_ : at_ - 1); });
-  connect(redo_, &QPushButton::clicked, this, [this] { go_to(at_ + 1); });
+  connect(undo_, &QPushButton::clicked, this, [this] { history_->undo(); });
+  connect(redo_, &QPushButton::clicked, this, [this] { history_->redo(); });
   for (auto* field : {source_, target_}) {
     connect(field, &QLineEdit::textEdited, this, [this] {
       refresh();
@@ -274,19 +275,10 @@ QWidget* EditPage::build_pictures() {
   look->addWidget(as_source_);
   look->addStretch(1);
   rows->addLayout(look);
-  strip_ = new QListWidget(part);
-  strip_->setObjectName("edit_history");
-  strip_->setViewMode(QListView::IconMode);
-  strip_->setFlow(QListView::LeftToRight);
-  strip_->setWrapping(false);
-  strip_->setMovement(QListView::Static);
-  strip_->setIconSize({64, 64});
-  strip_->setFixedHeight(64 + 2 * fontMetrics().height() + 12);
-  strip_->setToolTip(tr("The edits so far: a click shows one again, with its prompts, sites and sliders"));
-  connect(strip_, &QListWidget::currentRowChanged, this, [this](int row) {
-    if (row != at_ || away_) go_to(row);
-  });
-  rows->addWidget(strip_);
+  history_ = new EditHistory(part);
+  history_->setObjectName("edit_history");
+  connect(history_, &EditHistory::went, this, &EditPage::show_present);
+  rows->addWidget(history_);
   return part;
 }
 
@@ -300,10 +292,8 @@ void EditPage::set_model(const event::ModelOpened& model) {
   heads_->setValue(heads_->maximum());
   strength_->setValue(strength_->maximum());
   shown_ = {};
-  history_.clear();
-  strip_->clear();
-  at_ = -1;
-  away_ = stale_ = false;
+  history_->forget();
+  stale_ = false;
   for (auto* view : views_) view->clear();
   source_->setText(QString::fromStdString(model.source_prompt));
   target_->setText(QString::fromStdString(model.target_prompt));
@@ -351,7 +341,7 @@ command::EditText EditPage::command() const {
 }
 
 void EditPage::edit_soon() {
-  if (at_ >= 0 || busy()) pause_->start();
+  if (!history_->empty() || busy()) pause_->start();
 }
 
 void EditPage::adapters_changed() {
@@ -413,16 +403,16 @@ void EditPage::draw_variants() {
 }
 
 void EditPage::use_as_source() {
-  if (at_ < 0) return;
-  const Entry one = history_[static_cast<size_t>(at_)];
-  const auto& variant = one.ready.variants.front();
+  if (history_->empty()) return;
+  const auto& [command, ready, together] = *history_->present();
+  const auto& variant = ready.variants.front();
   const Picture& picture = variant.pasted.rgb ? variant.pasted : variant.picture;  // of a real picture the whole
   if (!made_) made_ = std::make_unique<QTemporaryDir>();
   const QString file = made_->filePath(tr("edit %1.png").arg(++made_count_));
   if (!made_->isValid() || !save_picture(to_image(picture), file, QString::fromStdString(picture.metadata)))
     return message_->show_message(MessageStrip::Kind::error, tr("Cannot write %1. Is the disk full?").arg(file));
   cancel();
-  source_->setText(QString::fromStdString(one.command.targets.front()));
+  source_->setText(QString::fromStdString(command.targets.front()));
   set_picture(file);
   pause_->stop();  // its target is still the text that it has
   target_->setFocus();
@@ -432,15 +422,9 @@ void EditPage::use_as_source() {
   for (const Which which : {kResult, kTarget, kPromptToPrompt}) views_[which]->clear();
   status_->setText(tr("The edited picture is the source now: write another target, and press Edit text"));
   shown_ = {};
-  leave_history();
+  history_->leave();
   show_box();
   refresh();
-}
-
-void EditPage::leave_history() {
-  away_ = true;
-  const QSignalBlocker quiet(strip_);
-  strip_->setCurrentRow(-1);  // a click on the last goes back to it
 }
 
 void EditPage::cancel() {
@@ -461,11 +445,16 @@ void EditPage::on_event(const Event& event) {
   } else if (const auto* source = std::get_if<event::EditSourceReady>(&event.what)) {
     if (!preview) show_source(*source);
   } else if (const auto* ready = std::get_if<event::EditReady>(&event.what)) {
-    if (preview)
-      leave_history();
-    else
-      keep(asked_, *ready);
-    show_edit(preview ? *ready : history_[static_cast<size_t>(at_)].ready, preview);
+    if (preview) {
+      history_->leave();
+      show_edit(*ready, true);
+    } else {
+      history_->keep(asked_, *ready);
+      if (history_->present()->together > 1)
+        show_present();
+      else
+        show_edit(*ready, false);  // whatever has been typed since stays
+    }
   } else if (const auto* noted = std::get_if<event::Noted>(&event.what)) {
     message_->show_message(MessageStrip::Kind::note, QString::fromStdString(noted->text));
   } else if (const auto* failed = std::get_if<event::Failed>(&event.what)) {
@@ -481,7 +470,7 @@ void EditPage::on_event(const Event& event) {
 void EditPage::show_source(const event::EditSourceReady& source) {
   // A preview that is shown already is worth more than a source alone.
   if (!source.reconstruction.rgb) return;
-  leave_history();
+  history_->leave();
   shown_ = {};
   shown_.source = source;
   views_[kSource]->set_title(tr("Picture"));
@@ -516,8 +505,7 @@ void EditPage::show_edit(const event::EditReady& ready, bool preview) {
   show_difference();
   show_box();
   QStringList facts{tr("%1 steps, %2 rows through the denoiser, %3 s").arg(ready.steps).arg(ready.denoiser_rows).arg(ready.seconds, 0, 'f', 1)};
-  if (const int together = preview || at_ < 0 ? 1 : history_[static_cast<size_t>(at_)].together; together > 1)
-    facts[0] += tr(" for %1 variants together").arg(together);
+  if (const int together = preview ? 1 : history_->present()->together; together > 1) facts[0] += tr(" for %1 variants together").arg(together);
   if (ready.source.reconstruction.rgb) facts << reconstruction_text(ready.source.reconstruction);
   status_->setText(facts.join("; "));
   QStringList notes;
@@ -542,65 +530,29 @@ void EditPage::show_box() {
   views_[kSource]->set_box(box, masked_->isChecked());
 }
 
-void EditPage::keep(const command::EditText& command, const event::EditReady& ready) {
-  const auto together = static_cast<int>(command.targets.size() * command.from_steps.size());
-  if (together == 1) return keep({command, ready, 1});
-  const int first = at_ + 1;
-  for (const auto& variant : ready.variants) {
-    Entry one{command, ready, together};
-    one.command.targets = {variant.target};
-    one.command.from_steps = {variant.from_step};
-    one.ready.variants = {variant};
-    keep(std::move(one));
-  }
-  go_to(first);
-}
-
-void EditPage::keep(Entry entry) {
-  // Another way is gone from here: what was undone is no longer there.
-  history_.resize(static_cast<size_t>(at_ + 1));
-  const QSignalBlocker block(strip_);
-  while (strip_->count() > at_ + 1) delete strip_->takeItem(strip_->count() - 1);
-  const auto& variant = entry.ready.variants.front();
-  QString text = QString::fromStdString(variant.picture.read);
-  if (entry.together > 1 && variant.from_step > 0) text += tr(" @%1").arg(variant.from_step);
-  const QPixmap small = QPixmap::fromImage(to_image(variant.picture).scaled(64, 64, Qt::KeepAspectRatio));
-  QIcon icon(small);
-  icon.addPixmap(small, QIcon::Selected);  // or the selection's colour would tint it
-  auto* item = new QListWidgetItem(icon, text, strip_);
-  item->setToolTip(tr("%1\nfrom step %2").arg(QString::fromStdString(variant.target)).arg(variant.from_step));
-  history_.push_back(std::move(entry));
-  at_ = static_cast<int>(history_.size()) - 1;
-  away_ = false;
-  strip_->setCurrentItem(item);
-}
-
-void EditPage::go_to(int entry) {
-  if (entry < 0 || entry >= static_cast<int>(history_.size())) return;
+void EditPage::show_present() {
   cancel();
-  at_ = entry;
-  away_ = false;
-  const Entry& one = history_[static_cast<size_t>(entry)];
-  asked_ = one.command;
+  const auto& [command, ready, together] = *history_->present();
+  asked_ = command;
+  emit sampling_restored(command.sampling);
   {
-    const QSignalBlocker blocks[] = {QSignalBlocker(source_),   QSignalBlocker(target_),      QSignalBlocker(from_step_),
-                                     QSignalBlocker(strength_), QSignalBlocker(heads_),       QSignalBlocker(masked_),
-                                     QSignalBlocker(compared_), QSignalBlocker(refinements_), QSignalBlocker(strip_)};
-    source_->setText(QString::fromStdString(one.command.source));
-    target_->setText(QString::fromStdString(one.command.targets.front()));
-    from_step_->setValue(one.command.from_steps.front());
-    strength_->setValue(static_cast<int>(std::lround(100 * one.command.strength)));
-    heads_->setValue(one.command.heads.empty() ? heads_->maximum() : static_cast<int>(one.command.heads.begin()->second.size()));
-    masked_->setChecked(one.command.masked);
-    compared_->setChecked(one.command.compared);
-    refinements_->setValue(one.command.refinements);
-    strip_->setCurrentRow(entry);
+    const QSignalBlocker blocks[] = {QSignalBlocker(source_), QSignalBlocker(target_), QSignalBlocker(from_step_), QSignalBlocker(strength_),
+                                     QSignalBlocker(heads_),  QSignalBlocker(masked_), QSignalBlocker(compared_),  QSignalBlocker(refinements_)};
+    source_->setText(QString::fromStdString(command.source));
+    target_->setText(QString::fromStdString(command.targets.front()));
+    refresh();  // as many steps to begin at as there were
+    from_step_->setValue(command.from_steps.front());
+    strength_->setValue(static_cast<int>(std::lround(100 * command.strength)));
+    heads_->setValue(command.heads.empty() ? heads_->maximum() : static_cast<int>(command.heads.begin()->second.size()));
+    masked_->setChecked(command.masked);
+    compared_->setChecked(command.compared);
+    refinements_->setValue(command.refinements);
   }
-  set_picture(QString::fromStdString(one.command.picture));
-  mask_ = one.command.mask ? std::optional(to_rect(*one.command.mask)) : std::nullopt;
-  selection_->select(QSet<int>(one.command.sites.begin(), one.command.sites.end()));
+  set_picture(QString::fromStdString(command.picture));
+  mask_ = command.mask ? std::optional(to_rect(*command.mask)) : std::nullopt;
+  selection_->select(QSet<int>(command.sites.begin(), command.sites.end()));
   pause_->stop();
-  show_edit(one.ready, false);
+  show_edit(ready, false);
 }
 
 void EditPage::refresh() {
@@ -608,14 +560,14 @@ void EditPage::refresh() {
   edit_->setEnabled(model_ && sites && !target_->text().trimmed().isEmpty() && !source_->text().trimmed().isEmpty());
   edit_->setToolTip(!model_ ? tr("Open a model first") : !sites ? tr("Select the sites that write the text: click cells of the map") : QString());
   variants_->setEnabled(edit_->isEnabled());
-  as_source_->setEnabled(at_ >= 0 && !away_ && !busy());
+  as_source_->setEnabled(!history_->empty() && !history_->left() && !busy());
   from_step_value_->setNum(from_step_->value());
   strength_value_->setText(tr("%1 %").arg(strength_->value()));
   heads_value_->setText(heads_->value() == heads_->maximum() ? tr("all") : QString::number(heads_->value()));
   stop_->setEnabled(busy());
   bar_->setVisible(busy());
-  undo_->setEnabled(at_ > 0 || (away_ && at_ >= 0));
-  redo_->setEnabled(at_ + 1 < static_cast<int>(history_.size()));
+  undo_->setEnabled(history_->can_undo());
+  redo_->setEnabled(history_->can_redo());
   forget_->setVisible(!picture_.isEmpty());
   refinements_->setVisible(!picture_.isEmpty());
   if (model_) {  // before, there is nothing to sample, and the window is not complete
@@ -625,7 +577,7 @@ void EditPage::refresh() {
   const bool shown = !views_[kResult]->picture().isNull();
   for (QWidget* one : {static_cast<QWidget*>(swipe_), static_cast<QWidget*>(blink_), static_cast<QWidget*>(view_)}) one->setEnabled(shown);
   for (const Which which : {kTarget, kPromptToPrompt}) views_[which]->setVisible(compared_->isChecked());
-  strip_->setVisible(!history_.empty());
+  history_->setVisible(!history_->empty());
 }
 
 void EditPage::save(const QString& folder, QStringList& saved, QStringList& failed) const {
@@ -636,7 +588,7 @@ void EditPage::save(const QString& folder, QStringList& saved, QStringList& fail
     const bool free = picture_.isEmpty() || QFileInfo(file) != QFileInfo(picture_);
     (free && save_picture(to_image(picture), file, QString::fromStdString(picture.metadata)) ? saved : failed) << file;
   };
-  if (at_ < 0) return;
+  if (history_->empty()) return;
   write("edit-source.png", shown_.source.picture);
   write("edit-reconstruction.png", shown_.source.reconstruction);
   for (const auto& variant : shown_.variants) {

@@ -14,7 +14,6 @@ class QCheckBox;
 class QComboBox;
 class QLabel;
 class QLineEdit;
-class QListWidget;
 class QProgressBar;
 class QPushButton;
 class QSlider;
@@ -24,6 +23,7 @@ class QTimer;
 
 namespace glyphscope {
 
+class EditHistory;
 class MessageStrip;
 class PictureView;
 class ViewState;
@@ -47,15 +47,14 @@ class EditPage : public QWidget {
   /// What is at work has changed: an edit that is shown is drawn again; one that is not, once it is.
   void adapters_changed();
 
+ signals:
+  /// An edit is shown again that was sampled so.
+  void sampling_restored(const command::Sampling& sampling);
+
  protected:
   void showEvent(QShowEvent*) override;
 
  private:
-  struct Entry {
-    command::EditText command;  ///< Of one target and step.
-    event::EditReady ready;
-    int together = 1;  ///< Variants that were drawn in one batch.
-  };
   enum Which { kSource, kResult, kTarget, kPromptToPrompt, kViews };
 
   QWidget* build_form();
@@ -65,8 +64,6 @@ class EditPage : public QWidget {
   void edit();
   /// Other texts in place of the target's, in one batch.
   void draw_variants();
-  /// What is shown is none of the history's edits.
-  void leave_history();
   void use_as_source();
   void edit_soon();
   void cancel();
@@ -76,9 +73,8 @@ class EditPage : public QWidget {
   void show_edit(const event::EditReady& ready, bool preview);
   void show_difference();
   void show_box();
-  void keep(const command::EditText& command, const event::EditReady& ready);
-  void keep(Entry entry);
-  void go_to(int entry);
+  /// The history's present edit, with all that it was asked with.
+  void show_present();
   void refresh();
 
   EngineBridge* engine_;
@@ -86,8 +82,6 @@ class EditPage : public QWidget {
   std::function<Drawing()> drawing_;
   JobId preview_ = 0, full_ = 0;
   command::EditText asked_;  ///< What full_ draws.
-  std::vector<Entry> history_;
-  int at_ = -1;  ///< Which entry is shown.
   event::EditReady shown_;
   std::optional<QRect> mask_;            ///< Where the user has drawn one; else it is the box of the source's text.
   std::vector<int> heads_of_;            ///< By site.
@@ -97,7 +91,6 @@ class EditPage : public QWidget {
   std::int64_t default_steps_ = 0;
   bool model_ = false;
   bool stale_ = false;  ///< Adapters have changed since the edit.
-  bool away_ = false;   ///< An edited picture has become the source: the entry it is of is no longer shown.
 
   MessageStrip* message_;
   QLineEdit *source_, *target_, *texts_;
@@ -110,7 +103,7 @@ class EditPage : public QWidget {
   QProgressBar* bar_;
   ViewState* zoom_;
   PictureView* views_[kViews];
-  QListWidget* strip_;
+  EditHistory* history_;
   QTimer *pause_, *blinking_;
 };
 

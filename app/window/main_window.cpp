@@ -85,6 +85,7 @@ void MainWindow::build() {
   const auto drawing = [this] { return Drawing{prompts_->sampling(), adapters_->at_work()}; };
   edit_ = new EditPage(engine_, selection_, drawing, pages_);
   edit_->setObjectName("edit_page");
+  connect(edit_, &EditPage::sampling_restored, prompts_, &PromptPanel::set_sampling);
   pages_->addTab(edit_, tr("Edit"));
   finetune_ = new FinetunePage(engine_, selection_, pages_);
   finetune_->setObjectName("finetune_page");

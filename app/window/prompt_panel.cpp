@@ -55,6 +55,7 @@ PromptPanel::PromptPanel(QWidget* parent) : QWidget(parent) {
   seed_ = number(new QSpinBox(this), tr("Seed"), tr("Seed of the noise, the same for all three pictures"));
   seed_->setRange(0, 2147483647);
   seed_->setValue(42);
+  seed_->setObjectName("seed");
   from_step_ = number(new QSpinBox(this), tr("From step"), tr("First step at which the selected sites see prompt B; later keeps more of A's layout"));
   from_step_->setRange(0, 1000);
   line->addStretch(1);
@@ -99,6 +100,12 @@ std::string PromptPanel::source() const { return source_->text().toStdString(); 
 std::string PromptPanel::target() const { return target_->text().toStdString(); }
 command::Sampling PromptPanel::sampling() const {
   return {steps_->value(), guidance_->value(), static_cast<std::uint64_t>(seed_->value()), upscale_steps_->value()};
+}
+void PromptPanel::set_sampling(const command::Sampling& sampling) {
+  steps_->setValue(static_cast<int>(sampling.steps));
+  guidance_->setValue(sampling.guidance);
+  seed_->setValue(static_cast<int>(sampling.seed));
+  upscale_steps_->setValue(static_cast<int>(sampling.upscale_steps));
 }
 int PromptPanel::from_step() const { return from_step_->value(); }
 

@@ -26,6 +26,7 @@ class PromptPanel : public QWidget {
   std::string source() const;
   std::string target() const;
   command::Sampling sampling() const;
+  void set_sampling(const command::Sampling& sampling);
   int from_step() const;
 
  signals:

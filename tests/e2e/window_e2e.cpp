@@ -329,6 +329,7 @@ class WindowTest : public QObject {
     auto* result = find<PictureView>("edit_view_result");
     auto* source = find<PictureView>("edit_view_source");
     find<QSpinBox>("steps")->setValue(4);
+    const int seed = find<QSpinBox>("seed")->value();
     find<QTabWidget>("pages")->setCurrentIndex(1);
     window_->selection().select({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10});
     press("edit_text");
@@ -383,13 +384,19 @@ class WindowTest : public QObject {
     QCOMPARE(result->picture(), unmasked);
     QCOMPARE(find<QLineEdit>("edit_target")->text(), target);
     press("edit_as_source");
+    find<QSpinBox>("seed")->setValue(seed + 1);
+    find<QSpinBox>("steps")->setValue(2);
     press("edit_text");
     QTRY_COMPARE_WITH_TIMEOUT(history->count(), 14, 60000);
     QCOMPARE(source->picture(), unmasked);
     QVERIFY(!page->busy() || !result->picture().isNull());
-    // Back to the picture that a prompt draws.
+    // Back to the picture that a prompt draws, and to how it was drawn.
+    history->setCurrentRow(10);
+    QCOMPARE(find<QSlider>("edit_from_step")->value(), 3);
     history->setCurrentRow(0);
     QCOMPARE(result->picture(), first);
+    QCOMPARE(find<QSpinBox>("seed")->value(), seed);
+    QCOMPARE(find<QSpinBox>("steps")->value(), 4);
     QVERIFY(edited != first);
   }
 
