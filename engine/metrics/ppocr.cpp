@@ -16,7 +16,7 @@ namespace {
 
 // Constants of RapidOCR 1.4.4's config.yaml for PP-OCRv4, but for the size: it enlarges to a shorter side of 736, which
 // costs eight times as much and reads the same words on pictures of signs.
-constexpr int kShorterSide = 256, kLongerSide = 1280, kMultiple = 32;
+constexpr int kShorterSide = 256, kLongerSide = 1280, kMultiple = 32, kOverlap = 256;
 constexpr double kPixelThreshold = 0.3, kBoxThreshold = 0.5, kUnclip = 1.6, kTextThreshold = 0.5;
 constexpr int kLineHeight = 48, kLineWidth = 320, kSmallestSide = 3;
 
@@ -51,8 +51,6 @@ class PpOcr : public TextReader {
     recogniser_ = core_.compile_model(recogniser.string(), "CPU").create_infer_request();
   }
 
-  std::string name() const override { return std::string("PP-OCRv4 (OpenVINO ") + ov::get_openvino_version().buildNumber + ")"; }
-
   bool knows(const std::string& text) const override {
     const std::vector<char32_t> codes = decode_utf8(text);
     return std::all_of(codes.begin(), codes.end(),
@@ -60,13 +58,40 @@ class PpOcr : public TextReader {
   }
 
   std::vector<TextPiece> read(const torch::Tensor& image) override {
-    std::vector<TextPiece> pieces = read_faint(image);
+    std::vector<TextPiece> pieces = read_page(to_bgr(image));
     std::erase_if(pieces, [](const TextPiece& piece) { return piece.confidence < kTextThreshold; });
     return pieces;
   }
 
   std::vector<TextPiece> read_faint(const torch::Tensor& image) override {
     const cv::Mat original = to_bgr(image);
+    std::vector<TextPiece> pieces = read_page(original);
+    if (std::max(original.rows, original.cols) <= kLongerSide) return pieces;
+    // Small print is lost where a large picture is made smaller: it is read in parts too.
+    const cv::Rect whole(0, 0, original.cols, original.rows);
+    constexpr int kStride = kLongerSide - kOverlap;
+    for (int top = 0; top == 0 || top + kOverlap < original.rows; top += kStride)
+      for (int left = 0; left == 0 || left + kOverlap < original.cols; left += kStride) {
+        const cv::Rect part = cv::Rect(left, top, kLongerSide, kLongerSide) & whole;
+        for (auto& piece : read_page(original(part))) {
+          auto& box = piece.box;
+          // What a part cuts through, perhaps within a letter, is whole in the next one, or large enough to be read in the whole picture.
+          const int letter = std::min(box.right - box.left, box.bottom - box.top);
+          const auto cut = [&](int begin, int end, int size, int before, int all) {
+            return (before > 0 && begin < letter) || (before + size < all && end > size - letter);
+          };
+          if (cut(box.left, box.right, part.width, left, original.cols) || cut(box.top, box.bottom, part.height, top, original.rows)) continue;
+          box = {box.left + left, box.top + top, box.right + left, box.bottom + top};
+          pieces.push_back(std::move(piece));
+        }
+      }
+    return pieces;
+  }
+
+  std::string name() const override { return std::string("PP-OCRv4 (OpenVINO ") + ov::get_openvino_version().buildNumber + ")"; }
+
+ private:
+  std::vector<TextPiece> read_page(const cv::Mat& original) {
     double scale = std::max(1.0, static_cast<double>(kShorterSide) / std::min(original.rows, original.cols));
     scale = std::min(scale, static_cast<double>(kLongerSide) / std::max(original.rows, original.cols));
     auto side = [&](int pixels) { return std::max(kMultiple, static_cast<int>(std::lround(pixels * scale / kMultiple)) * kMultiple); };
@@ -98,7 +123,6 @@ class PpOcr : public TextReader {
     return pieces;
   }
 
- private:
   // Differentiable-binarization post-processing (arXiv 1911.08947), as RapidOCR's DBPostProcess does it.
   std::vector<cv::RotatedRect> detect(const cv::Mat& page) {
     detector_.set_input_tensor(to_input(page));

@@ -61,6 +61,21 @@ TEST(PpOcr, ReadsSignsOfSixtyFourPixels) {
   EXPECT_GE(right, kSigns * 0.9);
 }
 
+// Large pictures are made smaller to be read: who must not miss a word reads them in parts too, of which none cuts a word in two.
+TEST(PpOcr, FindsSmallPrintInLargePictures) {
+  const auto reader = make_text_reader();
+  Canvas canvas(3200, 2400, {255, 255, 255});
+  canvas.text("MARKET", 2500, 2300, 14, {0, 0, 0}, Canvas::Align::centre);
+  canvas.text("STATION", 1280, 300, 40, {0, 0, 0}, Canvas::Align::centre);  // where the first part ends
+  const auto pieces = reader->read_faint(canvas.image());
+  EXPECT_EQ(score_text(joined_text(reader->read(canvas.image())), "MARKET").exact, false);
+  const auto found = std::find_if(pieces.begin(), pieces.end(), [](const TextPiece& piece) { return piece.text == "MARKET"; });
+  ASSERT_NE(found, pieces.end()) << joined_text(pieces);
+  EXPECT_NEAR((found->box.left + found->box.right) / 2, 2500, 10);
+  EXPECT_NEAR((found->box.top + found->box.bottom) / 2, 2295, 10);
+  for (const auto& piece : pieces) EXPECT_TRUE(piece.text.size() == 6 || piece.text == "STATION") << piece.text;
+}
+
 TEST(PpOcr, TellsWhereTheTextIs) {
   Canvas canvas(400, 200, {255, 255, 255});
   canvas.text("LEFT", 20, 60, 30, {0, 0, 0});
