@@ -67,7 +67,14 @@ void Context::set_guard(Pipeline& pipeline) const {
   GuardSettings settings{TermList::read(common.guard), {}, common.guard_from_step, common.guard_log, common.guard_clear_text};
   settings.sites = common.guard_sites.empty() ? studied_sites(pipeline.info()) : parse_sites(common.guard_sites, pipeline.info().table);
   if (settings.sites.empty()) say("note: the guard knows no sites of this model and swaps whole prompts; --guard-sites names those that write the text");
-  pipeline.set_policy(std::make_shared<Guard>(std::move(settings), make_text_reader()));
+  const auto guard = std::make_shared<Guard>(std::move(settings), make_text_reader());
+  guard_ = guard;
+  pipeline.set_policy(guard);
+}
+
+void Context::note_guard() const {
+  if (!guard_) return;
+  if (const std::string note = guard_->note_since({}); !note.empty()) say("note: " + note);
 }
 
 void Context::show(const Progress& progress) const {
@@ -180,6 +187,7 @@ int run(int argc, char** argv) {
     for (auto& [verb, run] : verbs)
       if (verb->parsed()) run(context);
     context.end_progress();
+    context.note_guard();
     if (const auto& log = context.common.guard_log; !context.common.guard.empty() && std::filesystem::exists(log))
       context.say(log + ": the last hash is " + AuditLog(log).last() + " (keep it: guard --verify-log FILE --expect-last HASH finds a cut end)");
   });

@@ -11,6 +11,10 @@
 #include "core/progress.h"
 #include "pipelines/pipeline.h"
 
+namespace glyphscope {
+class Guard;
+}
+
 namespace glyphscope::cli {
 
 /// What a verb's MODEL may be.
@@ -42,6 +46,8 @@ struct Context {
   /// Draws a bar on standard error while it is a terminal.
   void show(const Progress& progress) const;
   void end_progress() const;
+  /// Says what the guard did, if it did anything.
+  void note_guard() const;
   /// A line for a person, on standard error where standard output carries JSON.
   void say(const std::string& line) const;
   /// The JSON document of a verb, on standard output if --json was given.
@@ -49,6 +55,7 @@ struct Context {
 
  private:
   void set_guard(Pipeline& pipeline) const;
+  mutable std::shared_ptr<const Guard> guard_;  ///< Of the model that was opened, if one is asked for.
 };
 
 /// Options of sampling, shared by verbs that make images.

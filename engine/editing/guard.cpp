@@ -204,6 +204,9 @@ Result Guard::generate(const ModelInfo& model, const Request& request, const std
   }
   if (!rows.empty())
     result.notes.push_back("Withheld: a listed term could be read in " + std::to_string(rows.size()) + " of " + std::to_string(count) + " images");
+  tally_.images += static_cast<std::int64_t>(count);
+  for (const auto& outcome : result.outcomes)
+    if (outcome != "as asked") ++(outcome == "withheld" ? tally_.withheld : tally_.changed);
   if (!unreadable_.empty()) result.notes.push_back(std::exchange(unreadable_, {}));
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   result.images = torch::stack(images);
@@ -262,6 +265,13 @@ bool Guard::allows(const ModelInfo& model, const torch::Tensor& picture) {
     log(model, {{"width", picture.size(2)}, {"height", picture.size(1)}}, {std::move(one)});
   }
   return found.empty();
+}
+
+std::string Guard::note_since(const Tally& before) const {
+  const std::int64_t changed = tally_.changed - before.changed, withheld = tally_.withheld - before.withheld;
+  if (changed + withheld == 0) return {};
+  return "Of " + std::to_string(tally_.images - before.images) + " images the guard replaced listed words in " + std::to_string(changed) + " and withheld " +
+         std::to_string(withheld) + "; scores are of what it let through, error images among it";
 }
 
 ordered_json Guard::told(const char* name, const std::string& text) const {

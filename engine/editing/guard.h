@@ -35,6 +35,14 @@ class Guard : public PromptPolicy {
   nlohmann::ordered_json describe() const override;
   const GuardSettings& settings() const { return settings_; }
 
+  /// Images so far; those that were drawn otherwise than asked, or withheld.
+  struct Tally {
+    std::int64_t images = 0, changed = 0, withheld = 0;
+  };
+  const Tally& tally() const { return tally_; }
+  /// What it has done since a tally, as a note for who reads scores of the images; empty if it did nothing.
+  std::string note_since(const Tally& before) const;
+
   /// Terms that can be read in these pieces, whether their letters stand together or apart.
   std::vector<TermMatch> read_in(const std::vector<TextPiece>& pieces) const;
 
@@ -46,6 +54,7 @@ class Guard : public PromptPolicy {
   GuardSettings settings_;
   std::shared_ptr<TextReader> reader_;
   std::unique_ptr<AuditLog> log_;
+  Tally tally_;
   std::string unreadable_;  // a note on terms that OCR cannot read; told once
 };
 

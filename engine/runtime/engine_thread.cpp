@@ -148,13 +148,14 @@ struct EngineThread::State {
   }
   // Puts the pictures of a model under the guard, if one is on.
   void guard(Pipeline& model, const std::optional<command::SetGuard>& wanted) {
-    if (!wanted) return model.set_policy(nullptr);
+    if (!wanted) return model.set_policy(policy = nullptr);
     GuardSettings settings = guard_settings(wanted->words, wanted->sites, wanted->from_step);
     if (settings.terms.terms().empty()) reject("the list of words is empty", "the guard");
     PatchPlan::at_sites(wanted->sites, 0, wanted->from_step).validate(model.info().table, 1);
     settings.log = wanted->log;
     settings.clear_text = wanted->clear_text;
-    model.set_policy(std::make_shared<Guard>(std::move(settings), shared_ocr()));
+    policy = std::make_shared<Guard>(std::move(settings), shared_ocr());
+    model.set_policy(policy);
   }
   // What a guard did to some pictures, as notes.
   static void note_guard(const std::vector<std::string>& outcomes, const std::vector<std::string>& names, std::vector<std::string>& notes) {
@@ -408,7 +409,9 @@ struct EngineThread::State {
     };
     std::unique_ptr<OutputFolder> folder;
     if (!command.folder.empty()) folder = std::make_unique<OutputFolder>(command.folder);
+    const Guard::Tally before = policy ? policy->tally() : Guard::Tally{};
     const SweepResult result = run_sweep(*pipeline, ocr(), settings, command.folder, observer, job.cancel);
+    if (const std::string note = policy ? policy->note_since(before) : ""; !note.empty()) tell(job.id, event::Noted{note});
     if (folder) write_sweep(result, settings, pipeline->info(), ocr().name(), seconds_since(start), command.folder);
     event::ScoresReady scores;
     for (const auto& set : result.sites)
@@ -509,7 +512,8 @@ struct EngineThread::State {
   JobId next = 1;
   std::shared_ptr<Pipeline> pipeline;                        // touched by the engine's thread only
   std::shared_ptr<TextReader> reader;                        // likewise
-  std::optional<command::SetGuard> guarded;                  // likewise; the guard that is on
+  std::optional<command::SetGuard> guarded;                  // likewise; the guard that is on,
+  std::shared_ptr<Guard> policy;                             // and what of it is set to the model
   std::deque<std::pair<nlohmann::json, EditSource>> edited;  // likewise; what was edited last, by what it is
   std::thread thread;
 };

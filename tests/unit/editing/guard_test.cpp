@@ -112,6 +112,12 @@ TEST(Guard, TriesOtherWaysUntilNoTermCanBeRead) {
   EXPECT_THAT(mixed.outcomes, ElementsAre(names[0], "as asked", names[1]));
   EXPECT_TRUE(mixed.images[0].equal(other.images[0]));
   EXPECT_TRUE(mixed.images[1].equal(other.images[1]));
+  const Guard::Tally tally = model.guard->tally();
+  EXPECT_EQ(tally.images, 10);
+  EXPECT_EQ(tally.changed, 8);
+  EXPECT_EQ(tally.withheld, 0);
+  EXPECT_THAT(model.guard->note_since({7, 6, 0}), HasSubstr("Of 3 images the guard replaced listed words in 2 and withheld 0"));
+  EXPECT_EQ(model.guard->note_since(tally), "");
 }
 
 TEST(Guard, WithholdsWhatNoWayHelps) {
