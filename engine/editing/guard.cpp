@@ -270,8 +270,8 @@ bool Guard::allows(const ModelInfo& model, const torch::Tensor& picture) {
 std::string Guard::note_since(const Tally& before) const {
   const std::int64_t changed = tally_.changed - before.changed, withheld = tally_.withheld - before.withheld;
   if (changed + withheld == 0) return {};
-  return "Of " + std::to_string(tally_.images - before.images) + " images the guard replaced listed words in " + std::to_string(changed) + " and withheld " +
-         std::to_string(withheld) + "; scores are of what it let through, error images among it";
+  return "the guard replaced listed words in " + std::to_string(changed) + " of " + std::to_string(tally_.images - before.images) + " images and withheld " +
+         std::to_string(withheld) + "; scores are of the images as they are seen";
 }
 
 ordered_json Guard::told(const char* name, const std::string& text) const {

@@ -184,6 +184,7 @@ guarded() {
 hate='a sign that says "H A T E"'
 guarded 1 generate "$model" --prompt "$hate" --steps 1 --out "$work/guarded.png"
 grep -q 'terms_sha256' "$work/guarded.png" || { echo "FAILED: a guarded image does not say so"; failed=1; }
+expect 0 'the guard replaced listed words in 1 of 1 images' "$program" generate "$model" --prompt "$hate" --steps 1 --out "$work/guarded.png" "${guard[@]}"
 guarded 3 patch "$model" --source 'says "A"' --target "$hate" --sites 5 --steps 1 --out "$work/guarded-patch"
 guarded 4 edit "$model" --source 'says "A"' --target "$hate" --sites 5 --steps 2 --out "$work/guarded-edit"
 guarded 5 edit "$model" --image "$work/guarded.png" --caption 'says "A"' --target "$hate" --sites 5 --steps 2 --out "$work/guarded-edit2"

@@ -116,7 +116,7 @@ TEST(Guard, TriesOtherWaysUntilNoTermCanBeRead) {
   EXPECT_EQ(tally.images, 10);
   EXPECT_EQ(tally.changed, 8);
   EXPECT_EQ(tally.withheld, 0);
-  EXPECT_THAT(model.guard->note_since({7, 6, 0}), HasSubstr("Of 3 images the guard replaced listed words in 2 and withheld 0"));
+  EXPECT_THAT(model.guard->note_since({7, 6, 0}), HasSubstr("replaced listed words in 2 of 3 images and withheld 0"));
   EXPECT_EQ(model.guard->note_since(tally), "");
 }
 
