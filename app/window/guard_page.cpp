@@ -95,7 +95,6 @@ QWidget* GuardPage::build_settings() {
   column->addLayout(head);
   words_ = new QPlainTextEdit(part);
   words_->setObjectName("guard_words");
-  words_->setLineWrapMode(QPlainTextEdit::NoWrap);
   words_->setToolTip(tr("A word a line, or WORD => REPLACEMENT; # begins a comment"));
   column->addWidget(words_, 2);
   list_facts_ = new QLabel(part);

@@ -1,13 +1,37 @@
 #include <QApplication>
+#include <QPainter>
 #include <QPalette>
-#include <QStyleFactory>
+#include <QProxyStyle>
+#include <QStyleOption>
 
 #include "app/window/main_window.h"
 
 namespace glyphscope {
 
+namespace {
+
+// Fusion outlines its boxes darker than the window, which in a dark one cannot be seen.
+class Style : public QProxyStyle {
+ public:
+  explicit Style(bool dark) : QProxyStyle("Fusion"), dark_(dark) {}
+  void drawPrimitive(PrimitiveElement element, const QStyleOption* option, QPainter* painter, const QWidget* widget) const override {
+    QProxyStyle::drawPrimitive(element, option, painter, widget);
+    if (!dark_ || (element != PE_IndicatorCheckBox && element != PE_IndicatorItemViewItemCheck)) return;
+    painter->save();
+    painter->setBrush(Qt::NoBrush);
+    painter->setPen(option->palette.color(option->state & State_Enabled ? QPalette::PlaceholderText : QPalette::Mid));
+    painter->drawRect(option->rect.adjusted(0, 0, -1, -1));
+    painter->restore();
+  }
+
+ private:
+  bool dark_;
+};
+
+}  // namespace
+
 void apply_theme(bool dark) {
-  QApplication::setStyle(QStyleFactory::create("Fusion"));
+  QApplication::setStyle(new Style(dark));
   QPalette palette;
   auto set = [&](QPalette::ColorRole role, const char* light_colour, const char* dark_colour) {
     palette.setColor(role, QColor(dark ? dark_colour : light_colour));

@@ -28,7 +28,7 @@ using namespace glyphscope;
 
 int main(int argc, char** argv) {
   QApplication application(argc, argv);
-  apply_theme(false);
+  apply_theme(qEnvironmentVariableIsSet("GLYPHSCOPE_DARK"));
   constexpr double kAim = 50;
   MainWindow window;
   window.show();
