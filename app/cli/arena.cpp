@@ -24,7 +24,9 @@ Run add_arena(CLI::App& app) {
   verb->add_option("MODEL", options->model, kModelHelp)->required();
   verb->add_option("--sites", options->sites, "The localized layers, for example 5,7-9")->required();
   options->training.add(*verb);
-  verb->add_option("--random-sets", options->settings.random_sets, "Sets of as many other layers")->check(CLI::Range(0, 100))->capture_default_str();
+  verb->add_option("--random-sets", options->settings.random_sets, "Random sets, each of as many sites as --sites, of the others")
+      ->check(CLI::Range(0, 100))
+      ->capture_default_str();
   verb->add_option("--seeds", options->settings.seeds, "Trainings of each contender; intervals of what is measured once a training need five")
       ->check(CLI::Range(1, 100))
       ->capture_default_str();

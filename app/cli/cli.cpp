@@ -105,7 +105,9 @@ void SamplingOptions::add(CLI::App& verb, const std::string& image_help) {
   verb.add_option("--negative", negative, "Negative prompt");
   verb.add_option("--clip-skip", clip_skip, "Last layers of the CLIP text encoders to leave out")->check(CLI::Range(0, 64))->capture_default_str();
   verb.add_option("--image", image, image_help)->check(CLI::ExistingFile);
-  verb.add_option("--noise-level", noise_level, "How far such a model noises the picture first")->check(CLI::Range(0, 999))->capture_default_str();
+  verb.add_option("--noise-level", noise_level, "How far a super-resolution model noises the picture that it enlarges")
+      ->check(CLI::Range(0, 999))
+      ->capture_default_str();
   verb.add_option("--upscale-steps", upscale_steps, "Denoising steps of the model that --upscale names (default: its own)")->check(CLI::Range(1, 1000));
   verb.add_option("--batch", batch, "Images in one batch")->check(CLI::Range(1, 256))->capture_default_str();
 }
@@ -155,7 +157,7 @@ int run(int argc, char** argv) {
       ->allow_extra_args(false);
   app.add_option("--guard", context.common.guard,
                  "Keeps words out of every image that is made: a list of terms, one a line, or TERM => REPLACEMENT. The sites that write the text see the "
-                 "prompt with its terms replaced; an image in which OCR still reads one is withheld")
+                 "prompt with its terms replaced; an image in which OCR still reads one is drawn in other ways, and withheld if none helps")
       ->check(CLI::ExistingFile);
   app.add_option("--guard-sites", context.common.guard_sites, "The layers that write the text, for example 5,7-9 (default: those of a demo model's study)");
   app.add_option("--guard-from-step", context.common.guard_from_step, "First step at which they see the replaced prompt")
@@ -169,7 +171,9 @@ int run(int argc, char** argv) {
   for (auto add : {add_inspect, add_generate, add_patch, add_edit, add_localize, add_evaluate, add_finetune, add_convert_adapter, add_arena, add_guard,
                    add_draw_signs, add_train_demo}) {
     Run run = add(app);
-    verbs.emplace_back(app.get_subcommands({}).back(), std::move(run));
+    CLI::App* verb = app.get_subcommands({}).back();
+    verb->footer("Options of all verbs, --seed, --adapter and --guard among them: glyphscope --help");
+    verbs.emplace_back(verb, std::move(run));
   }
   try {
     app.parse(argc, argv);

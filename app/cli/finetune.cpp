@@ -50,7 +50,7 @@ Run add_finetune(CLI::App& app) {
                    "has drifted (default: some of each)");
   verb->add_option("--ocr", options->ocr, "ppocr or tesseract")->capture_default_str();
   verb->add_flag("--resume", options->resume, "Go on with the training that is in --out");
-  verb->add_option("--out", options->out, "Folder for last.safetensors, best.safetensors, training.csv and samples")->required();
+  verb->add_option("--out", options->out, "Folder for last.safetensors, best.safetensors, training.csv, training.png and samples")->required();
   return [=](const Context& context) {
     FinetuneSettings settings = options->training.settings(context);
     settings.plan.every_attention = options->every_attention;

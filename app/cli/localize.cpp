@@ -29,7 +29,7 @@ Run add_localize(CLI::App& app) {
   verb->add_option("--pairs", options->pairs, "Pairs to make of template and words")->check(CLI::Range(1, 100000))->capture_default_str();
   verb->add_option("--seeds", options->seeds, "Seeds of the noises (default: --seed)")->delimiter(',');
   verb->add_option("--from-step", settings.from_step, "First step that is patched")->capture_default_str();
-  verb->add_option("--pooled", options->pooled, "source or target: whose pooled prompt patched images read, where the model reads one (SDXL)")
+  verb->add_option("--pooled", options->pooled, "source or target: whose pooled prompt patched images read, where the model reads one (SDXL, SD 3, FLUX)")
       ->check(CLI::IsMember({"source", "target"}))
       ->capture_default_str();
   verb->add_option("--localized-f1", settings.localized_f1_share, "A site is localized if its target F1 is surely at least this share of B's own")

@@ -20,7 +20,7 @@ Run add_patch(CLI::App& app) {
   options->plan.add(*verb)->required();
   verb->add_option("--method", options->method, "injection of prompt B, recording of its K and V, lockstep with a run of it, or automatic")
       ->capture_default_str();
-  verb->add_option("--pooled", options->pooled, "source or target: whose pooled prompt the patched image reads, where the model reads one (SDXL)")
+  verb->add_option("--pooled", options->pooled, "source or target: whose pooled prompt the patched image reads, where the model reads one (SDXL, SD 3, FLUX)")
       ->check(CLI::IsMember({"source", "target"}))
       ->capture_default_str();
   verb->add_option("--ocr", options->ocr, "ppocr or tesseract")->capture_default_str();
