@@ -1,6 +1,6 @@
 // The longest time in which the window handles no event while a localization runs, and while an adapter is trained: a timer beats each
 // 5 ms in the window's own event loop, and the gaps between its beats are what a user would feel.
-// Usage: glyphscope_window_bench [MODEL [PAIRS [OUT [PICTURES [PROMPTS]]]]]    (default: demo:sign-unet, 4 pairs)
+// Usage: glyphscope_window_bench [MODEL [PAIRS [OUT [PICTURES [PROMPTS]]]]]    (default: demo:sign-unet, 4 pairs); GLYPHSCOPE_DARK=1: in the dark theme
 // With OUT, a folder, it then edits the text by the sites that were found, compares the guard, and exports all views there: so the README's picture is made.
 // With PICTURES, a folder with captions, it fine-tunes on these sites for some steps, with PROMPTS (a file) as samples, and saves that page as
 // OUT/finetune.png.
