@@ -91,9 +91,11 @@ std::vector<Contender> make_contenders(const torch::nn::Module& denoiser, const 
     plan.sites = sets[i];
     add("random " + std::to_string(i + 1), of_size(plan, layers, own));
   }
+  plan.sites = all;
+  const std::int64_t reading = plan.parameters(layers);
   for (const bool every : {false, true}) {
-    plan.sites = all;
     plan.every_attention = every;
+    if (every && plan.parameters(layers) == reading) break;  // where attention is joint, every layer reads the prompt
     const std::string name = every ? "every attention" : "all sites";
     const std::int64_t large = add(name, plan).parameters;
     if (const LoraPlan small = of_size(plan, layers, own); small.parameters(layers) != large) add(name + ", as small", small);

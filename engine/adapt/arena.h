@@ -31,7 +31,7 @@ struct Contender {
   std::int64_t parameters = 0;
 };
 /// The localized plan; random sets of as many other sites, of the ranks that give as nearly as many parameters (at least 1); all sites and every attention
-/// layer, of its rank, and of such ranks.
+/// layer, if there are others than the sites', of its rank, and of such ranks.
 std::vector<Contender> make_contenders(const torch::nn::Module& denoiser, const SiteTable& table, const LoraPlan& localized, int random_sets,
                                        std::uint64_t seed);
 

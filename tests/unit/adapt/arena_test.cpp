@@ -61,6 +61,14 @@ TEST(Arena, ContendersAreAsLargeAsTheySay) {
   EXPECT_GT(more.parameters(layers), own);
 }
 
+// Where attention is joint every layer reads the prompt: nothing is trained twice under two names.
+TEST(Arena, NoContenderIsAnothers) {
+  SmallDenoiser denoiser("mmdit_sd3");
+  const auto all = make_contenders(denoiser.module(), denoiser.table(), {.sites = {1}, .rank = 4}, 1, 1);
+  EXPECT_EQ(named(all, "all sites").plan.sites.size(), denoiser.table().sites.size());
+  for (const auto& one : all) EXPECT_THAT(one.name, Not(HasSubstr("every attention")));
+}
+
 struct SaysOpen : TextReader {
   std::vector<TextPiece> read(const torch::Tensor&) override { return {{"open", 1, {}}}; }
   std::string name() const override { return "says open"; }
