@@ -172,7 +172,7 @@ int run(int argc, char** argv) {
                    add_draw_signs, add_train_demo}) {
     Run run = add(app);
     CLI::App* verb = app.get_subcommands({}).back();
-    verb->footer("Options of all verbs, --seed, --adapter and --guard among them: glyphscope --help");
+    verb->footer("Options that verbs share, --seed, --adapter and --guard among them: glyphscope --help");
     verbs.emplace_back(verb, std::move(run));
   }
   try {

@@ -68,7 +68,7 @@ TEST(PpOcr, FindsSmallPrintInLargePictures) {
   canvas.text("MARKET", 2500, 2300, 14, {0, 0, 0}, Canvas::Align::centre);
   canvas.text("STATION", 1280, 300, 40, {0, 0, 0}, Canvas::Align::centre);  // where the first part ends
   const auto pieces = reader->read_faint(canvas.image());
-  EXPECT_EQ(score_text(joined_text(reader->read(canvas.image())), "MARKET").exact, false);
+  EXPECT_THAT(joined_text(reader->read(canvas.image())), ::testing::Not(::testing::HasSubstr("MARKET")));  // made smaller
   const auto found = std::find_if(pieces.begin(), pieces.end(), [](const TextPiece& piece) { return piece.text == "MARKET"; });
   ASSERT_NE(found, pieces.end()) << joined_text(pieces);
   EXPECT_NEAR((found->box.left + found->box.right) / 2, 2500, 10);
