@@ -17,11 +17,11 @@ torch::Tensor select_heads(const torch::Tensor& prompts, const torch::Tensor& ch
   if (prompts.dim() != 4 || choice.dim() != 2 || choice.size(1) != prompts.size(1) || choice.scalar_type() != torch::kInt32)
     reject("select_heads takes prompts [P, heads, T, D] and a choice [B, heads] of int32");
 #ifdef GLYPHSCOPE_CUDA
-  if (prompts.is_cuda() && prompts.scalar_type() == torch::kFloat32) {
+  if (prompts.is_cuda() && !prompts.requires_grad()) {
     const torch::Tensor from = prompts.contiguous(), rows = choice.contiguous();
     torch::Tensor out = torch::empty({choice.size(0), prompts.size(1), prompts.size(2), prompts.size(3)}, prompts.options());
-    const char* error = select_heads_kernel(from.data_ptr<float>(), rows.data_ptr<int>(), out.data_ptr<float>(), choice.size(0), prompts.size(1),
-                                            prompts.size(2) * prompts.size(3));
+    const char* error = select_heads_kernel(from.const_data_ptr(), rows.const_data_ptr<int>(), out.mutable_data_ptr(), choice.size(0), prompts.size(1),
+                                            prompts.size(2) * prompts.size(3) * prompts.element_size());
     if (error) throw Failure({ErrorCode::internal, std::string("CUDA: ") + error, "select_heads", ""});
     return out;
   }

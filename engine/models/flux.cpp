@@ -94,7 +94,7 @@ Flux::Flux(const FluxConfig& c) : config_(c) {
 }
 
 // Source: diffusers `FluxPosEmbed`. The first axis, the picture's number, is 0 everywhere.
-Rotary Flux::rotary(std::int64_t rows, std::int64_t columns) const {
+Rotary Flux::rotary(std::int64_t rows, std::int64_t columns, torch::Device device) const {
   constexpr double kTheta = 10000;
   const std::int64_t count = rows * columns;
   std::vector<torch::Tensor> angles;
@@ -107,7 +107,7 @@ Rotary Flux::rotary(std::int64_t rows, std::int64_t columns) const {
     angles.push_back(torch::outer(place, frequency).repeat_interleave(2, 1));
   }
   const torch::Tensor angle = torch::cat(angles, 1);
-  return {angle.cos().to(torch::kFloat32), angle.sin().to(torch::kFloat32)};
+  return {angle.cos().to(device, torch::kFloat32), angle.sin().to(device, torch::kFloat32)};
 }
 
 torch::Tensor Flux::forward(const torch::Tensor& sample, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const {
@@ -123,7 +123,7 @@ torch::Tensor Flux::forward(const torch::Tensor& sample, const torch::Tensor& ti
 
   const auto dtype = proj_out->weight.scalar_type();
   const std::int64_t batch = sample.size(0), rows = sample.size(2) / 2, columns = sample.size(3) / 2, tokens = embedding.size(1);
-  const Rotary turn = rotary(rows, columns);
+  const Rotary turn = rotary(rows, columns, sample.device());
   // A token holds a channel's 2 x 2 points side by side. Source: diffusers `FluxPipeline._pack_latents`.
   torch::Tensor hidden =
       x_embedder->forward(sample.view({batch, -1, rows, 2, columns, 2}).permute({0, 2, 4, 1, 3, 5}).reshape({batch, rows * columns, config_.channels}));

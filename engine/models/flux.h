@@ -45,7 +45,7 @@ class Flux : public torch::nn::Module {
   const SiteTable& sites() const { return sites_; }
 
  private:
-  Rotary rotary(std::int64_t rows, std::int64_t columns) const;
+  Rotary rotary(std::int64_t rows, std::int64_t columns, torch::Device device) const;
 
   FluxConfig config_;
   SiteTable sites_;

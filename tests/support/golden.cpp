@@ -4,8 +4,6 @@
 
 #include <cstdlib>
 
-#include "demo/train_demo.h"
-
 namespace glyphscope::testing {
 namespace fs = std::filesystem;
 
@@ -34,16 +32,6 @@ TemporaryFolder::TemporaryFolder() {
 TemporaryFolder::~TemporaryFolder() {
   std::error_code ignored;
   fs::remove_all(path_, ignored);
-}
-
-fs::path tiny_model() {
-  static const TemporaryFolder folder;
-  static const bool trained = [] {
-    train_demo(demo_recipe("sign-unet", true), folder / "tiny", false, [](const DemoProgress&) {}, {});
-    return true;
-  }();
-  (void)trained;
-  return folder.path() / "tiny" / "model";
 }
 
 }  // namespace glyphscope::testing

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <c10/core/Device.h>
 #include <torch/nn/module.h>
 
 #include <functional>
@@ -16,7 +17,7 @@ namespace glyphscope::testing {
 /// A denoiser of tests/golden/data of whatever class, with the inputs that the reference called it with.
 class SmallDenoiser {
  public:
-  explicit SmallDenoiser(const std::string& name, torch::ScalarType dtype = torch::kFloat32);
+  explicit SmallDenoiser(const std::string& name, torch::ScalarType dtype = torch::kFloat32, torch::Device device = torch::kCPU);
   torch::nn::Module& module() { return *module_; }
   const SiteTable& table() const { return table_; }
   /// What it says of the reference's inputs.
