@@ -3,8 +3,9 @@
     python finetune_bench.py BUILD SCRATCH [CASE ...]      # demo-unet demo-mmdit sd1 sd3
 
 BUILD: where glyphscope_finetune_steps is. Needs PyTorch, diffusers and peft (versions: golden/README.md). Prints, for localized sites, all sites that read
-the prompt, and every attention: steps a second of each side, the ratio, and the memory that steps take beyond what was loaded. Both do the same
-arithmetic: from equal adapters the losses must agree. The last output is in tests/README.md.
+the prompt, and every attention: steps a second of each side, the ratio, and the memory that steps take beyond what was loaded. The two take turns step
+by step, so that what else the machine does falls on both; the ratio is the median over the turns, with its quartiles. Both do the same arithmetic: from
+equal adapters the losses must agree. The last output is in tests/README.md.
 """
 
 import gc
@@ -22,15 +23,19 @@ from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 
 ROOT = Path(__file__).parent.parent.parent
-# Where the denoiser is, localized sites, latent and prompt; steps that are timed, and how often.
+# Where the denoiser is, localized sites, latent and prompt; turns that are timed.
 CASES = {
-    "demo-unet": (ROOT / "resources/models/sign-unet/unet", "8", {"sample": [16, 8, 8, 8], "embedding": [16, 77, 128]}, 12, 2),
-    "demo-mmdit": (ROOT / "resources/models/sign-mmdit/transformer", "4", {"sample": [16, 8, 8, 8], "embedding": [16, 77, 128], "pooled": [16, 128]}, 12, 2),
+    "demo-unet": (ROOT / "resources/models/sign-unet/unet", "8", {"sample": [16, 8, 8, 8], "embedding": [16, 77, 128]}, 30),
+    "demo-mmdit": (ROOT / "resources/models/sign-mmdit/transformer", "4", {"sample": [16, 8, 8, 8], "embedding": [16, 77, 128], "pooled": [16, 128]}, 30),
     # Full-size layers on a smaller picture, 256 x 256.
-    "sd1": (ROOT / "tests/configs/sd1/unet", "8,9", {"sample": [1, 4, 32, 32], "embedding": [1, 77, 768]}, 4, 2),
-    "sd3": (ROOT / "tests/configs/sd3/transformer", "10", {"sample": [1, 16, 32, 32], "embedding": [1, 154, 4096], "pooled": [1, 2048]}, 4, 2),
+    "sd1": (ROOT / "tests/configs/sd1/unet", "8,9", {"sample": [1, 4, 32, 32], "embedding": [1, 77, 768]}, 8),
+    "sd3": (ROOT / "tests/configs/sd3/transformer", "10", {"sample": [1, 16, 32, 32], "embedding": [1, 154, 4096], "pooled": [1, 2048]}, 8),
 }
 RANK, WARM_UP = 4, 2
+
+
+def say(line):
+    print(json.dumps(line), flush=True)
 
 
 def status(name):
@@ -45,7 +50,7 @@ def call(model, inputs):
     return model(inputs["sample"], inputs["timestep"], inputs["embedding"]).sample
 
 
-def theirs(folder, dtype, layers, steps, checkpoints, file):
+def theirs(folder, dtype, layers, checkpoints, file):
     """As diffusers' training examples do it: adapters and optimizer in fp32."""
     kind = SD3Transformer2DModel if "SD3" in (folder / "config.json").read_text() else UNet2DConditionModel
     torch.manual_seed(1)
@@ -63,29 +68,45 @@ def theirs(folder, dtype, layers, steps, checkpoints, file):
     sum(parameter.sum().item() for parameter in model.parameters())  # pages of a mapped file count once they are touched
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts anew
-    held, seconds, losses = status("VmRSS"), [], []
-    for step in range(WARM_UP + steps):
+    say({"trained": sum(p.numel() for p in trained)})
+    held = status("VmRSS")
+    for _ in sys.stdin:
         start = time.monotonic()
         loss = (call(model, inputs).float() - inputs["target"]).pow(2).mean()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        losses.append(loss.item())
-        if step >= WARM_UP:
-            seconds.append(time.monotonic() - start)
-    return {"seconds": seconds, "losses": losses, "step_bytes": status("VmHWM") - held, "peak_bytes": status("VmHWM"), "trained": sum(p.numel() for p in trained)}
+        value = loss.item()
+        say({"seconds": time.monotonic() - start, "loss": value, "step_bytes": status("VmHWM") - held, "peak_bytes": status("VmHWM")})
 
 
-def run(command):
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(map(str, command))}: {done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
+class Side:
+    """One of the two programs, which takes a step when it is told to."""
+
+    def __init__(self, command):
+        self.process = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.about, self.steps = self.read(), []
+
+    def read(self):
+        line = self.process.stdout.readline()
+        return json.loads(line) if line else sys.exit(f"{self.process.args} ended")
+
+    def step(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        self.steps.append(self.read())
+
+    def median(self, what):
+        return statistics.median(step[what] for step in self.steps[WARM_UP:])
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
 
 
 def prepare(case, scratch):
-    folder, localized, shapes, steps, runs = CASES[case]
+    folder, localized, shapes, turns = CASES[case]
     if not list(folder.glob("*.safetensors")):
         out = scratch / case
         if not (out / "config.json").exists():
@@ -103,36 +124,37 @@ def prepare(case, scratch):
     inputs = {name: torch.randn(shape, generator=noise) for name, shape in shapes.items()}
     inputs["timestep"] = torch.linspace(50, 950, shapes["sample"][0])
     save_file(inputs, scratch / f"{case}.inputs.safetensors")
-    return folder, localized, steps, runs, scratch / f"{case}.inputs.safetensors"
+    return folder, localized, turns, scratch / f"{case}.inputs.safetensors"
 
 
 def compare(build, scratch, case, dtype, sites, checkpoints):
-    folder, localized, steps, repeats, inputs = prepare(case, scratch)
+    folder, localized, turns, inputs = prepare(case, scratch)
     mode = "checkpointing" if checkpoints else "plain"
-    results = {"ours": [], "theirs": []}
-    for _ in range(repeats):
-        ours = run([build / "glyphscope_finetune_steps", folder, dtype, localized if sites == "localized" else sites, RANK, steps, mode, inputs])
-        results["ours"].append(ours)
-        (scratch / "layers.json").write_text(json.dumps(ours["layers"]))
-        # In a process of its own, so that its memory is its own too.
-        results["theirs"].append(run([sys.executable, __file__, "--theirs", folder, dtype, scratch / "layers.json", steps, mode, inputs]))
-    speed = {side: 1 / statistics.median(s for one in runs for s in one["seconds"]) for side, runs in results.items()}
-    memory = {side: statistics.median(one["step_bytes"] for one in runs) / 2**20 for side, runs in results.items()}
-    peak = {side: statistics.median(one["peak_bytes"] for one in runs) / 2**20 for side, runs in results.items()}
-    first = [runs[0]["losses"][0] for runs in results.values()]
-    equal = abs(first[0] - first[1]) < (1e-3 if dtype == "fp32" else 3e-2) * first[1] and results["ours"][0]["trained"] == results["theirs"][0]["trained"]
-    print(f"{case}, {dtype}, {sites}{', ' + mode if checkpoints else ''}: {speed['ours']:.2f} steps/s, PEFT {speed['theirs']:.2f}, ratio {speed['ours'] / speed['theirs']:.2f}; "
-          f"steps take {memory['ours']:.0f} MiB, PEFT's {memory['theirs']:.0f} (whole process {peak['ours']:.0f} and {peak['theirs']:.0f}); "
-          f"{results['ours'][0]['trained']} parameters, {results['ours'][0]['optimizer_bytes'] / 1e6:.2f} MB of optimizer state; "
+    ours = Side([build / "glyphscope_finetune_steps", folder, dtype, localized if sites == "localized" else sites, RANK, mode, inputs])
+    (scratch / "layers.json").write_text(json.dumps(ours.about["layers"]))
+    theirs = Side([sys.executable, __file__, "--theirs", folder, dtype, scratch / "layers.json", mode, inputs])
+    for _ in range(WARM_UP + turns):
+        ours.step()
+        theirs.step()
+    ours.close()
+    theirs.close()
+    ratios = [their["seconds"] / our["seconds"] for our, their in zip(ours.steps, theirs.steps)][WARM_UP:]
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    first = [side.steps[0]["loss"] for side in (ours, theirs)]
+    equal = abs(first[0] - first[1]) < (1e-3 if dtype == "fp32" else 3e-2) * first[1] and ours.about["trained"] == theirs.about["trained"]
+    memory = [side.steps[-1][what] / 2**20 for what in ("step_bytes", "peak_bytes") for side in (ours, theirs)]
+    print(f"{case}, {dtype}, {sites}{', ' + mode if checkpoints else ''}: {1 / ours.median('seconds'):.3g} steps/s, PEFT {1 / theirs.median('seconds'):.3g}, "
+          f"ratio {middle:.2f} [{low:.2f}, {high:.2f}]; steps take {memory[0]:.0f} MiB, PEFT's {memory[1]:.0f} (whole process {memory[2]:.0f} and {memory[3]:.0f}); "
+          f"{ours.about['trained']} parameters, {ours.about['optimizer_bytes'] / 1e6:.2f} MB of optimizer state; "
           f"{'same first loss' if equal else 'FIRST LOSSES DIFFER: ' + str(first)}", flush=True)
     return equal
 
 
 def main():
     if len(sys.argv) > 1 and sys.argv[1] == "--theirs":
-        folder, dtype, layers, steps, mode, inputs = sys.argv[2:]
+        folder, dtype, layers, mode, inputs = sys.argv[2:]
         dtype = torch.bfloat16 if dtype == "bf16" else torch.float32
-        print(json.dumps(theirs(Path(folder), dtype, json.loads(Path(layers).read_text()), int(steps), mode == "checkpointing", inputs)))
+        theirs(Path(folder), dtype, json.loads(Path(layers).read_text()), mode == "checkpointing", inputs)
         return 0
     if len(sys.argv) < 3:
         sys.exit(__doc__)

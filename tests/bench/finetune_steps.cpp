@@ -1,5 +1,7 @@
 // Steps of training an adapter of a denoiser, for tests/bench/finetune_bench.py: how long each takes, and how much memory.
-// Usage: glyphscope_finetune_steps FOLDER fp32|bf16 SITES RANK STEPS plain|checkpointing INPUTS.safetensors
+// Usage: glyphscope_finetune_steps FOLDER fp32|bf16 SITES RANK plain|checkpointing INPUTS.safetensors
+// Prints a line of JSON when it is ready, takes a step for each line that it is sent, and prints one of JSON for it: whoever sends them can let two
+// programs take turns.
 // FOLDER: of a denoiser alone. SITES: "5,7-9", "sites" (all that read the prompt) or "attention" (those that read none too). INPUTS: sample,
 // timestep, embedding and, where the model reads them, pooled and time_ids; `target`, what it is to say.
 #include <torch/torch.h>
@@ -26,9 +28,10 @@ namespace {
 using testing::AnyDenoiser;
 using testing::process_bytes;
 
-int run(const std::filesystem::path& folder, const std::string& dtype_name, const std::string& sites, int rank, int steps, bool checkpoints,
+void say(const nlohmann::json& line) { std::cout << line.dump() << std::endl; }
+
+int run(const std::filesystem::path& folder, const std::string& dtype_name, const std::string& sites, int rank, bool checkpoints,
         const std::filesystem::path& in) {
-  constexpr int kWarmUp = 2;
   const auto dtype = dtype_name == "bf16" ? torch::kBFloat16 : torch::kFloat32;
   const AnyDenoiser denoiser = AnyDenoiser::open(folder, dtype);
   double sum = 0;  // Pages of a mapped file count once they are touched.
@@ -55,41 +58,35 @@ int run(const std::filesystem::path& folder, const std::string& dtype_name, cons
   for (std::int64_t row = 0; row < sample.size(0); ++row) captions.push_back(std::to_string(row));
   kept_kv.set_rows(captions);
   Taps* taps = denoiser.joint ? nullptr : &kept_kv;
+  std::vector<std::string> paths;
+  for (const auto& [path, layer] : lora.layers) paths.push_back(path);
+  say({{"layers", paths}, {"trained", lora.parameters()}, {"optimizer_bytes", state.bytes()}, {"checksum", sum}});
   testing::forget_peak();
   const std::int64_t held = process_bytes("VmRSS");
-  std::vector<double> seconds, losses;
-  for (int step = 0; step < kWarmUp + steps; ++step) {
+  for (std::string line; std::getline(std::cin, line);) {
     const auto start = std::chrono::steady_clock::now();
     const torch::Tensor loss = (denoiser.forward(sample, timestep, conditioning, taps).to(torch::kFloat32) - target).pow(2).mean();
     loss.backward();
     state.update(1e-4);
-    losses.push_back(loss.item<double>());
-    if (step >= kWarmUp) seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    const double value = loss.item<double>();
+    say({{"seconds", std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()},
+         {"loss", value},
+         {"step_bytes", process_bytes("VmHWM") - held},
+         {"peak_bytes", process_bytes("VmHWM")}});
   }
-  std::vector<std::string> paths;
-  for (const auto& [path, layer] : lora.layers) paths.push_back(path);
-  const nlohmann::json printed{{"seconds", seconds},
-                               {"losses", losses},
-                               {"step_bytes", process_bytes("VmHWM") - held},
-                               {"peak_bytes", process_bytes("VmHWM")},
-                               {"trained", lora.parameters()},
-                               {"optimizer_bytes", state.bytes()},
-                               {"layers", paths},
-                               {"checksum", sum}};
-  std::cout << printed.dump() << "\n";
   return 0;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 8) {
-    std::fprintf(stderr, "usage: %s FOLDER fp32|bf16 SITES RANK STEPS plain|checkpointing INPUTS.safetensors\n", argv[0]);
+  if (argc != 7) {
+    std::fprintf(stderr, "usage: %s FOLDER fp32|bf16 SITES RANK plain|checkpointing INPUTS.safetensors\n", argv[0]);
     return 2;
   }
   keep_freed_memory();  // as the program does
   try {
-    return run(argv[1], argv[2], argv[3], std::atoi(argv[4]), std::atoi(argv[5]), std::string(argv[6]) == "checkpointing", argv[7]);
+    return run(argv[1], argv[2], argv[3], std::atoi(argv[4]), std::string(argv[5]) == "checkpointing", argv[6]);
   } catch (const Failure& failure) {
     std::fprintf(stderr, "%s\n", failure.error().message().c_str());
     return 2;
