@@ -29,12 +29,15 @@ std::string hash_of(const std::string& line) {
   return hash == sha256_text(line.substr(0, line.size() - size) + "}") ? hash : std::string();
 }
 
-// An open file that is locked against other writers until it goes.
+enum class Use { read, append };
+
+// An open file that is locked until it goes: against other writers, and where it is written, against readers, who would see half a line.
 class LockedFile {
  public:
-  explicit LockedFile(const std::filesystem::path& path) : path_(path), file_(::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644)) {
+  LockedFile(const std::filesystem::path& path, Use use)
+      : path_(path), file_(::open(path.c_str(), (use == Use::read ? O_RDONLY : O_RDWR | O_CREAT | O_APPEND) | O_CLOEXEC, 0644)) {
     if (file_ < 0) fail("the log cannot be opened");
-    if (::flock(file_, LOCK_EX) == 0) return;
+    if (::flock(file_, use == Use::read ? LOCK_SH : LOCK_EX) == 0) return;
     const int error = errno;
     ::close(file_);
     errno = error;
@@ -110,10 +113,10 @@ AuditLog::AuditLog(std::filesystem::path file) : file_(std::move(file)) {
   if (!folder.empty() && !std::filesystem::is_directory(folder)) reject("there is no folder for the log", file_.string(), "Make the folder, or choose another");
 }
 
-std::string AuditLog::last() const { return std::filesystem::exists(file_) ? last_hash(LockedFile(file_), file_) : kNone; }
+std::string AuditLog::last() const { return std::filesystem::exists(file_) ? last_hash(LockedFile(file_, Use::append), file_) : kNone; }
 
 std::string AuditLog::append(nlohmann::ordered_json entry) {
-  LockedFile log(file_);
+  LockedFile log(file_, Use::append);
   nlohmann::ordered_json line{{"time", now()}, {"previous", last_hash(log, file_)}};
   if (!entry.is_object()) entry = nlohmann::ordered_json::object();
   for (const char* own : {"time", "previous", "hash"}) entry.erase(own);
@@ -126,7 +129,10 @@ std::string AuditLog::append(nlohmann::ordered_json entry) {
 }
 
 AuditCheck check_audit_log(const std::filesystem::path& file, const std::string& expected_last) {
-  const std::string text = read_text(file, std::numeric_limits<std::uintmax_t>::max());
+  const std::string text = [&] {
+    const LockedFile lock(file, Use::read);
+    return read_text(file, std::numeric_limits<std::uintmax_t>::max());
+  }();
   AuditCheck out{0, kNone, ""};
   for (size_t at = 0; at < text.size();) {
     const size_t end = text.find('\n', at);

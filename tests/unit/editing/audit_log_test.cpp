@@ -1,7 +1,10 @@
 #include "editing/audit_log.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include <random>
 #include <thread>
@@ -48,6 +51,24 @@ TEST_F(AuditLogTest, EachLineHoldsTheHashOfTheOneBefore) {
   EXPECT_EQ(check.fault, "");
   EXPECT_EQ(check.lines, 5);
   EXPECT_EQ(check.last, fifth);
+}
+
+// A line is there for a reader when all of it is.
+TEST_F(AuditLogTest, AReaderWaitsForTheLineThatIsBeingWritten) {
+  const std::string second = write(2), text = read_text(file);
+  const size_t whole = text.find('\n') + 1;
+  std::filesystem::resize_file(file, whole + 20);
+  const int writer = ::open(file.c_str(), O_WRONLY | O_APPEND);
+  ASSERT_EQ(::flock(writer, LOCK_EX), 0);
+  std::thread rest([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    EXPECT_EQ(::write(writer, text.data() + whole + 20, text.size() - whole - 20), static_cast<ssize_t>(text.size() - whole - 20));
+    ::close(writer);
+  });
+  const AuditCheck check = check_audit_log(file);
+  rest.join();
+  EXPECT_EQ(check.fault, "");
+  EXPECT_EQ(check.last, second);
 }
 
 // Any byte that is changed, any line that is taken out, put in or moved is found.
