@@ -19,9 +19,9 @@ for path in sys.argv[1:]:
     print("| --- " * 10 + "|")
     for one in arena["contenders"]:
         scores, sites = one["scores"], ", ".join(map(str, one["sites"]))
-        where = {"localized": f"localized: site {sites}", "no adapter": "nothing: the model as it is"}.get(one["name"], one["name"])
-        if one["name"].startswith("random"):
-            where += f": site {sites}"
+        where = {"no adapter": "nothing: the model as it is"}.get(one["name"], one["name"])
+        if one["name"] == "localized" or one["name"].startswith("random"):
+            where += f": site{'s' if len(one['sites']) > 1 else ''} {sites}"
         loss = scores["held_out_loss"]
         own = dict(one["ranks"])
         ranks = sorted({own.get(site, one["rank"]) for site in one["sites"]} | ({one["rank"]} if one["every_attention"] else set()))

@@ -188,7 +188,9 @@ torch::Tensor ArenaResult::draw() const {
       canvas.fill(x(at), kTop, 1, count * kRow, kGrid);
       char label[16];
       std::snprintf(label, sizeof label, "%.3g", at);
-      if (part % 2 == 0) canvas.text(label, x(at), kTop + count * kRow + 18, 11, kSoft, Canvas::Align::centre);
+      // The outer ones end with the panel, or they would run into its neighbours'.
+      const auto align = part == 0 ? Canvas::Align::left : part == 4 ? Canvas::Align::right : Canvas::Align::centre;
+      if (part % 2 == 0) canvas.text(label, x(at), kTop + count * kRow + 18, 11, kSoft, align);
     }
     for (int row = 0; row < count; ++row) {
       const ArenaEntry& entry = entries[static_cast<size_t>(row)];
