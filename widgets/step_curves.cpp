@@ -63,6 +63,7 @@ StepCurves::StepCurves(const std::vector<Curve>& curves, QWidget* parent) : QWid
   for (int panel = 0; panel < 2; ++panel)
     connect(rects_[panel]->axis(QCPAxis::atBottom), qOverload<const QCPRange&>(&QCPAxis::rangeChanged), rects_[1 - panel]->axis(QCPAxis::atBottom),
             qOverload<const QCPRange&>(&QCPAxis::setRange));
+  connect(rects_[0]->axis(QCPAxis::atBottom), qOverload<const QCPRange&>(&QCPAxis::rangeChanged), this, &StepCurves::fit_values);
   const auto zoomed = [this] { zoomed_ = true; };
   connect(plot_, &QCustomPlot::mouseWheel, this, zoomed);
   connect(plot_, &QCustomPlot::mouseDoubleClick, this, &StepCurves::fit);
@@ -104,16 +105,17 @@ void StepCurves::refresh() {
   plot_->replot(QCustomPlot::rpQueuedReplot);
 }
 
-// The axis of losses spans what there is, without the few highest and lowest of a thin line.
+// The axis of losses spans what is shown of them, without the few highest and lowest of a thin line.
 void StepCurves::fit_values() {
   auto* axis = rects_[0]->axis(QCPAxis::atLeft);
   const bool logarithmic = axis->scaleType() == QCPAxis::stLogarithmic;
+  const QCPRange steps = rects_[0]->axis(QCPAxis::atBottom)->range();
   std::vector<double> all;
   for (size_t i = 0; i < graphs_.size(); ++i) {
     if (curves_[i].panel != Panel::losses) continue;
     std::vector<double> values;
     for (const auto& point : *graphs_[i]->data())
-      if (std::isfinite(point.value) && (!logarithmic || point.value > 0)) values.push_back(point.value);
+      if (steps.contains(point.key) && std::isfinite(point.value) && (!logarithmic || point.value > 0)) values.push_back(point.value);
     std::sort(values.begin(), values.end());
     const size_t cut = curves_[i].dots ? 0 : values.size() / 100;
     all.insert(all.end(), values.begin() + static_cast<std::ptrdiff_t>(cut), values.end() - static_cast<std::ptrdiff_t>(cut));

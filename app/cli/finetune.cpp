@@ -69,7 +69,7 @@ Run add_finetune(CLI::App& app) {
     if (!settings.sample_prompts.empty())
       context.say(std::to_string(settings.sample_prompts.size()) + " samples are drawn now, every " + std::to_string(settings.sample_every) +
                   " steps and at the end; --sample-every 0 draws none");
-    const auto reader = make_text_reader(options->ocr);
+    const auto reader = settings.sample_prompts.empty() ? nullptr : make_text_reader(options->ocr);  // without samples its files need not be there
     const OutputFolder folder(options->out);
 
     FinetuneObserver observer;
@@ -99,7 +99,7 @@ Run add_finetune(CLI::App& app) {
       add("SSIM to the base model", scores.mean(&TrainingSamples::Item::ssim));
       context.say(line);
     };
-    const FinetuneResult result = finetune(*pipeline, pictures, settings, folder.path(), options->resume, *reader, observer, context.cancel);
+    const FinetuneResult result = finetune(*pipeline, pictures, settings, folder.path(), options->resume, reader.get(), observer, context.cancel);
 
     context.print(result.document);
     if (context.common.json) return;

@@ -372,7 +372,7 @@ void EditPage::edit() {
     preview_ = engine_->post(std::move(quick));
   }
   full_ = engine_->post(asked_);
-  status_->setText(tr("Waiting for the engine"));
+  status_->setText(engine_->waiting_text());
   refresh();
 }
 
@@ -398,7 +398,7 @@ void EditPage::draw_variants() {
   message_->hide();
   asked_ = std::move(batch);
   full_ = engine_->post(asked_);
-  status_->setText(tr("Waiting for the engine"));
+  status_->setText(engine_->waiting_text());
   refresh();
 }
 

@@ -12,14 +12,20 @@ class EngineBridge : public QObject {
  public:
   explicit EngineBridge(QObject* parent = nullptr);
 
-  JobId post(Command command) { return engine_->post(std::move(command)); }
+  JobId post(Command command);
   void cancel(JobId job) { engine_->cancel(job); }
+
+  /// An adapter is being trained, or waits to be.
+  bool training() const { return training_ != 0; }
+  /// What to tell who waits for a job that was posted just now.
+  QString waiting_text() const;
 
  signals:
   void happened(const glyphscope::Event& event);
 
  private:
   std::unique_ptr<EngineThread> engine_;
+  JobId training_ = 0, opening_ = 0;
 };
 
 }  // namespace glyphscope

@@ -1,7 +1,11 @@
 #include "app/window/finetune_form.h"
 
 #include <QtWidgets>
+#include <algorithm>
+#include <cmath>
 
+#include "core/error.h"
+#include "io/files.h"
 #include "patching/patch_plan.h"
 
 namespace glyphscope {
@@ -190,6 +194,7 @@ FinetuneForm::FinetuneForm(SiteSelection* selection, QWidget* parent) : QWidget(
 
   group(tr("Adapter"));
   folder_ = folder(tr("Folder"), tr("Where the adapter, its checkpoints, curves and samples go"), "training_folder", tr("Folder of the adapter"));
+  connect(folder_, &QLineEdit::editingFinished, this, &FinetuneForm::take_settings);
   folder_facts_ = facts("folder_facts");
   rows->addStretch(1);
   auto* guard = new WheelGuard(this);
@@ -229,6 +234,17 @@ QWidget* FinetuneForm::build_more() {
   snr_gamma_->setSpecialValueText(tr("off"));
   weight_decay_ = real(tr("Weight decay"), tr("AdamW's"), 0, 1, 0.01, 0.01, 4);
   clip_ = real(tr("Gradient norm"), tr("Largest norm of the gradient; more is scaled down"), 0.001, 1000, 1, 0.5, 3);
+  const auto often = [&](const QString& label, const QString& tip, int value) {
+    auto* box = new QSpinBox(panel);
+    box->setRange(1, 1'000'000);
+    box->setValue(value);
+    box->setSuffix(tr(" steps"));
+    box->setToolTip(tip);
+    form->addRow(label, box);
+    return box;
+  };
+  evaluate_every_ = often(tr("Measure every"), tr("Steps between two measurements of the held-out loss, which take time"), 50);
+  save_every_ = often(tr("Save every"), tr("Steps between two checkpoints"), 250);
   checkpointing_ = new QCheckBox(tr("Gradient checkpointing"), panel);
   checkpointing_->setToolTip(tr("Less memory for more time: blocks are computed again on the way back"));
   form->addRow(checkpointing_);
@@ -249,7 +265,8 @@ void FinetuneForm::apply_preset(int index) {
 
 void FinetuneForm::set_model(const event::ModelOpened& model) {
   model_ = model;
-  refresh();
+  taken_.clear();
+  take_settings();
 }
 
 void FinetuneForm::lock(const std::optional<LoraPlan>& plan) {
@@ -281,12 +298,14 @@ void FinetuneForm::ask_for_pictures() {
 command::Finetune FinetuneForm::command() const {
   command::Finetune out{model_.hash, pictures_->text().trimmed().toStdString(), {}, folder_->text().trimmed().toStdString()};
   FinetuneSettings& settings = out.settings;
+  if (taken_ == folder_->text().trimmed()) settings = begun_;
   LoraPlan& plan = settings.plan;
   plan.every_attention = where_->currentIndex() == kEveryAttention;
+  plan.sites.clear();
   if (where_->currentIndex() == kSelected) plan.sites = selection_->sorted();
   if (where_->currentIndex() == kAllSites)
     for (const auto& site : model_.table.sites) plan.sites.push_back(site.index);
-  plan.projections = kProjections[projections_->currentIndex()];
+  if (const int index = projections_->currentIndex(); index >= 0) plan.projections = kProjections[index];
   plan.rank = rank_->value();
   plan.alpha = alpha_->value();
   plan.init = init_->currentIndex() == 0 ? LoraInit::gaussian : LoraInit::kaiming;
@@ -305,11 +324,55 @@ command::Finetune FinetuneForm::command() const {
   settings.weight_decay = weight_decay_->value();
   settings.clip_norm = clip_->value();
   settings.checkpointing = checkpointing_->isChecked();
+  settings.evaluate_every = evaluate_every_->value();
+  settings.save_every = save_every_->value();
   settings.sample_every = sample_every_->value();
   for (const QString& line : prompts_->toPlainText().split('\n', Qt::SkipEmptyParts))
     if (!line.trimmed().isEmpty() && !line.startsWith('#')) settings.sample_prompts.push_back(line.trimmed().toStdString());
   out.resume = QFileInfo::exists(folder_->text().trimmed() + "/checkpoint/settings.json");
   return out;
+}
+
+void FinetuneForm::take_settings() {
+  const QString folder = folder_->text().trimmed(), file = folder + "/checkpoint/settings.json";
+  if (!folder.isEmpty() && folder == taken_) return;
+  begun_ = {};
+  taken_.clear();
+  if (projections_->currentIndex() < 0) projections_->setCurrentIndex(0);
+  if (!QFileInfo::exists(file)) return refresh();
+  const auto read = attempt([&] {
+    const auto document = read_json(file.toStdString());
+    if (document.value("model_hash", "") != model_.hash) reject("it is of another model", folder.toStdString());
+    return FinetuneSettings::parse(document.at("settings"));
+  });
+  if (!read) return refresh();  // the engine says what is wrong
+  taken_ = folder;
+  begun_ = *read;
+  const LoraPlan& plan = begun_.plan;
+  where_->setCurrentIndex(plan.every_attention ? kEveryAttention : kSelected);
+  if (!plan.every_attention) selection_->select(QSet<int>(plan.sites.begin(), plan.sites.end()));
+  const auto known = std::find(std::begin(kProjections), std::end(kProjections), plan.projections);
+  projections_->setCurrentIndex(known == std::end(kProjections) ? -1 : static_cast<int>(known - std::begin(kProjections)));
+  rank_->setValue(static_cast<int>(plan.rank));
+  alpha_->setValue(plan.alpha);
+  init_->setCurrentIndex(plan.init == LoraInit::gaussian ? 0 : 1);
+  if (begun_.schedule != RateSchedule::constant) steps_->setValue(static_cast<int>(begun_.steps));
+  batch_->setValue(static_cast<int>(begun_.batch));
+  accumulate_->setValue(static_cast<int>(begun_.accumulate));
+  rate_->setText(QString::number(begun_.rate, 'g', 15));
+  schedule_->setCurrentIndex(static_cast<int>(begun_.schedule));
+  warmup_->setValue(static_cast<int>(begun_.warmup));
+  resolution_->setValue(static_cast<int>(begun_.resolution));
+  seed_->setValue(static_cast<int>(begun_.seed));
+  held_out_->setValue(static_cast<int>(std::lround(100 * begun_.held_out)));
+  dropout_->setValue(begun_.dropout);
+  caption_dropout_->setValue(begun_.caption_dropout);
+  snr_gamma_->setValue(begun_.snr_gamma);
+  weight_decay_->setValue(begun_.weight_decay);
+  clip_->setValue(begun_.clip_norm);
+  checkpointing_->setChecked(begun_.checkpointing);
+  refresh();
+  ask_for_pictures();
 }
 
 QString FinetuneForm::missing() const {
@@ -352,7 +415,11 @@ void FinetuneForm::refresh() {
   const QString plan = plan_text(locked_ ? *locked_ : now.settings.plan);
   share_->setText(plan.isEmpty() ? tr("Nothing is trained: select sites on the map") : plan);
   if (pictures_->text().trimmed().isEmpty()) pictures_facts_->setText(tr("With a metadata.jsonl, or a .txt beside each picture"));
-  folder_facts_->setText(tr("The folder holds a training. It goes on, if the settings are the same; to begin anew, choose another folder."));
+  const bool taken = !taken_.isEmpty() && taken_ == folder_->text().trimmed();
+  folder_facts_->setText(
+      taken ? tr("The folder holds a training, whose settings were filled in. It goes on if they stay and the pictures are the same; to begin "
+                 "anew, choose another folder.")
+            : tr("The folder holds a training. It goes on if settings, pictures and model are the same; to begin anew, choose another folder."));
   folder_facts_->setVisible(!locked_ && now.resume);
   emit changed();
 }

@@ -44,6 +44,8 @@ class FinetuneForm : public QWidget {
   QWidget* build_more();
   void apply_preset(int index);
   void ask_for_pictures();
+  /// Fills the fields with what a training in the adapter's folder was begun with, so that it can go on.
+  void take_settings();
   QString plan_text(const LoraPlan& plan) const;
   void refresh();
 
@@ -51,12 +53,14 @@ class FinetuneForm : public QWidget {
   event::ModelOpened model_;
   std::optional<LoraPlan> locked_;
   int pictures_found_ = 0;
-  QString own_;    ///< The folder that was proposed for the adapter.
-  QString asked_;  ///< Which pictures were asked for last.
+  FinetuneSettings begun_;  ///< What a training in the folder has that no field has.
+  QString taken_;           ///< The folder whose settings were taken last.
+  QString own_;             ///< The folder that was proposed for the adapter.
+  QString asked_;           ///< Which pictures were asked for last.
 
   QLineEdit *pictures_, *rate_, *folder_;
   QComboBox *preset_, *where_, *projections_, *schedule_, *init_;
-  QSpinBox *rank_, *steps_, *batch_, *accumulate_, *warmup_, *resolution_, *seed_, *held_out_, *sample_every_;
+  QSpinBox *rank_, *steps_, *batch_, *accumulate_, *warmup_, *resolution_, *seed_, *held_out_, *sample_every_, *evaluate_every_, *save_every_;
   QDoubleSpinBox *alpha_, *dropout_, *caption_dropout_, *snr_gamma_, *weight_decay_, *clip_;
   QCheckBox* checkpointing_;
   QPlainTextEdit* prompts_;

@@ -28,6 +28,8 @@ std::vector<StepCurves::Curve> curve_list() {
 QString in_words(QString text) {
   static const std::pair<const char*, const char*> kWords[] = {
       {"Pass --resume to go on with it, or choose another --out", QT_TR_NOOP("Choose another folder for the adapter")},
+      {"Begin anew in another --out with a lower --rate, or with --dtype fp32",
+       QT_TR_NOOP("Begin anew in another folder with a lower learning rate, or open the model in fp32")},
       {"--dtype fp32", QT_TR_NOOP("fp32 when the model is opened")},
       {"--held-out", QT_TR_NOOP("the share held out")},
       {"--rate", QT_TR_NOOP("the learning rate")},

@@ -304,7 +304,7 @@ void GuardPage::compare() {
     command.prompts = *lines;
   }
   comparison_ = engine_->post(std::move(command));
-  status_->setText(tr("Waiting for the engine"));
+  status_->setText(engine_->waiting_text());
   refresh();
 }
 

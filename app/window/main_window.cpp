@@ -281,14 +281,8 @@ void MainWindow::start(Command command) {
   const bool opening = std::holds_alternative<command::OpenModel>(command);
   finetune_->set_opening(opening);
   job_ = engine_->post(std::move(command));
-  if (!finetune_->training()) {
-    jobs_->start(tr("Waiting for the engine"));
-  } else if (opening) {
-    jobs_->start(tr("Waiting for the end of the training"));
-    message_->show_message(MessageStrip::Kind::note, tr("The model is opened when the training ends, or when you pause it."));
-  } else {
-    jobs_->start(tr("Waiting for the training: this runs between two of its steps"));
-  }
+  jobs_->start(engine_->waiting_text());
+  if (opening && engine_->training()) message_->show_message(MessageStrip::Kind::note, tr("The model is opened when the training ends, or when you pause it."));
   refresh_buttons();
 }
 

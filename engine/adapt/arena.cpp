@@ -9,6 +9,7 @@
 #include <limits>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "adapt/training_table.h"
@@ -106,6 +107,7 @@ std::vector<Contender> make_contenders(const torch::nn::Module& denoiser, const 
 
 namespace {
 
+constexpr const char* kRunSchema = "glyphscope.arena-run/3";
 constexpr std::uint64_t kReferenceNoise = 1 << 20;  // noises of the pictures that quality and diversity are measured from
 
 // Numbers of one contender's pictures after one training.
@@ -128,7 +130,7 @@ ordered_json to_json(const Run& run) {
     for (const auto& value : values) out.push_back(number(std::optional<double>(value)));
     return out;
   };
-  return {{"schema", "glyphscope.arena-run/2"},
+  return {{"schema", kRunSchema},
           {"exact", list(run.exact)},
           {"f1", list(run.f1)},
           {"ssim_to_base", list(run.ssim)},
@@ -143,6 +145,7 @@ ordered_json to_json(const Run& run) {
 }
 
 Run parse_run(const nlohmann::json& json) {
+  if (json.at("schema") != kRunSchema) reject("this is of another version");
   Run run;
   const auto list = [&](const char* name, std::vector<std::optional<double>>& out) {
     for (const auto& value : json.at(name)) out.push_back(number(value));
@@ -179,6 +182,7 @@ class Arena {
     const auto contenders =
         make_contenders(pipeline_.denoiser_module(), pipeline_.info().table, settings_.training.plan, settings_.random_sets, settings_.training.seed);
     fs::create_directories(out_ / "runs");
+    if (const std::string note = note_on_known_texts(pictures_, prompts_); !note.empty()) observer_.note(note);
     total_ = 1 + static_cast<std::int64_t>(contenders.size()) * settings_.seeds;
     Request sampling;
     sampling.steps = settings_.training.sample_steps;
@@ -232,7 +236,7 @@ class Arena {
     const fs::path file = out_ / "runs" / name / "scores.json";
     if (fs::exists(file)) {
       if (const auto read = attempt([&] { return parse_run(read_json(file)); })) return *read;
-      observer_.note(file.string() + " is damaged: it is made again");
+      observer_.note(file.string() + " is damaged, or of another version: it is made again");
     }
     cancel_.check();
     Run run = make();
@@ -255,7 +259,7 @@ class Arena {
     const bool begun = fs::exists(folder / "checkpoint" / "settings.json");
     std::optional<FinetuneResult> trained;
     try {
-      trained = finetune(pipeline_, pictures_, settings, folder, begun, reader_, observer, cancel_);
+      trained = finetune(pipeline_, pictures_, settings, folder, begun, nullptr, observer, cancel_);
     } catch (const Diverged& failure) {
       // That is a finding about this contender; the others go on.
       observer_.note(name + ": " + failure.error().message());
@@ -295,7 +299,9 @@ class Arena {
     // Five neighbours and more, or the numbers say nothing.
     constexpr std::int64_t kFewest = 5;
     if (made.size(0) >= kFewest) {
-      run.kernel_distance = numbers(kernel_distance(reference_, made));
+      std::vector<int> of;
+      for (size_t i = written_; i < prompts_.size(); ++i) of.push_back(prompt_of(i));
+      if (std::set(of.begin(), of.end()).size() > 2) run.kernel_distance = numbers(kernel_distance(reference_, made, of));
       const PrecisionRecall near = precision_recall(reference_, made);
       run.precision = numbers(near.precision);
       run.recall = numbers(near.recall);

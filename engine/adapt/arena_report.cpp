@@ -85,19 +85,20 @@ ordered_json ArenaResult::to_json() const {
 std::string ArenaResult::csv() const {
   std::string out = "contender,sites,rank,parameters,optimizer_bytes,trainings,diverged";
   for (const auto& [name, score] : score_columns()) out += std::string(",") + name + "," + name + "_low," + name + "_high";
-  out += "\n";
+  out += ",localized_f1_gain,localized_f1_gain_low,localized_f1_gain_high\n";
   for (const auto& entry : entries) {
     out += "\"" + entry.contender.name + "\",\"" + where(entry.contender) + "\",\"" + ranks(entry.contender) + "\"," +
            std::to_string(entry.contender.parameters) + "," + std::to_string(entry.optimizer_bytes) + "," + std::to_string(entry.trainings) + "," +
            std::to_string(entry.diverged);
-    for (const auto& [name, score] : score_columns()) {
-      const Score& one = entry.scores.*score;
+    const auto add = [&](const Score& one) {
       for (const auto& value : {one.n > 0 ? std::optional(one.mean) : std::nullopt, one.low, one.high}) {
         char text[32] = ",";
         if (value) std::snprintf(text, sizeof text, ",%.6g", *value);
         out += text;
       }
-    }
+    };
+    for (const auto& [name, score] : score_columns()) add(entry.scores.*score);
+    add(entry.f1_gain);
     out += "\n";
   }
   return out;

@@ -17,6 +17,7 @@
 #include "adapt/training_table.h"
 #include "core/error.h"
 #include "core/random.h"
+#include "core/unicode.h"
 #include "io/canvas.h"
 #include "io/files.h"
 #include "io/image_file.h"
@@ -63,7 +64,7 @@ class TrainingTaps : public Taps {
 
 class Finetuning {
  public:
-  Finetuning(Pipeline& pipeline, const PictureSet& pictures, const FinetuneSettings& settings, const fs::path& out, TextReader& reader,
+  Finetuning(Pipeline& pipeline, const PictureSet& pictures, const FinetuneSettings& settings, const fs::path& out, TextReader* reader,
              const FinetuneObserver& observer, const CancelToken& cancel)
       : pipeline_(pipeline),
         trainable_(trainable_of(pipeline)),
@@ -94,12 +95,12 @@ class Finetuning {
     }
     prepare(pictures);
     if (settings.sample_prompts.empty()) return;
-    note_known_words(pictures);
+    if (const std::string note = note_on_known_texts(pictures, settings.sample_prompts); !note.empty()) observer.note(note);
     Request sampling;
     sampling.steps = settings.sample_steps;
     sampling.guidance = settings.sample_guidance;
     if (settings.resolution > 0) sampling.width = sampling.height = settings.resolution;
-    samples_.emplace(pipeline, reader, settings.sample_prompts, sampling, settings.seed, observer.preparing, cancel);
+    samples_.emplace(pipeline, *reader, settings.sample_prompts, sampling, settings.seed, observer.preparing, cancel);
   }
 
   FinetuneResult run() {
@@ -168,12 +169,6 @@ class Finetuning {
       reject("only a model that draws from a prompt alone can be fine-tuned", pipeline.info().source, "Of a cascade, open the first stage alone");
     return *out;
   }
-  // Timesteps of flow matching as diffusers' training examples draw them: by a logit-normal number's place in the schedule.
-  static torch::Tensor logit_normal_draws(std::int64_t steps) {
-    const torch::Tensor u = (torch::arange(steps).to(torch::kFloat64) + 0.5) / static_cast<double>(steps), logit = (u / (1 - u)).log();
-    const torch::Tensor density = (-0.5 * logit.pow(2)).exp() / (u * (1 - u));
-    return (density / density.sum()).to(torch::kFloat32);
-  }
   void attach() { attached_.emplace(pipeline_.denoiser_module(), lora_, 1, settings_.dropout); }
   // Lets the model be used for something else, if someone asks for it.
   void make_room() {
@@ -216,17 +211,6 @@ class Finetuning {
     const std::int64_t tokens = encoded_.conditioning(train_[0]).embedding.size(1);
     if (PromptKvCache::bytes_needed(info.table, lora_, static_cast<std::int64_t>(captions.size()), tokens) <= settings_.kept_kv_bytes)
       taps_.kept.emplace(info.table, lora_);
-  }
-
-  // Words that it learns to write tell nothing of those that it does not.
-  void note_known_words(const PictureSet& pictures) const {
-    std::set<std::string> known;
-    for (const auto& one : pictures.train) known.insert(quoted_text(one.caption));
-    known.erase("");
-    const auto count = std::count_if(settings_.sample_prompts.begin(), settings_.sample_prompts.end(),
-                                     [&](const std::string& prompt) { return known.contains(quoted_text(prompt)); });
-    if (count > 0)
-      observer_.note(std::to_string(count) + " of the sample prompts ask for texts that are in captions learned from: their scores do not tell of new texts");
   }
 
   // The checkpoint's folder is of one model, one set of pictures and one set of settings; only how long to train may differ. A training that was
@@ -453,23 +437,33 @@ class Finetuning {
 
 }  // namespace
 
-FinetuneResult finetune(Pipeline& pipeline, const PictureSet& pictures, const FinetuneSettings& settings, const fs::path& out, bool resume, TextReader& reader,
+std::string note_on_known_texts(const PictureSet& pictures, const std::vector<std::string>& prompts) {
+  std::set<std::string> known;
+  for (const auto& one : pictures.train) known.insert(fold_case(quoted_text(one.caption)));
+  known.erase("");
+  const auto count = std::count_if(prompts.begin(), prompts.end(), [&](const std::string& prompt) { return known.contains(fold_case(quoted_text(prompt))); });
+  if (count == 0) return {};
+  return std::to_string(count) + " of the sample prompts ask for texts that are in captions learned from: their scores do not tell of new texts";
+}
+
+FinetuneResult finetune(Pipeline& pipeline, const PictureSet& pictures, const FinetuneSettings& settings, const fs::path& out, bool resume, TextReader* reader,
                         const FinetuneObserver& observer, const CancelToken& cancel) {
   if (fs::exists(out / "checkpoint" / "settings.json") && !resume)
     reject("the folder holds a training already", out.string(), "Pass --resume to go on with it, or choose another --out");
   FinetuneResult result = Finetuning(pipeline, pictures, settings, out, reader, observer, cancel).run();
-  result.document = {{"schema", "glyphscope.finetune/1"},
-                     {"model", pipeline.info().source},
-                     {"model_hash", pipeline.info().hash},
-                     {"settings", settings.to_json()},
-                     {"steps", result.steps},
-                     {"trained_parameters", result.trained},
-                     {"trained_parameters_all_sites", result.all_sites},
-                     {"optimizer_bytes", result.optimizer_bytes},
-                     {"optimizer_bytes_all_sites", result.all_sites_optimizer_bytes},
-                     {"samples", {{"prompts", settings.sample_prompts}, {"every", settings.sample_every}, {"ocr", reader.name()}}},
-                     {"best_held_out_loss", result.best_held_out ? ordered_json(*result.best_held_out) : ordered_json(nullptr)},
-                     {"faults", pictures.faults}};
+  result.document = {
+      {"schema", "glyphscope.finetune/1"},
+      {"model", pipeline.info().source},
+      {"model_hash", pipeline.info().hash},
+      {"settings", settings.to_json()},
+      {"steps", result.steps},
+      {"trained_parameters", result.trained},
+      {"trained_parameters_all_sites", result.all_sites},
+      {"optimizer_bytes", result.optimizer_bytes},
+      {"optimizer_bytes_all_sites", result.all_sites_optimizer_bytes},
+      {"samples", {{"prompts", settings.sample_prompts}, {"every", settings.sample_every}, {"ocr", reader ? ordered_json(reader->name()) : ordered_json()}}},
+      {"best_held_out_loss", result.best_held_out ? ordered_json(*result.best_held_out) : ordered_json(nullptr)},
+      {"faults", pictures.faults}};
   write_json(out / "finetune.json", result.document);
   return result;
 }

@@ -57,11 +57,15 @@ class Diverged : public Failure {
   using Failure::Failure;
 };
 
+/// Texts that a model learns to write tell nothing of those that it does not: a note on how many of the prompts ask for a text, whatever its case, that is
+/// in a caption learned from. Empty: none does.
+std::string note_on_known_texts(const PictureSet& pictures, const std::vector<std::string>& prompts);
+
 /// Trains a new adapter for the pipeline's denoiser. In `out`: finetune.json at the end, last.safetensors and best.safetensors (by held-out loss) in diffusers'
 /// format, training.csv and .png, samples/ by step, checkpoint/ to resume from, cache/ of encoded pictures and captions. Deterministic by seed on the CPU;
-/// stopped at any step and resumed, it gives the same adapter to the bit. A cancelled run saves where it is, and throws. reader: of the text in samples. Throws
-/// a Failure; Diverged, if that is what happened.
+/// stopped at any step and resumed, it gives the same adapter to the bit. A cancelled run saves where it is, and throws. reader: of the text in samples; null
+/// where none are drawn. Throws a Failure; Diverged, if that is what happened.
 FinetuneResult finetune(Pipeline& pipeline, const PictureSet& pictures, const FinetuneSettings& settings, const std::filesystem::path& out, bool resume,
-                        TextReader& reader, const FinetuneObserver& observer, const CancelToken& cancel);
+                        TextReader* reader, const FinetuneObserver& observer, const CancelToken& cancel);
 
 }  // namespace glyphscope

@@ -57,4 +57,40 @@ ordered_json FinetuneSettings::to_json() const {
   return out;
 }
 
+FinetuneSettings FinetuneSettings::parse(const nlohmann::json& json) {
+  FinetuneSettings out;
+  LoraPlan& plan = out.plan;
+  try {
+    json.at("sites").get_to(plan.sites);
+    json.at("every_attention").get_to(plan.every_attention);
+    json.at("projections").get_to(plan.projections);
+    json.at("rank").get_to(plan.rank);
+    plan.alpha = json.at("alpha").is_number() ? json["alpha"].get<double>() : 0;
+    json.at("ranks").get_to(plan.ranks);
+    plan.init = json.at("init") == "kaiming" ? LoraInit::kaiming : LoraInit::gaussian;
+    plan.scale = json.value("scale", 0.0);
+    json.at("batch").get_to(out.batch);
+    json.at("accumulate").get_to(out.accumulate);
+    json.at("resolution").get_to(out.resolution);
+    json.at("rate").get_to(out.rate);
+    out.schedule = parse_rate_schedule(json.at("schedule").get<std::string>());
+    json.at("warmup").get_to(out.warmup);
+    json.at("betas").at(0).get_to(out.beta1);
+    json.at("betas").at(1).get_to(out.beta2);
+    json.at("eps").get_to(out.eps);
+    json.at("weight_decay").get_to(out.weight_decay);
+    json.at("clip_norm").get_to(out.clip_norm);
+    json.at("dropout").get_to(out.dropout);
+    json.at("caption_dropout").get_to(out.caption_dropout);
+    json.at("snr_gamma").get_to(out.snr_gamma);
+    json.at("checkpointing").get_to(out.checkpointing);
+    json.at("held_out").get_to(out.held_out);
+    json.at("seed").get_to(out.seed);
+    out.steps = json.value("steps", out.steps);
+  } catch (const nlohmann::json::exception& error) {
+    reject(std::string("these are not the settings of a training: ") + error.what(), "settings.json");
+  }
+  return out;
+}
+
 }  // namespace glyphscope

@@ -41,6 +41,8 @@ struct FinetuneSettings {
 
   /// All that the adapter depends on, but how long it is trained.
   nlohmann::ordered_json to_json() const;
+  /// The same from what to_json() gave; what it does not say is as it is by default. Throws a Failure.
+  static FinetuneSettings parse(const nlohmann::json& json);
 };
 
 }  // namespace glyphscope

@@ -294,7 +294,7 @@ void write_lora(const fs::path& path, const Lora& lora, LoraFormat format, const
   }
 
   const auto places = kohya_places(denoiser, table);
-  if (places.empty()) reject("kohya's format has no names for this family of models", path.string(), "Write it as diffusers does: --format diffusers");
+  if (places.empty()) reject("kohya's format has no names for this family of models", path.string(), "Write it in diffusers' format");
   struct Fused {
     std::string layer;  // the first of its parts
     std::int64_t rows = 0;
@@ -304,7 +304,7 @@ void write_lora(const fs::path& path, const Lora& lora, LoraFormat format, const
   std::map<std::string, Fused> modules;
   for (const auto& [layer, own] : lora.layers) {
     const auto place = places.find(layer);
-    if (place == places.end()) reject("kohya's format has no name for " + layer, path.string(), "Write it as diffusers does: --format diffusers");
+    if (place == places.end()) reject("kohya's format has no name for " + layer, path.string(), "Write it in diffusers' format");
     Fused& module = modules[place->second.module];
     if (module.parts.empty()) module.layer = layer;
     module.rows = place->second.rows > 0 ? place->second.rows : own.b.size(0);

@@ -26,6 +26,10 @@ struct NoisePath {
   torch::Tensor snr_weight(const torch::Tensor& index, double gamma) const;
 };
 
+/// Share of the samples that each of so many timesteps gets, [steps] fp32, sums to 1, in flow matching as diffusers' training examples draw them: by a
+/// logit-normal number's place in the schedule, whatever the schedule makes of it.
+torch::Tensor logit_normal_draws(std::int64_t steps);
+
 /// Share of the samples that each timestep gets, [steps], sums to 1: as Stable Diffusion 3 draws them (arXiv 2403.03206, section 3.1: logit-normal),
 /// carried over to any path by the share of noise sigma / (alpha + sigma): the middle, where letters are decided, gets the most.
 torch::Tensor logit_normal_density(const NoisePath& path);

@@ -28,7 +28,7 @@ TrainingState::TrainingState(const std::vector<std::pair<std::string, torch::nn:
       first_.push_back(torch::zeros_like(master));
       second_.push_back(torch::zeros_like(master));
       if (options.ema_decay > 0) average_.push_back(master.clone());
-      steps_.push_back(torch::zeros({}));
+      steps_.push_back(torch::zeros({}, master.options().dtype(torch::kFloat32)));
       torch::Tensor data = master.to(options.dtype, /*non_blocking=*/false, /*copy=*/true);
       // Channels-last is the layout in which oneDNN's convolutions need no reordering.
       parameter.set_data(data.dim() == 4 ? data.contiguous(torch::MemoryFormat::ChannelsLast) : data);

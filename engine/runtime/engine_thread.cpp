@@ -453,7 +453,8 @@ struct EngineThread::State {
     observer.interlude = [this] { interlude(); };
     const PictureSet pictures = read_picture_set(command.pictures, settings.held_out, observer.preparing, job.cancel);
     const OutputFolder folder(command.folder);
-    const FinetuneResult result = finetune(model(), pictures, settings, folder.path(), command.resume, ocr(), observer, job.cancel);
+    const FinetuneResult result =
+        finetune(model(), pictures, settings, folder.path(), command.resume, settings.sample_prompts.empty() ? nullptr : &ocr(), observer, job.cancel);
     tell(job.id, event::AdapterMade{(folder / "last.safetensors").string(), result.trained, result.all_sites, result.optimizer_bytes,
                                     result.all_sites_optimizer_bytes});
   }

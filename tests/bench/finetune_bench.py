@@ -1,6 +1,6 @@
 """Training an adapter here and with diffusers + PEFT: the same denoiser, layers, batch, dtype and threads, in turn, in one run.
 
-    python finetune_bench.py BUILD SCRATCH [CASE ...]      # demo-unet demo-mmdit sd1 sd3
+    python finetune_bench.py BUILD SCRATCH [CASE ...] [--cuda]      # demo-unet demo-mmdit sd1 sd3; on a GPU also sd1-512 sd3-1024
 
 BUILD: where glyphscope_finetune_steps is. Needs PyTorch, diffusers and peft (versions: golden/README.md). Prints, for localized sites, all sites that read
 the prompt, and every attention: steps a second of each side, the ratio, and the memory that steps take beyond what was loaded. The two take turns step
@@ -30,8 +30,17 @@ CASES = {
     # Full-size layers on a smaller picture, 256 x 256.
     "sd1": (ROOT / "tests/configs/sd1/unet", "8,9", {"sample": [1, 4, 32, 32], "embedding": [1, 77, 768]}, 8),
     "sd3": (ROOT / "tests/configs/sd3/transformer", "10", {"sample": [1, 16, 32, 32], "embedding": [1, 154, 4096], "pooled": [1, 2048]}, 8),
+    # Whole pictures, for a GPU.
+    "sd1-512": (ROOT / "tests/configs/sd1/unet", "8,9", {"sample": [4, 4, 64, 64], "embedding": [4, 77, 768]}, 20),
+    "sd3-1024": (ROOT / "tests/configs/sd3/transformer", "10", {"sample": [1, 16, 128, 128], "embedding": [1, 333, 4096], "pooled": [1, 2048]}, 20),
 }
 RANK, WARM_UP = 4, 2
+# dtype, adapters' sites, gradient checkpointing
+MODES = [("fp32", "localized", False), ("fp32", "sites", False), ("fp32", "attention", False), ("bf16", "localized", False), ("fp32", "attention", True)]
+CUDA = "--cuda" in sys.argv
+ARGUMENTS = [argument for argument in sys.argv[1:] if argument != "--cuda"]
+if CUDA:
+    MODES = [("bf16", "localized", False), ("bf16", "sites", False), ("bf16", "attention", True), ("fp32", "localized", False)]
 
 
 def say(line):
@@ -56,6 +65,7 @@ def theirs(folder, dtype, layers, checkpoints, file):
     torch.manual_seed(1)
     model = kind.from_pretrained(folder, torch_dtype=dtype).train()
     model.requires_grad_(False)
+    model.to("cuda" if CUDA else "cpu")
     model.add_adapter(LoraConfig(r=RANK, lora_alpha=RANK, target_modules=layers, init_lora_weights="gaussian"))
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for parameter in trained:
@@ -64,7 +74,7 @@ def theirs(folder, dtype, layers, checkpoints, file):
         model.enable_gradient_checkpointing()
     optimizer = torch.optim.AdamW(trained, lr=1e-4, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01, fused=True)
     given = load_file(file)
-    inputs = {name: tensor if name in ("timestep", "target") else tensor.to(dtype) for name, tensor in given.items()}
+    inputs = {name: tensor.to(model.device, torch.float32 if name in ("timestep", "target") else dtype) for name, tensor in given.items()}
     sum(parameter.sum().item() for parameter in model.parameters())  # pages of a mapped file count once they are touched
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts anew
@@ -97,8 +107,16 @@ class Side:
         self.process.stdin.flush()
         self.steps.append(self.read())
 
+    def mib(self, what):
+        return self.steps[-1][what] / 2**20
+
     def median(self, what):
         return statistics.median(step[what] for step in self.steps[WARM_UP:])
+
+    def gpu_bytes(self):
+        query = subprocess.run(["nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits"], capture_output=True, text=True, check=True)
+        used = dict(line.split(", ") for line in query.stdout.splitlines())
+        return int(used.get(str(self.process.pid), 0)) * 2**20
 
     def close(self):
         self.process.stdin.close()
@@ -108,11 +126,13 @@ class Side:
 def prepare(case, scratch):
     folder, localized, shapes, turns = CASES[case]
     if not list(folder.glob("*.safetensors")):
-        out = scratch / case
+        out = scratch / case.split("-")[0]
         if not (out / "config.json").exists():
             torch.manual_seed(1)
-            kind = SD3Transformer2DModel if case == "sd3" else UNet2DConditionModel
-            kind.from_config(json.loads((folder / "config.json").read_text())).save_pretrained(out)
+            kind = SD3Transformer2DModel if out.name == "sd3" else UNet2DConditionModel
+            with torch.device("cuda" if CUDA else "cpu"):
+                made = kind.from_config(json.loads((folder / "config.json").read_text()))
+            made.save_pretrained(out)
         folder = out
     config = json.loads((folder / "config.json").read_text())
     # Widths of the demo models' prompts are their own.
@@ -129,44 +149,47 @@ def prepare(case, scratch):
 
 def compare(build, scratch, case, dtype, sites, checkpoints):
     folder, localized, turns, inputs = prepare(case, scratch)
-    mode = "checkpointing" if checkpoints else "plain"
-    ours = Side([build / "glyphscope_finetune_steps", folder, dtype, localized if sites == "localized" else sites, RANK, mode, inputs])
+    mode, device = "checkpointing" if checkpoints else "plain", ["cuda"] if CUDA else []
+    ours = Side([build / "glyphscope_finetune_steps", folder, dtype, localized if sites == "localized" else sites, RANK, mode, inputs, *device])
     (scratch / "layers.json").write_text(json.dumps(ours.about["layers"]))
-    theirs = Side([sys.executable, __file__, "--theirs", folder, dtype, scratch / "layers.json", mode, inputs])
+    theirs = Side([sys.executable, __file__, "--theirs", folder, dtype, scratch / "layers.json", mode, inputs, *(["--cuda"] if CUDA else [])])
     for _ in range(WARM_UP + turns):
         ours.step()
         theirs.step()
+    # What either's steps take beyond what was loaded is not told apart on a GPU.
+    memory = f"GPU memory {ours.gpu_bytes() / 2**20:.0f} MiB, PEFT's {theirs.gpu_bytes() / 2**20:.0f}" if CUDA else (
+        f"steps take {ours.mib('step_bytes'):.0f} MiB, PEFT's {theirs.mib('step_bytes'):.0f} "
+        f"(whole process {ours.mib('peak_bytes'):.0f} and {theirs.mib('peak_bytes'):.0f})")
     ours.close()
     theirs.close()
     ratios = [their["seconds"] / our["seconds"] for our, their in zip(ours.steps, theirs.steps)][WARM_UP:]
     low, middle, high = statistics.quantiles(ratios, n=4)
     first = [side.steps[0]["loss"] for side in (ours, theirs)]
     equal = abs(first[0] - first[1]) < (1e-3 if dtype == "fp32" else 3e-2) * first[1] and ours.about["trained"] == theirs.about["trained"]
-    memory = [side.steps[-1][what] / 2**20 for what in ("step_bytes", "peak_bytes") for side in (ours, theirs)]
     print(f"{case}, {dtype}, {sites}{', ' + mode if checkpoints else ''}: {1 / ours.median('seconds'):.3g} steps/s, PEFT {1 / theirs.median('seconds'):.3g}, "
-          f"ratio {middle:.2f} [{low:.2f}, {high:.2f}]; steps take {memory[0]:.0f} MiB, PEFT's {memory[1]:.0f} (whole process {memory[2]:.0f} and {memory[3]:.0f}); "
+          f"ratio {middle:.2f} [{low:.2f}, {high:.2f}]; {memory}; "
           f"{ours.about['trained']} parameters, {ours.about['optimizer_bytes'] / 1e6:.2f} MB of optimizer state; "
           f"{'same first loss' if equal else 'FIRST LOSSES DIFFER: ' + str(first)}", flush=True)
     return equal
 
 
 def main():
-    if len(sys.argv) > 1 and sys.argv[1] == "--theirs":
-        folder, dtype, layers, mode, inputs = sys.argv[2:]
+    if ARGUMENTS[:1] == ["--theirs"]:
+        folder, dtype, layers, mode, inputs = ARGUMENTS[1:]
         dtype = torch.bfloat16 if dtype == "bf16" else torch.float32
         theirs(Path(folder), dtype, json.loads(Path(layers).read_text()), mode == "checkpointing", inputs)
         return 0
-    if len(sys.argv) < 3:
+    if len(ARGUMENTS) < 2:
         sys.exit(__doc__)
-    build, scratch = map(Path, sys.argv[1:3])
+    build, scratch = map(Path, ARGUMENTS[:2])
     scratch.mkdir(parents=True, exist_ok=True)
+    if CUDA:
+        print(torch.cuda.get_device_name())
     print(f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, PyTorch {torch.__version__}")
     good = True
-    for case in sys.argv[3:] or list(CASES):
-        for sites in ("localized", "sites", "attention"):
-            good &= compare(build, scratch, case, "fp32", sites, False)
-        good &= compare(build, scratch, case, "bf16", "localized", False)
-        good &= compare(build, scratch, case, "fp32", "attention", True)
+    for case in ARGUMENTS[2:] or ["demo-unet", "demo-mmdit", "sd1", "sd3"]:
+        for dtype, sites, checkpoints in MODES:
+            good &= compare(build, scratch, case, dtype, sites, checkpoints)
     return int(not good)
 
 

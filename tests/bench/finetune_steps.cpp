@@ -1,5 +1,5 @@
 // Steps of training an adapter of a denoiser, for tests/bench/finetune_bench.py: how long each takes, and how much memory.
-// Usage: glyphscope_finetune_steps FOLDER fp32|bf16 SITES RANK plain|checkpointing INPUTS.safetensors
+// Usage: glyphscope_finetune_steps FOLDER fp32|bf16 SITES RANK plain|checkpointing INPUTS.safetensors [cuda]
 // Prints a line of JSON when it is ready, takes a step for each line that it is sent, and prints one of JSON for it: whoever sends them can let two
 // programs take turns.
 // FOLDER: of a denoiser alone. SITES: "5,7-9", "sites" (all that read the prompt) or "attention" (those that read none too). INPUTS: sample,
@@ -31,9 +31,9 @@ using testing::process_bytes;
 void say(const nlohmann::json& line) { std::cout << line.dump() << std::endl; }
 
 int run(const std::filesystem::path& folder, const std::string& dtype_name, const std::string& sites, int rank, bool checkpoints,
-        const std::filesystem::path& in) {
+        const std::filesystem::path& in, torch::Device device) {
   const auto dtype = dtype_name == "bf16" ? torch::kBFloat16 : torch::kFloat32;
-  const AnyDenoiser denoiser = AnyDenoiser::open(folder, dtype);
+  const AnyDenoiser denoiser = AnyDenoiser::open(folder, dtype, device);
   double sum = 0;  // Pages of a mapped file count once they are touched.
   for (const auto& parameter : denoiser.module->parameters()) sum += parameter.sum().item<double>();
   LoraPlan plan{.every_attention = sites == "attention", .rank = rank};
@@ -42,6 +42,7 @@ int run(const std::filesystem::path& folder, const std::string& dtype_name, cons
   else if (!plan.every_attention)
     plan.sites = parse_sites(sites, denoiser.table);
   Lora lora = make_lora(*denoiser.module, denoiser.table, plan, make_generator(1));
+  for (auto& [path, layer] : lora.layers) layer.a = layer.a.to(device), layer.b = layer.b.to(device);
   LoraModule module(lora);
   TrainingState state({{"lora", &module}},
                       {.beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.01, .clip_norm = 1.0, .ema_decay = 0, .dtype = torch::kFloat32});
@@ -49,9 +50,9 @@ int run(const std::filesystem::path& folder, const std::string& dtype_name, cons
   const GradientCheckpointing checkpointing(checkpoints);
 
   const SafetensorsFile inputs(in);
-  const auto input = [&](const char* name) { return inputs.entries().contains(name) ? inputs.tensor(name).to(dtype) : torch::Tensor(); };
+  const auto input = [&](const char* name) { return inputs.entries().contains(name) ? inputs.tensor(name).to(device, dtype) : torch::Tensor(); };
   const Conditioning conditioning(input("embedding"), input("pooled"), input("time_ids"));
-  const torch::Tensor sample = input("sample"), timestep = inputs.tensor("timestep"), target = inputs.tensor("target").to(torch::kFloat32);
+  const torch::Tensor sample = input("sample"), timestep = inputs.tensor("timestep").to(device), target = inputs.tensor("target").to(device, torch::kFloat32);
   // As the trainer does, where K and V depend on the prompt alone.
   PromptKvCache kept_kv(denoiser.table, lora);
   std::vector<std::string> captions;
@@ -80,13 +81,13 @@ int run(const std::filesystem::path& folder, const std::string& dtype_name, cons
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 7) {
-    std::fprintf(stderr, "usage: %s FOLDER fp32|bf16 SITES RANK plain|checkpointing INPUTS.safetensors\n", argv[0]);
+  if (argc != 7 && argc != 8) {
+    std::fprintf(stderr, "usage: %s FOLDER fp32|bf16 SITES RANK plain|checkpointing INPUTS.safetensors [cuda]\n", argv[0]);
     return 2;
   }
   keep_freed_memory();  // as the program does
   try {
-    return run(argv[1], argv[2], argv[3], std::atoi(argv[4]), std::string(argv[5]) == "checkpointing", argv[6]);
+    return run(argv[1], argv[2], argv[3], std::atoi(argv[4]), std::string(argv[5]) == "checkpointing", argv[6], torch::Device(argc == 8 ? argv[7] : "cpu"));
   } catch (const Failure& failure) {
     std::fprintf(stderr, "%s\n", failure.error().message().c_str());
     return 2;

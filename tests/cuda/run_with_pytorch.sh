@@ -1,7 +1,7 @@
 #!/bin/bash
 # Builds the CUDA tests and their benchmark with the PyTorch of `python3` and the nvcc on PATH, and runs them: for a machine with a GPU on which
 # packaging/setup.sh cannot download. Needs g++, and GoogleTest's, nlohmann-json's and OpenSSL's headers and libraries, which CPATH and
-# LIBRARY_PATH may point to.
+# LIBRARY_PATH may point to. BUILD_ONLY=1 runs nothing.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 out=${1:-build/cuda-pytorch}
@@ -10,8 +10,9 @@ torch=$(python3 -c 'import os, torch; print(os.path.dirname(torch.__file__))')
 nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
 cuda_libraries=$(python3 -c 'import glob, os, sys; print(":".join(sorted(glob.glob(os.path.dirname(sys.argv[1]) + "/nvidia/*/lib"))))' "$torch")
 
-sources=(engine/core/{error,progress,random}.cpp engine/io/{config,files,safetensors,weights}.cpp engine/cuda/select_heads.cpp engine/models/*.cpp
-  engine/patching/*.cpp engine/adapt/{lora,lora_plan}.cpp tests/support/{any_denoiser,golden,small_denoiser}.cpp tests/cuda/*.cpp)
+sources=(engine/core/{error,memory,progress,random}.cpp engine/io/{config,files,safetensors,weights}.cpp engine/cuda/select_heads.cpp engine/models/*.cpp
+  engine/patching/*.cpp engine/adapt/{lora,lora_plan,prompt_kv_cache,training_state}.cpp
+  tests/support/{any_denoiser,golden,small_denoiser}.cpp tests/cuda/*.cpp tests/bench/finetune_steps.cpp)
 flags=(-std=c++20 -O2 -DNDEBUG -DGLYPHSCOPE_CUDA "-DGLYPHSCOPE_GOLDEN=\"$PWD/tests/golden/data\"" -Iengine -I.
   -isystem "$torch/include" -isystem "$torch/include/torch/csrc/api/include")
 echo '#include <torch/torch.h>' > "$out/all.h"
@@ -29,6 +30,9 @@ engine=("$out"/engine_*.o)
 g++ "$out/tests_cuda_select_heads_cuda_test.o" "${engine[@]}" "${libraries[@]}" -lgtest_main -lgtest -o "$out/glyphscope_cuda_test"
 g++ "$out/tests_cuda_denoisers_cuda_test.o" "$out"/tests_support_*.o "${engine[@]}" "${libraries[@]}" -lgtest_main -lgtest -o "$out/glyphscope_cuda_denoisers"
 g++ "$out/tests_cuda_select_heads_cuda_bench.o" "${engine[@]}" "${libraries[@]}" -o "$out/glyphscope_cuda_bench"
+# Run by tests/bench/finetune_bench.py --cuda.
+g++ "$out/tests_bench_finetune_steps.o" "$out/tests_support_any_denoiser.o" "${engine[@]}" "${libraries[@]}" -o "$out/glyphscope_finetune_steps"
+[ -z "${BUILD_ONLY:-}" ] || exit 0
 
 export LD_LIBRARY_PATH=$cuda_libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 nvidia-smi --query-gpu=name,driver_version --format=csv,noheader

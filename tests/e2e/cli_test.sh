@@ -97,7 +97,8 @@ for i in 1 2 3 4 5 6; do
   echo "a sign that says \"$i\"" > "$work/data/$i.txt"
 done
 head -c 200 "$work/data/1.png" > "$work/data/cut.png"; echo cut > "$work/data/cut.txt"
-tune=("$program" finetune "$model" --data "$work/data" --sites 5,8 --rank 2 --steps 40 --batch 2 --evaluate-every 20 --rate 1e-3)
+endless=("$program" finetune "$model" --data "$work/data" --sites 5,8 --rank 2 --batch 2 --evaluate-every 20 --rate 1e-3)
+tune=("${endless[@]}" --steps 40)
 expect 0 'left out: .*cut.png' "${tune[@]}" --out "$work/tuned"
 [ -s "$work/tuned/last.safetensors" ] && [ "$(field "$work/tuned/finetune.json" '["steps"]')" = 40 ] || { echo "FAILED: finetune's files"; failed=1; }
 [ "$(field "$work/tuned/finetune.json" '["trained_parameters_all_sites"]')" -gt "$(field "$work/tuned/finetune.json" '["trained_parameters"]')" ] || { echo "FAILED: share"; failed=1; }
@@ -139,6 +140,19 @@ expect 0 'localized' "${arena[@]}" --out "$work/arena"
 [ "$(field "$work/arena/arena.json" '["contenders"][1]["name"]')" = localized ] && [ -s "$work/arena/arena.csv" ] && [ -s "$work/arena/arena.png" ] || { echo "FAILED: arena's files"; failed=1; }
 expect 2 '--resume' "${arena[@]}" --out "$work/arena"
 expect 0 'every attention' "${arena[@]}" --resume --out "$work/arena"
+# Ranks of single sites; without samples no OCR model need be there.
+expect 2 'ranks' "${tune[@]}" --ranks 5 --out "$work/n"
+expect 2 'ranks' "${tune[@]}" --ranks 5:x --out "$work/n"
+expect 2 '--ranks names site 7' "${tune[@]}" --ranks 7:4 --out "$work/n"
+GLYPHSCOPE_OCR_MODELS=/nowhere expect 0 'trained' "${endless[@]}" --ranks 8:3 --steps 2 --sample-every 0 --out "$work/ranks"
+[ "$(field "$work/ranks/finetune.json" '["settings"]["ranks"]')" = '[[8, 3]]' ] || { echo "FAILED: ranks of single sites"; failed=1; }
+# Ctrl-C keeps what was learned.
+"${endless[@]}" --steps 100000 --save-every 10 --sample-every 0 --out "$work/interrupted" > "$work/stdout" 2> "$work/stderr" &
+pid=$!
+while [ ! -e "$work/interrupted/checkpoint/state.safetensors" ] && kill -0 $pid 2> /dev/null; do sleep 0.1; done
+kill -INT $pid
+wait $pid
+[ $? = 3 ] && [ -s "$work/interrupted/last.safetensors" ] && [ ! -e "$work/interrupted/finetune.json" ] || { echo "FAILED: Ctrl-C of a training"; cat "$work/stderr"; failed=1; }
 expect 2 'no layer is named' "$program" finetune "$model" --data "$work/data" --out "$work/n"
 expect 2 'no picture with a caption' "$program" finetune "$model" --data "$work/tuned" --sites 5 --out "$work/n"
 expect 2 'There is no projection|no projection' "$program" finetune "$model" --data "$work/data" --sites 5 --projections to_z --out "$work/n"

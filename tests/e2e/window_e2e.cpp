@@ -660,6 +660,14 @@ class WindowTest : public QObject {
     QCOMPARE(table->topLevelItemCount(), 2);
     QCOMPARE(table->topLevelItem(0)->text(0), QString("HI"));
     QVERIFY(table->topLevelItem(1)->text(3).toDouble() > 0);
+    auto* swipe = find<QSlider>("samples_swipe");
+    auto* picture = window_->findChild<SamplesView*>()->findChild<PictureView*>();
+    const QImage after = picture->grab().toImage();
+    swipe->setValue(swipe->maximum() / 2);
+    const QImage half = picture->grab().toImage();
+    QVERIFY(half != after);  // the left half is before
+    swipe->setValue(0);
+    QCOMPARE(picture->grab().toImage(), after);
     scrubber->setFocus();
     QTest::keyClick(scrubber, Qt::Key_Home);
     QCOMPARE(table->topLevelItem(1)->text(3), QString("1.00"));  // nothing has been learned there
@@ -708,11 +716,36 @@ class WindowTest : public QObject {
     const QString out = folder_.filePath("closed");
     find<QLineEdit>("training_folder")->setText(out);
     find<QSpinBox>("sample_every")->setValue(0);
+    find<QSpinBox>("rank")->setValue(3);
+    find<QLineEdit>("rate")->setText("3e-4");
     press("start_training");
     QTRY_VERIFY_WITH_TIMEOUT(find<QLabel>("training_status")->text().contains("loss"), 60000);
     window_.reset();
     QVERIFY(QFileInfo(out + "/last.safetensors").size() > 100);
     QVERIFY(QFileInfo(out + "/checkpoint/state.safetensors").size() > 100);
+
+    // Another window fills its fields with that training's settings, and goes on with it.
+    init();
+    window_->open_model(model_);
+    wait();
+    auto* page = find<FinetunePage>("finetune_page");
+    find<QTabWidget>("pages")->setCurrentIndex(2);
+    find<QLineEdit>("training_pictures")->setText(folder_.filePath("signs"));
+    emit find<QLineEdit>("training_pictures")->editingFinished();
+    QTRY_VERIFY_WITH_TIMEOUT(find<QLabel>("pictures_facts")->text().contains("left out"), 30000);
+    find<QLineEdit>("training_folder")->setText(out);
+    emit find<QLineEdit>("training_folder")->editingFinished();
+    QVERIFY2(find<QLabel>("folder_facts")->text().contains("filled in"), qPrintable(find<QLabel>("folder_facts")->text()));
+    QCOMPARE(find<QSpinBox>("rank")->value(), 3);
+    QCOMPARE(find<QLineEdit>("rate")->text().toDouble(), 3e-4);
+    QCOMPARE(window_->selection().sorted(), std::vector<int>{0});
+    find<QSpinBox>("sample_every")->setValue(0);
+    find<QSpinBox>("training_steps")->setValue(1'000'000);
+    press("start_training");
+    QTRY_VERIFY_WITH_TIMEOUT(find<QLabel>("training_status")->text().contains("loss"), 60000);
+    press("stop_training");
+    QTRY_VERIFY_WITH_TIMEOUT(!page->training(), 30000);
+    QVERIFY2(find<QLabel>("training_status")->text().contains("Stopped"), qPrintable(find<QLabel>("training_status")->text()));
   }
 
   void closing_while_it_works_is_clean() {

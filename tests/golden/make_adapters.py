@@ -20,6 +20,8 @@ from unittest import mock
 import diffusers
 import torch
 from diffusers import DDPMScheduler, FluxPipeline, FluxTransformer2DModel, SD3Transformer2DModel, StableDiffusion3Pipeline, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers.models.embeddings import apply_rotary_emb
+from diffusers.models.transformers import transformer_flux
 from diffusers.training_utils import compute_snr
 from diffusers.utils import convert_state_dict_to_kohya
 from peft import LoraConfig, get_peft_model
@@ -128,6 +130,12 @@ def as_float(tensor):
     return tensor if tensor.dtype == torch.float64 else tensor.to(torch.float32)
 
 
+def exact_rotary(*arguments, **options):
+    """The same of FLUX's rotation, and of nothing else: its time embedding is float32 here too."""
+    with mock.patch.object(torch.Tensor, "float", as_float):
+        return apply_rotary_emb(*arguments, **options)
+
+
 def train(data, out, name, kind, scheduler, targets, gamma=0):
     flow = "shift" in scheduler
     reference = load_file(data / name / "expected.safetensors")
@@ -144,7 +152,8 @@ def train(data, out, name, kind, scheduler, targets, gamma=0):
             value.requires_grad_(path in weights)
         if flow:
             sigma = (index + 1).float() / 1000
-            sigma = 3 * sigma / (1 + 2 * sigma)
+            if not scheduler.get("use_dynamic_shifting"):
+                sigma = 3 * sigma / (1 + 2 * sigma)
             alpha, timestep = 1 - sigma, sigma * 1000
         else:
             ddpm = DDPMScheduler.from_config(scheduler)
@@ -168,7 +177,9 @@ def train(data, out, name, kind, scheduler, targets, gamma=0):
         losses = []
         for step in range(10):
             with torch.enable_grad():
-                with mock.patch.object(torch.Tensor, "float", as_float if name == "unet_if1" else torch.Tensor.float):
+                with mock.patch.object(torch.Tensor, "float", as_float if name == "unet_if1" else torch.Tensor.float), mock.patch.object(
+                    transformer_flux, "apply_rotary_emb", exact_rotary
+                ):
                     said = call(model, inputs)[:, : clean.shape[1]]  # a variance that it learns is none of the objective's
                 loss = ((said - target).pow(2).mean((1, 2, 3)) * weights_of_samples.to(dtype)).mean()
                 loss.backward()
@@ -211,6 +222,8 @@ def main():
     train(data, out, "unet_if1", UNet2DConditionModel, {"_class_name": "DDPMScheduler", "beta_schedule": "squaredcos_cap_v2"}, ["add_k_proj", "add_v_proj", "to_q"])
     # diffusers norms queries in float32 whatever the model computes in: not one of those that do.
     train(data, out, "mmdit_sd3", SD3Transformer2DModel, {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0}, ATTENTION)
+    dynamic = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0, "use_dynamic_shifting": True}
+    train(data, out, "flux_dev", FluxTransformer2DModel, dynamic, [*ATTENTION, "add_k_proj", "add_v_proj"])
     for file in out.rglob("*.*"):
         file.chmod(0o644)
 

@@ -108,7 +108,7 @@ TEST_P(TrainingParity, GradientsAndStepsEqualTheReferences) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Objectives, TrainingParity, ::testing::Values("unet_sd1", "unet_sd2", "unet_sdxl", "unet_if1", "mmdit_sd3"));
+INSTANTIATE_TEST_SUITE_P(Objectives, TrainingParity, ::testing::Values("unet_sd1", "unet_sd2", "unet_sdxl", "unet_if1", "mmdit_sd3", "flux_dev"));
 
 }  // namespace
 }  // namespace glyphscope

@@ -9,7 +9,7 @@
 
 namespace glyphscope::testing {
 
-AnyDenoiser AnyDenoiser::open(const std::filesystem::path& folder, torch::ScalarType dtype) {
+AnyDenoiser AnyDenoiser::open(const std::filesystem::path& folder, torch::ScalarType dtype, torch::Device device) {
   const Config config = Config::read(folder / "config.json");
   const std::string kind = config.text("_class_name", "");
   AnyDenoiser out;
@@ -26,6 +26,7 @@ AnyDenoiser AnyDenoiser::open(const std::filesystem::path& folder, torch::Scalar
     take(std::make_shared<Flux>(FluxConfig::parse(config)));
   else
     take(std::make_shared<UNet>(UNetConfig::parse(config)));
+  out.module->to(device);
   for (auto& parameter : out.module->parameters()) parameter.set_requires_grad(false);
   return out;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <c10/core/Device.h>
 #include <torch/nn/module.h>
 
 #include <filesystem>
@@ -20,7 +21,7 @@ struct AnyDenoiser {
   std::function<torch::Tensor(const torch::Tensor& sample, const torch::Tensor& timestep, const Conditioning&, Taps*)> forward;
 
   /// Throws a Failure.
-  static AnyDenoiser open(const std::filesystem::path& folder, torch::ScalarType dtype);
+  static AnyDenoiser open(const std::filesystem::path& folder, torch::ScalarType dtype, torch::Device device = torch::kCPU);
 };
 
 }  // namespace glyphscope::testing

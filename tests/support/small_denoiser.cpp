@@ -14,12 +14,11 @@ SmallDenoiser::SmallDenoiser(const std::string& name, torch::ScalarType dtype, t
       if (expected_.entries().contains(key)) return expected_.tensor(key).to(device, dtype);
     return torch::Tensor();
   };
-  const AnyDenoiser opened = AnyDenoiser::open(golden(name), dtype);
+  const AnyDenoiser opened = AnyDenoiser::open(golden(name), dtype, device);
   const Conditioning conditioning(get("embedding", "encoder_hidden_states"), get("pooled", "text_embeds"), get("time_ids", "time_ids"));
   const torch::Tensor sample = get("sample", "sample"), timestep = expected_.tensor("timestep").to(device);
   table_ = opened.table;
   module_ = opened.module;
-  module_->to(device);
   forward_ = [=](const torch::Tensor& other, const torch::Tensor& when, Taps* taps) {
     return opened.forward(other.defined() ? other : sample, when.defined() ? when : timestep, conditioning, taps);
   };

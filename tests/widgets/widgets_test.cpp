@@ -357,10 +357,16 @@ class WidgetsTest : public QObject {
     QApplication::sendEvent(plot, &wheel);
     const double first = curves.first_step(), last = curves.last_step();
     QVERIFY(last - first < 99);
+    // The losses that are shown fill their axis.
+    auto* losses = plot->axisRect(0)->axis(QCPAxis::atLeft);
+    QVERIFY2(losses->range().upper < 0.6 && losses->range().upper >= 1.0 / (1 + std::ceil(first)), qPrintable(QString::number(losses->range().upper)));
     curves.set_value(0, 100, 0.01);
     curves.refresh();
     QCOMPARE(curves.first_step(), first);  // what one looks at stays
+    QCOMPARE(losses->scaleType(), QCPAxis::stLinear);
     curves.set_logarithmic(true);
+    QCOMPARE(losses->scaleType(), QCPAxis::stLogarithmic);
+    QVERIFY(losses->range().lower > 0);
     QTest::mouseDClick(plot, Qt::LeftButton, {}, QPoint(250, 80));
     QVERIFY(curves.first_step() <= 0 && curves.last_step() >= 100);
     QTemporaryDir folder;

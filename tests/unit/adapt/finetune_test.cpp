@@ -7,6 +7,7 @@
 
 #include "adapt/encoded_pictures.h"
 #include "adapt/lora_file.h"
+#include "adapt/noise_path.h"
 #include "adapt/training_table.h"
 #include "core/random.h"
 #include "demo/signs.h"
@@ -31,7 +32,7 @@ fs::path make_pictures(const testing::TemporaryFolder& folder, int count = 10) {
     torch::Tensor image = torch::full({3, 32, i % 3 == 0 ? 48 : 32}, 15 * i, torch::kUInt8);
     image[i % 3].fill_(255);
     write_png(out / (std::to_string(i) + ".png"), image);
-    write_text(out / (std::to_string(i) + ".txt"), i % 2 ? "a red sign" : "a blue sign that says open");
+    write_text(out / (std::to_string(i) + ".txt"), i % 2 ? "a red sign" : "a blue sign that says \"open\"");
   }
   return out;
 }
@@ -83,7 +84,7 @@ TEST_P(Finetune, ResumesToTheBit) {
   request.steps = 2;
   const auto plain = pipeline->generate(request);
   ASSERT_TRUE(plain) << plain.error().message();
-  const FinetuneResult whole = finetune(*pipeline, pictures, chosen(), folder / "whole", false, reader, {}, {});
+  const FinetuneResult whole = finetune(*pipeline, pictures, chosen(), folder / "whole", false, &reader, {}, {});
   EXPECT_TRUE(torch::equal(pipeline->generate(request)->images, plain->images));
   EXPECT_TRUE(torch::equal(pipeline->generate(request)->latents, plain->latents));
   EXPECT_EQ(whole.trained, whole.lora.parameters());
@@ -98,11 +99,11 @@ TEST_P(Finetune, ResumesToTheBit) {
   stop.step = [&](const FinetuneProgress& p) {
     if (p.step == 4) cancel.cancel();
   };
-  const auto stopped = attempt([&] { return finetune(*open(), pictures, chosen(), folder / "parts", false, reader, stop, cancel); });
+  const auto stopped = attempt([&] { return finetune(*open(), pictures, chosen(), folder / "parts", false, &reader, stop, cancel); });
   ASSERT_FALSE(stopped);
   EXPECT_EQ(stopped.error().code, ErrorCode::cancelled);
-  EXPECT_THAT(testing::failure_of([&] { finetune(*open(), pictures, chosen(), folder / "parts", false, reader, {}, {}); }), HasSubstr("--resume"));
-  const FinetuneResult parts = finetune(*open(), pictures, chosen(), folder / "parts", true, reader, {}, {});
+  EXPECT_THAT(testing::failure_of([&] { finetune(*open(), pictures, chosen(), folder / "parts", false, &reader, {}, {}); }), HasSubstr("--resume"));
+  const FinetuneResult parts = finetune(*open(), pictures, chosen(), folder / "parts", true, &reader, {}, {});
   bool moved = false;
   for (const auto& [path, layer] : whole.lora.layers) {
     EXPECT_TRUE(torch::equal(layer.a, parts.lora.layers.at(path).a)) << path;
@@ -118,7 +119,7 @@ TEST_P(Finetune, ResumesToTheBit) {
   // Asked for fewer steps than were made, it learns no more.
   FinetuneSettings fewer = chosen();
   fewer.steps = 5;
-  EXPECT_TRUE(torch::equal(finetune(*open(), pictures, fewer, folder / "parts", true, reader, {}, {}).lora.layers.begin()->second.b,
+  EXPECT_TRUE(torch::equal(finetune(*open(), pictures, fewer, folder / "parts", true, &reader, {}, {}).lora.layers.begin()->second.b,
                            whole.lora.layers.begin()->second.b));
 
   // The file holds what was trained, and says of what.
@@ -126,10 +127,12 @@ TEST_P(Finetune, ResumesToTheBit) {
   const Lora file = read_lora(folder / "parts/last.safetensors", pipeline->denoiser_module(), pipeline->info().table, notes);
   for (const auto& [path, layer] : whole.lora.layers) EXPECT_TRUE(torch::equal(layer.b, file.layers.at(path).b)) << path;
   EXPECT_EQ(file.metadata.at("model_hash"), pipeline->info().hash);
+  EXPECT_EQ(nlohmann::json::parse(file.metadata.at("settings")), nlohmann::json(chosen().to_json()));
+  EXPECT_EQ(nlohmann::json::parse(file.metadata.at("settings"))["sites"], (std::vector<int>{0, 1}));
 
   FinetuneSettings other = chosen();
   other.rate *= 2;
-  EXPECT_THAT(testing::failure_of([&] { finetune(*open(), pictures, other, folder / "parts", true, reader, {}, {}); }),
+  EXPECT_THAT(testing::failure_of([&] { finetune(*open(), pictures, other, folder / "parts", true, &reader, {}, {}); }),
               AllOf(HasSubstr("other settings"), HasSubstr("settings/rate: ")));
 }
 
@@ -150,7 +153,7 @@ TEST(FinetuneLoss, FallsOnHeldOutPictures) {
   observer.step = [&](const FinetuneProgress& p) {
     if (p.held_out) losses.push_back(*p.held_out);
   };
-  finetune(**opened, pictures, chosen, folder / "out", false, reader, observer, {});
+  finetune(**opened, pictures, chosen, folder / "out", false, &reader, observer, {});
   ASSERT_EQ(losses.size(), 7u);  // the model's own before it, and one each ten steps
   EXPECT_LT(losses.back(), 0.98 * losses.front());
 }
@@ -188,7 +191,7 @@ TEST(FinetuneLoss, FallsInBf16WithCheckpointing) {
   };
   const auto train = [&](const char* out, bool resume, const FinetuneObserver& seen, const CancelToken& token) {
     const auto opened = open_model(golden("pipeline").string(), {.dtype = "bf16"});
-    return finetune(**opened, pictures, chosen, folder / out, resume, reader, seen, token);
+    return finetune(**opened, pictures, chosen, folder / out, resume, &reader, seen, token);
   };
   const Lora whole = train("whole", false, observer, {}).lora;
   ASSERT_EQ(losses.size(), 5u);
@@ -209,7 +212,7 @@ TEST(FinetuneCache, IsAddressedByContent) {
   FinetuneSettings chosen = settings();
   chosen.steps = 2;
   chosen.cache = folder / "cache";
-  const Lora first = finetune(**opened, pictures, chosen, folder / "out", false, reader, {}, {}).lora;
+  const Lora first = finetune(**opened, pictures, chosen, folder / "out", false, &reader, {}, {}).lora;
   auto files = [&] {
     std::map<std::string, fs::file_time_type> out;
     for (const auto& entry : fs::directory_iterator(chosen.cache)) out[entry.path().filename()] = entry.last_write_time();
@@ -218,13 +221,99 @@ TEST(FinetuneCache, IsAddressedByContent) {
   const auto before = files();
   EXPECT_GT(before.size(), pictures.train.size());
   write_text(folder.path() / "cache" / before.begin()->first, "damaged");
-  const Lora again = finetune(**opened, pictures, chosen, folder / "again", false, reader, {}, {}).lora;
+  const Lora again = finetune(**opened, pictures, chosen, folder / "again", false, &reader, {}, {}).lora;
   const auto after = files();
   EXPECT_EQ(after.size(), before.size());
   int rewritten = 0;
   for (const auto& [name, time] : after) rewritten += time != before.at(name);
   EXPECT_EQ(rewritten, 1);
   for (const auto& [path, layer] : first.layers) EXPECT_TRUE(torch::equal(layer.b, again.layers.at(path).b));
+}
+
+// A caption that is left out has no say: with all of them left out, pictures with other captions give the same adapter.
+TEST(FinetuneLoss, CaptionsThatAreLeftOutDoNotCount) {
+  const testing::TemporaryFolder folder;
+  const fs::path data = make_pictures(folder);
+  const auto opened = open_model(golden("pipeline").string());
+  FinetuneSettings chosen = settings();
+  chosen.held_out = 0;
+  chosen.steps = 2;
+  const auto train = [&](const std::string& name, double dropout) {
+    FinetuneSettings own = chosen;
+    own.caption_dropout = dropout;
+    return finetune(**opened, read_picture_set(data, 0), own, folder / name, false, nullptr, {}, {}).lora;
+  };
+  const Lora silent = train("silent", 1), told = train("told", 0);
+  for (int i = 0; i < 10; ++i) write_text(data / (std::to_string(i) + ".txt"), "something else " + std::to_string(i));
+  const Lora silent_again = train("silent again", 1), told_again = train("told again", 0);
+  for (const auto& [path, layer] : silent.layers) {
+    EXPECT_TRUE(torch::equal(layer.b, silent_again.layers.at(path).b)) << path;
+    EXPECT_FALSE(torch::equal(told.layers.at(path).b, told_again.layers.at(path).b)) << path;
+  }
+}
+
+// A step over two batches follows the mean of their gradients. With a huge eps and no moments AdamW's step is the gradient itself, scaled.
+TEST(FinetuneLoss, AccumulatedBatchesAreTheirMean) {
+  const testing::TemporaryFolder folder;
+  const PictureSet pictures = read_picture_set(make_pictures(folder), 0);
+  const auto opened = open_model(golden("pipeline").string());
+  FinetuneSettings chosen = settings();
+  chosen.held_out = chosen.dropout = chosen.beta1 = chosen.weight_decay = 0;
+  chosen.clip_norm = 1e9;
+  chosen.rate = 1;
+  chosen.eps = 1e6;
+  chosen.accumulate = 1;
+  chosen.steps = 2;
+  const Lora apart = finetune(**opened, pictures, chosen, folder / "apart", false, nullptr, {}, {}).lora;
+  chosen.accumulate = 2;
+  chosen.steps = 1;
+  const Lora together = finetune(**opened, pictures, chosen, folder / "together", false, nullptr, {}, {}).lora;
+  for (const auto& [path, layer] : apart.layers) {
+    EXPECT_GT(layer.b.abs().max().item<double>(), 0) << path;
+    EXPECT_LT(testing::relative_error(2 * together.layers.at(path).b, layer.b), 1e-3) << path;
+  }
+}
+
+// As diffusers' training examples draw them: the sigmoid of a normal number, times the number of timesteps. A million of those, in tenths.
+TEST(FinetuneTimesteps, OfFlowMatchingAreLogitNormal) {
+  const torch::Tensor density = logit_normal_draws(1000).to(torch::kFloat64);
+  const torch::Tensor drawn = (torch::randn({1'000'000}, make_generator(3)).sigmoid() * 1000).floor().clamp(0, 999);
+  for (int part = 0; part < 10; ++part) {
+    const double expected = density.slice(0, 100 * part, 100 * part + 100).sum().item<double>();
+    const double share = ((drawn >= 100 * part) & (drawn < 100 * part + 100)).to(torch::kFloat64).mean().item<double>();
+    EXPECT_NEAR(share, expected, 5 * std::sqrt(expected / 1e6)) << part;
+  }
+}
+
+TEST(FinetuneSettingsFile, GivesBackWhatWasWritten) {
+  Choice choice(5);
+  for (int i = 0; i < 50; ++i) {
+    FinetuneSettings one;
+    one.plan.sites = {choice.below(5), 5 + choice.below(5)};
+    one.plan.every_attention = choice.below(2) == 1;
+    one.plan.rank = 1 + choice.below(64);
+    one.plan.alpha = choice.below(2) * choice.fraction();
+    one.plan.scale = choice.below(2) * choice.fraction();
+    if (choice.below(2)) one.plan.ranks = {{one.plan.sites[0], 1 + choice.below(8)}};
+    one.plan.init = choice.below(2) ? LoraInit::kaiming : LoraInit::gaussian;
+    one.schedule = static_cast<RateSchedule>(choice.below(3));
+    one.rate = choice.fraction();
+    one.steps = 1 + choice.below(1000);
+    one.batch = 1 + choice.below(9);
+    one.snr_gamma = choice.fraction();
+    one.checkpointing = choice.below(2) == 1;
+    one.seed = choice.next();
+    EXPECT_EQ(FinetuneSettings::parse(nlohmann::json::parse(one.to_json().dump())).to_json(), one.to_json());
+  }
+  EXPECT_THAT(testing::failure_of([] { FinetuneSettings::parse({{"sites", {1}}}); }), HasSubstr("every_attention"));
+}
+
+// Whatever its case, a text that is learned from tells nothing of new ones.
+TEST(FinetuneSamples, KnownTextsAreNoted) {
+  const testing::TemporaryFolder folder;
+  const PictureSet pictures = read_picture_set(make_pictures(folder), 0.3);
+  EXPECT_THAT(note_on_known_texts(pictures, {"a sign that says \"OPEN\"", "a wall", "a sign that says \"SHUT\""}), ::testing::StartsWith("1 of"));
+  EXPECT_EQ(note_on_known_texts(pictures, {"a wall", "a sign that says \"SHUT\""}), "");
 }
 
 // Samples: at the start they are the base model's to the bit; each set is a picture, a row of the table, and the same after a resume.
@@ -240,7 +329,7 @@ TEST(FinetuneSamples, AreDrawnAsItGoes) {
   FinetuneObserver observer;
   observer.samples = [&](std::int64_t step, const TrainingSamples::Scores& scores) { drawn[step] = scores; };
   const auto opened = open_model(golden("pipeline").string());
-  finetune(**opened, pictures, chosen, folder / "whole", false, reader, observer, {});
+  finetune(**opened, pictures, chosen, folder / "whole", false, &reader, observer, {});
   ASSERT_EQ(drawn.size(), 3u);
   EXPECT_EQ(drawn.at(0).mean(&TrainingSamples::Item::ssim), 1.0);
   EXPECT_LT(*drawn.at(8).mean(&TrainingSamples::Item::ssim), 1.0);
@@ -264,12 +353,12 @@ TEST(FinetuneSamples, AreDrawnAsItGoes) {
   stop.preparing = [&](const Progress& p) {
     if (learning && p.what == "drawing samples") cancel.cancel();
   };
-  const auto stopped = attempt([&] { return finetune(**opened, pictures, chosen, folder / "parts", false, reader, stop, cancel); });
+  const auto stopped = attempt([&] { return finetune(**opened, pictures, chosen, folder / "parts", false, &reader, stop, cancel); });
   ASSERT_FALSE(stopped);
   EXPECT_EQ(stopped.error().code, ErrorCode::cancelled);
   EXPECT_FALSE(fs::exists(folder / "parts/samples/000004.png"));
   const auto again = open_model(golden("pipeline").string());
-  finetune(**again, pictures, chosen, folder / "parts", true, reader, {}, {});
+  finetune(**again, pictures, chosen, folder / "parts", true, &reader, {}, {});
   EXPECT_EQ(read_text(folder / "whole/training.csv"), read_text(folder / "parts/training.csv"));
   EXPECT_EQ(read_text(folder / "whole/samples/000008.png"), read_text(folder / "parts/samples/000008.png"));
 }
@@ -301,7 +390,7 @@ TEST(FinetuneErrors, AnExplodingLossStops) {
   chosen.save_every = 1;
   chosen.evaluate_every = 2;
   chosen.accumulate = 1;
-  EXPECT_THAT(testing::failure_of([&] { finetune(**opened, pictures, chosen, folder / "out", false, reader, {}, {}); }),
+  EXPECT_THAT(testing::failure_of([&] { finetune(**opened, pictures, chosen, folder / "out", false, &reader, {}, {}); }),
               AllOf(HasSubstr("has grown to"), HasSubstr("last.safetensors")));
   EXPECT_TRUE(fs::exists(folder / "out/best.safetensors"));
   // What was saved is of a step that was well: from there it goes on, with a step of no size, and its loss is no worse than it was.
@@ -309,7 +398,7 @@ TEST(FinetuneErrors, AnExplodingLossStops) {
   const auto exploded = std::prev(table.rows().end());
   ASSERT_TRUE(exploded->second.held_out);
   chosen.steps = 0;
-  const FinetuneResult kept = finetune(**opened, pictures, chosen, folder / "out", true, reader, {}, {});
+  const FinetuneResult kept = finetune(**opened, pictures, chosen, folder / "out", true, &reader, {}, {});
   EXPECT_LT(kept.steps, exploded->first);
   EXPECT_GT(kept.steps, 0);
   EXPECT_LT(*table.rows().at(kept.steps).held_out, *exploded->second.held_out);
@@ -319,7 +408,7 @@ TEST(FinetuneErrors, AnExplodingLossStops) {
   all.train.insert(all.train.end(), all.held_out.begin(), all.held_out.end());
   all.held_out.clear();
   chosen.steps = 40;
-  EXPECT_THAT(testing::failure_of([&] { finetune(**opened, all, chosen, folder / "blind", false, reader, {}, {}); }),
+  EXPECT_THAT(testing::failure_of([&] { finetune(**opened, all, chosen, folder / "blind", false, &reader, {}, {}); }),
               HasSubstr("the loss on pictures that it learns from has grown to"));
   EXPECT_GT(TrainingTable(folder / "blind/training.csv", 1000).rows().size(), 1u);
 }
@@ -332,19 +421,19 @@ TEST(FinetuneErrors, ATrainingThatKeptNothingHasNoClaim) {
   const CancelToken cancel;
   FinetuneObserver stop;
   stop.preparing = [&](const Progress&) { cancel.cancel(); };
-  EXPECT_FALSE(attempt([&] { return finetune(**opened, pictures, settings(), folder / "out", false, reader, stop, cancel); }));
+  EXPECT_FALSE(attempt([&] { return finetune(**opened, pictures, settings(), folder / "out", false, &reader, stop, cancel); }));
   EXPECT_TRUE(fs::exists(folder / "out/checkpoint/settings.json"));
   FinetuneSettings other = settings();
   other.rate *= 2;
   other.steps = 1;
-  EXPECT_EQ(finetune(**opened, pictures, other, folder / "out", true, reader, {}, {}).steps, 1);
+  EXPECT_EQ(finetune(**opened, pictures, other, folder / "out", true, &reader, {}, {}).steps, 1);
   // A schedule that falls to zero at the last step is of so many steps.
   FinetuneSettings falling = settings();
   falling.schedule = RateSchedule::cosine;
   falling.steps = 1;
-  finetune(**opened, pictures, falling, folder / "falling", false, reader, {}, {});
+  finetune(**opened, pictures, falling, folder / "falling", false, &reader, {}, {});
   falling.steps = 2;
-  EXPECT_THAT(testing::failure_of([&] { finetune(**opened, pictures, falling, folder / "falling", true, reader, {}, {}); }),
+  EXPECT_THAT(testing::failure_of([&] { finetune(**opened, pictures, falling, folder / "falling", true, &reader, {}, {}); }),
               HasSubstr("settings/steps: 1 there, 2 here"));
 }
 
@@ -358,7 +447,7 @@ TEST(FinetuneErrors, OtherFilesAreNotTouched) {
     fs::create_directories(out);
     write_text(out / name, "mine");
     for (const bool resume : {false, true})
-      EXPECT_THAT(testing::failure_of([&] { finetune(**opened, pictures, settings(), out, resume, reader, {}, {}); }), HasSubstr(name));
+      EXPECT_THAT(testing::failure_of([&] { finetune(**opened, pictures, settings(), out, resume, &reader, {}, {}); }), HasSubstr(name));
     EXPECT_EQ(read_text(out / name), "mine");
   }
 }
@@ -379,7 +468,7 @@ TEST(FinetuneErrors, AStopKeepsWhatWasLearned) {
     if (++asked == 30) cancel.cancel();
     return false;
   };
-  const auto stopped = attempt([&] { return finetune(**opened, pictures, chosen, folder / "out", false, reader, stop, cancel); });
+  const auto stopped = attempt([&] { return finetune(**opened, pictures, chosen, folder / "out", false, &reader, stop, cancel); });
   ASSERT_FALSE(stopped);
   EXPECT_EQ(stopped.error().code, ErrorCode::cancelled) << stopped.error().message();
   EXPECT_TRUE(fs::exists(folder / "out/last.safetensors"));
@@ -408,7 +497,7 @@ TEST(FinetuneErrors, AStopDoesNotKeepWhatExploded) {
     if (++asked == 22) cancel.cancel();
     return false;
   };
-  const auto stopped = attempt([&] { return finetune(**opened, pictures, chosen, folder / "out", false, reader, stop, cancel); });
+  const auto stopped = attempt([&] { return finetune(**opened, pictures, chosen, folder / "out", false, &reader, stop, cancel); });
   ASSERT_FALSE(stopped);
   EXPECT_EQ(stopped.error().code, ErrorCode::cancelled) << stopped.error().message();
   EXPECT_THAT(notes, HasSubstr("is not kept"));
@@ -484,7 +573,7 @@ TEST(FinetuneErrors, AreSentences) {
   const PictureSet pictures = read_picture_set(make_pictures(folder), 0.3);
   const auto opened = open_model(golden("pipeline").string());
   auto error = [&](const FinetuneSettings& chosen, Pipeline& pipeline, const std::string& out) {
-    return testing::failure_of([&] { finetune(pipeline, pictures, chosen, folder / out, false, reader, {}, {}); });
+    return testing::failure_of([&] { finetune(pipeline, pictures, chosen, folder / out, false, &reader, {}, {}); });
   };
   FinetuneSettings chosen = settings();
   chosen.resolution = 30;
@@ -496,7 +585,7 @@ TEST(FinetuneErrors, AreSentences) {
   EXPECT_THAT(error(settings(), **second, "c"), HasSubstr("prompt alone"));
   PictureSet none;
   none.held_out = pictures.held_out;
-  EXPECT_THAT(testing::failure_of([&] { finetune(**opened, none, settings(), folder / "d", false, reader, {}, {}); }), HasSubstr("every picture is held out"));
+  EXPECT_THAT(testing::failure_of([&] { finetune(**opened, none, settings(), folder / "d", false, &reader, {}, {}); }), HasSubstr("every picture is held out"));
 }
 
 TEST(RateSchedules, AreDiffusers) {

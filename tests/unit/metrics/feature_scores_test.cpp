@@ -42,6 +42,29 @@ TEST(FeatureScores, PartsTellHowSureTheDistanceIs) {
   EXPECT_NEAR(std::sqrt(told) / torch::tensor(scores, torch::kFloat64).std().item<double>(), 1, 0.25);
 }
 
+// Pictures of one prompt are alike: a model compared with itself, other noise, is at no distance on average, once such pairs are left out.
+TEST(FeatureScores, PairsOfOnePromptDoNotCount) {
+  at::Generator generator = make_generator(9);
+  const torch::Tensor prompt = 2 * torch::randn({12, 6}, generator);
+  const std::vector<int> prompts{0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11};
+  const torch::Tensor means = prompt.repeat_interleave(2, 0);
+  std::vector<double> left_out, counted;
+  constexpr int kDraws = 200;
+  for (int i = 0; i < kDraws; ++i) {
+    const torch::Tensor x = means + 0.3 * torch::randn({24, 6}, generator), y = means + 0.3 * torch::randn({24, 6}, generator);
+    left_out.push_back(mean_of(kernel_distance(x, y, prompts)));
+    counted.push_back(mean_of(kernel_distance(x, y)));
+  }
+  const auto in_errors = [&](const std::vector<double>& scores) {
+    const torch::Tensor all = torch::tensor(scores, torch::kFloat64);
+    return all.mean().item<double>() / (all.std().item<double>() / std::sqrt(kDraws));
+  };
+  EXPECT_LT(std::abs(in_errors(left_out)), 3);
+  EXPECT_LT(in_errors(counted), -30);
+  EXPECT_THAT(testing::failure_of([&] { kernel_distance(means, means, {1, 2}); }), ::testing::HasSubstr("prompts"));
+  EXPECT_THAT(testing::failure_of([&] { kernel_distance(means.slice(0, 0, 4), means.slice(0, 0, 4), {0, 0, 1, 1}); }), ::testing::HasSubstr("three prompts"));
+}
+
 // Two halves of one distribution are alike; a shifted one is not, and one that has collapsed keeps quality and loses diversity.
 TEST(FeatureScores, TellQualityFromDiversity) {
   at::Generator generator = make_generator(1);
