@@ -152,10 +152,24 @@ QWidget* FinetunePage::build_results() {
     auto* out = new QPushButton(text, side);
     out->setToolTip(tip);
     out->setObjectName(name);
-    connect(out, &QPushButton::clicked, this, [this, file] { emit adapter_wanted(QString::fromStdString(running_.folder) + "/" + file); });
+    connect(out, &QPushButton::clicked, this, [this, file] { emit adapter_wanted(made(file)); });
     use->addWidget(out);
     return out;
   };
+  export_ = new QPushButton(tr("&Export"), side);
+  export_->setToolTip(tr("Save the adapter elsewhere, for diffusers or kohya"));
+  export_->setObjectName("export_adapter");
+  auto* menu = new QMenu(export_);
+  const auto add = [&](const QString& text, const QString& file, const QString& format) {
+    auto* action = menu->addAction(text, this, [this, file, format] { emit export_wanted(made(file), format); });
+    connect(menu, &QMenu::aboutToShow, action, [this, action, file] { action->setEnabled(QFileInfo::exists(made(file))); });
+  };
+  for (const QString format : {"diffusers", "kohya"}) {
+    add(tr("The last for %1\u2026").arg(format), "last.safetensors", format);
+    add(tr("The best for %1\u2026").arg(format), "best.safetensors", format);
+  }
+  export_->setMenu(menu);
+  use->addWidget(export_);
   use_last_ = button(tr("Use the &last"), tr("Draw pictures with the adapter as it is now saved"), "use_last", "last.safetensors");
   use_best_ = button(tr("Use the &best"), tr("Draw pictures with the adapter that had the least loss on held-out pictures"), "use_best", "best.safetensors");
   rows->addLayout(use);
@@ -354,10 +368,13 @@ void FinetunePage::refresh() {
                                      : tr("Saves where it is; it goes on to the same adapter, to the bit"));
   stop_->setVisible(!idle);
   stop_->setEnabled(phase_ == Phase::running || paused);
-  const QString made = other ? QString() : QString::fromStdString(running_.folder);
-  use_last_->setEnabled(!made.isEmpty() && QFileInfo::exists(made + "/last.safetensors"));
-  use_best_->setEnabled(!made.isEmpty() && QFileInfo::exists(made + "/best.safetensors"));
+  const bool fits = !other && !running_.folder.empty();
+  use_last_->setEnabled(fits && QFileInfo::exists(made("last.safetensors")));
+  use_best_->setEnabled(fits && QFileInfo::exists(made("best.safetensors")));
+  export_->setEnabled(use_last_->isEnabled());
 }
+
+QString FinetunePage::made(const QString& name) const { return QString::fromStdString(running_.folder) + "/" + name; }
 
 void FinetunePage::fail(const QString& text) { message_->show_message(MessageStrip::Kind::error, text); }
 

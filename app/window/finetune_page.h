@@ -40,6 +40,8 @@ class FinetunePage : public QWidget {
  signals:
   /// The user wants to see pictures by this adapter.
   void adapter_wanted(const QString& file);
+  /// It is to be saved elsewhere, in this format.
+  void export_wanted(const QString& file, const QString& format);
   void title_changed();
 
  private:
@@ -60,6 +62,8 @@ class FinetunePage : public QWidget {
   /// What may be pressed.
   void refresh();
   void fail(const QString& text);
+  /// A file in the folder of the training that runs or ran last.
+  QString made(const QString& name) const;
 
   EngineBridge* engine_;
   JobId job_ = 0, reading_ = 0;
@@ -76,7 +80,7 @@ class FinetunePage : public QWidget {
   QCheckBox* logarithmic_;
   QLabel* status_;
   QProgressBar* bar_;
-  QPushButton *start_, *pause_, *stop_, *use_last_, *use_best_ = nullptr;
+  QPushButton *start_, *pause_, *stop_, *use_last_, *export_, *use_best_ = nullptr;
   StepCurves* curves_;
   SamplesView* samples_;
   PictureList* list_;

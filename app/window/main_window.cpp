@@ -95,6 +95,7 @@ void MainWindow::build() {
     pages_->setCurrentIndex(0);
     adapters_->add(file);
   });
+  connect(finetune_, &FinetunePage::export_wanted, this, &MainWindow::save_adapter);
   guard_ = new GuardPage(engine_, selection_, drawing, pages_);
   guard_->setObjectName("guard_page");
   pages_->addTab(guard_, guard_->title());

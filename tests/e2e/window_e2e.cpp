@@ -552,6 +552,20 @@ class WindowTest : public QObject {
     QVERIFY2(find<QLabel>("training_status")->text().contains("Stopped"), qPrintable(find<QLabel>("training_status")->text()));
     QCOMPARE(start->text(), QString("&Resume"));
 
+    // It is saved for another program, under a name that is asked for.
+    const QString saved = folder_.filePath("for-kohya.safetensors");
+    auto* menu = find<QPushButton>("export_adapter")->menu();
+    QTimer::singleShot(500, this, [&] {
+      auto* dialog = qobject_cast<QFileDialog*>(QApplication::activeModalWidget());
+      QVERIFY(dialog);
+      dialog->findChild<QLineEdit*>("fileNameEdit")->setText(saved);
+      QMetaObject::invokeMethod(dialog, "accept");
+    });
+    menu->actions().at(2)->trigger();
+    wait();
+    QVERIFY2(message().isEmpty(), qPrintable(message()));
+    QVERIFY(QFileInfo(saved).size() > 100);
+
     // With the adapter the last picture is drawn anew; without it, it is as before.
     int drawn = 0;
     connect(&window_->engine(), &EngineBridge::happened, this, [&](const Event& event) { drawn += std::holds_alternative<event::PicturesReady>(event.what); });
