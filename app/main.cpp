@@ -12,7 +12,7 @@ int run(int argc, char** argv);
 }
 
 int main(int argc, char** argv) {
-  glyphscope::keep_freed_memory();
+  glyphscope::set_up_memory();
 #ifdef GLYPHSCOPE_WINDOW
   // The window opens without arguments, or with a model as the only one; anything else is a verb, rightly spelt or not.
   const std::string model = argc == 2 ? argv[1] : "";

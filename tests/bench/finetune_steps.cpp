@@ -85,7 +85,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: %s FOLDER fp32|bf16 SITES RANK plain|checkpointing INPUTS.safetensors [cuda]\n", argv[0]);
     return 2;
   }
-  keep_freed_memory();  // as the program does
+  set_up_memory();  // as the program does
   try {
     return run(argv[1], argv[2], argv[3], std::atoi(argv[4]), std::string(argv[5]) == "checkpointing", argv[6], torch::Device(argc == 8 ? argv[7] : "cpu"));
   } catch (const Failure& failure) {
