@@ -61,15 +61,19 @@ torch::Tensor NoisePath::snr_weight(const torch::Tensor& index, double gamma) co
   }
 }
 
+// How dense the sigmoids of normal numbers lie there, but for a factor.
+static torch::Tensor logit_normal(const torch::Tensor& share) {
+  const torch::Tensor logit = (share / (1 - share)).log();
+  return (-0.5 * logit.pow(2)).exp() / (share * (1 - share));
+}
+
 torch::Tensor logit_normal_draws(std::int64_t steps) {
-  const torch::Tensor u = (torch::arange(steps).to(torch::kFloat64) + 0.5) / static_cast<double>(steps), logit = (u / (1 - u)).log();
-  const torch::Tensor density = (-0.5 * logit.pow(2)).exp() / (u * (1 - u));
+  const torch::Tensor density = logit_normal((torch::arange(steps).to(torch::kFloat64) + 0.5) / static_cast<double>(steps));
   return (density / density.sum()).to(torch::kFloat32);
 }
 
 torch::Tensor logit_normal_density(const NoisePath& path) {
-  const torch::Tensor share = (path.sigma / (path.alpha + path.sigma)).clamp_max(1 - 1e-6), logit = (share / (1 - share)).log();
-  const torch::Tensor density = (-0.5 * logit.pow(2)).exp() / (share * (1 - share));
+  const torch::Tensor share = (path.sigma / (path.alpha + path.sigma)).clamp_max(1 - 1e-6), density = logit_normal(share);
   const torch::Tensor width = torch::cat({share.slice(0, 0, 1), share.slice(0, 1) - share.slice(0, 0, -1)});
   return density * width / (density * width).sum();
 }
