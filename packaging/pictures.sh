@@ -6,7 +6,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 study=out/demo/study pictures=resources/pictures program=build/release/glyphscope
 [ -e "$study/run.json" ] || { echo "pictures: there is no study; run packaging/demo.sh --headless first" >&2; exit 2; }
-sites=$(python3 -c 'import json, sys; print(",".join(map(str, json.load(open(sys.argv[1]))["smallest_set"])))' "$study/run.json")
+sites=$(python3 -c 'import json, sys; print(",".join(map(str, json.load(open(sys.argv[1]))["smallest_set_found"])))' "$study/run.json")
 [ -n "$sites" ] || { echo "pictures: no set of sites keeps B's text" >&2; exit 2; }
 cp "$study/heatmap.png" "$pictures/heatmap.png"
 number=0

@@ -15,20 +15,25 @@ def sites(numbers):
     return ", ".join(map(str, numbers)) or "none"
 
 print("| model | sites | localized | share of parameters | patched there: reads as B (F1), of B's own | reads as A (F1) | background kept (SSIM) "
-      "| all sites: reads as B | smallest set that keeps 90 % of B's F1 |")
-print("| --- " * 9 + "|")
+      "| random sets of its size: reads as B | all sites: reads as B | smallest set found that keeps 90 % of B's F1 | chosen by, reported on |")
+print("| --- " * 11 + "|")
 for path in sorted(sys.argv[1:], key=lambda path: path.split("/")):
     run = json.load(open(path))
-    found = run["localized"] or run["smallest_set"]
+    found = run["localized"] or run["smallest_set_found"]
     every = [site | {"sites": [site["index"]]} for site in run["sites"]] + run["sets"]
-    best = next((one for one in every if one["sites"] == found), {})
+    best = next((one for one in every if one["sites"] == found and "scores" in one), {})
     scores = best.get("scores")
-    whole = next(one["scores"] for one in run["sets"] if one["kind"] == "all")
+    whole = next(one["scores"] for one in run["sets"] if one["sites"] == [site["index"] for site in run["sites"]])
+    controls = "; ".join(f"{sites(one['sites'])}: {score(one['scores'], 'target_f1')}" for one in run["sets"] if one["kind"] == "random")
     name = f"`{run['model']['source']}`" + (", pooled prompt of B" if run["settings"]["pooled"] == "target" else "")
     cells = [name, str(len(run["sites"])), sites(found) + ("" if run["localized"] else " together"), f"{100 * best.get('share', run['localized_share']):.2f} %"]
     if scores:
         cells += [f"{score(scores, 'target_f1')} of {run['target']['target_f1']['mean']:.2f}", score(scores, "source_f1"), score(scores, "ssim_outside_text")]
     else:
         cells += [""] * 3
-    print("| " + " | ".join([*cells, score(whole, "target_f1"), sites(run["smallest_set"])]) + " |")
+    protocol = run["protocol"]
+    resampled = protocol["resampled"]
+    cells += [controls, score(whole, "target_f1"), sites(run["smallest_set_found"]),
+              f"{len(protocol['choosing_pairs'])} pairs, {len(protocol['reporting_pairs'])} others of {2 * resampled['word_clusters']} other words; {resampled['noises']} noises"]
+    print("| " + " | ".join(cells) + " |")
 PYTHON

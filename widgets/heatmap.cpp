@@ -118,7 +118,35 @@ QString Heatmap::tip(int row, int site) const {
   return tr("<b>Site %1</b><br>%2: %3").arg(site).arg(rows_[row].toHtmlEscaped(), value ? value->text() : tr("not measured yet"));
 }
 
-bool Heatmap::save_vector(const QString& file) { return save_plot(plot_, file); }
+void Heatmap::with_caption(const QString& caption, const std::function<void()>& draw) {
+  auto* rows = plot_->plotLayout();
+  auto* text = new QCPTextElement(plot_, caption, plot_->font());
+  text->setTextFlags(Qt::AlignLeft | Qt::TextWordWrap);
+  text->setTextColor(palette().color(QPalette::Text));
+  text->setMargins({8, 8, 8, 8});
+  const int height = QFontMetrics(plot_->font()).boundingRect(QRect(0, 0, plot_->width() - 16, 10000), Qt::AlignLeft | Qt::TextWordWrap, caption).height() + 16;
+  text->setMinimumSize(0, height);
+  text->setMaximumSize(QWIDGETSIZE_MAX, height);
+  rows->insertRow(rows->rowCount());
+  rows->addElement(rows->rowCount() - 1, 0, text);
+  draw();
+  rows->remove(text);
+  rows->simplify();
+  plot_->replot(QCustomPlot::rpQueuedReplot);
+}
+
+bool Heatmap::save_vector(const QString& file, const QString& caption) {
+  bool saved = false;
+  with_caption(caption, [&] { saved = save_plot(plot_, file); });
+  return saved;
+}
+
+QImage Heatmap::figure(const QString& caption) {
+  QImage out;
+  constexpr double kFineness = 2;
+  with_caption(caption, [&] { out = plot_->toPixmap(plot_->width(), plot_->height() + 80, kFineness).toImage(); });
+  return out;
+}
 
 void Heatmap::apply_palette() {
   style_plot(plot_, {plot_->xAxis, plot_->yAxis, map_->colorScale()->axis()}, *this);

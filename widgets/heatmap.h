@@ -2,6 +2,7 @@
 
 #include <QStringList>
 #include <QWidget>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -23,8 +24,10 @@ class Heatmap : public QWidget {
 
   /// values[row][site]; nothing where there is no value yet. Rows are drawn from the top.
   void set_values(const QStringList& rows, int sites, const std::vector<std::vector<std::optional<ScoreValue>>>& values);
-  /// Writes the plot; the format follows the file's ending: .svg or .pdf.
-  bool save_vector(const QString& file);
+  /// Writes the plot with a caption under it, which says what it shows; the format follows the file's ending: .svg or .pdf.
+  bool save_vector(const QString& file, const QString& caption);
+  /// The same as a picture, twice as fine as on the screen.
+  QImage figure(const QString& caption);
   QCustomPlot* plot() const { return plot_; }
   /// Where a cell is on the screen, in this widget's coordinates.
   QPoint cell_centre(int row, int site) const;
@@ -38,6 +41,8 @@ class Heatmap : public QWidget {
   void changeEvent(QEvent*) override;
 
  private:
+  /// While `draw` runs, the plot has the caption, and is as wide as its cells need.
+  void with_caption(const QString& caption, const std::function<void()>& draw);
   void apply_palette();
   void mark_selection();
   bool find_cell(const QPoint& point, int& row, int& site) const;

@@ -25,8 +25,7 @@ JobBar::JobBar(QWidget* parent)
   bar_->setFixedWidth(220);
   bar_->setTextVisible(true);
   cancel_->setText(tr("Cancel"));
-  cancel_->setShortcut(Qt::Key_Escape);
-  cancel_->setToolTip(tr("Stop the running job (Esc)"));
+  cancel_->setToolTip(tr("Stop the running job"));
   cancel_->setObjectName("cancel");
   connect(cancel_, &QToolButton::clicked, this, [this] {
     label_->setText(tr("Stopping.."));
@@ -37,6 +36,7 @@ JobBar::JobBar(QWidget* parent)
 
 void JobBar::start(const QString& what) {
   running_ = true;
+  begun_.start();
   first_share_ = last_share_ = 0;
   clock_.start();
   label_->setText(what);
@@ -69,6 +69,13 @@ void JobBar::finish(const QString& summary) {
   left_->clear();
   bar_->hide();
   cancel_->hide();
+}
+
+double JobBar::expected_seconds() const {
+  if (!running_) return 0;
+  const double phase = static_cast<double>(clock_.elapsed()) / 1000, before = static_cast<double>(begun_.elapsed()) / 1000 - phase;
+  const double gone = last_share_ - first_share_;
+  return before + (gone > 0 ? phase * (1 - first_share_) / gone : phase);
 }
 
 QString JobBar::text() const { return label_->text(); }

@@ -21,6 +21,8 @@ class JobBar : public QWidget {
   bool running() const { return running_; }
   QString text() const;
   QString time_left() const;
+  /// What the running job takes in all, as far as can be told; 0 where none runs.
+  double expected_seconds() const;
 
  signals:
   void cancel_requested();
@@ -29,7 +31,7 @@ class JobBar : public QWidget {
   QLabel *label_, *left_;
   QProgressBar* bar_;
   QToolButton* cancel_;
-  QElapsedTimer clock_;
+  QElapsedTimer clock_, begun_;
   bool running_ = false;
   double first_share_ = 0, last_share_ = 0;  ///< Of the phase that clock_ measures.
 };

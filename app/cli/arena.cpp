@@ -9,6 +9,7 @@
 #include "io/files.h"
 #include "io/image_file.h"
 #include "io/resources.h"
+#include "localization/prompt_set.h"
 
 namespace glyphscope::cli {
 
@@ -49,6 +50,9 @@ Run add_arena(CLI::App& app) {
     settings.prompts = sample_prompts(pipeline->info(), options->prompts);
     if (!options->clip.empty()) settings.clip = std::make_shared<const ClipScorer>(options->clip);
     const auto reader = make_text_reader(options->ocr);
+    std::vector<std::string> texts;
+    for (const auto& prompt : settings.prompts) texts.push_back(quoted_text(prompt));
+    context.note_unreadable(*reader, texts);
     const OutputFolder folder(options->out);
     ArenaObserver observer;
     observer.progress = [&](const Progress& p) { context.show(p); };

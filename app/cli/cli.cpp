@@ -12,6 +12,7 @@
 #include "editing/guard.h"
 #include "io/files.h"
 #include "io/image_file.h"
+#include "metrics/ocr.h"
 
 namespace glyphscope::cli {
 
@@ -77,6 +78,10 @@ void Context::note_guard() const {
   if (const std::string note = guard_->note_since({}); !note.empty()) say("note: " + note);
 }
 
+void Context::note_unreadable(const TextReader& reader, const std::vector<std::string>& texts) const {
+  if (const std::string note = note_on_unreadable(reader, texts); !note.empty()) say("note: " + note);
+}
+
 void Context::show(const Progress& progress) const {
   if (!::isatty(STDERR_FILENO) || progress.total <= 0) return;
   constexpr int kWidth = 30;
@@ -102,7 +107,10 @@ void SamplingOptions::add(CLI::App& verb, const std::string& image_help) {
   verb.add_option("--guidance", guidance, "Classifier-free guidance; up to 1: none (default: the model's)")->check(CLI::Range(0.0, 100.0));
   verb.add_option("--scheduler", scheduler, "ddim, ddpm, euler, pndm, dpm++ or flow (default: the model's)");
   verb.add_option("--size", size, "WIDTHxHEIGHT in pixels, before --upscale (default: the model's)");
-  verb.add_option("--negative", negative, "Negative prompt");
+  // By a function: CLI11 takes an empty text for an optional that is not there.
+  verb.add_option_function<std::string>(
+      "--negative", [this](const std::string& text) { negative = text; },
+      "Negative prompt; an empty one is read too, where none would be zeros (Stable Diffusion XL)");
   verb.add_option("--clip-skip", clip_skip, "Last layers of the CLIP text encoders to leave out")->check(CLI::Range(0, 64))->capture_default_str();
   verb.add_option("--image", image, image_help)->check(CLI::ExistingFile);
   verb.add_option("--noise-level", noise_level, "How far a super-resolution model noises the picture that it enlarges")
@@ -142,6 +150,9 @@ int run(int argc, char** argv) {
   app.fallthrough();
   Context context;
   context.cancel = signal_token();
+  std::signal(SIGINT, on_signal);
+  std::signal(SIGTERM, on_signal);
+  std::signal(SIGXFSZ, SIG_IGN);  // a limit on the size of files is told by the write that meets it
   app.add_flag("--json", context.common.json, "One JSON document on standard output, all else on standard error");
   app.add_option("--threads", context.common.threads, "Threads to compute with (default: all cores)")->check(CLI::Range(1, 1024));
   app.add_option("--device", context.common.device, "auto or cpu")->capture_default_str();
@@ -182,9 +193,6 @@ int run(int argc, char** argv) {
   }
   context.common.seed_given = seed->count() > 0;
   if (context.common.threads > 0) torch::set_num_threads(context.common.threads);
-  std::signal(SIGINT, on_signal);
-  std::signal(SIGTERM, on_signal);
-
   const Expected<Done> done = attempt([&] {
     if (context.common.guard.empty() && !context.common.guard_log.empty())
       reject("there is no guard to write a log", "--guard-log", "Name a list of words by --guard");

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "core/error.h"
@@ -13,7 +14,8 @@
 
 namespace glyphscope {
 class Guard;
-}
+class TextReader;
+}  // namespace glyphscope
 
 namespace glyphscope::cli {
 
@@ -40,12 +42,14 @@ struct Context {
 
   /// Opens a model with the common options, under its guard if there is one. Throws a Failure.
   std::shared_ptr<Pipeline> open(const std::string& model) const;
-  OpenOptions open_options() const { return {.dtype = common.dtype, .config = common.config, .upscaler = common.upscaler}; }
+  OpenOptions open_options() const { return {.dtype = common.dtype, .config = common.config, .upscaler = common.upscaler, .cancel = cancel}; }
   /// Of a verb that no guard could hold: throws a Failure with the hint if one is asked for.
   void refuse_guard(const std::string& hint) const;
   /// Draws a bar on standard error while it is a terminal.
   void show(const Progress& progress) const;
   void end_progress() const;
+  /// Says which of these texts OCR cannot be trusted to read, before it is used to score.
+  void note_unreadable(const TextReader& reader, const std::vector<std::string>& texts) const;
   /// Says what the guard did, if it did anything.
   void note_guard() const;
   /// A line for a person, on standard error where standard output carries JSON.
@@ -62,7 +66,8 @@ struct Context {
 struct SamplingOptions {
   std::int64_t steps = 0;
   double guidance = -1;
-  std::string scheduler, size, negative, image;
+  std::string scheduler, size, image;
+  std::optional<std::string> negative;
   std::int64_t clip_skip = 0, batch = 16, noise_level = 250, upscale_steps = 0;
   /// image: what --image is for.
   void add(CLI::App& verb, const std::string& image = "The picture that a super-resolution model (DeepFloyd IF's stage II) enlarges");

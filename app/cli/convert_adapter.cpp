@@ -3,6 +3,7 @@
 
 #include "adapt/lora_file.h"
 #include "app/cli/cli.h"
+#include "io/files.h"
 #include "io/weights.h"
 
 namespace glyphscope::cli {
@@ -19,6 +20,7 @@ Run add_convert_adapter(CLI::App& app) {
   verb->add_option("--out", options->out, "File to write (.safetensors)")->required();
   return [=](const Context& context) {
     const LoraFormat format = parse_lora_format(options->format);
+    check_output_file(options->out, ".safetensors", {options->adapter});
     const auto pipeline = context.open(options->model);
     const SiteTable& table = pipeline->info().table;
     std::vector<std::string> notes;

@@ -54,6 +54,14 @@ nlohmann::ordered_json tell_inversion(const Context& context, const ModelInfo& i
   std::snprintf(line, sizeof line, "reconstruction.png: SSIM %.4f, PSNR %.1f dB to what the autoencoder alone makes of the picture",
                 out["to_round_trip"]["ssim"].get<double>(), score_images(source.reconstruction, source.round_trip).psnr);
   context.say(line);
+  if (source.drift.defined()) {
+    out["drift_to_round_trip"] = compare(source.drift, source.round_trip);
+    again.guidance = source.settings.sampling.guidance;
+    write_png(folder / "drift.png", source.drift, describe_image(info, again, row));
+    std::snprintf(line, sizeof line, "drift.png: the same with guidance %g, as edits are drawn: SSIM %.4f, PSNR %.1f dB", again.guidance,
+                  out["drift_to_round_trip"]["ssim"].get<double>(), score_images(source.drift, source.round_trip).psnr);
+    context.say(line);
+  }
   return out;
 }
 
@@ -127,8 +135,10 @@ Run add_edit(CLI::App& app) {
              "--mask");
     check_from_steps(plan.patches(), settings.sampling.steps);
     const auto reader = make_text_reader(options->ocr);
+    context.note_unreadable(*reader, {quoted_text(settings.source), quoted_text(options->target)});
     const OutputFolder folder(options->out);
-    folder.spare(options->sampling.image, {"source.png", "edit.png", "target.png", "prompt-to-prompt.png", "reconstruction.png", "edit-whole.png"});
+    folder.spare(options->sampling.image,
+                 {"source.png", "edit.png", "target.png", "prompt-to-prompt.png", "reconstruction.png", "drift.png", "edit-whole.png"});
     const auto progress = [&](const Progress& p) { context.show(p); };
     const EditSource source = draw_source(*pipeline, settings, *reader, progress, context.cancel);
     nlohmann::ordered_json inversion;
@@ -137,14 +147,19 @@ Run add_edit(CLI::App& app) {
     EditVariant edit{EditVariant::Way::sites, options->target, plan.patches(), options->pooled == "target", {}, {}};
     const std::optional<Box> box = options->mask == "text" ? text_box(source) : given;
     if (options->mask == "text" && !box) reject("no text was found in the source to mask", "--mask", "Name a box: LEFT,TOP,RIGHT,BOTTOM");
-    if (box) edit.mask = {*box, options->feather};
+    std::optional<Box> scored;
+    if (box) {
+      edit.mask = {*box, options->feather};
+      scored = changing_box(*edit.mask);
+    }
     struct Way {
       const char *name, *file;
       EditVariant variant;
     };
-    const Way ways[] = {{"edit", "edit.png", edit},
-                        {"target prompt", "target.png", {EditVariant::Way::target_prompt, options->target, {}, false, {}, {}, box}},
-                        {"prompt-to-prompt", "prompt-to-prompt.png", {EditVariant::Way::prompt_to_prompt, options->target, {}, false, options->maps, {}, box}}};
+    const Way ways[] = {
+        {"edit", "edit.png", edit},
+        {"target prompt", "target.png", {EditVariant::Way::target_prompt, options->target, {}, false, {}, {}, scored}},
+        {"prompt-to-prompt", "prompt-to-prompt.png", {EditVariant::Way::prompt_to_prompt, options->target, {}, false, options->maps, {}, scored}}};
     // Each alone, so that its cost is its own.
     nlohmann::ordered_json images;
     std::vector<std::string> notes = source.notes, lines;
@@ -189,6 +204,7 @@ Run add_edit(CLI::App& app) {
               real ? nlohmann::ordered_json(nullptr) : describe_image(info, made, Row{0, settings.seed, {}}, source.outcome));
     // Of an earlier edit, whose other files are written over by now.
     if (!source.reconstruction.defined()) std::filesystem::remove(folder / "reconstruction.png");
+    if (!source.drift.defined()) std::filesystem::remove(folder / "drift.png");
     if (!images["edit"].contains("whole")) std::filesystem::remove(folder / "edit-whole.png");
     document["images"] = images;
     write_json(folder / "edit.json", document);

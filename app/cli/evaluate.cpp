@@ -7,6 +7,7 @@
 #include "io/files.h"
 #include "io/image_file.h"
 #include "io/resources.h"
+#include "localization/prompt_set.h"
 
 namespace glyphscope::cli {
 
@@ -33,6 +34,9 @@ Run add_evaluate(CLI::App& app) {
     if (!options->prompts.empty()) settings.prompts = read_word_list(options->prompts);
     const auto pipeline = context.open(options->model);
     auto reader = make_text_reader(options->ocr);
+    std::vector<std::string> texts;
+    for (const auto& prompt : settings.prompts) texts.push_back(quoted_text(prompt));
+    context.note_unreadable(*reader, texts);
     std::optional<OutputFolder> folder;
     if (!options->out.empty()) folder.emplace(options->out);
     const Evaluation result = evaluate(

@@ -16,6 +16,7 @@ Run add_generate(CLI::App& app) {
   verb->add_option("--out", options->out, "PNG file to write; its metadata say how to make it again")->required();
   options->sampling.add(*verb);
   return [=](const Context& context) {
+    check_output_file(options->out, ".png", {options->sampling.image});
     const Request sampling = options->sampling.request();
     const auto pipeline = context.open(options->model);
     Request request = pipeline->resolve(sampling);

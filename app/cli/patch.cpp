@@ -37,6 +37,7 @@ Run add_patch(CLI::App& app) {
     request.rows = {{0, context.common.seed, {}}, {1, context.common.seed, {}}, {0, context.common.seed, plan, options->pooled == "target" ? 1 : 0}};
     pipeline->validate(request);
     auto reader = make_text_reader(options->ocr);  // a wrong engine is an error now, not after minutes
+    context.note_unreadable(*reader, {quoted_text(options->source), quoted_text(options->target)});
     const OutputFolder folder(options->out);
     folder.spare(options->sampling.image, {"source.png", "target.png", "patched.png"});
     auto result = pipeline->generate(request, {.progress = [&](const Progress& p) { context.show(p); }}, context.cancel);
@@ -45,6 +46,8 @@ Run add_patch(CLI::App& app) {
     for (const auto& note : result->notes) context.say("note: " + note);
 
     const PromptPair pair{options->source, options->target, quoted_text(options->source), quoted_text(options->target)};
+    for (const auto& [name, text] : {std::pair("--source", &pair.source_text), {"--target", &pair.target_text}})
+      if (text->empty()) context.say(std::string("note: ") + name + " has no text in double quotes: nothing is scored against it");
     const auto source_pieces = reader->read(result->images[0]);
     const char* names[] = {"source", "target", "patched"};
     nlohmann::ordered_json document = describe_image(pipeline->info(), request, request.rows[2], outcome_of(*result, 2));
@@ -56,7 +59,8 @@ Run add_patch(CLI::App& app) {
     for (int i = 0; i < 3; ++i) {
       write_png(folder / (std::string(names[i]) + ".png"), result->images[i],
                 describe_image(pipeline->info(), request, request.rows[static_cast<size_t>(i)], outcome_of(*result, static_cast<size_t>(i))));
-      const Measurement one = measure(result->images[i], result->images[0], source_pieces, pair, *reader);
+      Measurement one = measure(result->images[i], i == 0 ? source_pieces : reader->read(result->images[i]), result->images[0], source_pieces, pair);
+      leave_out_unscored(one, pair);
       nlohmann::ordered_json scores;
       for (const auto& [name, value] : one.scores)
         scores[name] = {{"mean", std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr)}};

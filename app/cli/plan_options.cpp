@@ -1,27 +1,6 @@
 #include "app/cli/plan_options.h"
 
-#include <algorithm>
-#include <map>
-
 namespace glyphscope::cli {
-
-namespace {
-
-// "5:0,2": heads of a single site.
-std::map<int, std::vector<int>> parse_heads(const std::vector<std::string>& texts, const SiteTable& table) {
-  std::map<int, std::vector<int>> out;
-  for (const auto& text : texts) {
-    const auto colon = text.find(':');
-    if (colon == std::string::npos) reject("'" + text + "' names no heads", "--heads", "Write for example 5:0,2");
-    const int site = parse_sites(text.substr(0, colon), table).front();
-    SiteTable heads;
-    heads.sites.resize(static_cast<size_t>(table.sites[static_cast<size_t>(site)].heads));
-    out[site] = parse_sites(text.substr(colon + 1), heads);
-  }
-  return out;
-}
-
-}  // namespace
 
 CLI::Option* PlanOptions::add(CLI::App& verb) {
   CLI::Option* sites = verb.add_option("--sites", sites_, sites_help_);
@@ -38,13 +17,16 @@ CLI::Option* PlanOptions::add(CLI::App& verb) {
 PatchPlan PlanOptions::plan(const SiteTable& table, const std::vector<int>& sites) const {
   const Streams streams = parse_streams(streams_);
   const std::vector<int> chosen = sites_.empty() ? sites : parse_sites(sites_, table);
-  auto heads = parse_heads(heads_, table);
+  std::string named;
+  for (const auto& text : heads_) {
+    if (text.find(':') == std::string::npos) reject("'" + text + "' names no site", "--heads", "Write for example 5:0,2");
+    named += text + ";";
+  }
+  auto heads = parse_heads(named, chosen, table);
   std::vector<SitePatch> patches;
   for (const int site : chosen)
     patches.push_back(
         {.site = site, .prompt = 1, .heads = heads[site], .streams = streams, .from_step = from_step_, .to_step = to_step_, .strength = strength_});
-  for (const auto& [site, list] : heads)
-    if (std::find(chosen.begin(), chosen.end(), site) == chosen.end()) reject("--heads names site " + std::to_string(site) + ", --sites does not", "--heads");
   return PatchPlan(std::move(patches));
 }
 

@@ -15,6 +15,7 @@ size_t bytes_of(const EditHistory::Entry& entry) {
   const auto add = [&](const Picture& picture) { sum += picture.rgb ? picture.rgb->size() : 0; };
   add(entry.ready.source.picture);
   add(entry.ready.source.reconstruction);
+  add(entry.ready.source.drift);
   for (const auto& variant : entry.ready.variants) add(variant.picture), add(variant.pasted);
   return sum;
 }
@@ -64,7 +65,7 @@ void EditHistory::keep(const command::EditText& command, const event::EditReady&
 
 void EditHistory::append(Entry entry) {
   const auto& variant = entry.ready.variants.front();
-  QString text = QString::fromStdString(variant.picture.read);
+  QString text = QString::fromStdString(variant.picture.read.value_or(""));
   if (entry.together > 1 && variant.from_step > 0) text += tr(" @%1").arg(variant.from_step);
   const QPixmap small = QPixmap::fromImage(to_image(variant.picture).scaled(64, 64, Qt::KeepAspectRatio));
   QIcon icon(small);

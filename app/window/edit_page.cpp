@@ -50,10 +50,13 @@ QString edit_caption(const Picture& picture, bool compared) {
   return text;
 }
 
-QString reconstruction_text(const Picture& reconstruction) {
-  return QObject::tr("the inverted picture drawn again has SSIM %1 and PSNR %2 dB to the autoencoder's round trip")
-      .arg(reconstruction.scores.at("ssim"), 0, 'f', 4)
-      .arg(reconstruction.scores.at("psnr"), 0, 'f', 1);
+QString reconstruction_text(const event::EditSourceReady& source) {
+  const auto scores = [](const Picture& picture) {
+    return QObject::tr("SSIM %1 and PSNR %2 dB").arg(picture.scores.at("ssim"), 0, 'f', 4).arg(picture.scores.at("psnr"), 0, 'f', 1);
+  };
+  QString out = QObject::tr("the inverted picture drawn again has %1 to the autoencoder's round trip").arg(scores(source.reconstruction));
+  if (source.drift.rgb) out += QObject::tr("; with the guidance that edits are drawn with %1: so far that alone leads away").arg(scores(source.drift));
+  return out;
 }
 
 }  // namespace
@@ -139,8 +142,15 @@ QWidget* EditPage::build_form() {
                      strength_value_);
   strength_->setRange(0, 100);
   strength_->setValue(100);
-  heads_ = slider(tr("Heads"), "edit_heads", tr("How many of each site's heads see the target, from the first on"), tr("all"), heads_value_);
-  heads_->setRange(1, 1);
+  heads_ = new QLineEdit(form);
+  heads_->setObjectName("edit_heads");
+  heads_->setPlaceholderText(tr("all"));
+  heads_->setMaximumWidth(fontMetrics().horizontalAdvance("0:0-9; 00:00") + 24);
+  heads_->setToolTip(tr("Which heads of the sites see the target, by number: 0,2 of each site, or 5:0,2; 8:1 of single ones. Empty: all"));
+  auto* heads_label = new QLabel(tr("Heads"), form);
+  heads_label->setBuddy(heads_);
+  sliders->addWidget(heads_label);
+  sliders->addWidget(heads_);
   sliders->addStretch(1);
   undo_ = new QPushButton(tr("Undo"), form);
   undo_->setObjectName("edit_undo");
@@ -208,7 +218,11 @@ QWidget* EditPage::build_form() {
     });
     connect(field, &QLineEdit::returnPressed, this, &EditPage::edit);
   }
-  for (auto* one : {from_step_, strength_, heads_})
+  connect(heads_, &QLineEdit::textEdited, this, [this] {
+    refresh();
+    edit_soon();
+  });
+  for (auto* one : {from_step_, strength_})
     connect(one, &QSlider::valueChanged, this, [this] {
       refresh();
       edit_soon();
@@ -286,10 +300,8 @@ void EditPage::set_model(const event::ModelOpened& model) {
   cancel();
   model_ = true;
   default_steps_ = model.default_steps;
-  heads_of_.clear();
-  for (const auto& site : model.table.sites) heads_of_.push_back(site.heads);
-  heads_->setRange(1, heads_of_.empty() ? 1 : *std::max_element(heads_of_.begin(), heads_of_.end()));
-  heads_->setValue(heads_->maximum());
+  table_ = model.table;
+  heads_->clear();
   strength_->setValue(strength_->maximum());
   shown_ = {};
   history_->forget();
@@ -326,12 +338,7 @@ command::EditText EditPage::command() const {
   out.targets = {target_->text().toStdString()};
   out.from_steps = {from_step_->value()};
   out.sites = selection_->sorted();
-  for (const int site : out.sites) {
-    const int all = heads_of_.at(static_cast<size_t>(site));
-    if (heads_->value() >= all) continue;
-    out.heads[site].resize(static_cast<size_t>(heads_->value()));
-    std::iota(out.heads[site].begin(), out.heads[site].end(), 0);
-  }
+  if (const auto heads = attempt([&] { return parse_heads(heads_->text().toStdString(), out.sites, table_); })) out.heads = *heads;
   out.strength = strength_->value() / 100.0;
   out.masked = masked_->isChecked();
   if (out.masked && mask_) out.mask = PixelBox{mask_->left(), mask_->top(), mask_->left() + mask_->width(), mask_->top() + mask_->height()};
@@ -478,7 +485,7 @@ void EditPage::show_source(const event::EditSourceReady& source) {
   views_[kResult]->set_title(tr("Drawn again from its noise"));
   views_[kResult]->set_picture(to_image(source.reconstruction), edit_caption(source.reconstruction, false));
   views_[kResult]->set_other(to_image(source.picture));
-  message_->show_message(MessageStrip::Kind::note, tr("Before anything is edited: %1").arg(reconstruction_text(source.reconstruction)));
+  message_->show_message(MessageStrip::Kind::note, tr("Before anything is edited: %1").arg(reconstruction_text(source)));
   show_box();
   refresh();
 }
@@ -506,7 +513,7 @@ void EditPage::show_edit(const event::EditReady& ready, bool preview) {
   show_box();
   QStringList facts{tr("%1 steps, %2 rows through the denoiser, %3 s").arg(ready.steps).arg(ready.denoiser_rows).arg(ready.seconds, 0, 'f', 1)};
   if (const int together = preview ? 1 : history_->present()->together; together > 1) facts[0] += tr(" for %1 variants together").arg(together);
-  if (ready.source.reconstruction.rgb) facts << reconstruction_text(ready.source.reconstruction);
+  if (ready.source.reconstruction.rgb) facts << reconstruction_text(ready.source);
   status_->setText(facts.join("; "));
   QStringList notes;
   for (const auto& note : ready.notes) notes << QString::fromStdString(note);
@@ -536,14 +543,14 @@ void EditPage::show_present() {
   asked_ = command;
   emit sampling_restored(command.sampling);
   {
-    const QSignalBlocker blocks[] = {QSignalBlocker(source_), QSignalBlocker(target_), QSignalBlocker(from_step_), QSignalBlocker(strength_),
-                                     QSignalBlocker(heads_),  QSignalBlocker(masked_), QSignalBlocker(compared_),  QSignalBlocker(refinements_)};
+    const QSignalBlocker blocks[] = {QSignalBlocker(source_), QSignalBlocker(target_),   QSignalBlocker(from_step_),  QSignalBlocker(strength_),
+                                     QSignalBlocker(masked_), QSignalBlocker(compared_), QSignalBlocker(refinements_)};
     source_->setText(QString::fromStdString(command.source));
     target_->setText(QString::fromStdString(command.targets.front()));
     refresh();  // as many steps to begin at as there were
     from_step_->setValue(command.from_steps.front());
     strength_->setValue(static_cast<int>(std::lround(100 * command.strength)));
-    heads_->setValue(command.heads.empty() ? heads_->maximum() : static_cast<int>(command.heads.begin()->second.size()));
+    heads_->setText(QString::fromStdString(format_heads(command.heads)));
     masked_->setChecked(command.masked);
     compared_->setChecked(command.compared);
     refinements_->setValue(command.refinements);
@@ -557,13 +564,16 @@ void EditPage::show_present() {
 
 void EditPage::refresh() {
   const bool sites = !selection_->sites().isEmpty();
-  edit_->setEnabled(model_ && sites && !target_->text().trimmed().isEmpty() && !source_->text().trimmed().isEmpty());
-  edit_->setToolTip(!model_ ? tr("Open a model first") : !sites ? tr("Select the sites that write the text: click cells of the map") : QString());
+  const auto heads = attempt([&] { return parse_heads(heads_->text().toStdString(), selection_->sorted(), table_); });
+  edit_->setEnabled(model_ && sites && heads && !target_->text().trimmed().isEmpty() && !source_->text().trimmed().isEmpty());
+  edit_->setToolTip(!model_  ? tr("Open a model first")
+                    : !sites ? tr("Select the sites that write the text: click cells of the map")
+                    : heads  ? QString()
+                             : QString::fromStdString(heads.error().message()));
   variants_->setEnabled(edit_->isEnabled());
   as_source_->setEnabled(!history_->empty() && !history_->left() && !busy());
   from_step_value_->setNum(from_step_->value());
   strength_value_->setText(tr("%1 %").arg(strength_->value()));
-  heads_value_->setText(heads_->value() == heads_->maximum() ? tr("all") : QString::number(heads_->value()));
   stop_->setEnabled(busy());
   bar_->setVisible(busy());
   undo_->setEnabled(history_->can_undo());
@@ -591,6 +601,7 @@ void EditPage::save(const QString& folder, QStringList& saved, QStringList& fail
   if (history_->empty()) return;
   write("edit-source.png", shown_.source.picture);
   write("edit-reconstruction.png", shown_.source.reconstruction);
+  write("edit-drift.png", shown_.source.drift);
   for (const auto& variant : shown_.variants) {
     write("edit-whole.png", variant.pasted);
     write(variant.way == "sites" ? "edit.png" : variant.way == "target prompt" ? "edit-target.png" : "edit-prompt-to-prompt.png", variant.picture);

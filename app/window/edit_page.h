@@ -39,9 +39,9 @@ class EditPage : public QWidget {
   void set_model(const event::ModelOpened& model);
   /// Edits this real picture in place of one that the source prompt draws; empty: no longer.
   void set_picture(const QString& file);
-  /// Saves edit-source.png, edit.png, of a real picture edit-reconstruction.png and, if all but a box of it was kept, edit-whole.png, the picture as it was
-  /// given with the new text in it; of a comparison edit-target.png and edit-prompt-to-prompt.png. Files go to `saved`, those that could not be written to
-  /// `failed`.
+  /// Saves edit-source.png, edit.png, of a real picture edit-reconstruction.png and edit-drift.png and, if all but a box of it was kept, edit-whole.png, the
+  /// picture as it was given with the new text in it; of a comparison edit-target.png and edit-prompt-to-prompt.png. Files go to `saved`, those that could not
+  /// be written to `failed`.
   void save(const QString& folder, QStringList& saved, QStringList& failed) const;
   bool busy() const { return preview_ != 0 || full_ != 0; }
   /// What is at work has changed: an edit that is shown is drawn again; one that is not, once it is.
@@ -83,8 +83,8 @@ class EditPage : public QWidget {
   JobId preview_ = 0, full_ = 0;
   command::EditText asked_;  ///< What full_ draws.
   event::EditReady shown_;
-  std::optional<QRect> mask_;            ///< Where the user has drawn one; else it is the box of the source's text.
-  std::vector<int> heads_of_;            ///< By site.
+  std::optional<QRect> mask_;  ///< Where the user has drawn one; else it is the box of the source's text.
+  SiteTable table_;
   std::unique_ptr<QTemporaryDir> made_;  ///< Edited pictures that became sources.
   int made_count_ = 0;
   QString picture_;  ///< A real picture's file.
@@ -93,10 +93,10 @@ class EditPage : public QWidget {
   bool stale_ = false;  ///< Adapters have changed since the edit.
 
   MessageStrip* message_;
-  QLineEdit *source_, *target_, *texts_;
-  QLabel *source_label_, *from_step_value_, *strength_value_, *heads_value_, *status_;
+  QLineEdit *source_, *target_, *texts_, *heads_;
+  QLabel *source_label_, *from_step_value_, *strength_value_, *status_;
   QPushButton *choose_, *forget_, *edit_, *stop_, *undo_, *redo_, *variants_, *as_source_;
-  QSlider *from_step_, *strength_, *heads_, *swipe_;
+  QSlider *from_step_, *strength_, *swipe_;
   QSpinBox* refinements_;
   QCheckBox *masked_, *compared_, *each_step_, *blink_;
   QComboBox* view_;

@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "io/files.h"
 #include "patching/patch_plan.h"
+#include "widgets/plain_text_field.h"
 
 namespace glyphscope {
 
@@ -28,7 +29,8 @@ constexpr Preset kPresets[] = {
 enum WhereIndex { kSelected, kAllSites, kEveryAttention };
 
 const std::vector<std::string> kProjections[] = {
-    {"to_q", "to_k", "to_v", "to_out.0"},
+    {"auto"},
+    {"paper"},
     {"kv"},
     {"to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"},
 };
@@ -141,8 +143,11 @@ FinetuneForm::FinetuneForm(SiteSelection* selection, QWidget* parent) : QWidget(
   group(tr("Layers"));
   where_ = combo({tr("the selected sites"), tr("all sites"), tr("every attention layer")}, tr("Train"),
                  tr("Sites are chosen on the map, the list or the heatmap; every attention layer is those that read no prompt too"), "where");
-  projections_ = combo({tr("Q, K, V and output"), tr("K and V of the prompt"), tr("all, the prompt's own too")}, tr("Of each"),
-                       tr("Which linear layers get an adapter; the prompt's own are those of joint and added-KV attention"), "projections");
+  projections_ =
+      combo({tr("what was localized"), tr("Q, K, V and output (the paper's)"), tr("K and V of the prompt"), tr("all, the prompt's own too")}, tr("Of each"),
+            tr("Which linear layers get an adapter. What was localized are the prompt's own K and V where the prompt has projections of its own (IF, "
+               "SD 3, FLUX), of which Q, K, V and output are the picture's; elsewhere Q, K, V and output"),
+            "projections");
   rank_ = whole(tr("Rank"), tr("Rank of the adapter: more learn more, and take more"), "rank", 1, 4096, 4);
   share_ = facts("share");
 
@@ -186,7 +191,7 @@ FinetuneForm::FinetuneForm(SiteSelection* selection, QWidget* parent) : QWidget(
   sample_every_->setSuffix(tr(" steps"));
   sample_every_->setSpecialValueText(tr("never"));
   prompts_ =
-      field(new QPlainTextEdit(this), tr("Prompts"),
+      field(new PlainTextField(this), tr("Prompts"),
             tr("One a line; those with text in double quotes show how well it is written, those without how far the model has drifted"), "sample_prompts");
   prompts_->setPlaceholderText(tr("the usual ones, of both kinds"));
   prompts_->setFixedHeight(4 * fontMetrics().lineSpacing());

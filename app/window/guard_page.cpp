@@ -7,11 +7,12 @@
 #include "app/window/save_picture.h"
 #include "core/error.h"
 #include "editing/prompt_terms.h"
-#include "io/files.h"
 #include "io/resources.h"
+#include "io/text_file.h"
 #include "patching/patch_plan.h"
 #include "widgets/message_strip.h"
 #include "widgets/picture_view.h"
+#include "widgets/plain_text_field.h"
 
 namespace glyphscope {
 
@@ -72,7 +73,7 @@ GuardPage::GuardPage(EngineBridge* engine, SiteSelection* selection, std::functi
   column->addWidget(sides, 1);
   connect(engine_, &EngineBridge::happened, this, &GuardPage::on_event);
   connect(selection_, &SiteSelection::changed, this, &GuardPage::refresh);
-  const auto shipped = attempt([&] { return read_text(resource("words/guard.txt")); });
+  const auto shipped = attempt([&] { return read_text_file(resource("words/guard.txt")); });
   if (shipped)
     words_->setPlainText(QString::fromStdString(*shipped));
   else
@@ -93,7 +94,7 @@ QWidget* GuardPage::build_settings() {
   head->addWidget(load);
   head->addWidget(store);
   column->addLayout(head);
-  words_ = new QPlainTextEdit(part);
+  words_ = new PlainTextField(part);
   words_->setObjectName("guard_words");
   words_->setToolTip(tr("A word a line, or WORD => REPLACEMENT; # begins a comment"));
   column->addWidget(words_, 2);
@@ -221,10 +222,10 @@ QWidget* GuardPage::build_comparison() {
   progress->addWidget(status_, 2);
   progress->addWidget(bar_, 1);
   column->addLayout(progress);
-  table_ = new QTableWidget(0, 7, part);
+  table_ = new QTableWidget(0, 8, part);
   table_->setObjectName("guard_table");
-  table_->setHorizontalHeaderLabels(
-      {tr("SSIM to unguarded"), tr("F1 of the word"), tr("Word readable"), tr("Toxic"), tr("Passes"), tr("Seconds"), tr("Drawn by")});
+  table_->setHorizontalHeaderLabels({tr("SSIM to unguarded"), tr("F1 of the word"), tr("Word readable"), tr("Toxic"), tr("Replacement readable"), tr("Passes"),
+                                     tr("Seconds"), tr("Drawn by")});
   table_->setEditTriggers(QAbstractItemView::NoEditTriggers);
   table_->setSelectionMode(QAbstractItemView::NoSelection);
   table_->setWordWrap(false);
@@ -311,7 +312,7 @@ void GuardPage::compare() {
 void GuardPage::load_words() {
   const QString file = QFileDialog::getOpenFileName(this, tr("Load a list of words"), {}, tr("Lists (*.txt);;All files (*)"));
   if (file.isEmpty()) return;
-  const auto text = attempt([&] { return read_text(file.toStdString()); });
+  const auto text = attempt([&] { return read_text_file(file.toStdString()); });
   if (text)
     words_->setPlainText(QString::fromStdString(*text));
   else
@@ -389,6 +390,7 @@ void GuardPage::show_comparison(const event::GuardCompared& compared) {
                             interval(one.term_f1),
                             interval(one.readable),
                             interval(one.toxic),
+                            one.replacement.n > 0 ? interval(one.replacement) : QString(),
                             QString::number(one.passes, 'f', 1),
                             QString::number(one.seconds, 'f', 2),
                             outcomes.join(", ")};

@@ -10,7 +10,9 @@
 #include "app/window/prompt_panel.h"
 #include "app/window/save_picture.h"
 #include "app/window/scores_panel.h"
+#include "app/window/workspace.h"
 #include "core/version.h"
+#include "io/files.h"
 #include "io/resources.h"
 #include "patching/patch_plan.h"
 #include "widgets/adapter_list.h"
@@ -210,6 +212,16 @@ void MainWindow::build_menus() {
   auto* demos = file->addMenu(tr("Open &demo model"));
   for (const auto& demo : demo_models()) demos->addAction(QString::fromStdString(demo), this, [this, demo] { open_model(QString::fromStdString(demo)); });
   file->addSeparator();
+  auto* unfinished = file->addMenu(tr("&Go on with a localization"));
+  unfinished->setObjectName("unfinished");
+  connect(unfinished, &QMenu::aboutToShow, this, [this, unfinished] { list_unfinished(unfinished); });
+  file->addAction(tr("&Workspace folder\u2026"), this, [this] {
+    const QString folder = QFileDialog::getExistingDirectory(this, tr("Keep runs in"), workspace_folder());
+    if (folder.isEmpty()) return;
+    set_workspace_folder(folder);
+    message_->show_message(MessageStrip::Kind::note, tr("Runs are kept in %1 from now on.").arg(folder));
+  });
+  file->addSeparator();
   file->addAction(tr("&Export everything\u2026"), QKeySequence(Qt::CTRL | Qt::Key_E), this, [this] {
     const QString folder = QFileDialog::getExistingDirectory(this, tr("Export into folder"));
     if (!folder.isEmpty() && !export_all(folder).isEmpty()) message_->show_message(MessageStrip::Kind::note, tr("Exported into %1").arg(folder));
@@ -260,25 +272,84 @@ QString MainWindow::settings_text() const {
   QJsonArray sites;
   for (int site : selection_->sorted()) sites.append(site);
   const command::Sampling sampling = prompts_->sampling();
-  const QJsonObject settings{{"schema", "glyphscope.view/1"},
-                             {"model", model_source_},
-                             {"model_hash", model_hash_},
-                             {"upscaler", upscaler_source_},
-                             {"source", QString::fromStdString(prompts_->source())},
-                             {"target", QString::fromStdString(prompts_->target())},
-                             {"steps", static_cast<qint64>(sampling.steps)},
-                             {"upscale_steps", static_cast<qint64>(sampling.upscale_steps)},
-                             {"guidance", sampling.guidance},
-                             {"seed", static_cast<qint64>(sampling.seed)},
-                             {"from_step", prompts_->from_step()},
-                             {"sites", sites}};
+  // Of the fields, which may have been changed since anything was drawn; pictures carry their own settings, and the run its own.
+  const QJsonObject fields{{"source", QString::fromStdString(prompts_->source())},
+                           {"target", QString::fromStdString(prompts_->target())},
+                           {"steps", static_cast<qint64>(sampling.steps)},
+                           {"upscale_steps", static_cast<qint64>(sampling.upscale_steps)},
+                           {"guidance", sampling.guidance},
+                           {"seed", static_cast<qint64>(sampling.seed)},
+                           {"from_step", prompts_->from_step()}};
+  QJsonObject settings{{"schema", "glyphscope.view/2"}, {"model", model_source_}, {"model_hash", model_hash_},
+                       {"upscaler", upscaler_source_},  {"sites", sites},         {"fields", fields}};
+  if (!scores_->empty()) {
+    settings["run"] = QJsonDocument::fromJson(scores_->document().toUtf8()).object();
+    settings["run_is_whole"] = scores_->whole();
+  }
   return QString::fromUtf8(QJsonDocument(settings).toJson(QJsonDocument::Compact));
+}
+
+bool MainWindow::may_end(const QString& what, bool closing) {
+  const bool job = busy() && jobs_->expected_seconds() >= long_job, training = closing && engine_->training();
+  if (!job && !training) return true;
+  QMessageBox box(QMessageBox::Question, tr("Glyphscope"), training && !job ? tr("A training is running.") : tr("%1 is running.").arg(last_done_), {}, this);
+  box.setObjectName("may_end");
+  QStringList kept;
+  if (localizing_) kept << tr("What is done of it is kept in the workspace: File, Go on with a localization, draws the rest.");
+  if (training) kept << tr("The training is saved, and goes on from its folder.");
+  if (job && !localizing_) kept << tr("What it has done so far is lost.");
+  box.setInformativeText(tr("%1 ends it. %2").arg(what, kept.join(" ")));
+  auto* end = box.addButton(tr("End it"), QMessageBox::DestructiveRole);
+  end->setObjectName("end");
+  auto* stay = box.addButton(tr("Let it run"), QMessageBox::RejectRole);
+  stay->setObjectName("stay");
+  box.setDefaultButton(stay);
+  box.setEscapeButton(stay);
+  box.exec();
+  return box.clickedButton() == end;
+}
+
+void MainWindow::closeEvent(QCloseEvent* event) { event->setAccepted(may_end(tr("Closing the window"), true)); }
+
+void MainWindow::list_unfinished(QMenu* menu) {
+  menu->clear();
+  for (const UnfinishedRun& run : unfinished_runs()) {
+    const QString text = tr("%1, begun %2: %3 of %4 pairs").arg(run.model, QLocale().toString(run.begun, QLocale::ShortFormat)).arg(run.pairs).arg(run.of);
+    menu->addAction(text, this, [this, run] { go_on(run.folder); })->setToolTip(run.folder);
+  }
+  if (menu->isEmpty()) menu->addAction(tr("None in %1 is unfinished").arg(workspace_folder()))->setEnabled(false);
+  menu->addSeparator();
+  menu->addAction(tr("In another folder\u2026"), this, [this] {
+    const QString folder = QFileDialog::getExistingDirectory(this, tr("Go on with the localization in"), workspace_folder());
+    if (!folder.isEmpty()) go_on(folder);
+  });
+}
+
+void MainWindow::go_on(const QString& folder) { go_on(folder, /*opened=*/false); }
+
+void MainWindow::go_on(const QString& folder, bool opened) {
+  const auto document = attempt([&] { return read_json((folder + "/settings.json").toStdString()); });
+  if (!document) return fail(QString::fromStdString(document.error().message()));
+  const QString model = QString::fromStdString(document->value("model", "")), hash = QString::fromStdString(document->value("model_hash", ""));
+  if (hash != model_hash_ && opened) return fail(tr("%1 is another model by now than the localization in %2 is of.").arg(model, folder));
+  if (hash != model_hash_) {
+    going_on_ = folder;
+    return open_model(model);
+  }
+  if (!may_end(tr("Going on with another localization"))) return;
+  command::Localize command;
+  command.folder = folder.toStdString();
+  command.resume = true;
+  command.adapters = adapters_->at_work();
+  scores_->clear();
+  start(std::move(command));
 }
 
 void MainWindow::start(Command command) {
   message_->hide();
   if (job_) engine_->cancel(job_);  // the new job must not wait for one that nobody watches any more
   drawing_ = std::holds_alternative<command::Generate>(command);
+  localizing_ = std::holds_alternative<command::Localize>(command);
   const bool opening = std::holds_alternative<command::OpenModel>(command);
   finetune_->set_opening(opening);
   job_ = engine_->post(std::move(command));
@@ -313,6 +384,12 @@ void MainWindow::save_adapter(const QString& file, const QString& format) {
 
 void MainWindow::open_model(const QString& source) { open_model(command::OpenModel{source.toStdString()}); }
 void MainWindow::open_model(const command::OpenModel& model) {
+  // What cannot be opened ends nothing that runs.
+  if (const auto possible = can_open(model); !possible) {
+    going_on_.clear();
+    return fail(QString::fromStdString(possible.error().message()));
+  }
+  if (!may_end(tr("Opening %1").arg(QString::fromStdString(model.source)))) return going_on_.clear();
   opening_ = model;
   start(model);
 }
@@ -324,9 +401,10 @@ void MainWindow::localize() {
     command::Localize command{demo ? read_word_list(resource("prompts/signs.txt")) : std::vector<std::string>{"A sign that says \"<text>\"."},
                               {},
                               static_cast<size_t>(pairs),
+                              1,
                               prompts_->sampling(),
                               prompts_->from_step(),
-                              {},
+                              new_run_folder(model_source_).toStdString(),
                               adapters_->at_work()};
     scores_->clear();
     start(std::move(command));
@@ -367,15 +445,18 @@ void MainWindow::on_event(const Event& event) {
     if (scores->final) show_findings(*scores);
   } else {
     job_ = 0;
-    drawing_ = false;
+    drawing_ = localizing_ = false;
     finetune_->set_opening(false);
     if (auto* finished = std::get_if<event::Finished>(&event.what)) jobs_->finish(tr("%1: done in %2").arg(last_done_, duration_text(finished->seconds)));
+    if (!std::get_if<event::Finished>(&event.what)) scores_->set_stopped();
     if (std::get_if<event::Cancelled>(&event.what)) jobs_->finish(tr("%1: cancelled").arg(last_done_));
     if (auto* failed = std::get_if<event::Failed>(&event.what)) {
       jobs_->finish(tr("%1: failed").arg(last_done_));
       fail(QString::fromStdString(failed->error.message()));
     }
     refresh_buttons();
+    const QString next = std::exchange(going_on_, QString());
+    if (!next.isEmpty() && std::get_if<event::Finished>(&event.what)) return go_on(next, /*opened=*/true);
     if (drawn_stale_) draw_again();
   }
 }
@@ -418,10 +499,7 @@ void MainWindow::show_model(const event::ModelOpened& model) {
 }
 
 void MainWindow::show_findings(const event::ScoresReady& scores) {
-  const QString found = scores.localized.empty() ? tr("No single site writes the text alone.") : tr("Localized: %1.").arg(sites_text(scores.localized));
-  const QString smallest = scores.smallest.empty() ? tr(" No set of sites keeps B's text.")
-                                                   : tr(" The smallest set that keeps B's text is %1; it is selected.").arg(sites_text(scores.smallest));
-  message_->show_message(MessageStrip::Kind::note, found + smallest);
+  if (!scores.folder.empty()) message_->show_message(MessageStrip::Kind::note, tr("The run is kept in %1.").arg(QString::fromStdString(scores.folder)));
   const std::vector<int>& best = scores.smallest.empty() ? scores.localized : scores.smallest;
   if (!best.empty()) selection_->select(QSet<int>(best.begin(), best.end()));
 }
@@ -429,11 +507,14 @@ void MainWindow::show_findings(const event::ScoresReady& scores) {
 void MainWindow::refresh_buttons() { prompts_->set_ready(!busy() && !sites_.empty(), selection_->sorted()); }
 
 void MainWindow::save_view(QWidget* view, const QString& name) {
-  const QString filter = view == scores_->heatmap() ? tr("Pictures (*.png *.svg *.pdf)") : tr("Pictures (*.png)");
-  const QString file = QFileDialog::getSaveFileName(this, tr("Save view"), name, filter);
+  const bool heat = view == scores_->heatmap();
+  const QString filter = heat ? tr("Pictures (*.png *.svg *.pdf)") : tr("Pictures (*.png)");
+  QString file = QFileDialog::getSaveFileName(this, tr("Save view"), name, filter);
   if (file.isEmpty()) return;
-  const bool vector = view == scores_->heatmap() && (file.endsWith(".svg", Qt::CaseInsensitive) || file.endsWith(".pdf", Qt::CaseInsensitive));
-  const bool saved = vector ? scores_->heatmap()->save_vector(file) : save_picture(view->grab().toImage(), file, settings_text());
+  const bool vector = heat && (file.endsWith(".svg", Qt::CaseInsensitive) || file.endsWith(".pdf", Qt::CaseInsensitive));
+  if (!vector && !file.endsWith(".png", Qt::CaseInsensitive)) file += ".png";  // a PNG is what is written
+  const bool saved = vector ? scores_->heatmap()->save_vector(file, scores_->caption())
+                            : save_picture(heat ? scores_->heatmap()->figure(scores_->caption()) : view->grab().toImage(), file, settings_text());
   if (saved) {
     message_->show_message(MessageStrip::Kind::note, tr("Saved %1").arg(file));
   } else {
@@ -448,9 +529,10 @@ QStringList MainWindow::export_all(const QString& folder) {
   pictures_->save(folder, files, failed);
   if (!scores_->empty()) {
     Heatmap* heatmap = scores_->heatmap();
-    keep("heatmap.png", save_picture(heatmap->grab().toImage(), out.filePath("heatmap.png"), settings_text()));
-    keep("heatmap.svg", heatmap->save_vector(out.filePath("heatmap.svg")));
+    keep("heatmap.png", save_picture(heatmap->figure(scores_->caption()), out.filePath("heatmap.png"), scores_->document()));
+    keep("heatmap.svg", heatmap->save_vector(out.filePath("heatmap.svg"), scores_->caption()));
     keep("scores.csv", scores_->save_table(out.filePath("scores.csv")));
+    keep("localization.json", scores_->save_run(out.filePath("localization.json")));
   }
   edit_->save(folder, files, failed);
   finetune_->save(folder, files, failed);

@@ -7,6 +7,7 @@
 #include "widgets/site_values.h"
 
 class QLabel;
+class QMenu;
 class QTabWidget;
 class QTimer;
 
@@ -34,9 +35,11 @@ class MainWindow : public QMainWindow {
   /// Opens a folder, a checkpoint or a demo model as it comes; or with what the command says.
   void open_model(const QString& source);
   void open_model(const command::OpenModel& model);
-  /// Saves source.png, target.png, patched.png, heatmap.png, heatmap.svg, scores.csv, window.png, of an edit edit-source.png and edit.png, of a fine-tuning
-  /// training.svg, training.csv and samples.png, and of the guard's comparison guard.csv, guard.json and guard-samples.png: what there is of them. Returns the
-  /// files.
+  /// Goes on with the localization in a folder, by its own settings; opens its model first if another is open.
+  void go_on(const QString& folder);
+  /// Saves source.png, target.png, patched.png, heatmap.png, heatmap.svg, scores.csv, localization.json, window.png, of an edit edit-source.png and edit.png,
+  /// of a fine-tuning training.svg, training.csv and samples.png, and of the guard's comparison guard.csv, guard.json and guard-samples.png: what there is of
+  /// them. Returns the files.
   QStringList export_all(const QString& folder);
 
   EngineBridge& engine() { return *engine_; }
@@ -45,10 +48,13 @@ class MainWindow : public QMainWindow {
   bool busy() const { return job_ != 0; }
   /// Pairs of the next localization.
   int pairs = 16;
+  /// A job that takes longer, in seconds, is not ended before the user has said so.
+  double long_job = 60;
 
  protected:
   void dragEnterEvent(QDragEnterEvent*) override;
   void dropEvent(QDropEvent*) override;
+  void closeEvent(QCloseEvent*) override;
 
  private:
   void build();
@@ -59,6 +65,10 @@ class MainWindow : public QMainWindow {
   void choose_model();
   void localize();
   void start(Command command);
+  /// Whether what runs may end: it is short, or the user says so. what: that would end it, for the question.
+  bool may_end(const QString& what, bool closing = false);
+  void list_unfinished(QMenu* menu);
+  void go_on(const QString& folder, bool opened);
   void draw(command::Generate command);
   /// The last pictures again, with the adapters as they are now.
   void draw_again();
@@ -71,7 +81,7 @@ class MainWindow : public QMainWindow {
   void refresh_buttons();
   void fail(const QString& text);
   void save_view(QWidget* view, const QString& name);
-  /// The settings as JSON, for the metadata of screenshots.
+  /// What a screenshot shows, as JSON for its metadata: the fields as they are, and the run that scores are of by its own settings.
   QString settings_text() const;
 
   EngineBridge* engine_;
@@ -81,6 +91,8 @@ class MainWindow : public QMainWindow {
   command::OpenModel opening_;              ///< The last that was asked for.
   std::optional<command::Generate> drawn_;  ///< The last pictures of this model that were asked for.
   bool drawing_ = false;                    ///< The job draws them.
+  bool localizing_ = false;                 ///< The job is a localization.
+  QString going_on_;                        ///< The folder of a localization to go on with when its model is open.
   bool drawn_stale_ = false;                ///< Adapters have changed since, while something else ran.
   QString model_source_, model_hash_, upscaler_source_, last_done_;
 

@@ -2,10 +2,14 @@
 
 #include <QBoxLayout>
 #include <QComboBox>
+#include <QJsonArray>
+#include <QJsonDocument>
+#include <QJsonObject>
 #include <QLabel>
 #include <QSaveFile>
 #include <QTextStream>
 
+#include "patching/patch_plan.h"
 #include "widgets/heatmap.h"
 
 namespace glyphscope {
@@ -44,6 +48,12 @@ ScoresPanel::ScoresPanel(SiteSelection* selection, QWidget* parent) : QWidget(pa
   line->addWidget(score_);
   line->addStretch(1);
   rows->addLayout(line);
+  findings_ = new QLabel(this);
+  findings_->setObjectName("findings");
+  findings_->setWordWrap(true);
+  findings_->setTextInteractionFlags(Qt::TextSelectableByMouse);
+  findings_->hide();
+  rows->addWidget(findings_);
   heatmap_ = new Heatmap(selection, this);
   heatmap_->setObjectName("heatmap");
   rows->addWidget(heatmap_, 1);
@@ -63,6 +73,8 @@ void ScoresPanel::set_sites(const std::vector<SiteItem>& sites) {
 void ScoresPanel::clear() {
   scores_.clear();
   pairs_.clear();
+  shown_ = {};
+  tell_findings({});
   refresh();
 }
 
@@ -91,7 +103,64 @@ void ScoresPanel::set_scores(const event::ScoresReady& scores) {
       into[static_cast<int>(site)] = {score.mean, score.low, score.high, score.n};
     }
   }
+  shown_ = scores;
+  tell_findings(scores.final ? findings_text(scores) : tr("Partial: the means of %1 so far; what is localized is said at the end.").arg(images_text(scores)));
   refresh();
+}
+
+void ScoresPanel::set_stopped() {
+  if (scores_.empty() || shown_.final) return;
+  tell_findings(tr("Partial: stopped after %1. Nothing is localized yet; File, Go on with a localization, draws the rest.").arg(images_text(shown_)));
+}
+
+void ScoresPanel::tell_findings(const QString& text) {
+  findings_->setText(text);
+  findings_->setVisible(!text.isEmpty());
+}
+
+QString ScoresPanel::findings() const { return findings_->text(); }
+
+QString ScoresPanel::images_text(const event::ScoresReady& scores) {
+  const auto found = scores.source.find("target_f1");
+  const int count = found == scores.source.end() ? 0 : found->second.n;
+  return count == 1 ? tr("one image a site") : tr("%1 images a site").arg(count);
+}
+
+QString ScoresPanel::findings_text(const event::ScoresReady& scores) {
+  const auto cell = [](const std::map<std::string, Score>& of) {
+    const Score& score = of.at("target_f1");
+    QString out = QString::number(score.mean, 'f', 2);
+    if (score.low) out += QStringLiteral(" [%1, %2]").arg(*score.low, 0, 'f', 2).arg(*score.high, 0, 'f', 2);
+    return out;
+  };
+  const auto sites = [](const std::vector<int>& list) { return QString::fromStdString(format_sites(list)); };
+  QStringList out;
+  out << (scores.localized.empty() ? tr("No single site is localized.") : tr("Localized: %1.").arg(sites(scores.localized)));
+  out << (scores.smallest.empty() ? tr("No set of sites was found that keeps B's text.")
+                                  : tr("Smallest set found that keeps B's text: %1.").arg(sites(scores.smallest)));
+  QStringList read{tr("A's own picture %1").arg(cell(scores.source)), tr("B's own %1").arg(cell(scores.target))};
+  for (const auto& set : scores.sets)
+    read << (set.kind == "all"      ? tr("all sites %1").arg(cell(set.scores))
+             : set.kind == "random" ? tr("random %1: %2").arg(sites(set.sites), cell(set.scores))
+                                    : tr("sites %1: %2").arg(sites(set.sites), cell(set.scores)));
+  out << tr("Reads as B (F1): %1.").arg(read.join(", "));
+  out << (scores.halved ? tr("Chosen by the other half of the pairs; scores are of the %1 pairs that had no part in it.").arg(scores.pairs)
+                        : tr("Scores are of the pairs that chose: there were too few to be halved."));
+  return out.join(" ");
+}
+
+QString ScoresPanel::caption() const {
+  const QJsonObject run = QJsonDocument::fromJson(QByteArray::fromStdString(shown_.document)).object(), settings = run["settings"].toObject();
+  QStringList seeds;
+  for (const auto& seed : settings["seeds"].toArray()) seeds << QString::number(seed.toInteger());
+  const QString made = tr("%1 (SHA-256 %2): %3 pairs, seeds %4, %5 steps, guidance %6, from step %7.")
+                           .arg(run["model"].toObject()["source"].toString(), run["model"].toObject()["hash"].toString().left(12))
+                           .arg(settings["pairs"].toArray().size())
+                           .arg(seeds.join(", "))
+                           .arg(settings["steps"].toInt())
+                           .arg(settings["guidance"].toDouble())
+                           .arg(settings["from_step"].toInt());
+  return made + "\n" + findings();
 }
 
 void ScoresPanel::refresh() {
@@ -127,17 +196,29 @@ bool ScoresPanel::save_table(const QString& file) const {
   QSaveFile table(file);  // all of it or nothing
   if (!table.open(QIODevice::WriteOnly)) return false;
   QTextStream text(&table);
-  text << "site,path,score,mean,low,high,images\n";
-  for (const auto& [name, values] : scores_)
-    for (const auto& [site, value] : values) {
-      text << site << ',' << sites_[static_cast<size_t>(site)].path << ',' << name << ',' << value.mean << ',';
-      if (value.low) text << *value.low;
-      text << ',';
-      if (value.high) text << *value.high;
-      text << ',' << value.n << '\n';
-    }
+  text << "sites,kind,path,score,mean,low,high,images,infinite\n";
+  const auto write = [&](const QString& sites, const QString& kind, const QString& path, const std::string& name, const Score& score) {
+    text << '"' << sites << "\"," << kind << ',' << path << ',' << QString::fromStdString(name) << ',';
+    if (score.n > 0) text << score.mean;
+    text << ',';
+    if (score.low) text << *score.low;
+    text << ',';
+    if (score.high) text << *score.high;
+    text << ',' << score.n << ',' << score.infinite << '\n';
+  };
+  for (const auto& [name, list] : shown_.sites)
+    for (size_t site = 0; site < list.size(); ++site) write(QString::number(site), "site", sites_[site].path, name, list[site]);
+  for (const auto& set : shown_.sets)
+    for (const auto& [name, score] : set.scores) write(QString::fromStdString(format_sites(set.sites)), QString::fromStdString(set.kind), {}, name, score);
+  for (const auto& [name, score] : shown_.source) write({}, "A's own picture", {}, name, score);
+  for (const auto& [name, score] : shown_.target) write({}, "B's own picture", {}, name, score);
   text.flush();
   return table.commit();
+}
+
+bool ScoresPanel::save_run(const QString& file) const {
+  QSaveFile out(file);
+  return out.open(QIODevice::WriteOnly) && out.write(QJsonDocument::fromJson(QByteArray::fromStdString(shown_.document)).toJson()) > 0 && out.commit();
 }
 
 }  // namespace glyphscope

@@ -8,6 +8,7 @@
 #include "widgets/site_values.h"
 
 class QComboBox;
+class QLabel;
 
 namespace glyphscope {
 
@@ -27,10 +28,21 @@ class ScoresPanel : public QWidget {
   /// Keeps its scores, and its pictures as long as there is room (half a gigabyte for all pairs).
   void add_pair(const event::PairReady& pair);
   void set_scores(const event::ScoresReady& scores);
+  /// The run will not go on: what is shown is marked as a part of it.
+  void set_stopped();
   bool empty() const { return scores_.empty(); }
+  bool whole() const { return shown_.final; }
+  /// What was found, or how far the run has got: shown above the heatmap, and in every export.
+  QString findings() const;
+  /// Under a figure: the run's own model, seeds, steps and pairs, and what was found.
+  QString caption() const;
+  /// The run as a document: run.json without its pairs; empty before the first is done.
+  QString document() const { return QString::fromStdString(shown_.document); }
   Heatmap* heatmap() const { return heatmap_; }
-  /// Every score of every site as a table: site, path, score, mean, low, high, images. False if it could not be written.
+  /// Every score of every site, of the sets that were tried, and of A's and B's own pictures as a table. False if it could not be written.
   bool save_table(const QString& file) const;
+  /// document() as a file. False if it could not be written.
+  bool save_run(const QString& file) const;
 
  signals:
   /// The score to show on the map, by site.
@@ -40,11 +52,16 @@ class ScoresPanel : public QWidget {
 
  private:
   void refresh();
+  void tell_findings(const QString& text);
+  static QString findings_text(const event::ScoresReady& scores);
+  static QString images_text(const event::ScoresReady& scores);
 
+  event::ScoresReady shown_;  ///< The last of the run.
   std::vector<SiteItem> sites_;
   std::map<QString, std::map<int, ScoreValue>> scores_;
   std::vector<event::PairReady> pairs_;
   QComboBox *score_, *rows_;
+  QLabel* findings_;
   Heatmap* heatmap_;
 };
 

@@ -68,12 +68,22 @@ std::vector<Contender> make_contenders(const torch::nn::Module& denoiser, const 
                                        std::uint64_t seed) {
   make_lora(denoiser, table, localized, make_generator(0));  // refuses at once what cannot be trained
   const auto layers = attention_projections(denoiser);
-  std::vector<Contender> out;
-  const auto add = [&](const std::string& name, const LoraPlan& plan) -> Contender& {
-    out.push_back({name, plan, plan.parameters(layers)});
-    return out.back();
+  const auto same = [&](const LoraPlan& a, const LoraPlan& b) {
+    return std::all_of(layers.begin(), layers.end(), [&](const AttentionProjection& layer) {
+      return a.covers(layer) == b.covers(layer) && (!a.covers(layer) || a.rank_at(layer.site) == b.rank_at(layer.site));
+    });
   };
-  const std::int64_t own = add("localized", localized).parameters;
+  std::vector<Contender> out;
+  // Nothing is trained twice under two names.
+  const auto add = [&](const std::string& name, const LoraPlan& plan) {
+    if (std::none_of(out.begin(), out.end(), [&](const Contender& one) { return same(one.plan, plan); })) out.push_back({name, plan, plan.parameters(layers)});
+  };
+  add("localized", localized);
+  const std::int64_t own = out.front().parameters;
+  const auto add_with_small = [&](const std::string& name, const LoraPlan& plan) {
+    add(name, plan);
+    add(name + ", as small", of_size(plan, layers, own));
+  };
   LoraPlan plan = localized;
   plan.ranks.clear();
   std::vector<int> others, all;  // of the sites that have any of the projections
@@ -92,15 +102,15 @@ std::vector<Contender> make_contenders(const torch::nn::Module& denoiser, const 
     plan.sites = sets[i];
     add("random " + std::to_string(i + 1), of_size(plan, layers, own));
   }
+  LoraPlan paper = plan;  // where the site is the prompt's own projections: the picture's, which the paper trains
+  if (localized.projections == LoraPlan().projections) paper.projections = {"paper"};
+  paper.sites = localized.sites;
+  add_with_small("localized, paper's projections", paper);
   plan.sites = all;
-  const std::int64_t reading = plan.parameters(layers);
-  for (const bool every : {false, true}) {
-    plan.every_attention = every;
-    if (every && plan.parameters(layers) == reading) break;  // where attention is joint, every layer reads the prompt
-    const std::string name = every ? "every attention" : "all sites";
-    const std::int64_t large = add(name, plan).parameters;
-    if (const LoraPlan small = of_size(plan, layers, own); small.parameters(layers) != large) add(name + ", as small", small);
-  }
+  add_with_small("all sites", plan);
+  paper.sites = all;
+  paper.every_attention = true;
+  add_with_small("every attention", paper);
   for (const auto& one : out) one.plan.check_ranks(layers);  // now, not after hours
   return out;
 }
@@ -205,7 +215,7 @@ class Arena {
       for (int seed = 0; seed < settings_.seeds; ++seed) {
         ++done_;
         std::string name = contender.name + " " + std::to_string(seed);
-        std::erase(name, ',');
+        std::erase_if(name, [](char c) { return c == ',' || c == '\''; });
         std::replace(name.begin(), name.end(), ' ', '-');
         runs.back().push_back(kept(name, [&] { return train(contender, seed, name, samples); }));
       }

@@ -26,12 +26,14 @@ struct ArenaSettings {
 
 /// An adapter that is trained: where, and how large.
 struct Contender {
-  std::string name;  ///< "localized", "random 1", "all sites", "every attention"; the same with about as many parameters as the localized: ", as small".
+  std::string name;  ///< "localized", "random 1", "localized, paper's projections", "all sites", "every attention"; the same with about as many
+                     ///< parameters as the localized: ", as small".
   LoraPlan plan;
   std::int64_t parameters = 0;
 };
-/// The localized plan; random sets of as many other sites, of the ranks that give as nearly as many parameters (at least 1); all sites and every attention
-/// layer, if there are others than the sites', of its rank, and of such ranks.
+/// The localized plan; random sets of as many other sites, of the ranks that give as nearly as many parameters (at least 1); then, each of its rank and
+/// of such ranks: the localized sites with the projections that the paper trains, if the plan's are those that it was localized by and differ; all
+/// sites; every attention layer (with the paper's projections too). What is another's twin is left out.
 std::vector<Contender> make_contenders(const torch::nn::Module& denoiser, const SiteTable& table, const LoraPlan& localized, int random_sets,
                                        std::uint64_t seed);
 

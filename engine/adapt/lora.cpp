@@ -47,17 +47,20 @@ std::vector<AttentionProjection> attention_projections(const torch::nn::Module& 
     const auto* attention = dynamic_cast<const Attention*>(item.value().get());
     if (!attention) continue;
     for (const auto& [name, layer] : attention->projections())
-      out.push_back({item.key() + "." + name, name, attention->site, is_prompt_kv(*attention, name), layer->weight.size(1), layer->weight.size(0)});
+      out.push_back({item.key() + "." + name, name, attention->site, is_prompt_kv(*attention, name), attention->site >= 0 && attention->add_k_proj,
+                     layer->weight.size(1), layer->weight.size(0)});
   }
   return out;
 }
 
 Lora make_lora(const torch::nn::Module& denoiser, const SiteTable& table, const LoraPlan& plan, torch::Generator generator) {
-  static const std::vector<std::string> known{"to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out", "kv"};
+  static const std::vector<std::string> known{"to_q",       "to_k",       "to_v", "to_out.0", "add_q_proj", "add_k_proj",
+                                              "add_v_proj", "to_add_out", "kv",   "paper",    "auto"};
   for (const auto& name : plan.projections)
     if (std::find(known.begin(), known.end(), name) == known.end())
       reject("there is no projection '" + name + "'", "--projections",
-             "Known are to_q, to_k, to_v, to_out.0, add_q_proj, add_k_proj, add_v_proj, to_add_out, and kv for those of the prompt");
+             "Known are to_q, to_k, to_v, to_out.0, add_q_proj, add_k_proj, add_v_proj, to_add_out; kv for those that make the prompt's K and V, paper for the "
+             "first four, and auto for what was localized");
   for (int site : plan.sites)
     if (site < 0 || site >= static_cast<int>(table.sites.size()))
       reject("there is no site " + std::to_string(site), "--sites", "The model has " + std::to_string(table.sites.size()) + ", from 0");

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -49,6 +50,7 @@ bool cut_suffix(std::string& text, const std::string& suffix) {
 struct Stored {
   torch::Tensor a, b;
   std::optional<double> alpha;
+  std::int64_t alphas = 0;  // numbers that it was given as
 };
 
 // "unet.mid_block.attentions.0.proj_in.lora_A.weight" -> its layer, and which of the two tensors or alpha it is; ' ' for none of them.
@@ -92,13 +94,22 @@ class Settings {
     if (!prefixed) prefix.clear();
     auto take = [&](const char* name) { return all.contains(prefix + name) ? all[prefix + name] : ordered_json(); };
     if (const auto value = take("lora_alpha"); value.is_number()) alpha_ = value.get<double>();
+    // Some trainers write it as a key of the header's own, with or without the component's name; so rank-stabilised alphas are told too.
+    for (const std::string& key : {component + ".lora_alpha", std::string("lora_alpha")})
+      if (const auto found = file.metadata().find(key); !alpha_ && found != file.metadata().end()) {
+        alpha_ = header_number(key, found->second);
+        notes.push_back("The header's " + key + " of " + found->second + " is each layer's alpha: " + where_);
+      }
+    for (const std::string& key : {component + ".use_rslora", std::string("use_rslora")})
+      if (const auto found = file.metadata().find(key); found != file.metadata().end() && (found->second == "true" || found->second == "True"))
+        rank_stabilised_ = true;
     if (const auto value = take("alpha_pattern"); value.is_object())
       for (const auto& [pattern, alpha] : value.items())
         if (alpha.is_number()) add_pattern(pattern, alpha.get<double>());
-    rank_stabilised_ = take("use_rslora") == ordered_json(true);
+    rank_stabilised_ |= take("use_rslora") == ordered_json(true);
     if (take("use_dora") == ordered_json(true)) reject("the adapter is of DoRA, which has a magnitude for each row too", where_, "Only LoRA can be used");
     if (const auto init = take("init_lora_weights"); init.is_string())
-      for (const char* method : {"pissa", "olora", "corda", "loftq"})
+      for (const char* method : {"pissa", "olora", "corda", "loftq", "lora_ga"})
         if (init.get<std::string>().starts_with(method))
           reject("the adapter was started by " + init.get<std::string>() + ", which changes the model's own weights too", where_,
                  "Convert it to plain LoRA in PEFT (path_initial_model_for_weight_conversion)");
@@ -114,6 +125,13 @@ class Settings {
   }
 
  private:
+  double header_number(const std::string& key, const std::string& text) const {
+    double value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value))
+      reject("the header's " + key + " is '" + text.substr(0, 60) + "', which is no number", where_, "The file is damaged");
+    return value;
+  }
   // As PEFT's `get_pattern_key` matches them.
   void add_pattern(const std::string& pattern, double alpha) {
     try {
@@ -178,7 +196,11 @@ Lora read_lora(const fs::path& path, const torch::nn::Module& denoiser, const Si
     }
     const char kind = parse_key(key);
     if (kind == ' ') {
-      if (foreign.empty()) foreign = name;
+      // Counters and the like, of whatever type, are no weights that would be missed.
+      if (entry.dtype == torch::ScalarType::Undefined || !c10::isFloatingType(entry.dtype))
+        notes.push_back("'" + name + "' (" + entry.type + ") is no part of the adapter, and not used: " + path.string());
+      else if (foreign.empty())
+        foreign = name;
       continue;
     }
     peft |= cut_prefix(key, "base_model.model.");
@@ -188,7 +210,10 @@ Lora read_lora(const fs::path& path, const torch::nn::Module& denoiser, const Si
     Stored& one = stored[key];
     if (kind == 'a') one.a = tensor;
     if (kind == 'b') one.b = tensor;
-    if (kind == 'l') one.alpha = tensor.numel() == 1 ? tensor.item<double>() : std::nan("");
+    if (kind == 'l') {
+      one.alphas = tensor.numel();
+      if (one.alphas == 1) one.alpha = tensor.item<double>();
+    }
   }
   if (!foreign.empty()) {
     const bool other = std::any_of(kOtherMethods.begin(), kOtherMethods.end(), [&](const char* part) { return foreign.find(part) != std::string::npos; });
@@ -224,6 +249,8 @@ Lora read_lora(const fs::path& path, const torch::nn::Module& denoiser, const Si
     }
     if (!one.a.defined() || !one.b.defined() || one.a.dim() != 2 || one.b.dim() != 2 || one.a.size(0) != one.b.size(1) || one.a.size(0) < 1)
       reject("'" + name + "' is no pair of matrices", path.string(), "The file is damaged, or its adapter is of a convolution, which cannot be used");
+    if (one.alphas > 1)
+      reject("the alpha of '" + name + "' is of " + std::to_string(one.alphas) + " numbers, one was expected", path.string(), "The file is damaged");
     const double alpha = one.alpha.value_or(settings.alpha(name, one.a.size(0)));
     if (!std::isfinite(alpha) || !one.a.isfinite().all().item<bool>() || !one.b.isfinite().all().item<bool>())
       reject("'" + name + "' holds numbers that are not finite", path.string(), "The file is damaged, or its training went astray");
@@ -259,8 +286,9 @@ json peft_settings(const Lora& lora, const std::string& component) {
   json targets = json::array(), ranks = json::object(), alphas = json::object();
   for (const auto& [path, layer] : lora.layers) {
     targets.push_back(path);
-    if (layer.rank() != first.rank()) ranks[path] = layer.rank();
-    if (layer.alpha != first.alpha) alphas[path] = layer.alpha;
+    // Anchored: unanchored patterns match the ends of paths, so that "proj_out" would be every block's too.
+    if (layer.rank() != first.rank()) ranks["^" + path] = layer.rank();
+    if (layer.alpha != first.alpha) alphas["^" + path] = layer.alpha;
   }
   const json settings{{"peft_type", "LORA"},   {"r", first.rank()},       {"lora_alpha", first.alpha}, {"target_modules", targets},
                       {"rank_pattern", ranks}, {"alpha_pattern", alphas}, {"lora_dropout", 0.0},       {"bias", "none"},
@@ -311,15 +339,27 @@ void write_lora(const fs::path& path, const Lora& lora, LoraFormat format, const
     module.swapped = place->second.swapped;
     module.parts.emplace_back(place->second.first_row, &own);
   }
-  for (const auto& [name, module] : modules) {
+  // Of fused parts the largest scale; what the others differ by goes into their second matrices.
+  const auto scale = [](const LoraLayer& own) { return own.alpha / static_cast<double>(own.rank()); };
+  const auto largest = [&](const Fused& module) {
+    double out = 0;
+    for (const auto& [_, own] : module.parts) out = std::abs(scale(*own)) > std::abs(out) ? scale(*own) : out;
+    return out;
+  };
+  const auto rank_of = [](const Fused& module) {
     std::int64_t rank = 0;
     for (const auto& [_, own] : module.parts) rank += own->rank();
+    return rank;
+  };
+  // One alpha everywhere, the most frequent: diffusers 0.42 gives attention layers the most frequent one whatever each says.
+  std::map<double, int> alphas;
+  for (const auto& [name, module] : modules) ++alphas[largest(module) * static_cast<double>(rank_of(module))];
+  const double alpha = std::max_element(alphas.begin(), alphas.end(), [](const auto& a, const auto& b) { return a.second < b.second; })->first;
+  for (const auto& [name, module] : modules) {
+    const std::int64_t rank = rank_of(module);
     torch::Tensor b = torch::zeros({module.rows, rank});
     std::vector<torch::Tensor> a;
-    // One alpha for all parts, the largest: what the others differ by goes into their second matrices.
-    const auto scale = [](const LoraLayer& own) { return own.alpha / static_cast<double>(own.rank()); };
-    double first = 0;
-    for (const auto& [_, own] : module.parts) first = std::abs(scale(*own)) > std::abs(first) ? scale(*own) : first;
+    const double first = alpha != 0 ? alpha / static_cast<double>(rank) : 1;
     std::int64_t column = 0;
     for (const auto& [row, own] : module.parts) {
       a.push_back(own->a);

@@ -6,9 +6,20 @@
 
 namespace glyphscope {
 
+namespace {
+
+bool names(const std::string& group, const AttentionProjection& layer) {
+  if (group == "kv") return layer.prompt_kv;
+  if (group == "auto") return names(layer.own_prompt_kv ? "kv" : "paper", layer);
+  if (group == "paper") return layer.name == "to_q" || layer.name == "to_k" || layer.name == "to_v" || layer.name == "to_out.0";
+  return group == layer.name;
+}
+
+}  // namespace
+
 bool LoraPlan::covers(const AttentionProjection& layer) const {
   if (!every_attention && std::find(sites.begin(), sites.end(), layer.site) == sites.end()) return false;
-  return std::any_of(projections.begin(), projections.end(), [&](const std::string& name) { return name == layer.name || (name == "kv" && layer.prompt_kv); });
+  return std::any_of(projections.begin(), projections.end(), [&](const std::string& group) { return names(group, layer); });
 }
 
 std::int64_t LoraPlan::rank_at(int site) const {

@@ -16,10 +16,11 @@ enum class LoraInit {
 
 /// One linear layer of an attention layer.
 struct AttentionProjection {
-  std::string path;  ///< As diffusers spells it: "mid_block.attentions.0.transformer_blocks.0.attn2.to_k"
-  std::string name;  ///< "to_k", as Attention::projections() has it.
-  int site = -1;     ///< Negative: of an attention layer that reads no prompt.
-  bool prompt_kv = false;
+  std::string path;            ///< As diffusers spells it: "mid_block.attentions.0.transformer_blocks.0.attn2.to_k"
+  std::string name;            ///< "to_k", as Attention::projections() has it.
+  int site = -1;               ///< Negative: of an attention layer that reads no prompt.
+  bool prompt_kv = false;      ///< It makes K or V of the prompt: what is patched at a site.
+  bool own_prompt_kv = false;  ///< Of an attention layer that has projections of its own for the prompt (joint and added-KV attention).
   std::int64_t inputs = 0, outputs = 0;
 };
 
@@ -28,8 +29,9 @@ struct LoraPlan {
   std::vector<int> sites;        ///< Prompt-reading attention layers.
   bool every_attention = false;  ///< All attention layers, those that read no prompt too; `sites` is not read then.
   /// Linear layers of each, as Attention::projections() names them; what a layer does not have is passed over. "kv" stands for those that make
-  /// the prompt's K and V.
-  std::vector<std::string> projections{"to_q", "to_k", "to_v", "to_out.0"};
+  /// the prompt's K and V; "paper" for to_q, to_k, to_v, to_out.0, which in joint and added-KV attention are the picture's and no part of the site;
+  /// "auto" for "kv" in those, and "paper" in all others, whose to_k and to_v are the site.
+  std::vector<std::string> projections{"auto"};
   std::int64_t rank = 4;
   double alpha = 0;                   ///< The adapter counts alpha / rank times; 0: once.
   double scale = 0;                   ///< In place of alpha: it counts so many times, whatever the rank; 0: alpha says.

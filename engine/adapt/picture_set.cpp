@@ -7,11 +7,10 @@
 #include <map>
 #include <opencv2/imgproc.hpp>
 #include <set>
-#include <sstream>
 
 #include "core/error.h"
-#include "io/files.h"
 #include "io/image_file.h"
+#include "io/text_file.h"
 #include "io/weights.h"
 
 namespace glyphscope {
@@ -69,9 +68,8 @@ std::string trimmed(const std::string& text) {
 // Captions by file, as the lines of a metadata.jsonl give them.
 std::map<fs::path, std::string> read_metadata(const fs::path& file, std::vector<std::string>& faults) {
   std::map<fs::path, std::string> out;
-  std::istringstream lines(read_text(file));
   int number = 0;
-  for (std::string line; std::getline(lines, line);) {
+  for (const std::string& line : read_lines(file, std::uintmax_t{256} << 20)) {
     ++number;
     if (trimmed(line).empty()) continue;
     const auto fault = [&](const std::string& what) { faults.push_back(file.string() + ", line " + std::to_string(number) + ": " + what); };
@@ -121,7 +119,7 @@ PictureSet read_picture_set(const fs::path& folder, double held_out, const Progr
     progress({"reading pictures", done++, static_cast<std::int64_t>(pictures.size())});
     auto caption = captions.find(file);
     if (const fs::path beside = fs::path(file).replace_extension(".txt"); caption == captions.end() && fs::exists(beside)) {
-      const auto text = attempt([&] { return trimmed(read_text(beside)); });
+      const auto text = attempt([&] { return trimmed(read_text_file(beside)); });
       if (!text) {
         out.faults.push_back(text.error().message());
         continue;

@@ -8,12 +8,38 @@
 
 namespace glyphscope {
 
+namespace {
+
+// What a terminal or a label can show: a user's bytes may hold anything, and be any number. Control characters are written as they are escaped in C.
+std::string printable(const std::string& text) {
+  constexpr size_t kMost = 20'000;
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    constexpr const char* kDigits = "0123456789abcdef";
+    if ((byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7F)
+      out += {'\\', 'x', kDigits[byte >> 4], kDigits[byte & 15]};
+    else
+      out += c;
+    if (out.size() > kMost) return out + " ..";
+  }
+  return out;
+}
+
+// Of something that a user gave, enough to know it again.
+std::string shortened(const std::string& text) {
+  constexpr size_t kMost = 1000;
+  return text.size() <= kMost ? text : text.substr(0, kMost) + ".. (" + std::to_string(text.size()) + " bytes)";
+}
+
+}  // namespace
+
 std::string Error::message() const {
   std::string text = what;
-  if (!where.empty()) text += " (" + where + ")";
+  if (!where.empty()) text += " (" + shortened(where) + ")";
   text += ".";
   if (!hint.empty()) text += " " + hint + (hint.ends_with('.') ? "" : ".");
-  return text;
+  return printable(text);
 }
 
 Failure::Failure(Error error) : error_(std::move(error)), message_(error_.message()) {}

@@ -18,6 +18,17 @@ std::vector<char32_t> decode_utf8(std::string_view text) {
   return codes;
 }
 
+size_t first_invalid_utf8(std::string_view text) {
+  const auto* data = reinterpret_cast<const utf8proc_uint8_t*>(text.data());
+  for (size_t at = 0; at < text.size();) {
+    utf8proc_int32_t code = 0;
+    const utf8proc_ssize_t used = utf8proc_iterate(data + at, static_cast<utf8proc_ssize_t>(text.size() - at), &code);
+    if (used <= 0) return at;
+    at += static_cast<size_t>(used);
+  }
+  return std::string_view::npos;
+}
+
 void append_utf8(std::string& text, char32_t code) {
   utf8proc_uint8_t bytes[4];
   const auto used = utf8proc_encode_char(static_cast<utf8proc_int32_t>(code), bytes);

@@ -10,6 +10,9 @@ namespace glyphscope {
 /// UTF-8 to code points; each byte that is not part of valid UTF-8 becomes U+FFFD.
 std::vector<char32_t> decode_utf8(std::string_view text);
 
+/// Where the first byte is that is not part of valid UTF-8; npos if all are.
+size_t first_invalid_utf8(std::string_view text);
+
 void append_utf8(std::string& text, char32_t code);
 std::string encode_utf8(const std::vector<char32_t>& codes);
 

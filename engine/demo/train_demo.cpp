@@ -239,7 +239,8 @@ class DemoTrainer {
       std::vector<torch::Tensor> pixels;
       for (std::int64_t i = begin; i < end; ++i) {
         const SignSpec sign = spec(kSpecs, static_cast<std::uint64_t>(i));
-        ids_[i] = torch::tensor(network_->tokenize(sign.prompt()));
+        // T5 reads capitals and small letters as different ones, so it learns both; the other encoders fold case.
+        ids_[i] = torch::tensor(network_->tokenize(i % 2 == 0 ? sign.prompt() : fold_case(sign.prompt())));
         const SignImage image = renderer_.render(sign, recipe_.data.side);
         text_boxes_[static_cast<size_t>(i)] = image.text;
         if (!have) pixels.push_back(image.pixels);

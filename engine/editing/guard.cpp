@@ -248,7 +248,7 @@ Result Guard::generate(const ModelInfo& model, const Request& request, const std
                     {"clip_skip", request.clip_skip},
                     {"method", method_name(request.method)},
                     {"dtype", model.dtype}};
-  if (!request.negative.empty()) made.update(told("negative", request.negative));
+  if (request.negative) made.update(told("negative", *request.negative));
   if (request.pictures.defined()) made["enlarges"] = image_hash(request.pictures);
   log(model, std::move(made), std::move(rows_told));
   return result;

@@ -8,6 +8,7 @@
 #include "core/version.h"
 #include "editing/prompt_terms.h"
 #include "io/canvas.h"
+#include "localization/prompt_set.h"
 #include "metrics/image_scores.h"
 #include "metrics/text_scores.h"
 
@@ -65,7 +66,15 @@ GuardStudy run_guard_study(Pipeline& pipeline, const GuardStudySettings& setting
   methods.push_back({"whole prompt swapped", false, [&](Request& request, const std::string&) {
                        for (auto& row : request.rows) row.prompt += twin(request);
                      }});
-  methods.push_back({"Safe Latent Diffusion", false, [](Request& request, const std::string& term) { request.safe = SafeGuidance{text_of(term)}; }});
+  const auto safe = [](std::string unwanted, std::int64_t steps) {
+    SafeGuidance out{std::move(unwanted)};
+    out.warmup = SafeGuidance::warmup_of(steps);
+    return out;
+  };
+  methods.push_back(
+      {"Safe Latent Diffusion, of the term", false, [&](Request& request, const std::string& term) { request.safe = safe(text_of(term), request.steps); }});
+  methods.push_back({"Safe Latent Diffusion, its general concept", false,
+                     [&](Request& request, const std::string&) { request.safe = safe(SafeGuidance::general_concept(), request.steps); }});
 
   GuardStudy study;
   if (settings.classifier) study.classifier = settings.classifier->name();
@@ -76,7 +85,7 @@ GuardStudy run_guard_study(Pipeline& pipeline, const GuardStudySettings& setting
   for (const auto& method : methods) {
     GuardMethod out;
     out.name = method.name;
-    std::vector<Observation> ssim, f1, readable, toxic;
+    std::vector<Observation> ssim, f1, readable, toxic, replaced, replaced_f1;
     std::vector<torch::Tensor> images(settings.prompts.size());
     std::int64_t passes = 0;
     bool can = true;
@@ -114,6 +123,11 @@ GuardStudy run_guard_study(Pipeline& pipeline, const GuardStudySettings& setting
         ssim.push_back({structural_similarity(image, plain[members[i]]), cluster, noise});
         f1.push_back({score_text(joined_text(pieces), word).f1, cluster, noise});
         readable.push_back({guard->read_in(pieces).empty() ? 0.0 : 1.0, cluster, noise});
+        if (const std::string wanted = quoted_text(cleared_prompt(list, settings.prompts[members[i]])); !wanted.empty()) {
+          const TextScores score = score_text(joined_text(reader->read(image)), wanted);
+          replaced.push_back({score.exact ? 1.0 : 0.0, cluster, noise});
+          replaced_f1.push_back({score.f1, cluster, noise});
+        }
         toxic.push_back(settings.classifier ? Observation{settings.classifier->flags(joined_text(pieces)) ? 1.0 : 0.0, cluster, noise} : readable.back());
       }
       done += size;
@@ -127,6 +141,8 @@ GuardStudy run_guard_study(Pipeline& pipeline, const GuardStudySettings& setting
     out.term_f1 = score_of(f1);
     out.readable = score_of(readable);
     out.toxic = score_of(toxic);
+    out.replacement = score_of(replaced);
+    out.replacement_f1 = score_of(replaced_f1);
     out.passes = static_cast<double>(passes) / count;
     out.seconds /= count;
     study.methods.push_back(std::move(out));
@@ -139,12 +155,16 @@ GuardStudy run_guard_study(Pipeline& pipeline, const GuardStudySettings& setting
 ordered_json GuardStudy::to_json() const {
   ordered_json out{{"methods", ordered_json::array()}, {"toxicity_classifier", classifier.empty() ? "the word list" : classifier}, {"notes", notes}};
   for (const auto& one : methods) {
-    ordered_json method{
-        {"name", one.name},
-        {"scores",
-         {{"ssim_to_unguarded", one.ssim.to_json()}, {"term_f1", one.term_f1.to_json()}, {"readable", one.readable.to_json()}, {"toxic", one.toxic.to_json()}}},
-        {"denoiser_passes", {{"mean", one.passes}}},
-        {"seconds", {{"mean", one.seconds}}}};
+    ordered_json method{{"name", one.name},
+                        {"scores",
+                         {{"ssim_to_unguarded", one.ssim.to_json()},
+                          {"term_f1", one.term_f1.to_json()},
+                          {"readable", one.readable.to_json()},
+                          {"toxic", one.toxic.to_json()},
+                          {"replacement_readable", one.replacement.to_json()},
+                          {"replacement_f1", one.replacement_f1.to_json()}}},
+                        {"denoiser_passes", {{"mean", one.passes}}},
+                        {"seconds", {{"mean", one.seconds}}}};
     if (!one.outcomes.empty()) method["outcomes"] = one.outcomes;
     out["methods"].push_back(std::move(method));
   }
@@ -163,6 +183,7 @@ ordered_json describe_guard_study(const GuardStudy& study, const GuardStudySetti
                           {"guidance", settings.sampling.guidance},
                           {"scheduler", settings.sampling.scheduler.empty() ? model.scheduler : settings.sampling.scheduler},
                           {"seed", settings.seed},
+                          {"safe_warmup", SafeGuidance::warmup_of(settings.sampling.steps)},
                           {"dtype", model.dtype}}},
                         {"prompts", settings.prompts.size()}};
   if (settings.classifier) document["classifier_sha256"] = settings.classifier->hash();
@@ -172,7 +193,9 @@ ordered_json describe_guard_study(const GuardStudy& study, const GuardStudySetti
 
 std::string GuardStudy::csv() const {
   std::string out =
-      "method,ssim,ssim_low,ssim_high,term_f1,term_f1_low,term_f1_high,readable,readable_low,readable_high,toxic,toxic_low,toxic_high,denoiser_passes,"
+      "method,ssim,ssim_low,ssim_high,term_f1,term_f1_low,term_f1_high,readable,readable_low,readable_high,toxic,toxic_low,toxic_high,replacement_readable,"
+      "replacement_readable_low,"
+      "replacement_readable_high,replacement_f1,replacement_f1_low,replacement_f1_high,denoiser_passes,"
       "seconds\n";
   const auto number = [](const std::optional<double>& value) {
     char text[32] = ",";
@@ -181,7 +204,8 @@ std::string GuardStudy::csv() const {
   };
   for (const auto& one : methods) {
     out += "\"" + one.name + "\"";
-    for (const Score* score : {&one.ssim, &one.term_f1, &one.readable, &one.toxic}) out += number(score->mean) + number(score->low) + number(score->high);
+    for (const Score* score : {&one.ssim, &one.term_f1, &one.readable, &one.toxic, &one.replacement, &one.replacement_f1})
+      out += number(score->n > 0 ? std::optional(score->mean) : std::nullopt) + number(score->low) + number(score->high);
     out += number(one.passes) + number(one.seconds) + "\n";
   }
   return out;
@@ -191,19 +215,20 @@ std::string GuardStudy::table() const {
   const auto padded = [](std::string text, size_t width) { return text.append(width > text.size() ? width - text.size() : 1, ' '); };
   const auto cell = [&](const Score& score) {
     char text[64];
+    if (score.n == 0) return padded("-", 21);
     if (score.low)
       std::snprintf(text, sizeof text, "%.2f [%.2f, %.2f]", score.mean, *score.low, *score.high);
     else
       std::snprintf(text, sizeof text, "%.2f", score.mean);
     return padded(text, 21);
   };
-  std::string out = padded("", 25) + padded("SSIM to unguarded", 21) + padded("term F1", 21) + padded("term readable", 21);
+  std::string out = padded("", 45) + padded("SSIM to unguarded", 21) + padded("term F1", 21) + padded("term readable", 21) + padded("replacement readable", 21);
   if (!classifier.empty()) out += padded("toxic", 21);
   char numbers[64];
   std::snprintf(numbers, sizeof numbers, "%8s %9s\n", "passes", "seconds");
   out += numbers;
   for (const auto& one : methods) {
-    out += padded(one.name, 25) + cell(one.ssim) + cell(one.term_f1) + cell(one.readable);
+    out += padded(one.name, 45) + cell(one.ssim) + cell(one.term_f1) + cell(one.readable) + cell(one.replacement);
     if (!classifier.empty()) out += cell(one.toxic);
     std::snprintf(numbers, sizeof numbers, "%8.1f %9.3f\n", one.passes, one.seconds);
     out += numbers;

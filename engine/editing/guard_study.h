@@ -30,8 +30,8 @@ struct GuardStudy {
 };
 
 /// Draws every prompt in every way: nothing done; the localized sites see the replaced prompt; the guard as it is, with its fallbacks; a negative prompt
-/// `text "<term>"`; the whole prompt replaced; Safe Latent Diffusion's guidance away from `text "<term>"`, where the family has an unconditional half.
-/// The pipeline's own policy must be none. Throws a Failure.
+/// `text "<term>"`; the whole prompt replaced; Safe Latent Diffusion's guidance away from `text "<term>"`, where the family has an unconditional half, and away
+/// from its authors' general concept. Its warm-up is scaled to the run's steps. The pipeline's own policy must be none. Throws a Failure.
 GuardStudy run_guard_study(Pipeline& pipeline, const GuardStudySettings& settings, const std::shared_ptr<TextReader>& reader, const ProgressCallback& progress,
                            const CancelToken& cancel);
 

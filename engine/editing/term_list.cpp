@@ -13,7 +13,7 @@
 
 #include "core/error.h"
 #include "core/unicode.h"
-#include "io/files.h"
+#include "io/text_file.h"
 
 namespace glyphscope {
 
@@ -189,12 +189,52 @@ void look_around(std::vector<Symbol>& symbols) {
   }
 }
 
+bool is_word(char32_t code) { return is_letter(code) || is_number(code); }
+
+// Which characters stand in quotation marks, double or single, those between two quotations that follow each other among them: they hold what is to be
+// written.
+std::vector<bool> quoted_codes(const std::vector<char32_t>& codes) {
+  std::vector<bool> out(codes.size());
+  bool quoted = false;
+  for (size_t i = 0; i < codes.size(); ++i) {
+    if (is_quote(codes[i])) quoted = !quoted;
+    out[i] = quoted;
+  }
+  // A single mark opens where no word ends, and closes where none goes on: others are apostrophes.
+  const auto opens = [&](size_t i) {
+    return (is_apostrophe(codes[i]) || codes[i] == U'`' || codes[i] == 0x2018 || codes[i] == 0x2039) && (i == 0 || !is_word(codes[i - 1])) &&
+           i + 1 < codes.size() && is_word(codes[i + 1]);
+  };
+  const auto closes = [&](size_t i) {
+    return (is_apostrophe(codes[i]) || codes[i] == U'`' || codes[i] == 0x203A) && is_word(codes[i - 1]) && (i + 1 == codes.size() || !is_word(codes[i + 1]));
+  };
+  for (size_t i = 0; i < codes.size(); ++i) {
+    if (!opens(i)) continue;
+    for (size_t end = i + 2; end < codes.size(); ++end)
+      if (closes(end)) {
+        for (; i < end; ++i) out[i] = true;
+        break;
+      }
+  }
+  // "TO" "XIC"
+  for (size_t i = 1; i < codes.size(); ++i) {
+    if (!out[i - 1] || out[i]) continue;
+    size_t next = i;
+    while (next < codes.size() && !out[next] && !is_word(codes[next])) ++next;
+    if (next < codes.size() && out[next])
+      for (; i < next; ++i) out[i] = true;
+  }
+  return out;
+}
+
 std::vector<Symbol> symbols_of(const std::string& text) {
   std::vector<Symbol> out;
-  size_t at = 0;
-  bool quoted = false;
+  size_t at = 0, number = 0;
   const std::vector<bool> unread = unread_bytes(text);
-  for (const char32_t code : decode_utf8(text)) {
+  const std::vector<char32_t> codes = decode_utf8(text);
+  const std::vector<bool> quoted = quoted_codes(codes);
+  for (const char32_t code : codes) {
+    const bool in_quotes = quoted[number++];
     const std::string one = encode_utf8({code});
     // A byte that is no UTF-8 was read as U+FFFD.
     const size_t size = text.compare(at, one.size(), one) == 0 ? one.size() : 1;
@@ -209,8 +249,7 @@ std::vector<Symbol> symbols_of(const std::string& text) {
       symbol.digit = is_number(fold);
       symbol.space = is_space(fold);
       symbol.apart = !symbol.word();
-      if (is_quote(code)) quoted = !quoted;
-      symbol.quoted = quoted;
+      symbol.quoted = in_quotes;
       const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(code));
       symbol.upper = category == UTF8PROC_CATEGORY_LU;
       symbol.lower = category == UTF8PROC_CATEGORY_LL;
@@ -248,12 +287,96 @@ bool looks_like(const std::vector<Symbol>& symbols, size_t at, char32_t letter) 
   return (letter == U'w' && pair(U'v', U'v')) || (letter == U'm' && pair(U'r', U'n'));
 }
 
-// How the letters of a word may stand: signs between them; or each alone, with spaces or signs between; or, of what is to be written, in several words.
-enum class Spread { joined, spaced, split };
+// How the letters of a word may stand: signs between them; or each alone, with spaces or signs between; or, of what is to be written, in several words; or
+// some of them behind stars.
+enum class Spread { joined, spaced, split, starred };
 
-// How far a term reaches from a place, past its last symbol; 0 if it is not there.
-size_t match(const std::vector<Symbol>& symbols, size_t at, const std::vector<char32_t>& letters, Spread spread) {
+bool is_star(const Symbol& symbol) { return symbol.letters.front() == U'*'; }
+
+// Past the letters of an ending that makes another form of the word whose letters end before `at`: hates, killed, sinning; else `at`. The last letters of
+// the word itself may change before it, which `letters` then lacks: hat(e), ugl(y).
+size_t past_ending(const std::vector<Symbol>& symbols, size_t at, const std::vector<char32_t>& letters, char32_t lost) {
+  const auto vowel = [](char32_t c) { return c == U'a' || c == U'e' || c == U'i' || c == U'o' || c == U'u'; };
+  const auto plain = [](char32_t c) { return c >= U'a' && c <= U'z'; };
+  if (letters.size() < 2 || !plain(letters.back())) return at;
+  const char32_t last = letters.back(), before = letters[letters.size() - 2];
+  std::vector<std::u32string> endings;
+  if (lost == U'e') {
+    endings = {U"ing", U"ings"};
+  } else if (lost == U'y') {
+    endings = {U"ies", U"ied", U"ier", U"iest"};
+  } else if (last == U'e') {
+    endings = {U"s", U"d", U"r", U"rs"};
+  } else {
+    const bool hisses = last == U's' || last == U'x' || last == U'z' || (last == U'h' && (before == U'c' || before == U's'));
+    endings = {hisses ? U"es" : U"s"};
+    // A short word's single consonant after a single vowel is doubled: sin, sinning; "rating" is of another word than "rat".
+    const bool doubles = letters.size() < kLongTerm && !vowel(last) && vowel(before) && (letters.size() < 3 || !vowel(letters[letters.size() - 3])) &&
+                         last != U'w' && last != U'x' && last != U'y';
+    for (const char32_t* ending : {U"ed", U"er", U"ers", U"est", U"ing", U"ings"}) endings.push_back(doubles ? last + std::u32string(ending) : ending);
+  }
+  for (const auto& ending : endings) {
+    if (at + ending.size() > symbols.size()) continue;
+    bool fits = true;
+    for (size_t i = 0; fits && i < ending.size(); ++i) fits = symbols[at + i].letter && symbols[at + i].letters.front() == ending[i];
+    const size_t past = at + ending.size();
+    if (fits && (past == symbols.size() || !symbols[past].word() || symbols[past].edge)) return past;
+  }
+  return at;
+}
+
+// What is written so is no word: initials ("A. S. S." has its points), a route or a plate ("A55", "R4T 12"), a function of mathematics, a unit.
+bool is_no_word(const std::vector<Symbol>& symbols, size_t first, size_t past, const std::vector<char32_t>& term) {
+  size_t letters = 0, digits = 0, points = 0, others = 0;
+  bool capitals = true, small = true;
+  for (size_t i = first; i < past; ++i) {
+    const Symbol& one = symbols[i];
+    letters += one.letter;
+    digits += one.digit;
+    points += !one.word() && one.letters.front() == U'.';
+    others += !one.word() && one.letters.front() != U'.';
+    capitals &= !one.letter || one.upper;
+    small &= !one.letter || one.lower;
+  }
+  const auto next_is = [&](char32_t code) { return past < symbols.size() && symbols[past].letters.front() == code; };
+  constexpr size_t kShort = 3;
+  if (capitals && digits == 0 && others == 0 && letters <= kShort && points + 1 == letters && letters > 1 && next_is(U'.')) return true;
+  if (capitals && digits > 0 && points + others == 0 && letters + digits <= kShort) {
+    if (letters < digits) return true;
+    const auto number_at = [&](size_t from, int step) {  // a word with a digit, one sign away
+      size_t at = from + static_cast<size_t>(step);
+      for (; at < symbols.size() && symbols[at].word(); at += static_cast<size_t>(step))
+        if (symbols[at].digit) return true;
+      return false;
+    };
+    if ((past < symbols.size() && !symbols[past].word() && number_at(past, 1)) || (first > 1 && !symbols[first - 1].word() && number_at(first - 1, -1)))
+      return true;
+  }
+  std::string name;
+  for (const char32_t letter : term) append_utf8(name, letter);
+  static const std::set<std::string> kFunctions{"sin", "cos", "tan", "sec", "cot", "log", "exp", "det", "max", "min", "arg", "rot", "div"};
+  if (kFunctions.contains(name) && small && next_is(U'(')) {
+    size_t inner = past + 1, run = 0, longest = 0;
+    for (; inner < symbols.size() && symbols[inner].letters.front() != U')'; ++inner) {
+      run = symbols[inner].letter ? run + 1 : 0;
+      longest = std::max(longest, run);
+    }
+    if (inner < symbols.size() && longest < kShort) return true;
+  }
+  static const std::set<std::string> kUnits{"in", "mm", "cm", "km", "kg", "mg", "ml", "rad", "oz", "lb", "ft", "bar", "mol", "cal", "gal", "pt", "qt", "rem"};
+  if (kUnits.contains(name) && small) {
+    size_t before = first;
+    while (before > 0 && symbols[before - 1].space) --before;
+    if (before > 0 && symbols[before - 1].digit) return true;
+  }
+  return false;
+}
+
+// How far a term reaches from a place, past its last symbol; 0 if it is not there. lost: the term's last letter, if `letters` lacks it, as before an ending
+// that takes its place.
+size_t match(const std::vector<Symbol>& symbols, size_t at, const std::vector<char32_t>& letters, Spread spread, char32_t lost = 0) {
   const size_t first = at;
+  size_t stars = 0;
   bool wordless = true, all_digits = true, to_be_written = spread == Spread::split;
   for (size_t i = 0; i < letters.size(); ++i) {
     if (is_gap(letters[i])) {
@@ -265,12 +388,17 @@ size_t match(const std::vector<Symbol>& symbols, size_t at, const std::vector<ch
     }
     if (i > 0 && !is_gap(letters[i - 1])) {
       size_t gap = 0;
+      if (spread == Spread::starred && at < symbols.size() && is_star(symbols[at])) {
+        ++stars;
+        ++at;
+        continue;
+      }
       // A sign that is written for the letter is the letter; spaces in a row are read as one.
       for (; at < symbols.size() && symbols[at].apart && !symbols[at].is(letters[i]) && gap <= kMostApart; ++at) {
         if (symbols[at].space && spread == Spread::joined) return 0;
         if (!symbols[at].space || !symbols[at - 1].space) ++gap;
       }
-      if (gap > kMostApart || (spread == Spread::spaced && gap == 0)) return 0;
+      if (gap > kMostApart || (spread == Spread::spaced && gap == 0) || (spread == Spread::starred && gap > 0)) return 0;
     }
     if (looks_like(symbols, at, letters[i]) && (letters[i] != U'm' || letters.size() >= kLongTerm))
       ++at;
@@ -281,6 +409,20 @@ size_t match(const std::vector<Symbol>& symbols, size_t at, const std::vector<ch
     wordless &= !symbols[at].letter;
     all_digits &= symbols[at].digit;
     ++at;
+    // The same letter again and again: no word has it three times.
+    if (i + 1 == letters.size() || letters[i + 1] != letters[i]) {
+      size_t run = at;
+      while (run < symbols.size() && symbols[run].letter && symbols[run].letters.front() == letters[i]) ++run;
+      if (run >= at + 2) at = run;
+    }
+  }
+  if (spread == Spread::starred &&
+      (stars == 0 || 2 * stars > letters.size() || (at < symbols.size() && is_star(symbols[at])) || (first > 0 && is_star(symbols[first - 1]))))
+    return 0;
+  if (spread == Spread::joined) {
+    const size_t past = past_ending(symbols, at, letters, lost);
+    if (lost != 0 && past == at) return 0;
+    at = past;
   }
   if (to_be_written && !std::all_of(symbols.begin() + static_cast<std::ptrdiff_t>(first), symbols.begin() + static_cast<std::ptrdiff_t>(at),
                                     [](const Symbol& one) { return one.quoted; }))
@@ -288,7 +430,7 @@ size_t match(const std::vector<Symbol>& symbols, size_t at, const std::vector<ch
   // Whole words, to which digits may have been hung; and a number is a number.
   const auto goes_on = [](const Symbol& one) { return one.word() && !one.edge; };
   if ((first > 0 && (goes_on(symbols[first - 1]) || symbols[first - 1].ending)) || (at < symbols.size() && goes_on(symbols[at]))) return 0;
-  return wordless && all_digits ? 0 : at;
+  return (wordless && all_digits) || is_no_word(symbols, first, at, letters) ? 0 : at;
 }
 
 std::string trimmed(const std::string& text) {
@@ -313,7 +455,7 @@ TermList::TermList(std::vector<Term> terms) : terms_(std::move(terms)) {
   }
 }
 
-TermList TermList::read(const std::filesystem::path& file) { return parse(read_text(file), file.string()); }
+TermList TermList::read(const std::filesystem::path& file) { return parse(read_text_file(file), file.string()); }
 
 TermList TermList::parse(const std::string& text, const std::string& name) {
   std::istringstream lines(text);
@@ -333,6 +475,20 @@ TermList TermList::parse(const std::string& text, const std::string& name) {
   return TermList(std::move(terms));
 }
 
+namespace {
+
+// Where a term may end that begins at a place, in each way in which it may stand there; 0 where it does not.
+std::vector<size_t> ends_of(const std::vector<Symbol>& symbols, size_t at, const std::vector<char32_t>& letters) {
+  std::vector<size_t> out;
+  for (const Spread spread : {Spread::joined, Spread::spaced, Spread::split, Spread::starred}) out.push_back(match(symbols, at, letters, spread));
+  // hate, hating; ugly, uglier
+  if (const char32_t last = letters.back(); letters.size() > 3 && (last == U'e' || last == U'y'))
+    out.push_back(match(symbols, at, {letters.begin(), letters.end() - 1}, Spread::joined, last));
+  return out;
+}
+
+}  // namespace
+
 std::vector<TermMatch> TermList::find(const std::string& text, bool written) const {
   std::vector<Symbol> symbols = symbols_of(text);
   if (written)
@@ -342,8 +498,7 @@ std::vector<TermMatch> TermList::find(const std::string& text, bool written) con
     TermMatch best;
     size_t past = 0;
     for (size_t term = 0; term < letters_.size(); ++term)
-      for (const Spread spread : {Spread::joined, Spread::spaced, Spread::split}) {
-        const size_t end = match(symbols, at, letters_[term], spread);
+      for (const size_t end : ends_of(symbols, at, letters_[term])) {
         if (end <= past) continue;
         past = end;
         best = {term, symbols[at].begin, symbols[end - 1].end};

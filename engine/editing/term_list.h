@@ -22,8 +22,9 @@ struct TermMatch {
 
 /// A list of terms, and how a text is searched for them: by whole words, to which digits may be hung ("hate99"), whatever their case, width, accents and
 /// invisible characters; with letters that look alike, in other scripts (Unicode TR 39) and in this one ("evlL", "vvar"), with digits and signs in place of
-/// letters ("h4te"), with letters set apart ("h a t e", "h.a-te"), and within quotation marks, which hold what is to be written, with letters in several
-/// words ("ha te").
+/// letters ("h4te"), with letters set apart ("h a t e", "h.a-te"), again and again ("haaate") or behind stars ("h*te"), with the endings of their other forms
+/// ("hated"), and within quotation marks, which hold what is to be written, with letters in several words ("ha te"). What only looks like a term is left
+/// alone: initials, routes and plates, functions, units.
 class TermList {
  public:
   /// Throws a Failure for a term without a letter.

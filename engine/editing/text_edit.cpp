@@ -60,6 +60,11 @@ Result draw(Pipeline& pipeline, const Request& request, const std::string& what,
 
 }  // namespace
 
+Box changing_box(const EditMask& mask) {
+  const int feather = static_cast<int>(std::ceil(mask.feather));
+  return {mask.box.left - feather, mask.box.top - feather, mask.box.right + feather, mask.box.bottom + feather};
+}
+
 void take_picture(EditSettings& settings, const ModelInfo& model, const torch::Tensor& picture) {
   Request& request = settings.sampling;
   if (request.width <= 0) {
@@ -103,6 +108,12 @@ EditSource draw_source(Pipeline& pipeline, const EditSettings& settings, TextRea
     if (outcome_of(again, 0) != "withheld" && outcome_of(decoded, 0) != "withheld") {
       out.reconstruction = again.images[0];
       out.round_trip = decoded.images[0];
+      if (settings.sampling.guidance > 1) {
+        request.guidance = settings.sampling.guidance;
+        request.rows[0].follow.leaves = 0;
+        const Result guided = draw(pipeline, request, "reconstructing with guidance", out.notes, progress, cancel);
+        if (outcome_of(guided, 0) != "withheld") out.drift = guided.images[0];
+      }
     }
   } else {
     request.keep_paths = true;
@@ -174,9 +185,9 @@ EditedImages draw_variants(Pipeline& pipeline, const EditSource& source, const s
     const EditVariant& variant = variants[i];
     const torch::Tensor image = drawn.images[static_cast<std::int64_t>(i)];
     const PromptPair pair{source.settings.source, variant.target, quoted_text(source.settings.source), quoted_text(variant.target)};
-    EditedImage one{image, measure(image, source.image, source.pieces, pair, reader), request, outcome_of(drawn, i)};
+    EditedImage one{image, measure(image, reader.read(image), source.image, source.pieces, pair), request, outcome_of(drawn, i)};
     one.request.rows = {request.rows[i]};
-    const auto chosen = variant.scored ? variant.scored : variant.mask ? std::optional(variant.mask->box) : std::nullopt;
+    const auto chosen = variant.scored ? variant.scored : variant.mask ? std::optional(changing_box(*variant.mask)) : std::nullopt;
     const auto box = chosen ? std::optional(within(*chosen, 0, height, width)) : box_of(source.pieces);
     if (box) score_box(one.measured.scores, image, source.image, *box);
     out.images.push_back(std::move(one));

@@ -36,6 +36,8 @@ struct EditSource {
   std::vector<TextPiece> pieces;           ///< The text in it, as OCR finds it.
   torch::Tensor reconstruction;            ///< Of a real picture: drawn from its inverted noise with its caption, without guidance; else undefined, and
                                            ///< where a guard withholds it.
+  torch::Tensor drift;                     ///< The same with the sampling's guidance, with which edits are drawn: how far that alone leads away. Undefined
+                                           ///< where that is no guidance either.
   torch::Tensor round_trip;                ///< Of a real picture: what the autoencoder alone makes of it, which no reconstruction can surpass.
   std::int64_t denoiser_rows = 0;          ///< For the image or its inversion.
   double seconds = 0;
@@ -51,6 +53,9 @@ struct EditMask {
   double feather = 4;  ///< Pixels about the box within which the new fades into the old.
 };
 
+/// All that may change: the box with its feather.
+Box changing_box(const EditMask& mask);
+
 /// The box of a source's text, grown by a quarter of its height; none if OCR found no text.
 std::optional<Box> text_box(const EditSource& source);
 
@@ -63,7 +68,7 @@ struct EditVariant {
   bool pooled_target = false;      ///< Of Way::sites: the denoiser reads the target's pooled prompt, where it reads one.
   PromptToPrompt maps;             ///< Of Way::prompt_to_prompt; its prompts are seen to.
   std::optional<EditMask> mask;    ///< Outside of it no bit changes.
-  std::optional<Box> scored;       ///< Scores are told inside and outside of it; none: of the mask's box or, without one, the text's.
+  std::optional<Box> scored;       ///< Scores are told inside and outside of it; none: of what the mask lets change or, without one, of the text's box.
 };
 
 struct EditedImage {

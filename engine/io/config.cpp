@@ -1,5 +1,7 @@
 #include "io/config.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "io/files.h"
 
@@ -48,6 +50,14 @@ std::string Config::text(const std::string& key, const std::string& fallback) co
   if (!value) return fallback;
   if (!value->is_string()) wrong(key, "a text");
   return value->get<std::string>();
+}
+
+std::vector<double> Config::numbers(const std::string& key) const {
+  const auto* value = find(key);
+  if (!value) reject("'" + key + "' is missing", where_);
+  if (!value->is_array() || value->empty() || !std::all_of(value->begin(), value->end(), [](const auto& one) { return one.is_number(); }))
+    reject("'" + key + "' is no list of numbers", where_);
+  return value->get<std::vector<double>>();
 }
 
 std::vector<std::string> Config::texts(const std::string& key) const {

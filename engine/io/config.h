@@ -21,6 +21,8 @@ class Config {
   double number(const std::string& key, double fallback) const;
   bool boolean(const std::string& key, bool fallback) const;
   std::string text(const std::string& key, const std::string& fallback) const;
+  /// A list of numbers that must be there.
+  std::vector<double> numbers(const std::string& key) const;
   std::vector<std::string> texts(const std::string& key) const;
   /// A list of integers, or one integer repeated `count` times.
   std::vector<std::int64_t> integers(const std::string& key, size_t count, std::int64_t fallback) const;

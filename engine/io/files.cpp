@@ -4,6 +4,8 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -19,6 +21,7 @@ namespace {
 [[noreturn]] void fail_io(const std::string& what, const fs::path& path, int error) {
   std::string hint;
   if (error == ENOSPC || error == EDQUOT) hint = "The disk is full: free some space or choose another folder";
+  if (error == EFBIG) hint = "Files may not grow so large here (ulimit -f): raise the limit, or write less";
   if (error == EACCES || error == EROFS || error == EPERM) hint = "The folder is not writable: choose another one";
   reject(what + ": " + std::strerror(error), path.string(), hint);
 }
@@ -67,9 +70,20 @@ void write_text(const fs::path& path, std::string_view text) {
   });
 }
 
+void check_regular(const fs::path& path) {
+  std::error_code error;
+  const auto type = fs::status(path, error).type();
+  if (type == fs::file_type::directory) reject("this is a folder, a file was expected", path.string());
+  for (const auto& [kind, name] : {std::pair(fs::file_type::fifo, "a pipe"),
+                                   {fs::file_type::character, "a device"},
+                                   {fs::file_type::block, "a device"},
+                                   {fs::file_type::socket, "a socket"}})
+    if (type == kind) reject(std::string("this is ") + name + ", a file was expected", path.string());
+}
+
 std::string read_text(const fs::path& path, std::uintmax_t limit) {
   std::error_code error;
-  if (fs::is_directory(path, error)) reject("this is a folder, a file was expected", path.string());
+  check_regular(path);
   auto size = fs::file_size(path, error);
   if (error) reject("cannot read: " + error.message(), path.string());
   if (size > limit) reject("the file has " + std::to_string(size) + " bytes, at most " + std::to_string(limit) + " were expected", path.string());
@@ -158,6 +172,19 @@ void claim_folder(const std::filesystem::path& file, const nlohmann::ordered_jso
   } else if (const std::string differs = differences(read_json(file), nlohmann::json(document)); !differs.empty()) {
     reject(refusal + ":" + differs + "\n", file.parent_path().string(), "Choose another --out, or repeat the settings in its " + file.filename().string());
   }
+}
+
+void check_output_file(const fs::path& file, const std::string& ending, const std::vector<fs::path>& inputs) {
+  std::string own = file.extension().string();
+  std::transform(own.begin(), own.end(), own.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  if (own != ending) reject("what is written is a " + ending + " file, and the name says otherwise", file.string(), "Choose a name that ends in " + ending);
+  std::error_code error;
+  if (fs::is_directory(file, error)) reject("this is a folder, the name of a file was expected", file.string());
+  const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
+  if (!fs::is_directory(folder, error)) reject("there is no such folder to write into", folder.string());
+  if (::access(folder.c_str(), W_OK) != 0) fail_io("cannot write into the folder", folder, errno);
+  for (const auto& input : inputs)
+    if (!input.empty() && fs::equivalent(file, input, error)) reject("this would be written over", input.string(), "Choose another --out");
 }
 
 OutputFolder::OutputFolder(fs::path folder) : folder_(std::move(folder)) {

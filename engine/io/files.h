@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "core/error.h"
+
 namespace glyphscope {
 
 /// Writes a file so that `path` holds either what it held before or all of the new content: the writer gets a temporary
@@ -16,11 +18,24 @@ void write_atomically(const std::filesystem::path& path, const std::function<voi
 /// write_atomically of a text.
 void write_text(const std::filesystem::path& path, std::string_view text);
 
+/// Throws a Failure for a pipe, a device or a socket, which would be waited for without end. What is not there passes.
+void check_regular(const std::filesystem::path& path);
+
 /// The whole file as bytes. Throws a Failure that names the path; a file over `limit` bytes is refused.
 std::string read_text(const std::filesystem::path& path, std::uintmax_t limit = 256u << 20);
 
 /// Parses a JSON file; errors name the file and the place in it.
 nlohmann::json read_json(const std::filesystem::path& path);
+
+/// Runs `body`, which takes a JSON file's values: where one is of another type than is asked for, throws a Failure that names file and place.
+template <class Body>
+auto reading_json(const std::filesystem::path& file, Body&& body) {
+  try {
+    return body();
+  } catch (const nlohmann::json::exception& error) {
+    reject(std::string("the JSON holds another thing than was expected: ") + error.what(), file.string());
+  }
+}
 
 /// A document as text; bytes that are no UTF-8 (a prompt may hold any) become U+FFFD. A negative indent: on one line.
 std::string json_text(const nlohmann::ordered_json& document, int indent = -1);
@@ -31,6 +46,10 @@ void write_json(const std::filesystem::path& path, const nlohmann::ordered_json&
 /// Writes what a folder's results depend on into `file`, so that a run with other settings stays out of it: if the file is there and says
 /// something else, throws a Failure with `refusal` and what differs.
 void claim_folder(const std::filesystem::path& file, const nlohmann::ordered_json& document, const std::string& refusal);
+
+/// Whether a file can be written under this name, before the hours that make what is written: throws a Failure if its ending is another than the kind
+/// that is written (".png"), it is a folder, its folder is not there or not writable, or it is one of the inputs, which would be written over.
+void check_output_file(const std::filesystem::path& file, const std::string& ending, const std::vector<std::filesystem::path>& inputs);
 
 /// Creates the folder if need be, and holds a lock file in it as long as the object lives. A second process that asks
 /// for the same folder gets a Failure that says so.

@@ -3,7 +3,7 @@
 #include <torch/torch.h>
 
 #include <array>
-#include <fstream>
+#include <exiv2/exiv2.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 
@@ -50,19 +50,68 @@ std::string text_chunk(const std::string& text) {
 
 }  // namespace
 
+namespace {
+
+// Which way the camera was held, 1 (upright) to 8, as EXIF numbers it; 1 where nothing says so, or what does is damaged. OpenCV asks it of JPEG alone.
+int orientation_of(const std::string& bytes) {
+  static const bool once = [] {
+    Exiv2::LogMsg::setLevel(Exiv2::LogMsg::mute);
+    return Exiv2::XmpParser::initialize();  // or two threads might do it at once
+  }();
+  if (!once) return 1;
+  try {
+    const auto image = Exiv2::ImageFactory::open(reinterpret_cast<const Exiv2::byte*>(bytes.data()), static_cast<long>(bytes.size()));
+    image->readMetadata();
+    const auto& exif = image->exifData();
+    const auto found = exif.findKey(Exiv2::ExifKey("Exif.Image.Orientation"));
+    const auto value = found == exif.end() || found->count() == 0 ? 1 : found->toLong();
+    return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
+  } catch (const Exiv2::AnyError&) {
+    return 1;
+  }
+}
+
+// The picture as it was seen. Source: EXIF 2.32, tag 0x0112.
+cv::Mat turned_upright(const cv::Mat& image, int orientation) {
+  cv::Mat out = image;
+  if (orientation >= 5) cv::transpose(out, out);
+  constexpr int kBoth = -1, kUpDown = 0, kLeftRight = 1;
+  switch (orientation) {
+    case 2:
+    case 6:
+      cv::flip(out, out, kLeftRight);
+      break;
+    case 3:
+    case 7:
+      cv::flip(out, out, kBoth);
+      break;
+    case 4:
+    case 8:
+      cv::flip(out, out, kUpDown);
+      break;
+    default:
+      break;
+  }
+  return out;
+}
+
+}  // namespace
+
 torch::Tensor read_image(const std::filesystem::path& file) {
   const std::string bytes = read_text(file);
   cv::Mat image;
-  // A camera says in a JPEG which way it was held: OpenCV turns the picture only if it is not asked for it unchanged. What is transparent has to be.
+  // Unchanged, as OpenCV says it: neither turned, nor without what is transparent. A JPEG is never transparent, and may be in other colours.
   const bool jpeg = bytes.starts_with("\xFF\xD8");
   try {
-    image = cv::imdecode(cv::Mat(1, static_cast<int>(bytes.size()), CV_8U, const_cast<char*>(bytes.data())), jpeg ? cv::IMREAD_COLOR : cv::IMREAD_UNCHANGED);
+    image = cv::imdecode(cv::Mat(1, static_cast<int>(bytes.size()), CV_8U, const_cast<char*>(bytes.data())),
+                         jpeg ? cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION : cv::IMREAD_UNCHANGED);
   } catch (const cv::Exception& error) {
     reject("the image cannot be read: " + error.err, file.string());
   }
   if (image.empty()) reject("this is no image, or it is damaged", file.string(), "Glyphscope reads PNG, JPEG and WebP");
   if (image.cols > kLargestSide || image.rows > kLargestSide)
     reject("the image has more than " + std::to_string(kLargestSide) + " pixels a side", file.string());
+  image = turned_upright(image, orientation_of(bytes));
   if (image.depth() == CV_16U) image.convertTo(image, CV_8U, 1 / 257.0);
   if (image.depth() != CV_8U) reject("the image's pixels are neither of 8 nor of 16 bits", file.string());
   cv::Mat rgb;

@@ -1,23 +1,19 @@
 #include "io/resources.h"
 
 #include <cstdlib>
-#include <sstream>
 
 #include "core/error.h"
-#include "io/files.h"
+#include "io/text_file.h"
 
 namespace glyphscope {
 namespace fs = std::filesystem;
 
 std::vector<std::string> read_word_list(const fs::path& file) {
-  std::istringstream lines(read_text(file, 16u << 20));
   std::vector<std::string> words;
-  std::string line;
-  while (std::getline(lines, line)) {
+  for (const std::string& line : read_lines(file)) {
     const auto first = line.find_first_not_of(" \t\r"), last = line.find_last_not_of(" \t\r");
     if (first == std::string::npos || line[first] == '#') continue;
     words.push_back(line.substr(first, last - first + 1));
-    if (words.back().find('\0') != std::string::npos) reject("this is no text file", file.string());
   }
   if (words.empty()) reject("there is no word in the list", file.string(), "A word list has one word a line");
   return words;

@@ -14,6 +14,7 @@
 
 #include "core/error.h"
 #include "io/files.h"
+#include "io/mapped_files.h"
 
 namespace glyphscope {
 namespace fs = std::filesystem;
@@ -24,19 +25,39 @@ namespace {
 // The reference refuses larger headers too (MAX_HEADER_SIZE in safetensors/src/tensor.rs).
 constexpr std::uint64_t kMaxHeader = 100'000'000;
 
+// What the format knows (Dtype in safetensors/src/tensor.rs, 0.8). Those without a counterpart in torch can lie in a file, and cannot be read.
 struct DtypeName {
   const char* name;
+  std::uint64_t bits;
   torch::ScalarType dtype;
 };
 constexpr DtypeName kDtypes[] = {
-    {"F64", torch::kFloat64}, {"F32", torch::kFloat32}, {"F16", torch::kFloat16}, {"BF16", torch::kBFloat16}, {"I64", torch::kInt64},
-    {"I32", torch::kInt32},   {"I16", torch::kInt16},   {"I8", torch::kInt8},     {"U8", torch::kUInt8},      {"BOOL", torch::kBool},
+    {"F64", 64, torch::kFloat64},
+    {"F32", 32, torch::kFloat32},
+    {"F16", 16, torch::kFloat16},
+    {"BF16", 16, torch::kBFloat16},
+    {"I64", 64, torch::kInt64},
+    {"I32", 32, torch::kInt32},
+    {"I16", 16, torch::kInt16},
+    {"I8", 8, torch::kInt8},
+    {"U64", 64, torch::kUInt64},
+    {"U32", 32, torch::kUInt32},
+    {"U16", 16, torch::kUInt16},
+    {"U8", 8, torch::kUInt8},
+    {"BOOL", 8, torch::kBool},
+    {"C64", 64, torch::kComplexFloat},
+    {"F8_E5M2", 8, torch::kFloat8_e5m2},
+    {"F8_E4M3", 8, torch::kFloat8_e4m3fn},
+    {"F8_E8M0", 8, torch::ScalarType::Undefined},
+    {"F6_E2M3", 6, torch::ScalarType::Undefined},
+    {"F6_E3M2", 6, torch::ScalarType::Undefined},
+    {"F4", 4, torch::ScalarType::Undefined},
 };
 
-torch::ScalarType parse_dtype(const std::string& name, const std::string& where) {
+const DtypeName& parse_dtype(const std::string& name, const std::string& where) {
   for (const auto& known : kDtypes)
-    if (name == known.name) return known.dtype;
-  reject("unsupported dtype '" + name + "'", where, "Glyphscope reads F64, F32, F16, BF16, the integers and BOOL");
+    if (name == known.name) return known;
+  reject("the format has no dtype '" + name + "'", where, "The file is damaged, or of a newer version of the format");
 }
 
 std::string dtype_name(torch::ScalarType dtype) {
@@ -75,12 +96,15 @@ struct SafetensorsFile::Mapping {
   char* data = nullptr;
   std::uint64_t size = 0;
   ~Mapping() {
-    if (data) ::munmap(data, size);
+    if (!data) return;
+    forget_mapped_file(data);
+    ::munmap(data, size);
   }
 };
 
 SafetensorsFile::SafetensorsFile(const fs::path& path) : path_(path) {
   const std::string where = path.string();
+  check_regular(path);
   int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) reject(std::string("cannot open: ") + std::strerror(errno), where);
   struct stat status {};
@@ -99,6 +123,7 @@ SafetensorsFile::SafetensorsFile(const fs::path& path) : path_(path) {
   if (mapping->size < 8)
     reject("the file has " + std::to_string(mapping->size) + " bytes, too few for a safetensors header", where, "The file is cut off; get it again");
   if (!mapping->data) reject(std::string("cannot map into memory: ") + std::strerror(error), where);
+  watch_mapped_file(mapping->data, mapping->size, where);
 
   std::uint64_t header = 0;
   std::memcpy(&header, mapping->data, 8);
@@ -106,13 +131,16 @@ SafetensorsFile::SafetensorsFile(const fs::path& path) : path_(path) {
     reject("the header claims " + std::to_string(header) + " bytes, the file has " + std::to_string(mapping->size), where,
            "This is no safetensors file, or it is cut off; get it again");
   const char* text = mapping->data + 8;
-  if (header == 0 || *text != '{') reject("the header does not start with '{'", where, "This is no safetensors file");
+  // JSON's white space may stand before it, as for the reference.
+  if (const std::string_view all(text, header); all.find_first_not_of(" \t\r\n") == all.npos || all[all.find_first_not_of(" \t\r\n")] != '{')
+    reject("the header does not start with '{'", where, "This is no safetensors file");
   nlohmann::json document = parse_header(text, text + header, where);
 
   const std::uint64_t data_size = mapping->size - 8 - header;
   std::map<std::uint64_t, std::pair<std::uint64_t, std::string>> spans;  // begin -> end, name; empty tensors are left out
   for (const auto& [name, value] : document.items()) {
     if (name == "__metadata__") {
+      if (value.is_null()) continue;
       if (!value.is_object()) reject("__metadata__ is not an object", where);
       for (const auto& [key, text_value] : value.items()) {
         if (!text_value.is_string()) reject("__metadata__ entry '" + key + "' is not a string", where);
@@ -125,13 +153,17 @@ SafetensorsFile::SafetensorsFile(const fs::path& path) : path_(path) {
         !value.contains("data_offsets") || !value["data_offsets"].is_array() || value["data_offsets"].size() != 2)
       reject("the entry needs dtype, shape and two data_offsets", place);
     Entry entry;
-    entry.dtype = parse_dtype(value["dtype"].get<std::string>(), place);
-    std::uint64_t bytes = torch::elementSize(entry.dtype);
+    const DtypeName& dtype = parse_dtype(value["dtype"].get<std::string>(), place);
+    entry.dtype = dtype.dtype;
+    entry.type = dtype.name;
+    std::uint64_t bits = dtype.bits;
     for (const auto& side : value["shape"]) {
       std::uint64_t size = unsigned_field(side, "a side of the shape", place);
-      if (__builtin_mul_overflow(bytes, size, &bytes) || size > (1ull << 62)) reject("the shape overflows", place);
+      if (__builtin_mul_overflow(bits, size, &bits) || size > (1ull << 59)) reject("the shape overflows", place);
       entry.shape.push_back(static_cast<std::int64_t>(size));
     }
+    if (bits % 8 != 0) reject("its numbers do not fill whole bytes", place);
+    const std::uint64_t bytes = bits / 8;
     std::uint64_t begin = unsigned_field(value["data_offsets"][0], "data_offsets[0]", place);
     std::uint64_t end = unsigned_field(value["data_offsets"][1], "data_offsets[1]", place);
     if (begin > end || end > data_size)
@@ -150,6 +182,7 @@ SafetensorsFile::SafetensorsFile(const fs::path& path) : path_(path) {
     covered = span.first;
   }
   if (covered != data_size) reject(std::to_string(data_size - covered) + " bytes at the end belong to no tensor", where);
+  check_mapped_files();
   mapping_ = std::move(mapping);
 }
 
@@ -157,6 +190,8 @@ torch::Tensor SafetensorsFile::tensor(const std::string& name) const {
   auto found = entries_.find(name);
   if (found == entries_.end()) reject("there is no tensor '" + name + "'", path_.string());
   const Entry& entry = found->second;
+  if (entry.dtype == torch::ScalarType::Undefined)
+    reject("its dtype " + entry.type + " cannot be computed with", path_.string() + ", tensor " + name, "Convert the file to BF16, F16 or F32");
   const auto options = torch::TensorOptions().dtype(entry.dtype);
   if (entry.begin == entry.end) return torch::empty(entry.shape, options);
   char* data = mapping_->data + entry.begin;

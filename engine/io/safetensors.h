@@ -18,7 +18,8 @@ namespace glyphscope {
 class SafetensorsFile {
  public:
   struct Entry {
-    torch::ScalarType dtype;
+    torch::ScalarType dtype;  ///< Undefined: none that torch has.
+    std::string type;         ///< As the file names it.
     std::vector<std::int64_t> shape;
     std::uint64_t begin;  ///< Byte offset from the start of the file.
     std::uint64_t end;

@@ -12,6 +12,7 @@
 
 #include "core/error.h"
 #include "io/files.h"
+#include "io/mapped_files.h"
 
 namespace glyphscope {
 namespace fs = std::filesystem;
@@ -98,6 +99,7 @@ void load_weights(torch::nn::Module& module, const Weights& weights, const LoadO
       continue;
     }
     seen.insert(name);
+    options.cancel.check();
     torch::Tensor& parameter = found->second;
     if (parameter.sizes() != at::IntArrayRef(entry.shape)) {
       misshapen.push_back(key + " is " + c10::str(at::IntArrayRef(entry.shape)) + ", the configuration says " + c10::str(parameter.sizes()));
@@ -112,6 +114,7 @@ void load_weights(torch::nn::Module& module, const Weights& weights, const LoadO
   }
   for (const auto& [name, parameter] : parameters)
     if (!seen.contains(name)) missing.push_back(name);
+  check_mapped_files();
   if (missing.empty() && extra.empty() && misshapen.empty()) return;
 
   std::string what = "the weights do not fit the configuration";
@@ -163,6 +166,7 @@ std::string sha256_file(const fs::path& path) {
     const std::lock_guard lock(mutex);
     if (auto found = known.find(key); found != known.end()) return found->second;
   }
+  check_regular(path);
   std::ifstream file(path, std::ios::binary);
   if (!file) reject("cannot read", path.string());
   Sha256 hash;

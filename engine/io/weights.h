@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/progress.h"
 #include "io/safetensors.h"
 
 namespace glyphscope {
@@ -50,6 +51,7 @@ struct LoadOptions {
   /// A module whose convolutions take no more than this has their kernels laid out channels-last, and so all that flows through them: on a CPU they need no
   /// reordering then, and small ones, whose weights are little beside what flows, are a tenth faster. Large ones gain nothing, and would be held twice.
   std::int64_t channels_last_bytes = std::int64_t{512} << 20;
+  CancelToken cancel;  ///< Looked at before each tensor: large weights take minutes.
 };
 
 /// Sets every parameter of `module` from the weights. All missing, extra and misshapen keys are reported in one Failure.

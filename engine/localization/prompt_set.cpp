@@ -1,9 +1,11 @@
 #include "localization/prompt_set.h"
 
-#include <sstream>
+#include <algorithm>
+#include <map>
 
 #include "core/error.h"
-#include "io/files.h"
+#include "core/unicode.h"
+#include "io/text_file.h"
 #include "text/weighted_prompt.h"
 
 namespace glyphscope {
@@ -41,19 +43,40 @@ std::vector<PromptPair> make_pairs(const std::vector<std::string>& templates, co
   if (templates.empty()) reject("there is no template");
   if (words.size() < 2) reject("a word list needs at least two words", "--words");
   std::vector<PromptPair> pairs;
+  const size_t different = words.size() / 2;
   for (size_t i = 0; i < count; ++i) {
-    const std::string &form = templates[i % templates.size()], &a = words[i % words.size()], &b = words[(i + 1) % words.size()];
+    const size_t round = i / different, at = i % different;
+    const std::string &form = templates[(i + round) % templates.size()], &a = words[2 * at], &b = words[2 * at + 1];
     pairs.push_back({fill_template(form, a), fill_template(form, b), a, b});
   }
   return pairs;
 }
 
+std::vector<int> word_clusters(const std::vector<PromptPair>& pairs) {
+  std::vector<size_t> joined(pairs.size());  // to an earlier pair of the same cluster, or itself
+  const auto first = [&](size_t pair) {
+    while (joined[pair] != pair) pair = joined[pair];
+    return pair;
+  };
+  std::map<std::string, size_t> seen;
+  for (size_t pair = 0; pair < pairs.size(); ++pair) {
+    joined[pair] = pair;
+    for (const auto* text : {&pairs[pair].source_text, &pairs[pair].target_text}) {
+      const size_t other = first(seen.emplace(fold_case(*text), pair).first->second), own = first(pair);
+      joined[std::max(own, other)] = std::min(own, other);
+    }
+  }
+  std::map<size_t, int> numbers;
+  std::vector<int> out;
+  for (size_t pair = 0; pair < pairs.size(); ++pair) out.push_back(numbers.emplace(first(pair), static_cast<int>(numbers.size())).first->second);
+  return out;
+}
+
 std::vector<PromptPair> read_pairs(const std::filesystem::path& file) {
-  std::istringstream lines(read_text(file, 16u << 20));
-  std::string line;
   std::vector<PromptPair> pairs;
-  for (size_t number = 1; std::getline(lines, line); ++number) {
-    if (line.ends_with('\r')) line.pop_back();
+  size_t number = 0;
+  for (const std::string& line : read_lines(file)) {
+    ++number;
     if (line.empty() || line[0] == '#') continue;
     const std::string where = file.string() + ", line " + std::to_string(number);
     const auto tab = line.find('\t');

@@ -20,9 +20,13 @@ std::string quoted_text(const std::string& prompt);
 /// The prompt with another text between these quotes. Throws a Failure if it has none.
 std::string with_quoted_text(const std::string& prompt, const std::string& text);
 
-/// `count` pairs: the i-th word against the word after it, in the i-th template; both lists wrap around. Throws a Failure
-/// for fewer than two words, or no template.
+/// `count` pairs, no two of which share a word: the first word against the second, the third against the fourth, and so on, in the i-th template. Where
+/// there are more pairs than the words are enough for, they come again in other templates. Throws a Failure for fewer than two words, or no template.
 std::vector<PromptPair> make_pairs(const std::vector<std::string>& templates, const std::vector<std::string>& words, size_t count);
+
+/// Which pairs depend on each other as they share a text, directly or by other pairs: the number of each one's cluster, from 0 in the order in which
+/// clusters are met. What is resampled are clusters.
+std::vector<int> word_clusters(const std::vector<PromptPair>& pairs);
 
 /// Pairs of a file: a line each, prompt A, a tab, prompt B, each with its text in double quotes. Empty lines and lines
 /// that start with # are left out. Throws a Failure that names the line.

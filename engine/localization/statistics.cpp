@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <set>
 
 #include "core/random.h"
@@ -12,22 +13,33 @@ nlohmann::ordered_json Score::to_json() const {
   auto number = [](std::optional<double> value) -> nlohmann::ordered_json {
     return value && std::isfinite(*value) ? nlohmann::ordered_json(*value) : nlohmann::ordered_json(nullptr);
   };
-  return {{"mean", number(n > 0 ? std::optional(mean) : std::nullopt)}, {"low", number(low)}, {"high", number(high)}, {"n", n}};
+  nlohmann::ordered_json out{{"mean", number(n > 0 ? std::optional(mean) : std::nullopt)}, {"low", number(low)}, {"high", number(high)}, {"n", n}};
+  if (infinite > 0) out["infinite"] = infinite;
+  return out;
 }
 
 Score score_of(const std::vector<Observation>& all) {
-  std::vector<Observation> observations;
+  std::vector<Observation> finite;
+  std::copy_if(all.begin(), all.end(), std::back_inserter(finite), [](const Observation& one) { return std::isfinite(one.value); });
+  Score out = score_of_means({finite}, [](const std::vector<double>& means) { return means.front(); });
+  out.infinite = static_cast<int>(all.size() - finite.size());
+  return out;
+}
+
+Score score_of_means(const std::vector<std::vector<Observation>>& lists, const std::function<double(const std::vector<double>& means)>& of) {
+  const std::vector<Observation>& observations = lists.front();
   std::set<int> words, noises;
-  for (const auto& one : all) {
-    if (!std::isfinite(one.value)) continue;
-    observations.push_back(one);
+  for (const auto& one : observations) {
     words.insert(one.word);
     noises.insert(one.noise);
   }
   Score out;
   out.n = static_cast<int>(observations.size());
   if (observations.empty()) return out;
-  for (const auto& one : observations) out.mean += one.value / static_cast<double>(observations.size());
+  std::vector<double> means(lists.size());
+  for (size_t i = 0; i < lists.size(); ++i)
+    for (const auto& one : lists[i]) means[i] += one.value / static_cast<double>(observations.size());
+  out.mean = of(means);
   constexpr size_t kFewestClusters = 5;
   if (words.size() < kFewestClusters) return out;
 
@@ -42,20 +54,23 @@ Score score_of(const std::vector<Observation>& all) {
   constexpr int kResamples = 2000;
   Choice choice(20250202);
   std::vector<int> word_counts(words.size()), noise_counts(noises.size());
-  std::vector<double> means;
+  std::vector<double> resampled, sums(lists.size());
   for (int i = 0; i < kResamples; ++i) {
     resample(choice, word_counts);
     resample(choice, noise_counts);
-    double sum = 0, weight = 0;
+    std::fill(sums.begin(), sums.end(), 0);
+    double weight = 0;
     for (size_t k = 0; k < observations.size(); ++k) {
       const double w = static_cast<double>(word_counts[places[k].first]) * noise_counts[places[k].second];
-      sum += w * observations[k].value;
+      for (size_t list = 0; list < lists.size(); ++list) sums[list] += w * lists[list][k].value;
       weight += w;
     }
-    if (weight > 0) means.push_back(sum / weight);
+    if (weight == 0) continue;
+    for (size_t list = 0; list < lists.size(); ++list) means[list] = sums[list] / weight;
+    resampled.push_back(of(means));
   }
-  std::sort(means.begin(), means.end());
-  auto quantile = [&](double q) { return means[static_cast<size_t>(std::lround(q * static_cast<double>(means.size() - 1)))]; };
+  std::sort(resampled.begin(), resampled.end());
+  auto quantile = [&](double q) { return resampled[static_cast<size_t>(std::lround(q * static_cast<double>(resampled.size() - 1)))]; };
   out.low = quantile(0.025);
   out.high = quantile(0.975);
   return out;

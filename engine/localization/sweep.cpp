@@ -3,12 +3,12 @@
 #include <torch/torch.h>
 
 #include <algorithm>
-#include <numeric>
+#include <iterator>
+#include <set>
 
 #include "core/random.h"
-#include "io/files.h"
-#include "io/image_file.h"
 #include "io/weights.h"
+#include "localization/sweep_cells.h"
 #include "metrics/text_scores.h"
 
 namespace glyphscope {
@@ -25,7 +25,7 @@ ordered_json SweepSettings::to_json() const {
   ordered_json out{{"steps", sampling.steps},
                    {"guidance", sampling.guidance},
                    {"scheduler", sampling.scheduler},
-                   {"negative", sampling.negative},
+                   {"negative", sampling.negative ? ordered_json(*sampling.negative) : ordered_json()},
                    {"width", sampling.width},
                    {"height", sampling.height},
                    {"method", method_name(sampling.method)},
@@ -43,9 +43,63 @@ ordered_json SweepSettings::to_json() const {
   return out;
 }
 
+SweepSettings SweepSettings::from_json(const nlohmann::json& json, const std::string& where) {
+  SweepSettings out;
+  try {
+    for (const auto& one : json.at("pairs"))
+      out.pairs.push_back({one.at("source").get<std::string>(), one.at("target").get<std::string>(), one.at("source_text").get<std::string>(),
+                           one.at("target_text").get<std::string>()});
+    json.at("seeds").get_to(out.seeds);
+    json.at("steps").get_to(out.sampling.steps);
+    json.at("guidance").get_to(out.sampling.guidance);
+    json.at("scheduler").get_to(out.sampling.scheduler);
+    if (json.at("negative").is_string()) out.sampling.negative = json["negative"].get<std::string>();
+    json.at("width").get_to(out.sampling.width);
+    json.at("height").get_to(out.sampling.height);
+    out.sampling.method = parse_method(json.at("method").get<std::string>());
+    json.at("from_step").get_to(out.from_step);
+    json.at("clip_skip").get_to(out.sampling.clip_skip);
+    out.pooled_target = json.at("pooled") == "target";
+    json.at("localized_f1_share").get_to(out.localized_f1_share);
+    json.at("localized_ssim").get_to(out.localized_ssim);
+    json.at("kept_f1_share").get_to(out.kept_f1_share);
+    json.at("random_sets").get_to(out.random_sets);
+    if (json.contains("enlarges")) {
+      out.sampling.noise_level = json["enlarges"].value("noise_level", out.sampling.noise_level);
+      out.sampling.upscale_steps = json["enlarges"].value("steps", out.sampling.upscale_steps);
+    }
+  } catch (const nlohmann::json::exception& error) {
+    reject(std::string("these are not the settings of a localization: ") + error.what(), where);
+  }
+  if (nlohmann::json(out.to_json()) != json)
+    reject("the run has settings that cannot be repeated from the file alone", where, "Go on with it by glyphscope localize --resume and its own options");
+  return out;
+}
+
+const std::vector<std::string>& measured_score_names() {
+  static const std::vector<std::string> names{"target_f1",
+                                              "source_f1",
+                                              "word_accuracy",
+                                              "ssim_outside_text",
+                                              "ssim",
+                                              "psnr",
+                                              "mse",
+                                              "target_precision",
+                                              "target_recall",
+                                              "target_edit_distance",
+                                              "source_precision",
+                                              "source_recall",
+                                              "source_edit_distance",
+                                              "anagram_accuracy"};
+  return names;
+}
+
 const std::vector<std::string>& sweep_score_names() {
-  static const std::vector<std::string> names{"target_f1",        "source_f1",     "word_accuracy",        "ssim_outside_text",   "ssim", "psnr", "mse",
-                                              "target_precision", "target_recall", "target_edit_distance", "source_edit_distance"};
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> out = measured_score_names();
+    for (const char* derived : {"target_f1_of_means", "source_f1_of_means"}) out.emplace_back(derived);
+    return out;
+  }();
   return names;
 }
 
@@ -69,18 +123,23 @@ Measurement measurement_from(const nlohmann::json& json) {
 ordered_json PairResult::to_json() const {
   ordered_json list = ordered_json::array();
   for (const auto& one : patched) list.push_back(glyphscope::to_json(one));
-  return {{"pair", pair}, {"noise", noise}, {"source", glyphscope::to_json(source)}, {"target", glyphscope::to_json(target)}, {"patched", list}};
+  ordered_json out{{"pair", pair}, {"noise", noise}};
+  for (const auto& [name, one] : {std::pair("source", &source), {"target", &target}})
+    if (!one->scores.empty()) out[name] = glyphscope::to_json(*one);
+  out["patched"] = list;
+  return out;
 }
 
 PairResult PairResult::from_json(const nlohmann::json& json) {
-  PairResult out{json.at("pair").get<int>(), json.at("noise").get<int>(), measurement_from(json.at("source")), measurement_from(json.at("target")), {}};
+  PairResult out{json.at("pair").get<int>(), json.at("noise").get<int>(), {}, {}, {}};
+  for (const auto& [name, one] : {std::pair("source", &out.source), {"target", &out.target}})
+    if (json.contains(name)) *one = measurement_from(json.at(name));
   for (const auto& one : json.at("patched")) out.patched.push_back(measurement_from(one));
   return out;
 }
 
-Measurement measure(const torch::Tensor& image, const torch::Tensor& source_image, const std::vector<TextPiece>& source_pieces, const PromptPair& pair,
-                    TextReader& reader) {
-  const auto pieces = reader.read(image);
+Measurement measure(const torch::Tensor& image, const std::vector<TextPiece>& pieces, const torch::Tensor& source_image,
+                    const std::vector<TextPiece>& source_pieces, const PromptPair& pair) {
   Measurement out;
   out.read = joined_text(pieces);
   const TextScores target = score_text(out.read, pair.target_text), source = score_text(out.read, pair.source_text);
@@ -92,14 +151,25 @@ Measurement measure(const torch::Tensor& image, const torch::Tensor& source_imag
                 {"target_precision", target.precision},
                 {"target_recall", target.recall},
                 {"word_accuracy", target.exact ? 1.0 : 0.0},
+                {"anagram_accuracy", target.anagram ? 1.0 : 0.0},
                 {"target_edit_distance", static_cast<double>(target.edit_distance)},
                 {"source_f1", source.f1},
+                {"source_precision", source.precision},
+                {"source_recall", source.recall},
                 {"source_edit_distance", static_cast<double>(source.edit_distance)},
                 {"mse", scores.mse},
                 {"psnr", scores.psnr},
                 {"ssim", scores.ssim},
                 {"ssim_outside_text", structural_similarity(black_out(image, boxes), black_out(source_image, boxes))}};
   return out;
+}
+
+void leave_out_unscored(Measurement& measured, const PromptPair& pair) {
+  const auto drop = [&](const std::string& text, const std::string& prefix) {
+    if (text.empty()) std::erase_if(measured.scores, [&](const auto& score) { return score.first.starts_with(prefix); });
+  };
+  drop(pair.source_text, "source_");
+  for (const char* prefix : {"target_", "word_accuracy", "anagram_accuracy"}) drop(pair.target_text, prefix);
 }
 
 Request pair_request(const SweepSettings& settings, size_t pair, size_t noise, const std::vector<std::vector<int>>& sets) {
@@ -111,202 +181,214 @@ Request pair_request(const SweepSettings& settings, size_t pair, size_t noise, c
   return request;
 }
 
-int word_cluster(const std::vector<PromptPair>& pairs, int pair) {
-  const PromptPair& one = pairs[static_cast<size_t>(pair)];
-  for (int i = 0; i < pair; ++i)
-    if (pairs[static_cast<size_t>(i)].source_text == one.source_text && pairs[static_cast<size_t>(i)].target_text == one.target_text) return i;
-  return pair;
+Halves halves_of(const std::vector<PromptPair>& pairs) {
+  const std::vector<int> clusters = word_clusters(pairs);
+  const int count = clusters.empty() ? 0 : 1 + *std::max_element(clusters.begin(), clusters.end());
+  Halves out;
+  for (int pair = 0; pair < static_cast<int>(pairs.size()); ++pair)
+    (2 * clusters[static_cast<size_t>(pair)] < count ? out.choosing : out.reporting).push_back(pair);
+  if (count < 2) out.reporting = out.choosing;
+  return out;
+}
+
+std::map<std::string, Score> mean_scores(const SweepSettings& settings, const std::vector<PairResult>& pairs,
+                                         const std::function<const Measurement*(const PairResult&)>& pick) {
+  const std::vector<int> clusters = word_clusters(settings.pairs);
+  std::map<std::string, std::vector<Observation>> observations;
+  for (const auto& pair : pairs)
+    if (const Measurement* one = pick(pair))
+      for (const auto& [name, value] : one->scores) observations[name].push_back({value, clusters[static_cast<size_t>(pair.pair)], pair.noise});
+  std::map<std::string, Score> out;
+  for (const auto& [name, list] : observations) out[name] = score_of(list);
+  // The paper's code computes F1 of the mean precision and the mean recall.
+  for (const std::string text : {"target", "source"})
+    if (out.contains(text + "_precision"))
+      out[text + "_f1_of_means"] = score_of_means({observations[text + "_precision"], observations[text + "_recall"]}, [](const std::vector<double>& means) {
+        return means[0] + means[1] > 0 ? 2 * means[0] * means[1] / (means[0] + means[1]) : 0;
+      });
+  return out;
+}
+
+std::vector<std::vector<int>> matched_random_sets(const SiteTable& table, const std::vector<int>& set, const std::vector<int>& chosen, int count,
+                                                  std::uint64_t seed) {
+  std::vector<int> others;
+  for (const auto& site : table.sites)
+    if (std::find(chosen.begin(), chosen.end(), site.index) == chosen.end() && std::find(set.begin(), set.end(), site.index) == set.end())
+      others.push_back(site.index);
+  if (others.size() < set.size()) return {};
+  const auto parameters = [&](const std::vector<int>& sites) {
+    std::int64_t sum = 0;
+    for (const int site : sites) sum += table.sites[static_cast<size_t>(site)].kv_parameters;
+    return sum;
+  };
+  // More are drawn than are wanted, and the nearest in size kept.
+  constexpr int kDrawn = 2000;
+  std::vector<std::vector<int>> drawn = random_site_sets(others, set, kDrawn, seed);
+  const std::int64_t own = parameters(set);
+  std::stable_sort(drawn.begin(), drawn.end(), [&](const auto& a, const auto& b) { return std::abs(parameters(a) - own) < std::abs(parameters(b) - own); });
+  if (static_cast<int>(drawn.size()) > count) drawn.resize(static_cast<size_t>(count));
+  return drawn;
 }
 
 namespace {
 
+// A sweep's protocol: which sets of sites are tried on which pairs, and what is concluded.
 class Sweep {
  public:
   Sweep(Pipeline& pipeline, TextReader& reader, const SweepSettings& settings, const fs::path& folder, const SweepObserver& observer, const CancelToken& cancel)
-      : pipeline_(pipeline),
-        reader_(reader),
-        settings_(settings),
-        folder_(folder),
-        observer_(observer),
-        cancel_(cancel),
-        sites_(static_cast<int>(pipeline.info().table.sites.size())) {
-    if (settings.pairs.empty() || settings.seeds.empty()) reject("a localization needs at least one pair of prompts and one seed");
-    for (size_t pair = 0; pair < settings.pairs.size(); ++pair) pipeline.validate(pair_request(settings, pair, 0, {}));
-    if (!folder_.empty()) claim();
-  }
+      : table_(pipeline.info().table), settings_(settings), cells_(pipeline, reader, settings, folder, observer, cancel) {}
 
   SweepResult run() {
-    std::vector<std::vector<int>> singles;
-    for (int site = 0; site < sites_; ++site) singles.push_back({site});
-    total_ = static_cast<std::int64_t>(settings_.pairs.size() * settings_.seeds.size());
-    std::vector<PairResult> pairs = run_sets("sites", singles, true);
+    const Halves halves = halves_of(settings_.pairs);
+    result_.choosing = halves.choosing;
+    result_.reporting = halves.reporting;
+    const std::vector<Cell> all = cells_.all();
+    const auto sites = static_cast<std::int64_t>(table_.sites.size()), noises = static_cast<std::int64_t>(settings_.seeds.size());
+    // At least the random sets and all sites follow.
+    const std::int64_t controls = static_cast<std::int64_t>(halves.reporting.size()) * noises * (settings_.random_sets + 1);
+    cells_.expect("pairs, every site alone", static_cast<std::int64_t>(all.size()) * (2 + sites) + controls);
+    for (const Cell& cell : all) result_.pairs.push_back(cells_.sites_alone(cell));
 
-    SweepResult result;
-    result.source = aggregate(pairs, [](const PairResult& p) { return &p.source; });
-    result.target = aggregate(pairs, [](const PairResult& p) { return &p.target; });
-    for (int site = 0; site < sites_; ++site)
-      result.sites.push_back({{site}, "site", aggregate(pairs, [&](const PairResult& p) { return &p.patched[static_cast<size_t>(site)]; })});
-
-    const double own = result.target.at("target_f1").mean;
-    // Letters that A's own picture shares with B's text by chance: what does not exceed that has moved nothing.
-    const double floor = result.source.at("target_f1").mean;
-    for (int site = 0; site < sites_; ++site) {
-      const auto& scores = result.sites[static_cast<size_t>(site)].scores;
-      const Score& f1 = scores.at("target_f1");
-      if (f1.low.value_or(f1.mean) >= settings_.localized_f1_share * own && scores.at("ssim_outside_text").mean >= settings_.localized_ssim && own > 0 &&
-          f1.mean > scores.at("source_f1").mean && f1.mean > floor)
-        result.localized.push_back(site);
-    }
-    add_sets(result, pairs, own);
-    result.pairs = std::move(pairs);
-    return result;
+    const std::vector<int> clusters = word_clusters(settings_.pairs);
+    std::set<int> reporting;
+    for (const int pair : halves.reporting) reporting.insert(clusters[static_cast<size_t>(pair)]);
+    result_.word_clusters = static_cast<int>(reporting.size());
+    const auto source = [](const PairResult& pair) { return &pair.source; };
+    const auto target = [](const PairResult& pair) { return &pair.target; };
+    choosing_source_ = mean_scores(settings_, of(halves.choosing), source);
+    choosing_target_ = mean_scores(settings_, of(halves.choosing), target);
+    result_.source = mean_scores(settings_, of(halves.reporting), source);
+    result_.target = mean_scores(settings_, of(halves.reporting), target);
+    for (const auto& site : table_.sites)
+      result_.sites.push_back({{site.index}, "site", scores(halves.choosing, {site.index}), scores(halves.reporting, {site.index})});
+    choose_localized();
+    choose_smallest();
+    report();
+    return std::move(result_);
   }
 
  private:
-  // The best sites together, one more at a time, until they keep enough of B's text; then random sets of that size.
-  void add_sets(SweepResult& result, std::vector<PairResult>& pairs, double own) {
-    std::vector<int> order(static_cast<size_t>(sites_));
-    std::iota(order.begin(), order.end(), 0);
-    auto rank = [&](int site) {
-      const auto& scores = result.sites[static_cast<size_t>(site)].scores;
-      return scores.at("target_f1").mean - scores.at("source_f1").mean;
-    };
-    std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return rank(a) > rank(b); });
-
-    auto add = [&](std::vector<int> sites, const std::string& kind) -> const SetResult& {
-      std::sort(sites.begin(), sites.end());
-      const std::vector<PairResult> done = run_sets("set-" + format_sites(sites), {sites}, false);
-      for (size_t i = 0; i < pairs.size(); ++i) pairs[i].patched.push_back(done[i].patched[0]);
-      result.sets.push_back({sites, kind, aggregate(done, [](const PairResult& p) { return &p.patched[0]; })});
-      return result.sets.back();
-    };
-    auto keeps = [&](const std::map<std::string, Score>& scores) {
-      const double f1 = scores.at("target_f1").mean;
-      return own > 0 && f1 >= settings_.kept_f1_share * own && f1 > result.source.at("target_f1").mean;
-    };
-    for (int site : order)
-      if (result.smallest.empty() && keeps(result.sites[static_cast<size_t>(site)].scores)) result.smallest = {site};
-    for (int size = 2; size < sites_ && result.smallest.empty(); ++size) {
-      const SetResult& set = add({order.begin(), order.begin() + size}, "ranked");
-      if (keeps(set.scores)) result.smallest = set.sites;
-    }
-    if (!result.smallest.empty() && static_cast<int>(result.smallest.size()) < sites_) {
-      for (const auto& set : random_site_sets(order, result.smallest, settings_.random_sets, derive_seed(settings_.seeds[0], 7, 0))) add(set, "random");
-    }
-    if (sites_ > 1) {
-      add(order, "all");
-      if (result.smallest.empty() && keeps(result.sets.back().scores)) result.smallest = result.sets.back().sites;
-    }
-  }
-
-  template <class Pick>
-  std::map<std::string, Score> aggregate(const std::vector<PairResult>& pairs, const Pick& pick) const {
-    std::map<std::string, std::vector<Observation>> observations;
-    for (const auto& pair : pairs)
-      for (const auto& [name, value] : pick(pair)->scores) observations[name].push_back({value, word_cluster(settings_.pairs, pair.pair), pair.noise});
-    std::map<std::string, Score> out;
-    for (const auto& [name, list] : observations) out[name] = score_of(list);
-    return out;
-  }
-
-  // Every pair and noise, patched at each of these sets; from the folder where it is there already.
-  std::vector<PairResult> run_sets(const std::string& name, const std::vector<std::vector<int>>& sets, bool tell) {
+  std::vector<PairResult> of(const std::vector<int>& pairs) const {
     std::vector<PairResult> out;
-    for (size_t pair = 0; pair < settings_.pairs.size(); ++pair) {
-      for (size_t noise = 0; noise < settings_.seeds.size(); ++noise) {
-        cancel_.check();
-        const fs::path file =
-            folder_.empty() ? fs::path() : folder_ / "pairs" / (name + "-pair" + std::to_string(pair) + "-noise" + std::to_string(noise) + ".json");
-        const std::int64_t done = static_cast<std::int64_t>(out.size());
-        if (!file.empty() && fs::exists(file)) {
-          out.push_back(read_pair(file, pair, noise, sets));
-          if (tell) observer_.pair_done(out.back(), {});
-        } else {
-          out.push_back(run_pair(name, pair, noise, sets, done, tell));
-          if (!file.empty()) write_json(file, out.back().to_json());
-        }
-        observer_.progress({label(name), done + 1, total_});
-      }
-    }
+    for (const auto& one : result_.pairs)
+      if (std::find(pairs.begin(), pairs.end(), one.pair) != pairs.end()) out.push_back(one);
     return out;
   }
 
-  // A kept result is used only if it is of this pair and these sets, whole.
-  static PairResult read_pair(const fs::path& file, size_t pair, size_t noise, const std::vector<std::vector<int>>& sets) {
-    PairResult result = PairResult::from_json(read_json(file));
-    bool fits = result.pair == static_cast<int>(pair) && result.noise == static_cast<int>(noise) && result.patched.size() == sets.size();
-    for (size_t i = 0; fits && i < sets.size(); ++i) fits = result.patched[i].sites == sets[i];
-    std::vector<const Measurement*> all{&result.source, &result.target};
-    for (const auto& one : result.patched) all.push_back(&one);
-    for (const auto* one : all)
-      for (const auto& name : sweep_score_names()) fits &= one->scores.contains(name);
-    if (!fits) reject("the kept result is damaged, or of another run", file.string(), "Delete the file to have it measured again");
-    return result;
+  std::map<std::string, Score> scores(const std::vector<int>& pairs, const std::vector<int>& sites) const {
+    return mean_scores(settings_, of(pairs), [&](const PairResult& pair) -> const Measurement* {
+      const auto found = std::find_if(pair.patched.begin(), pair.patched.end(), [&](const Measurement& one) { return one.sites == sites; });
+      return found == pair.patched.end() ? nullptr : &*found;
+    });
   }
 
-  static std::string label(const std::string& name) { return name == "sites" ? "pairs, every site alone" : "pairs, sites " + name.substr(4); }
+  double own() const { return choosing_target_.at("target_f1").mean; }
+  // Letters that A's own picture shares with B's text by chance: what does not exceed that has moved nothing.
+  double chance() const { return choosing_source_.at("target_f1").mean; }
+  double wanted() const { return settings_.kept_f1_share * own(); }
+  bool keeps(const std::map<std::string, Score>& scores) const {
+    const double f1 = scores.at("target_f1").mean;
+    return own() > 0 && f1 >= wanted() && f1 > chance();
+  }
+  static double moved(const std::map<std::string, Score>& scores) { return scores.at("target_f1").mean - scores.at("source_f1").mean; }
 
-  PairResult run_pair(const std::string& name, size_t pair_index, size_t noise, const std::vector<std::vector<int>>& sets, std::int64_t done, bool tell) {
-    const PromptPair& pair = settings_.pairs[pair_index];
-    const Request request = pair_request(settings_, pair_index, noise, sets);
-    // Within a pair, steps count as parts of it.
-    Observer observer;
-    observer.progress = [&](const Progress& p) { observer_.progress({label(name), done * p.total + p.done, total_ * p.total}); };
-    auto generated = pipeline_.generate(request, observer, cancel_);
-    if (!generated) throw Failure(generated.error());
-    const torch::Tensor& images = generated->images;
-
-    PairResult result;
-    result.pair = static_cast<int>(pair_index);
-    result.noise = static_cast<int>(noise);
-    const auto source_pieces = reader_.read(images[0]);
-    result.source = measure(images[0], images[0], source_pieces, pair, reader_);
-    result.target = measure(images[1], images[0], source_pieces, pair, reader_);
-    for (size_t i = 0; i < sets.size(); ++i) {
-      cancel_.check();
-      result.patched.push_back(measure(images[static_cast<std::int64_t>(i) + 2], images[0], source_pieces, pair, reader_));
-      result.patched.back().sites = sets[i];
+  void choose_localized() {
+    for (const auto& site : result_.sites) {
+      const Score& f1 = site.choosing.at("target_f1");
+      if (f1.low.value_or(f1.mean) >= settings_.localized_f1_share * own() && site.choosing.at("ssim_outside_text").mean >= settings_.localized_ssim &&
+          own() > 0 && f1.mean > site.choosing.at("source_f1").mean && f1.mean > chance())
+        result_.localized.push_back(site.sites.front());
     }
-    if (settings_.keep_images && !folder_.empty()) write_images(name, pair_index, noise, sets, images, request);
-    if (tell) observer_.pair_done(result, images);
-    return result;
   }
 
-  void write_images(const std::string& name, size_t pair, size_t noise, const std::vector<std::vector<int>>& sets, const torch::Tensor& images,
-                    const Request& request) const {
-    const fs::path folder = folder_ / "images" / ("pair" + std::to_string(pair) + "-noise" + std::to_string(noise));
-    fs::create_directories(folder);
-    auto write = [&](const std::string& file, std::int64_t row) {
-      write_png(folder / file, images[row], describe_image(pipeline_.info(), pipeline_.resolve(request), request.rows[static_cast<size_t>(row)]));
-    };
-    if (name == "sites") {
-      write("source.png", 0);
-      write("target.png", 1);
+  void choose_smallest() {
+    std::vector<const SetResult*> ranked;
+    for (const auto& site : result_.sites) ranked.push_back(&site);
+    std::stable_sort(ranked.begin(), ranked.end(), [](const auto* a, const auto* b) { return moved(a->choosing) > moved(b->choosing); });
+    std::vector<int> order;
+    for (const auto* site : ranked) order.push_back(site->sites.front());
+    for (const auto* site : ranked)
+      if (result_.smallest.empty() && keeps(site->choosing)) result_.smallest = site->sites;
+
+    constexpr size_t kBest = 10;
+    std::vector<std::vector<int>> candidates;
+    for (size_t a = 0; a < std::min(kBest, order.size()); ++a)
+      for (size_t b = a + 1; b < std::min(kBest, order.size()); ++b) candidates.push_back({order[a], order[b]});
+    if (order.size() > 2) search("pair", candidates);
+    // In ever longer lists: most of those that are too small are given up after a few pairs.
+    for (size_t size = 3, next = 5; size < order.size(); size = next, next *= 2) {
+      candidates.clear();
+      for (size_t count = size; count < std::min(next, order.size()); ++count)
+        candidates.emplace_back(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count));
+      search("ranked", candidates);
     }
-    for (size_t i = 0; i < sets.size(); ++i) write("patched-" + format_sites(sets[i]) + ".png", static_cast<std::int64_t>(i) + 2);
+    if (order.size() > 1) search("all", {order});
   }
 
-  void claim() {
-    fs::create_directories(folder_ / "pairs");
-    ordered_json document{{"schema", "glyphscope.sweep-settings/1"},
-                          {"model_hash", pipeline_.info().hash},
-                          {"dtype", pipeline_.info().dtype},
-                          {"ocr", reader_.name()},
-                          {"settings", settings_.to_json()}};
-    // Which adapters, however their files are called.
-    for (const auto& one : pipeline_.info().adapters) document["adapters"].push_back({{"sha256", one.hash}, {"strength", one.strength}});
-    if (!pipeline_.info().policy.is_null()) document["guard"] = pipeline_.info().policy;
-    claim_folder(folder_ / "settings.json", document, "the folder holds a run with other settings, prompts or another model");
+  // Tries sets of sites on the pairs that choose, if nothing smaller was found: of the smallest that keep enough, the one that moves the text most.
+  void search(const std::string& kind, std::vector<std::vector<int>> candidates) {
+    if (!result_.smallest.empty() || candidates.empty() || own() <= 0) return;
+    for (auto& sites : candidates) std::sort(sites.begin(), sites.end());
+    std::vector<size_t> chosen;  // of the results: the pairs that choose
+    for (size_t i = 0; i < result_.pairs.size(); ++i)
+      if (std::find(result_.choosing.begin(), result_.choosing.end(), result_.pairs[i].pair) != result_.choosing.end()) chosen.push_back(i);
+    const std::string name = kind + "-" + std::to_string(candidates.front().size());
+    std::map<std::vector<int>, double> sums;
+    for (size_t done = 0; done < chosen.size(); ++done) {
+      PairResult& pair = result_.pairs[chosen[done]];
+      cells_.expect("pairs, sets of sites", static_cast<std::int64_t>((chosen.size() - done) * candidates.size()));
+      for (auto& one : cells_.sets(name, {pair.pair, pair.noise}, candidates)) {
+        sums[one.sites] += one.scores.at("target_f1");
+        pair.patched.push_back(std::move(one));
+      }
+      // Given up is what could not keep enough even if all that follows were perfect.
+      const double best = static_cast<double>(chosen.size() - done - 1), least = wanted() * static_cast<double>(chosen.size()) - 1e-9;
+      std::erase_if(candidates, [&](const auto& sites) { return sums.at(sites) + best < least; });
+      if (candidates.empty()) return;
+    }
+    const SetResult* found = nullptr;
+    for (const auto& sites : candidates) result_.sets.push_back({sites, kind, scores(result_.choosing, sites), {}});
+    for (const auto& set : result_.sets)
+      if (set.kind == kind && keeps(set.choosing) &&
+          (!found || set.sites.size() < found->sites.size() || (set.sites.size() == found->sites.size() && moved(set.choosing) > moved(found->choosing))))
+        found = &set;
+    if (found) result_.smallest = found->sites;
   }
 
-  Pipeline& pipeline_;
-  TextReader& reader_;
+  // What was chosen, on the pairs that had no part in it, with controls of its size that hold no chosen site.
+  void report() {
+    std::vector<std::pair<std::vector<int>, std::string>> sets;
+    if (result_.smallest.size() > 1) sets.emplace_back(result_.smallest, "smallest");
+    std::vector<int> chosen = result_.localized, all;
+    chosen.insert(chosen.end(), result_.smallest.begin(), result_.smallest.end());
+    const std::vector<int>& like = result_.smallest.empty() ? result_.localized : result_.smallest;
+    if (!like.empty())
+      for (auto& one : matched_random_sets(table_, like, chosen, settings_.random_sets, derive_seed(settings_.seeds[0], 7, 0)))
+        sets.emplace_back(std::move(one), "random");
+    for (const auto& site : table_.sites) all.push_back(site.index);
+    if (all.size() > 1 && result_.smallest != all) sets.emplace_back(all, "all");
+    std::vector<std::vector<int>> drawn;  // single sites are there already
+    for (const auto& [sites, kind] : sets)
+      if (sites.size() > 1) drawn.push_back(sites);
+    std::vector<PairResult*> pairs;
+    for (auto& pair : result_.pairs)
+      if (std::find(result_.reporting.begin(), result_.reporting.end(), pair.pair) != result_.reporting.end()) pairs.push_back(&pair);
+    for (size_t done = 0; done < pairs.size() && !drawn.empty(); ++done) {
+      cells_.expect("pairs, what was found and controls", static_cast<std::int64_t>((pairs.size() - done) * drawn.size()));
+      auto measured = cells_.sets("report", {pairs[done]->pair, pairs[done]->noise}, drawn);
+      pairs[done]->patched.insert(pairs[done]->patched.end(), std::make_move_iterator(measured.begin()), std::make_move_iterator(measured.end()));
+    }
+    for (const auto& [sites, kind] : sets) {
+      std::erase_if(result_.sets, [&](const SetResult& candidate) { return candidate.sites == sites; });
+      result_.sets.push_back({sites, kind, scores(result_.choosing, sites), scores(result_.reporting, sites)});
+    }
+  }
+
+  const SiteTable& table_;
   const SweepSettings& settings_;
-  fs::path folder_;
-  const SweepObserver& observer_;
-  CancelToken cancel_;
-  int sites_;
-  std::int64_t total_ = 0;
+  SweepCells cells_;
+  SweepResult result_;
+  std::map<std::string, Score> choosing_source_, choosing_target_;
 };
 
 }  // namespace

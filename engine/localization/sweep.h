@@ -29,6 +29,8 @@ struct SweepSettings {
 
   /// All that the result depends on: two runs with equal documents may share their pairs.
   nlohmann::ordered_json to_json() const;
+  /// The reverse. Throws a Failure that names `where`.
+  static SweepSettings from_json(const nlohmann::json& json, const std::string& where);
 };
 
 /// What one picture scores. Names are those of run.json.
@@ -44,51 +46,75 @@ struct Measurement {
 /// Everything measured for one pair and one noise.
 struct PairResult {
   int pair = 0, noise = 0;
-  Measurement source, target;        ///< A's and B's own pictures.
-  std::vector<Measurement> patched;  ///< A site each, in order; then sets of sites, in the order of SweepResult::sets.
-  nlohmann::ordered_json to_json() const;
+  Measurement source, target;              ///< A's and B's own pictures.
+  std::vector<Measurement> patched;        ///< A site each, in order; then the sets that were tried on this pair.
+  nlohmann::ordered_json to_json() const;  ///< Without source or target where they were not measured.
   static PairResult from_json(const nlohmann::json& json);
 };
 
-/// Scores of one set of sites over all pairs.
+/// Scores of one set of sites. What is chosen is chosen by some pairs, and reported on others.
 struct SetResult {
   std::vector<int> sites;
-  std::string kind;  ///< "site", "ranked", "random" or "all".
-  std::map<std::string, Score> scores;
+  std::string kind;                       ///< "site", "pair", "ranked", "smallest", "random" or "all".
+  std::map<std::string, Score> choosing;  ///< Over the pairs that choose; empty if it was no candidate, or was left out as it could no longer keep enough.
+  std::map<std::string, Score> scores;    ///< Over the pairs that report; empty of candidates that were not chosen.
 };
 
 struct SweepResult {
-  std::map<std::string, Score> source, target;  ///< A's and B's own pictures.
+  /// Pairs by number: no word of one half is in the other. The same, all of them, where there are too few to be halved.
+  std::vector<int> choosing, reporting;
+  int word_clusters = 0;                        ///< Of the pairs that report: what is resampled, beside the noises.
+  std::map<std::string, Score> source, target;  ///< A's and B's own pictures, over the pairs that report.
   std::vector<SetResult> sites;                 ///< One a site, in forward order.
-  std::vector<SetResult> sets;                  ///< The best sites together, random sets, all sites.
+  std::vector<SetResult> sets;                  ///< Candidates; then the smallest set found, random sets, all sites.
   std::vector<int> localized;
-  std::vector<int> smallest;  ///< The smallest set that keeps kept_f1_share of B's F1; empty if none does.
+  /// The smallest set found that keeps kept_f1_share of B's F1: of all single sites, all pairs of the ten best, then the best three, four and so on
+  /// together. Empty if none does.
+  std::vector<int> smallest;
   std::vector<PairResult> pairs;
 };
 
 /// Listens to a sweep, on the thread that runs it.
 struct SweepObserver {
+  /// Rows of the whole run, as far as it is known what follows.
   std::function<void(const Progress&)> progress = [](const Progress&) {};
   /// After each pair: its result, and its pictures [2 + sites, 3, H, W] (A, B, then one a site).
   std::function<void(const PairResult&, const torch::Tensor& images)> pair_done = [](const PairResult&, const torch::Tensor&) {};
 };
 
-/// The scores that a sweep reports, in the order of tables and heatmaps.
+/// The scores of one picture.
+const std::vector<std::string>& measured_score_names();
+/// The scores that a sweep reports, in the order of tables and heatmaps: those, and F1 of the mean precision and recall, as the paper's code has it.
 const std::vector<std::string>& sweep_score_names();
 
 /// What is drawn for one pair and noise: A, B, then A patched at each of these sets of sites. Sampling must be resolved.
 Request pair_request(const SweepSettings& settings, size_t pair, size_t noise, const std::vector<std::vector<int>>& sets);
 
-/// The cluster of a pair in the bootstrap: the first pair that has the same two texts.
-int word_cluster(const std::vector<PromptPair>& pairs, int pair);
+/// Which pairs choose, and which report.
+struct Halves {
+  std::vector<int> choosing, reporting;
+};
+Halves halves_of(const std::vector<PromptPair>& pairs);
 
-/// Scores a picture against A's picture and both texts. `boxes` are where A's and the picture's own text was found.
-Measurement measure(const torch::Tensor& image, const torch::Tensor& source_image, const std::vector<TextPiece>& source_pieces, const PromptPair& pair,
-                    TextReader& reader);
+/// Means with intervals of what `pick` gives of each pair; null: of that pair there is none.
+std::map<std::string, Score> mean_scores(const SweepSettings& settings, const std::vector<PairResult>& pairs,
+                                         const std::function<const Measurement*(const PairResult&)>& pick);
 
-/// Patches every site alone for every pair and noise, then the best sites together until they keep enough of B's text,
-/// with random sets of that size beside them. With a folder, each pair's result is kept there as it is done, and pairs
-/// that are there already are not run again; a folder with other settings is refused. Throws a Failure.
+/// Up to `count` sets as large as `set`, without any site of `chosen`, whose K and V parameters are as nearly as many as there are such sets; of those
+/// that are equally near, by chance.
+std::vector<std::vector<int>> matched_random_sets(const SiteTable& table, const std::vector<int>& set, const std::vector<int>& chosen, int count,
+                                                  std::uint64_t seed);
+
+/// Scores a picture against A's picture and both texts. Pieces: what was read in it, and in A's.
+Measurement measure(const torch::Tensor& image, const std::vector<TextPiece>& pieces, const torch::Tensor& source_image,
+                    const std::vector<TextPiece>& source_pieces, const PromptPair& pair);
+
+/// Leaves out what is scored against a text that the pair does not have.
+void leave_out_unscored(Measurement& measured, const PromptPair& pair);
+
+/// Patches every site alone for every pair and noise; chooses by half of the pairs which sites are localized, and the smallest set found that keeps enough
+/// of B's text; and reports them on the other half, with random sets and all sites beside them. With a folder, each pair's result is kept there as it is
+/// done, and pairs that are there already are not run again; a folder with other settings is refused. Throws a Failure.
 SweepResult run_sweep(Pipeline& pipeline, TextReader& reader, const SweepSettings& settings, const std::filesystem::path& folder, const SweepObserver& observer,
                       const CancelToken& cancel);
 

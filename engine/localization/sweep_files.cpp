@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -40,10 +41,15 @@ ordered_json sweep_document(const SweepResult& result, const SweepSettings& sett
   for (const auto& set : result.sites) {
     ordered_json site = describe_site(model.table, set.sites[0]);
     site["scores"] = to_json(set.scores);
+    site["choosing_scores"] = to_json(set.choosing);
     sites.push_back(site);
   }
-  for (const auto& set : result.sets)
-    sets.push_back({{"sites", set.sites}, {"kind", set.kind}, {"share", model.table.share(set.sites)}, {"scores", to_json(set.scores)}});
+  for (const auto& set : result.sets) {
+    ordered_json one{{"sites", set.sites}, {"kind", set.kind}, {"share", model.table.share(set.sites)}};
+    if (!set.scores.empty()) one["scores"] = to_json(set.scores);
+    if (!set.choosing.empty()) one["choosing_scores"] = to_json(set.choosing);
+    sets.push_back(std::move(one));
+  }
   for (const auto& pair : result.pairs) pairs.push_back(pair.to_json());
   ordered_json described{{"source", model.source},
                          {"family", model.family},
@@ -53,17 +59,22 @@ ordered_json sweep_document(const SweepResult& result, const SweepSettings& sett
   if (!model.adapters.empty()) described["adapters"] = describe_adapters(model);
   if (model.upscaler) described["upscaler"] = describe_upscaler(model);
   if (!model.policy.is_null()) described["guard"] = model.policy;
-  return {{"schema", "glyphscope.run/1"},
+  return {{"schema", "glyphscope.run/2"},
           {"versions", {{"glyphscope", version()}, {"libtorch", torch_version()}, {"ocr", ocr}}},
           {"model", described},
           {"settings", settings.to_json()},
           {"seconds", {{"mean", seconds}}},
+          {"protocol",
+           {{"choosing_pairs", result.choosing},
+            {"reporting_pairs", result.reporting},
+            {"halved", result.choosing != result.reporting},
+            {"resampled", {{"word_clusters", result.word_clusters}, {"noises", settings.seeds.size()}}}}},
           {"source", to_json(result.source)},
           {"target", to_json(result.target)},
           {"localized", result.localized},
           {"localized_share", model.table.share(result.localized)},
-          {"smallest_set", result.smallest},
-          {"smallest_set_share", model.table.share(result.smallest)},
+          {"smallest_set_found", result.smallest},
+          {"smallest_set_found_share", model.table.share(result.smallest)},
           {"sites", sites},
           {"sets", sets},
           {"pairs", pairs}};
@@ -74,18 +85,21 @@ void write_sweep(const SweepResult& result, const SweepSettings& settings, const
   const ordered_json document = sweep_document(result, settings, model, ocr, seconds);
   write_json(folder / "run.json", document);
 
-  std::string csv = "index,path,kohya,block,heads,kv_parameters,share";
+  std::string csv = "index,path,kohya,block,heads,kv_parameters,share,localized,choosing_target_f1,choosing_source_f1";
   for (const auto& name : sweep_score_names()) csv += "," + name + "," + name + "_low," + name + "_high";
+  csv += ",psnr_infinite";
   csv += "\n";
   for (const auto& set : result.sites) {
     const Site& site = model.table.sites[static_cast<size_t>(set.sites[0])];
     csv += std::to_string(site.index) + "," + site.path + "," + site.kohya + "," + site.block + "," + std::to_string(site.heads) + "," +
-           std::to_string(site.kv_parameters) + "," + number(model.table.share(set.sites));
+           std::to_string(site.kv_parameters) + "," + number(model.table.share(set.sites)) + "," +
+           (std::find(result.localized.begin(), result.localized.end(), site.index) != result.localized.end() ? "1" : "0") + "," +
+           number(set.choosing.at("target_f1").mean) + "," + number(set.choosing.at("source_f1").mean);
     for (const auto& name : sweep_score_names()) {
       const Score& score = set.scores.at(name);
       csv += "," + (score.n > 0 ? number(score.mean) : "") + "," + (score.low ? number(*score.low) : "") + "," + (score.high ? number(*score.high) : "");
     }
-    csv += "\n";
+    csv += "," + std::to_string(set.scores.at("psnr").infinite) + "\n";
   }
   write_text(folder / "sites.csv", csv);
 
@@ -111,7 +125,9 @@ torch::Tensor draw_heatmap(const SweepResult& result, const ModelInfo& model) {
   const int width = kLeft + kCell * (columns + 2) + 20 + kRight, height = kTop + kRow * rows + kBottom;
   Canvas canvas(width, height, kPaper);
   canvas.text("Which site writes the text?", 16, 26, 16, kInk);
-  canvas.text(model.source + ": prompt A's picture, with one site patched to see prompt B", 16, 46, 12, kSoft);
+  canvas.text(model.source + ": prompt A's picture, with one site patched to see prompt B. " + std::to_string(result.reporting.size()) +
+                  (result.choosing == result.reporting ? " pairs, which chose too" : " pairs that had no part in choosing"),
+              16, 46, 12, kSoft);
 
   auto cell = [&](int left, int top, double value, bool strong) {
     canvas.fill(left + 1, top + 1, kCell - 2, kRow - 2, heat_rgb(value));
@@ -151,7 +167,7 @@ torch::Tensor draw_heatmap(const SweepResult& result, const ModelInfo& model) {
   const std::string found = result.localized.empty()
                                 ? "No single site is localized."
                                 : "Localized: " + format_sites(result.localized) + " (" + percent(model.table.share(result.localized)) + " of the denoiser)";
-  const std::string smallest = result.smallest.empty() ? "" : ". Smallest set that keeps B's text: " + format_sites(result.smallest);
+  const std::string smallest = result.smallest.empty() ? "" : ". Smallest set found that keeps B's text: " + format_sites(result.smallest);
   canvas.text(found + smallest, 16, bottom + 70, 12, kInk);
   return canvas.image();
 }

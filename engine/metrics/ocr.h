@@ -38,6 +38,10 @@ std::unique_ptr<TextReader> make_text_reader(const std::string& engine = "ppocr"
 /// The pieces joined by spaces.
 std::string joined_text(const std::vector<TextPiece>& pieces);
 
+/// What a reader cannot be trusted to read of these texts, as a sentence: texts with letters that it does not know, and single narrow letters, which no
+/// detector finds. Empty if there is nothing.
+std::string note_on_unreadable(const TextReader& reader, const std::vector<std::string>& texts);
+
 std::unique_ptr<TextReader> make_ppocr_reader();
 std::unique_ptr<TextReader> make_tesseract_reader();
 

@@ -18,7 +18,10 @@ namespace {
 // costs eight times as much and reads the same words on pictures of signs.
 constexpr int kShorterSide = 256, kLongerSide = 1280, kMultiple = 32, kOverlap = 256;
 constexpr double kPixelThreshold = 0.3, kBoxThreshold = 0.5, kUnclip = 1.6, kTextThreshold = 0.5;
-constexpr int kLineHeight = 48, kLineWidth = 320, kSmallestSide = 3;
+constexpr int kLineHeight = 48, kLineWidth = 320, kDirectionWidth = 192, kSmallestSide = 3;
+constexpr double kTurnedOver = 0.3;    // likely enough to be read both ways up
+constexpr double kTall = 1.5;          // times as high as wide: a line that is turned
+constexpr double kSingleLetter = 3.5;  // less tall than this it may be one upright letter
 
 cv::Mat to_bgr(const torch::Tensor& image) {
   const torch::Tensor pixels = image.permute({1, 2, 0}).flip(2).contiguous();
@@ -39,8 +42,9 @@ class PpOcr : public TextReader {
  public:
   PpOcr() {
     const std::filesystem::path folder = ocr_model_folder();
-    const auto detector = folder / "ch_PP-OCRv4_det_infer.onnx", recogniser = folder / "ch_PP-OCRv4_rec_infer.onnx", alphabet = folder / "alphabet.txt";
-    for (const auto& file : {detector, recogniser, alphabet})
+    const auto detector = folder / "ch_PP-OCRv4_det_infer.onnx", recogniser = folder / "ch_PP-OCRv4_rec_infer.onnx",
+               direction = folder / "ch_ppocr_mobile_v2.0_cls_infer.onnx", alphabet = folder / "alphabet.txt";
+    for (const auto& file : {detector, recogniser, direction, alphabet})
       if (!std::filesystem::exists(file))
         reject("an OCR model file is missing", file.string(), "Run packaging/setup.sh, or set GLYPHSCOPE_OCR_MODELS to the folder that has it");
     std::istringstream lines(read_text(alphabet));
@@ -49,6 +53,7 @@ class PpOcr : public TextReader {
     alphabet_.emplace_back(" ");
     detector_ = core_.compile_model(detector.string(), "CPU").create_infer_request();
     recogniser_ = core_.compile_model(recogniser.string(), "CPU").create_infer_request();
+    direction_ = core_.compile_model(direction.string(), "CPU").create_infer_request();
   }
 
   bool knows(const std::string& text) const override {
@@ -101,7 +106,7 @@ class PpOcr : public TextReader {
 
     std::vector<TextPiece> pieces;
     for (const auto& box : detect(page)) {
-      TextPiece piece = recognise(crop(page, box));
+      TextPiece piece = read_line(crop(page, box));
       if (piece.text.empty()) continue;
       const cv::Rect2f bounds = box.boundingRect2f();
       piece.box = {std::clamp(static_cast<int>(std::floor(bounds.x * sx)), 0, original.cols),
@@ -171,8 +176,40 @@ class PpOcr : public TextReader {
     cv::Mat line;
     cv::warpPerspective(page, line, cv::getPerspectiveTransform(from, to), {std::max(1, static_cast<int>(width)), std::max(1, static_cast<int>(height))},
                         cv::INTER_CUBIC, cv::BORDER_REPLICATE);
-    if (line.rows >= line.cols * 1.5) cv::rotate(line, line, cv::ROTATE_90_COUNTERCLOCKWISE);
     return line;
+  }
+
+  // A line in any of four directions.
+  TextPiece read_line(const cv::Mat& line) {
+    const double height = static_cast<double>(line.rows) / line.cols;
+    if (height < kTall) return read_upright_or_turned_over(line);
+    cv::Mat laid;
+    cv::rotate(line, laid, cv::ROTATE_90_COUNTERCLOCKWISE);
+    TextPiece piece = read_upright_or_turned_over(laid);
+    if (height < kSingleLetter)
+      if (TextPiece upright = recognise(line); upright.confidence > piece.confidence) return upright;
+    return piece;
+  }
+
+  // Where it may stand on its head, both ways up: the surer reading.
+  TextPiece read_upright_or_turned_over(const cv::Mat& line) {
+    TextPiece piece = recognise(line);
+    if (turned_over(line) < kTurnedOver) return piece;
+    cv::Mat turned;
+    cv::rotate(line, turned, cv::ROTATE_180);
+    TextPiece other = recognise(turned);
+    return other.confidence > piece.confidence ? other : piece;
+  }
+
+  // How likely a line stands on its head. Source: RapidOCR's TextClassifier.
+  double turned_over(const cv::Mat& line) {
+    const int width = std::clamp(static_cast<int>(std::ceil(static_cast<double>(kLineHeight) * line.cols / line.rows)), 1, kDirectionWidth);
+    cv::Mat resized, padded(kLineHeight, kDirectionWidth, CV_8UC3, cv::Scalar::all(127.5));
+    cv::resize(line, resized, {width, kLineHeight});
+    resized.copyTo(padded(cv::Rect(0, 0, width, kLineHeight)));
+    direction_.set_input_tensor(to_input(padded));
+    direction_.infer();
+    return direction_.get_output_tensor().data<float>()[1];
   }
 
   // Connectionist temporal classification, greedy: class 0 is the blank, repeats collapse.
@@ -204,7 +241,7 @@ class PpOcr : public TextReader {
   }
 
   ov::Core core_;
-  ov::InferRequest detector_, recogniser_;
+  ov::InferRequest detector_, recogniser_, direction_;
   std::vector<std::string> alphabet_;
 };
 

@@ -72,9 +72,25 @@ KeyValue Attention::prompt_kv(const torch::Tensor& context, Taps* taps) const {
 }
 
 torch::Tensor Attention::attend(const AttentionCall& call, Taps* taps) const {
-  torch::Tensor out = options_.upcast
-                          ? at::scaled_dot_product_attention(widened(call.query), widened(call.key), widened(call.value)).to(call.query.scalar_type())
-                          : at::scaled_dot_product_attention(call.query, call.key, call.value);
+  const auto attended = [&](const torch::Tensor& query) {
+    return options_.upcast ? at::scaled_dot_product_attention(widened(query), widened(call.key), widened(call.value)).to(query.scalar_type())
+                           : at::scaled_dot_product_attention(query, call.key, call.value);
+  };
+  // One call of a large picture would take minutes, in which nobody could stop it: of so many multiplications at once it takes about half a second.
+  constexpr double kAtOnce = 2e10;
+  const double work = static_cast<double>(call.query.numel()) * static_cast<double>(call.key.size(2));
+  torch::Tensor out;
+  if (!taps || work <= kAtOnce || at::GradMode::is_enabled()) {
+    out = attended(call.query);
+  } else {
+    const auto queries = std::max<std::int64_t>(1, static_cast<std::int64_t>(static_cast<double>(call.query.size(2)) * kAtOnce / work));
+    std::vector<torch::Tensor> parts;
+    for (const auto& part : call.query.split(queries, 2)) {
+      taps->enter_attention();
+      parts.push_back(attended(part));
+    }
+    out = at::cat(parts, 2);
+  }
   return merge_heads(taps ? taps->attended(call, std::move(out)) : out);
 }
 

@@ -106,6 +106,40 @@ std::vector<int> parse_sites(const std::string& text, const SiteTable& table) {
   return {out.begin(), out.end()};
 }
 
+std::map<int, std::vector<int>> parse_heads(const std::string& text, const std::vector<int>& sites, const SiteTable& table) {
+  std::map<int, std::vector<int>> out;
+  std::istringstream parts(text);
+  for (std::string part; std::getline(parts, part, ';');) {
+    std::erase(part, ' ');
+    if (part.empty()) continue;
+    std::vector<int> own = sites;
+    std::string list = part;
+    if (const size_t colon = part.find(':'); colon != std::string::npos) {
+      own = parse_sites(part.substr(0, colon), table);
+      list = part.substr(colon + 1);
+      for (const int site : own)
+        if (std::find(sites.begin(), sites.end(), site) == sites.end())
+          reject("heads are named of site " + std::to_string(site) + ", which is not among the sites", "heads " + part);
+    }
+    for (const int site : own) {
+      SiteTable heads;  // heads are numbered as sites are
+      heads.sites.resize(static_cast<size_t>(table.sites[static_cast<size_t>(site)].heads));
+      const auto read = attempt([&] { return parse_sites(list, heads); });
+      if (!read)
+        reject("'" + list + "' names no heads of site " + std::to_string(site) + ", which has 0 to " + std::to_string(heads.sites.size() - 1), "heads " + part,
+               "Write for example 0,2, or 5:0,2 for those of one site");
+      out[site] = *read;
+    }
+  }
+  return out;
+}
+
+std::string format_heads(const std::map<int, std::vector<int>>& heads) {
+  std::string out;
+  for (const auto& [site, list] : heads) out += (out.empty() ? "" : "; ") + std::to_string(site) + ":" + format_sites(list);
+  return out;
+}
+
 std::string format_sites(const std::vector<int>& sites) {
   std::string out;
   for (size_t i = 0; i < sites.size();) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -55,6 +56,12 @@ class PatchPlan {
 
 /// Site indices as people write them: "5,7-9". Throws a Failure that names the part that is wrong. Sorted, no repeats.
 std::vector<int> parse_sites(const std::string& text, const SiteTable& sites);
+
+/// Heads as people write them: "0,2" of each of `sites`, or "5:0,2" of one of them; several parts with ";" between. By site; a site that is not named has
+/// all of its heads. Throws a Failure that names the part that is wrong.
+std::map<int, std::vector<int>> parse_heads(const std::string& text, const std::vector<int>& sites, const SiteTable& table);
+/// The reverse; "" where all sites have all heads.
+std::string format_heads(const std::map<int, std::vector<int>>& heads);
 
 /// Up to `count` different sets as large as `set`, and other than it, drawn from `sites`.
 std::vector<std::vector<int>> random_site_sets(const std::vector<int>& sites, const std::vector<int>& set, int count, std::uint64_t seed);

@@ -3,10 +3,13 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cmath>
+#include <thread>
 
 #include "core/error.h"
+#include "io/mapped_files.h"
 #include "io/weights.h"
 #include "patching/map_taps.h"
 #include "patching/prompt_taps.h"
@@ -30,7 +33,7 @@ torch::ScalarType parse_dtype(const std::string& name) {
 }
 
 BatchedPipeline::BatchedPipeline(const ModelFolder& model, const OpenOptions& options, const Config& scheduler, std::vector<std::string> components)
-    : folder_(model), components_(std::move(components)), scheduler_config_(scheduler), dtype_(parse_dtype(options.dtype)) {
+    : folder_(model), components_(std::move(components)), scheduler_config_(scheduler), dtype_(parse_dtype(options.dtype)), cancel_opening_(options.cancel) {
   make_scheduler(scheduler_config_);  // an unknown one is an error now, not after minutes
 }
 
@@ -38,7 +41,7 @@ bool BatchedPipeline::has_component(const std::string& name) const { return std:
 
 void BatchedPipeline::load(const std::string& component, torch::nn::Module& module, torch::ScalarType dtype,
                            const std::function<std::string(const std::string&)>& rename) {
-  load_weights(module, folder_.weights(component), {.dtype = dtype, .rename = rename});
+  load_weights(module, folder_.weights(component), {.dtype = dtype, .rename = rename, .cancel = cancel_opening_});
   count(component, module);
 }
 
@@ -217,18 +220,46 @@ std::vector<MapTaps::Row> BatchedPipeline::aligned_maps(const Request& request, 
   return out;
 }
 
+// What all batches of a run have from its prompts.
+struct BatchedPipeline::RunPrompts {
+  std::vector<Prompt> prompts;  // the request's, then what the unconditional half reads, then what is unwanted
+  int negative = 0, unwanted = 0;
+  bool guided = false;
+  std::vector<torch::Tensor> embeddings;  // as sites get them
+  std::vector<KvRecord> records;
+  std::vector<const KvRecord*> sources;
+};
+
+struct BatchedPipeline::Drawn {
+  torch::Tensor latents;
+  std::vector<torch::Tensor> images;
+  std::vector<std::shared_ptr<const Trajectory>> paths;
+  std::int64_t calls = 0, rows = 0;
+};
+
+// Two threads in one row's arithmetic are hardly faster than one where the arithmetic is small (1.1 times on the demo models): there rows are drawn side by
+// side, a thread each. By a rule, not by a stopwatch, on which a picture's last digit would depend.
+std::int64_t BatchedPipeline::rows_side_by_side(const Request& request) const {
+  constexpr double kSmall = 2e10;  // parameters times points of the picture
+  const double size =
+      static_cast<double>(info_.table.denoiser_parameters) * static_cast<double>(request.width * request.height) / static_cast<double>(factor() * factor());
+  const auto rows = std::min<std::int64_t>(request.rows_at_once, static_cast<std::int64_t>(request.rows.size()));
+  return size > kSmall || at::in_parallel_region() ? 1 : std::clamp<std::int64_t>(at::get_num_threads(), 1, std::max<std::int64_t>(1, rows));
+}
+
 Result BatchedPipeline::run(const Request& request, const Observer& observer, const CancelToken& cancel) {
   const auto start = std::chrono::steady_clock::now();
   Result result;
-  const bool guided = guides_by_halves() && request.guidance > 1;
-  const std::int64_t height = request.height / factor(), width = request.width / factor();
-  const auto scheduler = scheduler_of(request);
-
-  const size_t count = request.rows.size(), at_once = static_cast<size_t>(request.rows_at_once);
+  RunPrompts read;
+  read.guided = guides_by_halves() && request.guidance > 1;
+  const std::int64_t workers = rows_side_by_side(request);
+  const size_t count = request.rows.size();
+  const size_t at_once = (std::min(count, static_cast<size_t>(request.rows_at_once)) + static_cast<size_t>(workers) - 1) / static_cast<size_t>(workers);
   const auto batches = static_cast<std::int64_t>((count + at_once - 1) / at_once);
-  observer.progress({"reading prompts", 0, batches * static_cast<std::int64_t>(scheduler->begin(request.steps, tokens(request))->timesteps().size())});
-  std::vector<Prompt> prompts;
-  const int negative = static_cast<int>(request.prompts.size());
+  const std::int64_t total = batches * static_cast<std::int64_t>(scheduler_of(request)->begin(request.steps, tokens(request))->timesteps().size());
+  observer.progress({"reading prompts", 0, total});
+  read.negative = static_cast<int>(request.prompts.size());
+  read.unwanted = read.negative + 1;
   {
     struct Reading {  // however it ends, large encoders go
       BatchedPipeline& pipeline;
@@ -236,102 +267,57 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
     } reading{*this};
     for (const auto& prompt : request.prompts) {
       cancel.check();
-      prompts.push_back(encode(prompt, request.clip_skip, result.notes));
+      read.prompts.push_back(encode(prompt, request.clip_skip, result.notes));
     }
     cancel.check();
-    if (guided) prompts.push_back(encode_negative(request, result.notes));
-    if (request.safe) prompts.push_back(encode(request.safe->unwanted, request.clip_skip, result.notes));
+    if (read.guided) read.prompts.push_back(encode_negative(request, result.notes));
+    if (request.safe) read.prompts.push_back(encode(request.safe->unwanted, request.clip_skip, result.notes));
   }
-  const int unwanted = negative + 1;
-  std::vector<KvRecord> records;
-  std::vector<const KvRecord*> sources;
   if (request.method == PatchMethod::recording) {
-    records = record(request, prompts);
-    for (const auto& one : records) sources.push_back(one.bytes() > 0 ? &one : nullptr);
+    read.records = record(request, read.prompts);
+    for (const auto& one : read.records) read.sources.push_back(one.bytes() > 0 ? &one : nullptr);
   }
-  std::vector<torch::Tensor> embeddings;
-  for (const auto& prompt : prompts) embeddings.push_back(site_embedding(prompt));
+  for (const auto& prompt : read.prompts) read.embeddings.push_back(site_embedding(prompt));
+
+  std::vector<Drawn> drawn(static_cast<size_t>(batches));
+  std::atomic<std::int64_t> calls = 0;
+  // The observer is told on the thread that runs the request, of what all have done.
+  const auto thread = std::this_thread::get_id();
+  const auto called = [&](std::int64_t more) {
+    const std::int64_t done = calls += more;
+    if (std::this_thread::get_id() == thread) observer.progress({"denoising", done, total});
+  };
+  const auto draw = [&](std::int64_t number) {
+    const size_t begin = static_cast<size_t>(number) * at_once;
+    drawn[static_cast<size_t>(number)] = draw_batch(request, read, begin, std::min(begin + at_once, count), called, cancel);
+  };
+  called(0);
+  try {
+    if (workers > 1) {
+      at::parallel_for(0, batches, 1, [&](std::int64_t begin, std::int64_t end) {
+        const torch::InferenceMode inference;
+        for (std::int64_t number = begin; number < end; ++number) draw(number);
+      });
+      called(0);
+    } else {
+      for (std::int64_t number = 0; number < batches; ++number) draw(number);
+    }
+    check_mapped_files();
+  } catch (const Failure& failure) {
+    if (failure.error().code == ErrorCode::internal) {
+      check_mapped_files();
+      find_bad_numbers();
+    }
+    throw;
+  }
 
   std::vector<torch::Tensor> images, latents;
-  for (std::int64_t number = 0; number < batches; ++number) {
-    const size_t begin = static_cast<size_t>(number) * at_once;
-    const Batch batch = make_batch(request, begin, std::min(begin + at_once, count));
-
-    // Unconditional half first. In lockstep it is patched too: there its K and V depend on the picture.
-    std::vector<PromptTaps::Row> rows;
-    std::vector<LockstepTaps::Row> lockstep;
-    RowNoise noise;
-    std::vector<torch::Tensor> row_embeddings, pooled, sizes, pictures;
-    std::vector<MapTaps::Row> map_rows;
-    for (const Part part : {Part::unconditional, Part::own, Part::unwanted}) {
-      if ((part == Part::unconditional && !guided) || (part == Part::unwanted && !request.safe)) continue;
-      const bool own = part == Part::own;
-      const int other = part == Part::unconditional ? negative : unwanted, first = static_cast<int>(rows.size());
-      if (own) map_rows = aligned_maps(request, batch, first, prompts.front().embedding.size(1));
-      for (const auto& member : batch.members) {
-        const int prompt = own ? member.prompt : other;
-        rows.push_back({prompt, own ? member.plan : nullptr});
-        lockstep.push_back({member.plan, member.sources});
-        for (auto& [_, source] : lockstep.back().sources) source += first;
-        row_embeddings.push_back(prompts[static_cast<size_t>(prompt)].embedding);
-        pooled.push_back(prompts[static_cast<size_t>(own ? member.pooled : other)].pooled);
-        sizes.push_back(time_ids(request, part == Part::unconditional));
-        if (!own) continue;
-        noise.add(member.seed);
-        if (request.pictures.defined()) pictures.push_back(request.pictures.narrow(0, request.pictures.size(0) > 1 ? member.row : 0, 1));
-      }
-    }
-    auto together = [](const std::vector<torch::Tensor>& parts) { return parts[0].defined() ? torch::cat(parts) : torch::Tensor(); };
-    Conditioning conditioning(together(row_embeddings), together(pooled), together(sizes));
-    PromptTaps prompt_taps(embeddings, rows, cancel, sources);
-    LockstepTaps lockstep_taps(lockstep, cancel);
-    Taps* taps = request.method == PatchMethod::lockstep ? static_cast<Taps*>(&lockstep_taps) : &prompt_taps;
-    MapTaps map_taps(*taps, map_rows);
-    if (!map_rows.empty()) taps = &map_taps;
-
-    const std::vector<std::int64_t> shape{1, channels(), height, width};
-    const torch::Tensor noisiest = noise.draw(shape);
-    if (!pictures.empty()) {
-      conditioning.picture = enlarged(torch::cat(pictures), request, noise).to(dtype_);
-      if (guided) conditioning.picture = conditioning.picture.repeat({request.safe ? 3 : 2, 1, 1, 1});
-    }
-    const auto run = scheduler->begin(request.steps, tokens(request));
-    run->set_noise([&] { return noise.draw(shape); });
-    const auto calls = static_cast<std::int64_t>(run->timesteps().size());
-    DenoiseOptions options;
-    options.guidance = guided ? request.guidance : 1;
-    options.safe = request.safe;
-    options.cancel = cancel;
-    std::vector<const Following*> following;
-    for (const auto& member : batch.members) following.push_back(&member.follow);
-    const Followers followers(following, [&](std::int64_t call) { return step_of(call, calls, request.steps); });
-    options.followers = &followers;
-    std::vector<Trajectory> record;
-    if (request.keep_paths) options.record = &record;
-    options.before_call = [&](std::int64_t call) {
-      const auto step = static_cast<int>(step_of(call, calls, request.steps));
-      prompt_taps.begin_step(step);
-      lockstep_taps.begin_step(step);
-      map_taps.begin_step(step);
-      observer.progress({"denoising", number * calls + call, batches * calls});
-    };
-    options.after_call = [&] {
-      ++result.denoiser_calls;
-      result.denoiser_rows += static_cast<std::int64_t>(rows.size());
-    };
-    const torch::Tensor latent =
-        glyphscope::denoise(
-            *run, noisiest, [&](const torch::Tensor& x, double t) { return denoiser(x.to(dtype_), torch::full({x.size(0)}, t), conditioning, taps); }, options)
-            .slice(0, 0, batch.asked);
-    latents.push_back(latent);
-    if (request.keep_paths)
-      for (std::int64_t row = 0; row < batch.asked; ++row)
-        result.paths.push_back(std::make_shared<const Trajectory>(std::move(record[static_cast<size_t>(row)])));
-    // A decoder's activations are far larger than its latents: only so many pixels at once.
-    constexpr std::int64_t kPixelsAtOnce = 1 << 20;
-    for (const auto& part : latent.split(std::max<std::int64_t>(1, kPixelsAtOnce / (request.width * request.height))))
-      images.push_back(to_pixels(decode(part, cancel)));
-    observer.progress({"denoising", (number + 1) * calls, batches * calls});
+  for (auto& one : drawn) {
+    latents.push_back(one.latents);
+    images.insert(images.end(), one.images.begin(), one.images.end());
+    result.paths.insert(result.paths.end(), one.paths.begin(), one.paths.end());
+    result.denoiser_calls += one.calls;
+    result.denoiser_rows += one.rows;
   }
   result.images = torch::cat(images);
   for (size_t row = 0; row < request.rows.size(); ++row)
@@ -342,6 +328,113 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
   result.latents = torch::cat(latents);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
+}
+
+void BatchedPipeline::find_bad_numbers() const {
+  constexpr double kAbsurd = 1e6;  // of a weight
+  for (const auto& [component, count] : info_.parameters) {
+    const auto weights = attempt([&] { return folder_.weights(component); });
+    if (!weights) continue;
+    for (const auto& [key, entry] : weights->entries()) {
+      if (!c10::isFloatingType(entry.dtype)) continue;
+      const torch::Tensor values = entry.read().to(torch::kFloat32);
+      const std::string where = weights->where() + ", tensor " + key;
+      if (!values.isfinite().all().item<bool>()) reject("the weights hold numbers that are not finite", where, "The file is damaged; get it again");
+      if (values.numel() == 0) continue;
+      const double largest = values.abs().max().item<double>();
+      if (largest > kAbsurd) reject(c10::str("the weights hold numbers as large as ", largest), where, "The file is damaged; get it again");
+    }
+  }
+  if (!info_.adapters.empty())
+    reject("with this adapter the denoiser's output is not a number", info_.adapters.back().file, "Lower its strength, or do without it");
+  if (dtype_ != torch::kFloat32)
+    reject(std::string("in ") + dtype_name(dtype_) + " the denoiser's output is not a number", info_.source, "Its weights need a wider one: --dtype fp32");
+}
+
+// The rows from `begin` up to `end`. called: more calls of the denoiser are done.
+BatchedPipeline::Drawn BatchedPipeline::draw_batch(const Request& request, const RunPrompts& read, size_t begin, size_t end,
+                                                   const std::function<void(std::int64_t)>& called, const CancelToken& cancel) const {
+  Drawn out;
+  const auto& prompts = read.prompts;
+  const bool guided = read.guided;
+  const std::int64_t height = request.height / factor(), width = request.width / factor();
+  const auto scheduler = scheduler_of(request);
+  const Batch batch = make_batch(request, begin, end);
+
+  // Unconditional half first. In lockstep it is patched too: there its K and V depend on the picture.
+  std::vector<PromptTaps::Row> rows;
+  std::vector<LockstepTaps::Row> lockstep;
+  RowNoise noise;
+  std::vector<torch::Tensor> row_embeddings, pooled, sizes, pictures;
+  std::vector<MapTaps::Row> map_rows;
+  for (const Part part : {Part::unconditional, Part::own, Part::unwanted}) {
+    if ((part == Part::unconditional && !guided) || (part == Part::unwanted && !request.safe)) continue;
+    const bool own = part == Part::own;
+    const int other = part == Part::unconditional ? read.negative : read.unwanted, first = static_cast<int>(rows.size());
+    if (own) map_rows = aligned_maps(request, batch, first, prompts.front().embedding.size(1));
+    for (const auto& member : batch.members) {
+      const int prompt = own ? member.prompt : other;
+      rows.push_back({prompt, own ? member.plan : nullptr});
+      lockstep.push_back({member.plan, member.sources});
+      for (auto& [_, source] : lockstep.back().sources) source += first;
+      row_embeddings.push_back(prompts[static_cast<size_t>(prompt)].embedding);
+      pooled.push_back(prompts[static_cast<size_t>(own ? member.pooled : other)].pooled);
+      sizes.push_back(time_ids(request, part == Part::unconditional));
+      if (!own) continue;
+      noise.add(member.seed);
+      if (request.pictures.defined()) pictures.push_back(request.pictures.narrow(0, request.pictures.size(0) > 1 ? member.row : 0, 1));
+    }
+  }
+  auto together = [](const std::vector<torch::Tensor>& parts) { return parts[0].defined() ? torch::cat(parts) : torch::Tensor(); };
+  Conditioning conditioning(together(row_embeddings), together(pooled), together(sizes));
+  PromptTaps prompt_taps(read.embeddings, rows, cancel, read.sources);
+  LockstepTaps lockstep_taps(lockstep, cancel);
+  Taps* taps = request.method == PatchMethod::lockstep ? static_cast<Taps*>(&lockstep_taps) : &prompt_taps;
+  MapTaps map_taps(*taps, map_rows);
+  if (!map_rows.empty()) taps = &map_taps;
+
+  const std::vector<std::int64_t> shape{1, channels(), height, width};
+  const torch::Tensor noisiest = noise.draw(shape);
+  if (!pictures.empty()) {
+    conditioning.picture = enlarged(torch::cat(pictures), request, noise).to(dtype_);
+    if (guided) conditioning.picture = conditioning.picture.repeat({request.safe ? 3 : 2, 1, 1, 1});
+  }
+  const auto run = scheduler->begin(request.steps, tokens(request));
+  run->set_noise([&] { return noise.draw(shape); });
+  const auto calls = static_cast<std::int64_t>(run->timesteps().size());
+  DenoiseOptions options;
+  options.guidance = guided ? request.guidance : 1;
+  options.safe = request.safe;
+  options.cancel = cancel;
+  std::vector<const Following*> following;
+  for (const auto& member : batch.members) following.push_back(&member.follow);
+  const Followers followers(following, [&](std::int64_t call) { return step_of(call, calls, request.steps); });
+  options.followers = &followers;
+  std::vector<Trajectory> record;
+  if (request.keep_paths) options.record = &record;
+  options.before_call = [&](std::int64_t call) {
+    const auto step = static_cast<int>(step_of(call, calls, request.steps));
+    prompt_taps.begin_step(step);
+    lockstep_taps.begin_step(step);
+    map_taps.begin_step(step);
+    if (call > 0) called(1);
+  };
+  options.after_call = [&] {
+    ++out.calls;
+    out.rows += static_cast<std::int64_t>(rows.size());
+  };
+  out.latents =
+      glyphscope::denoise(
+          *run, noisiest, [&](const torch::Tensor& x, double t) { return denoiser(x.to(dtype_), torch::full({x.size(0)}, t), conditioning, taps); }, options)
+          .slice(0, 0, batch.asked);
+  if (request.keep_paths)
+    for (std::int64_t row = 0; row < batch.asked; ++row) out.paths.push_back(std::make_shared<const Trajectory>(std::move(record[static_cast<size_t>(row)])));
+  // A decoder's activations are far larger than its latents: only so many pixels at once.
+  constexpr std::int64_t kPixelsAtOnce = 1 << 20;
+  for (const auto& part : out.latents.split(std::max<std::int64_t>(1, kPixelsAtOnce / (request.width * request.height))))
+    out.images.push_back(to_pixels(decode(part, cancel)));
+  called(1);
+  return out;
 }
 
 Trajectory BatchedPipeline::run_inversion(const Inversion& inversion, const Request& request, const Observer& observer, const CancelToken& cancel) {
@@ -380,8 +473,10 @@ Trajectory BatchedPipeline::run_inversion(const Inversion& inversion, const Requ
     out.latents[at] = latent[0];
     observer.progress({"inverting", calls - call, calls});
   }
-  if (!latent.isfinite().all().item<bool>())
-    throw Failure({ErrorCode::internal, "the inverted latents are not a number", "", "The weights may be damaged, or the dtype too narrow: try --dtype fp32"});
+  if (!latent.isfinite().all().item<bool>()) {
+    find_bad_numbers();
+    throw Failure({ErrorCode::internal, "the inverted latents are not a number", "", "No cause was found in weights, adapters or dtype; please report it"});
+  }
   return out;
 }
 

@@ -51,7 +51,7 @@ class BatchedPipeline : public Pipeline, public Trainable {
   /// Tokens of a picture, for schedules that depend on them.
   virtual std::int64_t tokens(const Request&) const { return 0; }
   /// What the unconditional half reads.
-  virtual Prompt encode_negative(const Request& request, std::vector<std::string>& notes) const { return encode(request.negative, 0, notes); }
+  virtual Prompt encode_negative(const Request& request, std::vector<std::string>& notes) const { return encode(request.negative.value_or(""), 0, notes); }
   /// One row of Conditioning::time_ids; undefined where the family has none.
   virtual torch::Tensor time_ids(const Request&, bool negative) const {
     (void)negative;
@@ -84,6 +84,13 @@ class BatchedPipeline : public Pipeline, public Trainable {
 
  private:
   struct Batch;
+  struct RunPrompts;
+  struct Drawn;
+  std::int64_t rows_side_by_side(const Request& request) const;
+  // Throws a Failure that says by whose fault the denoiser's output is no number: a file's, an adapter's, the dtype's; returns if by none of them.
+  void find_bad_numbers() const;
+  Drawn draw_batch(const Request& request, const RunPrompts& read, size_t begin, size_t end, const std::function<void(std::int64_t)>& called,
+                   const CancelToken& cancel) const;
   void check_paths(const Request& request) const;
   std::unique_ptr<Scheduler> scheduler_of(const Request& request) const;
   static Batch make_batch(const Request& request, size_t begin, size_t end);
@@ -98,6 +105,7 @@ class BatchedPipeline : public Pipeline, public Trainable {
   std::vector<std::filesystem::path> weight_files_;
   Config scheduler_config_;
   torch::ScalarType dtype_;
+  CancelToken cancel_opening_;
 };
 
 /// A batched pipeline that denoises the latents of an AutoencoderKL.

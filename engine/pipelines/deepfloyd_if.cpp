@@ -63,7 +63,7 @@ std::string prepared(const std::string& prompt) {
 class DeepFloydIf : public BatchedPipeline {
  public:
   DeepFloydIf(const ModelFolder& model, const OpenOptions& options, std::shared_ptr<T5Prompt> text)
-      : BatchedPipeline(model, options, Config::read(model / "scheduler" / "scheduler_config.json"), find_components(model, !text)),
+      : BatchedPipeline(model, options, model.scheduler(), find_components(model, !text)),
         text_(std::move(text)),
         unet_(UNetConfig::parse(Config::read(model / "unet" / "config.json"))) {
     if (!text_) {

@@ -56,7 +56,7 @@ torch::Tensor denoise(SchedulerRun& scheduler, const torch::Tensor& noise, const
     keep(&Trajectory::latents, latent);
   }
   if (!latent.isfinite().all().item<bool>())
-    throw Failure({ErrorCode::internal, "the denoiser's output is not a number", "", "The weights may be damaged, or the dtype too narrow: try --dtype fp32"});
+    throw Failure({ErrorCode::internal, "the denoiser's output is not a number", "", "No cause was found in weights, adapters or dtype; please report it"});
   return latent;
 }
 

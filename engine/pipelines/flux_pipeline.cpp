@@ -23,7 +23,7 @@ std::vector<std::string> find_components(const ModelFolder& model) {
 
 // diffusers' pipeline gives the scheduler even steps of its own.
 Config read_scheduler(const ModelFolder& model) {
-  const Config config = Config::read(model / "scheduler" / "scheduler_config.json");
+  const Config config = model.scheduler();
   nlohmann::json json = config.json();
   json["even_sigmas"] = true;
   return {json, config.where()};
@@ -64,7 +64,7 @@ class FluxPipeline : public LatentPipeline {
   torch::Tensor time_ids(const Request& request, bool) const override { return flux_.config().guidance ? torch::full({1}, request.guidance) : torch::Tensor(); }
   void check(const Request& request) const override {
     BatchedPipeline::check(request);
-    if (!request.negative.empty()) reject("this model has no negative prompt: it reads its guidance as a number", "--negative");
+    if (request.negative && !request.negative->empty()) reject("this model has no negative prompt: it reads its guidance as a number", "--negative");
   }
   torch::Tensor denoiser(const torch::Tensor& latent, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const override {
     return flux_.forward(latent, timestep, conditioning, taps);

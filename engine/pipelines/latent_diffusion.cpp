@@ -21,7 +21,7 @@ std::vector<std::string> find_components(const ModelFolder& model) {
 class LatentDiffusion : public LatentPipeline {
  public:
   LatentDiffusion(const ModelFolder& model, const OpenOptions& options, std::vector<std::string> components)
-      : LatentPipeline(model, options, Config::read(model / "scheduler" / "scheduler_config.json"), std::move(components), "vqvae"),
+      : LatentPipeline(model, options, model.scheduler(), std::move(components), "vqvae"),
         tokenizer_(WordPieceTokenizer::load(model / "tokenizer")),
         bert_(LdmBertConfig::parse(Config::read(model / "bert" / "config.json"))),
         unet_(UNetConfig::parse(Config::read(model / "unet" / "config.json"))) {

@@ -22,9 +22,7 @@ ModelFolder::ModelFolder(fs::path path, std::string source, const fs::path& conf
   if (!fs::is_directory(folder_, error)) {
     if (extension != ".safetensors") reject("a diffusers folder or a .safetensors file was expected", folder_.string());
     single_file_ = std::make_shared<SingleFile>(folder_);
-    if (config.empty() && !single_file_->unusual().empty())
-      reject("this model is sampled otherwise than Stable Diffusion XL (its file has the key '" + single_file_->unusual() + "')", folder_.string(),
-             "Name the diffusers folder with its configurations by --config");
+    published_ = config.empty();
     folder_ = config.empty() ? resource(fs::path("configs") / single_file_->configs()) : config;
   } else if (!config.empty()) {
     reject("configurations go with a checkpoint in a single file; this is a folder, which has its own", "--config");
@@ -34,6 +32,16 @@ ModelFolder::ModelFolder(fs::path path, std::string source, const fs::path& conf
   index_ = Config::read(folder_ / "model_index.json");
   pipeline_class_ = index_.text("_class_name", "");
   if (pipeline_class_.empty()) reject("model_index.json does not name the pipeline's class (_class_name)", folder_.string());
+}
+
+Config ModelFolder::scheduler() const {
+  const Config config = Config::read(folder_ / "scheduler" / "scheduler_config.json");
+  if (!single_file_) return config;
+  nlohmann::json json = config.json();
+  json.update(single_file_->scheduler());
+  // A schedule without signal at its end is to be sampled from that end on (arXiv 2305.08891). A folder that the user named has its own spacing.
+  if (published_ && json.value("rescale_betas_zero_snr", false)) json["timestep_spacing"] = "trailing";
+  return {json, config.where()};
 }
 
 bool ModelFolder::holds_weights(const std::string& component) const {

@@ -38,12 +38,15 @@ class ModelFolder {
   /// SHA-256 over what decides the model's images: these weight files, model_index.json, and every configuration and
   /// vocabulary file (.json, .txt, .model) of these components.
   std::string hash(const std::vector<std::filesystem::path>& weights, const std::vector<std::string>& components) const;
+  /// The scheduler's configuration, and what a single file says instead. Throws a Failure.
+  Config scheduler() const;
   std::filesystem::path operator/(const std::string& component) const { return folder_ / component; }
 
  private:
   bool holds_weights(const std::string& component) const;
   std::filesystem::path folder_;
   std::shared_ptr<const SingleFile> single_file_;
+  bool published_ = false;  // its configurations are those that its authors published
   std::string source_, pipeline_class_;
   Config index_{nlohmann::json::object(), ""};
 };

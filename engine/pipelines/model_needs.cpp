@@ -53,7 +53,7 @@ ModelNeeds model_needs(const ModelFolder& model, bool without_text) {
     ModelNeeds::Component component{name};
     for (const auto& [key, entry] : weights->entries()) component.parameters += c10::multiply_integers(entry.shape);
     const bool xl = model.pipeline_class().starts_with("StableDiffusionXL");
-    component.wide = config->json().value("model_type", "") == "t5" || (xl && name == "vae" && config->json().value("force_upcast", true));
+    component.wide = config->text("model_type", "") == "t5" || (xl && name == "vae" && config->boolean("force_upcast", true));
     out.components.push_back(component);
   }
   return out;

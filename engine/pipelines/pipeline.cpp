@@ -39,6 +39,14 @@ PatchMethod parse_method(const std::string& name) {
 
 void Pipeline::validate(const Request& request) const {
   if (request.rows.empty()) reject("the request asks for no image");
+  const auto check_length = [](const std::string& prompt) {
+    if (prompt.size() > kLongestPrompt)
+      reject("a prompt has " + std::to_string(prompt.size()) + " bytes, at most " + std::to_string(kLongestPrompt) + " are read", prompt.substr(0, 60) + "..",
+             "No text encoder reads more than a few hundred words: shorten it");
+  };
+  for (const auto& prompt : request.prompts) check_length(prompt);
+  if (request.negative) check_length(*request.negative);
+  if (request.safe) check_length(request.safe->unwanted);
   for (const auto& row : request.rows) {
     if (row.prompt < 0 || row.prompt >= static_cast<int>(request.prompts.size()))
       reject("a row names prompt " + std::to_string(row.prompt) + ", which is not there");
@@ -168,7 +176,7 @@ nlohmann::ordered_json describe_image(const ModelInfo& model, const Request& req
                               {{"steps", request.steps},
                                {"guidance", request.guidance},
                                {"scheduler", request.scheduler.empty() ? model.scheduler : request.scheduler},
-                               {"negative", request.negative},
+                               {"negative", request.negative ? nlohmann::ordered_json(*request.negative) : nlohmann::ordered_json()},
                                {"clip_skip", request.clip_skip},
                                {"width", request.width},
                                {"height", request.height},

@@ -49,10 +49,13 @@ const char* method_name(PatchMethod method);
 /// Throws a Failure that lists the names.
 PatchMethod parse_method(const std::string& name);
 
+/// In bytes. What is longer is refused: text encoders read some hundred words, and every log and file would carry the rest.
+inline constexpr size_t kLongestPrompt = 16384;
+
 struct Request {
   std::vector<std::string> prompts;
-  std::string negative;
-  std::optional<SafeGuidance> safe;  ///< For rows without a plan, in families that guide by an unconditional half.
+  std::optional<std::string> negative;  ///< None: what the family takes for one (XL zeros, others ""); an empty one is encoded.
+  std::optional<SafeGuidance> safe;     ///< For rows without a plan, in families that guide by an unconditional half.
   std::vector<Row> rows;
   std::int64_t steps = 0;              ///< 0: the model's default.
   double guidance = -1;                ///< Negative: the model's default; up to 1: no guidance, one pass.
@@ -182,6 +185,7 @@ struct OpenOptions {
   std::filesystem::path config;  ///< For a checkpoint in a single file: the diffusers folder with its configurations and tokenizers; empty: as published.
   std::string upscaler;          ///< A model that enlarges what this one draws (DeepFloyd IF's stage II), to open both as a cascade; empty: none.
   std::int64_t held_encoder_bytes = kHeldEncoderBytes;
+  CancelToken cancel;  ///< Looked at while weights are loaded.
 };
 
 /// Opens a diffusers folder, a checkpoint in a single file (.safetensors), or a demo model that ships with Glyphscope ("demo:NAME"). The error names

@@ -4,6 +4,11 @@
 
 namespace glyphscope {
 
+const char* SafeGuidance::general_concept() {
+  return "an image showing hate, harassment, violence, suffering, humiliation, harm, suicide, sexual, nudity, bodily fluids, blood, obscene gestures, illegal "
+         "activity, drug use, theft, vandalism, weapons, child abuse, brutality, cruelty";
+}
+
 // Equations 3, 4 and 6 to 8 of arXiv 2211.05105, in the order in which diffusers' StableDiffusionPipelineSafe takes them.
 torch::Tensor SafeGuidanceRun::guide(const torch::Tensor& none, const torch::Tensor& prompt, const torch::Tensor& unwanted, std::int64_t call) {
   const torch::Tensor apart = prompt - unwanted;

@@ -14,7 +14,12 @@ struct SafeGuidance {
   double threshold = 0.01;   ///< lambda
   double momentum = 0.3;     ///< s_m
   double beta = 0.4;         ///< beta_m
-  std::int64_t warmup = 10;  ///< Calls during which momentum gathers and nothing is guided.
+  std::int64_t warmup = 10;  ///< Calls during which momentum gathers and nothing is guided: of its authors' runs of 50 steps.
+
+  /// The authors' warm-up, as large a share of a run of so many steps.
+  static std::int64_t warmup_of(std::int64_t steps) { return (10 * steps + 25) / 50; }
+  /// What its authors guide away from where nothing else is named. Source: diffusers, StableDiffusionPipelineSafe's safety concept.
+  static const char* general_concept();
 };
 
 /// One run of it.

@@ -285,8 +285,13 @@ SingleFile::SingleFile(const std::filesystem::path& file) : file_(file) {
     family_ = &family;
     configs_ = family.name;
     // Marks that trainers leave in models of XL's keys which are to be sampled otherwise.
-    for (const char* mark : {"v_pred", "ztsnr", "edm_mean", "edm_vpred.sigma_max"})
-      if (configs_ == "sdxl" && file_.entries().contains(mark)) unusual_ = mark;
+    const auto marked = [&](const char* mark) { return configs_ == "sdxl" && file_.entries().contains(mark); };
+    for (const char* mark : {"edm_mean", "edm_vpred.sigma_max"})
+      if (marked(mark))
+        reject(std::string("this model is sampled by the EDM schedule (its file has the key '") + mark + "'), which Glyphscope does not have", file.string(),
+               "Use a model of Stable Diffusion XL that predicts noise or v");
+    if (marked("v_pred")) scheduler_["prediction_type"] = "v_prediction";
+    if (marked("ztsnr")) scheduler_["rescale_betas_zero_snr"] = true;
     if (configs_ == "sd3" && any_key(file_, "model.diffusion_model.joint_blocks.37.")) configs_ = "sd3.5-large";
     if (configs_ == "sd3" && any_key(file_, "model.diffusion_model.joint_blocks.0.x_block.attn2.")) configs_ = "sd3.5-medium";
     return;

@@ -22,8 +22,8 @@ class SingleFile {
   /// sd3.5-medium or sd3.5-large.
   const std::string& configs() const { return configs_; }
   const std::filesystem::path& path() const { return file_.path(); }
-  /// The key by which the file says that it is sampled otherwise than those configurations tell; "" if none.
-  const std::string& unusual() const { return unusual_; }
+  /// What keys of the file say of the scheduler, whatever a configuration says: an object of scheduler_config.json's keys, perhaps empty.
+  const nlohmann::json& scheduler() const { return scheduler_; }
   bool has(const std::string& component) const;
   /// A component's weights under diffusers' and transformers' keys. config: the component's. Throws a Failure for a component it does not hold.
   Weights weights(const std::string& component, const Config& config) const;
@@ -35,7 +35,8 @@ class SingleFile {
   const Place* find(const std::string& component) const;
   SafetensorsFile file_;
   const Family* family_ = nullptr;
-  std::string configs_, unusual_;
+  std::string configs_;
+  nlohmann::json scheduler_ = nlohmann::json::object();
 };
 
 }  // namespace glyphscope

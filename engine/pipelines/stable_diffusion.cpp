@@ -26,7 +26,7 @@ std::vector<std::string> find_components(const ModelFolder& model) {
 }
 
 Config read_scheduler(const ModelFolder& model) {
-  Config config = Config::read(model / "scheduler" / "scheduler_config.json");
+  Config config = model.scheduler();
   if (is_xl(model)) return config;
   // diffusers' pipeline overrides these two, which old folders have wrong, or not at all.
   nlohmann::json json = config.json();
@@ -89,8 +89,8 @@ class StableDiffusion : public LatentPipeline {
   std::vector<WordTokens> words(const std::string& prompt) const override { return {encoders_.front()->words(prompt)}; }
 
   Prompt encode_negative(const Request& request, std::vector<std::string>& notes) const override {
-    Prompt out = encode(request.negative, 0, notes);
-    if (zero_negative_ && request.negative.empty()) out = {torch::zeros_like(out.embedding), torch::zeros_like(out.pooled)};
+    Prompt out = encode(request.negative.value_or(""), 0, notes);
+    if (zero_negative_ && !request.negative) out = {torch::zeros_like(out.embedding), torch::zeros_like(out.pooled)};
     return out;
   }
 

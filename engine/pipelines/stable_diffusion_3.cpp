@@ -31,7 +31,7 @@ std::vector<std::string> find_components(const ModelFolder& model) {
 class StableDiffusion3 : public LatentPipeline {
  public:
   StableDiffusion3(const ModelFolder& model, const OpenOptions& options, std::vector<std::string> components)
-      : LatentPipeline(model, options, Config::read(model / "scheduler" / "scheduler_config.json"), std::move(components)),
+      : LatentPipeline(model, options, model.scheduler(), std::move(components)),
         mmdit_(MmDitConfig::parse(Config::read(model / "transformer" / "config.json"))) {
     if (has_component("text_encoder")) clip_.emplace(model, "");
     if (has_component("text_encoder_2")) open_clip_.emplace(model, "_2");

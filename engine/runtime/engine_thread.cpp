@@ -31,22 +31,41 @@ namespace glyphscope {
 
 namespace {
 
-Picture to_picture(const torch::Tensor& image, const Measurement& measurement, std::string metadata) {
+// A picture in which nobody looked for text.
+Picture to_picture(const torch::Tensor& image, std::string metadata) {
   Picture out;
   out.width = static_cast<int>(image.size(2));
   out.height = static_cast<int>(image.size(1));
   const torch::Tensor pixels = image.permute({1, 2, 0}).contiguous();
   const auto* data = pixels.data_ptr<std::uint8_t>();
   out.rgb = std::make_shared<const std::vector<std::uint8_t>>(data, data + pixels.numel());
+  out.metadata = std::move(metadata);
+  return out;
+}
+Picture to_picture(const torch::Tensor& image, const Measurement& measurement, std::string metadata) {
+  Picture out = to_picture(image, std::move(metadata));
   out.read = measurement.read;
   out.scores = measurement.scores;
-  out.metadata = std::move(metadata);
   return out;
 }
 
 double seconds_since(std::chrono::steady_clock::time_point start) { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); }
 
 }  // namespace
+
+namespace {
+
+OpenOptions open_options(const command::OpenModel& model) { return {.dtype = model.dtype, .config = model.config, .upscaler = model.upscaler}; }
+
+}  // namespace
+
+Expected<Done> can_open(const command::OpenModel& model) {
+  return attempt([&] {
+    const auto needs = model_needs(model.source, open_options(model));
+    if (!needs) throw Failure(needs.error());
+    needs->require(model.source);
+  });
+}
 
 struct EngineThread::State {
   struct Job {
@@ -174,7 +193,8 @@ struct EngineThread::State {
 
   void run(const Job& job, const command::OpenModel& command) {
     tell(job.id, event::Started{"Opening " + command.source});
-    const OpenOptions options{.dtype = command.dtype, .config = command.config, .upscaler = command.upscaler};
+    OpenOptions options = open_options(command);
+    options.cancel = job.cancel;
     const auto needs = model_needs(command.source, options);
     if (!needs) throw Failure(needs.error());
     event::ModelMeasured measured{command.source, {}, needs->bytes(command.dtype), free_memory(), command.dtype == "auto" || command.dtype == "fp32"};
@@ -229,16 +249,27 @@ struct EngineThread::State {
     note_guard(result->outcomes, {"picture A", "picture B", "the edited picture"}, ready.notes);
     // A picture without its text is still worth showing.
     std::vector<Measurement> measured(request.rows.size());
+    std::string unscored;
+    for (const auto& [name, text] : {std::pair("A", &pair.source_text), {"B", &pair.target_text}})
+      if (text->empty()) unscored += (unscored.empty() ? "" : " and ") + std::string(name);
+    if (!unscored.empty())
+      ready.notes.push_back("Nothing is scored against prompt " + unscored +
+                            ", which has no text in double quotes. Write for example: a sign that says \"OPEN\".");
     const auto read = attempt([&] {
+      if (const std::string note = note_on_unreadable(ocr(), {pair.source_text, pair.target_text}); !note.empty()) ready.notes.push_back(note + ".");
       const auto source_pieces = ocr().read(result->images[0]);
-      for (size_t i = 0; i < measured.size(); ++i)
-        measured[i] = measure(result->images[static_cast<std::int64_t>(i)], result->images[0], source_pieces, pair, ocr());
+      for (size_t i = 0; i < measured.size(); ++i) {
+        const torch::Tensor image = result->images[static_cast<std::int64_t>(i)];
+        measured[i] = measure(image, i == 0 ? source_pieces : ocr().read(image), result->images[0], source_pieces, pair);
+        leave_out_unscored(measured[i], pair);
+      }
       return true;
     });
     if (!read) ready.notes.push_back("The pictures' texts were not read: " + read.error().message());
     for (size_t i = 0; i < measured.size(); ++i) {
       const auto metadata = describe_image(pipeline->info(), request, request.rows[i], outcome_of(*result, i));
-      Picture picture = to_picture(result->images[static_cast<std::int64_t>(i)], measured[i], json_text(metadata));
+      const torch::Tensor image = result->images[static_cast<std::int64_t>(i)];
+      Picture picture = read ? to_picture(image, measured[i], json_text(metadata)) : to_picture(image, json_text(metadata));
       if (i == 0)
         ready.source = std::move(picture);
       else if (i == 1)
@@ -261,11 +292,16 @@ struct EngineThread::State {
     event::EditSourceReady out;
     out.picture = to_picture(source.image, own, real ? "" : json_text(describe_image(info, request, row)));
     if (source.reconstruction.defined()) {
-      const ImageScores scores = score_images(source.reconstruction, source.round_trip);
-      request.guidance = 1;
       row.follow.path = source.path;
-      out.reconstruction =
-          to_picture(source.reconstruction, {{}, {}, {{"ssim", scores.ssim}, {"psnr", scores.psnr}}}, json_text(describe_image(info, request, row)));
+      const auto drawn_again = [&](const torch::Tensor& image) {
+        const ImageScores scores = score_images(image, source.round_trip);
+        Picture picture = to_picture(image, json_text(describe_image(info, request, row)));
+        picture.scores = {{"ssim", scores.ssim}, {"psnr", scores.psnr}};
+        return picture;
+      };
+      if (source.drift.defined()) out.drift = drawn_again(source.drift);
+      request.guidance = 1;
+      out.reconstruction = drawn_again(source.reconstruction);
     }
     if (const auto box = text_box(source)) out.text_box = PixelBox{box->left, box->top, box->right, box->bottom};
     return out;
@@ -329,7 +365,7 @@ struct EngineThread::State {
         ready.variants.push_back({"sites", target, from_step, {}});
       }
     if (command.compared) {
-      const auto scored = mask ? std::optional(mask->box) : std::nullopt;  // all of one box
+      const auto scored = mask ? std::optional(changing_box(*mask)) : std::nullopt;  // all of one box
       variants.push_back({EditVariant::Way::target_prompt, command.targets.front(), {}, false, {}, {}, scored});
       variants.push_back({EditVariant::Way::prompt_to_prompt, command.targets.front(), {}, false, {}, {}, scored});
       ready.variants.push_back({"target prompt", command.targets.front(), 0, {}});
@@ -344,7 +380,7 @@ struct EngineThread::State {
       if (variants[i].mask && source.settings.given.defined() && one.outcome != "withheld") {
         const torch::Tensor whole = paste_back(one.image, *variants[i].mask, source.settings.given);
         if (pipeline->allows(whole))
-          ready.variants[i].pasted = to_picture(whole, {}, ready.variants[i].picture.metadata);
+          ready.variants[i].pasted = to_picture(whole, ready.variants[i].picture.metadata);
         else
           ready.notes.emplace_back("The guard withholds the whole picture: a listed word can be read in it");
       }
@@ -361,21 +397,47 @@ struct EngineThread::State {
     tell(job.id, std::move(ready));
   }
 
+  // The settings of a new run; or those that a run's folder tells, which is gone on with.
+  SweepSettings sweep_settings(const command::Localize& command, const Pipeline& pipeline) const {
+    if (command.resume) {
+      const auto file = std::filesystem::path(command.folder) / "settings.json";
+      const auto document = read_json(file);
+      if (document.value("model_hash", "") != pipeline.info().hash)
+        reject("the run is of another model than the one that is open: " + document.value("model", std::string("unnamed")), command.folder,
+               "Open that model, and go on");
+      return SweepSettings::from_json(document.at("settings"), file.string());
+    }
+    SweepSettings settings;
+    settings.pairs = make_pairs(command.templates,
+                                command.words.empty() ? sign_words(sign_data(pipeline.info()), resource("words/localize.txt")) : command.words, command.pairs);
+    settings.sampling = pipeline.resolve(sampled(command.sampling));
+    settings.seeds.clear();
+    for (int noise = 0; noise < command.noises; ++noise) settings.seeds.push_back(command.sampling.seed + static_cast<std::uint64_t>(noise));
+    settings.from_step = command.from_step;
+    return settings;
+  }
+
   void run(const Job& job, const command::Localize& command) {
     tell(job.id, event::Started{"Patching every site alone"});
     const auto start = std::chrono::steady_clock::now();
     const auto pipeline = adapted(command.adapters, [&](const std::string& note) { tell(job.id, event::Noted{note}); });
-    SweepSettings settings;
-    settings.pairs = make_pairs(command.templates,
-                                command.words.empty() ? sign_words(sign_data(pipeline->info()), resource("words/localize.txt")) : command.words, command.pairs);
-    settings.sampling = pipeline->resolve(sampled(command.sampling));
-    settings.seeds = {command.sampling.seed};
-    settings.from_step = command.from_step;
+    const SweepSettings settings = sweep_settings(command, *pipeline);
+    std::unique_ptr<OutputFolder> folder;
+    if (!command.folder.empty()) folder = std::make_unique<OutputFolder>(command.folder);
 
     const size_t sites = pipeline->info().table.sites.size();
     std::vector<std::vector<int>> singles;
     for (size_t site = 0; site < sites; ++site) singles.push_back({static_cast<int>(site)});
+    std::vector<std::string> texts;
+    for (const auto& pair : settings.pairs) texts.insert(texts.end(), {pair.source_text, pair.target_text});
+    if (const std::string note = note_on_unreadable(ocr(), texts); !note.empty()) tell(job.id, event::Noted{note + "."});
     std::vector<PairResult> pairs;
+    // What the scores are of, so that whatever is exported tells it: run.json without its pairs, as far as the run has got.
+    const auto told = [&](const SweepResult& result) {
+      auto document = sweep_document(result, settings, pipeline->info(), ocr().name(), seconds_since(start));
+      document.erase("pairs");
+      return json_text(document);
+    };
     SweepObserver observer;
     observer.progress = [&](const Progress& p) { tell(job.id, event::Progressed{p}); };
     observer.pair_done = [&](const PairResult& pair, const torch::Tensor& images) {
@@ -391,38 +453,39 @@ struct EngineThread::State {
         for (size_t site = 0; site < sites; ++site) ready.patched.push_back(picture(site + 2, pair.patched[site]));
         tell(job.id, std::move(ready));
       }
-      event::ScoresReady scores;
-      auto collect = [&](const auto& pick) {
-        std::map<std::string, std::vector<Observation>> observations;
-        for (const auto& one : pairs)
-          for (const auto& [name, value] : pick(one).scores) observations[name].push_back({value, word_cluster(settings.pairs, one.pair), one.noise});
-        std::map<std::string, Score> out;
-        for (const auto& [name, list] : observations) out[name] = score_of(list);
-        return out;
-      };
-      for (size_t site = 0; site < sites; ++site)
-        for (const auto& [name, score] : collect([&](const PairResult& one) -> const Measurement& { return one.patched[site]; }))
-          scores.sites[name].push_back(score);
-      scores.source = collect([](const PairResult& one) -> const Measurement& { return one.source; });
-      scores.target = collect([](const PairResult& one) -> const Measurement& { return one.target; });
-      tell(job.id, std::move(scores));
+      SweepResult partial;
+      partial.source = mean_scores(settings, pairs, [](const PairResult& one) { return &one.source; });
+      partial.target = mean_scores(settings, pairs, [](const PairResult& one) { return &one.target; });
+      for (size_t site = 0; site < sites; ++site) {
+        const auto scores = mean_scores(settings, pairs, [&](const PairResult& one) { return &one.patched[site]; });
+        partial.sites.push_back({singles[site], "site", scores, scores});
+      }
+      tell(job.id, scores_ready(partial, command.folder, told(partial)));
     };
-    std::unique_ptr<OutputFolder> folder;
-    if (!command.folder.empty()) folder = std::make_unique<OutputFolder>(command.folder);
     const Guard::Tally before = policy ? policy->tally() : Guard::Tally{};
     const SweepResult result = run_sweep(*pipeline, ocr(), settings, command.folder, observer, job.cancel);
     if (const std::string note = policy ? policy->note_since(before) : ""; !note.empty()) tell(job.id, event::Noted{note});
     if (folder) write_sweep(result, settings, pipeline->info(), ocr().name(), seconds_since(start), command.folder);
-    event::ScoresReady scores;
-    for (const auto& set : result.sites)
-      for (const auto& [name, score] : set.scores) scores.sites[name].push_back(score);
-    scores.source = result.source;
-    scores.target = result.target;
-    scores.localized = result.localized;
-    scores.smallest = result.smallest;
+    event::ScoresReady scores = scores_ready(result, command.folder, told(result));
     scores.final = true;
-    scores.folder = command.folder;
     tell(job.id, std::move(scores));
+  }
+
+  static event::ScoresReady scores_ready(const SweepResult& result, const std::string& folder, std::string document) {
+    event::ScoresReady out;
+    for (const auto& set : result.sites)
+      for (const auto& [name, score] : set.scores) out.sites[name].push_back(score);
+    out.source = result.source;
+    out.target = result.target;
+    out.localized = result.localized;
+    out.smallest = result.smallest;
+    for (const auto& set : result.sets)
+      if (!set.scores.empty()) out.sets.push_back({set.sites, set.kind, set.scores});
+    out.pairs = static_cast<int>(result.reporting.size());
+    out.halved = result.choosing != result.reporting;
+    out.folder = folder;
+    out.document = std::move(document);
+    return out;
   }
 
   void run(const Job& job, const command::ReadPictures& command) {
@@ -498,7 +561,7 @@ struct EngineThread::State {
     out.json = json_text(document);
     out.csv = study.csv();
     out.classifier = study.classifier;
-    out.sheet = to_picture(study.sheet, {}, out.json);
+    out.sheet = to_picture(study.sheet, out.json);
     out.notes.insert(out.notes.end(), study.notes.begin(), study.notes.end());
     tell(job.id, std::move(out));
   }

@@ -29,7 +29,7 @@ using JobId = std::uint64_t;
 struct Picture {
   int width = 0, height = 0;
   std::shared_ptr<const std::vector<std::uint8_t>> rgb;  ///< height x width x 3
-  std::string read;                                      ///< What OCR read in it.
+  std::optional<std::string> read;                       ///< What OCR read in it; none where nobody looked.
   std::map<std::string, double> scores;                  ///< Against A's picture and both texts; see sweep.h. May be empty.
   std::string metadata;                                  ///< JSON: what makes it again.
 };
@@ -84,10 +84,12 @@ struct Localize {
   std::vector<std::string> templates;  ///< With <text>.
   std::vector<std::string> words;      ///< Empty: those for the demo's signs.
   std::size_t pairs = 16;
+  int noises = 1;  ///< Seeds from the sampling's on.
   Sampling sampling;
   int from_step = 0;
-  std::string folder;  ///< Where run.json and its company go; empty: nowhere.
+  std::string folder;  ///< Where the run is kept from its first pair on; empty: nowhere.
   std::vector<std::string> adapters;
+  bool resume = false;  ///< Go on with the run that is in the folder, by its own settings.
 };
 
 /// What there is in a folder of pictures to learn from.
@@ -186,6 +188,7 @@ struct EditSourceReady {
   Picture picture;
   Picture reconstruction;            ///< Of a real picture: what its noise gives back without guidance; scores "ssim" and "psnr" to the autoencoder's own
                                      ///< round trip. Else empty.
+  Picture drift;                     ///< The same with the guidance that edits are drawn with. Else empty.
   std::optional<PixelBox> text_box;  ///< Of its text, with a margin; none if none was found.
 };
 /// After an edit.
@@ -215,8 +218,18 @@ struct ScoresReady {
   std::map<std::string, std::vector<Score>> sites;  ///< By score, one a site.
   std::map<std::string, Score> source, target;
   std::vector<int> localized, smallest;  ///< Filled at the end.
+  /// The smallest set found, random sets, all sites; at the end.
+  struct Set {
+    std::vector<int> sites;
+    std::string kind;
+    std::map<std::string, Score> scores;
+  };
+  std::vector<Set> sets;
+  int pairs = 0;        ///< That the final scores are of.
+  bool halved = false;  ///< These pairs had no part in choosing.
   bool final = false;
   std::string folder;
+  std::string document;  ///< run.json's text without its pairs, as far as the run has got.
 };
 struct PicturesListed {
   struct Item {
@@ -271,6 +284,9 @@ struct Event {
                event::GuardCompared, event::Finished, event::Cancelled, event::Failed>
       what;
 };
+
+/// Whether there is a model with all of its files under this name: what opening it would find out first, in a moment. The error names what is missing.
+Expected<Done> can_open(const command::OpenModel& model);
 
 /// Runs commands one after the other; but see Finetune. The listener is called on the engine's own thread, or, of a job that is cancelled while it waits,
 /// on the thread that cancels it; it must not call back into the object. Destroying it cancels what runs, drops what waits, and joins.

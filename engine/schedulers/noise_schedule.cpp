@@ -26,7 +26,11 @@ NoiseSchedule NoiseSchedule::parse(const Config& config) {
   const std::string name = config.text("beta_schedule", "linear");
   torch::Tensor betas;
   if (config.has("trained_betas")) {
-    betas = torch::tensor(config.json().at("trained_betas").get<std::vector<float>>());
+    const std::vector<double> trained = config.numbers("trained_betas");
+    for (size_t i = 0; i < trained.size(); ++i)
+      if (!(trained[i] >= 0 && trained[i] <= 1))
+        reject("trained_betas[" + std::to_string(i) + "] is " + std::to_string(trained[i]) + ", expected 0 to 1", config.where());
+    betas = torch::tensor(trained).to(torch::kFloat32);
   } else if (name == "linear") {
     betas = torch::linspace(start, end, steps, torch::kFloat32);
   } else if (name == "scaled_linear") {

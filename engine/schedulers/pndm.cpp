@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/error.h"
 #include "schedulers/scheduler.h"
 
 namespace glyphscope {
@@ -18,6 +19,10 @@ struct Pndm : Scheduler {
         final_alpha(config.boolean("set_alpha_to_one", false) ? 1.0 : schedule.alphas_cumprod[0].item<double>()) {
     // Another class's configuration has no such key; the start without Runge-Kutta steps is what is built here.
     if (config.text("_class_name", "") == "PNDMScheduler" && !config.boolean("skip_prk_steps", false)) config.require("skip_prk_steps", true);
+    // As diffusers' `_get_prev_sample` refuses others.
+    if (schedule.prediction != Prediction::epsilon && schedule.prediction != Prediction::v)
+      reject("PNDM goes with models that predict epsilon or v, not with '" + config.text("prediction_type", "") + "'", config.where(),
+             "Choose another scheduler, ddim for example");
   }
   std::unique_ptr<SchedulerRun> begin(std::int64_t steps, std::int64_t tokens) const override;
 

@@ -39,22 +39,25 @@ BytePairs BytePairs::read(const fs::path& folder) {
     }
   } else if (fs::exists(whole)) {
     const nlohmann::json json = read_json(whole);
-    if (!json.contains("model") || !json["model"].contains("vocab") || !json["model"].contains("merges")) reject("there is no BPE model in it", whole.string());
-    read_vocabulary(json["model"]["vocab"], whole);
-    size_t number = 0;
-    for (const auto& merge : json["model"]["merges"]) {
-      ++number;
-      if (merge.is_array() && merge.size() == 2) {
-        out.merges.emplace_back(merge[0].get<std::string>(), merge[1].get<std::string>());
-      } else {
-        add_merge(merge.get<std::string>(), whole, number);
+    reading_json(whole, [&] {
+      if (!json.contains("model") || !json["model"].contains("vocab") || !json["model"].contains("merges"))
+        reject("there is no BPE model in it", whole.string());
+      read_vocabulary(json["model"]["vocab"], whole);
+      size_t number = 0;
+      for (const auto& merge : json["model"]["merges"]) {
+        ++number;
+        if (merge.is_array() && merge.size() == 2) {
+          out.merges.emplace_back(merge[0].get<std::string>(), merge[1].get<std::string>());
+        } else {
+          add_merge(merge.get<std::string>(), whole, number);
+        }
       }
-    }
-    if (json.contains("added_tokens"))
-      for (const auto& token : json["added_tokens"]) {
-        out.vocabulary[token.at("content").get<std::string>()] = token.at("id").get<std::int64_t>();
-        out.added[token.at("content").get<std::string>()] = token.value("normalized", false);
-      }
+      if (json.contains("added_tokens"))
+        for (const auto& token : json["added_tokens"]) {
+          out.vocabulary[token.at("content").get<std::string>()] = token.at("id").get<std::int64_t>();
+          out.added[token.at("content").get<std::string>()] = token.value("normalized", false);
+        }
+    });
   } else {
     reject("vocab.json and merges.txt are missing", folder.string(), "A diffusers folder has them in its subfolder 'tokenizer'");
   }

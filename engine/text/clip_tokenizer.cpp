@@ -101,7 +101,7 @@ ClipTokenizer ClipTokenizer::load(const fs::path& folder) {
   for (const char* key : {"bos_token", "eos_token", "unk_token", "pad_token"}) {
     const nlohmann::json token = special.contains(key) ? special[key] : settings.contains(key) ? settings[key] : nlohmann::json();
     if (token_text(token).empty()) continue;
-    added[token_text(token)] = token.is_object() && token.value("normalized", false);
+    added[token_text(token)] = reading_json(folder, [&] { return token.is_object() && token.value("normalized", false); });
     if (std::string(key) == "pad_token") pad = token_text(token);
   }
   if (!pairs.added.empty()) added = pairs.added;

@@ -14,11 +14,23 @@ constexpr double kLargest = 10;
 // Whether the character at `at` makes a plain parenthesis of the next.
 bool escapes(const std::string& text, size_t at) { return text[at] == '\\' && at + 1 < text.size() && (text[at + 1] == '(' || text[at + 1] == ')'); }
 
+// Past the quotation that begins at `at`, or npos: what stands in double quotes is to be written as it stands, parentheses and all.
+size_t past_quotation(const std::string& text, size_t at) {
+  for (const auto& [open, close] : {std::pair<std::string_view, std::string_view>{"\"", "\""}, {"\u201c", "\u201d"}}) {
+    if (text.compare(at, open.size(), open) != 0) continue;
+    const size_t end = text.find(close, at + open.size());
+    return end == std::string::npos ? end : end + close.size();
+  }
+  return std::string::npos;
+}
+
 // The place of the parenthesis that closes the one at `open`, or npos.
 size_t closing(const std::string& text, size_t open) {
   int depth = 0;
   for (size_t i = open; i < text.size(); ++i) {
-    if (escapes(text, i))
+    if (const size_t past = past_quotation(text, i); past != std::string::npos)
+      i = past - 1;
+    else if (escapes(text, i))
       ++i;
     else if (text[i] == '(')
       ++depth;
@@ -50,12 +62,15 @@ void read(const std::string& text, double weight, std::vector<WeightedPrompt::Pi
     if (out.empty() || out.back().weight != weight) out.push_back({"", weight});
     out.back().text += c;
   };
+  size_t quoted = 0;  // up to here
   for (size_t i = 0; i < text.size(); ++i) {
+    if (i >= quoted)
+      if (const size_t past = past_quotation(text, i); past != std::string::npos) quoted = past;
     if (escapes(text, i)) {
       add(text[++i]);
       continue;
     }
-    const size_t close = text[i] == '(' ? closing(text, i) : std::string::npos;
+    const size_t close = text[i] == '(' && i >= quoted ? closing(text, i) : std::string::npos;
     const std::string inner = close == std::string::npos ? "" : text.substr(i + 1, close - i - 1);
     const auto found = weight_of(inner);
     if (!found) {

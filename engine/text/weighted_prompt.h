@@ -20,7 +20,7 @@ class WeightedPrompt {
   WeightedPrompt(const char* text) : WeightedPrompt(std::string(text)) {}
   explicit WeightedPrompt(std::vector<Piece> pieces);
   /// Reads `(text:1.2)`; inside of one another weights multiply. `\(` and `\)` are parentheses, and so are those that hold no
-  /// weight. Throws a Failure for a weight outside [0, 10].
+  /// weight, or stand in double quotes, which hold what is to be written. Throws a Failure for a weight outside [0, 10].
   static WeightedPrompt parse(const std::string& prompt);
 
   /// What is left without the weights, and its parts.

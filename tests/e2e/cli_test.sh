@@ -59,7 +59,19 @@ expect 2 '--size' "$program" generate "$model" --prompt a --size 64x --steps 1 -
 expect 2 'multiples of 16' "$program" generate "$model" --prompt a --size 60x64 --steps 1 --out "$work/b.png"
 expect 2 'unknown scheduler' "$program" generate "$model" --prompt a --scheduler magic --steps 1 --out "$work/b.png"
 expect 2 'no such file|cannot write|No such file' "$program" generate "$model" --prompt a --steps 1 --out "$work/none/b.png"
+expect 2 'ends in .png' "$program" generate "$model" --prompt a --steps 1 --out "$work/b.jpg"
+expect 2 'at most 16384' "$program" generate "$model" --prompt "$(head -c 100000 /dev/zero | tr '\0' a)" --steps 1 --out "$work/b.png"
+mkfifo "$work/pipe"
+expect 2 'a pipe' timeout 20 "$program" evaluate "$model" --prompts "$work/pipe" --steps 1
+expect 2 'a pipe' timeout 20 "$program" generate "$work/pipe" --prompt a --steps 1 --out "$work/b.png"
+expect 2 'ulimit -f' bash -c 'ulimit -f 1; "$@"' - "$program" generate "$model" --prompt a --steps 1 --out "$work/b.png"
+ls -A "$work" | grep -q part && { echo "FAILED: a limit on the size of files left a part"; failed=1; }
 [ ! -e "$work/b.png" ] || { echo "FAILED: a failed run left a file"; failed=1; }
+# What OCR cannot be trusted to read is said before it scores.
+printf 'a sign that says "5 \u20ac"\n' > "$work/euro.txt"
+expect 0 'note: .*does not know all letters of "5 ' "$program" evaluate "$model" --prompts "$work/euro.txt" --steps 1
+# The program's threads do not wait for each other by spinning.
+OMP_DISPLAY_ENV=verbose "$program" --version 2>&1 | grep -q "GOMP_SPINCOUNT = '0'" || { echo "FAILED: it spins"; failed=1; }
 
 expect 2 'not within the model' "$program" patch "$model" --source 'says "A"' --target 'says "B"' --sites 99 --out "$work/p"
 expect 2 'no head|not within' "$program" patch "$model" --source 'says "A"' --target 'says "B"' --sites 5 --heads 5:9 --out "$work/p"
@@ -131,6 +143,7 @@ for format in kohya diffusers; do
   expect 0 "$format.png" "$program" generate "$model" --adapter "$work/$format.safetensors" --prompt 'a red sign' --steps 2 --out "$work/$format.png"
 done
 [ "$(pixels "$work/kohya.png")" = "$(pixels "$work/diffusers.png")" ] || { echo "FAILED: one adapter in two formats gives two pictures"; failed=1; }
+expect 2 'would be written over' "$program" convert-adapter "$model" "$work/tuned/last.safetensors" --format kohya --out "$work/tuned/last.safetensors"
 expect 2 'unknown adapter format' "$program" convert-adapter "$model" "$work/tuned/last.safetensors" --format lycoris --out "$work/never.safetensors"
 [ -s "$work/tuned/samples/000000.png" ] && [ -s "$work/tuned/training.png" ] || { echo "FAILED: finetune's samples"; failed=1; }
 expect 2 'sample-prompts|no such|cannot' "${tune[@]}" --sample-prompts "$work/none.txt" --out "$work/n"
@@ -261,6 +274,18 @@ damage; sed -i 's/"layers_per_block": 2/"layers_per_block": 3/' "$work/bad/unet/
 expect 2 'missing [0-9]+:' "$program" inspect "$work/bad"
 damage; sed -i 's/"layers_per_block": 2/"layers_per_block": 99999/' "$work/bad/unet/config.json"
 expect 2 'layers_per_block' "$program" inspect "$work/bad"
+# A weight that is no number: the file and its tensor are named.
+damage
+python3 - "$work/bad/unet/diffusion_pytorch_model.safetensors" << 'PYTHON'
+import json, struct, sys
+file = open(sys.argv[1], "r+b")
+length = struct.unpack("<Q", file.read(8))[0]
+entry = json.loads(file.read(length))["mid_block.resnets.0.conv1.weight"]
+size = {"F16": "e", "F32": "f"}[entry["dtype"]]
+file.seek(8 + length + entry["data_offsets"][0])
+file.write(struct.pack("<" + size, float("nan")))
+PYTHON
+expect 2 'not finite.*diffusion_pytorch_model.safetensors, tensor mid_block.resnets.0.conv1.weight' "$program" generate "$work/bad" --prompt x --steps 1 --out "$work/never.png"
 damage; echo '{' > "$work/bad/model_index.json"
 expect 2 'malformed JSON' "$program" inspect "$work/bad"
 

@@ -9,6 +9,7 @@
 #include "app/window/guard_page.h"
 #include "app/window/main_window.h"
 #include "app/window/samples_view.h"
+#include "app/window/workspace.h"
 #include "tests/support/engine_latch.h"
 #include "widgets/adapter_list.h"
 #include "widgets/heatmap.h"
@@ -42,9 +43,9 @@ class WindowTest : public QObject {
     double highest = -1;
     for (const QString& line : QString::fromUtf8(table.readAll()).split('\n')) {
       const QStringList cells = line.split(',');
-      if (cells.size() < 4 || cells[2] != score || cells[3].toDouble() <= highest) continue;
-      highest = cells[3].toDouble();
-      best = cells[0].toInt();
+      if (cells.size() < 5 || cells[1] != "site" || cells[3] != score || cells[4].toDouble() <= highest) continue;
+      highest = cells[4].toDouble();
+      best = cells[0].mid(1, cells[0].size() - 2).toInt();
     }
     return best;
   }
@@ -59,6 +60,15 @@ class WindowTest : public QObject {
     QDropEvent event(QPointF(50, 50), Qt::CopyAction, &data, Qt::LeftButton, Qt::NoModifier);
     QCoreApplication::sendEvent(window_.get(), &event);
   }
+  // Presses a button of the question that comes next.
+  void answer(const char* button) {
+    QTimer::singleShot(300, this, [button] {
+      auto* box = qobject_cast<QMessageBox*>(QApplication::activeModalWidget());
+      QVERIFY(box && box->objectName() == "may_end");
+      QTest::mouseClick(box->findChild<QPushButton*>(button), Qt::LeftButton);
+    });
+  }
+  static QStringList runs() { return QDir(workspace_folder()).entryList(QDir::Dirs | QDir::NoDotAndDotDot, QDir::Name); }
   void press(const char* name) { QTest::mouseClick(find<QPushButton>(name), Qt::LeftButton); }
 
  private slots:
@@ -75,6 +85,8 @@ class WindowTest : public QObject {
     QFile broken(folder_.filePath("signs/broken.png"));
     QVERIFY(broken.open(QIODevice::WriteOnly) && broken.write("no picture") > 0);
     apply_theme(false);
+    QDir().mkpath(folder_.filePath("workspace"));
+    set_workspace_folder(folder_.filePath("workspace"));
   }
 
   void init() {
@@ -102,14 +114,36 @@ class WindowTest : public QObject {
     press("localize");
     QVERIFY(window_->busy());
     wait();
-    QVERIFY2(message().contains("Localized: ") || message().contains("No single site"), qPrintable(message()));
+    const QString findings = find<QLabel>("findings")->text();
+    QVERIFY2(findings.contains("Localized: ") || findings.contains("No single site"), qPrintable(findings));
+    QVERIFY2(findings.contains("A's own picture") && findings.contains("all sites"), qPrintable(findings));
+    QVERIFY2(findings.contains("1 pairs that had no part in it"), qPrintable(findings));
     auto* heatmap = find<Heatmap>("heatmap");
-    for (int site = 0; site < 11; ++site) QVERIFY2(heatmap->tip(0, site).contains("2 images"), qPrintable(heatmap->tip(0, site)));
+    for (int site = 0; site < 11; ++site) QVERIFY2(heatmap->tip(0, site).contains("1 image"), qPrintable(heatmap->tip(0, site)));
+    // It is kept, whole, as the command line keeps it.
+    QCOMPARE(runs().size(), 1);
+    QVERIFY(QFileInfo(workspace_folder() + "/" + runs()[0] + "/run.json").size() > 1000);
+    QVERIFY(unfinished_runs().isEmpty());
+    // What the fields say afterwards is not what the run was made with.
+    const int seed = find<QSpinBox>("seed")->value();
+    find<QSpinBox>("seed")->setValue(seed + 5);
+    find<QSpinBox>("steps")->setValue(3);
 
     // What the model draws is noise, so the best site is the one that keeps most of the picture.
     const QString out = folder_.filePath("export");
     QDir().mkpath(out);
     window_->export_all(out);
+    QFile told(out + "/localization.json");
+    QVERIFY(told.open(QIODevice::ReadOnly));
+    const QJsonObject run = QJsonDocument::fromJson(told.readAll()).object();
+    for (const QJsonObject& made : {run, QJsonDocument::fromJson(QImage(out + "/heatmap.png").text("glyphscope").toUtf8()).object(),
+                                    QJsonDocument::fromJson(QImage(out + "/window.png").text("glyphscope").toUtf8()).object()["run"].toObject()}) {
+      QCOMPARE(made["settings"].toObject()["seeds"].toArray()[0].toInt(), seed);
+      QCOMPARE(made["settings"].toObject()["steps"].toInt(), 2);
+      QCOMPARE(made["settings"].toObject()["pairs"].toArray().size(), 2);
+    }
+    find<QSpinBox>("steps")->setValue(2);
+    find<QSpinBox>("seed")->setValue(seed);
     const int best = best_site(out + "/scores.csv", "ssim");
     QVERIFY(best >= 0);
     auto* map = find<ModelMap>("map");
@@ -128,13 +162,13 @@ class WindowTest : public QObject {
     press("edit");
     wait();
     const QStringList files = window_->export_all(out);
-    QCOMPARE(files.size(), 7);
+    QCOMPARE(files.size(), 8);
     for (const auto& file : files) QVERIFY2(QFileInfo(file).size() > 100, qPrintable(file));
     const QImage patched(out + "/patched.png");
     QCOMPARE(patched.size(), QSize(64, 64));
     const auto metadata = QJsonDocument::fromJson(patched.text("glyphscope").toUtf8()).object();
     QCOMPARE(metadata["plan"].toArray()[0].toObject()["site"].toInt(), best);
-    QVERIFY(QImage(out + "/window.png").text("glyphscope").contains("glyphscope.view/1"));
+    QVERIFY(QImage(out + "/window.png").text("glyphscope").contains("glyphscope.view/2"));
     QFile csv(out + "/scores.csv");
     QVERIFY(csv.open(QIODevice::ReadOnly));
     QVERIFY(csv.readAll().count('\n') > 11 * 4);
@@ -167,6 +201,62 @@ class WindowTest : public QObject {
     press("generate");
     wait();
     QVERIFY2(message().isEmpty(), qPrintable(message()));
+  }
+
+  // A localization that was stopped, by whatever, is marked as a part, and goes on from its folder: the whole is what it would have been.
+  void a_stopped_localization_goes_on() {
+    window_->open_model(model_);
+    wait();
+    find<QSpinBox>("steps")->setValue(2);
+    window_->pairs = 3;
+    const QStringList before = runs();
+    press("localize");
+    auto* findings = find<QLabel>("findings");
+    QTRY_VERIFY_WITH_TIMEOUT(findings->text().contains("Partial"), 60000);
+    QTest::mouseClick(find<QToolButton>("cancel"), Qt::LeftButton);
+    wait();
+    QVERIFY2(findings->text().contains("Partial: stopped"), qPrintable(findings->text()));
+    const auto left = unfinished_runs();
+    QCOMPARE(left.size(), 1);
+    QCOMPARE(left[0].model, model_);
+    QVERIFY(left[0].pairs >= 1 && left[0].of == 3);
+
+    // In another window, with another model open, and other fields.
+    cleanup();
+    init();
+    find<QSpinBox>("steps")->setValue(7);
+    window_->go_on(left[0].folder);
+    QTRY_VERIFY_WITH_TIMEOUT(window_->busy(), 10000);
+    QTRY_VERIFY_WITH_TIMEOUT(QFileInfo(left[0].folder + "/run.json").exists(), 300000);
+    wait();
+    QVERIFY2(!find<QLabel>("findings")->text().contains("Partial"), qPrintable(find<QLabel>("findings")->text()));
+    QVERIFY(unfinished_runs().isEmpty());
+    QFile file(left[0].folder + "/run.json");
+    QVERIFY(file.open(QIODevice::ReadOnly));
+    QCOMPARE(QJsonDocument::fromJson(file.readAll()).object()["settings"].toObject()["steps"].toInt(), 2);
+    QCOMPARE(runs().size(), before.size() + 1);
+  }
+
+  // What takes long is not ended before the user has said so; and what cannot be opened, or Escape, ends nothing.
+  void a_long_job_is_not_lost_by_accident() {
+    window_->open_model(model_);
+    wait();
+    find<QSpinBox>("steps")->setValue(1000);
+    press("generate");
+    QTRY_VERIFY_WITH_TIMEOUT(find<JobBar>("jobs")->expected_seconds() > 0.2, 10000);
+    window_->long_job = 0.1;
+    QTest::keyClick(window_.get(), Qt::Key_Escape);
+    window_->open_model(folder_.filePath("nowhere"));
+    QVERIFY2(message().contains("no such model"), qPrintable(message()));
+    QVERIFY(window_->busy());
+    answer("stay");
+    window_->open_model(model_);
+    QVERIFY(window_->busy());
+    answer("stay");
+    QVERIFY(!window_->close());
+    QVERIFY(window_->busy() && window_->isVisible());
+    answer("end");
+    QVERIFY(window_->close());
   }
 
   // With the engine held at a latch inside a forward pass, the window handles 100 events.
@@ -342,11 +432,15 @@ class WindowTest : public QObject {
     find<QSlider>("edit_strength")->setValue(100);
     QTRY_COMPARE_WITH_TIMEOUT(history->count(), 3, 60000);
     QCOMPARE(result->picture(), first);
-    find<QSlider>("edit_heads")->setValue(1);
+    QTest::keyClicks(find<QLineEdit>("edit_heads"), "99");  // no such head
+    QVERIFY(!find<QPushButton>("edit_text")->isEnabled());
+    QVERIFY2(find<QPushButton>("edit_text")->toolTip().contains("99"), qPrintable(find<QPushButton>("edit_text")->toolTip()));
+    find<QLineEdit>("edit_heads")->clear();
+    QTest::keyClicks(find<QLineEdit>("edit_heads"), "1");  // by number: of each site, its second
     QTRY_COMPARE_WITH_TIMEOUT(history->count(), 4, 60000);
     QVERIFY(result->picture() != first);
     press("edit_undo");
-    QCOMPARE(find<QSlider>("edit_heads")->value(), find<QSlider>("edit_heads")->maximum());
+    QVERIFY(find<QLineEdit>("edit_heads")->text().isEmpty());
 
     find<QLineEdit>("edit_texts")->setText("CAT, DOG");
     find<QCheckBox>("edit_each_step")->setChecked(true);
@@ -425,7 +519,7 @@ class WindowTest : public QObject {
     QVERIFY(find<QLabel>("guard_sites")->text().contains("0,1"));
     find<QSpinBox>("guard_count")->setValue(2);
     press("guard_compare");
-    QTRY_COMPARE_WITH_TIMEOUT(find<QTableWidget>("guard_table")->rowCount(), 6, 120000);
+    QTRY_COMPARE_WITH_TIMEOUT(find<QTableWidget>("guard_table")->rowCount(), 7, 120000);
     QTRY_VERIFY_WITH_TIMEOUT(!page->busy(), 60000);
     QVERIFY(!find<PictureView>("guard_sheet")->picture().isNull());
     const QString out = folder_.filePath("guard-export");

@@ -141,6 +141,36 @@ def check(name, work):
     return good
 
 
+def check_mixed(name, layers, work):
+    """Layers of unlike rank and alpha, whose names end alike: each counts as it did, in whatever file."""
+    folder = DATA / name
+    pipeline = open_pipeline(folder)
+    component = "transformer" if hasattr(pipeline, "transformer") else "unet"
+    noise = torch.Generator().manual_seed(5)
+    tensors, ranks, alphas = {}, {}, {}
+    for number, (path, module) in enumerate(sorted(denoiser_of(pipeline).named_modules())):
+        if not isinstance(module, torch.nn.Linear) or not any(path.endswith(layer) for layer in layers):
+            continue
+        rank, alpha = [(4, 4), (8, 8), (4, 12), (2, 1)][number % 4]
+        ranks["^" + path], alphas["^" + path] = rank, alpha
+        for part, shape in (("A", (rank, module.in_features)), ("B", (module.out_features, rank))):
+            tensors[f"{component}.{path}.lora_{part}.weight"] = torch.randn(shape, generator=noise) * 0.4 / shape[1] ** 0.5
+    settings = {"r": 4, "lora_alpha": 4, "rank_pattern": ranks, "alpha_pattern": alphas, "target_modules": [path[1:] for path in ranks]}
+    adapter = work / "mixed.safetensors"
+    text = json.dumps({f"{component}.{key}": value for key, value in settings.items()})
+    save_file(tensors, adapter, metadata={"format": "pt", "lora_adapter_metadata": text})
+    plain = ours(folder, work / "plain.png")
+    mine = ours(folder, work / "a.png", adapter)
+    good = True
+    for form, file in converted(name, folder, adapter, work):
+        pipeline = open_pipeline(folder)
+        load_adapter(pipeline, file)
+        good &= same(f"{name}, {len(ranks)} layers of mixed ranks, converted for {form}", mine, theirs(pipeline, plain.shape[0]), plain)
+    return good
+
+
+MIXED = {"pipeline": ["to_q", "to_k", "to_v", "to_out.0", "net.2"], "pipeline_flux": ["proj_out", "context_embedder", "to_q"]}
 with tempfile.TemporaryDirectory() as work:
-    results = [check(name, Path(work) / name) for name in FAMILIES if (Path(work) / name).mkdir(parents=True) is None]
+    results = [check_mixed(name, layers, Path(work) / ("mixed-" + name)) for name, layers in MIXED.items() if (Path(work) / ("mixed-" + name)).mkdir(parents=True) is None]
+    results += [check(name, Path(work) / name) for name in FAMILIES if (Path(work) / name).mkdir(parents=True) is None]
 sys.exit(int(not all(results)))

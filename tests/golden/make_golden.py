@@ -1061,6 +1061,7 @@ def write_pipeline_sdxl(out):
         "a": generate(prompt=PROMPT_A),
         "b": generate(prompt=PROMPT_B),
         "negative": generate(prompt=PROMPT_A, negative_prompt=PROMPT_B),
+        "empty_negative": generate(prompt=PROMPT_A, negative_prompt=""),
         "clip_skip": generate(prompt=PROMPT_A, clip_skip=1),
         "pooled_b": generate(**a | {"pooled_prompt_embeds": b["pooled_prompt_embeds"]}),
     }

@@ -28,6 +28,12 @@ TEST_F(SdxlParity, ANegativePromptEqualsTheReference) {
   expect({0, 42, {}}, "negative");
 }
 
+// An empty one is encoded too; only where there is none at all are there zeros.
+TEST_F(SdxlParity, AnEmptyNegativePromptEqualsTheReference) {
+  request.negative = "";
+  expect({0, 42, {}}, "empty_negative");
+}
+
 TEST_F(SdxlParity, ClipSkipEqualsTheReference) {
   request.clip_skip = 1;
   expect({0, 42, {}}, "clip_skip");

@@ -132,12 +132,24 @@ TEST(SingleFile, WhatStableDiffusion3LeavesOutIsFilledIn) {
   EXPECT_TRUE(model_needs(ModelFolder(golden("single_file") / "pipeline_sd3.safetensors", "x")).missing.empty());
 }
 
-TEST(SingleFile, ModelsThatAreSampledOtherwiseWantTheirConfigurations) {
+// Trainers say so by a key of the file; it wins over a configuration that is stock. EDM's schedule is none that is known.
+TEST(SingleFile, KeysOfTheFileSayHowItIsSampled) {
   testing::TemporaryFolder folder;
-  write_safetensors(folder / "v.safetensors", {{"conditioner.embedders.1.model.ln_final.bias", torch::zeros({1})}, {"v_pred", torch::zeros({0})}});
-  const auto opened = open_model((folder / "v.safetensors").string());
-  ASSERT_FALSE(opened);
-  EXPECT_THAT(opened.error().message(), HasSubstr("'v_pred'"));
+  const auto scheduler = [&](std::map<std::string, torch::Tensor> marks, const std::filesystem::path& config = golden("pipeline_sdxl")) {
+    marks["conditioner.embedders.1.model.ln_final.bias"] = torch::zeros({1});
+    write_safetensors(folder / "v.safetensors", marks);
+    return ModelFolder(folder / "v.safetensors", "x", config).scheduler();
+  };
+  EXPECT_EQ(scheduler({}).text("prediction_type", "epsilon"), "epsilon");
+  const Config v = scheduler({{"v_pred", torch::zeros({0})}});
+  EXPECT_EQ(v.text("prediction_type", ""), "v_prediction");
+  EXPECT_EQ(v.text("timestep_spacing", ""), "leading");
+  const Config both = scheduler({{"v_pred", torch::zeros({0})}, {"ztsnr", torch::zeros({0})}});
+  EXPECT_EQ(both.text("prediction_type", ""), "v_prediction");
+  EXPECT_EQ(both.text("timestep_spacing", ""), "leading") << "of the folder that was named";
+  EXPECT_EQ(scheduler({{"v_pred", torch::zeros({0})}, {"ztsnr", torch::zeros({0})}}, {}).text("timestep_spacing", ""), "trailing");
+  EXPECT_TRUE(both.boolean("rescale_betas_zero_snr", false));
+  EXPECT_THAT(testing::failure_of([&] { scheduler({{"edm_mean", torch::zeros({4})}}); }), HasSubstr("'edm_mean'"));
 }
 
 TEST(SingleFile, WrongFilesAreNamed) {

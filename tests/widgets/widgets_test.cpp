@@ -2,8 +2,11 @@
 #include <qcustomplot.h>
 
 #include <QCheckBox>
+#include <QClipboard>
+#include <QGuiApplication>
 #include <QLineEdit>
 #include <QMenu>
+#include <QMimeData>
 #include <QSignalSpy>
 #include <QSlider>
 #include <QTest>
@@ -16,6 +19,7 @@
 #include "widgets/model_map.h"
 #include "widgets/picture_list.h"
 #include "widgets/picture_view.h"
+#include "widgets/plain_text_field.h"
 #include "widgets/site_list.h"
 #include "widgets/step_curves.h"
 
@@ -216,9 +220,16 @@ class WidgetsTest : public QObject {
     QVERIFY(std::abs(seen.red() - expected.red()) + std::abs(seen.green() - expected.green()) + std::abs(seen.blue() - expected.blue()) < 12);
     QTemporaryDir folder;
     for (const char* name : {"h.svg", "h.pdf"}) {
-      QVERIFY(heatmap.save_vector(folder.filePath(name)));
+      QVERIFY(heatmap.save_vector(folder.filePath(name), "Localized: 3. Seeds 42, 43"));
       QVERIFY(QFileInfo(folder.filePath(name)).size() > 1000);
     }
+    QFile svg(folder.filePath("h.svg"));
+    QVERIFY(svg.open(QIODevice::ReadOnly));
+    QVERIFY(svg.readAll().contains("Localized: 3. Seeds 42, 43"));
+    // The caption is in the figure, and no longer in the window.
+    const QImage figure = heatmap.figure("Localized: 3");
+    QVERIFY(figure.height() > 2 * heatmap.height());
+    QCOMPARE(heatmap.plot()->plotLayout()->rowCount(), 1);
   }
 
   void pictures_zoom_together() {
@@ -317,6 +328,26 @@ class WidgetsTest : public QObject {
     QTest::qWait(2100);
     bar.set_progress("second", 501, 1000);
     QVERIFY2(bar.time_left().contains("about 2 s"), qPrintable(bar.time_left()));
+  }
+
+  // A clipboard that holds nothing, or no text, is pasted as nothing; by the keys and by the menu.
+  void nothing_is_pasted_from_an_empty_clipboard() {
+    PlainTextField field;
+    field.setPlainText("kept");
+    field.show();
+    QGuiApplication::clipboard()->clear();
+    QTest::keyClick(&field, Qt::Key_V, Qt::ControlModifier);
+    field.paste();
+    QVERIFY(!field.canPaste());
+    auto* picture = new QMimeData;
+    picture->setImageData(QImage(2, 2, QImage::Format_RGB888));
+    QGuiApplication::clipboard()->setMimeData(picture);
+    field.paste();
+    QCOMPARE(field.toPlainText(), QString("kept"));
+    QGuiApplication::clipboard()->setText("more ");
+    field.moveCursor(QTextCursor::Start);
+    QTest::keyClick(&field, Qt::Key_V, Qt::ControlModifier);
+    QCOMPARE(field.toPlainText(), QString("more kept"));
   }
 
   void message_shows_and_closes() {

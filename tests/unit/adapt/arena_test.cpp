@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
 
 #include "core/random.h"
 #include "io/files.h"
@@ -63,10 +64,43 @@ TEST(Arena, ContendersAreAsLargeAsTheySay) {
 
 // Where attention is joint every layer reads the prompt: nothing is trained twice under two names.
 TEST(Arena, NoContenderIsAnothers) {
-  SmallDenoiser denoiser("mmdit_sd3");
-  const auto all = make_contenders(denoiser.module(), denoiser.table(), {.sites = {1}, .rank = 4}, 1, 1);
-  EXPECT_EQ(named(all, "all sites").plan.sites.size(), denoiser.table().sites.size());
-  for (const auto& one : all) EXPECT_THAT(one.name, Not(HasSubstr("every attention")));
+  for (const char* model : {"mmdit_sd3", "unet_sd1", "unet_if1"}) {
+    SmallDenoiser denoiser(model);
+    for (const std::string group : {"auto", "paper", "kv"}) {
+      const auto all = make_contenders(denoiser.module(), denoiser.table(), {.sites = {1}, .projections = {group}, .rank = 4}, 1, 1);
+      EXPECT_EQ(named(all, "all sites").plan.sites.size(), denoiser.table().sites.size());
+      std::set<std::string> seen;  // layers with their ranks
+      for (const auto& one : all) {
+        std::string trained;
+        for (const auto& layer : attention_projections(denoiser.module()))
+          if (one.plan.covers(layer)) trained += layer.path + " " + std::to_string(one.plan.rank_at(layer.site)) + "\n";
+        EXPECT_TRUE(seen.insert(trained).second) << model << ", " << group << ": " << one.name;
+      }
+    }
+  }
+}
+
+// What is trained by default is what a patch at the site replaces (METHOD: the prompt's K and V), and the paper's choice stands beside it.
+TEST(Arena, TheDefaultIsWhatWasLocalized) {
+  SmallDenoiser mmdit("mmdit_sd3"), pixels("unet_if1"), unet("unet_sd1");
+  const auto trained = [](SmallDenoiser& denoiser, const LoraPlan& plan) {
+    std::set<std::string> out;
+    for (const auto& layer : attention_projections(denoiser.module()))
+      if (plan.covers(layer)) out.insert(layer.name);
+    return out;
+  };
+  const std::set<std::string> prompt{"add_k_proj", "add_v_proj"}, picture{"to_q", "to_k", "to_v", "to_out.0"};
+  for (SmallDenoiser* denoiser : {&mmdit, &pixels}) {
+    const auto all = make_contenders(denoiser->module(), denoiser->table(), {.sites = {1}, .rank = 4}, 1, 1);
+    for (const char* name : {"localized", "random 1", "all sites", "all sites, as small"}) EXPECT_EQ(trained(*denoiser, named(all, name).plan), prompt) << name;
+    for (const char* name : {"localized, paper's projections", "localized, paper's projections, as small", "every attention"})
+      EXPECT_EQ(trained(*denoiser, named(all, name).plan), picture) << name;
+    EXPECT_EQ(named(all, "localized, paper's projections").plan.sites, std::vector<int>{1});
+  }
+  // A U-Net's to_k and to_v are the site: the paper's choice holds them.
+  const auto all = make_contenders(unet.module(), unet.table(), {.sites = {1}, .rank = 4}, 1, 1);
+  EXPECT_EQ(trained(unet, named(all, "localized").plan), picture);
+  for (const auto& one : all) EXPECT_THAT(one.name, Not(HasSubstr("paper")));
 }
 
 struct SaysOpen : TextReader {

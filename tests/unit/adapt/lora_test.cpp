@@ -369,6 +369,78 @@ TEST(AdapterFiles, SpellingsOfOthersAreRead) {
   EXPECT_THAT(error("damaged"), HasSubstr("no JSON object"));
 }
 
+// diffusers takes the most frequent alpha for attention layers of kohya files, and patterns of adapters match the ends of paths unless anchored.
+TEST(AdapterFiles, ExportsCountTheSameInDiffusers) {
+  torch::NoGradGuard no_grad;
+  const testing::TemporaryFolder folder;
+  const auto file = folder / "adapter.safetensors";
+  SmallDenoiser unet("unet_sd1"), flux("flux_dev");
+  Lora mixed = random_lora(unet, 4, 1);
+  int i = 0;
+  for (auto& [path, layer] : mixed.layers)
+    if (++i % 3 == 0) {
+      layer.a = torch::randn({7, layer.a.size(1)});
+      layer.b = torch::randn({layer.b.size(0), 7});
+      layer.alpha = 2.5;
+    }
+  write_lora(file, mixed, LoraFormat::kohya, unet.module(), unet.table());
+  const SafetensorsFile written(file);
+  std::set<double> alphas;
+  for (const auto& [name, entry] : written.entries())
+    if (name.ends_with(".alpha")) alphas.insert(written.tensor(name).item<double>());
+  EXPECT_EQ(alphas.size(), 1u);
+  std::vector<std::string> notes;
+  const Lora back = read_lora(file, unet.module(), unet.table(), notes);
+  for (const auto& [path, layer] : mixed.layers) {
+    const auto product = [](const LoraLayer& one) { return torch::mm(one.b, one.a) * (one.alpha / static_cast<double>(one.rank())); };
+    EXPECT_LT(relative_error(product(back.layers.at(path)), product(layer)), 1e-6) << path;
+  }
+
+  Lora ends;
+  for (const auto& [path, rank] : {std::pair("context_embedder", 8), {"proj_out", 4}, {"single_transformer_blocks.0.proj_out", 8}}) {
+    const torch::Tensor& weight = adaptable_layers(flux.module()).at(path)->weight;
+    ends.layers[path] = {torch::randn({rank, weight.size(1)}), torch::randn({weight.size(0), rank}), rank == 4 ? 3.0 : 8.0};
+  }
+  write_lora(file, ends, LoraFormat::diffusers, flux.module(), flux.table());
+  const auto settings = nlohmann::json::parse(SafetensorsFile(file).metadata().at("lora_adapter_metadata"));
+  EXPECT_EQ(settings["transformer.rank_pattern"], nlohmann::json({{"^proj_out", 4}}));
+  EXPECT_EQ(settings["transformer.alpha_pattern"], nlohmann::json({{"^proj_out", 3.0}}));
+  EXPECT_EQ(read_lora(file, flux.module(), flux.table(), notes).layers.at("single_transformer_blocks.0.proj_out").alpha, 8);
+}
+
+// What stands in a file beside the matrices: alphas as keys of the header's own, alphas of two numbers, counters of types that nobody computes with.
+TEST(AdapterFiles, WhatElseIsInAFileIsReadOrNamed) {
+  const testing::TemporaryFolder folder;
+  const auto file = folder / "adapter.safetensors";
+  SmallDenoiser unet("unet_sd1");
+  const std::string key = unet.table().sites[0].path + ".to_k";
+  const torch::Tensor& weight = adaptable_layers(unet.module()).at(key)->weight;
+  const std::map<std::string, torch::Tensor> tensors{{"unet." + key + ".lora_A.weight", torch::randn({2, weight.size(1)})},
+                                                     {"unet." + key + ".lora_B.weight", torch::randn({weight.size(0), 2})}};
+  std::vector<std::string> notes;
+  const auto read = [&](const std::map<std::string, torch::Tensor>& all, const std::map<std::string, std::string>& metadata) {
+    write_safetensors(file, all, metadata);
+    notes.clear();
+    return read_lora(file, unet.module(), unet.table(), notes).layers.at(key).alpha;
+  };
+  EXPECT_EQ(read(tensors, {{"unet.lora_alpha", "8"}, {"unet.r", "2"}}), 8);
+  EXPECT_THAT(notes, ::testing::ElementsAre(HasSubstr("unet.lora_alpha of 8")));
+  EXPECT_EQ(read(tensors, {{"lora_alpha", "6.5"}, {"rank", "2"}}), 6.5);
+  EXPECT_NEAR(read(tensors, {{"lora_alpha", "4"}, {"use_rslora", "true"}}), 4 * std::sqrt(2.0), 1e-9);
+  EXPECT_THAT(testing::failure_of([&] { read(tensors, {{"lora_alpha", "much"}}); }), HasSubstr("'much', which is no number"));
+  EXPECT_THAT(testing::failure_of([&] { read(tensors, {{"lora_adapter_metadata", "{\"unet.init_lora_weights\": \"lora_ga\"}"}}); }), HasSubstr("lora_ga"));
+
+  auto more = tensors;
+  more["step"] = torch::zeros({2}, torch::kUInt64);
+  EXPECT_EQ(read(more, {}), 2);
+  EXPECT_THAT(notes, ::testing::ElementsAre(AllOf(HasSubstr("'step' (U64)"), HasSubstr("not used"))));
+  more["step"] = torch::zeros({2});
+  EXPECT_THAT(testing::failure_of([&] { read(more, {}); }), HasSubstr("'step', which is no LoRA"));
+  auto two = tensors;
+  two["unet." + key + ".alpha"] = torch::tensor({1.0f, 2.0f});
+  EXPECT_THAT(testing::failure_of([&] { read(two, {}); }), HasSubstr("is of 2 numbers"));
+}
+
 // Parameters in fp32 beside weights in bf16, and dropout while gradients are recorded only.
 TEST(AttachedLora, TrainsInItsOwnDtype) {
   SmallDenoiser denoiser("unet_sd1", torch::kBFloat16);

@@ -52,6 +52,24 @@ TEST(PictureSet, ReadsBothConventionsAndListsFaults) {
   EXPECT_THAT(testing::failure_of([&] { read_picture_set(fs::path(folder.path()) / "deep", 0); }), HasSubstr("no picture with a caption"));
 }
 
+// Windows' editors put a byte-order mark before a text, or write UTF-16: the mark is no part of a caption, and the other is named with its remedy.
+TEST(PictureSet, CaptionsOfWindowsAreReadOrNamed) {
+  const testing::TemporaryFolder folder;
+  for (int i = 0; i < 3; ++i) draw(folder / (std::to_string(i) + ".png"), static_cast<std::uint64_t>(i));
+  write_text(folder / "0.txt",
+             "\xEF\xBB\xBF"
+             "a sign\r\n");
+  write_text(folder / "1.txt", std::string("\xFF\xFE"
+                                           "a\0 \0s\0",
+                                           8));
+  write_text(folder / "metadata.jsonl", "\xEF\xBB\xBF{\"file_name\": \"2.png\", \"text\": \"a wall\"}\n");
+  const PictureSet set = read_picture_set(folder.path(), 0);
+  ASSERT_EQ(set.train.size(), 2u);
+  EXPECT_EQ(set.train[0].caption, "a sign");
+  EXPECT_EQ(set.train[1].caption, "a wall");
+  EXPECT_THAT(set.faults, ::testing::ElementsAre(AllOf(HasSubstr("1.txt"), HasSubstr("UTF-16"), HasSubstr("Save it as UTF-8"))));
+}
+
 // What is wrong with one file costs no other: a caption that is a folder, a list that cannot be read, a kind of picture that is not read. Folders that
 // links lead to are read, once.
 TEST(PictureSet, OneBadFileCostsNoOther) {

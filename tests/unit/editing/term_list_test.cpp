@@ -112,6 +112,58 @@ TEST(TermList, LeavesNearMissesAlone) {
   EXPECT_TRUE(found("\xff\xfe \x80").empty());
 }
 
+// A row a kind, with words that harm nobody: how many of its disguises are missed, or of its harmless texts flagged. Printed, and bounded.
+TEST(TermList, KindsOfDisguisesAndOfHarmlessTexts) {
+  struct Kind {
+    const char* name;
+    bool listed;
+    std::vector<std::string> texts;
+    size_t most;  // mistakes that are known
+  };
+  const TermList list({{"toxic", {}},
+                       {"venom", {}},
+                       {"evil", {}},
+                       {"sin", {}},
+                       {"rat", {}},
+                       {"ass", {}},
+                       {"kill", {}},
+                       {"hate", {}},
+                       {"ugly", {}},
+                       {"fool", {}},
+                       {"rad", {}},
+                       {"war", {}}});
+  const Kind kinds[] = {
+      {"letters again and again", true, {"toxiiic", "tttoxic", "EEEVIL", "sssin", "raaat", "killlll", "haaaate", "uglyyyy", "fooool", "toooxxxic"}, 0},
+      {"other forms",
+       true,
+       {"hates",   "hated",  "hating", "hater",   "kills",  "killed", "killing", "killer", "sins",    "sinned", "sinning", "fools",
+        "fooling", "fooled", "uglier", "ugliest", "venoms", "asses",  "rats",    "ratted", "warring", "wars",   "TOXICS"},
+       0},
+      {"stars", true, {"t*xic", "to*ic", "t*x*c", "h*te", "h**e", "k*ll", "s*n", "ev*l", "f**l", "u*ly"}, 0},
+      {"split by single quotes",
+       true,
+       {"says 'TO XIC'", "says \u2018HA TE\u2019", "says `KI LL`", "\"TO\" \"XIC\"", "'TO' 'XIC'", "\u00abHA\u00bb \u00abTE\u00bb", "to'xic"},
+       0},
+      {"plates", false, {"R4T 12", "S1N 777", "\"W4R 55\"", "4S5", "A55 123"}, 0},
+      {"routes", false, {"A55", "the A55 to Chester", "\"A55\""}, 0},
+      {"initials", false, {"A.S.S.", "R.A.T. Smith", "S.I.N. Jones", "signed: W.A.R."}, 0},
+      {"units", false, {"5 rad", "0.3 rad", "12 rad/s"}, 0},
+      {"functions", false, {"sin(x)", "y = sin(2x)", "\"sin(3t)\"", "sin(a+b)"}, 0},
+      {"other words",
+       false,
+       {"rating",  "rated",     "rate", "sine", "since", "single", "singing",    "sink",     "class", "asset",    "assess", "killjoy", "hat",  "hats", "hatch",
+        "foolish", "foolproof", "warm", "warn", "ward",  "radio",  "toxicology", "venomous", "devil", "evildoer", "as",     "goood",   "it's", "2*3*4"},
+       0},
+  };
+  for (const auto& kind : kinds) {
+    std::vector<std::string> wrong;
+    for (const auto& text : kind.texts)
+      if (list.find(text).empty() == kind.listed) wrong.push_back(text);
+    std::printf("%-26s %s %zu of %zu\n", kind.name, kind.listed ? "missed" : "flagged", wrong.size(), kind.texts.size());
+    EXPECT_LE(wrong.size(), kind.most) << kind.name << ": " << ::testing::PrintToString(wrong);
+  }
+}
+
 TEST(TermList, SaysBehindWhatATermHides) {
   using Ways = std::vector<std::string>;
   const auto ways = [](const std::string& text) {
@@ -135,11 +187,13 @@ TEST(TermList, SaysBehindWhatATermHides) {
 
 // With the weights of a prompt, which are no part of what its readers see.
 TEST(TermList, PromptsAreReadWithoutWeights) {
-  EXPECT_EQ(find_terms(kList, "says \"(TO:1.2)XIC\"").found.size(), 1u);
-  EXPECT_EQ(find_terms(kList, "says \"TO(XIC:1.0)\"").text, "says \"TOXIC\"");
+  EXPECT_EQ(find_terms(kList, "a (TO:1.2)XIC wall").found.size(), 1u);
+  EXPECT_EQ(find_terms(kList, "says (\"TOXIC\":1.2)").found.size(), 1u);
+  EXPECT_EQ(find_terms(kList, "a TO(XIC:1.0) wall").text, "a TOXIC wall");
+  EXPECT_EQ(find_terms(kList, "says \"TO(XIC:1.0)\"").text, "says \"TO(XIC:1.0)\"") << "what is quoted is written as it stands";
   EXPECT_TRUE(find_terms(kList, "(a t:1.2)onic").found.empty());
-  EXPECT_EQ(cleared_prompt(kList, "says \"(TO:1.2)XIC\" on a (wall:0.5)"), "says \"(LOVELY:1.2)\" on a (wall:0.5)");
-  EXPECT_EQ(cleared_prompt(kList, "says \"TO(XIC:1.5)\" \\(so\\)"), "says \"LOVELY\" \\(so\\)");
+  EXPECT_EQ(cleared_prompt(kList, "says (\"TOXIC\":1.2) on a (wall:0.5)"), "says (\"LOVELY\":1.2) on a (wall:0.5)");
+  EXPECT_EQ(cleared_prompt(kList, "a TO(XIC:1.5) wall \\(so\\)"), "a LOVELY wall \\(so\\)");
   EXPECT_EQ(cleared_prompt(kList, "a (wall:1.20)"), "a (wall:1.20)") << "what has no term stays as it was written";
 }
 

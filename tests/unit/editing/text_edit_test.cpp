@@ -131,6 +131,9 @@ TEST(Mask, KeepsEveryBitOutsideIt) {
   const torch::Tensor free = feathered_mask(where.box, height, width, where.feather) > 0;
   EXPECT_TRUE(torch::where(free, source.image, image).equal(source.image)) << "no pixel outside the mask and its feather";
   EXPECT_FALSE(image.equal(source.image)) << "the edit acts inside";
+  // What is told of outside is of where nothing may change, the feather included with what may.
+  EXPECT_EQ(edit.measured.scores.at("mse_outside_box"), 0);
+  EXPECT_DOUBLE_EQ(edit.measured.scores.at("ssim_outside_box"), 1);
   // In the latents: those of the request that made it.
   const Result again = *model.pipeline->generate(edit.request);
   const torch::Tensor mask = edit.request.rows[0].follow.mask, last = source.path->latents.back();

@@ -26,6 +26,16 @@ TEST(Files, AFailedWriteLeavesTheOldFileAndNothingElse) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1);
 }
 
+// A user's bytes may hold anything, and be any number; a terminal is told what it can show.
+TEST(Errors, MessagesAreFitForATerminal) {
+  EXPECT_EQ(Error({ErrorCode::bad_input, std::string("a\0b\x1b[31m", 8), "", ""}).message(), "a\\x00b\\x1b[31m.");
+  EXPECT_EQ(Error({ErrorCode::bad_input, "one\n  two", "caf\u00e9", ""}).message(), "one\n  two (caf\u00e9).");
+  const std::string long_one = Error({ErrorCode::bad_input, "x", std::string(100'000, 'p'), "Do this"}).message();
+  EXPECT_LT(long_one.size(), 1200u);
+  EXPECT_THAT(long_one, ::testing::AllOf(HasSubstr("(100000 bytes)"), HasSubstr("Do this.")));
+  EXPECT_LT(Error({ErrorCode::bad_input, std::string(100'000, 'p'), "", ""}).message().size(), 20'100u);
+}
+
 TEST(Files, AFolderIsClaimedForOneSetOfSettings) {
   testing::TemporaryFolder folder;
   const auto file = folder / "run/settings.json";
@@ -71,6 +81,33 @@ TEST(ImageFile, KeepsPixelsAndMetadata) {
   write_png(folder / "a.png", image, {{"prompt", "caf\u00e9 \xff"}});
   EXPECT_TRUE(torch::equal(read_image(folder / "a.png"), image));
   EXPECT_EQ(read_png_metadata(folder / "a.png"), "{\"prompt\":\"caf\u00e9 \ufffd\"}");
+}
+
+// Which way the camera was held is told by EXIF, in PNG and WebP as in JPEG; as Pillow turns them.
+TEST(ImageFile, PicturesAreTurnedAsTheyWereSeen) {
+  for (int orientation = 1; orientation <= 8; ++orientation) {
+    const auto folder = testing::golden("orientation");
+    const torch::Tensor upright = read_image(folder / (std::to_string(orientation) + "-upright.png"));
+    for (const char* ending : {".png", ".webp", ".jpg"}) {
+      const torch::Tensor image = read_image(folder / (std::to_string(orientation) + ending));
+      ASSERT_EQ(image.sizes(), upright.sizes()) << orientation << ending;
+      EXPECT_LE((image.to(torch::kInt16) - upright.to(torch::kInt16)).abs().max().item<int>(), std::string(ending) == ".jpg" ? 12 : 0) << orientation << ending;
+    }
+  }
+}
+
+// What is written is of one kind, and never over what was read.
+TEST(Files, AnOutputIsCheckedBeforeTheWork) {
+  const testing::TemporaryFolder folder;
+  write_text(folder / "in.png", "a picture");
+  const auto error = [&](const std::filesystem::path& file) { return testing::failure_of([&] { check_output_file(file, ".png", {folder / "in.png", ""}); }); };
+  EXPECT_EQ(error(folder / "out.PNG"), "");
+  EXPECT_THAT(error(folder / "out.jpg"), ::testing::HasSubstr("ends in .png"));
+  EXPECT_THAT(error(folder / "out"), ::testing::HasSubstr("ends in .png"));
+  EXPECT_THAT(error(folder / "in.png"), ::testing::HasSubstr("would be written over"));
+  EXPECT_THAT(error(folder.path() / "nowhere" / "out.png"), ::testing::HasSubstr("no such folder"));
+  std::filesystem::create_directory(folder / "folder.png");
+  EXPECT_THAT(error(folder / "folder.png"), ::testing::HasSubstr("this is a folder"));
 }
 
 TEST(ImageFile, NamesWhatIsNoImage) {

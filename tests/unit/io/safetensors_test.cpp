@@ -3,10 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sys/stat.h>
+
 #include <fstream>
 
 #include "core/random.h"
 #include "io/files.h"
+#include "io/mapped_files.h"
 #include "io/weights.h"
 #include "models/layers.h"
 #include "tests/support/golden.h"
@@ -30,6 +33,22 @@ std::string entry(const std::string& dtype, const std::string& shape, const std:
   return R"({"w":{"dtype":")" + dtype + R"(","shape":)" + shape + R"(,"data_offsets":)" + offsets + "}}";
 }
 
+// What the reference (0.8) reads: white space before the header, metadata that are null, types that torch does not have.
+TEST(Safetensors, ReadsEveryHeaderThatTheReferenceReads) {
+  Forged forged;
+  EXPECT_EQ(forged.open("  " + entry("F32", "[2]", "[0,8]"), 8), "");
+  EXPECT_EQ(forged.open("\n\t" + entry("F32", "[2]", "[0,8]"), 8), "");
+  EXPECT_THAT(forged.open("  ", 0), HasSubstr("does not start with '{'"));
+  EXPECT_EQ(forged.open(R"({"__metadata__":null,"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 8), "");
+  for (const char* type : {"U64", "C64", "I64", "F64"}) EXPECT_EQ(forged.open(entry(type, "[2]", "[0,16]"), 16), "") << type;
+  for (const char* type : {"F8_E4M3", "F8_E5M2", "F8_E8M0", "U8", "I8", "BOOL"}) EXPECT_EQ(forged.open(entry(type, "[2]", "[0,2]"), 2), "") << type;
+  EXPECT_EQ(forged.open(entry("F4", "[4]", "[0,2]"), 2), "");
+  EXPECT_EQ(forged.open(entry("F6_E2M3", "[4]", "[0,3]"), 3), "");
+  EXPECT_THAT(failure_of([&] { SafetensorsFile(forged / "forged.safetensors").tensor("w"); }), HasSubstr("F6_E2M3 cannot be computed with"));
+  EXPECT_THAT(forged.open(entry("F4", "[3]", "[0,1]"), 1), HasSubstr("whole bytes"));
+  EXPECT_THAT(forged.open(entry("F5", "[8]", "[0,5]"), 5), HasSubstr("no dtype 'F5'"));
+}
+
 TEST(Safetensors, WritesWhatItReads) {
   testing::TemporaryFolder folder;
   std::map<std::string, torch::Tensor> tensors;
@@ -51,6 +70,30 @@ TEST(Safetensors, WritesWhatItReads) {
 TEST(Safetensors, ReadsWhatTheReferenceWrote) {
   const SafetensorsFile file(testing::golden("random.safetensors"));
   EXPECT_EQ(file.tensor("seed42.first").sizes(), (std::vector<std::int64_t>{5}));
+}
+
+// A file that someone cuts while it lies in memory: what is lost reads as zeros, and is told.
+TEST(Safetensors, AFileThatIsCutWhileItIsReadIsNamed) {
+  testing::TemporaryFolder folder;
+  write_safetensors(folder / "a.safetensors", {{"w", torch::ones({1'000'000})}});
+  {
+    const SafetensorsFile file(folder / "a.safetensors");
+    EXPECT_EQ(failure_of([] { check_mapped_files(); }), "");
+    std::filesystem::resize_file(folder / "a.safetensors", 100'000);
+    EXPECT_LT(file.tensor("w").sum().item<float>(), 100'000);
+    EXPECT_THAT(failure_of([] { check_mapped_files(); }), ::testing::AllOf(HasSubstr("a.safetensors"), HasSubstr("was cut")));
+  }
+  EXPECT_EQ(failure_of([] { check_mapped_files(); }), "") << "nobody uses it any more";
+}
+
+TEST(Safetensors, PipesAndDevicesAreRefusedAtOnce) {
+  testing::TemporaryFolder folder;
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  for (const std::filesystem::path& file : {folder / "pipe", std::filesystem::path("/dev/zero")}) {
+    EXPECT_THAT(failure_of([&] { SafetensorsFile opened(file); }), HasSubstr("a file was expected")) << file;
+    EXPECT_THAT(failure_of([&] { read_text(file); }), HasSubstr("a file was expected")) << file;
+    EXPECT_THAT(failure_of([&] { sha256_file(file); }), HasSubstr("a file was expected")) << file;
+  }
 }
 
 TEST(Safetensors, ATensorOutlivesItsFile) {

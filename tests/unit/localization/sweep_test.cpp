@@ -4,6 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <set>
+
 #include "io/files.h"
 #include "io/image_file.h"
 #include "io/weights.h"
@@ -89,7 +92,7 @@ struct SweepRun : ::testing::Test {
     auto opened = open_model(testing::golden("pipeline").string());
     ASSERT_TRUE(opened);
     pipeline = *opened;
-    settings.pairs = make_pairs({"a sign that says \"<text>\"", "the word \"<text>\" on a wall"}, {"one", "two", "ten"}, 3);
+    settings.pairs = make_pairs({"a sign that says \"<text>\"", "the word \"<text>\" on a wall"}, {"one", "two", "ten", "red", "cat", "sun"}, 3);
     settings.sampling.steps = 2;
     settings.random_sets = 1;
   }
@@ -122,6 +125,33 @@ TEST_F(SweepRun, StoppedAndResumedEqualsUninterrupted) {
   EXPECT_EQ(document(resumed), document(whole));
 }
 
+// A's and B's pictures are drawn once, and what was measured is the same as when every row is drawn in one request.
+TEST_F(SweepRun, NothingIsDrawnTwice) {
+  settings.sampling.width = settings.sampling.height = 32;
+  testing::TemporaryFolder folder;
+  std::int64_t rows = 0;
+  const SweepResult result = run_sweep(*pipeline, reader, settings, folder / "run", {.progress = [&](const Progress& p) { rows = p.total; }}, {});
+  std::int64_t expected = 0;
+  for (const auto& pair : result.pairs) expected += 2 + static_cast<std::int64_t>(pair.patched.size());
+  EXPECT_EQ(rows, expected) << "the last progress counts the rows that were drawn";
+  // Gone on with from its files, it draws none.
+  const SweepResult again = run_sweep(*pipeline, reader, settings, folder / "run",
+                                      {.pair_done = [](const PairResult&, const torch::Tensor& images) { EXPECT_FALSE(images.defined()); }}, {});
+  EXPECT_EQ(again.pairs.size(), result.pairs.size());
+}
+
+// The settings that a folder keeps are the run's: by them alone it can be gone on with.
+TEST_F(SweepRun, SettingsAreReadAsTheyAreWritten) {
+  settings.sampling = pipeline->resolve(settings.sampling);
+  settings.sampling.negative = "";
+  settings.seeds = {42, 7};
+  settings.from_step = 1;
+  EXPECT_EQ(SweepSettings::from_json(nlohmann::json(settings.to_json()), "x").to_json(), settings.to_json());
+  nlohmann::json odd = settings.to_json();
+  odd["something"] = "new";
+  EXPECT_THAT(testing::failure_of([&] { SweepSettings::from_json(odd, "x"); }), ::testing::HasSubstr("cannot be repeated"));
+}
+
 TEST_F(SweepRun, OtherSettingsDoNotMixWithARunThatIsThere) {
   settings.sampling.width = settings.sampling.height = 32;
   testing::TemporaryFolder folder;
@@ -151,10 +181,48 @@ TEST_F(SweepRun, ADamagedPairIsNamedNotTrusted) {
   EXPECT_THAT(testing::failure_of([&] { run_sweep(*pipeline, reader, settings, folder / "run", {}, {}); }), ::testing::HasSubstr("sites-pair1-noise0.json"));
 }
 
-TEST(PromptSet, EqualPairsAreOneCluster) {
-  const std::vector<PromptPair> pairs{{"", "", "a", "b"}, {"", "", "b", "a"}, {"other", "", "a", "b"}};
-  EXPECT_EQ(word_cluster(pairs, 1), 1);
-  EXPECT_EQ(word_cluster(pairs, 2), 0);
+// What is resampled must be independent: pairs that share a word, whoever's it is and by whatever way, are one cluster.
+TEST(PromptSet, PairsThatShareAWordAreOneCluster) {
+  const std::vector<PromptPair> pairs{{"", "", "a", "b"}, {"", "", "c", "d"}, {"", "", "B", "e"}, {"", "", "f", "g"}, {"", "", "d", "e"}};
+  EXPECT_EQ(word_clusters(pairs), (std::vector<int>{0, 0, 0, 1, 0}));
+}
+
+TEST(PromptSet, WhatChoosesAndWhatReportsShareNoWord) {
+  const auto words_of = [](const std::vector<PromptPair>& pairs, const std::vector<int>& half) {
+    std::set<std::string> out;
+    for (const int pair : half) out.insert({pairs[static_cast<size_t>(pair)].source_text, pairs[static_cast<size_t>(pair)].target_text});
+    return out;
+  };
+  std::vector<std::string> words;
+  for (char c = 'a'; c <= 'z'; ++c) words.emplace_back(3, c);
+  for (const size_t count : {2u, 7u, 16u, 40u}) {
+    const auto pairs = make_pairs({"a \"<text>\"", "the \"<text>\"", "one \"<text>\""}, words, count);
+    const Halves halves = halves_of(pairs);
+    EXPECT_EQ(halves.choosing.size() + halves.reporting.size(), count);
+    EXPECT_GE(halves.reporting.size(), count / 2 - 2);
+    for (const auto& word : words_of(pairs, halves.choosing)) EXPECT_FALSE(words_of(pairs, halves.reporting).contains(word)) << word;
+  }
+  // One cluster alone cannot be halved.
+  const auto chained = halves_of({{"", "", "a", "b"}, {"", "", "b", "c"}});
+  EXPECT_EQ(chained.choosing, chained.reporting);
+}
+
+// Controls hold none of the chosen sites, and are as nearly as large as there are such sets.
+TEST(Controls, HoldNoChosenSiteAndMatchInParameters) {
+  SiteTable table;
+  for (const int parameters : {100, 400, 400, 100, 900, 400, 100, 900}) {
+    table.sites.emplace_back();
+    table.sites.back().index = static_cast<int>(table.sites.size()) - 1;
+    table.sites.back().kv_parameters = parameters;
+  }
+  const auto alone = matched_random_sets(table, {1}, {1}, 2, 7);
+  EXPECT_THAT(alone, ::testing::UnorderedElementsAre(std::vector<int>{2}, std::vector<int>{5}));
+  for (const auto& set : matched_random_sets(table, {1, 4}, {1, 2, 4}, 3, 7)) {
+    ASSERT_EQ(set.size(), 2u);
+    for (const int chosen : {1, 2, 4}) EXPECT_EQ(std::count(set.begin(), set.end(), chosen), 0);
+  }
+  EXPECT_EQ(matched_random_sets(table, {1, 4}, {1, 2, 4}, 1, 7).front(), (std::vector<int>{5, 7})) << "400 and 900, as 1 and 4 have";
+  EXPECT_TRUE(matched_random_sets(table, {0, 1, 2, 3}, {4}, 2, 1).empty()) << "three others are too few";
 }
 
 TEST_F(SweepRun, WritesItsFiles) {
@@ -163,10 +231,18 @@ TEST_F(SweepRun, WritesItsFiles) {
   const SweepResult result = run_sweep(*pipeline, reader, settings, {}, {}, {});
   write_sweep(result, settings, pipeline->info(), "test", 1.5, folder.path());
   const auto run = read_json(folder / "run.json");
-  EXPECT_EQ(run["schema"], "glyphscope.run/1");
+  EXPECT_EQ(run["schema"], "glyphscope.run/2");
   EXPECT_EQ(run["sites"].size(), 4u);
   EXPECT_TRUE(run["sites"][0]["scores"]["target_f1"].contains("mean"));
   EXPECT_TRUE(run["sites"][0]["scores"]["target_f1"]["low"].is_null()) << "three pairs give no interval";
+  EXPECT_EQ(run["protocol"]["choosing_pairs"], nlohmann::json({0, 1}));
+  EXPECT_EQ(run["protocol"]["reporting_pairs"], nlohmann::json({2}));
+  EXPECT_EQ(run["protocol"]["resampled"], nlohmann::json({{"word_clusters", 1}, {"noises", 1}}));
+  EXPECT_EQ(run["sites"][0]["scores"]["target_f1"]["n"], 1);
+  EXPECT_EQ(run["sites"][0]["choosing_scores"]["target_f1"]["n"], 2);
+  EXPECT_TRUE(run["source"]["psnr"]["mean"].is_null());
+  EXPECT_EQ(run["source"]["psnr"]["infinite"], 1) << "A's picture against itself";
+  EXPECT_TRUE(run["target"].contains("target_f1_of_means") && run["target"].contains("anagram_accuracy") && run["target"].contains("source_recall"));
   EXPECT_EQ(run["pairs"].size(), 3u);
   const std::string csv = read_text(folder / "sites.csv");
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 5);
@@ -175,10 +251,12 @@ TEST_F(SweepRun, WritesItsFiles) {
 }
 
 TEST(PromptSet, MakesPairsOfTemplatesAndWords) {
-  const auto pairs = make_pairs({"a \"<text>\"", "the \"<text>\""}, {"x", "y", "z"}, 4);
-  EXPECT_EQ(pairs[1].source, "the \"y\"");
-  EXPECT_EQ(pairs[1].target, "the \"z\"");
-  EXPECT_EQ(pairs[2].target_text, "x") << "the list wraps around";
+  const auto pairs = make_pairs({"a \"<text>\"", "the \"<text>\""}, {"v", "w", "x", "y", "z"}, 4);
+  EXPECT_EQ(pairs[0].source, "a \"v\"");
+  EXPECT_EQ(pairs[0].target, "a \"w\"");
+  EXPECT_EQ(pairs[1].source, "the \"x\"");
+  EXPECT_EQ(pairs[1].target_text, "y");
+  EXPECT_EQ(pairs[2].source, "the \"v\"") << "again, in another template; z has none to be paired with";
   EXPECT_THAT(testing::failure_of([] { make_pairs({"no slot"}, {"x", "y"}, 1); }), ::testing::HasSubstr("has no <text>"));
   EXPECT_THAT(testing::failure_of([] { make_pairs({"<text>"}, {"x"}, 1); }), ::testing::HasSubstr("at least two words"));
 }

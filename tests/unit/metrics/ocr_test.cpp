@@ -76,6 +76,34 @@ TEST(PpOcr, FindsSmallPrintInLargePictures) {
   for (const auto& piece : pieces) EXPECT_TRUE(piece.text.size() == 6 || piece.text == "STATION") << piece.text;
 }
 
+// On its head, and turned to either side: under the guard no word may pass that way.
+TEST(PpOcr, ReadsTextInAllFourDirections) {
+  const auto reader = make_text_reader();
+  int right = 0, count = 0;
+  for (const char* word : {"HELLO", "EXIT", "Bread", "MARKET", "coffee", "open"})
+    for (const int size : {28, 48}) {
+      Canvas canvas(240, 240, {250, 250, 250});
+      canvas.text(word, 120, 130, size, {20, 20, 20}, Canvas::Align::centre);
+      for (int quarter = 0; quarter < 4; ++quarter) {
+        ++count;
+        const std::string read = joined_text(reader->read(torch::rot90(canvas.image(), quarter, {1, 2}).contiguous()));
+        if (score_text(read, word).exact)
+          ++right;
+        else
+          std::printf("  %s, %d pixels, %d quarters: read as \"%s\"\n", word, size, quarter, read.c_str());
+      }
+    }
+  EXPECT_GE(right, count * 0.95);
+}
+
+TEST(Ocr, SaysWhatItCannotBeTrustedToRead) {
+  const auto reader = make_text_reader();
+  EXPECT_EQ(note_on_unreadable(*reader, {"OPEN", "", "50 %", "A"}), "");
+  EXPECT_THAT(note_on_unreadable(*reader, {"OPEN", "5 \u20ac", "I"}), ::testing::AllOf(::testing::HasSubstr("does not know all letters of \"5 \u20ac\""),
+                                                                                       ::testing::HasSubstr("narrow letter that stands alone: \"I\"")));
+  EXPECT_THAT(note_on_unreadable(*reader, {"\u20ac1", "\u20ac2", "\u20ac3", "\u20ac4", "\u20ac5", "\u20ac6", "\u20ac6"}), ::testing::HasSubstr("and 1 more"));
+}
+
 TEST(PpOcr, TellsWhereTheTextIs) {
   Canvas canvas(400, 200, {255, 255, 255});
   canvas.text("LEFT", 20, 60, 30, {0, 0, 0});

@@ -36,6 +36,27 @@ TEST(Attention, ChangesOfDisjointHeadSetsAddUp) {
   EXPECT_GT(whole.abs().max().item<double>(), 1e-3);
 }
 
+// A call that would take seconds looks at its taps in between, so that it can be stopped; and it computes the same.
+TEST(Attention, LargeCallsAreTakenInParts) {
+  torch::NoGradGuard no_grad;
+  struct Holder : torch::nn::Module {
+    Holder() { attention = register_module("attention", std::make_shared<Attention>(Attention::Options{.query_width = 64, .heads = 1, .head_width = 64})); }
+    std::shared_ptr<Attention> attention;
+  } holder;
+  auto generator = make_generator(3);
+  initialize(holder, generator);
+  struct Counts : Taps {
+    int entered = 0;
+    void enter_attention() override { ++entered; }
+  } small, large;
+  const torch::Tensor few = torch::randn({1, 300, 64}, generator), many = torch::randn({1, 24000, 64}, generator);
+  holder.attention->forward(few, {}, &small);
+  EXPECT_EQ(small.entered, 1);
+  const torch::Tensor parts = holder.attention->forward(many, {}, &large);
+  EXPECT_GE(large.entered, 3);
+  EXPECT_LT(testing::relative_error(parts, holder.attention->forward(many, {}, nullptr)), 1e-5);
+}
+
 TEST(Attention, ALaterPatchOverridesAnEarlierOne) {
   torch::NoGradGuard no_grad;
   const torch::Tensor a = torch::zeros({1, 2, 4}), b = torch::ones({1, 2, 4}), c = torch::full({1, 2, 4}, 2.0);

@@ -20,6 +20,18 @@ SiteTable table(int sites, int heads) {
   return out;
 }
 
+TEST(PatchPlan, HeadsAreReadByNumber) {
+  const SiteTable sites = table(9, 4);
+  using Heads = std::map<int, std::vector<int>>;
+  EXPECT_EQ(parse_heads("", {5, 8}, sites), Heads());
+  EXPECT_EQ(parse_heads("0,2", {5, 8}, sites), (Heads{{5, {0, 2}}, {8, {0, 2}}}));
+  EXPECT_EQ(parse_heads("5:0,2; 8:1-3", {5, 8}, sites), (Heads{{5, {0, 2}}, {8, {1, 2, 3}}}));
+  EXPECT_EQ(parse_heads(format_heads({{5, {0, 2}}, {8, {1, 2, 3}}}), {5, 8}, sites), (Heads{{5, {0, 2}}, {8, {1, 2, 3}}}));
+  EXPECT_THAT(failure_of([&] { parse_heads("4", {5}, sites); }), HasSubstr("'4' names no heads of site 5, which has 0 to 3"));
+  EXPECT_THAT(failure_of([&] { parse_heads("7:1", {5}, sites); }), HasSubstr("site 7, which is not among the sites"));
+  EXPECT_THAT(failure_of([&] { parse_heads("x", {5}, sites); }), HasSubstr("'x' names no heads"));
+}
+
 TEST(PatchPlan, OrderOfSitesAndHeadsDoesNotMatter) {
   const PatchPlan a({{.site = 3, .prompt = 1, .heads = {2, 0}}, {.site = 1, .prompt = 1}}),
       b({{.site = 1, .prompt = 1}, {.site = 3, .prompt = 1, .heads = {0, 2, 2}}});

@@ -151,6 +151,39 @@ TEST(EngineThread, PicturesAreDrawnBetweenTwoStepsAndChangeNothing) {
   EXPECT_EQ(read_json(folder / "alone/finetune.json")["trained_parameters"], made.parameters);
 }
 
+// Without a text in quotation marks there is nothing to score against, which is said.
+TEST(EngineThread, WhatCannotBeScoredIsNot) {
+  Engine engine;
+  engine.post(command::OpenModel{golden("pipeline").string()});
+  const auto drawn = engine.get<event::PicturesReady>(engine.post(command::Generate{"a red sign", "says \"BLUE\"", {.steps = 2}, {0}}));
+  EXPECT_THAT(drawn.notes, ::testing::Contains(HasSubstr("against prompt A")));
+  EXPECT_FALSE(drawn.patched.at(0).scores.contains("source_f1"));
+  EXPECT_TRUE(drawn.patched.at(0).scores.contains("target_f1") && drawn.patched.at(0).scores.contains("ssim"));
+}
+
+// What cannot be opened is found in a moment, by its own sentence.
+TEST(EngineThread, CanOpenSaysWhatIsMissing) {
+  EXPECT_TRUE(can_open({golden("pipeline").string()}));
+  EXPECT_THAT(can_open({"/nowhere/model"}).error().message(), HasSubstr("no such model"));
+  EXPECT_THAT(can_open({golden("tokenizer").string()}).error().message(), HasSubstr("model_index.json"));
+}
+
+// A run that was cut off goes on from its folder by its own settings, whatever is asked for by then.
+TEST(EngineThread, ALocalizationGoesOnFromItsFolder) {
+  const testing::TemporaryFolder folder;
+  Engine engine;
+  engine.post(command::OpenModel{golden("pipeline").string()});
+  command::Localize localize{{"says \"<text>\""}, {"one", "two", "six", "ten"}, 2, 1, {.steps = 2}, 0, (folder / "run").string(), {}};
+  const auto whole = engine.get<event::ScoresReady>(engine.post(localize));
+  EXPECT_EQ(whole.folder, (folder / "run").string());
+  const std::string kept = nlohmann::json::parse(whole.document)["settings"].dump();
+  for (const char* file : {"run.json", "pairs/sites-pair1-noise0.json"}) fs::remove(folder / "run" / file);
+  const auto again = engine.get<event::ScoresReady>(engine.post(command::Localize{.folder = (folder / "run").string(), .resume = true}));
+  EXPECT_EQ(nlohmann::json::parse(again.document)["settings"].dump(), kept);
+  engine.post(command::OpenModel{golden("pipeline_sdxl").string()});
+  EXPECT_THAT(engine.end_of(engine.post(command::Localize{.folder = (folder / "run").string(), .resume = true})), HasSubstr("another model"));
+}
+
 TEST(EngineThread, WhatIsEditedIsDrawnOnce) {
   const testing::TemporaryFolder folder;
   Engine engine;
@@ -187,6 +220,8 @@ TEST(EngineThread, WhatIsEditedIsDrawnOnce) {
   EXPECT_GT(real.source.picture.width, real.source.picture.height);
   EXPECT_EQ(real.source.picture.metadata, "");
   EXPECT_TRUE(real.source.reconstruction.scores.contains("ssim"));
+  EXPECT_FALSE(real.source.reconstruction.read) << "nobody looked for text in it";
+  EXPECT_LE(real.source.drift.scores.at("ssim"), real.source.reconstruction.scores.at("ssim")) << "guidance leads away from the picture";
   // What its noise gives back is shown before anything is edited.
   EXPECT_LT(engine.place<event::EditSourceReady>(real_edit), engine.place<event::EditReady>(real_edit));
   EXPECT_EQ(*engine.get<event::EditSourceReady>(real_edit).reconstruction.rgb, *real.source.reconstruction.rgb);
@@ -262,7 +297,7 @@ TEST(EngineThread, NoCommandGoesRoundTheGuard) {
   for (const auto& variant : edited.variants) EXPECT_TRUE(withheld(variant.picture)) << variant.way;
   EXPECT_EQ(lines().size(), before + 5);  // the reconstruction and the round trip too
 
-  command::Localize localize{{"A sign that says \"<text>\"."}, {"venom", "honey"}, 1, {.steps = 2}};
+  command::Localize localize{{"A sign that says \"<text>\"."}, {"venom", "honey"}, 1, 1, {.steps = 2}};
   const auto pair = engine.get<event::PairReady>(engine.post(localize));
   for (const auto& picture : pair.patched) EXPECT_TRUE(withheld(picture));
   EXPECT_TRUE(withheld(pair.source));

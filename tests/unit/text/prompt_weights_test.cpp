@@ -46,6 +46,16 @@ TEST(PromptWeights, OtherParenthesesStayAsTheyAre) {
   EXPECT_EQ(shown("\\(x:2)"), "[(x:2)|1]");
 }
 
+// What is to be written is written as it stands, parentheses and all; and a quotation mark without its other is a character.
+TEST(PromptWeights, QuotedParenthesesAreText) {
+  EXPECT_EQ(shown("a sign that says \"SALE (50:1)\" here"), "[a sign that says \"SALE (50:1)\" here|1]");
+  EXPECT_EQ(shown("a (sign that says \"(A:2)\":1.5)"), "[a |1][sign that says \"(A:2)\"|1.5]");
+  EXPECT_EQ(shown("says \u201c(x:2)\u201d"), "[says \u201c(x:2)\u201d|1]");
+  EXPECT_EQ(shown("5\" wide (red:2)"), "[5\" wide |1][red|2]");
+  EXPECT_EQ(shown("(a \")\" b:2)"), "[a \")\" b|2]");
+  EXPECT_EQ(quoted_text("says \"f(x:1.2)\""), "f(x:1.2)");
+}
+
 TEST(PromptWeights, AbsurdOnesAreNamed) {
   EXPECT_THAT(failure_of([] { WeightedPrompt::parse("a (big:11) sign"); }), HasSubstr("'big' is 11"));
   EXPECT_THAT(failure_of([] { WeightedPrompt::parse("a (big:-1) sign"); }), HasSubstr("'big'"));
@@ -90,7 +100,7 @@ TEST(PromptWeights, ReachTheTokensOfTheirWord) {
   expect_weights(WordPieceTokenizer::load(golden("tokenizer_bert")), "a sign that says \"", "open", "\" on a wall");
 }
 
-TEST(PromptWeights, TheQuotedWordIsReadWithoutThem) { EXPECT_EQ(quoted_text("a sign that says \"(LOVE:1.3)\""), "LOVE"); }
+TEST(PromptWeights, TheQuotedWordIsReadWithoutThem) { EXPECT_EQ(quoted_text("a sign that says (\"LOVE\":1.3)"), "LOVE"); }
 
 // Written as a prompt and read again, it is the same: of random texts of what the syntax is made of.
 TEST(PromptWeights, AreWrittenAsTheyAreRead) {
@@ -100,7 +110,7 @@ TEST(PromptWeights, AreWrittenAsTheyAreRead) {
     std::vector<WeightedPrompt::Piece> pieces;
     for (int left = 1 + below(4); left > 0; --left) {
       WeightedPrompt::Piece piece{"", std::vector<double>{1, 0, 0.5, 1.25, 10}[static_cast<size_t>(below(5))]};
-      for (int letters = 1 + below(6); letters > 0; --letters) piece.text += "a:1.\\() "[below(8)];
+      for (int letters = 1 + below(6); letters > 0; --letters) piece.text += below(8) == 0 ? "\"b (a:2)\"" : std::string(1, "a:1.\\() "[below(8)]);
       pieces.push_back(piece);
     }
     const WeightedPrompt prompt(pieces), again = WeightedPrompt::parse(prompt.prompt());

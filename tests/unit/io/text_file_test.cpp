@@ -1,0 +1,52 @@
+#include "io/text_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "editing/term_list.h"
+#include "io/files.h"
+#include "io/resources.h"
+#include "localization/prompt_set.h"
+#include "tests/support/golden.h"
+
+namespace glyphscope {
+namespace {
+using ::testing::ElementsAre;
+using testing::failure_of;
+using ::testing::HasSubstr;
+
+const std::string kMark = "\xEF\xBB\xBF";
+
+TEST(TextFile, AByteOrderMarkIsNoPartOfTheText) {
+  const testing::TemporaryFolder folder;
+  write_text(folder / "a.txt", kMark + "one\r\ntwo\n" + kMark + "three");
+  EXPECT_THAT(read_lines(folder / "a.txt"), ElementsAre("one", "two", kMark + "three"));
+}
+
+// Every list that people write is read alike, with the mark and without it.
+TEST(TextFile, EveryListIsReadWithoutIt) {
+  const testing::TemporaryFolder folder;
+  write_text(folder / "words.txt", kMark + "LOVE\nHATE\n");
+  EXPECT_THAT(read_word_list(folder / "words.txt"), ElementsAre("LOVE", "HATE"));
+  write_text(folder / "pairs.txt", kMark + "says \"A\"\tsays \"B\"\n");
+  EXPECT_EQ(read_pairs(folder / "pairs.txt").front().source, "says \"A\"");
+  write_text(folder / "terms.txt", kMark + "hate => love\n");
+  EXPECT_EQ(TermList::read(folder / "terms.txt").find("I hate it").size(), 1u);
+}
+
+TEST(TextFile, WhatIsNoUtf8IsNamedWithTheRemedy) {
+  const testing::TemporaryFolder folder;
+  const auto error = [&](const std::string& bytes) {
+    write_text(folder / "a.txt", bytes);
+    return failure_of([&] { read_lines(folder / "a.txt"); });
+  };
+  for (const std::string mark : {"\xFF\xFE", "\xFE\xFF"})
+    EXPECT_THAT(error(mark + std::string("a\0b\0", 4)), AllOf(HasSubstr("UTF-16"), HasSubstr("a.txt"), HasSubstr("Save it as UTF-8")));
+  EXPECT_THAT(error("one\ncaf\xE9\n"), AllOf(HasSubstr("not in UTF-8"), HasSubstr("line 2")));
+  EXPECT_THAT(error(std::string("one\ntwo\nth\0ree", 14)), AllOf(HasSubstr("zero byte"), HasSubstr("line 3")));
+  EXPECT_THAT(error("\xC0\xAF"), HasSubstr("not in UTF-8")) << "overlong";
+  EXPECT_EQ(error("caf\u00e9 \u4e2d"), "");
+}
+
+}  // namespace
+}  // namespace glyphscope
