@@ -6,8 +6,9 @@ namespace glyphscope {
 ///
 /// Each step of a denoising or a training asks for tensors of the same sizes. Left to itself, glibc gives the larger ones back to the system, which clears
 /// fresh pages for the next: a fifth to a third of a training step on a small U-Net. So what is freed is kept, up to a gigabyte, but for blocks of 8 MiB
-/// and more, which would leave holes. Those of 2 MiB and more ask Linux for huge pages, by PyTorch's own switch (unless the user has set it): a training
-/// step of full-size layers is then an eighth to a quarter faster (glyphscope_finetune_steps, with THP_MEM_ALLOC_ENABLE=0 and without).
+/// and more, which would leave holes. Those of 2 MiB and more ask Linux for huge pages, unless PyTorch's own switch says no: a training step of full-size
+/// layers is then an eighth to a quarter faster (glyphscope_finetune_steps, with THP_MEM_ALLOC_ENABLE=0 and without). Where there is none left, an
+/// exception says so; LibTorch's own allocator would end the process.
 void set_up_memory();
 
 }  // namespace glyphscope

@@ -54,14 +54,13 @@ class LockedFile {
   }
   // The last line without its end; empty if there is none.
   std::string last_line() const {
+    // From the end, each time twice as much, so that all that is read is at most twice the line.
     const off_t end = size();
     std::string tail;
-    for (off_t at = end; at > 0;) {
-      const off_t step = std::min<off_t>(at, 4096);
-      std::string part(static_cast<size_t>(step), '\0');
-      if (::pread(file_, part.data(), part.size(), at - step) != step) fail("the log cannot be read");
-      tail.insert(0, part);
-      at -= step;
+    for (off_t much = 4096; tail.size() < static_cast<size_t>(end); much *= 2) {
+      tail.resize(static_cast<size_t>(std::min(much, end)));
+      const off_t from = end - static_cast<off_t>(tail.size());
+      if (::pread(file_, tail.data(), tail.size(), from) != static_cast<ssize_t>(tail.size())) fail("the log cannot be read");
       if (tail.size() > 1 && tail.rfind('\n', tail.size() - 2) != std::string::npos) break;
     }
     if (tail.empty()) return {};

@@ -279,19 +279,28 @@ ordered_json Guard::told(const char* name, const std::string& text) const {
 }
 
 ordered_json Guard::told_terms(const std::vector<TermMatch>& matches) const {
+  // A prompt may hold nothing but terms: a line of the log has room for so many.
+  constexpr size_t kMost = 100;
   ordered_json out = ordered_json::array();
-  for (const auto& match : matches) out.push_back(told("term", settings_.terms.terms()[match.term].text));
+  for (size_t i = 0; i < std::min(kMost, matches.size()); ++i) out.push_back(told("term", settings_.terms.terms()[matches[i].term].text));
+  if (matches.size() > kMost) out.push_back({{"more", matches.size() - kMost}});
   return out;
 }
 
 void Guard::log(const ModelInfo& model, ordered_json settings, ordered_json images) {
-  log_->append({{"schema", "glyphscope.audit/2"},
-                {"model", model.source},
-                {"model_hash", model.hash},
-                {"adapters", describe_adapters(model)},
-                {"guard", describe()},
-                {"settings", std::move(settings)},
-                {"images", std::move(images)}});
+  // So many images a line: its length is bounded, however many a request asks for.
+  constexpr size_t kMost = 64;
+  for (size_t first = 0; first == 0 || first < images.size(); first += kMost) {
+    ordered_json some = ordered_json::array();
+    for (size_t i = first; i < std::min(first + kMost, images.size()); ++i) some.push_back(std::move(images[i]));
+    log_->append({{"schema", "glyphscope.audit/2"},
+                  {"model", model.source},
+                  {"model_hash", model.hash},
+                  {"adapters", describe_adapters(model)},
+                  {"guard", describe()},
+                  {"settings", settings},
+                  {"images", std::move(some)}});
+  }
 }
 
 }  // namespace glyphscope

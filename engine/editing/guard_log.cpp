@@ -14,7 +14,10 @@ std::string text_at(const nlohmann::json& json, const std::string& name) {
   return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 // In clear text or as its hash.
-std::string told(const nlohmann::json& json, const std::string& name) { return json.contains(name) ? text_at(json, name) : text_at(json, name + "_sha256"); }
+std::string told(const nlohmann::json& json, const std::string& name) {
+  if (const auto more = json.find("more"); more != json.end() && more->is_number()) return "and " + more->dump() + " more";
+  return json.contains(name) ? text_at(json, name) : text_at(json, name + "_sha256");
+}
 
 std::string cell(const std::string& text) {
   std::string out = "\"";

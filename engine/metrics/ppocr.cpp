@@ -131,7 +131,7 @@ class PpOcr : public TextReader {
   // Differentiable-binarization post-processing (arXiv 1911.08947), as RapidOCR's DBPostProcess does it.
   std::vector<cv::RotatedRect> detect(const cv::Mat& page) {
     detector_.set_input_tensor(to_input(page));
-    detector_.infer();
+    infer(detector_);
     const cv::Mat probability(page.rows, page.cols, CV_32F, detector_.get_output_tensor().data<float>());
     cv::Mat mask = probability > kPixelThreshold;
     cv::dilate(mask, mask, cv::Mat::ones(2, 2, CV_8U));
@@ -208,8 +208,20 @@ class PpOcr : public TextReader {
     cv::resize(line, resized, {width, kLineHeight});
     resized.copyTo(padded(cv::Rect(0, 0, width, kLineHeight)));
     direction_.set_input_tensor(to_input(padded));
-    direction_.infer();
+    infer(direction_);
     return direction_.get_output_tensor().data<float>()[1];
+  }
+
+  // OpenVINO tells of memory that is not there in words alone.
+  static void infer(ov::InferRequest& request) {
+    try {
+      request.infer();
+    } catch (const ov::Exception& error) {
+      const std::string what = error.what();
+      for (const char* word : {"alloc", "memory"})
+        if (what.find(word) != std::string::npos) throw std::bad_alloc();
+      throw;
+    }
   }
 
   // Connectionist temporal classification, greedy: class 0 is the blank, repeats collapse.
@@ -219,7 +231,7 @@ class PpOcr : public TextReader {
     cv::resize(line, resized, {width, kLineHeight});
     resized.copyTo(padded(cv::Rect(0, 0, width, kLineHeight)));
     recogniser_.set_input_tensor(to_input(padded));
-    recogniser_.infer();
+    infer(recogniser_);
     const ov::Tensor output = recogniser_.get_output_tensor();
     const size_t steps = output.get_shape()[1], classes = output.get_shape()[2];
     TextPiece piece;

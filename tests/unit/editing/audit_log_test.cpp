@@ -53,6 +53,16 @@ TEST_F(AuditLogTest, EachLineHoldsTheHashOfTheOneBefore) {
   EXPECT_EQ(check.last, fifth);
 }
 
+// However long the lines are, the last is found, and the next follows it.
+TEST_F(AuditLogTest, LongLinesAreFollowed) {
+  AuditLog log(file);
+  std::string last;
+  for (const size_t size : {0u, 4000u, 4096u, 5000u, 300'000u, 1u, 8'000'000u, 10u}) last = log.append({{"prompt", std::string(size, 'x')}});
+  const AuditCheck check = check_audit_log(file, last);
+  EXPECT_EQ(check.fault, "");
+  EXPECT_EQ(check.lines, 8);
+}
+
 // A line is there for a reader when all of it is.
 TEST_F(AuditLogTest, AReaderWaitsForTheLineThatIsBeingWritten) {
   const std::string second = write(2), text = read_text(file);

@@ -72,6 +72,31 @@ TEST(Guard, ChangesNoBitOfWhatAsksForNoTerm) {
   EXPECT_TRUE(guarded.notes.empty());
 }
 
+// A line of the log is bounded: so many images, and so many terms of each; what is beyond is counted.
+TEST(Guard, LogsInLinesOfBoundedLength) {
+  const testing::TemporaryFolder folder;
+  Guarded model({1}, 0, folder / "log.jsonl", true);
+  std::string many;
+  for (int i = 0; i < 2000; ++i) many += "venom ";
+  Request request = Guarded::request({many});
+  request.steps = 1;
+  for (std::uint64_t seed = 0; seed < 69; ++seed) request.rows.push_back({0, seed, {}});
+  model.pipeline->set_policy(model.guard);
+  model.draw(request);
+  EXPECT_EQ(check_audit_log(folder / "log.jsonl").lines, 2);
+  std::istringstream lines(read_text(folder / "log.jsonl"));
+  size_t images = 0;
+  for (std::string line; std::getline(lines, line);) {
+    const auto json = nlohmann::json::parse(line);
+    images += json["images"].size();
+    for (const auto& image : json["images"]) {
+      EXPECT_EQ(image["matched"].size(), 101u);
+      EXPECT_EQ(image["matched"].back()["more"], 1900);
+    }
+  }
+  EXPECT_EQ(images, 70u);
+}
+
 // Where prompts are injected, the guard's image is the patched one, at no denoiser pass more.
 TEST(Guard, GivesTheSitesTheReplacedPrompt) {
   Guarded model({1}, 1);
@@ -255,11 +280,11 @@ TEST(Guard, SaysItInTheMetadata) {
 // Weights are no letters: what the prompt's readers see is searched, and a replacement keeps its weight.
 TEST(Guard, SeesThroughWeights) {
   Guarded model;
-  Request patched = Guarded::request({"a sign that says \"(VE:1.3)NOM\"", "a sign that says \"(HONEY:1.3)\""});
+  Request patched = Guarded::request({"a sign that says (VE:1.3)NOM", "a sign that says (HONEY:1.3)"});
   patched.rows = {{0, 7, PatchPlan::at_sites({1}, 1)}};
   const Result expected = model.draw(patched);
   model.pipeline->set_policy(model.guard);
-  EXPECT_TRUE(model.draw(Guarded::request({"a sign that says \"(VE:1.3)NOM\""})).images.equal(expected.images));
+  EXPECT_TRUE(model.draw(Guarded::request({"a sign that says (VE:1.3)NOM"})).images.equal(expected.images));
 }
 
 // What OCR finds in several pieces, or takes for another letter, beside other words.
@@ -391,19 +416,20 @@ TEST(GuardStudy, CountsWhatEachWayCosts) {
                                     {"says \"VENOM\"", "a toxic wall", "says \"venom\" twice"},
                                     pipeline->resolve(sampling)};
   const GuardStudy study = run_guard_study(*pipeline, settings, std::make_shared<Always>(), [](const Progress&) {}, {});
-  ASSERT_EQ(study.methods.size(), 6u);
+  ASSERT_EQ(study.methods.size(), 7u);
   EXPECT_TRUE(pipeline->info().policy.is_null());
   EXPECT_EQ(study.methods[0].ssim.mean, 1);
   EXPECT_LT(study.methods[4].ssim.mean, 1);
   for (const auto& method : study.methods)
     if (method.name != "guard, with fallbacks") EXPECT_EQ(method.readable.mean, 1) << method.name;
-  const std::vector<double> passes{4, 4, 16, 4, 4, 6};
+  const std::vector<double> passes{4, 4, 16, 4, 4, 6, 6};
   for (size_t i = 0; i < passes.size(); ++i) EXPECT_EQ(study.methods[i].passes, passes[i]) << study.methods[i].name;
   EXPECT_EQ(study.methods[2].outcomes, (std::map<std::string, int>{{"withheld", 3}}));
   EXPECT_EQ(check_audit_log(folder / "audit.jsonl").lines, 2);  // a request for each term
   EXPECT_EQ(study.methods[0].term_f1.n, 3);
-  EXPECT_THAT(study.csv(), HasSubstr("\"Safe Latent Diffusion\""));
-  EXPECT_EQ(study.to_json()["methods"].size(), 6u);
+  EXPECT_THAT(study.csv(), HasSubstr("\"Safe Latent Diffusion, of the term\""));
+  EXPECT_EQ(study.to_json()["methods"].size(), 7u);
+  EXPECT_EQ(study.methods[0].replacement.n, 2) << "of the prompts that quote a text";
   auto harmless = settings;
   harmless.prompts.push_back("a red wall");
   EXPECT_THAT(testing::failure_of([&] { run_guard_study(*pipeline, harmless, std::make_shared<Always>(), [](const Progress&) {}, {}); }),

@@ -52,7 +52,7 @@ TEST_P(SideBySide, RowsAreTheSame) {
     together = *pipeline.generate(request, observer);
   }
   ASSERT_EQ(together.images.size(0), 7);
-  for (std::int64_t row = 0; row < 7; ++row) EXPECT_LT(relative_error(together.latents[row], alone.latents[row]), 1e-5) << row;
+  for (std::int64_t row = 0; row < 7; ++row) EXPECT_LT(relative_error(together.latents[row], alone.latents[row]), 1e-4) << row;
   EXPECT_FALSE(backwards);
   EXPECT_EQ(done, total);
   EXPECT_GT(together.denoiser_calls, alone.denoiser_calls);

@@ -95,9 +95,9 @@ void expect_weights(const Tokenizer& tokenizer, const std::string& before, const
 
 TEST(PromptWeights, ReachTheTokensOfTheirWord) {
   expect_weights(ClipTokenizer::load(golden("tokenizer")), "a sign that says ", "open", " on a wall");
-  expect_weights(ClipTokenizer::load(golden("tokenizer")), "a sign that says \"", "open", "\" on a wall");
-  expect_weights(T5Tokenizer::load(golden("tokenizer_t5")), "a sign that says \"", "open", "\" on a wall");
-  expect_weights(WordPieceTokenizer::load(golden("tokenizer_bert")), "a sign that says \"", "open", "\" on a wall");
+  expect_weights(ClipTokenizer::load(golden("tokenizer")), "a sign that says ", "\"open\"", " on a wall");
+  expect_weights(T5Tokenizer::load(golden("tokenizer_t5")), "a sign that says ", "\"open\"", " on a wall");
+  expect_weights(WordPieceTokenizer::load(golden("tokenizer_bert")), "a sign that says ", "\"open\"", " on a wall");
 }
 
 TEST(PromptWeights, TheQuotedWordIsReadWithoutThem) { EXPECT_EQ(quoted_text("a sign that says (\"LOVE\":1.3)"), "LOVE"); }
