@@ -8,6 +8,7 @@
 
 #include "adapt/adapters.h"
 #include "core/version.h"
+#include "demo/sign_words.h"
 #include "demo/studies.h"
 #include "editing/guard.h"
 #include "io/files.h"
@@ -80,6 +81,12 @@ void Context::note_guard() const {
 
 void Context::note_unreadable(const TextReader& reader, const std::vector<std::string>& texts) const {
   if (const std::string note = note_on_unreadable(reader, texts); !note.empty()) say("note: " + note);
+}
+
+void Context::note_learned(const ModelInfo& model, const std::vector<std::string>& texts) const {
+  const auto learned = learned_text(model);
+  if (!learned) return;
+  if (const std::string note = note_on_learned(*learned, texts); !note.empty()) say("note: " + note);
 }
 
 void Context::show(const Progress& progress) const {

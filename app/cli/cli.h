@@ -50,6 +50,8 @@ struct Context {
   void end_progress() const;
   /// Says which of these texts OCR cannot be trusted to read, before it is used to score.
   void note_unreadable(const TextReader& reader, const std::vector<std::string>& texts) const;
+  /// Says which of these texts the model was not taught to write, where that is known.
+  void note_learned(const ModelInfo& model, const std::vector<std::string>& texts) const;
   /// Says what the guard did, if it did anything.
   void note_guard() const;
   /// A line for a person, on standard error where standard output carries JSON.

@@ -136,6 +136,7 @@ Run add_edit(CLI::App& app) {
     check_from_steps(plan.patches(), settings.sampling.steps);
     const auto reader = make_text_reader(options->ocr);
     context.note_unreadable(*reader, {quoted_text(settings.source), quoted_text(options->target)});
+    context.note_learned(info, {quoted_text(settings.source), quoted_text(options->target)});
     const OutputFolder folder(options->out);
     folder.spare(options->sampling.image,
                  {"source.png", "edit.png", "target.png", "prompt-to-prompt.png", "reconstruction.png", "drift.png", "edit-whole.png"});

@@ -1,6 +1,7 @@
 #include "app/cli/cli.h"
 #include "io/files.h"
 #include "io/image_file.h"
+#include "localization/prompt_set.h"
 
 namespace glyphscope::cli {
 
@@ -22,6 +23,7 @@ Run add_generate(CLI::App& app) {
     Request request = pipeline->resolve(sampling);
     request.prompts = {options->prompt};
     request.rows = {{0, context.common.seed, {}}};
+    context.note_learned(pipeline->info(), {quoted_text(options->prompt)});
     const auto result = pipeline->generate(request, {.progress = [&](const Progress& p) { context.show(p); }}, context.cancel);
     context.end_progress();
     if (!result) throw Failure(result.error());

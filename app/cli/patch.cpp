@@ -38,6 +38,7 @@ Run add_patch(CLI::App& app) {
     pipeline->validate(request);
     auto reader = make_text_reader(options->ocr);  // a wrong engine is an error now, not after minutes
     context.note_unreadable(*reader, {quoted_text(options->source), quoted_text(options->target)});
+    context.note_learned(pipeline->info(), {quoted_text(options->source), quoted_text(options->target)});
     const OutputFolder folder(options->out);
     folder.spare(options->sampling.image, {"source.png", "target.png", "patched.png"});
     auto result = pipeline->generate(request, {.progress = [&](const Progress& p) { context.show(p); }}, context.cancel);

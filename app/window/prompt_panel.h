@@ -6,6 +6,7 @@
 #include "runtime/engine_thread.h"
 
 class QDoubleSpinBox;
+class QLabel;
 class QLineEdit;
 class QPushButton;
 class QSpinBox;
@@ -35,7 +36,11 @@ class PromptPanel : public QWidget {
   void localize_requested();
 
  private:
+  void say_limit();
+
   QLineEdit *source_, *target_;
+  QLabel* limit_;  ///< Which prompt asks for a text that the model was not taught; hidden while none does.
+  std::optional<LearnedText> learned_;
   QSpinBox *steps_, *upscale_steps_, *seed_, *from_step_;
   QDoubleSpinBox* guidance_;
   QPushButton *generate_, *edit_, *localize_;

@@ -17,6 +17,12 @@ bool draws_signs(const ModelInfo& model) { return std::filesystem::exists(model.
 
 SignData sign_data(const ModelInfo& model) { return draws_signs(model) ? SignData::parse(Config::read(model.folder / "recipe.json")) : SignData(); }
 
+std::optional<LearnedText> learned_text(const ModelInfo& model) {
+  if (!draws_signs(model)) return {};
+  const SignData data = sign_data(model);
+  return LearnedText{data.shortest, data.longest};
+}
+
 std::vector<std::string> sign_words(const SignData& data, const std::filesystem::path& list) {
   std::vector<std::string> words = read_word_list(list);
   std::erase_if(words, [&](const std::string& word) { return static_cast<int>(word.size()) < data.shortest || static_cast<int>(word.size()) > data.longest; });

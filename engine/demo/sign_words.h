@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "demo/learned_text.h"
 #include "demo/signs.h"
 #include "editing/term_list.h"
 #include "pipelines/pipeline.h"
@@ -14,6 +15,9 @@ namespace glyphscope {
 
 /// Which signs a demo model draws, by its recipe.json; for another model, the usual ones. Throws a Failure for a damaged recipe.
 SignData sign_data(const ModelInfo& model);
+
+/// Of a demo model; none for another, whose limits are not known.
+std::optional<LearnedText> learned_text(const ModelInfo& model);
 
 /// The words of a list, in capitals, less those that are too short or too long for such signs. Throws a Failure if none is left.
 std::vector<std::string> sign_words(const SignData& data, const std::filesystem::path& list);

@@ -225,6 +225,7 @@ struct EngineThread::State {
                              attention_projections(pipeline->denoiser_module()),
                              source_prompt,
                              target_prompt,
+                             learned_text(info),
                              studied_sites(info),
                              {}};
     if (const auto& second = info.upscaler)

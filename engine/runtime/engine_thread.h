@@ -13,6 +13,7 @@
 #include "adapt/training_row.h"
 #include "core/error.h"
 #include "core/progress.h"
+#include "demo/learned_text.h"
 #include "editing/guard_method.h"
 #include "localization/statistics.h"
 #include "patching/site.h"
@@ -166,6 +167,7 @@ struct ModelOpened {
   std::int64_t bytes = 0;                        ///< Of its weights.
   std::vector<AttentionProjection> projections;  ///< What an adapter may change.
   std::string source_prompt, target_prompt;      ///< To begin with.
+  std::optional<LearnedText> learned;            ///< learned_text()
   std::vector<int> studied;                      ///< studied_sites()
   /// Of a cascade: its second stage.
   struct Upscaler {

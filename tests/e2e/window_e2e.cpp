@@ -181,7 +181,14 @@ class WindowTest : public QObject {
     wait();
     QVERIFY2(source->text().contains("\"SUN\""), qPrintable(source->text()));
     QVERIFY2(target->text().contains("\"SEA\""), qPrintable(target->text()));
+    // What the model was never taught is said while it is typed.
+    auto* limit = find<QLabel>("limit");
+    QVERIFY(!limit->isVisible());
+    target->setText("a red sign that says \"FLOWERS\" on a blue wall");
+    QVERIFY(limit->isVisible());
+    QVERIFY2(limit->text().contains("FLOWERS"), qPrintable(limit->text()));
     target->setText("a sign");
+    QVERIFY(!limit->isVisible());
     window_->open_model(model_);
     wait();
     QVERIFY2(source->text().contains("\"LOVE\""), qPrintable(source->text()));

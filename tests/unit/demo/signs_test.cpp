@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "demo/learned_text.h"
 #include "demo/recipe.h"
 #include "demo/sign_tokenizer.h"
 #include "io/resources.h"
@@ -140,6 +141,13 @@ TEST(SignTokenizer, T5sPiecesAreTemplateWordsAndSingleCharacters) {
   EXPECT_EQ(static_cast<std::int64_t>(seen.size()) + 4, sign_piece_count());  // padding, end, unknown, space
   const std::string longest = SignSpec{.round = false, .sign = 3, .wall = 4, .word = "QUICK", .row = 0, .style = {}}.prompt();
   EXPECT_EQ(tokenizer.tokenize(longest, 24).cut, "");
+}
+
+TEST(LearnedText, NamesWhatTheModelWasNeverTaught) {
+  const LearnedText signs{3, 5};
+  EXPECT_EQ(note_on_learned(signs, {"SEA", "bread", ""}), "");
+  EXPECT_THAT(note_on_learned(signs, {"LOVE", "FLOWERS"}), ::testing::HasSubstr("3 to 5 letters, A to Z: \"FLOWERS\""));
+  for (const char* text : {"GO", "TWO WO", "A4 B", "MÜSLI", "X-RAY"}) EXPECT_NE(note_on_learned(signs, {text}), "") << text;
 }
 
 }  // namespace
