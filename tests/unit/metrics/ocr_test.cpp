@@ -96,7 +96,7 @@ TEST(PpOcr, ReadsTextInAllFourDirections) {
   EXPECT_GE(right, count * 0.95);
 }
 
-TEST(Ocr, SaysWhatItCannotBeTrustedToRead) {
+TEST(PpOcr, SaysWhatItCannotBeTrustedToRead) {
   const auto reader = make_text_reader();
   EXPECT_EQ(note_on_unreadable(*reader, {"OPEN", "", "50 %", "A"}), "");
   EXPECT_THAT(note_on_unreadable(*reader, {"OPEN", "5 \u20ac", "I"}), ::testing::AllOf(::testing::HasSubstr("does not know all letters of \"5 \u20ac\""),
