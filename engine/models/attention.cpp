@@ -76,14 +76,17 @@ torch::Tensor Attention::attend(const AttentionCall& call, Taps* taps) const {
     return options_.upcast ? at::scaled_dot_product_attention(widened(query), widened(call.key), widened(call.value)).to(query.scalar_type())
                            : at::scaled_dot_product_attention(query, call.key, call.value);
   };
-  // One call of a large picture would take minutes, in which nobody could stop it: of so many multiplications at once it takes about half a second.
-  constexpr double kAtOnce = 2e10;
-  const double work = static_cast<double>(call.query.numel()) * static_cast<double>(call.key.size(2));
+  // One call of a large picture would take minutes, in which nobody could stop it: so much at once takes a tenth of a second or two on one core. A
+  // score costs its multiplications, and an exponential that is worth some 64 of them.
+  constexpr double kAtOnce = 6e9;
+  constexpr std::int64_t kBlock = 256;  // of queries, as LibTorch takes them: whole ones are faster
+  const double a_query = static_cast<double>(call.query.size(0) * call.query.size(1) * call.key.size(2) * (call.query.size(3) + 64));
+  auto queries = std::max<std::int64_t>(1, static_cast<std::int64_t>(kAtOnce / a_query));
+  if (queries > kBlock) queries -= queries % kBlock;
   torch::Tensor out;
-  if (!taps || work <= kAtOnce || at::GradMode::is_enabled()) {
+  if (!taps || queries >= call.query.size(2) || at::GradMode::is_enabled()) {
     out = attended(call.query);
   } else {
-    const auto queries = std::max<std::int64_t>(1, static_cast<std::int64_t>(static_cast<double>(call.query.size(2)) * kAtOnce / work));
     std::vector<torch::Tensor> parts;
     for (const auto& part : call.query.split(queries, 2)) {
       taps->enter_attention();

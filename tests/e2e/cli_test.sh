@@ -73,13 +73,13 @@ printf 'a sign that says "5 \u20ac"\n' > "$work/euro.txt"
 expect 0 'note: .*does not know all letters of "5 ' "$program" evaluate "$model" --prompts "$work/euro.txt" --steps 1
 # Where memory ends, every verb says so, whatever was being made then.
 for limit in 1000000 1200000 1500000; do
-  expect 4 'memory' bash -c 'ulimit -v $1; shift; "$@"' - $limit "$program" generate "$model" --prompt a --steps 1 --size 2048x2048 --threads 1 --out "$work/b.png"
+  expect 4 'memory' bash -c 'ulimit -v $1; shift; "$@"' - $limit "$program" generate "$model" --prompt a --steps 1 --size 8192x8192 --threads 1 --out "$work/b.png"
 done
 limited=(bash -c 'ulimit -v 1200000; "$@"' - "$program")
-expect 4 'memory' "${limited[@]}" patch "$model" --source 'says "A"' --target 'says "B"' --sites 5 --steps 1 --size 2048x2048 --threads 1 --out "$work/memory1"
-expect 4 'memory' "${limited[@]}" edit "$model" --source 'says "A"' --target 'says "B"' --sites 5 --steps 1 --size 2048x2048 --threads 1 --out "$work/memory2"
-expect 4 'memory' "${limited[@]}" localize "$model" --pairs 1 --steps 1 --size 2048x2048 --threads 1 --out "$work/memory3"
-expect 4 'memory' "${limited[@]}" evaluate "$model" --count 2 --steps 1 --size 2048x2048 --threads 1
+expect 4 'memory' "${limited[@]}" patch "$model" --source 'says "A"' --target 'says "B"' --sites 5 --steps 1 --size 8192x8192 --threads 1 --out "$work/memory1"
+expect 4 'memory' "${limited[@]}" edit "$model" --source 'says "A"' --target 'says "B"' --sites 5 --steps 1 --size 8192x8192 --threads 1 --out "$work/memory2"
+expect 4 'memory' "${limited[@]}" localize "$model" --pairs 1 --steps 1 --size 8192x8192 --threads 1 --out "$work/memory3"
+expect 4 'memory' "${limited[@]}" evaluate "$model" --count 2 --steps 1 --size 8192x8192 --threads 1
 # The program's threads do not wait for each other by spinning.
 OMP_DISPLAY_ENV=verbose "$program" --version 2>&1 | grep "GOMP_SPINCOUNT = '0'" > /dev/null || { echo "FAILED: it spins"; failed=1; }
 
