@@ -9,10 +9,13 @@
 #include <cstring>
 #include <filesystem>
 
+#include "app/signals.h"
+
 int main(int, char** argv) {
   ::setenv("OMP_WAIT_POLICY", "passive", /*overwrite=*/0);
   std::error_code error;
   const auto program = std::filesystem::read_symlink("/proc/self/exe", error).parent_path() / "glyphscope-main";
+  glyphscope::hold_signals(SIG_BLOCK);
   ::execv(program.c_str(), argv);
   std::fprintf(stderr, "glyphscope: cannot start %s: %s. It belongs beside this program.\n", program.c_str(), std::strerror(errno));
   return 5;

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <string>
 
+#include "app/signals.h"
 #include "core/memory.h"
 
 // Each is compiled where its headers are: torch's and Qt's never meet in one file.
@@ -29,7 +30,10 @@ int main(int argc, char** argv) {
   // The window opens without arguments, or with a model as the only one; anything else is a verb, rightly spelt or not.
   const std::string model = argc == 2 ? argv[1] : "";
   std::error_code ignored;
-  if (argc == 1 || model.starts_with("demo:") || std::filesystem::exists(model, ignored)) leave(glyphscope::window::run(argc, argv));
+  if (argc == 1 || model.starts_with("demo:") || std::filesystem::exists(model, ignored)) {
+    glyphscope::hold_signals(SIG_UNBLOCK);
+    leave(glyphscope::window::run(argc, argv));
+  }
 #endif
   leave(glyphscope::cli::run(argc, argv));
 }

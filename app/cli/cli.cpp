@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "adapt/adapters.h"
+#include "app/signals.h"
 #include "core/version.h"
 #include "demo/sign_words.h"
 #include "demo/studies.h"
@@ -159,6 +160,7 @@ int run(int argc, char** argv) {
   context.cancel = signal_token();
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
+  hold_signals(SIG_UNBLOCK);
   std::signal(SIGXFSZ, SIG_IGN);  // a limit on the size of files is told by the write that meets it
   app.add_flag("--json", context.common.json, "One JSON document on standard output, all else on standard error");
   app.add_option("--threads", context.common.threads, "Threads to compute with (default: all cores)")->check(CLI::Range(1, 1024));

@@ -107,6 +107,14 @@ kill -INT $pid
 wait $pid
 [ $? = 3 ] && [ ! -e "$work/stopped/run.json" ] || { echo "FAILED: Ctrl-C"; cat "$work/stderr"; failed=1; }
 
+# So is one that comes before the program has been loaded.
+"$program" localize "$model" --pairs 16 --steps 30 --out "$work/stopped2" > "$work/stdout" 2> "$work/stderr" &
+pid=$!
+until [ "$(basename "$(readlink /proc/$pid/exe)")" = glyphscope-main ] || ! kill -0 $pid 2> /dev/null; do :; done
+kill -TERM $pid
+wait $pid
+[ $? = 3 ] && grep -q cancelled "$work/stderr" || { echo "FAILED: SIGTERM while the program is loaded"; cat "$work/stderr"; failed=1; }
+
 expect 0 'words read exactly' "$program" evaluate "$model" --count 4 --steps 1 --out "$work/eval"
 [ -s "$work/eval/evaluate.json" ] && [ -s "$work/eval/samples.png" ] || { echo "FAILED: evaluate's files"; failed=1; }
 
