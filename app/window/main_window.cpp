@@ -328,9 +328,13 @@ void MainWindow::list_unfinished(QMenu* menu) {
 void MainWindow::go_on(const QString& folder) { go_on(folder, /*opened=*/false); }
 
 void MainWindow::go_on(const QString& folder, bool opened) {
-  const auto document = attempt([&] { return read_json((folder + "/settings.json").toStdString()); });
-  if (!document) return fail(QString::fromStdString(document.error().message()));
-  const QString model = QString::fromStdString(document->value("model", "")), hash = QString::fromStdString(document->value("model_hash", ""));
+  const std::string file = (folder + "/settings.json").toStdString();
+  const auto named = attempt([&] {
+    const auto document = read_json(file);
+    return reading_json(file, [&] { return std::pair(document.value("model", std::string()), document.value("model_hash", std::string())); });
+  });
+  if (!named) return fail(QString::fromStdString(named.error().message()));
+  const QString model = QString::fromStdString(named->first), hash = QString::fromStdString(named->second);
   if (hash != model_hash_ && opened) return fail(tr("%1 is another model by now than the localization in %2 is of.").arg(model, folder));
   if (hash != model_hash_) {
     going_on_ = folder;

@@ -89,9 +89,11 @@ class Finetuning {
     }
     table_.emplace(out_ / "training.csv", state_.step());
     if (fs::exists(best_file())) {
-      const auto best = read_json(best_file());
-      best_ = best.value("loss", best_);
-      silent_ = best.value("silent", silent_);
+      reading_json(best_file(), [&] {
+        const auto best = read_json(best_file());
+        best_ = best.value("loss", best_);
+        silent_ = best.value("silent", silent_);
+      });
     }
     prepare(pictures);
     if (settings.sample_prompts.empty()) return;

@@ -77,7 +77,7 @@ PairResult SweepCells::sites_alone(const Cell& cell) {
   PairResult result;
   torch::Tensor images;
   if (!kept.empty() && fs::exists(kept)) {
-    result = PairResult::from_json(read_json(kept));
+    result = reading_json(kept, [&] { return PairResult::from_json(read_json(kept)); });
     std::vector<Measurement> all = result.patched;
     all.insert(all.end(), {result.source, result.target});
     if (result.pair != cell.pair || result.noise != cell.noise || result.patched.size() != singles_.size() || !fits(all, singles_)) reject_kept(kept);
@@ -113,7 +113,7 @@ std::vector<Measurement> SweepCells::sets(const std::string& name, const Cell& c
   const fs::path kept = file(name, cell);
   std::vector<Measurement> out;
   if (!kept.empty() && fs::exists(kept)) {
-    const PairResult result = PairResult::from_json(read_json(kept));
+    const PairResult result = reading_json(kept, [&] { return PairResult::from_json(read_json(kept)); });
     if (result.pair != cell.pair || result.noise != cell.noise || result.patched.size() != sets.size() || !fits(result.patched, sets)) reject_kept(kept);
     out = result.patched;
   } else {

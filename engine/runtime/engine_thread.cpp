@@ -402,11 +402,13 @@ struct EngineThread::State {
   SweepSettings sweep_settings(const command::Localize& command, const Pipeline& pipeline) const {
     if (command.resume) {
       const auto file = std::filesystem::path(command.folder) / "settings.json";
-      const auto document = read_json(file);
-      if (document.value("model_hash", "") != pipeline.info().hash)
-        reject("the run is of another model than the one that is open: " + document.value("model", std::string("unnamed")), command.folder,
-               "Open that model, and go on");
-      return SweepSettings::from_json(document.at("settings"), file.string());
+      return reading_json(file, [&] {
+        const auto document = read_json(file);
+        if (document.value("model_hash", "") != pipeline.info().hash)
+          reject("the run is of another model than the one that is open: " + document.value("model", std::string("unnamed")), command.folder,
+                 "Open that model, and go on");
+        return SweepSettings::from_json(document.at("settings"), file.string());
+      });
     }
     SweepSettings settings;
     settings.pairs = make_pairs(command.templates,

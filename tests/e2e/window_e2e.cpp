@@ -232,6 +232,14 @@ class WindowTest : public QObject {
     cleanup();
     init();
     find<QSpinBox>("steps")->setValue(7);
+    // A folder whose settings are damaged is named, and changes nothing.
+    QDir().mkpath(folder_.filePath("damaged-run"));
+    QFile damaged(folder_.filePath("damaged-run/settings.json"));
+    QVERIFY(damaged.open(QIODevice::WriteOnly));
+    damaged.write("{\"model\": [5], \"model_hash\": 7}");
+    damaged.close();
+    window_->go_on(folder_.filePath("damaged-run"));
+    QVERIFY2(message().contains("damaged-run/settings.json"), qPrintable(message()));
     window_->go_on(left[0].folder);
     QTRY_VERIFY_WITH_TIMEOUT(window_->busy(), 10000);
     QTRY_VERIFY_WITH_TIMEOUT(QFileInfo(left[0].folder + "/run.json").exists(), 300000);

@@ -175,10 +175,14 @@ TEST_F(SweepRun, ADamagedPairIsNamedNotTrusted) {
   testing::TemporaryFolder folder;
   run_sweep(*pipeline, reader, settings, folder / "run", {}, {});
   const auto file = folder.path() / "run" / "pairs" / "sites-pair1-noise0.json";
-  auto pair = read_json(file);
-  pair["patched"].erase(3);
-  write_json(file, pair);
-  EXPECT_THAT(testing::failure_of([&] { run_sweep(*pipeline, reader, settings, folder / "run", {}, {}); }), ::testing::HasSubstr("sites-pair1-noise0.json"));
+  const auto whole = read_json(file);
+  auto shorter = whole, odd = whole;
+  shorter["patched"].erase(3);
+  odd["noise"] = {"none"};
+  for (const auto& pair : {shorter, odd}) {
+    write_json(file, pair);
+    EXPECT_THAT(testing::failure_of([&] { run_sweep(*pipeline, reader, settings, folder / "run", {}, {}); }), ::testing::HasSubstr("sites-pair1-noise0.json"));
+  }
 }
 
 // What is resampled must be independent: pairs that share a word, whoever's it is and by whatever way, are one cluster.
