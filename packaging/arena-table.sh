@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints the README's table of an arena from the file that `glyphscope arena` wrote, in resources/arena.
+# Prints the README's table of an arena, and by how much the localized sites are ahead, from the file that `glyphscope arena` wrote, in resources/arena.
 # Usage: packaging/arena-table.sh
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -29,5 +29,9 @@ for path in sys.argv[1:]:
         cells = [where, rank, f"{one['parameters']:,}" if one["parameters"] else "", cell(scores["word_accuracy"]), cell(scores["ocr_f1"]),
                  cell(scores["ssim_to_base"]), cell(scores["precision"]), cell(scores["recall"]), cell(scores["pair_distance"]), f"{loss['mean']:.2f}" if loss.get("n") else ""]
         print("| " + " | ".join(cells) + " |")
+    print("\nCharacter F1 of localized, less that of the other, paired:")
+    for one in arena["contenders"]:
+        if one["name"] not in ("localized", "no adapter"):
+            print(f"- {one['name']}: {cell(one['localized_f1_gain'])}")
     print()
 PYTHON

@@ -3,6 +3,7 @@
 #include <QtWidgets>
 
 #include "app/window/edit_history.h"
+#include "app/window/learned_note.h"
 #include "app/window/picture_text.h"
 #include "app/window/save_picture.h"
 #include "core/error.h"
@@ -119,6 +120,9 @@ QWidget* EditPage::build_form() {
   stop_->setObjectName("edit_stop");
   grid->addWidget(edit_, 1, 2);
   grid->addWidget(stop_, 1, 3);
+  learned_ = new LearnedNote({source_, target_}, form);
+  learned_->setObjectName("edit_limit");
+  grid->addWidget(learned_, 2, 0, 1, 4);
   grid->setColumnStretch(1, 1);
 
   auto* sliders = new QHBoxLayout;
@@ -160,7 +164,7 @@ QWidget* EditPage::build_form() {
   redo_->setShortcut(QKeySequence::Redo);
   sliders->addWidget(undo_);
   sliders->addWidget(redo_);
-  grid->addLayout(sliders, 2, 0, 1, 4);
+  grid->addLayout(sliders, 3, 0, 1, 4);
 
   auto* line = new QHBoxLayout;
   line->setSpacing(8);
@@ -193,7 +197,7 @@ QWidget* EditPage::build_form() {
   variants_->setObjectName("edit_variants");
   variants_->setToolTip(tr("In one batch; each goes into the history"));
   line->addWidget(variants_);
-  grid->addLayout(line, 3, 0, 1, 4);
+  grid->addLayout(line, 4, 0, 1, 4);
 
   auto* progress = new QHBoxLayout;
   status_ = new QLabel(form);
@@ -203,7 +207,7 @@ QWidget* EditPage::build_form() {
   bar_->setMaximumHeight(8);
   progress->addWidget(status_, 1);
   progress->addWidget(bar_, 1);
-  grid->addLayout(progress, 4, 0, 1, 4);
+  grid->addLayout(progress, 5, 0, 1, 4);
 
   connect(choose_, &QPushButton::clicked, this, &EditPage::choose_picture);
   connect(forget_, &QPushButton::clicked, this, [this] { set_picture({}); });
@@ -301,6 +305,7 @@ void EditPage::set_model(const event::ModelOpened& model) {
   model_ = true;
   default_steps_ = model.default_steps;
   table_ = model.table;
+  learned_->set_learned(model.learned);
   heads_->clear();
   strength_->setValue(strength_->maximum());
   shown_ = {};

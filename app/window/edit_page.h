@@ -24,6 +24,7 @@ class QTimer;
 namespace glyphscope {
 
 class EditHistory;
+class LearnedNote;
 class MessageStrip;
 class PictureView;
 class ViewState;
@@ -94,6 +95,7 @@ class EditPage : public QWidget {
 
   MessageStrip* message_;
   QLineEdit *source_, *target_, *texts_, *heads_;
+  LearnedNote* learned_;
   QLabel *source_label_, *from_step_value_, *strength_value_, *status_;
   QPushButton *choose_, *forget_, *edit_, *stop_, *undo_, *redo_, *variants_, *as_source_;
   QSlider *from_step_, *strength_, *swipe_;

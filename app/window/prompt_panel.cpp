@@ -2,7 +2,7 @@
 
 #include <QtWidgets>
 
-#include "localization/prompt_set.h"
+#include "app/window/learned_note.h"
 #include "patching/patch_plan.h"
 
 namespace glyphscope {
@@ -28,13 +28,9 @@ PromptPanel::PromptPanel(QWidget* parent) : QWidget(parent) {
   connect(source_, &QLineEdit::returnPressed, this, [this] { generate_->click(); });
   connect(target_, &QLineEdit::returnPressed, this, [this] { (edit_->isEnabled() ? edit_ : generate_)->click(); });
   rows->addLayout(grid);
-  limit_ = new QLabel(this);
-  limit_->setObjectName("limit");
-  limit_->setWordWrap(true);
-  limit_->setForegroundRole(QPalette::PlaceholderText);
-  limit_->hide();
-  rows->addWidget(limit_);
-  for (auto* prompt : {source_, target_}) connect(prompt, &QLineEdit::textChanged, this, &PromptPanel::say_limit);
+  learned_ = new LearnedNote({source_, target_}, this);
+  learned_->setObjectName("limit");
+  rows->addWidget(learned_);
 
   auto* line = new QHBoxLayout;
   line->setSpacing(6);
@@ -92,16 +88,9 @@ void PromptPanel::set_model(const event::ModelOpened& model) {
   give(target_, given_target_, model.target_prompt);
   steps_->setValue(static_cast<int>(model.default_steps));
   guidance_->setValue(model.default_guidance);
-  learned_ = model.learned;
-  say_limit();
+  learned_->set_learned(model.learned);
   upscale_steps_->setVisible(model.upscaler.has_value());
   upscale_steps_->setValue(model.upscaler ? static_cast<int>(model.upscaler->default_steps) : 0);
-}
-
-void PromptPanel::say_limit() {
-  const std::string note = learned_ ? note_on_learned(*learned_, {quoted_text(source()), quoted_text(target())}) : std::string();
-  limit_->setText(note.empty() ? QString() : tr("Note: %1.").arg(QString::fromStdString(note)));
-  limit_->setVisible(!note.empty());
 }
 
 void PromptPanel::set_ready(bool ready, const std::vector<int>& sites) {

@@ -6,12 +6,13 @@
 #include "runtime/engine_thread.h"
 
 class QDoubleSpinBox;
-class QLabel;
 class QLineEdit;
 class QPushButton;
 class QSpinBox;
 
 namespace glyphscope {
+
+class LearnedNote;
 
 /// Prompts A and B, how to sample, and the three things to do with them.
 class PromptPanel : public QWidget {
@@ -36,11 +37,8 @@ class PromptPanel : public QWidget {
   void localize_requested();
 
  private:
-  void say_limit();
-
   QLineEdit *source_, *target_;
-  QLabel* limit_;  ///< Which prompt asks for a text that the model was not taught; hidden while none does.
-  std::optional<LearnedText> learned_;
+  LearnedNote* learned_;
   QSpinBox *steps_, *upscale_steps_, *seed_, *from_step_;
   QDoubleSpinBox* guidance_;
   QPushButton *generate_, *edit_, *localize_;

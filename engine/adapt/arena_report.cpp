@@ -144,7 +144,7 @@ std::string ArenaResult::table() const {
 }
 
 torch::Tensor ArenaResult::draw() const {
-  constexpr int kNames = 230, kPanel = 170, kGap = 26, kTop = 56, kRow = 26, kBottom = 30, kRight = 20;
+  constexpr int kMargin = 16, kName = 12, kPanel = 170, kGap = 26, kTop = 56, kRow = 26, kBottom = 30, kRight = 20;
   constexpr Colour kPaper{255, 255, 255}, kInk{30, 30, 36}, kSoft{110, 110, 120}, kGrid{225, 225, 230}, kDot{33, 102, 172}, kLocalized{178, 24, 43};
   struct Panel {
     const char* title;
@@ -170,15 +170,18 @@ torch::Tensor ArenaResult::draw() const {
   add_fitted("kernel distance", &ArenaScores::kernel_distance);
   add_fitted("distance of a pair", &ArenaScores::pair_distance);
   if (aligned(*this)) add_fitted("CLIP alignment", &ArenaScores::clip_alignment);
-  const int count = static_cast<int>(entries.size()), width = kNames + static_cast<int>(panels.size()) * (kPanel + kGap) + kRight;
+  int names = 0;
+  Canvas measure(1, 1, kPaper);
+  for (const auto& entry : entries) names = std::max(names, measure.text_width(entry.contender.name, kName) + 2 * kMargin);
+  const int count = static_cast<int>(entries.size()), width = names + static_cast<int>(panels.size()) * (kPanel + kGap) + kRight;
   Canvas canvas(width, kTop + count * kRow + kBottom, kPaper);
-  canvas.text("Adapters, all trained alike: means and 95 % intervals", 16, 22, 14, kInk);
+  canvas.text("Adapters, all trained alike: means and 95 % intervals", kMargin, 22, 14, kInk);
   for (int row = 0; row < count; ++row) {
     const Contender& one = entries[static_cast<size_t>(row)].contender;
-    canvas.text(one.name, kNames - 16, kTop + row * kRow + kRow / 2 + 5, 12, one.name == "localized" ? kLocalized : kInk, Canvas::Align::right);
+    canvas.text(one.name, names - kMargin, kTop + row * kRow + kRow / 2 + 5, kName, one.name == "localized" ? kLocalized : kInk, Canvas::Align::right);
   }
   for (size_t i = 0; i < panels.size(); ++i) {
-    const int left = kNames + static_cast<int>(i) * (kPanel + kGap);
+    const int left = names + static_cast<int>(i) * (kPanel + kGap);
     const Panel& panel = panels[i];
     const auto x = [&](double value) {
       return left + static_cast<int>(std::lround(std::clamp((value - panel.low) / std::max(1e-3, panel.high - panel.low), 0.0, 1.0) * kPanel));

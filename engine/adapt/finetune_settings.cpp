@@ -88,7 +88,7 @@ FinetuneSettings FinetuneSettings::parse(const nlohmann::json& json) {
     json.at("seed").get_to(out.seed);
     out.steps = json.value("steps", out.steps);
   } catch (const nlohmann::json::exception& error) {
-    reject(std::string("these are not the settings of a training: ") + error.what(), "settings.json");
+    reject("these are not the settings of a training: " + json_message(error), "settings.json");
   }
   return out;
 }

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <new>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 namespace glyphscope {
 
@@ -48,6 +49,12 @@ void reject(std::string what, std::string where, std::string hint) {
   throw Failure({ErrorCode::bad_input, std::move(what), std::move(where), std::move(hint)});
 }
 
+std::string json_message(const std::exception& error) {
+  const std::string_view what = error.what();
+  const size_t number = what.find("] ");
+  return std::string(what.starts_with('[') && number != std::string_view::npos ? what.substr(number + 2) : what);
+}
+
 Error current_error() {
   try {
     throw;
@@ -63,7 +70,7 @@ Error current_error() {
       return {ErrorCode::out_of_memory, what, "", "Use fewer rows at once, a smaller image or --dtype bf16"};
     return {ErrorCode::internal, what, "LibTorch", "This is a defect of Glyphscope; please report it with the command that caused it"};
   } catch (const nlohmann::json::exception& error) {
-    return {ErrorCode::bad_input, std::string("malformed JSON: ") + error.what(), "", ""};
+    return {ErrorCode::bad_input, "malformed JSON: " + json_message(error), "", ""};
   } catch (const std::filesystem::filesystem_error& error) {
     return {ErrorCode::bad_input, error.code().message(), error.path1().string(), ""};
   } catch (const std::exception& error) {

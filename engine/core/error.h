@@ -62,6 +62,9 @@ class [[nodiscard]] Expected {
 /// Nothing, as a value: what an Expected of no result holds.
 struct Done {};
 
+/// What nlohmann's exception says, without its number: the key at which it arose, as a JSON pointer, and what is wrong there.
+std::string json_message(const std::exception& error);
+
 /// The exception being handled, as an Error: a Failure's own, LibTorch's message without its C++ stack, out of memory,
 /// malformed JSON. Call it only inside a catch block.
 Error current_error();

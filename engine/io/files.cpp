@@ -132,7 +132,7 @@ nlohmann::json read_json(const fs::path& path) {
   try {
     return nlohmann::json::parse(text, limit_depth);
   } catch (const nlohmann::json::exception& error) {
-    reject(std::string("malformed JSON: ") + error.what(), path.string());
+    reject("malformed JSON: " + json_message(error), path.string());
   }
 }
 

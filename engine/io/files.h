@@ -33,7 +33,7 @@ auto reading_json(const std::filesystem::path& file, Body&& body) {
   try {
     return body();
   } catch (const nlohmann::json::exception& error) {
-    reject(std::string("the JSON holds another thing than was expected: ") + error.what(), file.string());
+    reject("the JSON holds another thing than was expected: " + json_message(error), file.string());
   }
 }
 

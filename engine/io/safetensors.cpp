@@ -86,7 +86,7 @@ nlohmann::json parse_header(const char* begin, const char* end, const std::strin
   try {
     return nlohmann::json::parse(begin, end, callback);
   } catch (const nlohmann::json::exception& error) {
-    reject(std::string("the header is malformed JSON: ") + error.what(), where, "The file is damaged; get it again");
+    reject("the header is malformed JSON: " + json_message(error), where, "The file is damaged; get it again");
   }
 }
 

@@ -69,7 +69,7 @@ SweepSettings SweepSettings::from_json(const nlohmann::json& json, const std::st
       out.sampling.upscale_steps = json["enlarges"].value("steps", out.sampling.upscale_steps);
     }
   } catch (const nlohmann::json::exception& error) {
-    reject(std::string("these are not the settings of a localization: ") + error.what(), where);
+    reject("these are not the settings of a localization: " + json_message(error), where);
   }
   if (nlohmann::json(out.to_json()) != json)
     reject("the run has settings that cannot be repeated from the file alone", where, "Go on with it by glyphscope localize --resume and its own options");

@@ -1,5 +1,5 @@
 // The longest time in which the window handles no event while a localization runs, and while an adapter is trained: a timer beats each
-// 5 ms in the window's own event loop, and the gaps between its beats are what a user would feel.
+// 5 ms in the window's own event loop, and the gaps between its beats are what a user would feel. And how soon the heatmap has its first cells.
 // Usage: glyphscope_window_bench [MODEL [PAIRS [OUT [PICTURES [PROMPTS]]]]]    (default: demo:sign-unet, 4 pairs); GLYPHSCOPE_DARK=1: in the dark theme
 // With OUT, a folder, it then edits the text by the sites that were found, compares the guard, and exports all views there: so the README's picture is made.
 // With PICTURES, a folder with captions, it fine-tunes on these sites for some steps, with PROMPTS (a file) as samples, and saves that page as
@@ -39,9 +39,12 @@ int main(int argc, char** argv) {
   QElapsedTimer clock;
   enum { opening, sweeping, editing, writing, typing, guarding, reading, training } state = opening;
   QElapsedTimer typed;
+  QElapsedTimer pressed;
+  double first_cells = 0;     // seconds from Localize
   std::vector<double> drawn;  // seconds from a key to the preview and to the whole edit
   QObject::connect(&window.engine(), &EngineBridge::happened, [&](const Event& event) {
     if (state == typing && std::holds_alternative<event::EditReady>(event.what)) drawn.push_back(static_cast<double>(typed.elapsed()) / 1000);
+    if (state == sweeping && !first_cells && std::holds_alternative<event::ScoresReady>(event.what)) first_cells = static_cast<double>(pressed.elapsed()) / 1000;
   });
   auto* page = window.findChild<FinetunePage*>("finetune_page");
   auto* text = window.findChild<EditPage*>("edit_page");
@@ -59,6 +62,7 @@ int main(int argc, char** argv) {
         return QApplication::exit(2);
       }
       state = sweeping;
+      pressed.start();
       return localize->click();
     }
     if (state == editing) {
@@ -129,6 +133,7 @@ int main(int argc, char** argv) {
                 list.back() / kAim, kAim);
   };
   print(QStringLiteral("a localization of %1 pairs").arg(window.pairs), gaps);
+  std::printf("  first cells of the heatmap: %.1f s after Localize\n", first_cells);
   print(QStringLiteral("a fine-tuning"), training_gaps);
   if (drawn.size() == 2)
     std::printf("an edit as one types: %.2f s to the preview, %.2f s to the whole edit, of which 0.60 s are the pause after the last key\n", drawn[0],

@@ -189,6 +189,10 @@ class WindowTest : public QObject {
     QVERIFY2(limit->text().contains("FLOWERS"), qPrintable(limit->text()));
     target->setText("a sign");
     QVERIFY(!limit->isVisible());
+    auto* edit_limit = find<QLabel>("edit_limit");
+    QVERIFY(edit_limit->isHidden());
+    find<QLineEdit>("edit_target")->setText("a red sign that says \"ROSES\" on a blue wall");
+    QVERIFY2(!edit_limit->isHidden() && edit_limit->text().contains("ROSES"), qPrintable(edit_limit->text()));
     window_->open_model(model_);
     wait();
     QVERIFY2(source->text().contains("\"LOVE\""), qPrintable(source->text()));

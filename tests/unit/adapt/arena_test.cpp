@@ -261,5 +261,16 @@ TEST(Arena, CountsTrainingsThatExplode) {
   EXPECT_EQ(run_arena(**opened, pictures, settings, folder / "out", true, reader, {}, {}).to_json(), result.to_json());
 }
 
+
+TEST(Arena, AFigureHasRoomForTheLongestName) {
+  ArenaResult result;
+  result.entries.resize(1);
+  const auto width = result.draw().size(2);
+  result.entries[0].contender.name = "localized, paper's projections, as small";
+  const torch::Tensor figure = result.draw();
+  EXPECT_GT(figure.size(2), width + 200);
+  EXPECT_TRUE(figure.slice(1, 40).slice(2, 0, 12).eq(255).all().item<bool>());
+  EXPECT_FALSE(figure.slice(1, 40).slice(2, 12, 200).eq(255).all().item<bool>());
+}
 }  // namespace
 }  // namespace glyphscope

@@ -45,6 +45,17 @@ TEST(Files, AFolderIsClaimedForOneSetOfSettings) {
   EXPECT_EQ(read_json(file)["seed"], 1);
 }
 
+// A file of hundreds of settings: which of them is wrong, and in what.
+TEST(Files, AJsonOfAnotherTypeIsNamedByFileAndKey) {
+  testing::TemporaryFolder folder;
+  const auto file = folder / "run.json";
+  write_text(file, R"({"settings": {"steps": "ten", "sites": [1, "two"]}})");
+  const auto steps = [&] { reading_json(file, [&] { return read_json(file).at("settings").at("steps").get<int>(); }); };
+  EXPECT_THAT(failure_of(steps), AllOf(HasSubstr("run.json"), HasSubstr("(/settings/steps) type must be number"), Not(HasSubstr("json.exception"))));
+  const auto sites = [&] { reading_json(file, [&] { return read_json(file)["settings"]["sites"].get<std::vector<int>>(); }); };
+  EXPECT_THAT(failure_of(sites), HasSubstr("(/settings/sites/1) type must be number"));
+}
+
 TEST(Files, JsonIsReadAsPythonWritesItButNotWithoutEnd) {
   testing::TemporaryFolder folder;
   write_text(folder / "a.json", R"({"a": -Infinity, "b": [NaN, Infinity], "c": "-Infinity \" NaN"})");
