@@ -1,6 +1,7 @@
 #include "app/cli/cli.h"
 
-#include <torch/torch.h>
+#include <ATen/Parallel.h>
+#include <torch/types.h>
 #include <unistd.h>
 
 #include <csignal>

@@ -72,7 +72,7 @@ Run add_localize(CLI::App& app) {
 
     const auto pipeline = context.open(options->model);
     if (settings.pairs.empty())
-      settings.pairs = make_pairs(templates, words.empty() ? sign_words(sign_data(pipeline->info()), resource("words/localize.txt")) : words, options->pairs);
+      settings.pairs = make_pairs(templates, words.empty() ? localization_words(sign_data(pipeline->info()), options->pairs) : words, options->pairs);
     settings.sampling = pipeline->resolve(settings.sampling);
     pipeline->validate(pair_request(settings, 0, 0, {}));
     auto reader = make_text_reader(options->ocr);

@@ -1,6 +1,6 @@
 #include "adapt/encoded_pictures.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <map>

@@ -1,6 +1,6 @@
 #include "adapt/kohya_names.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <regex>

@@ -1,6 +1,6 @@
 #include "adapt/lora.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <cmath>

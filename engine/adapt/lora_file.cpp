@@ -1,6 +1,6 @@
 #include "adapt/lora_file.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <array>

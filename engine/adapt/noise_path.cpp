@@ -1,6 +1,6 @@
 #include "adapt/noise_path.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace glyphscope {
 namespace {

@@ -1,6 +1,6 @@
 #include "adapt/prompt_kv_cache.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "core/error.h"
 

@@ -1,6 +1,6 @@
 #include "adapt/training_samples.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <numeric>
 

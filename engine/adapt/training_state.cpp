@@ -1,6 +1,6 @@
 #include "adapt/training_state.h"
 
-#include <torch/torch.h>
+#include <torch/nn/module.h>
 
 #include <algorithm>
 #include <cmath>

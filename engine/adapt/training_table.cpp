@@ -1,6 +1,6 @@
 #include "adapt/training_table.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <array>
 #include <charconv>

@@ -74,6 +74,9 @@ Error current_error() {
   } catch (const std::filesystem::filesystem_error& error) {
     return {ErrorCode::bad_input, error.code().message(), error.path1().string(), ""};
   } catch (const std::exception& error) {
+    // OpenCV's, which this room does not know.
+    if (std::string_view(error.what()).find("Insufficient memory") != std::string_view::npos)
+      return {ErrorCode::out_of_memory, "not enough memory for a picture", "", "Use smaller pictures"};
     return {ErrorCode::internal, error.what(), "", "This is a defect of Glyphscope; please report it with the command that caused it"};
   } catch (...) {
     return {ErrorCode::internal, "an unknown exception", "", ""};

@@ -1,6 +1,6 @@
 #include "cuda/select_heads.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "core/error.h"
 #ifdef GLYPHSCOPE_CUDA

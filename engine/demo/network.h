@@ -1,6 +1,6 @@
 #pragma once
 
-#include <torch/nn/module.h>
+#include <torch/types.h>
 
 #include <filesystem>
 #include <memory>
@@ -9,6 +9,10 @@
 
 #include "demo/recipe.h"
 #include "demo/sign_tokenizer.h"
+
+namespace torch::nn {
+class Module;
+}
 
 namespace glyphscope {
 

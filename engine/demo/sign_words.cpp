@@ -32,6 +32,13 @@ std::vector<std::string> sign_words(const SignData& data, const std::filesystem:
   return words;
 }
 
+std::vector<std::string> localization_words(const SignData& data, size_t pairs) {
+  std::vector<std::string> words = sign_words(data, resource("words/localize.txt"));
+  if (words.size() >= 2 * pairs) return words;
+  for (auto& word : sign_words(data, resource("words/evaluate.txt"))) words.push_back(std::move(word));
+  return words;
+}
+
 std::pair<std::string, std::string> example_prompts(const ModelInfo& model) {
   const std::vector<std::string> words = sign_words(sign_data(model), resource("words/examples.txt"));
   const std::string form = draws_signs(model) ? read_word_list(resource("prompts/signs.txt")).at(0) : "A sign that says \"<text>\".";

@@ -22,6 +22,10 @@ std::optional<LearnedText> learned_text(const ModelInfo& model);
 /// The words of a list, in capitals, less those that are too short or too long for such signs. Throws a Failure if none is left.
 std::vector<std::string> sign_words(const SignData& data, const std::filesystem::path& list);
 
+/// Words for so many pairs of a localization, in capitals, that no demo model was trained on and the model can write: those of words/localize.txt, and
+/// where these are too few (of three letters it has ten), those of words/evaluate.txt too.
+std::vector<std::string> localization_words(const SignData& data, size_t pairs);
+
 /// Two prompts to begin with that differ in their text alone, which the model can write: signs for a demo model, the paper's simple template for another.
 std::pair<std::string, std::string> example_prompts(const ModelInfo& model);
 

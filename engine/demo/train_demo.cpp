@@ -1,6 +1,6 @@
 #include "demo/train_demo.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <chrono>

@@ -1,6 +1,6 @@
 #include "editing/guard.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <chrono>

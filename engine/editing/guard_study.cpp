@@ -1,6 +1,6 @@
 #include "editing/guard_study.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cstdio>
 #include <functional>

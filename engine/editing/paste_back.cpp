@@ -1,6 +1,6 @@
 #include "editing/paste_back.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <cmath>

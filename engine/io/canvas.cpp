@@ -1,7 +1,7 @@
 #include "io/canvas.h"
 
 #include <ft2build.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 #include FT_FREETYPE_H
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 #include "io/image_file.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <array>
 #include <exiv2/exiv2.hpp>
@@ -106,6 +106,7 @@ torch::Tensor read_image(const std::filesystem::path& file) {
     image = cv::imdecode(cv::Mat(1, static_cast<int>(bytes.size()), CV_8U, const_cast<char*>(bytes.data())),
                          jpeg ? cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION : cv::IMREAD_UNCHANGED);
   } catch (const cv::Exception& error) {
+    if (error.code == cv::Error::StsNoMem) throw Failure({ErrorCode::out_of_memory, "not enough memory for the image", file.string(), ""});
     reject("the image cannot be read: " + error.err, file.string());
   }
   if (image.empty()) reject("this is no image, or it is damaged", file.string(), "Glyphscope reads PNG, JPEG and WebP");

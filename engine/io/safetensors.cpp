@@ -3,10 +3,11 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 #include <unistd.h>
 
 #include <bit>
+#include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -122,6 +123,9 @@ SafetensorsFile::SafetensorsFile(const fs::path& path) : path_(path) {
   ::close(file);
   if (mapping->size < 8)
     reject("the file has " + std::to_string(mapping->size) + " bytes, too few for a safetensors header", where, "The file is cut off; get it again");
+  if (!mapping->data && error == ENOMEM)
+    throw Failure({ErrorCode::out_of_memory, "not enough memory to map " + std::to_string(mapping->size) + " bytes", where,
+                   "A limit on the program's address space (ulimit -v) must leave room for whole files"});
   if (!mapping->data) reject(std::string("cannot map into memory: ") + std::strerror(error), where);
   watch_mapped_file(mapping->data, mapping->size, where);
 

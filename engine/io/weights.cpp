@@ -1,7 +1,7 @@
 #include "io/weights.h"
 
 #include <openssl/evp.h>
-#include <torch/torch.h>
+#include <torch/nn/module.h>
 
 #include <algorithm>
 #include <fstream>

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <torch/nn/module.h>
+#include <torch/types.h>
 
 #include <filesystem>
 #include <functional>
@@ -10,6 +10,10 @@
 
 #include "core/progress.h"
 #include "io/safetensors.h"
+
+namespace torch::nn {
+class Module;
+}
 
 namespace glyphscope {
 

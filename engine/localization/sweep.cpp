@@ -1,6 +1,6 @@
 #include "localization/sweep.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <iterator>

@@ -1,6 +1,6 @@
 #include "localization/sweep_cells.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "io/files.h"
 #include "io/image_file.h"

@@ -1,6 +1,6 @@
 #include "metrics/clip_scorer.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <cmath>

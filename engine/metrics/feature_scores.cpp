@@ -1,6 +1,6 @@
 #include "metrics/feature_scores.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <set>
 #include <string>

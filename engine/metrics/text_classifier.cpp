@@ -1,6 +1,6 @@
 #include "metrics/text_classifier.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <cctype>

@@ -1,6 +1,6 @@
 #include "models/attention.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "models/checkpointing.h"
 

@@ -1,9 +1,13 @@
 #pragma once
 
-#include <torch/nn/module.h>
+#include <torch/types.h>
 
 #include <functional>
 #include <vector>
+
+namespace torch::nn {
+class Module;
+}
 
 namespace glyphscope {
 

@@ -1,6 +1,6 @@
 #include "models/conditioning.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cmath>
 

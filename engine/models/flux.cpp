@@ -1,6 +1,6 @@
 #include "models/flux.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <numeric>
 

@@ -1,6 +1,6 @@
 #include "models/joint_block.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <optional>
 

@@ -1,6 +1,6 @@
 #include "models/mmdit.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "core/error.h"
 #include "models/joint_block.h"

@@ -1,6 +1,6 @@
 #include "models/resnet.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "models/checkpointing.h"
 

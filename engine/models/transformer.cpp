@@ -1,6 +1,6 @@
 #include "models/transformer.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "models/checkpointing.h"
 

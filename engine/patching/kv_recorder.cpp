@@ -1,6 +1,6 @@
 #include "patching/kv_recorder.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "core/error.h"
 

@@ -1,6 +1,6 @@
 #include "patching/map_taps.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,6 +1,6 @@
 #include "patching/prompt_taps.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "cuda/select_heads.h"
 

@@ -1,6 +1,6 @@
 #include "patching/word_tokens.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 

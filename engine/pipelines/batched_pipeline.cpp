@@ -1,6 +1,7 @@
 #include "pipelines/batched_pipeline.h"
 
-#include <torch/torch.h>
+#include <ATen/Parallel.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <atomic>

@@ -1,6 +1,6 @@
 #include "pipelines/clip_prompt.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 

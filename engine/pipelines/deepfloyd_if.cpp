@@ -1,6 +1,6 @@
 #include "pipelines/deepfloyd_if.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
 #include "pipelines/flux_pipeline.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
 #include "pipelines/kept_outside.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace glyphscope {
 

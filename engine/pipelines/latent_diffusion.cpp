@@ -1,6 +1,6 @@
 #include "pipelines/latent_diffusion.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "core/error.h"
 #include "models/unet.h"

@@ -1,6 +1,6 @@
 #include "pipelines/model_needs.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <fstream>
 #include <set>

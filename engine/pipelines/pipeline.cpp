@@ -1,6 +1,6 @@
 #include "pipelines/pipeline.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 

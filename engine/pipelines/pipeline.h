@@ -1,6 +1,6 @@
 #pragma once
 
-#include <torch/nn/module.h>
+#include <torch/types.h>
 
 #include <filesystem>
 #include <functional>
@@ -17,6 +17,10 @@
 #include "pipelines/prompt_policy.h"
 #include "pipelines/safe_guidance.h"
 #include "pipelines/trajectory.h"
+
+namespace torch::nn {
+class Module;
+}
 
 namespace glyphscope {
 

@@ -1,6 +1,6 @@
 #include "pipelines/safe_guidance.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace glyphscope {
 

@@ -1,6 +1,6 @@
 #include "pipelines/stable_diffusion.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
 #include "pipelines/t5_prompt.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
 #include "pipelines/trajectory.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace glyphscope {
 

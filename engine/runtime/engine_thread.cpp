@@ -1,6 +1,6 @@
 #include "runtime/engine_thread.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <chrono>
 #include <condition_variable>
@@ -412,7 +412,7 @@ struct EngineThread::State {
     }
     SweepSettings settings;
     settings.pairs = make_pairs(command.templates,
-                                command.words.empty() ? sign_words(sign_data(pipeline.info()), resource("words/localize.txt")) : command.words, command.pairs);
+                                command.words.empty() ? localization_words(sign_data(pipeline.info()), command.pairs) : command.words, command.pairs);
     settings.sampling = pipeline.resolve(sampled(command.sampling));
     settings.seeds.clear();
     for (int noise = 0; noise < command.noises; ++noise) settings.seeds.push_back(command.sampling.seed + static_cast<std::uint64_t>(noise));

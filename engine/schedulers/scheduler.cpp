@@ -1,6 +1,6 @@
 #include "schedulers/scheduler.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cmath>
 

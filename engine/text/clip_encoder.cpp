@@ -1,6 +1,6 @@
 #include "text/clip_encoder.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "core/error.h"
 

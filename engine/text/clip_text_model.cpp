@@ -1,6 +1,6 @@
 #include "text/clip_text_model.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "core/error.h"
 

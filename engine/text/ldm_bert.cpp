@@ -1,6 +1,6 @@
 #include "text/ldm_bert.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "core/error.h"
 

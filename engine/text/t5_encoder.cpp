@@ -1,6 +1,6 @@
 #include "text/t5_encoder.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cmath>
 

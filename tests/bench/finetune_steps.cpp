@@ -4,7 +4,7 @@
 // programs take turns.
 // FOLDER: of a denoiser alone. SITES: "5,7-9", "sites" (all that read the prompt) or "attention" (those that read none too). INPUTS: sample,
 // timestep, embedding and, where the model reads them, pooled and time_ids; `target`, what it is to say.
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <chrono>
 #include <cstdio>

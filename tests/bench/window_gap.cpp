@@ -44,7 +44,8 @@ int main(int argc, char** argv) {
   std::vector<double> drawn;  // seconds from a key to the preview and to the whole edit
   QObject::connect(&window.engine(), &EngineBridge::happened, [&](const Event& event) {
     if (state == typing && std::holds_alternative<event::EditReady>(event.what)) drawn.push_back(static_cast<double>(typed.elapsed()) / 1000);
-    if (state == sweeping && !first_cells && std::holds_alternative<event::ScoresReady>(event.what)) first_cells = static_cast<double>(pressed.elapsed()) / 1000;
+    if (state == sweeping && !first_cells && std::holds_alternative<event::ScoresReady>(event.what))
+      first_cells = static_cast<double>(pressed.elapsed()) / 1000;
   });
   auto* page = window.findChild<FinetunePage*>("finetune_page");
   auto* text = window.findChild<EditPage*>("edit_page");

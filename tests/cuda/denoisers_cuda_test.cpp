@@ -1,6 +1,7 @@
 // The denoisers, patching and adapters on a GPU, against the references and against the CPU. Needs a GPU, and fails without one.
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/cuda.h>
+#include <torch/types.h>
 
 #include "adapt/lora.h"
 #include "core/random.h"

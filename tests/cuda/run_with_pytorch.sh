@@ -15,7 +15,7 @@ sources=(engine/core/{error,memory,progress,random}.cpp engine/io/{config,files,
   tests/support/{any_denoiser,golden,small_denoiser}.cpp tests/cuda/*.cpp tests/bench/finetune_steps.cpp)
 flags=(-std=c++20 -O2 -DNDEBUG -DGLYPHSCOPE_CUDA "-DGLYPHSCOPE_GOLDEN=\"$PWD/tests/golden/data\"" -Iengine -I.
   -isystem "$torch/include" -isystem "$torch/include/torch/csrc/api/include")
-echo '#include <torch/torch.h>' > "$out/all.h"
+echo '#include <torch/types.h>' > "$out/all.h"
 g++ "${flags[@]}" -x c++-header "$out/all.h" -o "$out/all.h.gch" &
 "$nvcc" -std=c++17 -O2 -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90 -Iengine -c engine/cuda/select_heads.cu -o "$out/kernel.o"
 wait $!

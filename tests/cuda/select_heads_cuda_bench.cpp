@@ -1,7 +1,8 @@
 // The kernel that gathers K and V by head against torch's own indexing on the same GPU, and against a copy of as many bytes: the limit.
 //
 //   build/cuda/glyphscope_cuda_bench
-#include <torch/torch.h>
+#include <torch/cuda.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <chrono>

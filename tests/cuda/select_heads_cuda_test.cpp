@@ -1,7 +1,8 @@
 // The kernel against its portable twin over random shapes. Needs a GPU; without one the program says so and fails, so that
 // a run on a machine with a GPU cannot pass by having seen none.
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/cuda.h>
+#include <torch/types.h>
 
 #include "core/random.h"
 #include "cuda/select_heads.h"

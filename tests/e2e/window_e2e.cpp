@@ -1,5 +1,7 @@
 // The whole program in a real window: open, localize on 2 pairs, select the best site, edit the text, export, and look at
 // the files. The model is trained on the spot by the program itself, in seconds; what it draws is noise.
+#include <sys/resource.h>
+
 #include <QtTest>
 #include <QtWidgets>
 
@@ -11,6 +13,7 @@
 #include "app/window/samples_view.h"
 #include "app/window/workspace.h"
 #include "tests/support/engine_latch.h"
+#include "tests/support/process_memory.h"
 #include "widgets/adapter_list.h"
 #include "widgets/heatmap.h"
 #include "widgets/job_bar.h"
@@ -360,6 +363,26 @@ class WindowTest : public QObject {
     drop({QUrl::fromLocalFile(folder_.path())}, true);
     wait();
     QVERIFY2(message().contains("model_index.json"), qPrintable(message()));
+    QVERIFY(window_->windowTitle().contains(model_));
+    find<QSpinBox>("steps")->setValue(1);
+    press("generate");
+    wait();
+    QVERIFY2(message().isEmpty(), qPrintable(message()));
+  }
+
+  // A sentence, and the open model goes on.
+  void where_memory_ends_the_window_says_so() {
+    window_->open_model(model_);
+    wait();
+    rlimit before{};
+    QCOMPARE(getrlimit(RLIMIT_AS, &before), 0);
+    rlimit less = before;
+    less.rlim_cur = static_cast<rlim_t>(glyphscope::testing::process_bytes("VmSize") + (8 << 20));
+    QCOMPARE(setrlimit(RLIMIT_AS, &less), 0);
+    window_->open_model("demo:sign-pixel");
+    wait();
+    QCOMPARE(setrlimit(RLIMIT_AS, &before), 0);
+    QVERIFY2(message().contains("not enough memory"), qPrintable(message()));
     QVERIFY(window_->windowTitle().contains(model_));
     find<QSpinBox>("steps")->setValue(1);
     press("generate");

@@ -2,7 +2,7 @@
 // loading it took. Usage: glyphscope_denoiser_step FOLDER fp32|bf16 INPUTS.safetensors OUTPUT.safetensors
 // FOLDER: of a UNet2DConditionModel or SD3Transformer2DModel. INPUTS: sample, timestep, embedding and, where the model reads them,
 // pooled and time_ids.
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <chrono>
 #include <cstdio>

@@ -1,6 +1,6 @@
 #include "tests/support/any_denoiser.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "io/weights.h"
 #include "models/flux.h"

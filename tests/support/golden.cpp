@@ -1,5 +1,6 @@
 #include "tests/support/golden.h"
 
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>

@@ -1,6 +1,6 @@
 #include "tests/support/small_denoiser.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "tests/support/any_denoiser.h"
 #include "tests/support/golden.h"

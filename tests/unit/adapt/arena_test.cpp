@@ -261,7 +261,6 @@ TEST(Arena, CountsTrainingsThatExplode) {
   EXPECT_EQ(run_arena(**opened, pictures, settings, folder / "out", true, reader, {}, {}).to_json(), result.to_json());
 }
 
-
 TEST(Arena, AFigureHasRoomForTheLongestName) {
   ArenaResult result;
   result.entries.resize(1);

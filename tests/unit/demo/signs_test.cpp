@@ -6,6 +6,7 @@
 #include "demo/learned_text.h"
 #include "demo/recipe.h"
 #include "demo/sign_tokenizer.h"
+#include "demo/sign_words.h"
 #include "io/resources.h"
 #include "tests/support/golden.h"
 #include "text/clip_tokenizer.h"
@@ -102,6 +103,19 @@ TEST(Signs, TrainingAndTestWordsAreDisjoint) {
       EXPECT_LE(word.size(), 5u);
     }
   EXPECT_GT(seen.size(), 5000u);
+}
+
+// Pairs that share words are no independent ones: a study of 16 would report on four.
+TEST(Signs, AStudyHasWordsEnoughOfEveryLength) {
+  for (const auto& [shortest, longest] : {std::pair{3, 3}, {4, 4}, {3, 5}}) {
+    SignData data;
+    data.shortest = shortest;
+    data.longest = longest;
+    const auto words = localization_words(data, 16);
+    EXPECT_GE(std::set<std::string>(words.begin(), words.end()).size(), 32u) << shortest;
+    for (const auto& word : words) EXPECT_TRUE(static_cast<int>(word.size()) >= shortest && static_cast<int>(word.size()) <= longest) << word;
+  }
+  EXPECT_EQ(localization_words({}, 1), sign_words({}, resource("words/localize.txt")));
 }
 
 TEST(SignTokenizer, TemplateWordsAreOneTokenAndLettersNearlyAllOne) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <fstream>
@@ -13,6 +14,7 @@
 #include "io/weights.h"
 #include "models/layers.h"
 #include "tests/support/golden.h"
+#include "tests/support/process_memory.h"
 
 namespace glyphscope {
 namespace {
@@ -84,6 +86,26 @@ TEST(Safetensors, AFileThatIsCutWhileItIsReadIsNamed) {
     EXPECT_THAT(failure_of([] { check_mapped_files(); }), ::testing::AllOf(HasSubstr("a.safetensors"), HasSubstr("was cut")));
   }
   EXPECT_EQ(failure_of([] { check_mapped_files(); }), "") << "nobody uses it any more";
+}
+
+// No fault of the file: exit 4, not 2.
+TEST(Safetensors, AFileThatMemoryCannotHoldIsNoBadFile) {
+  testing::TemporaryFolder folder;
+  const std::string header = entry("U8", "[1073741824]", "[0,1073741824]");
+  const std::uint64_t length = header.size();
+  write_text(folder / "a.safetensors", std::string(reinterpret_cast<const char*>(&length), 8) + header);
+  std::filesystem::resize_file(folder / "a.safetensors", 8 + length + 1073741824);
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_AS, &before), 0);
+  rlimit less = before;
+  less.rlim_cur = static_cast<rlim_t>(testing::process_bytes("VmSize") + (256 << 20));
+  ASSERT_EQ(setrlimit(RLIMIT_AS, &less), 0);
+  const auto opened = attempt([&] { return SafetensorsFile(folder / "a.safetensors"); });
+  ASSERT_EQ(setrlimit(RLIMIT_AS, &before), 0);
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, ErrorCode::out_of_memory);
+  EXPECT_THAT(opened.error().message(), ::testing::AllOf(HasSubstr("a.safetensors"), HasSubstr("ulimit -v")));
+  EXPECT_EQ(SafetensorsFile(folder / "a.safetensors").entries().size(), 1u);
 }
 
 TEST(Safetensors, PipesAndDevicesAreRefusedAtOnce) {

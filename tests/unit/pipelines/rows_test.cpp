@@ -1,6 +1,7 @@
 // Rows that are drawn side by side, a thread each.
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <ATen/Parallel.h>
+#include <torch/types.h>
 
 #include "pipelines/pipeline.h"
 #include "tests/support/golden.h"
