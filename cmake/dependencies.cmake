@@ -35,6 +35,7 @@ target_link_options(glyphscope_openvino INTERFACE -Wl,-rpath,${openvino_root}/li
 
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
+find_package(OpenMP REQUIRED)
 find_package(OpenCV REQUIRED COMPONENTS core imgproc imgcodecs)
 find_package(Freetype REQUIRED)
 find_package(nlohmann_json REQUIRED)

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "core/error.h"
+#include "core/side_by_side.h"
 #include "io/mapped_files.h"
 #include "io/weights.h"
 #include "patching/map_taps.h"
@@ -245,7 +246,7 @@ std::int64_t BatchedPipeline::rows_side_by_side(const Request& request) const {
   const double size =
       static_cast<double>(info_.table.denoiser_parameters) * static_cast<double>(request.width * request.height) / static_cast<double>(factor() * factor());
   const auto rows = std::min<std::int64_t>(request.rows_at_once, static_cast<std::int64_t>(request.rows.size()));
-  return size > kSmall || at::in_parallel_region() ? 1 : std::clamp<std::int64_t>(at::get_num_threads(), 1, std::max<std::int64_t>(1, rows));
+  return size > kSmall || is_side_by_side() ? 1 : std::clamp<std::int64_t>(at::get_num_threads(), 1, std::max<std::int64_t>(1, rows));
 }
 
 Result BatchedPipeline::run(const Request& request, const Observer& observer, const CancelToken& cancel) {
@@ -295,9 +296,9 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
   called(0);
   try {
     if (workers > 1) {
-      at::parallel_for(0, batches, 1, [&](std::int64_t begin, std::int64_t end) {
+      side_by_side(batches, workers, [&](std::int64_t number) {
         const torch::InferenceMode inference;
-        for (std::int64_t number = begin; number < end; ++number) draw(number);
+        draw(number);
       });
       called(0);
     } else {
