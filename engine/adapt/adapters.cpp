@@ -51,7 +51,13 @@ std::shared_ptr<Pipeline> attach_adapters(std::shared_ptr<Pipeline> pipeline, co
       const auto model = lora.metadata.find("model");
       notes.push_back(named.file + " was trained on other weights than these" + (model == lora.metadata.end() ? "" : ": those of " + model->second));
     }
-    holder->attached.push_back(std::make_unique<AttachedLora>(denoiser, lora, named.strength));
+    try {
+      holder->attached.push_back(std::make_unique<AttachedLora>(denoiser, lora, named.strength));
+    } catch (const Failure& failure) {
+      Error error = failure.error();
+      if (error.where.empty()) error.where = named.file;
+      throw Failure(error);
+    }
     infos.push_back({named.file, sha256_file(named.file), named.strength});
   }
   holder->pipeline->note_adapters(std::move(infos));

@@ -1,6 +1,7 @@
 #include "adapt/lora_file.h"
 
 #include <torch/types.h>
+#include <unicode/regex.h>
 
 #include <algorithm>
 #include <array>
@@ -8,7 +9,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <regex>
+#include <set>
 
 #include "adapt/kohya_names.h"
 #include "core/error.h"
@@ -50,7 +51,7 @@ bool cut_suffix(std::string& text, const std::string& suffix) {
 struct Stored {
   torch::Tensor a, b;
   std::optional<double> alpha;
-  std::int64_t alphas = 0;  // numbers that it was given as
+  std::optional<std::int64_t> alphas;  // numbers that it was given as
 };
 
 // "unet.mid_block.attentions.0.proj_in.lora_A.weight" -> its layer, and which of the two tensors or alpha it is; ' ' for none of them.
@@ -93,7 +94,7 @@ class Settings {
     for (const auto& [key, _] : all.items()) prefixed |= key.starts_with(prefix);
     if (!prefixed) prefix.clear();
     auto take = [&](const char* name) { return all.contains(prefix + name) ? all[prefix + name] : ordered_json(); };
-    if (const auto value = take("lora_alpha"); value.is_number()) alpha_ = value.get<double>();
+    if (const auto value = take("lora_alpha"); !value.is_null()) alpha_ = number(prefix + "lora_alpha", value);
     // Some trainers write it as a key of the header's own, with or without the component's name; so rank-stabilised alphas are told too.
     for (const std::string& key : {component + ".lora_alpha", std::string("lora_alpha")})
       if (const auto found = file.metadata().find(key); !alpha_ && found != file.metadata().end()) {
@@ -103,9 +104,10 @@ class Settings {
     for (const std::string& key : {component + ".use_rslora", std::string("use_rslora")})
       if (const auto found = file.metadata().find(key); found != file.metadata().end() && (found->second == "true" || found->second == "True"))
         rank_stabilised_ = true;
-    if (const auto value = take("alpha_pattern"); value.is_object())
-      for (const auto& [pattern, alpha] : value.items())
-        if (alpha.is_number()) add_pattern(pattern, alpha.get<double>());
+    if (const auto value = take("alpha_pattern"); !value.is_null()) {
+      if (!value.is_object()) reject("'" + prefix + "alpha_pattern' is " + value.dump().substr(0, 60) + ", patterns and numbers were expected", where_);
+      for (const auto& [pattern, alpha] : value.items()) add_pattern(pattern, number(prefix + "alpha_pattern " + pattern, alpha));
+    }
     rank_stabilised_ |= take("use_rslora") == ordered_json(true);
     if (take("use_dora") == ordered_json(true)) reject("the adapter is of DoRA, which has a magnitude for each row too", where_, "Only LoRA can be used");
     if (const auto init = take("init_lora_weights"); init.is_string())
@@ -116,9 +118,9 @@ class Settings {
   }
   double alpha(const std::string& path, std::int64_t rank) const {
     double out = alpha_.value_or(static_cast<double>(rank));
-    for (const auto& [pattern, value] : patterns_) {
-      if (!std::regex_match(path, pattern)) continue;
-      out = value;
+    for (const auto& pattern : patterns_) {
+      if (!matches(pattern, path)) continue;
+      out = pattern.alpha;
       break;
     }
     return rank_stabilised_ ? out * std::sqrt(static_cast<double>(rank)) : out;
@@ -132,19 +134,46 @@ class Settings {
       reject("the header's " + key + " is '" + text.substr(0, 60) + "', which is no number", where_, "The file is damaged");
     return value;
   }
+  double number(const std::string& key, const ordered_json& value) const {
+    if (!value.is_number()) reject("'" + key + "' is " + value.dump().substr(0, 60) + ", a number was expected", where_, "The adapter's settings are damaged");
+    return value.get<double>();
+  }
+  struct Pattern {
+    std::string text;
+    std::unique_ptr<icu::RegexPattern> compiled;
+    double alpha;
+  };
   // As PEFT's `get_pattern_key` matches them.
   void add_pattern(const std::string& pattern, double alpha) {
-    try {
-      patterns_.emplace_back(std::regex("(.*\\.)?(" + pattern + ")"), alpha);
-    } catch (const std::regex_error&) {
-      reject("the pattern '" + pattern + "' of the adapter's alphas cannot be read", where_);
+    UErrorCode error = U_ZERO_ERROR;
+    UParseError place;
+    std::unique_ptr<icu::RegexPattern> compiled(icu::RegexPattern::compile(icu::UnicodeString::fromUTF8("(.*\\.)?(" + pattern + ")"), 0, place, error));
+    if (U_FAILURE(error)) reject("the pattern '" + pattern + "' of the adapter's alphas cannot be read", where_);
+    patterns_.push_back({pattern, std::move(compiled), alpha});
+  }
+  // A pattern is a stranger's: some take longer than a life.
+  bool matches(const Pattern& pattern, const std::string& path) const {
+    constexpr int kLongest = 100, kStack = 1 << 20;  // some milliseconds; bytes
+    UErrorCode error = U_ZERO_ERROR;
+    const icu::UnicodeString text = icu::UnicodeString::fromUTF8(path);
+    const std::unique_ptr<icu::RegexMatcher> matcher(pattern.compiled->matcher(text, error));
+    if (matcher) {
+      matcher->setTimeLimit(kLongest, error);
+      matcher->setStackLimit(kStack, error);
     }
+    const bool out = matcher && matcher->matches(error);
+    if (U_FAILURE(error)) reject("the pattern '" + pattern.text + "' of the adapter's alphas takes too long on '" + path + "'", where_, "Write it more simply");
+    return out;
   }
   std::string where_;
   std::optional<double> alpha_;
-  std::vector<std::pair<std::regex, double>> patterns_;
+  std::vector<Pattern> patterns_;
   bool rank_stabilised_ = false;
 };
+
+[[noreturn]] void reject_twice(const std::string& layer, const fs::path& path) {
+  reject("the adapter of '" + layer + "' is there twice, under two names", path.string(), "Take one of them out");
+}
 
 std::string nearest(const std::string& name, const std::vector<std::string>& known) {
   std::string best;
@@ -205,9 +234,13 @@ Lora read_lora(const fs::path& path, const torch::nn::Module& denoiser, const Si
     }
     peft |= cut_prefix(key, "base_model.model.");
     for (const std::string& prefix : {component + ".", std::string("diffusion_model.")}) cut_prefix(key, prefix);
+    // An alpha may be a whole number.
+    if (!c10::isFloatingType(entry.dtype) && !(kind == 'l' && c10::isIntegralType(entry.dtype, /*includeBool=*/false)))
+      reject("'" + name + "' is of dtype " + entry.type + ", a floating-point one was expected", path.string(), "Adapters of whole numbers cannot be used");
     torch::Tensor tensor = file.tensor(name).to(torch::kFloat32);
     if (tensor.dim() == 4 && tensor.size(2) == 1 && tensor.size(3) == 1) tensor = tensor.flatten(1);  // of a convolution of one point
     Stored& one = stored[key];
+    if ((kind == 'a' && one.a.defined()) || (kind == 'b' && one.b.defined()) || (kind == 'l' && one.alphas)) reject_twice(key, path);
     if (kind == 'a') one.a = tensor;
     if (kind == 'b') one.b = tensor;
     if (kind == 'l') {
@@ -249,20 +282,21 @@ Lora read_lora(const fs::path& path, const torch::nn::Module& denoiser, const Si
     }
     if (!one.a.defined() || !one.b.defined() || one.a.dim() != 2 || one.b.dim() != 2 || one.a.size(0) != one.b.size(1) || one.a.size(0) < 1)
       reject("'" + name + "' is no pair of matrices", path.string(), "The file is damaged, or its adapter is of a convolution, which cannot be used");
-    if (one.alphas > 1)
-      reject("the alpha of '" + name + "' is of " + std::to_string(one.alphas) + " numbers, one was expected", path.string(), "The file is damaged");
+    if (one.alphas.value_or(1) != 1)
+      reject("the alpha of '" + name + "' is of " + std::to_string(*one.alphas) + " numbers, one was expected", path.string(), "The file is damaged");
     const double alpha = one.alpha.value_or(settings.alpha(name, one.a.size(0)));
     if (!std::isfinite(alpha) || !one.a.isfinite().all().item<bool>() || !one.b.isfinite().all().item<bool>())
       reject("'" + name + "' holds numbers that are not finite", path.string(), "The file is damaged, or its training went astray");
     if (layers.contains(name)) {
-      out.layers[name] = {one.a, one.b, alpha};
+      if (!out.layers.emplace(name, LoraLayer{one.a, one.b, alpha}).second) reject_twice(name, path);
       continue;
     }
     for (auto module = begin; module != end; ++module) {
       const std::string& layer = module->second;
       const auto place = places.find(layer);
       const bool own = place != places.end() && place->second.module == module->first;
-      if (auto part = part_of(one, alpha, own ? place->second : KohyaPlace{}, layers.at(layer)->weight.size(0))) out.layers[layer] = std::move(*part);
+      if (auto part = part_of(one, alpha, own ? place->second : KohyaPlace{}, layers.at(layer)->weight.size(0)))
+        if (!out.layers.emplace(layer, std::move(*part)).second) reject_twice(layer, path);
     }
   }
   if (unknown_count > 0)

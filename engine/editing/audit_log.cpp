@@ -35,7 +35,7 @@ enum class Use { read, append };
 class LockedFile {
  public:
   LockedFile(const std::filesystem::path& path, Use use)
-      : path_(path), file_(::open(path.c_str(), (use == Use::read ? O_RDONLY : O_RDWR | O_CREAT | O_APPEND) | O_CLOEXEC, 0644)) {
+      : path_(checked(path)), file_(::open(path.c_str(), (use == Use::read ? O_RDONLY : O_RDWR | O_CREAT | O_APPEND) | O_CLOEXEC, 0644)) {
     if (file_ < 0) fail("the log cannot be opened");
     if (::flock(file_, use == Use::read ? LOCK_SH : LOCK_EX) == 0) return;
     const int error = errno;
@@ -81,6 +81,11 @@ class LockedFile {
   }
 
  private:
+  // A pipe would be waited for without end, a device written to without a trace.
+  static const std::filesystem::path& checked(const std::filesystem::path& path) {
+    check_regular(path);
+    return path;
+  }
   [[noreturn]] void fail(const std::string& what) const { reject(what + ": " + std::strerror(errno), path_.string()); }
   std::filesystem::path path_;
   int file_;

@@ -450,12 +450,19 @@ TermList::TermList(std::vector<Term> terms) : terms_(std::move(terms)) {
         letters.push_back(is_space(code) ? U' ' : U'-');
     }
     while (!letters.empty() && is_gap(letters.back())) letters.pop_back();
+    // Two lines that were to be two terms, perhaps, or what a terminal would obey.
+    for (const char32_t code : decode_utf8(term.text + term.replacement.value_or("")))
+      if (code < 0x20 || (code >= 0x7F && code < 0xA0) || code == 0x2028 || code == 0x2029) reject("a term holds a control character", "list of terms");
     if (std::none_of(letters.begin(), letters.end(), is_letter)) reject("the term '" + term.text + "' has no letter", "list of terms");
     letters_.push_back(std::move(letters));
   }
 }
 
-TermList TermList::read(const std::filesystem::path& file) { return parse(read_text_file(file), file.string()); }
+TermList TermList::read(const std::filesystem::path& file) {
+  TermList out = parse(read_text_file(file), file.string());
+  if (out.terms().empty()) reject("there is no term in it", file.string(), "Write one a line: TERM, or TERM => REPLACEMENT");
+  return out;
+}
 
 TermList TermList::parse(const std::string& text, const std::string& name) {
   std::istringstream lines(text);
@@ -463,7 +470,10 @@ TermList TermList::parse(const std::string& text, const std::string& name) {
   int number = 0;
   for (std::string line; std::getline(lines, line);) {
     ++number;
-    line = trimmed(line.substr(0, line.find('#')));
+    // A comment; not the end of "c#".
+    size_t comment = line.find('#');
+    while (comment != std::string::npos && comment > 0 && line[comment - 1] != ' ' && line[comment - 1] != '\t') comment = line.find('#', comment + 1);
+    line = trimmed(line.substr(0, comment));
     if (line.empty()) continue;
     const size_t arrow = line.find("=>");
     Term term{trimmed(line.substr(0, arrow)), {}};

@@ -31,11 +31,13 @@ std::int64_t Config::integer(const std::string& key, std::int64_t fallback) cons
   return value->get<std::int64_t>();
 }
 
-double Config::number(const std::string& key, double fallback) const {
+double Config::number(const std::string& key, double fallback, double low, double high) const {
   const auto* value = find(key);
   if (!value) return fallback;
   if (!value->is_number()) wrong(key, "a number");
-  return value->get<double>();
+  const double number = value->get<double>();
+  if (!(number >= low && number <= high)) wrong(key, "a number from " + nlohmann::json(low).dump() + " to " + nlohmann::json(high).dump());
+  return number;
 }
 
 bool Config::boolean(const std::string& key, bool fallback) const {

@@ -18,7 +18,8 @@ class Config {
   bool has(const std::string& key) const;
 
   std::int64_t integer(const std::string& key, std::int64_t fallback) const;
-  double number(const std::string& key, double fallback) const;
+  /// Within [low, high]; the fallback is not looked at.
+  double number(const std::string& key, double fallback, double low = -1e6, double high = 1e6) const;
   bool boolean(const std::string& key, bool fallback) const;
   std::string text(const std::string& key, const std::string& fallback) const;
   /// A list of numbers that must be there.

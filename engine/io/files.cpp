@@ -96,7 +96,7 @@ std::string read_text(const fs::path& path, std::uintmax_t limit) {
 namespace {
 
 // Python writes -Infinity, Infinity and NaN, which are not JSON: diffusers' scheduler configurations hold them. They are
-// read as null.
+// read as texts, so that whoever asks for a number says that this is none.
 std::string without_bare_infinities(const std::string& text) {
   std::string out;
   bool quoted = false;
@@ -109,7 +109,7 @@ std::string without_bare_infinities(const std::string& text) {
     bool replaced = false;
     for (const std::string_view word : {"-Infinity", "Infinity", "NaN"}) {
       if (quoted || text.compare(at, word.size(), word) != 0) continue;
-      out += "null";
+      out += '"' + std::string(word) + '"';
       at += word.size() - 1;
       replaced = true;
       break;
@@ -179,7 +179,7 @@ void check_output_file(const fs::path& file, const std::string& ending, const st
   std::transform(own.begin(), own.end(), own.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   if (own != ending) reject("what is written is a " + ending + " file, and the name says otherwise", file.string(), "Choose a name that ends in " + ending);
   std::error_code error;
-  if (fs::is_directory(file, error)) reject("this is a folder, the name of a file was expected", file.string());
+  check_regular(file);
   const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");
   if (!fs::is_directory(folder, error)) reject("there is no such folder to write into", folder.string());
   if (::access(folder.c_str(), W_OK) != 0) fail_io("cannot write into the folder", folder, errno);

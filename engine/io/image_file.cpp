@@ -95,6 +95,32 @@ cv::Mat turned_upright(const cv::Mat& image, int orientation) {
   return out;
 }
 
+std::uint32_t big_endian(const std::string& bytes, size_t at) {
+  return static_cast<std::uint32_t>(static_cast<unsigned char>(bytes[at]) << 8 | static_cast<unsigned char>(bytes[at + 1]));
+}
+
+// Whether a JPEG goes on to the mark of its end: decoders fill what is missing with grey, and say nothing. Segments have a length; in the compressed data
+// that follow some, only restart marks stand.
+bool is_whole_jpeg(const std::string& bytes) {
+  for (size_t at = 2; at + 1 < bytes.size();) {
+    const auto mark = static_cast<unsigned char>(bytes[at + 1]);
+    const bool restart = mark >= 0xD0 && mark <= 0xD7;
+    if (static_cast<unsigned char>(bytes[at]) != 0xFF || mark == 0 || mark == 0xFF || restart) {
+      at += mark == 0xFF || static_cast<unsigned char>(bytes[at]) != 0xFF ? 1 : 2;
+    } else if (mark == 0xD9) {
+      return true;
+    } else {
+      if (at + 3 >= bytes.size()) return false;
+      at += 2 + big_endian(bytes, at + 2);
+    }
+  }
+  return false;
+}
+
+// A WebP's first bytes say how many follow; its second part, whether it moves.
+bool is_webp(const std::string& bytes) { return bytes.size() >= 21 && bytes.starts_with("RIFF") && bytes.compare(8, 4, "WEBP") == 0; }
+bool is_animated_webp(const std::string& bytes) { return bytes.compare(12, 4, "VP8X") == 0 && (static_cast<unsigned char>(bytes[20]) & 2) != 0; }
+
 }  // namespace
 
 torch::Tensor read_image(const std::filesystem::path& file) {
@@ -102,6 +128,9 @@ torch::Tensor read_image(const std::filesystem::path& file) {
   cv::Mat image;
   // Unchanged, as OpenCV says it: neither turned, nor without what is transparent. A JPEG is never transparent, and may be in other colours.
   const bool jpeg = bytes.starts_with("\xFF\xD8");
+  if (bytes.empty()) reject("the file is empty", file.string());
+  if (jpeg && !is_whole_jpeg(bytes)) reject("the image is cut off, or damaged", file.string(), "Get the file again");
+  if (is_webp(bytes) && is_animated_webp(bytes)) reject("this WebP is animated, which cannot be used", file.string(), "Save one of its pictures");
   try {
     image = cv::imdecode(cv::Mat(1, static_cast<int>(bytes.size()), CV_8U, const_cast<char*>(bytes.data())),
                          jpeg ? cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION : cv::IMREAD_UNCHANGED);

@@ -160,12 +160,16 @@ SafetensorsFile::SafetensorsFile(const fs::path& path) : path_(path) {
     const DtypeName& dtype = parse_dtype(value["dtype"].get<std::string>(), place);
     entry.dtype = dtype.dtype;
     entry.type = dtype.name;
+    // What the sides other than 0 make must fit too: strides are counted so.
     std::uint64_t bits = dtype.bits;
+    bool empty = false;
     for (const auto& side : value["shape"]) {
-      std::uint64_t size = unsigned_field(side, "a side of the shape", place);
-      if (__builtin_mul_overflow(bits, size, &bits) || size > (1ull << 59)) reject("the shape overflows", place);
+      const std::uint64_t size = unsigned_field(side, "a side of the shape", place);
+      empty |= size == 0;
+      if (__builtin_mul_overflow(bits, std::max<std::uint64_t>(size, 1), &bits) || bits > (1ull << 62)) reject("the shape overflows", place);
       entry.shape.push_back(static_cast<std::int64_t>(size));
     }
+    if (empty) bits = 0;
     if (bits % 8 != 0) reject("its numbers do not fill whole bytes", place);
     const std::uint64_t bytes = bits / 8;
     std::uint64_t begin = unsigned_field(value["data_offsets"][0], "data_offsets[0]", place);

@@ -13,18 +13,34 @@ namespace {
 
 constexpr const char* kRemedy = "Save it as UTF-8: most editors ask for the encoding under Save As; or run iconv -t UTF-8";
 
+// Every line ends in a line feed, as on Windows and on old Macs it does not, and begins without a byte-order mark, which files that were put together have
+// within.
+std::string with_plain_lines(const std::string& text) {
+  constexpr std::string_view kMark = "\xEF\xBB\xBF";
+  std::string out;
+  for (size_t at = 0; at < text.size();) {
+    if ((out.empty() || out.back() == '\n') && text.compare(at, kMark.size(), kMark) == 0) {
+      at += kMark.size();
+      continue;
+    }
+    const bool carriage = text[at] == '\r';
+    out += carriage ? '\n' : text[at];
+    at += carriage && at + 1 < text.size() && text[at + 1] == '\n' ? 2 : 1;
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string decoded_text(std::string bytes, const std::string& where) {
   if (bytes.starts_with("\xFF\xFE") || bytes.starts_with("\xFE\xFF")) reject("the text is in UTF-16, not in UTF-8", where, kRemedy);
-  if (bytes.starts_with("\xEF\xBB\xBF")) bytes.erase(0, 3);
   const auto line_of = [&](size_t at) {
     return ", line " + std::to_string(1 + std::count(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(at), '\n'));
   };
   if (const size_t zero = bytes.find('\0'); zero != std::string::npos)
     reject("there is a zero byte in it: this is no text in UTF-8", where + line_of(zero), kRemedy);
   if (const size_t wrong = first_invalid_utf8(bytes); wrong != std::string::npos) reject("the text is not in UTF-8", where + line_of(wrong), kRemedy);
-  return bytes;
+  return with_plain_lines(bytes);
 }
 
 std::string read_text_file(const std::filesystem::path& file, std::uintmax_t limit) { return decoded_text(read_text(file, limit), file.string()); }
@@ -32,10 +48,7 @@ std::string read_text_file(const std::filesystem::path& file, std::uintmax_t lim
 std::vector<std::string> read_lines(const std::filesystem::path& file, std::uintmax_t limit) {
   std::istringstream text(read_text_file(file, limit));
   std::vector<std::string> out;
-  for (std::string line; std::getline(text, line);) {
-    if (line.ends_with('\r')) line.pop_back();
-    out.push_back(std::move(line));
-  }
+  for (std::string line; std::getline(text, line);) out.push_back(std::move(line));
   return out;
 }
 

@@ -81,6 +81,7 @@ std::vector<PromptPair> read_pairs(const std::filesystem::path& file) {
     const std::string where = file.string() + ", line " + std::to_string(number);
     const auto tab = line.find('\t');
     if (tab == std::string::npos) reject("there is no tab between two prompts", where, "Write prompt A, a tab, prompt B");
+    if (line.find('\t', tab + 1) != std::string::npos) reject("there are more than two prompts", where, "Write prompt A, a tab, prompt B");
     PromptPair pair{line.substr(0, tab), line.substr(tab + 1), "", ""};
     pair.source_text = quoted_text(pair.source);
     pair.target_text = quoted_text(pair.target);

@@ -31,7 +31,7 @@ struct RobertaConfig {
         types(config.size("type_vocab_size", 1, 1, 16)),
         padding(config.size("pad_token_id", 1, 0, 1 << 22)),
         labels(2),
-        norm_eps(config.number("layer_norm_eps", 1e-5)) {
+        norm_eps(config.number("layer_norm_eps", 1e-5, 0, 1)) {
     config.require("hidden_act", "gelu");
     if (config.has("position_embedding_type")) config.require("position_embedding_type", "absolute");
     if (hidden_size % heads != 0) reject("hidden_size does not divide into num_attention_heads", config.where());

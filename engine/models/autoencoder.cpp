@@ -31,7 +31,7 @@ AutoencoderConfig AutoencoderConfig::parse(const Config& config) {
   out.mid_attention = config.boolean("mid_block_add_attention", true);
   out.quant_conv = config.boolean("use_quant_conv", true);
   out.post_quant_conv = config.boolean("use_post_quant_conv", true);
-  out.scaling_factor = config.number("scaling_factor", 0.18215);
+  out.scaling_factor = config.number("scaling_factor", 0.18215, 1e-6);
   out.shift_factor = config.number("shift_factor", 0);
   if (config.text("_class_name", "") == "VQModel") {
     config.require("norm_type", "group");

@@ -110,7 +110,7 @@ UNetConfig UNetConfig::parse(const Config& config) {
   out.sample_size = config.size("sample_size", 64, 1, 4096);
   out.cross_attention_dim = config.size("cross_attention_dim", 1280, 1, 65536);
   out.norm_groups = config.size("norm_num_groups", 32, 1, 4096);
-  out.norm_eps = config.number("norm_eps", 1e-5);
+  out.norm_eps = config.number("norm_eps", 1e-5, 0, 1);
   out.linear_projection = config.boolean("use_linear_projection", false);
   out.upcast_attention = config.boolean("upcast_attention", false);
   out.flip_sin_to_cos = config.boolean("flip_sin_to_cos", true);

@@ -411,8 +411,8 @@ struct EngineThread::State {
       });
     }
     SweepSettings settings;
-    settings.pairs = make_pairs(command.templates,
-                                command.words.empty() ? localization_words(sign_data(pipeline.info()), command.pairs) : command.words, command.pairs);
+    settings.pairs =
+        make_pairs(command.templates, command.words.empty() ? localization_words(sign_data(pipeline.info()), command.pairs) : command.words, command.pairs);
     settings.sampling = pipeline.resolve(sampled(command.sampling));
     settings.seeds.clear();
     for (int noise = 0; noise < command.noises; ++noise) settings.seeds.push_back(command.sampling.seed + static_cast<std::uint64_t>(noise));

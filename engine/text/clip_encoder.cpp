@@ -11,7 +11,7 @@ void ClipLayersConfig::read(const Config& config) {
   intermediate_size = config.size("intermediate_size", intermediate_size, 1, 1 << 18);
   layers = config.size("num_hidden_layers", layers, 1, 256);
   heads = config.size("num_attention_heads", heads, 1, 1024);
-  norm_eps = config.number("layer_norm_eps", norm_eps);
+  norm_eps = config.number("layer_norm_eps", norm_eps, 0, 1);
   const std::string activation = config.text("hidden_act", "quick_gelu");
   if (activation != "quick_gelu" && activation != "gelu") reject("unknown hidden_act '" + activation + "'", config.where());
   quick_gelu = activation == "quick_gelu";

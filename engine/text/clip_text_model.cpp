@@ -11,7 +11,7 @@ ClipTextConfig ClipTextConfig::parse(const Config& config) {
   out.vocab_size = config.size("vocab_size", 49408, 3, 1 << 22);
   out.read(config);
   out.max_positions = config.size("max_position_embeddings", 77, 2, 65536);
-  out.eos_token_id = config.integer("eos_token_id", 49407);
+  out.eos_token_id = config.size("eos_token_id", 49407, 0, 1 << 24);
   if (config.has("architectures") && !config.texts("architectures").empty() && config.texts("architectures")[0] == "CLIPTextModelWithProjection")
     out.projection = config.size("projection_dim", 512, 1, 65536);
   return out;

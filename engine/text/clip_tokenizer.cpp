@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "core/unicode.h"
+#include "io/config.h"
 #include "io/files.h"
 #include "text/byte_pairs.h"
 #include "text/special_tokens.h"
@@ -100,14 +101,17 @@ ClipTokenizer ClipTokenizer::load(const fs::path& folder) {
   if (fs::exists(folder / "tokenizer_config.json")) settings = read_json(folder / "tokenizer_config.json");
   for (const char* key : {"bos_token", "eos_token", "unk_token", "pad_token"}) {
     const nlohmann::json token = special.contains(key) ? special[key] : settings.contains(key) ? settings[key] : nlohmann::json();
+    if (!token.is_null() && !token.is_string() && !(token.is_object() && token.contains("content") && token["content"].is_string()))
+      reject(std::string("'") + key + "' is " + token.dump().substr(0, 60) + ", a token was expected", (folder / "tokenizer_config.json").string());
     if (token_text(token).empty()) continue;
     added[token_text(token)] = reading_json(folder, [&] { return token.is_object() && token.value("normalized", false); });
     if (std::string(key) == "pad_token") pad = token_text(token);
   }
   if (!pairs.added.empty()) added = pairs.added;
   // transformers writes 1e30 where a tokenizer knows no limit.
-  if (settings.contains("model_max_length") && settings["model_max_length"].is_number() && settings["model_max_length"].get<double>() < 65536)
-    length = settings["model_max_length"].get<std::int64_t>();
+  if (!settings.is_null())
+    if (const double most = Config(settings, (folder / "tokenizer_config.json").string()).number("model_max_length", 77, 2, 1e31); most < 65536)
+      length = static_cast<std::int64_t>(most);
   std::vector<AddedToken> tokens;
   for (const auto& [content, normalized] : added) tokens.push_back({content, normalized});
   try {

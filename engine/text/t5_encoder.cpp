@@ -18,7 +18,7 @@ T5Config T5Config::parse(const Config& config) {
   out.heads = config.size("num_heads", 8, 1, 1024);
   out.buckets = config.size("relative_attention_num_buckets", 32, 4, 4096);
   out.max_distance = config.size("relative_attention_max_distance", 128, 2, 1 << 20);
-  out.norm_eps = config.number("layer_norm_epsilon", 1e-6);
+  out.norm_eps = config.number("layer_norm_epsilon", 1e-6, 0, 1);
   const std::string projection = config.text("feed_forward_proj", "relu");
   if (projection != "relu" && projection != "gated-gelu") reject("unknown feed_forward_proj '" + projection + "'", config.where());
   out.gated = projection == "gated-gelu";

@@ -23,7 +23,7 @@ T5Tokenizer T5Tokenizer::load(const std::filesystem::path& folder) {
     const Config config = Config::read(path);
     extra = config.integer("extra_ids", 100);
     // transformers writes 1e30 where nobody set it.
-    if (const double length = config.number("model_max_length", 1e30); length < out.max_length_) out.max_length_ = static_cast<std::int64_t>(length);
+    if (const double length = config.number("model_max_length", 1e30, 1, 1e31); length < out.max_length_) out.max_length_ = static_cast<std::int64_t>(length);
     if (out.max_length_ < 2) reject("model_max_length is " + std::to_string(out.max_length_), path.string());
   }
   if (extra < 0 || extra > 10000) reject("extra_ids is " + std::to_string(extra), (folder / "tokenizer_config.json").string());

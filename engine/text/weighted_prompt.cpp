@@ -10,6 +10,7 @@ namespace glyphscope {
 namespace {
 
 constexpr double kLargest = 10;
+constexpr int kDeepest = 50;
 
 // Whether the character at `at` makes a plain parenthesis of the next.
 bool escapes(const std::string& text, size_t at) { return text[at] == '\\' && at + 1 < text.size() && (text[at + 1] == '(' || text[at + 1] == ')'); }
@@ -24,20 +25,22 @@ size_t past_quotation(const std::string& text, size_t at) {
   return std::string::npos;
 }
 
-// The place of the parenthesis that closes the one at `open`, or npos.
-size_t closing(const std::string& text, size_t open) {
-  int depth = 0;
-  for (size_t i = open; i < text.size(); ++i) {
-    if (const size_t past = past_quotation(text, i); past != std::string::npos)
+// For each parenthesis that opens, the place of the one that closes it; npos for one that none closes, and for what is no parenthesis.
+std::vector<size_t> closing_places(const std::string& text) {
+  std::vector<size_t> out(text.size(), std::string::npos), open;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (const size_t past = past_quotation(text, i); past != std::string::npos) {
       i = past - 1;
-    else if (escapes(text, i))
+    } else if (escapes(text, i)) {
       ++i;
-    else if (text[i] == '(')
-      ++depth;
-    else if (text[i] == ')' && --depth == 0)
-      return i;
+    } else if (text[i] == '(') {
+      open.push_back(i);
+    } else if (text[i] == ')' && !open.empty()) {
+      out[open.back()] = i;
+      open.pop_back();
+    }
   }
-  return std::string::npos;
+  return out;
 }
 
 // The number after the last colon of what parentheses hold, and where that colon is.
@@ -45,9 +48,9 @@ struct Weight {
   double value;
   size_t colon;
 };
-std::optional<Weight> weight_of(const std::string& inner) {
+std::optional<Weight> weight_of(std::string_view inner) {
   const size_t colon = inner.rfind(':');
-  if (colon == std::string::npos) return std::nullopt;
+  if (colon == std::string_view::npos) return std::nullopt;
   size_t first = colon + 1, last = inner.size();
   while (first < last && inner[first] == ' ') ++first;
   while (last > first && inner[last - 1] == ' ') --last;
@@ -57,34 +60,46 @@ std::optional<Weight> weight_of(const std::string& inner) {
   return Weight{value, colon};
 }
 
-void read(const std::string& text, double weight, std::vector<WeightedPrompt::Piece>& out) {
-  auto add = [&](char c) {
-    if (out.empty() || out.back().weight != weight) out.push_back({"", weight});
-    out.back().text += c;
-  };
-  size_t quoted = 0;  // up to here
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (i >= quoted)
-      if (const size_t past = past_quotation(text, i); past != std::string::npos) quoted = past;
-    if (escapes(text, i)) {
-      add(text[++i]);
-      continue;
-    }
-    const size_t close = text[i] == '(' && i >= quoted ? closing(text, i) : std::string::npos;
-    const std::string inner = close == std::string::npos ? "" : text.substr(i + 1, close - i - 1);
-    const auto found = weight_of(inner);
-    if (!found) {
-      add(text[i]);
-      continue;
-    }
-    const double product = weight * found->value;
-    if (!(product >= 0 && product <= kLargest))
-      reject("the weight of '" + inner.substr(0, found->colon) + "' is " + std::to_string(product), "prompt",
-             "Weights go from 0 to 10; \\( is a parenthesis that holds none");
-    read(inner.substr(0, found->colon), product, out);
-    i = close;
+// A prompt's pieces, of which those in parentheses weigh more than what they stand in.
+class Reader {
+ public:
+  explicit Reader(const std::string& text) : text_(text), closes_(closing_places(text)) { read(0, text.size(), 1, 0); }
+  std::vector<WeightedPrompt::Piece> pieces;
+
+ private:
+  void add(char c, double weight) {
+    if (pieces.empty() || pieces.back().weight != weight) pieces.push_back({"", weight});
+    pieces.back().text += c;
   }
-}
+  void read(size_t begin, size_t end, double weight, int depth) {
+    size_t quoted = begin;  // up to here
+    for (size_t i = begin; i < end; ++i) {
+      if (i >= quoted)
+        if (const size_t past = past_quotation(text_, i); past != std::string::npos) quoted = past;
+      if (escapes(text_, i)) {
+        add(text_[++i], weight);
+        continue;
+      }
+      const size_t close = i >= quoted ? closes_[i] : std::string::npos;
+      const std::string_view inner = close == std::string::npos ? std::string_view() : std::string_view(text_).substr(i + 1, close - i - 1);
+      const auto found = weight_of(inner);
+      if (!found) {
+        add(text_[i], weight);
+        continue;
+      }
+      const double product = weight * found->value;
+      if (!(product >= 0 && product <= kLargest))
+        reject("the weight of '" + std::string(inner.substr(0, found->colon)) + "' is " + std::to_string(product), "prompt",
+               "Weights go from 0 to 10; \\( is a parenthesis that holds none");
+      if (depth >= kDeepest) reject("weights are nested deeper than " + std::to_string(kDeepest) + " levels", "prompt");
+      read(i + 1, i + 1 + found->colon, product, depth + 1);
+      i = close;
+    }
+  }
+
+  const std::string& text_;
+  std::vector<size_t> closes_;
+};
 
 }  // namespace
 
@@ -92,11 +107,7 @@ WeightedPrompt::WeightedPrompt(std::vector<Piece> pieces) : pieces_(std::move(pi
   if (pieces_.empty()) pieces_.push_back({});
 }
 
-WeightedPrompt WeightedPrompt::parse(const std::string& prompt) {
-  std::vector<Piece> pieces;
-  read(prompt, 1, pieces);
-  return WeightedPrompt(std::move(pieces));
-}
+WeightedPrompt WeightedPrompt::parse(const std::string& prompt) { return WeightedPrompt(Reader(prompt).pieces); }
 
 std::string WeightedPrompt::prompt() const {
   std::string out;

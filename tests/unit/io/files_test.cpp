@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "io/config.h"
 #include "io/image_file.h"
 #include "tests/support/golden.h"
 
@@ -59,7 +60,10 @@ TEST(Files, AJsonOfAnotherTypeIsNamedByFileAndKey) {
 TEST(Files, JsonIsReadAsPythonWritesItButNotWithoutEnd) {
   testing::TemporaryFolder folder;
   write_text(folder / "a.json", R"({"a": -Infinity, "b": [NaN, Infinity], "c": "-Infinity \" NaN"})");
-  EXPECT_EQ(read_json(folder / "a.json").dump(), R"({"a":null,"b":[null,null],"c":"-Infinity \" NaN"})");
+  EXPECT_EQ(read_json(folder / "a.json").dump(), R"({"a":"-Infinity","b":["NaN","Infinity"],"c":"-Infinity \" NaN"})");
+  // No number, and not nothing either: a default in its place would be a silent error.
+  EXPECT_THAT(failure_of([&] { Config::read(folder / "a.json").number("a", 1); }),
+              AllOf(HasSubstr("a.json"), HasSubstr("'a' is \"-Infinity\", expected a number")));
   write_text(folder / "deep.json", std::string(500000, '['));
   EXPECT_THAT(failure_of([&] { read_json(folder / "deep.json"); }), HasSubstr("nested deeper"));
 }

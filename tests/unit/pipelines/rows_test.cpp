@@ -30,6 +30,7 @@ TEST_P(SideBySide, RowsAreTheSame) {
   Request request;
   request.prompts = {"a red sign", "a blue ship at night"};
   request.steps = 3;
+  request.width = request.height = 4 * pipeline.info().size_multiple;
   for (const std::uint64_t seed : {1, 2, 3}) {
     request.rows.push_back({0, seed, {}});
     request.rows.push_back({0, seed, PatchPlan::at_sites({0, 1}, 1)});
