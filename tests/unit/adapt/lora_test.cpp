@@ -366,6 +366,11 @@ TEST(AdapterFiles, SpellingsOfOthersAreRead) {
   EXPECT_THAT(error({{"use_dora", true}}), HasSubstr("DoRA"));
   EXPECT_THAT(error({{"init_lora_weights", "pissa_niter_4"}}), HasSubstr("pissa"));
   EXPECT_THAT(error({{"alpha_pattern", {{"to_[", 3}}}}), HasSubstr("to_["));
+  // One that would take longer than a life.
+  EXPECT_THAT(error({{"alpha_pattern", {{"(a*)*(.*)*(.*)*(.*)*z", 3}}}}), HasSubstr("takes too long"));
+  EXPECT_THAT(error({{"unet.lora_alpha", "8"}}), HasSubstr("'unet.lora_alpha' is \"8\", a number was expected"));
+  EXPECT_THAT(error({{"alpha_pattern", {{"to_k", "x"}}}}), HasSubstr("alpha_pattern to_k"));
+  EXPECT_THAT(error({{"alpha_pattern", 3}}), HasSubstr("patterns and numbers were expected"));
   EXPECT_THAT(error("damaged"), HasSubstr("no JSON object"));
 }
 
@@ -437,6 +442,19 @@ TEST(AdapterFiles, WhatElseIsInAFileIsReadOrNamed) {
   more["step"] = torch::zeros({2});
   EXPECT_THAT(testing::failure_of([&] { read(more, {}); }), HasSubstr("'step', which is no LoRA"));
   auto two = tensors;
+  auto other = tensors;
+  other["unet." + key + ".alpha"] = torch::tensor(3);
+  EXPECT_EQ(read(other, {}), 3) << "a whole number";
+  other["unet." + key + ".alpha"] = torch::zeros({0});
+  EXPECT_THAT(testing::failure_of([&] { read(other, {}); }), HasSubstr("is of 0 numbers"));
+  other["unet." + key + ".alpha"] = torch::ones({1}, torch::kBool);
+  EXPECT_THAT(testing::failure_of([&] { read(other, {}); }), AllOf(HasSubstr("BOOL"), HasSubstr("floating-point")));
+  other = tensors;
+  other["unet." + key + ".lora_A.weight"] = other.at("unet." + key + ".lora_A.weight").to(torch::kInt32);
+  EXPECT_THAT(testing::failure_of([&] { read(other, {}); }), AllOf(HasSubstr("I32"), HasSubstr("floating-point")));
+  other = tensors;
+  for (const char* part : {".lora_A.weight", ".lora_B.weight"}) other[key + part] = tensors.at("unet." + key + part) * 5;
+  EXPECT_THAT(testing::failure_of([&] { read(other, {}); }), AllOf(HasSubstr(key), HasSubstr("there twice")));
   two["unet." + key + ".alpha"] = torch::tensor({1.0f, 2.0f});
   EXPECT_THAT(testing::failure_of([&] { read(two, {}); }), HasSubstr("is of 2 numbers"));
 }

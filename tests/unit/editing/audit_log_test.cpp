@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <random>
@@ -15,6 +16,15 @@
 
 namespace glyphscope {
 namespace {
+
+// A log that is a pipe would be waited for without end.
+TEST(AuditLog, IsAFile) {
+  glyphscope::testing::TemporaryFolder folder;
+  ASSERT_EQ(::mkfifo((folder / "log").c_str(), 0600), 0);
+  EXPECT_THAT(glyphscope::testing::failure_of([&] { check_audit_log(folder / "log", ""); }), ::testing::HasSubstr("this is a pipe"));
+  EXPECT_THAT(glyphscope::testing::failure_of([&] { AuditLog log(folder / "log"); }), ::testing::HasSubstr("this is a pipe"));
+  EXPECT_THAT(glyphscope::testing::failure_of([] { AuditLog log("/dev/full"); }), ::testing::HasSubstr("this is a device"));
+}
 using ::testing::HasSubstr;
 
 struct AuditLogTest : ::testing::Test {

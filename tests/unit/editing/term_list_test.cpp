@@ -205,6 +205,16 @@ TEST(TermList, ReplacesInPlace) {
   EXPECT_TRUE(find_terms(kList, cleared_prompt(kList, "say \"e venom vil\"")).found.empty());
 }
 
+TEST(TermList, LinesThatAreNoTermAreNamed) {
+  const auto error = [](const std::string& text) { return testing::failure_of([&] { (void)TermList::parse(text, "words.txt"); }); };
+  EXPECT_THAT(error("one\ntwo\u2028three\n"), AllOf(HasSubstr("control character"), HasSubstr("words.txt, line 2")));
+  EXPECT_THAT(error("one\x1b[31m\n"), HasSubstr("control character"));
+  EXPECT_EQ(TermList::parse("c# # a language\n# nothing\n", "words.txt").terms().at(0).text, "c#");
+  testing::TemporaryFolder folder;
+  write_text(folder / "words.txt", "# none yet\n");
+  EXPECT_THAT(testing::failure_of([&] { TermList::read(folder / "words.txt"); }), AllOf(HasSubstr("no term"), HasSubstr("words.txt")));
+}
+
 TEST(TermList, ReadsAFile) {
   const testing::TemporaryFolder folder;
   write_text(folder / "terms.txt", "# a list\n\ntoxic => lovely  # a comment\nbad luck\r\n");

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -111,6 +112,12 @@ TEST(ImageFile, PicturesAreTurnedAsTheyWereSeen) {
   }
 }
 
+TEST(Files, APipeIsNoOutput) {
+  testing::TemporaryFolder folder;
+  ASSERT_EQ(::mkfifo((folder / "a.png").c_str(), 0600), 0);
+  EXPECT_THAT(failure_of([&] { check_output_file(folder / "a.png", ".png", {}); }), HasSubstr("this is a pipe"));
+}
+
 // What is written is of one kind, and never over what was read.
 TEST(Files, AnOutputIsCheckedBeforeTheWork) {
   const testing::TemporaryFolder folder;
@@ -123,6 +130,24 @@ TEST(Files, AnOutputIsCheckedBeforeTheWork) {
   EXPECT_THAT(error(folder.path() / "nowhere" / "out.png"), ::testing::HasSubstr("no such folder"));
   std::filesystem::create_directory(folder / "folder.png");
   EXPECT_THAT(error(folder / "folder.png"), ::testing::HasSubstr("this is a folder"));
+}
+
+// A decoder fills what is missing with grey, and a training would learn it.
+TEST(ImageFile, WhatIsCutIsNoPicture) {
+  testing::TemporaryFolder folder;
+  for (const char* name : {"6.jpg", "6.webp", "6.png"}) {
+    const std::string whole = read_text(testing::golden("orientation") / name);
+    for (const double share : {0.3, 0.6, 0.9, 0.999}) {
+      write_text(folder / name, whole.substr(0, static_cast<size_t>(share * static_cast<double>(whole.size()))));
+      EXPECT_THAT(failure_of([&] { read_image(folder / name); }), ::testing::AnyOf(HasSubstr("cut off"), HasSubstr("damaged"))) << name << share;
+    }
+    write_text(folder / name, whole + "and what cameras leave behind it");
+    EXPECT_EQ(failure_of([&] { read_image(folder / name); }), "");
+  }
+  write_text(folder / "empty.png", "");
+  EXPECT_THAT(failure_of([&] { read_image(folder / "empty.png"); }), HasSubstr("the file is empty"));
+  write_text(folder / "moves.webp", std::string("RIFF\x1a\0\0\0WEBPVP8X\x0a\0\0\0\x02\0\0\0", 24) + std::string(10, '\0'));
+  EXPECT_THAT(failure_of([&] { read_image(folder / "moves.webp"); }), HasSubstr("animated"));
 }
 
 TEST(ImageFile, NamesWhatIsNoImage) {

@@ -155,6 +155,14 @@ TEST(Safetensors, EveryRuleOfTheFormatIsEnforced) {
   EXPECT_THAT(file.open("", 0), HasSubstr("does not start"));
 }
 
+// Strides are counted from the sides that are not 0, of a tensor without numbers too.
+TEST(Safetensors, ShapesThatOverflowAreRefused) {
+  Forged forged;
+  EXPECT_THAT(forged.open(entry("F32", "[0,576460752303423488,576460752303423488]", "[0,0]"), 0), HasSubstr("the shape overflows"));
+  EXPECT_THAT(forged.open(entry("F32", "[576460752303423489]", "[0,0]"), 0), HasSubstr("the shape overflows"));
+  EXPECT_EQ(forged.open(entry("F32", "[0,1024,1024]", "[0,0]"), 0), "");
+}
+
 TEST(Safetensors, LengthsThatTheFileOnlyClaimsAreRefused) {
   Forged file;
   for (std::uint64_t claimed : {std::uint64_t{1} << 62, ~std::uint64_t{0}, std::uint64_t{99'000'000}, std::uint64_t{9}}) {

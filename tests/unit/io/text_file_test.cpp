@@ -20,7 +20,14 @@ const std::string kMark = "\xEF\xBB\xBF";
 TEST(TextFile, AByteOrderMarkIsNoPartOfTheText) {
   const testing::TemporaryFolder folder;
   write_text(folder / "a.txt", kMark + "one\r\ntwo\n" + kMark + "three");
-  EXPECT_THAT(read_lines(folder / "a.txt"), ElementsAre("one", "two", kMark + "three"));
+  EXPECT_THAT(read_lines(folder / "a.txt"), ElementsAre("one", "two", "three")) << "of files that were put together, within too";
+}
+
+TEST(TextFile, LinesEndAsOnAnySystem) {
+  const testing::TemporaryFolder folder;
+  write_text(folder / "a.txt", "one\rtwo\r\nthree\n\rfour");
+  EXPECT_THAT(read_lines(folder / "a.txt"), ElementsAre("one", "two", "three", "", "four"));
+  EXPECT_EQ(TermList::read(folder / "a.txt").terms().size(), 4u);
 }
 
 // Every list that people write is read alike, with the mark and without it.

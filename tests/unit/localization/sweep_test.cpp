@@ -265,6 +265,13 @@ TEST(PromptSet, MakesPairsOfTemplatesAndWords) {
   EXPECT_THAT(testing::failure_of([] { make_pairs({"<text>"}, {"x"}, 1); }), ::testing::HasSubstr("at least two words"));
 }
 
+TEST(PromptSet, AThirdPromptIsNamed) {
+  testing::TemporaryFolder folder;
+  write_text(folder / "pairs.txt", "# A and B\nsays \"A\"\tsays \"B\"\tsays \"C\"\n");
+  EXPECT_THAT(testing::failure_of([&] { read_pairs(folder / "pairs.txt"); }),
+              ::testing::AllOf(::testing::HasSubstr("more than two"), ::testing::HasSubstr("line 2")));
+}
+
 TEST(PromptSet, ReadsPairsOfAFile) {
   testing::TemporaryFolder folder;
   write_text(folder / "pairs.txt", "# comment\nsays \"A\"\tsays \"B\"\r\n\nsays \u201cC\u201d\tsays \"D E\"\n");

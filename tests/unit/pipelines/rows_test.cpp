@@ -1,6 +1,6 @@
 // Rows that are drawn side by side, a thread each.
-#include <gtest/gtest.h>
 #include <ATen/Parallel.h>
+#include <gtest/gtest.h>
 #include <torch/types.h>
 
 #include "pipelines/pipeline.h"

@@ -62,6 +62,20 @@ TEST(PromptWeights, AbsurdOnesAreNamed) {
   EXPECT_THAT(failure_of([] { WeightedPrompt::parse("((a:9):9)"); }), HasSubstr("'a' is 81"));
 }
 
+// A stranger's file may hold as many parentheses as it has room for.
+TEST(PromptWeights, ThousandsOfParenthesesAreReadAtOnce) {
+  const auto nested = [](size_t depth) {
+    std::string out(depth, '(');
+    out += "a";
+    for (size_t i = 0; i < depth; ++i) out += ":1)";
+    return out;
+  };
+  EXPECT_EQ(shown(nested(20)), "[a|1]");
+  EXPECT_THAT(failure_of([&] { WeightedPrompt::parse(nested(20'000)); }), HasSubstr("nested deeper than"));
+  EXPECT_EQ(WeightedPrompt::parse(std::string(50'000, '(')).text().size(), 50'000u);
+  EXPECT_EQ(WeightedPrompt::parse(std::string(20'000, '(') + std::string(20'000, ')')).text().size(), 40'000u);
+}
+
 TEST(PromptWeights, ATokenMovesAlongItsDistanceFromTheEmptyPrompts) {
   const torch::Tensor states = torch::randn({1, 4, 3}), empty = torch::randn({1, 4, 3});
   const torch::Tensor moved = weighted_states(states, empty, {1, 0, 1.5, 1});
