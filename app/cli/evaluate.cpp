@@ -31,7 +31,7 @@ Run add_evaluate(CLI::App& app) {
     settings.count = options->count;
     settings.seed = context.common.seed;
     settings.sampling = options->sampling.request();
-    if (!options->prompts.empty()) settings.prompts = read_word_list(options->prompts);
+    if (!options->prompts.empty()) settings.prompts = read_prompts(options->prompts, /*with_text=*/true);
     const auto pipeline = context.open(options->model);
     auto reader = make_text_reader(options->ocr);
     std::vector<std::string> texts;

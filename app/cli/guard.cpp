@@ -61,7 +61,7 @@ Run add_guard(CLI::App& app) {
         options->classifier.empty() ? nullptr : std::make_shared<TextClassifier>(options->classifier, options->labels),
         context.common.seed};
     settings.prompts =
-        options->prompts.empty() ? term_prompts(info, settings.guard.terms, static_cast<size_t>(options->count)) : read_word_list(options->prompts);
+        options->prompts.empty() ? term_prompts(info, settings.guard.terms, static_cast<size_t>(options->count)) : read_prompts(options->prompts);
     if (settings.guard.sites.empty()) context.say("note: no sites are known of this model: --sites names those that write the text");
     const std::shared_ptr<TextReader> reader = make_text_reader(options->ocr);
     const OutputFolder folder(options->out);

@@ -46,7 +46,7 @@ std::pair<std::string, std::string> example_prompts(const ModelInfo& model) {
 }
 
 std::vector<std::string> sample_prompts(const ModelInfo& model, const std::filesystem::path& file) {
-  std::vector<std::string> prompts = read_word_list(file.empty() ? resource(draws_signs(model) ? "prompts/sign-samples.txt" : "prompts/samples.txt") : file);
+  std::vector<std::string> prompts = read_prompts(file.empty() ? resource(draws_signs(model) ? "prompts/sign-samples.txt" : "prompts/samples.txt") : file);
   const std::vector<std::string> words = sign_words(sign_data(model), resource("words/evaluate.txt"));
   for (size_t i = 0; i < prompts.size(); ++i)
     if (prompts[i].find("<text>") != std::string::npos) prompts[i] = fill_template(prompts[i], words[i % words.size()]);

@@ -72,6 +72,37 @@ std::vector<int> word_clusters(const std::vector<PromptPair>& pairs) {
   return out;
 }
 
+namespace {
+
+// The text that a file's prompt wants written; what is wrong with it is wrong there.
+std::string text_at(const std::string& prompt, const std::string& where) {
+  try {
+    return quoted_text(prompt);
+  } catch (const Failure& failure) {
+    Error error = failure.error();
+    error.where = where;
+    throw Failure(error);
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> read_prompts(const std::filesystem::path& file, bool with_text) {
+  std::vector<std::string> out;
+  size_t number = 0;
+  for (const std::string& line : read_lines(file)) {
+    ++number;
+    const auto first = line.find_first_not_of(" \t"), last = line.find_last_not_of(" \t");
+    if (first == std::string::npos || line[first] == '#') continue;
+    out.push_back(line.substr(first, last - first + 1));
+    const std::string where = file.string() + ", line " + std::to_string(number);
+    if (text_at(out.back(), where).empty() && with_text)
+      reject("the prompt has no text in double quotes", where, "The quoted text is what OCR should find");
+  }
+  if (out.empty()) reject("there is no prompt in it", file.string(), "Write one a line");
+  return out;
+}
+
 std::vector<PromptPair> read_pairs(const std::filesystem::path& file) {
   std::vector<PromptPair> pairs;
   size_t number = 0;
@@ -83,8 +114,8 @@ std::vector<PromptPair> read_pairs(const std::filesystem::path& file) {
     if (tab == std::string::npos) reject("there is no tab between two prompts", where, "Write prompt A, a tab, prompt B");
     if (line.find('\t', tab + 1) != std::string::npos) reject("there are more than two prompts", where, "Write prompt A, a tab, prompt B");
     PromptPair pair{line.substr(0, tab), line.substr(tab + 1), "", ""};
-    pair.source_text = quoted_text(pair.source);
-    pair.target_text = quoted_text(pair.target);
+    pair.source_text = text_at(pair.source, where);
+    pair.target_text = text_at(pair.target, where);
     if (pair.source_text.empty() || pair.target_text.empty()) reject("a prompt has no text in double quotes", where, "The quoted text is what OCR should find");
     pairs.push_back(std::move(pair));
   }

@@ -28,6 +28,10 @@ std::vector<PromptPair> make_pairs(const std::vector<std::string>& templates, co
 /// clusters are met. What is resampled are clusters.
 std::vector<int> word_clusters(const std::vector<PromptPair>& pairs);
 
+/// Prompts of a file, one a line; empty lines and lines that start with # are left out. with_text: each must have a text in double quotes. Throws a
+/// Failure that names file and line.
+std::vector<std::string> read_prompts(const std::filesystem::path& file, bool with_text = false);
+
 /// Pairs of a file: a line each, prompt A, a tab, prompt B, each with its text in double quotes. Empty lines and lines
 /// that start with # are left out. Throws a Failure that names the line.
 std::vector<PromptPair> read_pairs(const std::filesystem::path& file);

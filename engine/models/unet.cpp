@@ -63,7 +63,7 @@ UNetConfig UNetConfig::parse(const Config& config) {
     out.up_attention.push_back(name == kind.attention_up);
   }
   const std::string mid = config.text("mid_block_type", "UNetMidBlock2DCrossAttn");
-  if (mid != kind.mid) reject("unknown mid block '" + mid + "'", config.where());
+  if (mid != kind.mid) reject("'mid_block_type' is '" + mid + "', which is not known", config.where());
   auto activation = [&](const std::string& key, const std::string& name) {
     if (name == "silu" || name == "swish") return Activation::silu;
     if (name != "gelu") reject(key + " is '" + name + "', supported are silu and gelu", config.where());

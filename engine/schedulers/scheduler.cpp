@@ -47,6 +47,9 @@ const std::vector<std::string>& scheduler_names() {
 
 std::unique_ptr<Scheduler> make_scheduler(const Config& config, const std::string& name) {
   const std::string class_name = config.text("_class_name", "");
+  const std::string spacing = config.text("timestep_spacing", "leading");
+  if (spacing != "leading" && spacing != "linspace" && spacing != "trailing")
+    reject("'timestep_spacing' is '" + spacing + "'", config.where(), "Known are linspace, leading and trailing");
   const bool flow_model = class_name == "FlowMatchEulerDiscreteScheduler";
   std::string known;
   for (const auto& entry : kSchedulers) {

@@ -265,6 +265,19 @@ TEST(PromptSet, MakesPairsOfTemplatesAndWords) {
   EXPECT_THAT(testing::failure_of([] { make_pairs({"<text>"}, {"x"}, 1); }), ::testing::HasSubstr("at least two words"));
 }
 
+TEST(PromptSet, WhatIsWrongWithAPromptOfAFileIsNamedByItsLine) {
+  testing::TemporaryFolder folder;
+  write_text(folder / "prompts.txt", "# signs\n\na sign \"A\"\na (wall:99)\n");
+  EXPECT_THAT(testing::failure_of([&] { read_prompts(folder / "prompts.txt"); }), ::testing::AllOf(::testing::HasSubstr("prompts.txt, line 4"), ::testing::HasSubstr("weight")));
+  write_text(folder / "prompts.txt", "a sign \"A\"\n  a wall\n");
+  EXPECT_EQ(read_prompts(folder / "prompts.txt"), (std::vector<std::string>{"a sign \"A\"", "a wall"}));
+  EXPECT_THAT(testing::failure_of([&] { read_prompts(folder / "prompts.txt", true); }), ::testing::HasSubstr("prompts.txt, line 2"));
+  write_text(folder / "prompts.txt", "\n");
+  EXPECT_THAT(testing::failure_of([&] { read_prompts(folder / "prompts.txt"); }), ::testing::HasSubstr("no prompt"));
+  write_text(folder / "pairs.txt", "a (\"CAT\":99)\ta \"DOG\"\n");
+  EXPECT_THAT(testing::failure_of([&] { read_pairs(folder / "pairs.txt"); }), ::testing::HasSubstr("pairs.txt, line 1"));
+}
+
 TEST(PromptSet, AThirdPromptIsNamed) {
   testing::TemporaryFolder folder;
   write_text(folder / "pairs.txt", "# A and B\nsays \"A\"\tsays \"B\"\tsays \"C\"\n");
