@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <cmath>
+#include <optional>
 #include <thread>
 
 #include "core/error.h"
@@ -239,23 +240,41 @@ struct BatchedPipeline::Drawn {
   std::int64_t calls = 0, rows = 0;
 };
 
-// Two threads in one row's arithmetic are hardly faster than one where the arithmetic is small (1.1 times on the demo models): there rows are drawn side by
-// side, a thread each. By a rule, not by a stopwatch, on which a picture's last digit would depend.
-std::int64_t BatchedPipeline::rows_side_by_side(const Request& request) const {
+// Two threads in one row's arithmetic are hardly faster than one where the arithmetic is small (1.1 times on the demo models; slower where the machine is
+// shared): there rows are drawn side by side, a thread each, and a row alone by one. By a rule, not by a stopwatch, on which a picture's last digit would
+// depend.
+bool BatchedPipeline::is_small(const Request& request) const {
   constexpr double kSmall = 2e10;  // parameters times points of the picture
   const double size =
       static_cast<double>(info_.table.denoiser_parameters) * static_cast<double>(request.width * request.height) / static_cast<double>(factor() * factor());
-  const auto rows = std::min<std::int64_t>(request.rows_at_once, static_cast<std::int64_t>(request.rows.size()));
-  return size > kSmall || is_side_by_side() ? 1 : std::clamp<std::int64_t>(at::get_num_threads(), 1, std::max<std::int64_t>(1, rows));
+  return size <= kSmall;
 }
+
+namespace {
+
+// LibTorch computes on as many threads as are given as long as this lives.
+class Threads {
+ public:
+  explicit Threads(int count) : before_(at::get_num_threads()) { at::set_num_threads(count); }
+  ~Threads() { at::set_num_threads(before_); }
+  Threads(const Threads&) = delete;
+  Threads& operator=(const Threads&) = delete;
+
+ private:
+  int before_;
+};
+
+}  // namespace
 
 Result BatchedPipeline::run(const Request& request, const Observer& observer, const CancelToken& cancel) {
   const auto start = std::chrono::steady_clock::now();
   Result result;
   RunPrompts read;
   read.guided = guides_by_halves() && request.guidance > 1;
-  const std::int64_t workers = rows_side_by_side(request);
   const size_t count = request.rows.size();
+  const bool shared_out = is_small(request) && !is_side_by_side();
+  const std::int64_t rows = std::min<std::int64_t>(request.rows_at_once, static_cast<std::int64_t>(count));
+  const std::int64_t workers = shared_out ? std::clamp<std::int64_t>(at::get_num_threads(), 1, std::max<std::int64_t>(1, rows)) : 1;
   const size_t at_once = (std::min(count, static_cast<size_t>(request.rows_at_once)) + static_cast<size_t>(workers) - 1) / static_cast<size_t>(workers);
   const auto batches = static_cast<std::int64_t>((count + at_once - 1) / at_once);
   const std::int64_t total = batches * static_cast<std::int64_t>(scheduler_of(request)->begin(request.steps, tokens(request))->timesteps().size());
@@ -302,6 +321,8 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
       });
       called(0);
     } else {
+      std::optional<Threads> one;
+      if (shared_out) one.emplace(1);
       for (std::int64_t number = 0; number < batches; ++number) draw(number);
     }
     check_mapped_files();

@@ -86,7 +86,8 @@ class BatchedPipeline : public Pipeline, public Trainable {
   struct Batch;
   struct RunPrompts;
   struct Drawn;
-  std::int64_t rows_side_by_side(const Request& request) const;
+  // Whether a row's arithmetic is too small to be shared among threads.
+  bool is_small(const Request& request) const;
   // Throws a Failure that says by whose fault the denoiser's output is no number: a file's, an adapter's, the dtype's; returns if by none of them.
   void find_bad_numbers() const;
   Drawn draw_batch(const Request& request, const RunPrompts& read, size_t begin, size_t end, const std::function<void(std::int64_t)>& called,
