@@ -96,8 +96,7 @@ std::vector<std::string> read_prompts(const std::filesystem::path& file, bool wi
     if (first == std::string::npos || line[first] == '#') continue;
     out.push_back(line.substr(first, last - first + 1));
     const std::string where = file.string() + ", line " + std::to_string(number);
-    if (text_at(out.back(), where).empty() && with_text)
-      reject("the prompt has no text in double quotes", where, "The quoted text is what OCR should find");
+    if (text_at(out.back(), where).empty() && with_text) reject("the prompt has no text in double quotes", where, "The quoted text is what OCR should find");
   }
   if (out.empty()) reject("there is no prompt in it", file.string(), "Write one a line");
   return out;

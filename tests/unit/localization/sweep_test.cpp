@@ -268,7 +268,8 @@ TEST(PromptSet, MakesPairsOfTemplatesAndWords) {
 TEST(PromptSet, WhatIsWrongWithAPromptOfAFileIsNamedByItsLine) {
   testing::TemporaryFolder folder;
   write_text(folder / "prompts.txt", "# signs\n\na sign \"A\"\na (wall:99)\n");
-  EXPECT_THAT(testing::failure_of([&] { read_prompts(folder / "prompts.txt"); }), ::testing::AllOf(::testing::HasSubstr("prompts.txt, line 4"), ::testing::HasSubstr("weight")));
+  EXPECT_THAT(testing::failure_of([&] { read_prompts(folder / "prompts.txt"); }),
+              ::testing::AllOf(::testing::HasSubstr("prompts.txt, line 4"), ::testing::HasSubstr("weight")));
   write_text(folder / "prompts.txt", "a sign \"A\"\n  a wall\n");
   EXPECT_EQ(read_prompts(folder / "prompts.txt"), (std::vector<std::string>{"a sign \"A\"", "a wall"}));
   EXPECT_THAT(testing::failure_of([&] { read_prompts(folder / "prompts.txt", true); }), ::testing::HasSubstr("prompts.txt, line 2"));
