@@ -355,7 +355,8 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
 
 void BatchedPipeline::find_bad_numbers() const {
   constexpr double kAbsurd = 1e6;  // of a weight
-  for (const auto& [component, count] : info_.parameters) {
+  for (const auto& parameters : info_.parameters) {
+    const std::string& component = parameters.first;
     const auto weights = attempt([&] { return folder_.weights(component); });
     if (!weights) continue;
     for (const auto& [key, entry] : weights->entries()) {
