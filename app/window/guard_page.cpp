@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "editing/prompt_terms.h"
 #include "io/resources.h"
+#include "localization/prompt_set.h"
 #include "io/text_file.h"
 #include "patching/patch_plan.h"
 #include "widgets/message_strip.h"
@@ -300,7 +301,7 @@ void GuardPage::compare() {
   if (colon >= 0)
     for (const QString& label : classifier.mid(colon + 1).split(',', Qt::SkipEmptyParts)) command.labels.push_back(label.trimmed().toStdString());
   if (const QString file = prompts_->text().trimmed(); !file.isEmpty()) {
-    const auto lines = attempt([&] { return read_word_list(file.toStdString()); });
+    const auto lines = attempt([&] { return read_prompts(file.toStdString()); });
     if (!lines) return message_->show_message(MessageStrip::Kind::error, QString::fromStdString(lines.error().message()));
     command.prompts = *lines;
   }

@@ -7,9 +7,9 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 
 #include "adapt/kohya_names.h"
 #include "core/error.h"
@@ -236,7 +236,7 @@ Lora read_lora(const fs::path& path, const torch::nn::Module& denoiser, const Si
     for (const std::string& prefix : {component + ".", std::string("diffusion_model.")}) cut_prefix(key, prefix);
     // An alpha may be a whole number.
     if (!c10::isFloatingType(entry.dtype) && !(kind == 'l' && c10::isIntegralType(entry.dtype, /*includeBool=*/false)))
-      reject("'" + name + "' is of dtype " + entry.type + ", a floating-point one was expected", path.string(), "Adapters of whole numbers cannot be used");
+      reject("'" + name + "' is of dtype " + entry.type + ", a floating-point one was expected", path.string(), "Save it in a floating-point dtype");
     torch::Tensor tensor = file.tensor(name).to(torch::kFloat32);
     if (tensor.dim() == 4 && tensor.size(2) == 1 && tensor.size(3) == 1) tensor = tensor.flatten(1);  // of a convolution of one point
     Stored& one = stored[key];

@@ -12,9 +12,10 @@
 namespace glyphscope {
 
 void side_by_side(std::int64_t count, std::int64_t workers, const std::function<void(std::int64_t)>& one) {
+  const int threads = static_cast<int>(workers);
   std::exception_ptr failure;
   std::atomic<bool> failed = false;
-#pragma omp parallel for schedule(dynamic, 1) num_threads(static_cast <int>(workers))
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
   for (std::int64_t i = 0; i < count; ++i) {
     if (failed) continue;
     try {

@@ -452,7 +452,8 @@ TermList::TermList(std::vector<Term> terms) : terms_(std::move(terms)) {
     while (!letters.empty() && is_gap(letters.back())) letters.pop_back();
     // Two lines that were to be two terms, perhaps, or what a terminal would obey.
     for (const char32_t code : decode_utf8(term.text + term.replacement.value_or("")))
-      if (code < 0x20 || (code >= 0x7F && code < 0xA0) || code == 0x2028 || code == 0x2029) reject("a term holds a control character", "list of terms");
+      if ((code < 0x20 && code != U'\t') || (code >= 0x7F && code < 0xA0) || code == 0x2028 || code == 0x2029)
+        reject("a term holds a control character", "list of terms");
     if (std::none_of(letters.begin(), letters.end(), is_letter)) reject("the term '" + term.text + "' has no letter", "list of terms");
     letters_.push_back(std::move(letters));
   }

@@ -102,7 +102,8 @@ ClipTokenizer ClipTokenizer::load(const fs::path& folder) {
   for (const char* key : {"bos_token", "eos_token", "unk_token", "pad_token"}) {
     const nlohmann::json token = special.contains(key) ? special[key] : settings.contains(key) ? settings[key] : nlohmann::json();
     if (!token.is_null() && !token.is_string() && !(token.is_object() && token.contains("content") && token["content"].is_string()))
-      reject(std::string("'") + key + "' is " + token.dump().substr(0, 60) + ", a token was expected", (folder / "tokenizer_config.json").string());
+      reject(std::string("'") + key + "' is " + token.dump().substr(0, 60) + ", a token was expected",
+             (folder / (special.contains(key) ? "special_tokens_map.json" : "tokenizer_config.json")).string());
     if (token_text(token).empty()) continue;
     added[token_text(token)] = reading_json(folder, [&] { return token.is_object() && token.value("normalized", false); });
     if (std::string(key) == "pad_token") pad = token_text(token);

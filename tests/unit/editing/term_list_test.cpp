@@ -209,6 +209,7 @@ TEST(TermList, LinesThatAreNoTermAreNamed) {
   const auto error = [](const std::string& text) { return testing::failure_of([&] { (void)TermList::parse(text, "words.txt"); }); };
   EXPECT_THAT(error("one\ntwo\u2028three\n"), AllOf(HasSubstr("control character"), HasSubstr("words.txt, line 2")));
   EXPECT_THAT(error("one\x1b[31m\n"), HasSubstr("control character"));
+  EXPECT_EQ(error("bad\tluck\n"), "") << "a tab is a space";
   EXPECT_EQ(TermList::parse("c# # a language\n# nothing\n", "words.txt").terms().at(0).text, "c#");
   testing::TemporaryFolder folder;
   write_text(folder / "words.txt", "# none yet\n");
