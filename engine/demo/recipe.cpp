@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "io/files.h"
+#include "io/json.h"
 #include "io/weights.h"
 
 namespace glyphscope {
@@ -29,7 +30,7 @@ ordered_json DemoRecipe::to_json() const {
   out["sampling_steps"] = sampling_steps;
   out["sampling_guidance"] = sampling_guidance;
   if (!t5.is_null()) out["t5"] = t5;
-  if (autoencoder.is_null()) out.erase("autoencoder");
+  if (autoencoder.is_null()) out = without_key(out, "autoencoder");
   if (!autoencoder_from.empty())
     out["autoencoder"] = {{"config", autoencoder}, {"sha256", sha256_file(autoencoder_from / "vae" / "diffusion_pytorch_model.safetensors")}};
   if (!init.empty()) out["init"] = read_json(init / "recipe.json");

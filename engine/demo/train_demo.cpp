@@ -16,6 +16,7 @@
 #include "demo/signs.h"
 #include "io/files.h"
 #include "io/image_file.h"
+#include "io/json.h"
 #include "io/resources.h"
 #include "io/safetensors.h"
 #include "io/weights.h"
@@ -116,8 +117,8 @@ class DemoTrainer {
   // The checkpoints' folder is of one recipe and one vocabulary; only how long to train may differ.
   void claim() {
     ordered_json recipe = recipe_.to_json();
-    if (recipe.contains("autoencoder")) recipe["autoencoder"].erase("steps");
-    recipe["denoiser"].erase("steps");
+    for (const char* trained : {"autoencoder", "denoiser"})
+      if (recipe.contains(trained)) recipe[trained] = without_key(recipe[trained], "steps");
     std::string tokens;
     for (const auto& token : vocabulary_.tokens) tokens += token + "\n";
     const ordered_json document{{"recipe", recipe}, {"vocabulary_sha256", sha256_text(tokens)}};

@@ -7,6 +7,7 @@
 #include "io/canvas.h"
 #include "io/files.h"
 #include "io/image_file.h"
+#include "io/json.h"
 #include "localization/sweep.h"
 
 namespace glyphscope {
@@ -103,9 +104,7 @@ void write_sweep(const SweepResult& result, const SweepSettings& settings, const
   }
   write_text(folder / "sites.csv", csv);
 
-  ordered_json short_document = document;
-  short_document.erase("pairs");
-  write_png(folder / "heatmap.png", draw_heatmap(result, model), short_document);
+  write_png(folder / "heatmap.png", draw_heatmap(result, model), without_key(document, "pairs"));
 }
 
 torch::Tensor draw_heatmap(const SweepResult& result, const ModelInfo& model) {

@@ -20,6 +20,7 @@
 #include "editing/text_edit.h"
 #include "io/files.h"
 #include "io/image_file.h"
+#include "io/json.h"
 #include "io/resources.h"
 #include "io/weights.h"
 #include "localization/sweep.h"
@@ -437,9 +438,7 @@ struct EngineThread::State {
     std::vector<PairResult> pairs;
     // What the scores are of, so that whatever is exported tells it: run.json without its pairs, as far as the run has got.
     const auto told = [&](const SweepResult& result) {
-      auto document = sweep_document(result, settings, pipeline->info(), ocr().name(), seconds_since(start));
-      document.erase("pairs");
-      return json_text(document);
+      return json_text(without_key(sweep_document(result, settings, pipeline->info(), ocr().name(), seconds_since(start)), "pairs"));
     };
     SweepObserver observer;
     observer.progress = [&](const Progress& p) { tell(job.id, event::Progressed{p}); };

@@ -8,12 +8,24 @@
 
 #include "io/config.h"
 #include "io/image_file.h"
+#include "io/json.h"
 #include "tests/support/golden.h"
 
 namespace glyphscope {
 namespace {
 using testing::failure_of;
 using ::testing::HasSubstr;
+
+TEST(Json, WhatIsLeftWithoutAKeyKnowsItsPlace) {
+  const auto document = without_key({{"a", 1}, {"b", {{"c", "text"}}}, {"d", 2}}, "a");
+  EXPECT_EQ(document.dump(), R"({"b":{"c":"text"},"d":2})");
+  try {
+    document.at("b").at("c").get<int>();
+    ADD_FAILURE() << "a text was taken for a number";
+  } catch (const nlohmann::json::exception& error) {
+    EXPECT_THAT(error.what(), HasSubstr("/b/c"));
+  }
+}
 
 TEST(Files, AFailedWriteLeavesTheOldFileAndNothingElse) {
   testing::TemporaryFolder folder;
