@@ -93,17 +93,28 @@ nlohmann::json parse_header(const char* begin, const char* end, const std::strin
 
 }  // namespace
 
-struct SafetensorsFile::Mapping {
-  char* data = nullptr;
+struct SafetensorsFile::Contents {
+  fs::path path;
+  std::map<std::string, Entry> entries;
+  std::map<std::string, std::string> metadata;
+  char* data = nullptr;  // mapped
   std::uint64_t size = 0;
-  ~Mapping() {
+
+  explicit Contents(fs::path file) : path(std::move(file)) {}
+  ~Contents() {
     if (!data) return;
     forget_mapped_file(data);
     ::munmap(data, size);
   }
+  Contents(const Contents&) = delete;
+  Contents& operator=(const Contents&) = delete;
 };
 
-SafetensorsFile::SafetensorsFile(const fs::path& path) : path_(path) {
+const fs::path& SafetensorsFile::path() const { return contents_->path; }
+const std::map<std::string, SafetensorsFile::Entry>& SafetensorsFile::entries() const { return contents_->entries; }
+const std::map<std::string, std::string>& SafetensorsFile::metadata() const { return contents_->metadata; }
+
+SafetensorsFile::SafetensorsFile(const fs::path& path) {
   const std::string where = path.string();
   check_regular(path);
   int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -113,34 +124,34 @@ SafetensorsFile::SafetensorsFile(const fs::path& path) : path_(path) {
     ::close(file);
     reject("this is not a file", where);
   }
-  auto mapping = std::make_shared<Mapping>();
-  mapping->size = static_cast<std::uint64_t>(status.st_size);
-  if (mapping->size >= 8) {
-    void* data = ::mmap(nullptr, mapping->size, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
-    mapping->data = data == MAP_FAILED ? nullptr : static_cast<char*>(data);
+  auto contents = std::make_shared<Contents>(path);
+  contents->size = static_cast<std::uint64_t>(status.st_size);
+  if (contents->size >= 8) {
+    void* data = ::mmap(nullptr, contents->size, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
+    contents->data = data == MAP_FAILED ? nullptr : static_cast<char*>(data);
   }
   int error = errno;
   ::close(file);
-  if (mapping->size < 8)
-    reject("the file has " + std::to_string(mapping->size) + " bytes, too few for a safetensors header", where, "The file is cut off; get it again");
-  if (!mapping->data && error == ENOMEM)
-    throw Failure({ErrorCode::out_of_memory, "not enough memory to map " + std::to_string(mapping->size) + " bytes", where,
+  if (contents->size < 8)
+    reject("the file has " + std::to_string(contents->size) + " bytes, too few for a safetensors header", where, "The file is cut off; get it again");
+  if (!contents->data && error == ENOMEM)
+    throw Failure({ErrorCode::out_of_memory, "not enough memory to map " + std::to_string(contents->size) + " bytes", where,
                    "A limit on the program's address space (ulimit -v) must leave room for whole files"});
-  if (!mapping->data) reject(std::string("cannot map into memory: ") + std::strerror(error), where);
-  watch_mapped_file(mapping->data, mapping->size, where);
+  if (!contents->data) reject(std::string("cannot map into memory: ") + std::strerror(error), where);
+  watch_mapped_file(contents->data, contents->size, where);
 
   std::uint64_t header = 0;
-  std::memcpy(&header, mapping->data, 8);
-  if (header > kMaxHeader || header > mapping->size - 8)
-    reject("the header claims " + std::to_string(header) + " bytes, the file has " + std::to_string(mapping->size), where,
+  std::memcpy(&header, contents->data, 8);
+  if (header > kMaxHeader || header > contents->size - 8)
+    reject("the header claims " + std::to_string(header) + " bytes, the file has " + std::to_string(contents->size), where,
            "This is no safetensors file, or it is cut off; get it again");
-  const char* text = mapping->data + 8;
+  const char* text = contents->data + 8;
   // JSON's white space may stand before it, as for the reference.
   if (const std::string_view all(text, header); all.find_first_not_of(" \t\r\n") == all.npos || all[all.find_first_not_of(" \t\r\n")] != '{')
     reject("the header does not start with '{'", where, "This is no safetensors file");
   nlohmann::json document = parse_header(text, text + header, where);
 
-  const std::uint64_t data_size = mapping->size - 8 - header;
+  const std::uint64_t data_size = contents->size - 8 - header;
   std::map<std::uint64_t, std::pair<std::uint64_t, std::string>> spans;  // begin -> end, name; empty tensors are left out
   for (const auto& [name, value] : document.items()) {
     if (name == "__metadata__") {
@@ -148,7 +159,7 @@ SafetensorsFile::SafetensorsFile(const fs::path& path) : path_(path) {
       if (!value.is_object()) reject("__metadata__ is not an object", where);
       for (const auto& [key, text_value] : value.items()) {
         if (!text_value.is_string()) reject("__metadata__ entry '" + key + "' is not a string", where);
-        metadata_[key] = text_value.get<std::string>();
+        contents->metadata[key] = text_value.get<std::string>();
       }
       continue;
     }
@@ -181,7 +192,7 @@ SafetensorsFile::SafetensorsFile(const fs::path& path) : path_(path) {
     if (bytes > 0 && !spans.emplace(begin, std::pair(end, name)).second) reject("its data overlaps that of " + spans[begin].second, place);
     entry.begin = 8 + header + begin;
     entry.end = 8 + header + end;
-    entries_.emplace(name, std::move(entry));
+    contents->entries.emplace(name, std::move(entry));
   }
   std::uint64_t covered = 0;
   for (const auto& [begin, span] : spans) {
@@ -191,18 +202,18 @@ SafetensorsFile::SafetensorsFile(const fs::path& path) : path_(path) {
   }
   if (covered != data_size) reject(std::to_string(data_size - covered) + " bytes at the end belong to no tensor", where);
   check_mapped_files();
-  mapping_ = std::move(mapping);
+  contents_ = std::move(contents);
 }
 
 torch::Tensor SafetensorsFile::tensor(const std::string& name) const {
-  auto found = entries_.find(name);
-  if (found == entries_.end()) reject("there is no tensor '" + name + "'", path_.string());
+  const auto found = entries().find(name);
+  if (found == entries().end()) reject("there is no tensor '" + name + "'", path().string());
   const Entry& entry = found->second;
   if (entry.dtype == torch::ScalarType::Undefined)
-    reject("its dtype " + entry.type + " cannot be computed with", path_.string() + ", tensor " + name, "Convert the file to BF16, F16 or F32");
+    reject("its dtype " + entry.type + " cannot be computed with", path().string() + ", tensor " + name, "Convert the file to BF16, F16 or F32");
   const auto options = torch::TensorOptions().dtype(entry.dtype);
   if (entry.begin == entry.end) return torch::empty(entry.shape, options);
-  char* data = mapping_->data + entry.begin;
+  char* data = contents_->data + entry.begin;
   // The format does not promise alignment: a tensor after an odd number of bytes is copied.
   if (reinterpret_cast<std::uintptr_t>(data) % torch::elementSize(entry.dtype) != 0) {
     torch::Tensor copy = torch::empty(entry.shape, options);
@@ -210,7 +221,7 @@ torch::Tensor SafetensorsFile::tensor(const std::string& name) const {
     return copy;
   }
   return torch::from_blob(
-      data, entry.shape, [mapping = mapping_](void*) {}, options);
+      data, entry.shape, [contents = contents_](void*) {}, options);
 }
 
 void write_safetensors(const fs::path& path, const std::map<std::string, torch::Tensor>& tensors, const std::map<std::string, std::string>& metadata) {

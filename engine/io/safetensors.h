@@ -14,7 +14,7 @@ namespace glyphscope {
 /// A safetensors file, memory-mapped. Source of the format: https://github.com/huggingface/safetensors (README, "Format").
 /// Opening checks every rule of it (header length, JSON object, no duplicate key, known dtype, offsets that are ordered,
 /// in range, without hole or overlap, and as large as shape and dtype say), before anything is allocated by a length
-/// that the file claims. Copies share the mapping, and so do the tensors read from it.
+/// that the file claims. Copies share all of it, and tensors that were read share the mapping.
 class SafetensorsFile {
  public:
   struct Entry {
@@ -28,20 +28,17 @@ class SafetensorsFile {
   /// Throws a Failure that names the file and the tensor.
   explicit SafetensorsFile(const std::filesystem::path& path);
 
-  const std::filesystem::path& path() const { return path_; }
-  const std::map<std::string, Entry>& entries() const { return entries_; }
-  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  const std::filesystem::path& path() const;
+  const std::map<std::string, Entry>& entries() const;
+  const std::map<std::string, std::string>& metadata() const;
 
   /// A view of the mapped bytes (copy on write: the file never changes); it keeps the mapping alive. Throws a Failure for an
   /// unknown name.
   torch::Tensor tensor(const std::string& name) const;
 
  private:
-  struct Mapping;
-  std::filesystem::path path_;
-  std::shared_ptr<const Mapping> mapping_;
-  std::map<std::string, Entry> entries_;
-  std::map<std::string, std::string> metadata_;
+  struct Contents;
+  std::shared_ptr<const Contents> contents_;
 };
 
 /// Writes tensors in their own dtype, sorted by decreasing alignment and then by name as the reference does. Atomic.

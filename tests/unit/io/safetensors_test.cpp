@@ -118,6 +118,15 @@ TEST(Safetensors, PipesAndDevicesAreRefusedAtOnce) {
   }
 }
 
+// A model's weights hold a copy for each tensor: with a map of all tensors in each, thousands of them would take gigabytes.
+TEST(Safetensors, CopiesShareWhatTheHeaderSays) {
+  testing::TemporaryFolder folder;
+  write_safetensors(folder / "a.safetensors", {{"a", torch::ones(3)}});
+  const SafetensorsFile file(folder / "a.safetensors");
+  const SafetensorsFile copy = file;  // NOLINT(performance-unnecessary-copy-initialization)
+  EXPECT_EQ(&copy.entries(), &file.entries());
+}
+
 TEST(Safetensors, ATensorOutlivesItsFile) {
   testing::TemporaryFolder folder;
   torch::Tensor tensor;
