@@ -1,5 +1,6 @@
 #include <chrono>
 #include <cstdio>
+#include <future>
 
 #include "app/cli/cli.h"
 #include "demo/sign_words.h"
@@ -70,12 +71,14 @@ Run add_localize(CLI::App& app) {
     settings.sampling.method = parse_method(options->method);
     settings.pooled_target = options->pooled == "target";
 
+    // Half a second, in which the model is opened.
+    auto reading = std::async(std::launch::async, [&] { return make_text_reader(options->ocr); });
     const auto pipeline = context.open(options->model);
     if (settings.pairs.empty())
       settings.pairs = make_pairs(templates, words.empty() ? localization_words(sign_data(pipeline->info()), options->pairs) : words, options->pairs);
     settings.sampling = pipeline->resolve(settings.sampling);
     pipeline->validate(pair_request(settings, 0, 0, {}));
-    auto reader = make_text_reader(options->ocr);
+    const auto reader = reading.get();
     std::vector<std::string> texts;
     for (const auto& pair : settings.pairs) texts.insert(texts.end(), {pair.source_text, pair.target_text});
     context.note_unreadable(*reader, texts);

@@ -130,6 +130,11 @@ ordered_json PairResult::to_json() const {
   return out;
 }
 
+const Measurement* PairResult::of(const std::vector<int>& sites) const {
+  const auto found = std::find_if(patched.begin(), patched.end(), [&](const Measurement& one) { return one.sites == sites; });
+  return found == patched.end() ? nullptr : &*found;
+}
+
 PairResult PairResult::from_json(const nlohmann::json& json) {
   PairResult out{json.at("pair").get<int>(), json.at("noise").get<int>(), {}, {}, {}};
   for (const auto& [name, one] : {std::pair("source", &out.source), {"target", &out.target}})
@@ -232,6 +237,8 @@ std::vector<std::vector<int>> matched_random_sets(const SiteTable& table, const 
 
 namespace {
 
+bool is_one_of(const std::vector<int>& list, int one) { return std::find(list.begin(), list.end(), one) != list.end(); }
+
 // A sweep's protocol: which sets of sites are tried on which pairs, and what is concluded.
 class Sweep {
  public:
@@ -244,10 +251,15 @@ class Sweep {
     result_.reporting = halves.reporting;
     const std::vector<Cell> all = cells_.all();
     const auto sites = static_cast<std::int64_t>(table_.sites.size()), noises = static_cast<std::int64_t>(settings_.seeds.size());
-    // At least the random sets and all sites follow.
+    // All sites together are a control, whatever is found: with the others they take no turn of their own.
+    std::vector<std::vector<int>> together(1);
+    for (const auto& site : table_.sites) together[0].push_back(site.index);
+    if (sites == 1) together.clear();
+    // At least the random sets follow.
     const std::int64_t controls = static_cast<std::int64_t>(halves.reporting.size()) * noises * (settings_.random_sets + 1);
     cells_.expect("pairs, every site alone", static_cast<std::int64_t>(all.size()) * (2 + sites) + controls);
-    for (const Cell& cell : all) result_.pairs.push_back(cells_.sites_alone(cell));
+    for (const Cell& cell : all)
+      result_.pairs.push_back(cells_.sites_alone(cell, is_one_of(halves.reporting, cell.pair) ? together : std::vector<std::vector<int>>()));
 
     const std::vector<int> clusters = word_clusters(settings_.pairs);
     std::set<int> reporting;
@@ -271,15 +283,27 @@ class Sweep {
   std::vector<PairResult> of(const std::vector<int>& pairs) const {
     std::vector<PairResult> out;
     for (const auto& one : result_.pairs)
-      if (std::find(pairs.begin(), pairs.end(), one.pair) != pairs.end()) out.push_back(one);
+      if (is_one_of(pairs, one.pair)) out.push_back(one);
+    return out;
+  }
+  std::vector<PairResult*> results_of(const std::vector<int>& pairs) {
+    std::vector<PairResult*> out;
+    for (auto& one : result_.pairs)
+      if (is_one_of(pairs, one.pair)) out.push_back(&one);
     return out;
   }
 
   std::map<std::string, Score> scores(const std::vector<int>& pairs, const std::vector<int>& sites) const {
-    return mean_scores(settings_, of(pairs), [&](const PairResult& pair) -> const Measurement* {
-      const auto found = std::find_if(pair.patched.begin(), pair.patched.end(), [&](const Measurement& one) { return one.sites == sites; });
-      return found == pair.patched.end() ? nullptr : &*found;
-    });
+    return mean_scores(settings_, of(pairs), [&](const PairResult& pair) { return pair.of(sites); });
+  }
+
+  // Measures those of the sets that have not been. name: of the file.
+  void add_sets(const std::string& name, PairResult& pair, const std::vector<std::vector<int>>& sets) {
+    std::vector<std::vector<int>> missing;
+    std::copy_if(sets.begin(), sets.end(), std::back_inserter(missing), [&](const auto& sites) { return !pair.of(sites); });
+    if (missing.empty()) return;
+    auto measured = cells_.sets(name, {pair.pair, pair.noise}, missing);
+    std::move(measured.begin(), measured.end(), std::back_inserter(pair.patched));
   }
 
   double own() const { return choosing_target_.at("target_f1").mean; }
@@ -329,18 +353,13 @@ class Sweep {
   void search(const std::string& kind, std::vector<std::vector<int>> candidates) {
     if (!result_.smallest.empty() || candidates.empty() || own() <= 0) return;
     for (auto& sites : candidates) std::sort(sites.begin(), sites.end());
-    std::vector<size_t> chosen;  // of the results: the pairs that choose
-    for (size_t i = 0; i < result_.pairs.size(); ++i)
-      if (std::find(result_.choosing.begin(), result_.choosing.end(), result_.pairs[i].pair) != result_.choosing.end()) chosen.push_back(i);
+    const std::vector<PairResult*> chosen = results_of(result_.choosing);
     const std::string name = kind + "-" + std::to_string(candidates.front().size());
     std::map<std::vector<int>, double> sums;
     for (size_t done = 0; done < chosen.size(); ++done) {
-      PairResult& pair = result_.pairs[chosen[done]];
       cells_.expect("pairs, sets of sites", static_cast<std::int64_t>((chosen.size() - done) * candidates.size()));
-      for (auto& one : cells_.sets(name, {pair.pair, pair.noise}, candidates)) {
-        sums[one.sites] += one.scores.at("target_f1");
-        pair.patched.push_back(std::move(one));
-      }
+      add_sets(name, *chosen[done], candidates);
+      for (const auto& sites : candidates) sums[sites] += chosen[done]->of(sites)->scores.at("target_f1");
       // Given up is what could not keep enough even if all that follows were perfect.
       const double best = static_cast<double>(chosen.size() - done - 1), least = wanted() * static_cast<double>(chosen.size()) - 1e-9;
       std::erase_if(candidates, [&](const auto& sites) { return sums.at(sites) + best < least; });
@@ -370,13 +389,10 @@ class Sweep {
     std::vector<std::vector<int>> drawn;  // single sites are there already
     for (const auto& [sites, kind] : sets)
       if (sites.size() > 1) drawn.push_back(sites);
-    std::vector<PairResult*> pairs;
-    for (auto& pair : result_.pairs)
-      if (std::find(result_.reporting.begin(), result_.reporting.end(), pair.pair) != result_.reporting.end()) pairs.push_back(&pair);
+    const std::vector<PairResult*> pairs = results_of(result_.reporting);
     for (size_t done = 0; done < pairs.size() && !drawn.empty(); ++done) {
       cells_.expect("pairs, what was found and controls", static_cast<std::int64_t>((pairs.size() - done) * drawn.size()));
-      auto measured = cells_.sets("report", {pairs[done]->pair, pairs[done]->noise}, drawn);
-      pairs[done]->patched.insert(pairs[done]->patched.end(), std::make_move_iterator(measured.begin()), std::make_move_iterator(measured.end()));
+      add_sets("report", *pairs[done], drawn);
     }
     for (const auto& [sites, kind] : sets) {
       std::erase_if(result_.sets, [&](const SetResult& candidate) { return candidate.sites == sites; });

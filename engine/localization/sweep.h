@@ -46,9 +46,10 @@ struct Measurement {
 /// Everything measured for one pair and one noise.
 struct PairResult {
   int pair = 0, noise = 0;
-  Measurement source, target;              ///< A's and B's own pictures.
-  std::vector<Measurement> patched;        ///< A site each, in order; then the sets that were tried on this pair.
-  nlohmann::ordered_json to_json() const;  ///< Without source or target where they were not measured.
+  Measurement source, target;                                  ///< A's and B's own pictures.
+  std::vector<Measurement> patched;                            ///< A site each, in order; then the sets that were tried on this pair.
+  const Measurement* of(const std::vector<int>& sites) const;  ///< Null if it was not tried.
+  nlohmann::ordered_json to_json() const;                      ///< Without source or target where they were not measured.
   static PairResult from_json(const nlohmann::json& json);
 };
 

@@ -71,8 +71,7 @@ torch::Tensor SweepCells::draw(const Request& request) {
   return generated->images;
 }
 
-PairResult SweepCells::sites_alone(const Cell& cell) {
-  const auto rows = static_cast<std::int64_t>(2 + singles_.size());
+PairResult SweepCells::sites_alone(const Cell& cell, const std::vector<std::vector<int>>& more) {
   const fs::path kept = file("sites", cell);
   PairResult result;
   torch::Tensor images;
@@ -80,9 +79,11 @@ PairResult SweepCells::sites_alone(const Cell& cell) {
     result = reading_json(kept, [&] { return PairResult::from_json(read_json(kept)); });
     std::vector<Measurement> all = result.patched;
     all.insert(all.end(), {result.source, result.target});
-    if (result.pair != cell.pair || result.noise != cell.noise || result.patched.size() != singles_.size() || !fits(all, singles_)) reject_kept(kept);
+    if (result.pair != cell.pair || result.noise != cell.noise || result.patched.size() < singles_.size() || !fits(all, singles_)) reject_kept(kept);
   } else {
-    const Request request = pair_request(settings_, static_cast<size_t>(cell.pair), static_cast<size_t>(cell.noise), singles_);
+    std::vector<std::vector<int>> sets = singles_;
+    sets.insert(sets.end(), more.begin(), more.end());
+    const Request request = pair_request(settings_, static_cast<size_t>(cell.pair), static_cast<size_t>(cell.noise), sets);
     images = draw(request);
     const torch::Tensor source = images[0].clone();
     if (folder_.empty())
@@ -93,15 +94,16 @@ PairResult SweepCells::sites_alone(const Cell& cell) {
     result.noise = cell.noise;
     result.source = measure(source, source_pieces(cell, source), source, source_pieces(cell, source), settings_.pairs[static_cast<size_t>(cell.pair)]);
     result.target = measure_picture(images[1], cell, source);
-    for (size_t i = 0; i < singles_.size(); ++i) {
+    for (size_t i = 0; i < sets.size(); ++i) {
       result.patched.push_back(measure_picture(images[static_cast<std::int64_t>(i) + 2], cell, source));
-      result.patched.back().sites = singles_[i];
+      result.patched.back().sites = sets[i];
     }
     std::vector<std::string> names{"source", "target"};
-    for (const auto& name : row_names(singles_)) names.push_back(name);
+    for (const auto& name : row_names(sets)) names.push_back(name);
     write_images(cell, request, images, names);
     if (!kept.empty()) write_json(kept, result.to_json());
   }
+  const auto rows = static_cast<std::int64_t>(2 + result.patched.size());
   done_ += rows;
   coming_ -= rows;
   observer_.progress({what_, done_, done_ + coming_});

@@ -24,8 +24,8 @@ class SweepCells {
              CancelToken cancel);
 
   std::vector<Cell> all() const;
-  /// A cell with every site alone.
-  PairResult sites_alone(const Cell& cell);
+  /// A cell with every site alone, and with more sets that are known to be wanted. A kept cell may lack these.
+  PairResult sites_alone(const Cell& cell, const std::vector<std::vector<int>>& more);
   /// More sets of sites on a cell whose sites are done. name: of its file.
   std::vector<Measurement> sets(const std::string& name, const Cell& cell, const std::vector<std::vector<int>>& sets);
 

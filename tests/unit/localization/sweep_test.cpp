@@ -140,6 +140,30 @@ TEST_F(SweepRun, NothingIsDrawnTwice) {
   EXPECT_EQ(again.pairs.size(), result.pairs.size());
 }
 
+// Runs of before all sites together were measured with the single ones.
+TEST_F(SweepRun, AKeptPairMayLackAllSitesTogether) {
+  settings.sampling.width = settings.sampling.height = 32;
+  testing::TemporaryFolder folder;
+  const SweepResult whole = run_sweep(*pipeline, reader, settings, folder / "run", {}, {});
+  const size_t sites = pipeline->info().table.sites.size();
+  int shortened = 0;
+  for (const auto& file : std::filesystem::directory_iterator(folder / "run" / "pairs")) {
+    if (file.path().extension() != ".json") continue;
+    nlohmann::json pair = read_json(file);
+    if (!file.path().filename().string().starts_with("sites") || pair["patched"].size() == sites) continue;
+    pair["patched"].erase(sites);
+    write_json(file, pair);
+    ++shortened;
+  }
+  EXPECT_EQ(shortened, static_cast<int>(whole.reporting.size()));
+  const SweepResult again = run_sweep(*pipeline, reader, settings, folder / "run", {}, {});
+  ASSERT_EQ(again.sets.size(), whole.sets.size());
+  for (size_t i = 0; i < whole.sets.size(); ++i) {
+    EXPECT_EQ(again.sets[i].sites, whole.sets[i].sites);
+    for (const auto& [name, score] : whole.sets[i].scores) EXPECT_EQ(again.sets[i].scores.at(name).mean, score.mean) << name;
+  }
+}
+
 // The settings that a folder keeps are the run's: by them alone it can be gone on with.
 TEST_F(SweepRun, SettingsAreReadAsTheyAreWritten) {
   settings.sampling = pipeline->resolve(settings.sampling);
