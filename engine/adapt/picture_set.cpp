@@ -89,8 +89,8 @@ std::map<fs::path, std::string> read_metadata(const fs::path& file, std::vector<
       fault("there is no " + picture.string());
     else if (!is_picture(picture))
       fault(picture.string() + " is no PNG, JPEG or WebP");
-    else
-      out[picture] = caption;
+    else if (!out.emplace(picture, caption).second)
+      fault(picture.string() + " has a caption already, which is kept");
   }
   return out;
 }
@@ -104,8 +104,13 @@ PictureSet read_picture_set(const fs::path& folder, double held_out, const Progr
   std::set<fs::path> pictures;
   for (const fs::path& file : files_below(folder, out.faults)) {
     if (file.filename() == "metadata.jsonl") {
-      const auto read = attempt([&] { captions.merge(read_metadata(file, out.faults)); });
-      if (!read) out.faults.push_back(read.error().message());
+      auto read = attempt([&] { return read_metadata(file, out.faults); });
+      if (!read) {
+        out.faults.push_back(read.error().message());
+        continue;
+      }
+      captions.merge(*read);
+      for (const auto& [picture, caption] : *read) out.faults.push_back(file.string() + ": " + picture.string() + " has a caption already, which is kept");
     }
     if (is_picture(file)) pictures.insert(file);
     if (is_other_picture(file)) out.faults.push_back(file.string() + ": this kind of picture is not read; save it as PNG, JPEG or WebP");

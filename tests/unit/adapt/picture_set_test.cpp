@@ -100,6 +100,20 @@ TEST(PictureSet, OneBadFileCostsNoOther) {
                                               AllOf(HasSubstr("f.png"), HasSubstr("outside the folder")), AllOf(HasSubstr("f.png"), HasSubstr("no caption"))));
 }
 
+// Two captions of one picture, in one file or in two: the first is kept, and the other told of.
+TEST(PictureSet, ASecondCaptionOfAPictureIsToldOf) {
+  const testing::TemporaryFolder folder;
+  fs::create_directories(folder / "sub");
+  draw(folder / "sub/a.png", 1);
+  write_text(folder / "metadata.jsonl", "{\"file_name\": \"sub/a.png\", \"text\": \"first\"}\n{\"file_name\": \"sub/../sub/a.png\", \"text\": \"second\"}\n");
+  write_text(folder / "sub/metadata.jsonl", "{\"file_name\": \"a.png\", \"text\": \"third\"}\n");
+  const PictureSet set = read_picture_set(folder.path(), 0);
+  ASSERT_EQ(set.train.size(), 1u);
+  EXPECT_EQ(set.train[0].caption, "first");
+  EXPECT_THAT(set.faults, ::testing::UnorderedElementsAre(AllOf(HasSubstr("line 2"), HasSubstr("has a caption already")),
+                                                          AllOf(HasSubstr("sub/metadata.jsonl"), HasSubstr("has a caption already"))));
+}
+
 // A JPEG of a camera that was held upright (EXIF orientation 6: to be turned by 90 degrees) is learned upright; WebP is read, and what shows through
 // is white.
 TEST(PictureSet, ReadsWhatCamerasAndTheWebWrite) {
