@@ -3,6 +3,7 @@
 #include <future>
 
 #include "app/cli/cli.h"
+#include "core/memory.h"
 #include "demo/sign_words.h"
 #include "io/files.h"
 #include "io/resources.h"
@@ -71,8 +72,8 @@ Run add_localize(CLI::App& app) {
     settings.sampling.method = parse_method(options->method);
     settings.pooled_target = options->pooled == "target";
 
-    // Half a second, in which the model is opened.
-    auto reading = std::async(std::launch::async, [&] { return make_text_reader(options->ocr); });
+    // Half a second, in which the model is opened; one after the other where both might not find room.
+    auto reading = std::async(address_space_left() ? std::launch::deferred : std::launch::async, [&] { return make_text_reader(options->ocr); });
     const auto pipeline = context.open(options->model);
     if (settings.pairs.empty())
       settings.pairs = make_pairs(templates, words.empty() ? localization_words(sign_data(pipeline->info()), options->pairs) : words, options->pairs);

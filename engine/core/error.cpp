@@ -6,6 +6,7 @@
 #include <new>
 #include <nlohmann/json.hpp>
 #include <string_view>
+#include <system_error>
 
 namespace glyphscope {
 
@@ -73,6 +74,10 @@ Error current_error() {
     return {ErrorCode::bad_input, "malformed JSON: " + json_message(error), "", ""};
   } catch (const std::filesystem::filesystem_error& error) {
     return {ErrorCode::bad_input, error.code().message(), error.path1().string(), ""};
+  } catch (const std::system_error& error) {
+    if (error.code() == std::errc::resource_unavailable_try_again)
+      return {ErrorCode::out_of_memory, "no thread can be started: not enough memory, or too many threads", "", ""};
+    return {ErrorCode::internal, error.what(), "", "This is a defect of Glyphscope; please report it with the command that caused it"};
   } catch (const std::exception& error) {
     // OpenCV's, which this room does not know.
     if (std::string_view(error.what()).find("Insufficient memory") != std::string_view::npos)

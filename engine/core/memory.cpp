@@ -5,11 +5,14 @@
 #include <c10/util/Exception.h>
 #include <malloc.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <array>
 #include <bit>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <vector>
 
 namespace glyphscope {
@@ -122,6 +125,15 @@ void set_up_memory() {
   static ThrowingAllocator allocator;
   constexpr std::uint8_t kOverLibTorchs = 1;
   c10::SetCPUAllocator(&allocator, kOverLibTorchs);
+}
+
+std::optional<std::uint64_t> address_space_left() {
+  struct rlimit limit {};
+  if (::getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return std::nullopt;
+  std::uint64_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  const std::uint64_t used = pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  return limit.rlim_cur > used ? limit.rlim_cur - used : 0;
 }
 
 }  // namespace glyphscope

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cstdint>
+#include <optional>
+
 namespace glyphscope {
 
 /// How the process gets memory for tensors. To be called once, at a program's start, before there is one.
@@ -10,5 +13,8 @@ namespace glyphscope {
 /// switch says no: a training step of full-size layers is then an eighth to a quarter faster (glyphscope_finetune_steps, with THP_MEM_ALLOC_ENABLE=0 and
 /// without). Where there is none left, an exception says so; LibTorch's own allocator would end the process.
 void set_up_memory();
+
+/// Bytes of address space that a limit on it (ulimit -v) leaves; nothing where there is no limit.
+std::optional<std::uint64_t> address_space_left();
 
 }  // namespace glyphscope

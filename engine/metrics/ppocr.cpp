@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "core/error.h"
+#include "core/memory.h"
 #include "core/unicode.h"
 #include "io/files.h"
 #include "metrics/ocr.h"
@@ -39,9 +40,38 @@ ov::Tensor to_input(const cv::Mat& image) {
   return tensor;
 }
 
+// OpenVINO tells of memory that is not there, or not enough for a thread, in words alone.
+template <class Body>
+auto telling_of_memory(Body&& body) {
+  try {
+    return body();
+  } catch (const ov::Exception& error) {
+    const std::string what = error.what();
+    for (const char* word : {"alloc", "memory", "Resource temporarily unavailable"})
+      if (what.find(word) != std::string::npos) throw std::bad_alloc();
+    throw;
+  }
+}
+
+void infer(ov::InferRequest& request) {
+  telling_of_memory([&] { request.infer(); });
+}
+
+// Where there is too little of it, OpenVINO's threads neither start nor fail: they may wait for ever.
+void check_address_space() {
+  constexpr std::uint64_t kNeeded = 1 << 30, kMiB = 1 << 20;
+  const auto left = address_space_left();
+  if (left && *left < kNeeded)
+    throw Failure({ErrorCode::out_of_memory,
+                   "not enough memory to read text: that takes " + std::to_string(kNeeded / kMiB) + " MiB of address space, and " +
+                       std::to_string(*left / kMiB) + " are left",
+                   "", "Raise the limit (ulimit -v)"});
+}
+
 class PpOcr : public TextReader {
  public:
   PpOcr() {
+    check_address_space();
     const std::filesystem::path folder = ocr_model_folder();
     const auto detector = folder / "ch_PP-OCRv4_det_infer.onnx", recogniser = folder / "ch_PP-OCRv4_rec_infer.onnx",
                direction = folder / "ch_ppocr_mobile_v2.0_cls_infer.onnx", alphabet = folder / "alphabet.txt";
@@ -54,7 +84,8 @@ class PpOcr : public TextReader {
     alphabet_.emplace_back(" ");
     // A quarter of a second each, on a core.
     const auto compile = [&](const std::filesystem::path& file) {
-      return std::async(std::launch::async, [&] { return core_.compile_model(file.string(), "CPU").create_infer_request(); });
+      return std::async(std::launch::async,
+                        [&] { return telling_of_memory([&] { return core_.compile_model(file.string(), "CPU").create_infer_request(); }); });
     };
     auto detecting = compile(detector), recognising = compile(recogniser), turning = compile(direction);
     detector_ = detecting.get();
@@ -216,18 +247,6 @@ class PpOcr : public TextReader {
     direction_.set_input_tensor(to_input(padded));
     infer(direction_);
     return direction_.get_output_tensor().data<float>()[1];
-  }
-
-  // OpenVINO tells of memory that is not there in words alone.
-  static void infer(ov::InferRequest& request) {
-    try {
-      request.infer();
-    } catch (const ov::Exception& error) {
-      const std::string what = error.what();
-      for (const char* word : {"alloc", "memory"})
-        if (what.find(word) != std::string::npos) throw std::bad_alloc();
-      throw;
-    }
   }
 
   // Connectionist temporal classification, greedy: class 0 is the blank, repeats collapse.

@@ -75,7 +75,9 @@ expect 0 'note: .*does not know all letters of "5 ' "$program" evaluate "$model"
 for limit in 1000000 1200000 1500000; do
   expect 4 'memory' bash -c 'ulimit -v $1; shift; "$@"' - $limit "$program" generate "$model" --prompt a --steps 1 --size 8192x8192 --threads 1 --out "$work/b.png"
 done
-limited=(bash -c 'ulimit -v 1200000; "$@"' - "$program")
+# Reading text wants room of its own, and says how much.
+expect 4 'MiB of address space' bash -c 'ulimit -v 1200000; "$@"' - "$program" evaluate "$model" --count 2 --steps 1
+limited=(bash -c 'ulimit -v 2500000; "$@"' - "$program")
 expect 4 'memory' "${limited[@]}" patch "$model" --source 'says "A"' --target 'says "B"' --sites 5 --steps 1 --size 8192x8192 --threads 1 --out "$work/memory1"
 expect 4 'memory' "${limited[@]}" edit "$model" --source 'says "A"' --target 'says "B"' --sites 5 --steps 1 --size 8192x8192 --threads 1 --out "$work/memory2"
 expect 4 'memory' "${limited[@]}" localize "$model" --pairs 1 --steps 1 --size 8192x8192 --threads 1 --out "$work/memory3"

@@ -9,11 +9,15 @@ namespace glyphscope::testing {
 namespace fs = std::filesystem;
 
 namespace {
-// Test models are so small that a second thread only waits; results stay the same on every machine.
-struct OneThread : ::testing::Environment {
-  void SetUp() override { torch::set_num_threads(1); }
+// Test models are so small that a second thread only waits; results stay the same on every machine, and in every run: LibTorch's own seed is another each
+// time.
+struct SameEverywhere : ::testing::Environment {
+  void SetUp() override {
+    torch::set_num_threads(1);
+    at::manual_seed(1);
+  }
 };
-[[maybe_unused]] const auto* const kOneThread = ::testing::AddGlobalTestEnvironment(new OneThread);
+[[maybe_unused]] const auto* const kSameEverywhere = ::testing::AddGlobalTestEnvironment(new SameEverywhere);
 }  // namespace
 
 fs::path golden(const fs::path& name) { return fs::path(GLYPHSCOPE_GOLDEN) / name; }

@@ -2,6 +2,7 @@
 
 #include <c10/util/Exception.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <torch/types.h>
 
 #include <cmath>
@@ -9,6 +10,8 @@
 #include <random>
 #include <thread>
 #include <vector>
+
+#include "tests/support/process_memory.h"
 
 namespace glyphscope {
 namespace {
@@ -46,9 +49,29 @@ TEST(Memory, WhatWasFreedIsTheNextOfItsSize) {
 }
 
 TEST(Memory, WhereThereIsNoneLeftAnExceptionSaysSo) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "the sanitizer ends a program that asks for so much";
+#endif
   set_up_memory();
   EXPECT_THROW(bytes(std::int64_t{1} << 50), c10::OutOfMemoryError);
   EXPECT_THROW(bytes(INT64_MAX), c10::Error);
+}
+
+TEST(Memory, ALimitOnAddressSpaceIsKnown) {
+  EXPECT_FALSE(address_space_left());
+  struct rlimit limit {};
+  ASSERT_EQ(::getrlimit(RLIMIT_AS, &limit), 0);
+  const rlim_t before = limit.rlim_cur;
+  limit.rlim_cur = static_cast<rlim_t>(testing::process_bytes("VmSize")) + (rlim_t{8} << 30);
+  ASSERT_EQ(::setrlimit(RLIMIT_AS, &limit), 0);
+  const auto left = address_space_left();
+  const torch::Tensor taken = bytes(std::int64_t{1} << 30);
+  const auto then = address_space_left();
+  limit.rlim_cur = before;
+  ASSERT_EQ(::setrlimit(RLIMIT_AS, &limit), 0);
+  ASSERT_TRUE(left && then);
+  EXPECT_NEAR(static_cast<double>(*left), 8.0 * (1 << 30), 1 << 24);
+  EXPECT_NEAR(static_cast<double>(*left - *then), 1 << 30, 1 << 24);
 }
 
 }  // namespace
