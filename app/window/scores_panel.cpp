@@ -116,6 +116,15 @@ void ScoresPanel::set_stopped() {
 void ScoresPanel::tell_findings(const QString& text) {
   findings_->setText(text);
   findings_->setVisible(!text.isEmpty());
+  make_room();
+}
+
+// A label that wraps asks its layout for one line only: the heatmap below would be pressed together.
+void ScoresPanel::make_room() { findings_->setMinimumHeight(findings_->isHidden() ? 0 : findings_->heightForWidth(width())); }
+
+void ScoresPanel::resizeEvent(QResizeEvent* event) {
+  QWidget::resizeEvent(event);
+  make_room();
 }
 
 QString ScoresPanel::findings() const { return findings_->text(); }

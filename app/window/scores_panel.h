@@ -50,8 +50,12 @@ class ScoresPanel : public QWidget {
   /// A cell was clicked: show this pair's pictures.
   void pair_chosen(const glyphscope::event::PairReady& pair, int site);
 
+ protected:
+  void resizeEvent(QResizeEvent* event) override;
+
  private:
   void refresh();
+  void make_room();
   void tell_findings(const QString& text);
   static QString findings_text(const event::ScoresReady& scores);
   static QString images_text(const event::ScoresReady& scores);

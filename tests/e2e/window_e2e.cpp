@@ -121,7 +121,13 @@ class WindowTest : public QObject {
     QVERIFY2(findings.contains("Localized: ") || findings.contains("No single site"), qPrintable(findings));
     QVERIFY2(findings.contains("A's own picture") && findings.contains("all sites"), qPrintable(findings));
     QVERIFY2(findings.contains("1 pairs that had no part in it"), qPrintable(findings));
+    // However many lines are said above it, the heatmap is whole, with its axis.
     auto* heatmap = find<Heatmap>("heatmap");
+    const auto whole = [&] {
+      return heatmap->height() >= heatmap->minimumHeight() && heatmap->parentWidget()->rect().contains(heatmap->geometry()) &&
+             window_->rect().contains(QRect(heatmap->mapTo(window_.get(), QPoint(0, 0)), heatmap->size()));
+    };
+    QTRY_VERIFY2(whole(), qPrintable(QString("bottom %1 of %2").arg(heatmap->geometry().bottom()).arg(heatmap->parentWidget()->height())));
     for (int site = 0; site < 11; ++site) QVERIFY2(heatmap->tip(0, site).contains("1 image"), qPrintable(heatmap->tip(0, site)));
     // It is kept, whole, as the command line keeps it.
     QCOMPARE(runs().size(), 1);
