@@ -16,6 +16,7 @@
 #include "io/files.h"
 #include "io/image_file.h"
 #include "metrics/ocr.h"
+#include "registry/open_model.h"
 
 namespace glyphscope::cli {
 

@@ -1,7 +1,7 @@
 #include <cstdio>
 
 #include "app/cli/cli.h"
-#include "pipelines/model_needs.h"
+#include "registry/model_needs.h"
 
 namespace glyphscope::cli {
 

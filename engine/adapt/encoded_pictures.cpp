@@ -73,7 +73,10 @@ Trainable::Signal EncodedPictures::signal(const Sample& sample) const {
 
 Conditioning EncodedPictures::conditioning(const Sample& sample, bool captioned) const {
   const SafetensorsFile file(captioned ? sample.caption : no_caption_);
-  return {file.tensor("embedding").clone(), tensor(file, "pooled"), trainable_.size_ids(sample.size)};
+  Conditioning out = trainable_.beside_caption(sample.size);
+  out.embedding = file.tensor("embedding").clone();
+  out.pooled = tensor(file, "pooled");
+  return out;
 }
 
 fs::path EncodedPictures::file(const std::string& what) const {

@@ -269,14 +269,6 @@ class Finetuning {
     if (!signal.deviation.defined()) return signal.mean;
     return signal.mean + signal.deviation * torch::randn(signal.mean.sizes(), generator);
   }
-  static Conditioning together(const std::vector<Conditioning>& rows) {
-    auto join = [&](torch::Tensor Conditioning::*part) {
-      std::vector<torch::Tensor> parts;
-      for (const auto& row : rows) parts.push_back(row.*part);
-      return parts[0].defined() ? torch::cat(parts) : torch::Tensor();
-    };
-    return {join(&Conditioning::embedding), join(&Conditioning::pooled), join(&Conditioning::time_ids)};
-  }
   // captions: of the batch's rows.
   torch::Tensor loss_of(const TrainingBatch& batch, std::vector<std::string> captions) {
     if (taps_.kept) taps_.kept->set_rows(std::move(captions));
@@ -310,7 +302,7 @@ class Finetuning {
         rows.push_back(encoded_.conditioning(sample, captioned));
         captions.push_back(encoded_.caption(sample, captioned));
       }
-      TrainingBatch batch{torch::cat(clean), {}, torch::multinomial(density_, settings_.batch, true, generator), together(rows)};
+      TrainingBatch batch{torch::cat(clean), {}, torch::multinomial(density_, settings_.batch, true, generator), joined(rows)};
       batch.noise = torch::randn(batch.clean.sizes(), generator);
       const torch::Tensor loss = loss_of(batch, std::move(captions));
       (loss / static_cast<double>(settings_.accumulate)).backward();
@@ -356,7 +348,7 @@ class Finetuning {
       const torch::Tensor clean = draw(encoded_.signal(watched_[i]), generator).repeat({kTimes, 1, 1, 1});
       const torch::Tensor index = ((torch::arange(kTimes).to(torch::kFloat64) + 0.5) / kTimes * static_cast<double>(path_.steps())).to(torch::kInt64);
       const std::vector<Conditioning> rows(kTimes, encoded_.conditioning(watched_[i]));
-      TrainingBatch batch{clean, torch::randn(clean.sizes(), generator), index, together(rows)};
+      TrainingBatch batch{clean, torch::randn(clean.sizes(), generator), index, joined(rows)};
       sum += loss_of(batch, std::vector<std::string>(kTimes, encoded_.caption(watched_[i]))).item<double>();
       silent += training_loss(path_, say_nothing, batch, settings_.snr_gamma).item<double>();
     }

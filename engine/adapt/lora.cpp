@@ -34,13 +34,6 @@ bool is_prompt_kv(const Attention& attention, const std::string& name) {
 
 }  // namespace
 
-std::map<std::string, WeightedLayer*> adaptable_layers(const torch::nn::Module& denoiser) {
-  std::map<std::string, WeightedLayer*> out;
-  for (const auto& item : denoiser.named_modules(/*name_prefix=*/"", /*include_self=*/false))
-    if (auto* layer = dynamic_cast<WeightedLayer*>(item.value().get()); layer && layer->weight[0].numel() == layer->weight.size(1)) out[item.key()] = layer;
-  return out;
-}
-
 std::vector<AttentionProjection> attention_projections(const torch::nn::Module& denoiser) {
   std::vector<AttentionProjection> out;
   for (const auto& item : denoiser.named_modules(/*name_prefix=*/"", /*include_self=*/false)) {
@@ -131,32 +124,6 @@ AttachedLora::~AttachedLora() {
 
 void AttachedLora::set_strength(double strength) {
   for (auto& place : places_) place.term->scale = place.scale * strength;
-}
-
-MergedLoras::MergedLoras(const torch::nn::Module& denoiser, const std::vector<std::pair<const Lora*, double>>& loras) {
-  torch::NoGradGuard no_grad;
-  struct Term {
-    const LoraLayer* own;
-    double scale;
-  };
-  std::map<WeightedLayer*, std::vector<Term>> terms;
-  for (const auto& [lora, strength] : loras) {
-    const std::vector<WeightedLayer*> layers = find_layers(denoiser, *lora);
-    size_t i = 0;
-    for (const auto& [path, own] : lora->layers) terms[layers[i++]].push_back({&own, strength * scale_of(own)});
-  }
-  std::map<WeightedLayer*, torch::Tensor> merged;  // all of them, before any weight is touched
-  for (const auto& [layer, list] : terms) {
-    torch::Tensor sum = layer->weight.detach().to(torch::kFloat32);
-    for (const auto& [own, scale] : list) sum = sum + scale * at::mm(own->b.to(torch::kFloat32), own->a.to(torch::kFloat32)).view_as(sum);
-    merged[layer] = sum.to(layer->weight.scalar_type());
-    originals_[layer] = layer->weight.detach();
-  }
-  for (const auto& [layer, weight] : merged) layer->weight.set_data(weight);
-}
-
-MergedLoras::~MergedLoras() {
-  for (const auto& [layer, original] : originals_) layer->weight.set_data(original);
 }
 
 }  // namespace glyphscope

@@ -34,10 +34,6 @@ class LoraModule : public torch::nn::Module {
   explicit LoraModule(Lora& lora);
 };
 
-/// What of a denoiser an adapter may change, by path: linear layers, and convolutions of one point, which are the same. Ours are of attention layers;
-/// those of others also of feed-forward layers, modulations and the projections around them.
-std::map<std::string, WeightedLayer*> adaptable_layers(const torch::nn::Module& denoiser);
-
 /// The linear layers of its attention layers, which a plan may name.
 std::vector<AttentionProjection> attention_projections(const torch::nn::Module& denoiser);
 
@@ -64,20 +60,6 @@ class AttachedLora {
     std::shared_ptr<LowRank> term;
   };
   std::vector<Place> places_;
-};
-
-/// Adapters added to the layers' weights until it is destroyed: as fast as none. The original weights are kept, and put back as they were; one
-/// such set at a time.
-class MergedLoras {
- public:
-  /// Each with its strength. Errors as of AttachedLora.
-  MergedLoras(const torch::nn::Module& denoiser, const std::vector<std::pair<const Lora*, double>>& loras);
-  ~MergedLoras();
-  MergedLoras(const MergedLoras&) = delete;
-  MergedLoras& operator=(const MergedLoras&) = delete;
-
- private:
-  std::map<WeightedLayer*, torch::Tensor> originals_;
 };
 
 }  // namespace glyphscope

@@ -11,13 +11,13 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "adapt/kohya_names.h"
 #include "core/error.h"
 #include "io/config.h"
 #include "io/files.h"
 #include "io/safetensors.h"
 #include "metrics/text_scores.h"
 #include "models/unet.h"
+#include "registry/families.h"
 
 namespace glyphscope {
 namespace fs = std::filesystem;
@@ -32,10 +32,6 @@ constexpr std::array kOtherMethods{"hada_", "lokr_", "dora_scale", "magnitude_ve
 
 std::string component_of(const torch::nn::Module& denoiser) { return dynamic_cast<const UNet*>(&denoiser) ? "unet" : "transformer"; }
 
-std::string underscored(std::string text) {
-  std::replace(text.begin(), text.end(), '.', '_');
-  return text;
-}
 bool cut_prefix(std::string& text, const std::string& prefix) {
   if (!text.starts_with(prefix)) return false;
   text.erase(0, prefix.size());

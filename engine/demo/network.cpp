@@ -77,7 +77,7 @@ class UNetNetwork : public DemoNetwork {
   void write_tokenizers(const fs::path& model) override { clip_.write_tokenizer(model / "tokenizer"); }
   std::vector<std::int64_t> tokenize(const std::string& prompt) const override { return clip_.tokenize(prompt); }
   torch::Tensor predict(const torch::Tensor& noisy, const torch::Tensor& timestep, const torch::Tensor& ids) const override {
-    return unet_->forward(noisy, timestep, clip_.model->forward(ids).embedding);
+    return unet_->forward(noisy, timestep, {clip_.model->forward(ids).embedding});
   }
 
  private:

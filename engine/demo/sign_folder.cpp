@@ -12,7 +12,7 @@ namespace glyphscope {
 namespace fs = std::filesystem;
 
 namespace {
-enum Stream : std::uint64_t { kNumber = 31, kOrder = 32, kPicture = 33, kPrompt = 34 };
+enum FolderStream : std::uint64_t { kNumber = 31, kOrder = 32, kPicture = 33, kPrompt = 34 };
 }  // namespace
 
 std::vector<std::string> sign_numbers(int count, const SignData& data, std::uint64_t seed) {

@@ -6,6 +6,18 @@
 
 namespace glyphscope {
 
+Conditioning joined(const std::vector<Conditioning>& rows) {
+  Conditioning out;
+  for (auto field :
+       {&Conditioning::embedding, &Conditioning::pooled, &Conditioning::sizes, &Conditioning::noise_level, &Conditioning::guidance, &Conditioning::picture}) {
+    if (rows.empty() || !(rows.front().*field).defined()) continue;
+    std::vector<torch::Tensor> parts;
+    for (const auto& row : rows) parts.push_back(row.*field);
+    out.*field = torch::cat(parts);
+  }
+  return out;
+}
+
 torch::Tensor timestep_embedding(const torch::Tensor& timestep, std::int64_t width, bool flip_sin_to_cos, double freq_shift) {
   const std::int64_t half = width / 2;
   torch::Tensor exponent = -std::log(10000.0) * torch::arange(0, half, timestep.options().dtype(torch::kFloat32));

@@ -113,7 +113,7 @@ Rotary Flux::rotary(std::int64_t rows, std::int64_t columns, torch::Device devic
 torch::Tensor Flux::forward(const torch::Tensor& sample, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const {
   if (sample.dim() != 4 || sample.size(1) != config_.latent_channels() || sample.size(2) % 2 != 0 || sample.size(3) % 2 != 0)
     reject("the latent must be [batch, " + std::to_string(config_.latent_channels()) + ", height, width] with even sides", "FLUX");
-  const torch::Tensor &embedding = conditioning.embedding, &pooled = conditioning.pooled, &guidance = conditioning.time_ids;
+  const torch::Tensor &embedding = conditioning.embedding, &pooled = conditioning.pooled, &guidance = conditioning.guidance;
   if (embedding.dim() != 3 || embedding.size(2) != config_.joint_attention_dim || embedding.size(0) != sample.size(0))
     reject("the prompt embedding must be [" + std::to_string(sample.size(0)) + ", tokens, " + std::to_string(config_.joint_attention_dim) + "]", "FLUX");
   if (!pooled.defined() || pooled.dim() != 2 || pooled.size(1) != config_.pooled_projection_dim)

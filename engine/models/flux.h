@@ -38,7 +38,7 @@ class Flux : public torch::nn::Module {
   ~Flux() override;
 
   /// sample: [B, latent_channels, H, W] with even sides; timestep: [B] fp32, 0 to 1000; embedding [B, T, joint_attention_dim], pooled
-  /// [B, pooled_projection_dim] and, with `guidance`, time_ids [B] of the conditioning -> as sample. Throws a Failure.
+  /// [B, pooled_projection_dim] and, with `guidance`, guidance [B] of the conditioning -> as sample. Throws a Failure.
   torch::Tensor forward(const torch::Tensor& sample, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps = nullptr) const;
 
   const FluxConfig& config() const { return config_; }

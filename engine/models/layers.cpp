@@ -61,6 +61,13 @@ torch::Tensor Conv2d::forward(const torch::Tensor& x) const {
   return adapted(out, x, [](const torch::Tensor& own, const torch::Tensor& matrix) { return at::conv2d(own, matrix.unsqueeze(-1).unsqueeze(-1)); });
 }
 
+std::map<std::string, WeightedLayer*> adaptable_layers(const torch::nn::Module& denoiser) {
+  std::map<std::string, WeightedLayer*> out;
+  for (const auto& item : denoiser.named_modules(/*name_prefix=*/"", /*include_self=*/false))
+    if (auto* layer = dynamic_cast<WeightedLayer*>(item.value().get()); layer && layer->weight[0].numel() == layer->weight.size(1)) out[item.key()] = layer;
+  return out;
+}
+
 GroupNorm::GroupNorm(std::int64_t groups, std::int64_t channels, double eps) : groups_(groups), eps_(eps) {
   weight = register_parameter("weight", torch::empty({channels}));
   bias = register_parameter("bias", torch::empty({channels}));

@@ -2,6 +2,7 @@
 
 #include <torch/nn/module.h>
 
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -53,6 +54,10 @@ class Conv2d : public WeightedLayer {
  private:
   std::int64_t stride_, padding_;
 };
+
+/// What of a denoiser an adapter may change, by path: linear layers, and convolutions of one point, which are the same. Ours are of attention layers;
+/// those of others also of feed-forward layers, modulations and the projections around them.
+std::map<std::string, WeightedLayer*> adaptable_layers(const torch::nn::Module& denoiser);
 
 class GroupNorm : public torch::nn::Module {
  public:

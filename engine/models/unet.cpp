@@ -383,13 +383,13 @@ torch::Tensor UNet::time_features(const torch::Tensor& timestep, const Condition
   };
   torch::Tensor time = embed(*linear_1, *linear_2, timestep);
   if (level_1_) {
-    if (!conditioning.time_ids.defined()) reject("this model reads a noise level beside the timestep", "U-Net");
-    time = time + embed(*level_1_, *level_2_, conditioning.time_ids.reshape({-1}));
+    if (!conditioning.noise_level.defined()) reject("this model reads a noise level beside the timestep", "U-Net");
+    time = time + embed(*level_1_, *level_2_, conditioning.noise_level.reshape({-1}));
   }
   if (pooling_) time = time + pooling_->forward(conditioning.pooled.defined() ? conditioning.pooled : conditioning.embedding);
   if (config_.time_activation) time = activate(*config_.time_activation, time);
   if (!add_linear_1) return time;
-  const torch::Tensor &pooled = conditioning.pooled, &ids = conditioning.time_ids;
+  const torch::Tensor &pooled = conditioning.pooled, &ids = conditioning.sizes;
   if (!pooled.defined() || !ids.defined() || pooled.size(1) + ids.size(1) * config_.addition_time_embed_dim != config_.addition_width)
     reject("the pooled prompt and the sizes do not make the " + std::to_string(config_.addition_width) + " numbers this model reads", "U-Net");
   const torch::Tensor sizes = sinusoids(ids.reshape({-1}), config_.addition_time_embed_dim).reshape({ids.size(0), -1});

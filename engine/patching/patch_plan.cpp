@@ -25,8 +25,6 @@ PatchPlan PatchPlan::at_sites(const std::vector<int>& sites, int prompt, int fro
   return PatchPlan(std::move(patches));
 }
 
-std::size_t PatchPlan::hash() const { return std::hash<std::string>()(to_json().dump()); }
-
 void PatchPlan::validate(const SiteTable& table, int prompts) const {
   const int count = static_cast<int>(table.sites.size());
   for (size_t i = 0; i < patches_.size(); ++i) {

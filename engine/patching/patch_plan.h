@@ -30,7 +30,7 @@ struct SitePatch {
   bool operator==(const SitePatch&) const = default;
 };
 
-/// What one row of a run sees instead of its own prompt. A value: equal plans are equal and hash equally.
+/// What one row of a run sees instead of its own prompt. A value.
 class PatchPlan {
  public:
   PatchPlan() = default;
@@ -42,7 +42,6 @@ class PatchPlan {
   const std::vector<SitePatch>& patches() const { return patches_; }
   bool empty() const { return patches_.empty(); }
   bool operator==(const PatchPlan&) const = default;
-  std::size_t hash() const;
 
   /// Throws a Failure that names the first entry that does not fit the model or the run.
   void validate(const SiteTable& sites, int prompts) const;

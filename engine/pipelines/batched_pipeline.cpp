@@ -79,6 +79,13 @@ void BatchedPipeline::describe(const std::string& family, const SiteTable& table
   }
 }
 
+Conditioning BatchedPipeline::conditioned(const Prompt& prompt, const Request& request, bool negative) const {
+  Conditioning out = beside_prompt(request, negative);
+  out.embedding = prompt.embedding;
+  out.pooled = prompt.pooled;
+  return out;
+}
+
 // K and V that each prompt's own run gives, where a plan sees that prompt.
 std::vector<KvRecord> BatchedPipeline::record(const Request& request, const std::vector<Prompt>& prompts) const {
   std::vector<KvRecord> records(request.prompts.size());
@@ -93,8 +100,7 @@ std::vector<KvRecord> BatchedPipeline::record(const Request& request, const std:
     // Prompt K and V of a cross-attention layer depend on neither latent nor step: one forward pass records them all.
     KvRecorder recorder(size, request.record_budget, 0, /*depends_on_step=*/false);
     const std::int64_t side = info_.size_multiple / factor();
-    denoiser(torch::zeros({1, channels(), side, side}, dtype_), torch::zeros({1}), {prompts[i].embedding, prompts[i].pooled, time_ids(request, false)},
-             &recorder);
+    denoiser(torch::zeros({1, channels(), side, side}, dtype_), torch::zeros({1}), conditioned(prompts[i], request, false), &recorder);
     records[i] = recorder.record();
   }
   return records;
@@ -389,7 +395,8 @@ BatchedPipeline::Drawn BatchedPipeline::draw_batch(const Request& request, const
   std::vector<PromptTaps::Row> rows;
   std::vector<LockstepTaps::Row> lockstep;
   RowNoise noise;
-  std::vector<torch::Tensor> row_embeddings, pooled, sizes, pictures;
+  std::vector<Conditioning> read_by_rows;
+  std::vector<torch::Tensor> pictures;
   std::vector<MapTaps::Row> map_rows;
   for (const Part part : {Part::unconditional, Part::own, Part::unwanted}) {
     if ((part == Part::unconditional && !guided) || (part == Part::unwanted && !request.safe)) continue;
@@ -401,16 +408,14 @@ BatchedPipeline::Drawn BatchedPipeline::draw_batch(const Request& request, const
       rows.push_back({prompt, own ? member.plan : nullptr});
       lockstep.push_back({member.plan, member.sources});
       for (auto& [_, source] : lockstep.back().sources) source += first;
-      row_embeddings.push_back(prompts[static_cast<size_t>(prompt)].embedding);
-      pooled.push_back(prompts[static_cast<size_t>(own ? member.pooled : other)].pooled);
-      sizes.push_back(time_ids(request, part == Part::unconditional));
+      read_by_rows.push_back(conditioned(prompts[static_cast<size_t>(prompt)], request, part == Part::unconditional));
+      read_by_rows.back().pooled = prompts[static_cast<size_t>(own ? member.pooled : other)].pooled;
       if (!own) continue;
       noise.add(member.seed);
       if (request.pictures.defined()) pictures.push_back(request.pictures.narrow(0, request.pictures.size(0) > 1 ? member.row : 0, 1));
     }
   }
-  auto together = [](const std::vector<torch::Tensor>& parts) { return parts[0].defined() ? torch::cat(parts) : torch::Tensor(); };
-  Conditioning conditioning(together(row_embeddings), together(pooled), together(sizes));
+  Conditioning conditioning = joined(read_by_rows);
   PromptTaps prompt_taps(read.embeddings, rows, cancel, read.sources);
   LockstepTaps lockstep_taps(lockstep, cancel);
   Taps* taps = request.method == PatchMethod::lockstep ? static_cast<Taps*>(&lockstep_taps) : &prompt_taps;
@@ -470,7 +475,7 @@ Trajectory BatchedPipeline::run_inversion(const Inversion& inversion, const Requ
   std::vector<std::string> notes;
   const Prompt prompt = encode(inversion.caption, request.clip_skip, notes);
   prompts_read();
-  const Conditioning conditioning(prompt.embedding, prompt.pooled, time_ids(request, false));
+  const Conditioning conditioning = conditioned(prompt, request, false);
   PromptTaps taps({site_embedding(prompt)}, {{0, nullptr}}, cancel);
   LockstepTaps joint({{}}, cancel);
   const bool lockstep = info_.methods.front() == PatchMethod::lockstep;
@@ -512,11 +517,11 @@ Conditioning BatchedPipeline::condition(const std::string& prompt, std::vector<s
   return {own(read.embedding), own(read.pooled)};
 }
 
-torch::Tensor BatchedPipeline::size_ids(const PictureSize& size) const {
+Conditioning BatchedPipeline::beside_caption(const PictureSize& size) const {
   Request request;
   request.height = size.height;
   request.width = size.width;
-  return time_ids(resolve(request), false);
+  return beside_prompt(resolve(request), false);
 }
 
 torch::Tensor BatchedPipeline::denoise(const torch::Tensor& noisy, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const {

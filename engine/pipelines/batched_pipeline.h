@@ -26,7 +26,7 @@ class BatchedPipeline : public Pipeline, public Trainable {
  public:
   const Config& scheduler_config() const override { return scheduler_config_; }
   Conditioning condition(const std::string& prompt, std::vector<std::string>& notes) override;
-  torch::Tensor size_ids(const PictureSize& size) const override;
+  Conditioning beside_caption(const PictureSize& size) const override;
   Signal encode_pixels(const torch::Tensor& pixels) const override { return {pixels, {}}; }
   torch::Tensor denoise(const torch::Tensor& noisy, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const override;
 
@@ -52,8 +52,8 @@ class BatchedPipeline : public Pipeline, public Trainable {
   virtual std::int64_t tokens(const Request&) const { return 0; }
   /// What the unconditional half reads.
   virtual Prompt encode_negative(const Request& request, std::vector<std::string>& notes) const { return encode(request.negative.value_or(""), 0, notes); }
-  /// One row of Conditioning::time_ids; undefined where the family has none.
-  virtual torch::Tensor time_ids(const Request&, bool negative) const {
+  /// What the denoiser reads beside a prompt, one row: Conditioning's other fields. negative: for the unconditional half.
+  virtual Conditioning beside_prompt(const Request&, bool negative) const {
     (void)negative;
     return {};
   }
@@ -97,6 +97,7 @@ class BatchedPipeline : public Pipeline, public Trainable {
   static Batch make_batch(const Request& request, size_t begin, size_t end);
   // Of members that take others' attention maps, whose part of the batch begins at row `first`; tokens: of a prompt.
   std::vector<MapTaps::Row> aligned_maps(const Request& request, const Batch& batch, std::int64_t first, std::int64_t tokens) const;
+  Conditioning conditioned(const Prompt& prompt, const Request& request, bool negative) const;
   // Counts a loaded component in info().
   void count(const std::string& component, torch::nn::Module& module);
   std::vector<KvRecord> record(const Request& request, const std::vector<Prompt>& prompts) const;

@@ -10,7 +10,8 @@
 namespace glyphscope {
 namespace fs = std::filesystem;
 
-ModelFolder::ModelFolder(fs::path path, std::string source, const fs::path& config) : folder_(std::move(path)), source_(std::move(source)) {
+ModelFolder::ModelFolder(fs::path path, std::string source, const std::vector<SingleFileLayout>& layouts, const fs::path& config)
+    : folder_(std::move(path)), source_(std::move(source)) {
   std::error_code error;
   if (!fs::exists(folder_, error))
     reject("there is no such model", folder_.string(), "Name a diffusers folder, a checkpoint (.safetensors), or a demo model, as demo:sign-unet");
@@ -21,7 +22,7 @@ ModelFolder::ModelFolder(fs::path path, std::string source, const fs::path& conf
            "safetensors.torch.save_file");
   if (!fs::is_directory(folder_, error)) {
     if (extension != ".safetensors") reject("a diffusers folder or a .safetensors file was expected", folder_.string());
-    single_file_ = std::make_shared<SingleFile>(folder_);
+    single_file_ = std::make_shared<SingleFile>(folder_, layouts);
     published_ = config.empty();
     folder_ = config.empty() ? resource(fs::path("configs") / single_file_->configs()) : config;
   } else if (!config.empty()) {

@@ -11,15 +11,16 @@
 namespace glyphscope {
 
 class SingleFile;
+struct SingleFileLayout;
 
 /// A diffusers folder: model_index.json and a subfolder for each component. Or one without weights, and beside it the
 /// checkpoint in a single file that has them.
 class ModelFolder {
  public:
-  /// `path`: a diffusers folder, or a checkpoint in a single file. `config`: the diffusers folder whose configurations and
-  /// tokenizers go with such a file; empty: those its authors published. `source`: what the user called it. Throws a
-  /// Failure that says what is wrong with it.
-  ModelFolder(std::filesystem::path path, std::string source, const std::filesystem::path& config = {});
+  /// `path`: a diffusers folder, or a checkpoint in a single file that is laid out in one of these ways. `config`: the diffusers
+  /// folder whose configurations and tokenizers go with such a file; empty: those its authors published. `source`: what the user
+  /// called it. Throws a Failure that says what is wrong with it.
+  ModelFolder(std::filesystem::path path, std::string source, const std::vector<SingleFileLayout>& layouts, const std::filesystem::path& config = {});
 
   /// The diffusers folder.
   const std::filesystem::path& folder() const { return folder_; }

@@ -4,19 +4,9 @@
 
 #include <algorithm>
 
-#include "io/resources.h"
 #include "io/weights.h"
-#include "pipelines/cascade.h"
-#include "pipelines/deepfloyd_if.h"
-#include "pipelines/flux_pipeline.h"
-#include "pipelines/latent_diffusion.h"
-#include "pipelines/model_folder.h"
-#include "pipelines/model_needs.h"
-#include "pipelines/stable_diffusion.h"
-#include "pipelines/stable_diffusion_3.h"
 
 namespace glyphscope {
-namespace fs = std::filesystem;
 
 const char* method_name(PatchMethod method) {
   switch (method) {
@@ -212,59 +202,6 @@ nlohmann::ordered_json describe_site(const SiteTable& table, int index) {
   return {{"index", site.index},          {"path", site.path},   {"kohya", site.kohya},
           {"block", site.block},          {"heads", site.heads}, {"kv_parameters", site.kv_parameters},
           {"share", table.share({index})}};
-}
-
-ModelFolder find_model(const std::string& source, const OpenOptions& options) {
-  fs::path folder = source;
-  if (source.starts_with("demo:")) {
-    std::string known;
-    bool found = false;
-    for (const auto& demo : demo_models()) {
-      known += (known.empty() ? "" : ", ") + demo;
-      found |= demo == source;
-    }
-    if (!found) reject("there is no demo model '" + source + "'", "", "There are: " + known);
-    folder = resource(fs::path("models") / source.substr(5));
-  }
-  return {folder, source, options.config};
-}
-
-namespace {
-
-std::shared_ptr<Pipeline> open_folder(const ModelFolder& model, const OpenOptions& options, const Pipeline* first_stage = nullptr) {
-  const std::string& name = model.pipeline_class();
-  if (name == "StableDiffusionPipeline" || name == "StableDiffusionXLPipeline" || name == "StableDiffusionXLImg2ImgPipeline")
-    return open_stable_diffusion(model, options);
-  if (name == "StableDiffusion3Pipeline") return open_stable_diffusion_3(model, options);
-  if (name == "FluxPipeline") return open_flux(model, options);
-  if (name == "LDMTextToImagePipeline") return open_latent_diffusion(model, options);
-  if (name == "IFPipeline" || name == "IFSuperResolutionPipeline") return open_deepfloyd_if(model, options, first_stage);
-  reject("models of class " + name + " are not supported yet", model.folder().string(),
-         "Supported are StableDiffusionPipeline (Stable Diffusion 1.x and 2.x), StableDiffusionXLPipeline, StableDiffusion3Pipeline, IFPipeline, "
-         "IFSuperResolutionPipeline, FluxPipeline and LDMTextToImagePipeline");
-}
-
-}  // namespace
-
-ModelFolder find_upscaler(const OpenOptions& options) {
-  ModelFolder upscaler = find_model(options.upscaler, {});
-  if (upscaler.pipeline_class() != "IFSuperResolutionPipeline")
-    reject("this model does not enlarge pictures", options.upscaler, "--upscale names DeepFloyd IF's stage II");
-  return upscaler;
-}
-
-Expected<std::shared_ptr<Pipeline>> open_model(const std::string& source, const OpenOptions& options) {
-  return attempt([&]() -> std::shared_ptr<Pipeline> {
-    const ModelFolder model = find_model(source, options);
-    if (options.upscaler.empty()) return open_folder(model, options);
-    const auto needs = model_needs(source, options);  // what is wrong with the second is an error now, not after the first is loaded
-    if (!needs) throw Failure(needs.error());
-    needs->require(source);
-    const ModelFolder upscaler = find_upscaler(options);
-    auto first = open_folder(model, options);
-    auto second = open_folder(upscaler, options, first.get());
-    return make_cascade(std::move(first), std::move(second));
-  });
 }
 
 }  // namespace glyphscope

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,32 +12,63 @@
 
 namespace glyphscope {
 
-/// A checkpoint in one file, with the keys that the model's authors gave it: Stable Diffusion 1, 2, XL, XL's refiner, 3 and
-/// 3.5. It holds weights alone; configurations and tokenizers come from a diffusers folder beside it.
+/// What becomes of a tensor besides its name.
+enum class KeyChange {
+  none,
+  split,       ///< In equal parts along its first side, one for each of the names.
+  swap,        ///< Its halves change places: the authors store shift before scale.
+  transpose,   ///< A matrix that the authors multiply from the other side.
+  convolution  ///< A 1 x 1 convolution that became a matrix.
+};
+
+/// A line of a table of keys: names in dots' parts, where `#` stands for a number and a last `*` for all that follows. In `to` they
+/// stand for the same again.
+struct KeyRule {
+  std::string from;
+  std::vector<std::string> to;  ///< None: left out.
+  KeyChange change = KeyChange::none;
+};
+/// The first line that fits a key counts.
+using KeyTable = std::vector<KeyRule>;
+
+/// How a family's checkpoint in one file is laid out, with the keys that the model's authors gave it.
+struct SingleFileLayout {
+  struct Place {
+    std::string component;                                ///< As diffusers' folder is called.
+    std::string prefix;                                   ///< How its keys begin.
+    std::function<KeyTable(const Config& config)> table;  ///< What its keys are in diffusers and transformers. config: the component's.
+  };
+  std::string mark;  ///< How some key begins that no other layout has.
+  /// The folder of resources/configs that holds its published configurations.
+  std::function<std::string(const SafetensorsFile& file)> configs;
+  std::vector<Place> places;
+  /// What keys of the file say of the scheduler, whatever a configuration says: an object of scheduler_config.json's keys, perhaps empty. Throws a
+  /// Failure for one that is not known.
+  std::function<nlohmann::json(const SafetensorsFile& file)> scheduler = [](const SafetensorsFile&) { return nlohmann::json::object(); };
+};
+
+/// Whether a key of the file begins so.
+bool any_key(const SafetensorsFile& file, const std::string& prefix);
+
+/// A checkpoint in one file. It holds weights alone; configurations and tokenizers come from a diffusers folder beside it.
 class SingleFile {
  public:
-  /// Throws a Failure for a file that is no safetensors, or of no family that is known.
-  explicit SingleFile(const std::filesystem::path& file);
+  /// Throws a Failure for a file that is no safetensors, or laid out in none of these ways.
+  SingleFile(const std::filesystem::path& file, const std::vector<SingleFileLayout>& layouts);
 
-  /// Folder of resources/configs that holds this family's published configurations: sd1, sd2, sdxl, sdxl-refiner, sd3,
-  /// sd3.5-medium or sd3.5-large.
   const std::string& configs() const { return configs_; }
   const std::filesystem::path& path() const { return file_.path(); }
-  /// What keys of the file say of the scheduler, whatever a configuration says: an object of scheduler_config.json's keys, perhaps empty.
   const nlohmann::json& scheduler() const { return scheduler_; }
   bool has(const std::string& component) const;
   /// A component's weights under diffusers' and transformers' keys. config: the component's. Throws a Failure for a component it does not hold.
   Weights weights(const std::string& component, const Config& config) const;
 
  private:
-  struct Place;
-  struct Family;
-  static const std::vector<Family>& families();
-  const Place* find(const std::string& component) const;
+  const SingleFileLayout::Place* find(const std::string& component) const;
   SafetensorsFile file_;
-  const Family* family_ = nullptr;
+  SingleFileLayout layout_;
   std::string configs_;
-  nlohmann::json scheduler_ = nlohmann::json::object();
+  nlohmann::json scheduler_;
 };
 
 }  // namespace glyphscope

@@ -26,8 +26,8 @@ class Trainable {
   virtual const Config& scheduler_config() const = 0;
   /// A prompt as the denoiser reads it, one row, without sizes. Notes say what of it was cut. Throws a Failure.
   virtual Conditioning condition(const std::string& prompt, std::vector<std::string>& notes) = 0;
-  /// Conditioning::time_ids of a picture that is learned from, one row; undefined where the family has none.
-  virtual torch::Tensor size_ids(const PictureSize& size) const = 0;
+  /// What the denoiser reads beside the caption of a picture that is learned from, one row: Conditioning's other fields.
+  virtual Conditioning beside_caption(const PictureSize& size) const = 0;
   /// No more prompts for now: large encoders may go.
   virtual void prompts_read() {}
   /// A signal to be denoised, as it is distributed: [B, C, h, w] fp32 each, scaled as the denoiser has it. The deviation is undefined where there is

@@ -25,8 +25,9 @@
 #include "io/weights.h"
 #include "localization/sweep.h"
 #include "metrics/ocr.h"
-#include "pipelines/model_needs.h"
 #include "pipelines/pipeline.h"
+#include "registry/model_needs.h"
+#include "registry/open_model.h"
 
 namespace glyphscope {
 

@@ -9,7 +9,7 @@ namespace glyphscope {
 namespace {
 
 // GPT-2's pattern: 's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
-std::vector<std::u32string> split_words(const std::u32string& text) {
+std::vector<std::u32string> split_pretokens(const std::u32string& text) {
   const auto other = [](char32_t code) { return !is_space(code) && !is_letter(code) && !is_number(code); };
   std::vector<std::u32string> words;
   for (size_t at = 0; at < text.size();) {
@@ -59,7 +59,7 @@ RobertaTokenizer RobertaTokenizer::load(const std::filesystem::path& folder) {
 std::vector<std::int64_t> RobertaTokenizer::encode(const std::string& text, std::size_t length) const {
   std::vector<std::int64_t> ids{begin_};
   const std::vector<char32_t> codes = decode_utf8(text);
-  for (const auto& word : split_words({codes.begin(), codes.end()})) {
+  for (const auto& word : split_pretokens({codes.begin(), codes.end()})) {
     std::vector<std::string> parts;
     for (const unsigned char byte : encode_utf8({word.begin(), word.end()})) parts.push_back(byte_letters()[byte]);
     for (const auto& part : merge_pairs(std::move(parts), ranks_)) {

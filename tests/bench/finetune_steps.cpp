@@ -51,7 +51,7 @@ int run(const std::filesystem::path& folder, const std::string& dtype_name, cons
 
   const SafetensorsFile inputs(in);
   const auto input = [&](const char* name) { return inputs.entries().contains(name) ? inputs.tensor(name).to(device, dtype) : torch::Tensor(); };
-  const Conditioning conditioning(input("embedding"), input("pooled"), input("time_ids"));
+  const Conditioning conditioning{.embedding = input("embedding"), .pooled = input("pooled"), .sizes = input("time_ids")};
   const torch::Tensor sample = input("sample"), timestep = inputs.tensor("timestep").to(device), target = inputs.tensor("target").to(device, torch::kFloat32);
   // As the trainer does, where K and V depend on the prompt alone.
   PromptKvCache kept_kv(denoiser.table, lora);

@@ -41,8 +41,9 @@ int run(const std::filesystem::path& folder, const std::string& dtype_name, cons
   auto input = [&](const char* name) { return inputs.entries().contains(name) ? inputs.tensor(name) : torch::Tensor(); };
   auto cast = [&](const torch::Tensor& tensor) { return tensor.defined() ? tensor.to(dtype) : tensor; };
   const auto begin = std::chrono::steady_clock::now();
-  const torch::Tensor output =
-      denoiser.forward(cast(input("sample")), input("timestep"), {cast(input("embedding")), cast(input("pooled")), input("time_ids")}, nullptr);
+  const torch::Tensor output = denoiser.forward(
+      cast(input("sample")), input("timestep"),
+      {.embedding = cast(input("embedding")), .pooled = cast(input("pooled")), .sizes = input("time_ids"), .guidance = input("time_ids")}, nullptr);
   const double seconds = seconds_since(begin);
   write_safetensors(out, {{"output", output.to(torch::kFloat32).contiguous()}});
   const nlohmann::json printed{

@@ -20,11 +20,12 @@ INSTANTIATE_TEST_SUITE_P(Variants, FluxParity, ::testing::Values("flux_dev", "fl
 
 TEST(Flux, WrongShapesAndConfigurationsAreNamed) {
   const Flux model(FluxConfig::parse(Config::read(golden("flux_dev") / "config.json")));
-  const Conditioning right(torch::zeros({2, 3, 28}), torch::zeros({2, 16}), torch::zeros({2}));
+  const Conditioning right{.embedding = torch::zeros({2, 3, 28}), .pooled = torch::zeros({2, 16}), .guidance = torch::zeros({2})};
   auto message = [&](const torch::Tensor& sample, const Conditioning& c) { return testing::failure_of([&] { model.forward(sample, torch::zeros({2}), c); }); };
   const torch::Tensor sample = torch::zeros({2, 4, 4, 6});
   EXPECT_THAT(message(torch::zeros({2, 4, 3, 4}), right), ::testing::HasSubstr("even sides"));
-  EXPECT_THAT(message(sample, {torch::zeros({2, 3, 5}), right.pooled, right.time_ids}), ::testing::HasSubstr("[2, tokens, 28]"));
+  EXPECT_THAT(message(sample, {.embedding = torch::zeros({2, 3, 5}), .pooled = right.pooled, .guidance = right.guidance}),
+              ::testing::HasSubstr("[2, tokens, 28]"));
   EXPECT_THAT(message(sample, {right.embedding}), ::testing::HasSubstr("pooled prompt must be [2, 16]"));
   EXPECT_THAT(message(sample, {right.embedding, right.pooled}), ::testing::HasSubstr("guidance must be [2]"));
   auto parse = [](const nlohmann::json& json) { return testing::failure_of([&] { FluxConfig::parse({json, "config.json"}); }); };

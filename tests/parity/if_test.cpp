@@ -8,6 +8,7 @@
 #include "patching/kv_recorder.h"
 #include "patching/prompt_taps.h"
 #include "pipelines/pipeline.h"
+#include "registry/open_model.h"
 #include "tests/support/golden.h"
 #include "tests/support/pipeline_reference.h"
 
@@ -15,9 +16,8 @@ namespace glyphscope {
 namespace fs = std::filesystem;
 namespace {
 using testing::golden;
+using testing::kTolerance;
 using testing::relative_error;
-
-constexpr double kTolerance = 1e-4;  // of the reference's largest magnitude
 
 struct IfUNetParity : ::testing::TestWithParam<const char*> {
   void SetUp() override {
@@ -28,7 +28,7 @@ struct IfUNetParity : ::testing::TestWithParam<const char*> {
   torch::Tensor get(const std::string& name) const { return expected->tensor(name); }
   // The prompt of that name; pooled is what the U-Net pools, if not the prompt.
   Conditioning conditioning(const std::string& name, const torch::Tensor& pooled = {}) const {
-    return {get(name), pooled, expected->entries().contains("time_ids") ? get("time_ids") : torch::Tensor()};
+    return {.embedding = get(name), .pooled = pooled, .noise_level = expected->entries().contains("time_ids") ? get("time_ids") : torch::Tensor()};
   }
   torch::Tensor patched(const PatchPlan& plan, const torch::Tensor& pooled = {}) const {
     // Taps hand a site what the U-Net has projected, never the raw prompt.

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "pipelines/pipeline.h"
+#include "registry/open_model.h"
 #include "tests/support/golden.h"
 
 namespace glyphscope {

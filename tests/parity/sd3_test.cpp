@@ -8,6 +8,7 @@
 #include "models/mmdit.h"
 #include "patching/prompt_taps.h"
 #include "pipelines/pipeline.h"
+#include "registry/open_model.h"
 #include "tests/support/golden.h"
 #include "tests/support/joint_parity.h"
 #include "tests/support/pipeline_reference.h"
@@ -17,9 +18,8 @@
 namespace glyphscope {
 namespace {
 using testing::golden;
+using testing::kTolerance;
 using testing::relative_error;
-
-constexpr double kTolerance = 1e-4;  // of the reference's largest magnitude
 
 using MmDitParity = testing::JointParity<MmDit, MmDitConfig>;
 TEST_P(MmDitParity, OutputEqualsTheReference) { expect_outputs(); }
@@ -34,7 +34,7 @@ TEST_P(MmDitParity, PositionsAreTheReferences) {
 }
 
 TEST_P(MmDitParity, WrongShapesAreNamed) {
-  const Conditioning conditioning(get("embedding"), get("pooled"));
+  const Conditioning conditioning{get("embedding"), get("pooled")};
   auto message = [&](const torch::Tensor& sample, const Conditioning& c) { return testing::failure_of([&] { model->forward(sample, torch::zeros({2}), c); }); };
   EXPECT_THAT(message(torch::zeros({2, 4, 5, 6}), conditioning), ::testing::HasSubstr("multiples of 2"));
   EXPECT_THAT(message(torch::zeros({2, 4, 20, 4}), conditioning), ::testing::HasSubstr("10 x 2 patches exceeds the 9"));

@@ -5,6 +5,7 @@
 #include "io/files.h"
 #include "models/unet.h"
 #include "pipelines/pipeline.h"
+#include "registry/open_model.h"
 #include "tests/support/golden.h"
 #include "tests/support/pipeline_reference.h"
 

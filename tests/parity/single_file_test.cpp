@@ -12,8 +12,9 @@
 #include "models/mmdit.h"
 #include "models/unet.h"
 #include "pipelines/clip_prompt.h"
-#include "pipelines/model_needs.h"
 #include "pipelines/pipeline.h"
+#include "registry/model_needs.h"
+#include "registry/open_model.h"
 #include "tests/support/golden.h"
 #include "text/clip_text_model.h"
 #include "text/clip_tokenizer.h"
@@ -32,7 +33,7 @@ struct SingleFileOf : ::testing::TestWithParam<const char*> {
 
 // Every tensor is the folder's, under the folder's name.
 TEST_P(SingleFileOf, HoldsTheFoldersWeights) {
-  const SingleFile checkpoint(file());
+  const SingleFile checkpoint(file(), single_file_layouts());
   for (const char* component : {"unet", "transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3"}) {
     ASSERT_EQ(checkpoint.has(component), std::filesystem::exists(folder() / component)) << component;
     if (!checkpoint.has(component)) continue;
@@ -78,7 +79,7 @@ std::string family_with(const std::vector<std::string>& keys) {
   std::map<std::string, torch::Tensor> tensors;
   for (const auto& key : keys) tensors[key] = torch::zeros({1});
   write_safetensors(folder / "model.safetensors", tensors);
-  return SingleFile(folder / "model.safetensors").configs();
+  return SingleFile(folder / "model.safetensors", single_file_layouts()).configs();
 }
 
 TEST(SingleFile, FamiliesAreKnownByTheirKeys) {
@@ -99,7 +100,7 @@ TEST(SingleFile, WhatIsNotUsedIsLeftOut) {
     tensors["cond_stage_model.model." + std::string(key)] = torch::zeros({2, 2});
   write_safetensors(folder / "model.safetensors", tensors);
   const nlohmann::json config{{"num_hidden_layers", 2}, {"architectures", {"CLIPTextModel"}}};
-  const auto read = SingleFile(folder / "model.safetensors").weights("text_encoder", {config, "test"}).tensors();
+  const auto read = SingleFile(folder / "model.safetensors", single_file_layouts()).weights("text_encoder", {config, "test"}).tensors();
   std::vector<std::string> keys;
   for (const auto& [key, tensor] : read) keys.push_back(key);
   EXPECT_THAT(keys, ::testing::UnorderedElementsAre("encoder.layers.1.layer_norm1.weight", "final_layer_norm.weight"));
@@ -117,7 +118,7 @@ TEST(SingleFile, WhatStableDiffusion3LeavesOutIsFilledIn) {
   }
   write_safetensors(folder / "model.safetensors", without_projection);
   const Config config = Config::read(golden("pipeline_sd3") / "text_encoder" / "config.json");
-  const auto read = SingleFile(folder / "model.safetensors").weights("text_encoder", config).tensors();
+  const auto read = SingleFile(folder / "model.safetensors", single_file_layouts()).weights("text_encoder", config).tensors();
   EXPECT_TRUE(torch::equal(read.at("text_projection.weight"), torch::eye(config.integer("hidden_size", 0))));
 
   write_safetensors(folder / "bare.safetensors", without_encoders);
@@ -129,7 +130,7 @@ TEST(SingleFile, WhatStableDiffusion3LeavesOutIsFilledIn) {
   const auto opened = open_model((folder / "bare.safetensors").string(), options);
   EXPECT_TRUE(opened) << opened.error().message();
   // A T5 without its tokenizer is not used, so nothing of it is missing.
-  EXPECT_TRUE(model_needs(ModelFolder(golden("single_file") / "pipeline_sd3.safetensors", "x")).missing.empty());
+  EXPECT_TRUE(model_needs(find_model((golden("single_file") / "pipeline_sd3.safetensors").string())).missing.empty());
 }
 
 // Trainers say so by a key of the file; it wins over a configuration that is stock. EDM's schedule is none that is known.
@@ -138,7 +139,7 @@ TEST(SingleFile, KeysOfTheFileSayHowItIsSampled) {
   const auto scheduler = [&](std::map<std::string, torch::Tensor> marks, const std::filesystem::path& config = golden("pipeline_sdxl")) {
     marks["conditioner.embedders.1.model.ln_final.bias"] = torch::zeros({1});
     write_safetensors(folder / "v.safetensors", marks);
-    return ModelFolder(folder / "v.safetensors", "x", config).scheduler();
+    return find_model((folder / "v.safetensors").string(), {.config = config}).scheduler();
   };
   EXPECT_EQ(scheduler({}).text("prediction_type", "epsilon"), "epsilon");
   const Config v = scheduler({{"v_pred", torch::zeros({0})}});

@@ -12,9 +12,8 @@
 namespace glyphscope {
 namespace {
 using testing::golden;
+using testing::kTolerance;
 using testing::relative_error;
-
-constexpr double kTolerance = 1e-4;  // of the reference's largest magnitude
 
 struct UNetParity : ::testing::TestWithParam<const char*> {
   void SetUp() override {
@@ -27,11 +26,12 @@ struct UNetParity : ::testing::TestWithParam<const char*> {
   // The prompt of that name, and SDXL's pooled prompt and sizes where the reference has them.
   Conditioning conditioning(const std::string& name, const std::string& prefix = "") const {
     const bool added = expected->entries().contains(prefix + "time_ids");
-    return added ? Conditioning(get(name), get(prefix + "text_embeds"), get(prefix + "time_ids")) : Conditioning(get(name));
+    if (!added) return {get(name)};
+    return {.embedding = get(name), .pooled = get(prefix + "text_embeds"), .sizes = get(prefix + "time_ids")};
   }
   static Conditioning row_of(const Conditioning& all, std::int64_t row) {
     auto pick = [&](const torch::Tensor& tensor) { return tensor.defined() ? tensor.slice(0, row, row + 1) : tensor; };
-    return {pick(all.embedding), pick(all.pooled), pick(all.time_ids)};
+    return {.embedding = pick(all.embedding), .pooled = pick(all.pooled), .sizes = pick(all.sizes)};
   }
 
   torch::Tensor patched(const PatchPlan& plan, const std::vector<const KvRecord*>& records = {}) const {

@@ -14,6 +14,8 @@ std::filesystem::path golden(const std::filesystem::path& name);
 
 /// Largest difference over the reference's largest magnitude: what a parity test bounds.
 double relative_error(const torch::Tensor& value, const torch::Tensor& reference);
+/// The bound for a denoiser's output in fp32.
+inline constexpr double kTolerance = 1e-4;
 
 /// A folder that is removed with the object.
 class TemporaryFolder {

@@ -29,16 +29,17 @@ class JointParity : public ::testing::TestWithParam<const char*> {
   }
   torch::Tensor get(const std::string& name) const { return expected->tensor(name); }
   Conditioning conditioning(const std::string& prefix = "") const {
-    return {get(prefix + "embedding"), get(prefix + "pooled"), expected->entries().contains("time_ids") ? get("time_ids") : torch::Tensor()};
+    return {.embedding = get(prefix + "embedding"),
+            .pooled = get(prefix + "pooled"),
+            .guidance = expected->entries().contains("time_ids") ? get("time_ids") : torch::Tensor()};
   }
   torch::Tensor run(const Conditioning& c, Taps* taps = nullptr) const { return model->forward(get("sample"), get("timestep"), c, taps); }
   // Rows 0 and 1 are A's, 2 and 3 B's; the plan lets A's rows see B's.
   torch::Tensor patched(const PatchPlan& plan) const {
     LockstepTaps taps({{&plan, {{1, 2}}}, {&plan, {{1, 3}}}, {}, {}}, {});
     const Conditioning a = conditioning(), b = conditioning("other_");
-    const torch::Tensor numbers = a.time_ids.defined() ? torch::cat({a.time_ids, a.time_ids}) : torch::Tensor();
     const torch::Tensor sample = torch::cat({get("sample"), get("sample")}), timestep = torch::cat({get("timestep"), get("timestep")});
-    return model->forward(sample, timestep, {torch::cat({a.embedding, b.embedding}), torch::cat({a.pooled, b.pooled}), numbers}, &taps).slice(0, 0, 2);
+    return model->forward(sample, timestep, joined({a, b}), &taps).slice(0, 0, 2);
   }
 
   void expect_outputs() const {

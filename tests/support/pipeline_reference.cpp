@@ -1,5 +1,6 @@
 #include "tests/support/pipeline_reference.h"
 
+#include "registry/open_model.h"
 #include "tests/support/golden.h"
 
 namespace glyphscope::testing {

@@ -15,7 +15,12 @@ SmallDenoiser::SmallDenoiser(const std::string& name, torch::ScalarType dtype, t
     return torch::Tensor();
   };
   const AnyDenoiser opened = AnyDenoiser::open(golden(name), dtype, device);
-  const Conditioning conditioning(get("embedding", "encoder_hidden_states"), get("pooled", "text_embeds"), get("time_ids", "time_ids"));
+  const torch::Tensor numbers = get("time_ids", "time_ids");  // whatever of these the model reads
+  const Conditioning conditioning{.embedding = get("embedding", "encoder_hidden_states"),
+                                  .pooled = get("pooled", "text_embeds"),
+                                  .sizes = numbers,
+                                  .noise_level = numbers,
+                                  .guidance = numbers};
   const torch::Tensor sample = get("sample", "sample"), timestep = expected_.tensor("timestep").to(device);
   table_ = opened.table;
   module_ = opened.module;

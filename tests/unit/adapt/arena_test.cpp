@@ -9,6 +9,7 @@
 #include "core/random.h"
 #include "io/files.h"
 #include "io/image_file.h"
+#include "registry/open_model.h"
 #include "tests/support/golden.h"
 #include "tests/support/small_denoiser.h"
 

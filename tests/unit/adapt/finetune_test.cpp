@@ -14,6 +14,7 @@
 #include "io/files.h"
 #include "io/image_file.h"
 #include "pipelines/trainable.h"
+#include "registry/open_model.h"
 #include "tests/support/golden.h"
 #include "text/weighted_prompt.h"
 

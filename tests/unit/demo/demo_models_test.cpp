@@ -5,6 +5,7 @@
 #include "metrics/ocr.h"
 #include "metrics/text_scores.h"
 #include "pipelines/pipeline.h"
+#include "registry/open_model.h"
 
 namespace glyphscope {
 namespace {

@@ -12,6 +12,7 @@
 #include "editing/prompt_terms.h"
 #include "io/files.h"
 #include "io/weights.h"
+#include "registry/open_model.h"
 #include "tests/support/golden.h"
 
 namespace glyphscope {

@@ -13,6 +13,7 @@
 #include "demo/signs.h"
 #include "editing/paste_back.h"
 #include "io/config.h"
+#include "registry/open_model.h"
 #include "schedulers/scheduler.h"
 #include "tests/support/golden.h"
 

@@ -10,6 +10,7 @@
 #include "io/files.h"
 #include "io/image_file.h"
 #include "io/weights.h"
+#include "registry/open_model.h"
 #include "tests/support/golden.h"
 
 namespace glyphscope {

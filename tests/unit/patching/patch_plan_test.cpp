@@ -36,8 +36,7 @@ TEST(PatchPlan, OrderOfSitesAndHeadsDoesNotMatter) {
   const PatchPlan a({{.site = 3, .prompt = 1, .heads = {2, 0}}, {.site = 1, .prompt = 1}}),
       b({{.site = 1, .prompt = 1}, {.site = 3, .prompt = 1, .heads = {0, 2, 2}}});
   EXPECT_EQ(a, b);
-  EXPECT_EQ(a.hash(), b.hash());
-  EXPECT_NE(a.hash(), PatchPlan::at_sites({1, 3}, 1).hash());
+  EXPECT_NE(a, PatchPlan::at_sites({1, 3}, 1));
 }
 
 TEST(PatchPlan, SurvivesItsDocument) {

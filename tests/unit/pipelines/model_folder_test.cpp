@@ -4,9 +4,10 @@
 #include <gtest/gtest.h>
 
 #include "io/files.h"
-#include "pipelines/model_needs.h"
 #include "pipelines/pipeline.h"
 #include "pipelines/t5_prompt.h"
+#include "registry/model_needs.h"
+#include "registry/open_model.h"
 #include "tests/support/golden.h"
 
 namespace glyphscope {
@@ -99,7 +100,7 @@ TEST(LargeEncoders, AreReleasedWithoutATrace) {
 
 TEST(LargeEncoders, AreLoadedForNewPromptsOnly) {
   torch::NoGradGuard no_grad;
-  const ModelFolder model(golden("pipeline_sd3"), "test");
+  const ModelFolder model = find_model(golden("pipeline_sd3").string());
   T5Prompt t5(model, "_3", {.held_encoder_bytes = 0}), held(model, "_3", {});
   std::vector<std::string> notes;
   EXPECT_FALSE(t5.loaded());

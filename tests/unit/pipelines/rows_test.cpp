@@ -4,6 +4,7 @@
 #include <torch/types.h>
 
 #include "pipelines/pipeline.h"
+#include "registry/open_model.h"
 #include "tests/support/golden.h"
 
 namespace glyphscope {

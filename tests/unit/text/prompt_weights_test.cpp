@@ -9,6 +9,7 @@
 
 #include "localization/prompt_set.h"
 #include "pipelines/pipeline.h"
+#include "registry/open_model.h"
 #include "tests/support/golden.h"
 #include "text/t5_tokenizer.h"
 #include "text/word_piece_tokenizer.h"

@@ -1,5 +1,3 @@
-#include "pipelines/deepfloyd_if.h"
-
 #include <torch/types.h>
 
 #include <algorithm>
@@ -10,6 +8,7 @@
 #include "io/weights.h"
 #include "models/unet.h"
 #include "pipelines/batched_pipeline.h"
+#include "pipelines/family.h"
 #include "pipelines/t5_prompt.h"
 #include "schedulers/noise_schedule.h"
 
@@ -99,8 +98,9 @@ class DeepFloydIf : public BatchedPipeline {
     return {out, out};
   }
   torch::Tensor site_embedding(const Prompt& prompt) const override { return unet_.project_prompt(prompt.embedding); }
-  torch::Tensor time_ids(const Request& request, bool) const override {
-    return info_.enlarges ? torch::full({1}, static_cast<double>(request.noise_level)) : torch::Tensor();
+  Conditioning beside_prompt(const Request& request, bool) const override {
+    if (!info_.enlarges) return {};
+    return {.noise_level = torch::full({1}, static_cast<double>(request.noise_level))};
   }
   torch::Tensor enlarged(const torch::Tensor& pictures, const Request& request, RowNoise& noise) const override {
     const torch::Tensor large = torch::upsample_bilinear2d(pictures.to(torch::kFloat32) / 127.5 - 1, {request.height, request.width}, /*align_corners=*/true);
@@ -129,9 +129,19 @@ class DeepFloydIf : public BatchedPipeline {
 
 }  // namespace
 
-std::shared_ptr<Pipeline> open_deepfloyd_if(const ModelFolder& folder, const OpenOptions& options, const Pipeline* first) {
-  const auto* drawing = dynamic_cast<const DeepFloydIf*>(first);
-  return std::make_shared<DeepFloydIf>(folder, options, drawing ? drawing->text_for(folder) : nullptr);
+namespace family {
+
+// Both stages: T5 encoder, pixel U-Net with added K and V, learned variance. Source: diffusers `IFPipeline` and `IFSuperResolutionPipeline` without caption
+// cleaning: prompts are lower-cased and stripped. Images are as small as the first stage draws them (64 pixels for the published models). Two stages share
+// one T5 where the second has none or the same.
+Family deepfloyd_if() {
+  return {.classes = {{"IFPipeline", "DeepFloyd IF, stage I"}, {"IFSuperResolutionPipeline", "its stage II", /*enlarges=*/true}},
+          .open = [](const ModelFolder& model, const OpenOptions& options, const Pipeline* first_stage) {
+            const auto* first = dynamic_cast<const DeepFloydIf*>(first_stage);
+            return std::make_shared<DeepFloydIf>(model, options, first ? first->text_for(model) : nullptr);
+          }};
 }
+
+}  // namespace family
 
 }  // namespace glyphscope

@@ -1,4 +1,4 @@
-#include "pipelines/model_needs.h"
+#include "registry/model_needs.h"
 
 #include <torch/types.h>
 
@@ -7,6 +7,8 @@
 
 #include "core/error.h"
 #include "io/weights.h"
+#include "registry/families.h"
+#include "registry/open_model.h"
 
 namespace glyphscope {
 namespace fs = std::filesystem;
@@ -27,6 +29,7 @@ void ModelNeeds::require(const std::string& source) const {
 ModelNeeds model_needs(const ModelFolder& model, bool without_text) {
   // What pipelines may list and Glyphscope does without.
   static const std::set<std::string> unused = {"safety_checker", "feature_extractor", "image_encoder", "watermarker"};
+  const Family& family = family_of(model);
   ModelNeeds out;
   for (const auto& [name, value] : model.index().json().items()) {
     if (unused.contains(name) || !model.has(name)) continue;
@@ -52,8 +55,7 @@ ModelNeeds model_needs(const ModelFolder& model, bool without_text) {
     }
     ModelNeeds::Component component{name};
     for (const auto& [key, entry] : weights->entries()) component.parameters += c10::multiply_integers(entry.shape);
-    const bool xl = model.pipeline_class().starts_with("StableDiffusionXL");
-    component.wide = config->text("model_type", "") == "t5" || (xl && name == "vae" && config->boolean("force_upcast", true));
+    component.wide = config->text("model_type", "") == "t5" || family.is_wide(model, name, *config);
     out.components.push_back(component);
   }
   return out;
@@ -64,8 +66,9 @@ Expected<ModelNeeds> model_needs(const std::string& source, const OpenOptions& o
     const ModelFolder model = find_model(source, options);
     ModelNeeds out = model_needs(model);
     if (options.upscaler.empty()) return out;
-    // Both of DeepFloyd IF's stages read prompts by the same T5: the second takes the first's, if it has none or the same.
-    const ModelNeeds second = model_needs(find_upscaler(options), /*without_text=*/model.pipeline_class() == "IFPipeline");
+    // Stages of one family read prompts by the same encoder: the second takes the first's, if it has none or the same.
+    const ModelFolder upscaler = find_upscaler(options);
+    const ModelNeeds second = model_needs(upscaler, /*without_text=*/&family_of(model) == &family_of(upscaler));
     for (auto one : second.components) {
       one.name = "upscaler's " + one.name;
       out.components.push_back(std::move(one));

@@ -1,11 +1,10 @@
-#include "pipelines/latent_diffusion.h"
-
 #include <torch/types.h>
 
 #include "core/error.h"
 #include "models/unet.h"
 #include "pipelines/batched_pipeline.h"
 #include "pipelines/clip_prompt.h"
+#include "pipelines/family.h"
 #include "text/ldm_bert.h"
 #include "text/word_piece_tokenizer.h"
 
@@ -69,8 +68,15 @@ class LatentDiffusion : public LatentPipeline {
 
 }  // namespace
 
-std::shared_ptr<Pipeline> open_latent_diffusion(const ModelFolder& folder, const OpenOptions& options) {
-  return std::make_shared<LatentDiffusion>(folder, options, find_components(folder));
+namespace family {
+
+// Latent diffusion text-to-image: its own BERT encoder, latent U-Net, KL or VQ autoencoder. Source: diffusers `LDMTextToImagePipeline`.
+Family latent_diffusion() {
+  return {.classes = {{"LDMTextToImagePipeline", "latent diffusion"}}, .open = [](const ModelFolder& model, const OpenOptions& options, const Pipeline*) {
+            return std::make_shared<LatentDiffusion>(model, options, find_components(model));
+          }};
 }
+
+}  // namespace family
 
 }  // namespace glyphscope

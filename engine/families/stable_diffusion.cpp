@@ -1,5 +1,3 @@
-#include "pipelines/stable_diffusion.h"
-
 #include <torch/types.h>
 
 #include <algorithm>
@@ -8,6 +6,9 @@
 #include "models/unet.h"
 #include "pipelines/batched_pipeline.h"
 #include "pipelines/clip_prompt.h"
+#include "pipelines/family.h"
+#include "pipelines/kohya_names.h"
+#include "pipelines/original_keys.h"
 
 namespace glyphscope {
 namespace {
@@ -23,6 +24,11 @@ std::vector<std::string> find_components(const ModelFolder& model) {
   out.push_back("scheduler");
   model.require(out);
   return out;
+}
+
+// XL's autoencoder overflows in fp16, and says so.
+bool is_wide(const ModelFolder& model, const std::string& component, const Config& config) {
+  return is_xl(model) && component == "vae" && config.boolean("force_upcast", true);
 }
 
 Config read_scheduler(const ModelFolder& model) {
@@ -50,8 +56,7 @@ class StableDiffusion : public LatentPipeline {
     check_fit(model);
     for (const auto& encoder : encoders_) load(encoder->name, encoder->model, dtype(), bare_clip_key);
     load("unet", unet_, dtype());
-    // XL's autoencoder overflows in fp16, and says so.
-    const bool upcast = xl_ && dtype() == torch::kFloat16 && Config::read(model / "vae" / "config.json").boolean("force_upcast", true);
+    const bool upcast = dtype() == torch::kFloat16 && is_wide(model, "vae", Config::read(model / "vae" / "config.json"));
     load_autoencoder(upcast ? torch::kFloat32 : dtype());
     info_.default_guidance = xl_ ? 5.0 : 7.5;
     info_.methods = {PatchMethod::injection, PatchMethod::recording, PatchMethod::lockstep};
@@ -66,11 +71,11 @@ class StableDiffusion : public LatentPipeline {
 
   torch::nn::Module& denoiser_module() override { return unet_; }
 
-  torch::Tensor size_ids(const PictureSize& size) const override {
-    if (!xl_ || aesthetic_) return BatchedPipeline::size_ids(size);
+  Conditioning beside_caption(const PictureSize& size) const override {
+    if (!xl_ || aesthetic_) return BatchedPipeline::beside_caption(size);
     std::vector<double> ids;
     for (auto number : {size.original_height, size.original_width, size.top, size.left, size.height, size.width}) ids.push_back(static_cast<double>(number));
-    return torch::tensor(ids).to(torch::kFloat32).unsqueeze(0);
+    return {.sizes = torch::tensor(ids).to(torch::kFloat32).unsqueeze(0)};
   }
 
  protected:
@@ -96,10 +101,10 @@ class StableDiffusion : public LatentPipeline {
 
   // XL's sizes: as large as it is drawn, nothing cropped. The refiner reads an aesthetic score in place of the target size;
   // diffusers' defaults.
-  torch::Tensor time_ids(const Request& request, bool negative) const override {
+  Conditioning beside_prompt(const Request& request, bool negative) const override {
     if (!xl_) return {};
     const auto height = static_cast<double>(request.height), width = static_cast<double>(request.width);
-    return aesthetic_ ? torch::tensor({{height, width, 0.0, 0.0, negative ? 2.5 : 6.0}}) : torch::tensor({{height, width, 0.0, 0.0, height, width}});
+    return {.sizes = aesthetic_ ? torch::tensor({{height, width, 0.0, 0.0, negative ? 2.5 : 6.0}}) : torch::tensor({{height, width, 0.0, 0.0, height, width}})};
   }
 
   torch::Tensor denoiser(const torch::Tensor& latent, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const override {
@@ -133,8 +138,55 @@ class StableDiffusion : public LatentPipeline {
 
 }  // namespace
 
-std::shared_ptr<Pipeline> open_stable_diffusion(const ModelFolder& folder, const OpenOptions& options) {
-  return std::make_shared<StableDiffusion>(folder, options, find_components(folder));
+namespace {
+
+SingleFileLayout layout(const char* mark, const char* configs, std::vector<SingleFileLayout::Place> encoders) {
+  SingleFileLayout out{mark,
+                       [configs](const SafetensorsFile&) { return configs; },
+                       {{"unet", "model.diffusion_model.", unet_keys}, {"vae", "first_stage_model.", autoencoder_keys}}};
+  out.places.insert(out.places.end(), encoders.begin(), encoders.end());
+  return out;
 }
+
+// Marks that trainers leave in models of XL's keys which are to be sampled otherwise.
+nlohmann::json marked_scheduler(const SafetensorsFile& file) {
+  for (const char* mark : {"edm_mean", "edm_vpred.sigma_max"})
+    if (file.entries().contains(mark))
+      reject(std::string("this model is sampled by the EDM schedule (its file has the key '") + mark + "'), which Glyphscope does not have",
+             file.path().string(), "Use a model of Stable Diffusion XL that predicts noise or v");
+  nlohmann::json out = nlohmann::json::object();
+  if (file.entries().contains("v_pred")) out["prediction_type"] = "v_prediction";
+  if (file.entries().contains("ztsnr")) out["rescale_betas_zero_snr"] = true;
+  return out;
+}
+
+std::vector<SingleFileLayout> layouts() {
+  SingleFileLayout xl =
+      layout("conditioner.embedders.1.model.", "sdxl",
+             {{"text_encoder", "conditioner.embedders.0.transformer.", same_keys}, {"text_encoder_2", "conditioner.embedders.1.model.", open_clip_keys}});
+  xl.scheduler = marked_scheduler;
+  return {xl, layout("conditioner.embedders.0.model.", "sdxl-refiner", {{"text_encoder_2", "conditioner.embedders.0.model.", open_clip_keys}}),
+          layout("cond_stage_model.model.", "sd2", {{"text_encoder", "cond_stage_model.model.", open_clip_keys}}),
+          layout("cond_stage_model.transformer.", "sd1", {{"text_encoder", "cond_stage_model.transformer.", same_keys}})};
+}
+
+}  // namespace
+
+namespace family {
+
+// CLIP text encoders, latent U-Net, KL autoencoder. Source: diffusers `StableDiffusionPipeline` and `StableDiffusionXLPipeline`. The XL refiner opens too,
+// and draws from noise like the base.
+Family stable_diffusion() {
+  return {.classes = {{"StableDiffusionPipeline", "Stable Diffusion 1.x and 2.x"},
+                      {"StableDiffusionXLPipeline", "Stable Diffusion XL"},
+                      {"StableDiffusionXLImg2ImgPipeline", "its refiner"}},
+          .open = [](const ModelFolder& model, const OpenOptions& options,
+                     const Pipeline*) { return std::make_shared<StableDiffusion>(model, options, find_components(model)); },
+          .single_files = layouts(),
+          .is_wide = is_wide,
+          .kohya_places = transformer_places};
+}
+
+}  // namespace family
 
 }  // namespace glyphscope

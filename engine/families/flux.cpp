@@ -1,0 +1,152 @@
+#include <torch/types.h>
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "models/flux.h"
+#include "pipelines/batched_pipeline.h"
+#include "pipelines/clip_prompt.h"
+#include "pipelines/family.h"
+#include "pipelines/kohya_names.h"
+#include "pipelines/t5_prompt.h"
+
+namespace glyphscope {
+namespace {
+
+constexpr std::int64_t kT5Tokens = 512;  // diffusers' max_sequence_length
+
+std::vector<std::string> find_components(const ModelFolder& model) {
+  std::vector<std::string> out{"transformer", "vae", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2", "scheduler"};
+  model.require(out);
+  return out;
+}
+
+// diffusers' pipeline gives the scheduler even steps of its own.
+Config read_scheduler(const ModelFolder& model) {
+  const Config config = model.scheduler();
+  nlohmann::json json = config.json();
+  json["even_sigmas"] = true;
+  return {json, config.where()};
+}
+
+class FluxPipeline : public LatentPipeline {
+ public:
+  FluxPipeline(const ModelFolder& model, const OpenOptions& options, std::vector<std::string> components)
+      : LatentPipeline(model, options, read_scheduler(model), std::move(components)),
+        clip_(model, ""),
+        t5_(model, "_2", options),
+        flux_(FluxConfig::parse(Config::read(model / "transformer" / "config.json"))) {
+    check_fit(model);
+    load("text_encoder", clip_.model, dtype(), bare_clip_key);
+    load(t5_);
+    load("transformer", flux_, dtype());
+    load_autoencoder(dtype());
+    info_.default_steps = 28;
+    info_.default_guidance = 3.5;
+    info_.methods = {PatchMethod::lockstep};
+    constexpr std::int64_t kSampleSize = 128;  // diffusers' default_sample_size
+    describe("FLUX.1", flux_.sites(), kSampleSize, 2);
+  }
+
+  torch::nn::Module& denoiser_module() override { return flux_; }
+
+ protected:
+  void prompts_read() override { t5_.release(); }
+  Prompt encode(const std::string& prompt, std::int64_t, std::vector<std::string>& notes) const override {
+    const torch::Tensor embedding = t5_.encode(prompt, {.most_tokens = kT5Tokens}, notes).to(dtype());
+    std::vector<std::string> unused;  // CLIP's pooled state sums the prompt up: what does not fit it is not lost
+    return {embedding, clip_.encode(prompt, 0, unused).pooled};
+  }
+
+  std::vector<WordTokens> words(const std::string& prompt) const override { return {t5_.words(prompt, {.most_tokens = kT5Tokens})}; }
+  bool guides_by_halves() const override { return false; }
+  std::int64_t tokens(const Request& request) const override { return request.width * request.height / (4 * factor() * factor()); }
+  Conditioning beside_prompt(const Request& request, bool) const override {
+    if (!flux_.config().guidance) return {};
+    return {.guidance = torch::full({1}, request.guidance)};
+  }
+  void check(const Request& request) const override {
+    BatchedPipeline::check(request);
+    if (request.negative && !request.negative->empty()) reject("this model has no negative prompt: it reads its guidance as a number", "--negative");
+  }
+  torch::Tensor denoiser(const torch::Tensor& latent, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const override {
+    return flux_.forward(latent, timestep, conditioning, taps);
+  }
+
+ private:
+  void check_fit(const ModelFolder& model) const {
+    const auto& c = flux_.config();
+    auto fit = [&](std::int64_t writes, std::int64_t reads, const std::string& what) {
+      if (writes != reads)
+        reject(what + " is " + std::to_string(writes) + " wide, the transformer reads " + std::to_string(reads), model.folder().string(),
+               "The components belong to different models");
+    };
+    fit(clip_.model.config().hidden_size, c.pooled_projection_dim, "the pooled prompt");
+    fit(t5_.width(), c.joint_attention_dim, "what T5 writes");
+    fit(autoencoder().config().latent_channels, c.latent_channels(), "the autoencoder's latent");
+  }
+
+  ClipPrompt clip_;
+  mutable T5Prompt t5_;  // its weights come and go
+  Flux flux_;
+};
+
+}  // namespace
+
+namespace {
+
+// A single block's first layer holds q, k, v and, four times as wide, what goes into its feed-forward layer.
+const std::vector<KohyaRule> kKohya = {{"transformer_blocks.#.attn.to_q", "double_blocks_#_img_attn_qkv", 0, 3},
+                                       {"transformer_blocks.#.attn.to_k", "double_blocks_#_img_attn_qkv", 1, 3},
+                                       {"transformer_blocks.#.attn.to_v", "double_blocks_#_img_attn_qkv", 2, 3},
+                                       {"transformer_blocks.#.attn.to_out.0", "double_blocks_#_img_attn_proj", 0, 0},
+                                       {"transformer_blocks.#.attn.add_q_proj", "double_blocks_#_txt_attn_qkv", 0, 3},
+                                       {"transformer_blocks.#.attn.add_k_proj", "double_blocks_#_txt_attn_qkv", 1, 3},
+                                       {"transformer_blocks.#.attn.add_v_proj", "double_blocks_#_txt_attn_qkv", 2, 3},
+                                       {"transformer_blocks.#.attn.to_add_out", "double_blocks_#_txt_attn_proj", 0, 0},
+                                       {"transformer_blocks.#.ff.net.0.proj", "double_blocks_#_img_mlp_0", 0, 0},
+                                       {"transformer_blocks.#.ff.net.2", "double_blocks_#_img_mlp_2", 0, 0},
+                                       {"transformer_blocks.#.ff_context.net.0.proj", "double_blocks_#_txt_mlp_0", 0, 0},
+                                       {"transformer_blocks.#.ff_context.net.2", "double_blocks_#_txt_mlp_2", 0, 0},
+                                       {"transformer_blocks.#.norm1.linear", "double_blocks_#_img_mod_lin", 0, 0},
+                                       {"transformer_blocks.#.norm1_context.linear", "double_blocks_#_txt_mod_lin", 0, 0},
+                                       {"single_transformer_blocks.#.norm.linear", "single_blocks_#_modulation_lin", 0, 0},
+                                       {"x_embedder", "img_in", 0, 0},
+                                       {"context_embedder", "txt_in", 0, 0},
+                                       {"time_text_embed.timestep_embedder.linear_1", "time_in_in_layer", 0, 0},
+                                       {"time_text_embed.timestep_embedder.linear_2", "time_in_out_layer", 0, 0},
+                                       {"time_text_embed.text_embedder.linear_1", "vector_in_in_layer", 0, 0},
+                                       {"time_text_embed.text_embedder.linear_2", "vector_in_out_layer", 0, 0},
+                                       {"time_text_embed.guidance_embedder.linear_1", "guidance_in_in_layer", 0, 0},
+                                       {"time_text_embed.guidance_embedder.linear_2", "guidance_in_out_layer", 0, 0},
+                                       {"norm_out.linear", "final_layer_adaLN_modulation_1", 0, 0},
+                                       {"proj_out", "final_layer_linear", 0, 0},
+                                       {"single_transformer_blocks.#.attn.to_q", "single_blocks_#_linear1", 0, 7},
+                                       {"single_transformer_blocks.#.attn.to_k", "single_blocks_#_linear1", 1, 7},
+                                       {"single_transformer_blocks.#.attn.to_v", "single_blocks_#_linear1", 2, 7},
+                                       {"single_transformer_blocks.#.proj_mlp", "single_blocks_#_linear1", 3, 7, 4},
+                                       {"single_transformer_blocks.#.proj_out", "single_blocks_#_linear2", 0, 0}};
+
+KohyaPlaces kohya_places(const torch::nn::Module& denoiser, const SiteTable&) {
+  if (!dynamic_cast<const Flux*>(&denoiser)) return {};
+  KohyaPlaces out = renamed_places(denoiser, kKohya);
+  out.at("norm_out.linear").swapped = true;  // diffusers has scale before shift, the original code has it the other way round
+  return out;
+}
+
+}  // namespace
+
+namespace family {
+
+// FLUX.1: CLIP's pooled prompt, T5's tokens, a transformer of two kinds of joint attention, flow matching with a shift that grows with the picture. Guidance
+// is a number that the model reads; there is no negative prompt. Source: diffusers `FluxPipeline`.
+Family flux() {
+  return {.classes = {{"FluxPipeline", "FLUX.1"}},
+          .open = [](const ModelFolder& model, const OpenOptions& options,
+                     const Pipeline*) { return std::make_shared<FluxPipeline>(model, options, find_components(model)); },
+          .kohya_places = kohya_places};
+}
+
+}  // namespace family
+
+}  // namespace glyphscope

@@ -1,0 +1,62 @@
+#include "registry/open_model.h"
+
+#include "io/resources.h"
+#include "pipelines/cascade.h"
+#include "registry/families.h"
+#include "registry/model_needs.h"
+
+namespace glyphscope {
+namespace fs = std::filesystem;
+
+std::vector<SingleFileLayout> single_file_layouts() {
+  std::vector<SingleFileLayout> out;
+  for (const auto& family : families()) out.insert(out.end(), family.single_files.begin(), family.single_files.end());
+  return out;
+}
+
+ModelFolder find_model(const std::string& source, const OpenOptions& options) {
+  fs::path folder = source;
+  if (source.starts_with("demo:")) {
+    std::string known;
+    bool found = false;
+    for (const auto& demo : demo_models()) {
+      known += (known.empty() ? "" : ", ") + demo;
+      found |= demo == source;
+    }
+    if (!found) reject("there is no demo model '" + source + "'", "", "There are: " + known);
+    folder = resource(fs::path("models") / source.substr(5));
+  }
+  return {folder, source, single_file_layouts(), options.config};
+}
+
+namespace {
+
+bool enlarges(const ModelFolder& model) {
+  for (const auto& one : family_of(model).classes)
+    if (one.name == model.pipeline_class()) return one.enlarges;
+  return false;
+}
+
+}  // namespace
+
+ModelFolder find_upscaler(const OpenOptions& options) {
+  ModelFolder upscaler = find_model(options.upscaler);
+  if (!enlarges(upscaler)) reject("this model does not enlarge pictures", options.upscaler, "--upscale names DeepFloyd IF's stage II");
+  return upscaler;
+}
+
+Expected<std::shared_ptr<Pipeline>> open_model(const std::string& source, const OpenOptions& options) {
+  return attempt([&]() -> std::shared_ptr<Pipeline> {
+    const ModelFolder model = find_model(source, options);
+    if (options.upscaler.empty()) return family_of(model).open(model, options, nullptr);
+    const auto needs = model_needs(source, options);  // what is wrong with the second is an error now, not after the first is loaded
+    if (!needs) throw Failure(needs.error());
+    needs->require(source);
+    const ModelFolder upscaler = find_upscaler(options);
+    auto first = family_of(model).open(model, options, nullptr);
+    auto second = family_of(upscaler).open(upscaler, options, first.get());
+    return make_cascade(std::move(first), std::move(second));
+  });
+}
+
+}  // namespace glyphscope
