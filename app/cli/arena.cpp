@@ -49,7 +49,7 @@ Run add_arena(CLI::App& app) {
     settings.training.plan.sites = parse_sites(options->sites, pipeline->info().table);
     settings.prompts = sample_prompts(pipeline->info(), options->prompts);
     if (!options->clip.empty()) settings.clip = std::make_shared<const ClipScorer>(options->clip);
-    const auto reader = make_text_reader(options->ocr);
+    const auto reader = LoadingReader(options->ocr).get(context.cancel);
     std::vector<std::string> texts;
     for (const auto& prompt : settings.prompts) texts.push_back(quoted_text(prompt));
     context.note_unreadable(*reader, texts);

@@ -4,18 +4,20 @@
 #include <torch/types.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <thread>
 
 #include "adapt/adapters.h"
 #include "app/signals.h"
+#include "core/memory.h"
 #include "core/version.h"
 #include "demo/sign_words.h"
 #include "demo/studies.h"
 #include "editing/guard.h"
 #include "io/files.h"
 #include "io/image_file.h"
-#include "metrics/ocr.h"
 #include "registry/open_model.h"
 
 namespace glyphscope::cli {
@@ -59,6 +61,19 @@ std::shared_ptr<Pipeline> Context::open(const std::string& model) const {
   return adapted;
 }
 
+LoadingReader::LoadingReader(const std::string& engine) : engine_(engine) {
+  if (address_space_left()) return;
+  std::packaged_task<std::unique_ptr<TextReader>()> load([engine] { return make_text_reader(engine); });
+  reader_ = load.get_future();
+  std::thread(std::move(load)).detach();
+}
+
+std::unique_ptr<TextReader> LoadingReader::get(const CancelToken& cancel) {
+  if (!reader_.valid()) return make_text_reader(engine_);
+  while (reader_.wait_for(std::chrono::milliseconds(10)) != std::future_status::ready) cancel.check();
+  return reader_.get();
+}
+
 void Context::refuse_guard(const std::string& hint) const {
   if (!common.guard.empty()) reject("there is no guard for this verb", "--guard", hint);
 }
@@ -72,7 +87,7 @@ void Context::set_guard(Pipeline& pipeline) const {
   GuardSettings settings{TermList::read(common.guard), {}, common.guard_from_step, common.guard_log, common.guard_clear_text};
   settings.sites = common.guard_sites.empty() ? studied_sites(pipeline.info()) : parse_sites(common.guard_sites, pipeline.info().table);
   if (settings.sites.empty()) say("note: the guard knows no sites of this model and swaps whole prompts; --guard-sites names those that write the text");
-  const auto guard = std::make_shared<Guard>(std::move(settings), make_text_reader());
+  const auto guard = std::make_shared<Guard>(std::move(settings), LoadingReader().get(cancel));
   guard_ = guard;
   pipeline.set_policy(guard);
 }

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <functional>
+#include <future>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -10,11 +11,11 @@
 
 #include "core/error.h"
 #include "core/progress.h"
+#include "metrics/ocr.h"
 #include "pipelines/pipeline.h"
 
 namespace glyphscope {
 class Guard;
-class TextReader;
 }  // namespace glyphscope
 
 namespace glyphscope::cli {
@@ -62,6 +63,20 @@ struct Context {
  private:
   void set_guard(Pipeline& pipeline) const;
   mutable std::shared_ptr<const Guard> guard_;  ///< Of the model that was opened, if one is asked for.
+};
+
+/// A reader of text that is being loaded: on a thread of its own, where there is room for that. OpenVINO cannot be stopped while it loads, and who cancels
+/// does not wait for it: the program ends without it.
+class LoadingReader {
+ public:
+  /// engine: as of make_text_reader().
+  explicit LoadingReader(const std::string& engine = "ppocr");
+  /// Throws what loading it threw, or that the token was cancelled.
+  std::unique_ptr<TextReader> get(const CancelToken& cancel);
+
+ private:
+  std::string engine_;
+  std::future<std::unique_ptr<TextReader>> reader_;
 };
 
 /// Options of sampling, shared by verbs that make images.

@@ -134,7 +134,7 @@ Run add_edit(CLI::App& app) {
                  std::to_string(settings.sampling.height),
              "--mask");
     check_from_steps(plan.patches(), settings.sampling.steps);
-    const auto reader = make_text_reader(options->ocr);
+    const auto reader = LoadingReader(options->ocr).get(context.cancel);
     context.note_unreadable(*reader, {quoted_text(settings.source), quoted_text(options->target)});
     context.note_learned(info, {quoted_text(settings.source), quoted_text(options->target)});
     const OutputFolder folder(options->out);

@@ -33,7 +33,7 @@ Run add_evaluate(CLI::App& app) {
     settings.sampling = options->sampling.request();
     if (!options->prompts.empty()) settings.prompts = read_prompts(options->prompts, /*with_text=*/true);
     const auto pipeline = context.open(options->model);
-    auto reader = make_text_reader(options->ocr);
+    auto reader = LoadingReader(options->ocr).get(context.cancel);
     std::vector<std::string> texts;
     for (const auto& prompt : settings.prompts) texts.push_back(quoted_text(prompt));
     context.note_unreadable(*reader, texts);

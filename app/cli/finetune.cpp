@@ -69,7 +69,8 @@ Run add_finetune(CLI::App& app) {
     if (!settings.sample_prompts.empty())
       context.say(std::to_string(settings.sample_prompts.size()) + " samples are drawn now, every " + std::to_string(settings.sample_every) +
                   " steps and at the end; --sample-every 0 draws none");
-    const auto reader = settings.sample_prompts.empty() ? nullptr : make_text_reader(options->ocr);  // without samples its files need not be there
+    const auto reader =
+        settings.sample_prompts.empty() ? nullptr : LoadingReader(options->ocr).get(context.cancel);  // without samples its files need not be there
     const OutputFolder folder(options->out);
 
     FinetuneObserver observer;

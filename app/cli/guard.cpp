@@ -63,7 +63,7 @@ Run add_guard(CLI::App& app) {
     settings.prompts =
         options->prompts.empty() ? term_prompts(info, settings.guard.terms, static_cast<size_t>(options->count)) : read_prompts(options->prompts);
     if (settings.guard.sites.empty()) context.say("note: no sites are known of this model: --sites names those that write the text");
-    const std::shared_ptr<TextReader> reader = make_text_reader(options->ocr);
+    const std::shared_ptr<TextReader> reader = LoadingReader(options->ocr).get(context.cancel);
     const OutputFolder folder(options->out);
     settings.guard.log = folder / "audit.jsonl";
     const GuardStudy study = run_guard_study(

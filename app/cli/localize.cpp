@@ -1,9 +1,7 @@
 #include <chrono>
 #include <cstdio>
-#include <future>
 
 #include "app/cli/cli.h"
-#include "core/memory.h"
 #include "demo/sign_words.h"
 #include "io/files.h"
 #include "io/resources.h"
@@ -72,14 +70,13 @@ Run add_localize(CLI::App& app) {
     settings.sampling.method = parse_method(options->method);
     settings.pooled_target = options->pooled == "target";
 
-    // Half a second, in which the model is opened; one after the other where both might not find room.
-    auto reading = std::async(address_space_left() ? std::launch::deferred : std::launch::async, [&] { return make_text_reader(options->ocr); });
+    LoadingReader loading(options->ocr);  // half a second, in which the model is opened
     const auto pipeline = context.open(options->model);
     if (settings.pairs.empty())
       settings.pairs = make_pairs(templates, words.empty() ? localization_words(sign_data(pipeline->info()), options->pairs) : words, options->pairs);
     settings.sampling = pipeline->resolve(settings.sampling);
     pipeline->validate(pair_request(settings, 0, 0, {}));
-    const auto reader = reading.get();
+    const auto reader = loading.get(context.cancel);
     std::vector<std::string> texts;
     for (const auto& pair : settings.pairs) texts.insert(texts.end(), {pair.source_text, pair.target_text});
     context.note_unreadable(*reader, texts);

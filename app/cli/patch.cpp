@@ -36,7 +36,7 @@ Run add_patch(CLI::App& app) {
     request.method = method;
     request.rows = {{0, context.common.seed, {}}, {1, context.common.seed, {}}, {0, context.common.seed, plan, options->pooled == "target" ? 1 : 0}};
     pipeline->validate(request);
-    auto reader = make_text_reader(options->ocr);  // a wrong engine is an error now, not after minutes
+    auto reader = LoadingReader(options->ocr).get(context.cancel);  // a wrong engine is an error now, not after minutes
     context.note_unreadable(*reader, {quoted_text(options->source), quoted_text(options->target)});
     context.note_learned(pipeline->info(), {quoted_text(options->source), quoted_text(options->target)});
     const OutputFolder folder(options->out);
