@@ -3,7 +3,7 @@
 # engine/, no torch in widgets/. Usage: check_floors.sh SOURCE_DIR
 set -euo pipefail
 cd "$1"
-floors=(core cuda io schedulers patching models text metrics pipelines families registry localization adapt editing demo runtime)
+floors=(core cuda io schedulers patching models text metrics pipelines families registry localization adapt editing demo tasks runtime)
 bad=0
 for i in "${!floors[@]}"; do
   [ -d "engine/${floors[$i]}" ] || continue

@@ -44,12 +44,15 @@ Run add_arena(CLI::App& app) {
   return [=](const Context& context) {
     ArenaSettings settings = options->settings;
     settings.training = options->training.settings(context);
-    const PictureSet pictures = options->training.read_pictures(context, settings.training);
-    const auto pipeline = context.open(options->model);
+    context.read_by(options->ocr);
+    options->training.read_pictures(context, settings.training);
+    const PictureSet& pictures = context.pictures();
+    context.open(options->model);
+    const auto pipeline = context.pipeline();
     settings.training.plan.sites = parse_sites(options->sites, pipeline->info().table);
     settings.prompts = sample_prompts(pipeline->info(), options->prompts);
     if (!options->clip.empty()) settings.clip = std::make_shared<const ClipScorer>(options->clip);
-    const auto reader = LoadingReader(options->ocr).get(context.cancel);
+    const auto reader = context.reader();
     std::vector<std::string> texts;
     for (const auto& prompt : settings.prompts) texts.push_back(quoted_text(prompt));
     context.note_unreadable(*reader, texts);

@@ -7,20 +7,26 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <future>
 #include <thread>
 
-#include "adapt/adapters.h"
 #include "app/signals.h"
 #include "core/memory.h"
+#include "core/option.h"
 #include "core/version.h"
-#include "demo/sign_words.h"
-#include "demo/studies.h"
-#include "editing/guard.h"
+#include "demo/learned_text.h"
+#include "editing/audit_log.h"
 #include "io/files.h"
-#include "io/image_file.h"
-#include "registry/open_model.h"
+#include "io/text_file.h"
 
 namespace glyphscope::cli {
+
+std::string in_words(const std::string& text) {
+  return worded(text, [](Option name, const std::string& value) -> std::string {
+    if (name == Option::inspect) return "`glyphscope inspect`";
+    return (name == Option::verify_log ? "guard --" : "--") + option_name(name) + (value.empty() ? "" : " " + value);
+  });
+}
 
 namespace {
 
@@ -47,64 +53,111 @@ int exit_code(ErrorCode code) {
 
 }  // namespace
 
-std::shared_ptr<Pipeline> Context::open(const std::string& model) const {
+namespace {
+
+// A reader of text that is being loaded: on a thread of its own, where there is room for that. OpenVINO cannot be stopped while it loads, and who cancels
+// does not wait for it: the program ends without it.
+class LoadingReader {
+ public:
+  explicit LoadingReader(const std::string& engine) : engine_(engine) {
+    if (address_space_left()) return;
+    std::packaged_task<std::unique_ptr<TextReader>()> load([engine] { return make_text_reader(engine); });
+    reader_ = load.get_future();
+    std::thread(std::move(load)).detach();
+  }
+  // Throws what loading it threw, or that the token was cancelled.
+  std::unique_ptr<TextReader> get(const CancelToken& cancel) {
+    if (!reader_.valid()) return make_text_reader(engine_);
+    while (reader_.wait_for(std::chrono::milliseconds(10)) != std::future_status::ready) cancel.check();
+    return reader_.get();
+  }
+
+ private:
+  std::string engine_;
+  std::future<std::unique_ptr<TextReader>> reader_;
+};
+
+constexpr const char* kGuardEngine = "ppocr";
+
+}  // namespace
+
+Session& Context::session() const {
+  if (!session_) session_ = std::make_shared<Session>([](const CancelToken& cancel) { return LoadingReader(kGuardEngine).get(cancel); });
+  return *session_;
+}
+
+void Context::read_by(const std::string& engine) const {
+  const auto loading = std::make_shared<LoadingReader>(engine);
+  Session::MakeReader guards;  // whatever scores, the guard reads with the same
+  if (engine != kGuardEngine) guards = [](const CancelToken& cancel) { return LoadingReader(kGuardEngine).get(cancel); };
+  session_ = std::make_shared<Session>([loading](const CancelToken& cancel) { return loading->get(cancel); }, guards);
+}
+
+event::ModelOpened Context::open(const std::string& model) const {
   if (common.device != "auto" && common.device != "cpu")
     reject("the device '" + common.device + "' is not there", "--device", "This build computes on the CPU: use auto or cpu");
-  auto pipeline = open_model(model, open_options());
-  if (!pipeline) throw Failure(pipeline.error());
-  set_guard(**pipeline);
-  if (common.dtype == "fp16") say("note: fp16 is many times slower than bf16 on a CPU");
-  if (common.adapters.empty()) return *pipeline;
-  std::vector<std::string> notes;
-  auto adapted = attach_adapters(*pipeline, common.adapters, notes);
-  for (const auto& note : notes) say("note: " + note);
-  return adapted;
+  if (common.dtype == "fp16") note("fp16 is many times slower than bf16 on a CPU");
+  const auto opened = get<event::ModelOpened>(command::OpenModel{.source = model, .config = common.config, .upscaler = common.upscaler, .dtype = common.dtype});
+  set_guard(opened);
+  return opened;
 }
 
-LoadingReader::LoadingReader(const std::string& engine) : engine_(engine) {
-  if (address_space_left()) return;
-  std::packaged_task<std::unique_ptr<TextReader>()> load([engine] { return make_text_reader(engine); });
-  reader_ = load.get_future();
-  std::thread(std::move(load)).detach();
+void Context::run(const Command& command, const std::function<void(const event::Any&)>& listen) const {
+  const auto tell = [&](const event::Any& what) {
+    if (const auto* progressed = std::get_if<event::Progressed>(&what)) return show(progressed->progress);
+    if (const auto* noted = std::get_if<event::Noted>(&what)) {
+      end_progress();
+      note(noted->text);
+    }
+    if (listen) listen(what);
+  };
+  session().run(command, {.tell = tell, .cancel = cancel});
+  end_progress();
 }
 
-std::unique_ptr<TextReader> LoadingReader::get(const CancelToken& cancel) {
-  if (!reader_.valid()) return make_text_reader(engine_);
-  while (reader_.wait_for(std::chrono::milliseconds(10)) != std::future_status::ready) cancel.check();
-  return reader_.get();
+std::shared_ptr<Pipeline> Context::pipeline() const {
+  return session().adapted(common.adapters, [this](const std::string& text) { note(text); });
 }
+
+std::shared_ptr<TextReader> Context::reader() const { return session().reader(cancel); }
 
 void Context::refuse_guard(const std::string& hint) const {
   if (!common.guard.empty()) reject("there is no guard for this verb", "--guard", hint);
 }
 
-void Context::set_guard(Pipeline& pipeline) const {
+void Context::set_guard(const event::ModelOpened& model) const {
   if (common.guard.empty()) {
     if (!common.guard_sites.empty() || !common.guard_log.empty() || common.guard_from_step > 0 || common.guard_clear_text)
       reject("there is no guard to set up", "--guard-sites, --guard-log, --guard-from-step or --guard-clear-text", "Name a list of words by --guard");
     return;
   }
-  GuardSettings settings{TermList::read(common.guard), {}, common.guard_from_step, common.guard_log, common.guard_clear_text};
-  settings.sites = common.guard_sites.empty() ? studied_sites(pipeline.info()) : parse_sites(common.guard_sites, pipeline.info().table);
-  if (settings.sites.empty()) say("note: the guard knows no sites of this model and swaps whole prompts; --guard-sites names those that write the text");
-  const auto guard = std::make_shared<Guard>(std::move(settings), LoadingReader().get(cancel));
-  guard_ = guard;
-  pipeline.set_policy(guard);
+  const command::SetGuard guard{.on = true,
+                                .words = read_text_file(common.guard),
+                                .sites = common.guard_sites.empty() ? model.studied : parse_sites(common.guard_sites, model.table),
+                                .from_step = common.guard_from_step,
+                                .log = common.guard_log,
+                                .clear_text = common.guard_clear_text,
+                                .words_file = common.guard};
+  if (guard.sites.empty()) note("the guard knows no sites of this model and swaps whole prompts; --guard-sites names those that write the text");
+  run(guard);
 }
 
 void Context::note_guard() const {
-  if (!guard_) return;
-  if (const std::string note = guard_->note_since({}); !note.empty()) say("note: " + note);
+  if (!session_) return;
+  if (const std::string text = session_->note_since({}); !text.empty()) note(text);
 }
 
 void Context::note_unreadable(const TextReader& reader, const std::vector<std::string>& texts) const {
-  if (const std::string note = note_on_unreadable(reader, texts); !note.empty()) say("note: " + note);
+  if (const std::string text = note_on_unreadable(reader, texts); !text.empty()) note(text);
 }
 
-void Context::note_learned(const ModelInfo& model, const std::vector<std::string>& texts) const {
-  const auto learned = learned_text(model);
-  if (!learned) return;
-  if (const std::string note = note_on_learned(*learned, texts); !note.empty()) say("note: " + note);
+void Context::note_learned(const event::ModelOpened& model, const std::vector<std::string>& texts) const {
+  if (!model.learned) return;
+  if (const std::string text = note_on_learned(*model.learned, texts); !text.empty()) note(text);
+}
+
+void Context::note(const std::string& text) const {
+  if (noted_.insert(text).second) say("note: " + text);
 }
 
 void Context::show(const Progress& progress) const {
@@ -121,7 +174,7 @@ void Context::end_progress() const {
   if (::isatty(STDERR_FILENO)) std::fputs("\r\033[K", stderr);
 }
 
-void Context::say(const std::string& line) const { std::fprintf(common.json ? stderr : stdout, "%s\n", line.c_str()); }
+void Context::say(const std::string& line) const { std::fprintf(common.json ? stderr : stdout, "%s\n", in_words(line).c_str()); }
 
 void Context::print(const nlohmann::ordered_json& document) const {
   if (common.json) std::printf("%s\n", json_text(document, 2).c_str());
@@ -145,26 +198,25 @@ void SamplingOptions::add(CLI::App& verb, const std::string& image_help) {
   verb.add_option("--batch", batch, "Images in one batch")->check(CLI::Range(1, 256))->capture_default_str();
 }
 
-Request SamplingOptions::request() const {
-  Request request;
-  request.steps = steps;
-  request.guidance = guidance;
-  request.scheduler = scheduler;
-  request.negative = negative;
-  request.clip_skip = clip_skip;
-  request.rows_at_once = batch;
-  request.noise_level = noise_level;
-  request.upscale_steps = upscale_steps;
-  if (!image.empty()) request.pictures = read_image(image).unsqueeze(0);
-  if (!size.empty()) {
-    char end = 0;
-    long long width = 0, height = 0;
-    if (std::sscanf(size.c_str(), "%lldx%lld%c", &width, &height, &end) != 2 || width < 1 || height < 1)
-      reject("'" + size + "' is no size", "--size", "Write for example 512x768");
-    request.width = width;
-    request.height = height;
-  }
-  return request;
+command::Sampling SamplingOptions::sampling(std::uint64_t seed) const {
+  command::Sampling out{.steps = steps,
+                        .guidance = guidance,
+                        .seed = seed,
+                        .upscale_steps = upscale_steps,
+                        .scheduler = scheduler,
+                        .negative = negative,
+                        .clip_skip = clip_skip,
+                        .rows_at_once = batch,
+                        .noise_level = noise_level,
+                        .enlarged = image};
+  if (size.empty()) return out;
+  char end = 0;
+  long long width = 0, height = 0;
+  if (std::sscanf(size.c_str(), "%lldx%lld%c", &width, &height, &end) != 2 || width < 1 || height < 1)
+    reject("'" + size + "' is no size", "--size", "Write for example 512x768");
+  out.width = width;
+  out.height = height;
+  return out;
 }
 
 int run(int argc, char** argv) {
@@ -231,7 +283,7 @@ int run(int argc, char** argv) {
   });
   context.end_progress();
   if (done) return 0;
-  std::fprintf(stderr, "glyphscope: %s\n", done.error().message().c_str());
+  std::fprintf(stderr, "glyphscope: %s\n", in_words(done.error().message()).c_str());
   return exit_code(done.error().code);
 }
 

@@ -3,22 +3,22 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <functional>
-#include <future>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "core/error.h"
 #include "core/progress.h"
 #include "metrics/ocr.h"
 #include "pipelines/pipeline.h"
-
-namespace glyphscope {
-class Guard;
-}  // namespace glyphscope
+#include "tasks/session.h"
 
 namespace glyphscope::cli {
+
+/// A text of the engine, with its options as the command line has them.
+std::string in_words(const std::string& text);
 
 /// What a verb's MODEL may be.
 inline constexpr const char* kModelHelp = "A diffusers folder, a checkpoint (.safetensors), or a demo model, as demo:sign-unet";
@@ -36,14 +36,33 @@ struct Common {
   bool seed_given = false;
 };
 
-/// What a verb runs with.
-struct Context {
+/// What a verb runs with: a session, whose events are said on the terminal.
+class Context {
+ public:
   Common common;
   CancelToken cancel;
 
+  /// Begins to load the OCR engine that reads for this verb, at the same time as what follows, where there is room for that. To be called before
+  /// all else, if at all: without it, ppocr is loaded when it is wanted.
+  void read_by(const std::string& engine) const;
   /// Opens a model with the common options, under its guard if there is one. Throws a Failure.
-  std::shared_ptr<Pipeline> open(const std::string& model) const;
-  OpenOptions open_options() const { return {.dtype = common.dtype, .config = common.config, .upscaler = common.upscaler, .cancel = cancel}; }
+  event::ModelOpened open(const std::string& model) const;
+  /// Does a command of the session: progress and notes are said, and all events given to `listen`. Throws a Failure.
+  void run(const Command& command, const std::function<void(const event::Any&)>& listen = {}) const;
+  /// The same for a command that makes one event of this type. Throws a Failure.
+  template <class What>
+  What get(const Command& command) const {
+    What out;
+    run(command, [&](const event::Any& what) {
+      if (const auto* found = std::get_if<What>(&what)) out = *found;
+    });
+    return out;
+  }
+  /// For verbs that a window does not have: the open model with the adapters of the command line at work; and what reads text.
+  std::shared_ptr<Pipeline> pipeline() const;
+  std::shared_ptr<TextReader> reader() const;
+  const PictureSet& pictures() const { return session().pictures(); }
+
   /// Of a verb that no guard could hold: throws a Failure with the hint if one is asked for.
   void refuse_guard(const std::string& hint) const;
   /// Draws a bar on standard error while it is a terminal.
@@ -52,31 +71,22 @@ struct Context {
   /// Says which of these texts OCR cannot be trusted to read, before it is used to score.
   void note_unreadable(const TextReader& reader, const std::vector<std::string>& texts) const;
   /// Says which of these texts the model was not taught to write, where that is known.
-  void note_learned(const ModelInfo& model, const std::vector<std::string>& texts) const;
+  void note_learned(const event::ModelOpened& model, const std::vector<std::string>& texts) const;
   /// Says what the guard did, if it did anything.
   void note_guard() const;
   /// A line for a person, on standard error where standard output carries JSON.
   void say(const std::string& line) const;
+  /// The same as a note; each once.
+  void note(const std::string& text) const;
   /// The JSON document of a verb, on standard output if --json was given.
   void print(const nlohmann::ordered_json& document) const;
+  void print(const std::string& document) const { print(nlohmann::ordered_json::parse(document)); }
 
  private:
-  void set_guard(Pipeline& pipeline) const;
-  mutable std::shared_ptr<const Guard> guard_;  ///< Of the model that was opened, if one is asked for.
-};
-
-/// A reader of text that is being loaded: on a thread of its own, where there is room for that. OpenVINO cannot be stopped while it loads, and who cancels
-/// does not wait for it: the program ends without it.
-class LoadingReader {
- public:
-  /// engine: as of make_text_reader().
-  explicit LoadingReader(const std::string& engine = "ppocr");
-  /// Throws what loading it threw, or that the token was cancelled.
-  std::unique_ptr<TextReader> get(const CancelToken& cancel);
-
- private:
-  std::string engine_;
-  std::future<std::unique_ptr<TextReader>> reader_;
+  Session& session() const;
+  void set_guard(const event::ModelOpened& model) const;
+  mutable std::shared_ptr<Session> session_;
+  mutable std::set<std::string> noted_;
 };
 
 /// Options of sampling, shared by verbs that make images.
@@ -88,8 +98,8 @@ struct SamplingOptions {
   std::int64_t clip_skip = 0, batch = 16, noise_level = 250, upscale_steps = 0;
   /// image: what --image is for.
   void add(CLI::App& verb, const std::string& image = "The picture that a super-resolution model (DeepFloyd IF's stage II) enlarges");
-  /// Throws a Failure for a malformed --size, or an --image that cannot be read.
-  Request request() const;
+  /// Throws a Failure for a malformed --size.
+  command::Sampling sampling(std::uint64_t seed) const;
 };
 
 /// What a verb does; throws a Failure to fail.

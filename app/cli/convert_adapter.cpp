@@ -1,10 +1,8 @@
 #include <cstdio>
-#include <set>
 
 #include "adapt/lora_file.h"
 #include "app/cli/cli.h"
 #include "io/files.h"
-#include "io/weights.h"
 
 namespace glyphscope::cli {
 
@@ -19,36 +17,30 @@ Run add_convert_adapter(CLI::App& app) {
   verb->add_option("--format", options->format, "diffusers or kohya")->required();
   verb->add_option("--out", options->out, "File to write (.safetensors)")->required();
   return [=](const Context& context) {
-    const LoraFormat format = parse_lora_format(options->format);
+    parse_lora_format(options->format);
     check_output_file(options->out, ".safetensors", {options->adapter});
-    const auto pipeline = context.open(options->model);
-    const SiteTable& table = pipeline->info().table;
+    const auto model = context.open(options->model);
     std::vector<std::string> notes;
-    const Lora lora = read_lora(options->adapter, pipeline->denoiser_module(), table, notes);
-    for (const auto& note : notes) context.say("note: " + note);
-    write_lora(options->out, lora, format, pipeline->denoiser_module(), table);
-
-    std::set<std::int64_t> ranks;
-    for (const auto& [path, layer] : lora.layers) ranks.insert(layer.rank());
-    std::vector<int> sites;
-    for (const auto& site : table.sites)
-      if (const auto first = lora.layers.lower_bound(site.path + "."); first != lora.layers.end() && first->first.starts_with(site.path + "."))
-        sites.push_back(site.index);
+    event::AdapterConverted made;
+    context.run(command::ConvertAdapter{options->adapter, options->format, options->out}, [&](const event::Any& what) {
+      if (const auto* noted = std::get_if<event::Noted>(&what)) notes.push_back(in_words(noted->text));
+      if (const auto* converted = std::get_if<event::AdapterConverted>(&what)) made = *converted;
+    });
     context.print({{"schema", "glyphscope.convert-adapter/1"},
-                   {"model", pipeline->info().source},
+                   {"model", model.source},
                    {"adapter", options->adapter},
                    {"format", options->format},
-                   {"layers", lora.layers.size()},
-                   {"sites", sites},
-                   {"ranks", ranks},
-                   {"parameters", lora.parameters()},
+                   {"layers", made.layers},
+                   {"sites", made.sites},
+                   {"ranks", made.ranks},
+                   {"parameters", made.parameters},
                    {"notes", notes},
-                   {"sha256", sha256_file(options->out)}});
+                   {"sha256", made.sha256}});
     if (context.common.json) return;
     std::string list;
-    for (const auto rank : ranks) list += (list.empty() ? "" : ", ") + std::to_string(rank);
-    std::printf("%zu layers of rank %s, at %zu of %zu sites; %lld parameters\n%s\n", lora.layers.size(), list.c_str(), sites.size(), table.sites.size(),
-                static_cast<long long>(lora.parameters()), options->out.c_str());
+    for (const auto rank : made.ranks) list += (list.empty() ? "" : ", ") + std::to_string(rank);
+    std::printf("%zu layers of rank %s, at %zu of %zu sites; %lld parameters\n%s\n", made.layers, list.c_str(), made.sites.size(), model.table.sites.size(),
+                static_cast<long long>(made.parameters), options->out.c_str());
   };
 }
 

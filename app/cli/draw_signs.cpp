@@ -31,7 +31,8 @@ Run add_draw_signs(CLI::App& app) {
     context.refuse_guard("Its pictures are drawn, not made by a model");
     SignFolder settings = options->settings;
     settings.seed = context.common.seed;
-    const auto pipeline = context.open(options->model);
+    context.open(options->model);
+    const auto pipeline = context.pipeline();
     settings.data = sign_data(pipeline->info());
     if (options->longest > 0) settings.data.longest = options->longest;
     if (options->shortest > 0) settings.data.shortest = options->shortest;

@@ -30,10 +30,12 @@ Run add_evaluate(CLI::App& app) {
     EvaluateSettings settings;
     settings.count = options->count;
     settings.seed = context.common.seed;
-    settings.sampling = options->sampling.request();
+    settings.sampling = to_request(options->sampling.sampling(context.common.seed));
     if (!options->prompts.empty()) settings.prompts = read_prompts(options->prompts, /*with_text=*/true);
-    const auto pipeline = context.open(options->model);
-    auto reader = LoadingReader(options->ocr).get(context.cancel);
+    context.read_by(options->ocr);
+    context.open(options->model);
+    const auto pipeline = context.pipeline();
+    const auto reader = context.reader();
     std::vector<std::string> texts;
     for (const auto& prompt : settings.prompts) texts.push_back(quoted_text(prompt));
     context.note_unreadable(*reader, texts);

@@ -1,11 +1,8 @@
-#include "adapt/finetune.h"
-
+#include <algorithm>
 #include <cstdio>
 
 #include "app/cli/finetune_options.h"
 #include "demo/sign_words.h"
-#include "io/files.h"
-#include "patching/patch_plan.h"
 
 namespace glyphscope::cli {
 
@@ -22,6 +19,30 @@ std::map<int, std::int64_t> parse_ranks(const std::vector<std::string>& texts) {
     out[site] = rank;
   }
   return out;
+}
+
+void say_step(const Context& context, const FinetuneProgress& progress) {
+  context.end_progress();
+  char line[160];
+  int length = std::snprintf(line, sizeof line, "step %lld/%lld", static_cast<long long>(progress.step), static_cast<long long>(progress.steps));
+  const auto add = [&](const char* format, double value) { length += std::snprintf(line + length, sizeof line - static_cast<size_t>(length), format, value); };
+  if (progress.loss) add("  loss %.4f", *progress.loss);
+  if (progress.held_out) add("  held out %.4f", *progress.held_out);
+  if (progress.loss) add("  %.1f pictures/s", progress.pictures_per_second);
+  context.say(line);
+}
+
+void say_samples(const Context& context, const event::SamplesDrawn& drawn) {
+  context.end_progress();
+  std::string line = "samples at step " + std::to_string(drawn.step) + ":";
+  const auto add = [&](const char* name, const std::optional<double>& value) {
+    char text[64];
+    if (value) line += (std::snprintf(text, sizeof text, "  %s %.2f", name, *value), text);
+  };
+  add("words exact", drawn.exact);
+  add("F1", drawn.f1);
+  add("SSIM to the base model", drawn.ssim);
+  context.say(line);
 }
 
 }  // namespace
@@ -58,56 +79,31 @@ Run add_finetune(CLI::App& app) {
     settings.save_every = options->save_every;
     settings.sample_every = options->sample_every;
     if (options->sites.empty() && !settings.plan.every_attention) reject("no layer is named", "--sites", "Name sites, for example those that localize found");
-    const PictureSet pictures = options->training.read_pictures(context, settings);
-    const auto pipeline = context.open(options->model);
-    const SiteTable& table = pipeline->info().table;
-    if (!options->sites.empty()) settings.plan.sites = parse_sites(options->sites, table);
+    if (settings.sample_every > 0) context.read_by(options->ocr);
+    options->training.read_pictures(context, settings);
+    const auto model = context.open(options->model);
+    if (!options->sites.empty()) settings.plan.sites = parse_sites(options->sites, model.table);
     for (const auto& [site, rank] : settings.plan.ranks)
       if (std::find(settings.plan.sites.begin(), settings.plan.sites.end(), site) == settings.plan.sites.end() && !settings.plan.every_attention)
         reject("--ranks names site " + std::to_string(site) + ", --sites does not", "--ranks");
-    if (settings.sample_every > 0) settings.sample_prompts = sample_prompts(pipeline->info(), options->sample_prompts);
+    if (settings.sample_every > 0) settings.sample_prompts = sample_prompts(context.pipeline()->info(), options->sample_prompts);
     if (!settings.sample_prompts.empty())
       context.say(std::to_string(settings.sample_prompts.size()) + " samples are drawn now, every " + std::to_string(settings.sample_every) +
                   " steps and at the end; --sample-every 0 draws none");
-    const auto reader =
-        settings.sample_prompts.empty() ? nullptr : LoadingReader(options->ocr).get(context.cancel);  // without samples its files need not be there
-    const OutputFolder folder(options->out);
-
-    FinetuneObserver observer;
-    observer.preparing = [&](const Progress& p) { context.show(p); };
-    observer.note = [&](const std::string& note) { context.say("note: " + note); };
-    observer.step = [&](const FinetuneProgress& p) {
-      context.end_progress();
-      char line[160];
-      int length = std::snprintf(line, sizeof line, "step %lld/%lld", static_cast<long long>(p.step), static_cast<long long>(p.steps));
-      const auto add = [&](const char* format, double value) {
-        length += std::snprintf(line + length, sizeof line - static_cast<size_t>(length), format, value);
-      };
-      if (p.loss) add("  loss %.4f", *p.loss);
-      if (p.held_out) add("  held out %.4f", *p.held_out);
-      if (p.loss) add("  %.1f pictures/s", p.pictures_per_second);
-      context.say(line);
-    };
-    observer.samples = [&](std::int64_t step, const TrainingSamples::Scores& scores) {
-      context.end_progress();
-      std::string line = "samples at step " + std::to_string(step) + ":";
-      const auto add = [&](const char* name, const std::optional<double>& value) {
-        char text[64];
-        if (value) line += (std::snprintf(text, sizeof text, "  %s %.2f", name, *value), text);
-      };
-      add("words exact", scores.mean(&TrainingSamples::Item::exact));
-      add("F1", scores.mean(&TrainingSamples::Item::f1));
-      add("SSIM to the base model", scores.mean(&TrainingSamples::Item::ssim));
-      context.say(line);
-    };
-    const FinetuneResult result = finetune(*pipeline, pictures, settings, folder.path(), options->resume, reader.get(), observer, context.cancel);
-
-    context.print(result.document);
+    event::AdapterMade made;
+    context.run(
+        command::Finetune{.pictures = options->training.data(), .settings = settings, .folder = options->out, .resume = options->resume, .pictures_read = true},
+        [&](const event::Any& what) {
+          if (const auto* trained = std::get_if<event::Trained>(&what)) say_step(context, trained->progress);
+          if (const auto* drawn = std::get_if<event::SamplesDrawn>(&what)) say_samples(context, *drawn);
+          if (const auto* adapter = std::get_if<event::AdapterMade>(&what)) made = *adapter;
+        });
+    context.print(made.document);
     if (context.common.json) return;
     std::printf("trained %lld parameters (%.3f %% of the denoiser) with %.2f MB of optimizer state; on all %zu sites it would be %lld with %.2f MB\n%s\n",
-                static_cast<long long>(result.trained), 100 * static_cast<double>(result.trained) / static_cast<double>(table.denoiser_parameters),
-                static_cast<double>(result.optimizer_bytes) / 1e6, table.sites.size(), static_cast<long long>(result.all_sites),
-                static_cast<double>(result.all_sites_optimizer_bytes) / 1e6, (folder / "last.safetensors").c_str());
+                static_cast<long long>(made.parameters), 100 * static_cast<double>(made.parameters) / static_cast<double>(model.table.denoiser_parameters),
+                static_cast<double>(made.optimizer_bytes) / 1e6, model.table.sites.size(), static_cast<long long>(made.all_sites),
+                static_cast<double>(made.all_sites_optimizer_bytes) / 1e6, made.file.c_str());
   };
 }
 

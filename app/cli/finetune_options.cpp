@@ -1,5 +1,7 @@
 #include "app/cli/finetune_options.h"
 
+#include <algorithm>
+
 namespace glyphscope::cli {
 
 void FinetuneOptions::add(CLI::App& verb) {
@@ -46,13 +48,12 @@ FinetuneSettings FinetuneOptions::settings(const Context& context) const {
   return out;
 }
 
-PictureSet FinetuneOptions::read_pictures(const Context& context, const FinetuneSettings& settings) const {
-  PictureSet pictures = read_picture_set(
-      data_, settings.held_out, [&](const Progress& p) { context.show(p); }, context.cancel);
-  context.end_progress();
-  for (const auto& fault : pictures.faults) context.say("left out: " + fault);
-  context.say(std::to_string(pictures.train.size()) + " pictures to learn from, " + std::to_string(pictures.held_out.size()) + " held out");
-  return pictures;
+void FinetuneOptions::read_pictures(const Context& context, const FinetuneSettings& settings) const {
+  const auto listed = context.get<event::PicturesListed>(command::ReadPictures{data_, settings.held_out});
+  for (const auto& fault : listed.faults) context.say("left out: " + fault);
+  const auto held_out = std::count_if(listed.pictures.begin(), listed.pictures.end(), [](const auto& one) { return one.held_out; });
+  context.say(std::to_string(static_cast<std::int64_t>(listed.pictures.size()) - held_out) + " pictures to learn from, " + std::to_string(held_out) +
+              " held out");
 }
 
 }  // namespace glyphscope::cli

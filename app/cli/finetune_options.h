@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "adapt/finetune.h"
+#include "adapt/finetune_settings.h"
 #include "app/cli/cli.h"
 
 namespace glyphscope::cli {
@@ -14,8 +14,9 @@ class FinetuneOptions {
   void add(CLI::App& verb);
   /// Without sites and sample prompts, which depend on the model. Throws a Failure.
   FinetuneSettings settings(const Context& context) const;
-  /// The pictures of --data; says what is left out. Throws a Failure.
-  PictureSet read_pictures(const Context& context, const FinetuneSettings& settings) const;
+  /// Reads the pictures of --data, which the session then has; says what is left out. Throws a Failure.
+  void read_pictures(const Context& context, const FinetuneSettings& settings) const;
+  const std::string& data() const { return data_; }
 
  private:
   std::string data_, init_ = "gaussian", schedule_ = "constant";

@@ -1,7 +1,6 @@
 #include "app/cli/cli.h"
 #include "io/files.h"
-#include "io/image_file.h"
-#include "localization/prompt_set.h"
+#include "io/json.h"
 
 namespace glyphscope::cli {
 
@@ -18,21 +17,20 @@ Run add_generate(CLI::App& app) {
   options->sampling.add(*verb);
   return [=](const Context& context) {
     check_output_file(options->out, ".png", {options->sampling.image});
-    const Request sampling = options->sampling.request();
-    const auto pipeline = context.open(options->model);
-    Request request = pipeline->resolve(sampling);
-    request.prompts = {options->prompt};
-    request.rows = {{0, context.common.seed, {}}};
-    context.note_learned(pipeline->info(), {quoted_text(options->prompt)});
-    const auto result = pipeline->generate(request, {.progress = [&](const Progress& p) { context.show(p); }}, context.cancel);
-    context.end_progress();
-    if (!result) throw Failure(result.error());
-    for (const auto& note : result->notes) context.say("note: " + note);
-    auto document = describe_image(pipeline->info(), request, request.rows[0], outcome_of(*result, 0));
-    write_png(options->out, result->images[0], document);
+    const command::Generate command{.source = options->prompt,
+                                    .target = {},
+                                    .sampling = options->sampling.sampling(context.common.seed),
+                                    .read = command::Generate::Read::no,
+                                    .adapters = context.common.adapters};
+    context.note_learned(context.open(options->model), {quoted_text(options->prompt)});
+    const auto ready = context.get<event::PicturesReady>(command);
+    for (const auto& note : ready.notes) context.note(note);
+    write_picture(options->out, ready.source);
+    auto document = nlohmann::ordered_json::parse(ready.source.metadata);
     document["file"] = options->out;
-    document["notes"] = result->notes;
-    document["seconds"] = {{"mean", result->seconds}};
+    document["notes"] = nlohmann::ordered_json::array();
+    for (const auto& note : ready.notes) document["notes"].push_back(in_words(note));
+    document["seconds"] = {{"mean", ready.seconds}};
     context.print(document);
     if (!context.common.json) context.say(options->out);
   };

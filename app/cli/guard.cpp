@@ -1,12 +1,10 @@
 #include <cstdio>
 
 #include "app/cli/cli.h"
-#include "demo/sign_words.h"
-#include "demo/studies.h"
-#include "editing/guard_study.h"
+#include "editing/audit_log.h"
 #include "io/files.h"
-#include "io/image_file.h"
 #include "io/resources.h"
+#include "io/text_file.h"
 #include "localization/prompt_set.h"
 
 namespace glyphscope::cli {
@@ -51,36 +49,30 @@ Run add_guard(CLI::App& app) {
     if (!options->log.empty()) return verify(context, options->log, options->expected);
     if (options->model.empty() || options->out.empty()) reject("a comparison needs MODEL and --out", "guard", "Or pass --verify-log FILE");
     context.refuse_guard("The verb guard sets its own: use --words and --sites");
-    const auto pipeline = context.open(options->model);
-    const ModelInfo& info = pipeline->info();
-    GuardStudySettings settings{
-        {TermList::read(options->words.empty() ? resource("words/guard.txt") : std::filesystem::path(options->words)),
-         options->sites.empty() ? studied_sites(info) : parse_sites(options->sites, info.table), options->from_step, "", options->clear_text},
-        {},
-        pipeline->resolve(options->sampling.request()),
-        options->classifier.empty() ? nullptr : std::make_shared<TextClassifier>(options->classifier, options->labels),
-        context.common.seed};
-    settings.prompts =
-        options->prompts.empty() ? term_prompts(info, settings.guard.terms, static_cast<size_t>(options->count)) : read_prompts(options->prompts);
-    if (settings.guard.sites.empty()) context.say("note: no sites are known of this model: --sites names those that write the text");
-    const std::shared_ptr<TextReader> reader = LoadingReader(options->ocr).get(context.cancel);
-    const OutputFolder folder(options->out);
-    settings.guard.log = folder / "audit.jsonl";
-    const GuardStudy study = run_guard_study(
-        *pipeline, settings, reader, [&](const Progress& p) { context.show(p); }, context.cancel);
-    context.end_progress();
-    auto document = describe_guard_study(study, settings, info, reader);
-    document["audit_last"] = AuditLog(settings.guard.log).last();
-    write_json(folder / "guard.json", document);
-    write_text(folder / "guard.csv", study.csv());
-    write_png(folder / "samples.png", study.sheet, document);
-    context.print(document);
+    context.read_by(options->ocr);
+    const auto model = context.open(options->model);
+    const auto words = options->words.empty() ? resource("words/guard.txt") : std::filesystem::path(options->words);
+    command::CompareGuard command{.words = read_text_file(words),
+                                  .prompts = options->prompts.empty() ? std::vector<std::string>() : read_prompts(options->prompts),
+                                  .count = static_cast<size_t>(options->count),
+                                  .sampling = options->sampling.sampling(context.common.seed),
+                                  .sites = options->sites.empty() ? model.studied : parse_sites(options->sites, model.table),
+                                  .from_step = options->from_step,
+                                  .classifier = options->classifier,
+                                  .labels = options->labels,
+                                  .adapters = context.common.adapters,
+                                  .folder = options->out,
+                                  .clear_text = options->clear_text,
+                                  .words_file = words.string()};
+    if (command.sites.empty()) context.note("no sites are known of this model: --sites names those that write the text");
+    const auto compared = context.get<event::GuardCompared>(command);
+    context.print(compared.json);
     if (context.common.json) return;
-    for (const auto& note : study.notes) context.say("note: " + note);
+    for (const auto& note : compared.notes) context.note(note);
     std::printf(
         "%s\n%zu prompts; 95 %% intervals over words and noises; passes and seconds of an image; a term is readable if OCR and the list find it%s%s\n%s\n",
-        study.table().c_str(), settings.prompts.size(), study.classifier.empty() ? "" : "; toxic by ", study.classifier.c_str(),
-        (folder / "samples.png").c_str());
+        compared.table.c_str(), compared.prompts, compared.classifier.empty() ? "" : "; toxic by ", compared.classifier.c_str(),
+        (std::filesystem::path(options->out) / "samples.png").c_str());
   };
 }
 

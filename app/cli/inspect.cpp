@@ -1,7 +1,6 @@
 #include <cstdio>
 
 #include "app/cli/cli.h"
-#include "registry/model_needs.h"
 
 namespace glyphscope::cli {
 
@@ -10,9 +9,8 @@ Run add_inspect(CLI::App& app) {
   CLI::App* verb = app.add_subcommand("inspect", "Shows a model's family, parameters, and every layer that reads the prompt");
   verb->add_option("MODEL", *model, kModelHelp)->required();
   return [=](const Context& context) {
-    const auto needs = model_needs(*model, context.open_options());
-    if (needs) needs->require(*model);
-    const auto pipeline = context.open(*model);
+    const auto opened = context.open(*model);
+    const auto pipeline = context.pipeline();
     const ModelInfo& info = pipeline->info();
     nlohmann::ordered_json components, sites = nlohmann::ordered_json::array();
     for (const auto& [name, count] : info.parameters) components[name] = count;
@@ -27,7 +25,7 @@ Run add_inspect(CLI::App& app) {
                    {"height", info.default_height},
                    {"upscaler", info.upscaler ? nlohmann::ordered_json(info.upscaler->source) : nlohmann::ordered_json(nullptr)},
                    {"parameters", components},
-                   {"weight_bytes", needs->bytes(context.common.dtype)},
+                   {"weight_bytes", opened.bytes},
                    {"denoiser_parameters", info.table.denoiser_parameters},
                    {"sites", sites}});
     if (context.common.json) return;
@@ -38,7 +36,7 @@ Run add_inspect(CLI::App& app) {
       std::printf("  upscaler   %s, to %lld x %lld, not patched\n", second->source.c_str(), static_cast<long long>(second->default_width),
                   static_cast<long long>(second->default_height));
     for (const auto& [name, count] : info.parameters) std::printf("  %-10s %.2f M parameters\n", name.c_str(), static_cast<double>(count) / 1e6);
-    std::printf("  weights    %.2f GB in %s\n", static_cast<double>(needs->bytes(context.common.dtype)) / 1e9, info.dtype.c_str());
+    std::printf("  weights    %.2f GB in %s\n", static_cast<double>(opened.bytes) / 1e9, info.dtype.c_str());
     std::printf("\n  site  block   heads  K+V parameters  share    path, and kohya's name\n");
     for (const auto& site : info.table.sites)
       std::printf("  %4d  %-6s  %5d  %14lld  %5.2f %%  %s  %s\n", site.index, site.block.c_str(), site.heads, static_cast<long long>(site.kv_parameters),

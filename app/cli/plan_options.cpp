@@ -30,11 +30,4 @@ PatchPlan PlanOptions::plan(const SiteTable& table, const std::vector<int>& site
   return PatchPlan(std::move(patches));
 }
 
-std::vector<int> sites_of(const PatchPlan& plan) {
-  std::vector<int> out;
-  for (const auto& patch : plan.patches())
-    if (out.empty() || out.back() != patch.site) out.push_back(patch.site);
-  return out;
-}
-
 }  // namespace glyphscope::cli

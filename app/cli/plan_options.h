@@ -23,7 +23,4 @@ class PlanOptions {
   double strength_ = 1;
 };
 
-/// The sites of a plan, sorted, each once.
-std::vector<int> sites_of(const PatchPlan& plan);
-
 }  // namespace glyphscope::cli

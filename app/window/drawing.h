@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/engine_thread.h"
+#include "tasks/commands.h"
 
 namespace glyphscope {
 

@@ -3,7 +3,7 @@
 #include <QListWidget>
 #include <deque>
 
-#include "runtime/engine_thread.h"
+#include "tasks/events.h"
 
 namespace glyphscope {
 

@@ -6,6 +6,7 @@
 #include "app/window/learned_note.h"
 #include "app/window/picture_text.h"
 #include "app/window/save_picture.h"
+#include "app/window/wording.h"
 #include "core/error.h"
 #include "localization/prompt_set.h"
 #include "patching/patch_plan.h"
@@ -342,9 +343,10 @@ command::EditText EditPage::command() const {
   out.sampling = drawing.sampling;
   out.targets = {target_->text().toStdString()};
   out.from_steps = {from_step_->value()};
-  out.sites = selection_->sorted();
-  if (const auto heads = attempt([&] { return parse_heads(heads_->text().toStdString(), out.sites, table_); })) out.heads = *heads;
-  out.strength = strength_->value() / 100.0;
+  const std::vector<int> sites = selection_->sorted();
+  std::map<int, std::vector<int>> heads;
+  if (const auto typed = attempt([&] { return parse_heads(heads_->text().toStdString(), sites, table_); })) heads = *typed;
+  out.plan = PatchPlan::at_sites(sites, heads, strength_->value() / 100.0);
   out.masked = masked_->isChecked();
   if (out.masked && mask_) out.mask = PixelBox{mask_->left(), mask_->top(), mask_->left() + mask_->width(), mask_->top() + mask_->height()};
   out.compared = compared_->isChecked();
@@ -399,7 +401,7 @@ void EditPage::draw_variants() {
       if (!text.trimmed().isEmpty()) targets.push_back(with_quoted_text(batch.targets.front(), text.trimmed().toStdString()));
     if (!targets.empty()) batch.targets = std::move(targets);
   });
-  if (!done) return message_->show_message(MessageStrip::Kind::error, QString::fromStdString(done.error().message()));
+  if (!done) return message_->show_message(MessageStrip::Kind::error, in_words(done.error()));
   const std::int64_t steps = batch.sampling.steps > 0 ? batch.sampling.steps : default_steps_;
   if (each_step_->isChecked()) {
     batch.from_steps = {0};
@@ -468,9 +470,9 @@ void EditPage::on_event(const Event& event) {
         show_edit(*ready, false);  // whatever has been typed since stays
     }
   } else if (const auto* noted = std::get_if<event::Noted>(&event.what)) {
-    message_->show_message(MessageStrip::Kind::note, QString::fromStdString(noted->text));
+    message_->show_message(MessageStrip::Kind::note, in_words(noted->text));
   } else if (const auto* failed = std::get_if<event::Failed>(&event.what)) {
-    message_->show_message(MessageStrip::Kind::error, QString::fromStdString(failed->error.message()));
+    message_->show_message(MessageStrip::Kind::error, in_words(failed->error));
     status_->setText(tr("Failed"));
     cancel();
   } else if (std::holds_alternative<event::Finished>(event.what) || std::holds_alternative<event::Cancelled>(event.what)) {
@@ -503,16 +505,17 @@ void EditPage::show_edit(const event::EditReady& ready, bool preview) {
     views_[which]->setToolTip(score_lines(picture));
   };
   show(kSource, ready.source.picture, picture_.isEmpty() ? tr("Source") : tr("Picture"), false);
-  const QString sites = QString::fromStdString(format_sites(asked_.sites));
+  const QString sites = QString::fromStdString(format_sites(sites_of(asked_.plan)));
   for (const auto& variant : ready.variants) {
-    if (variant.way == "sites") {
+    if (variant.way == EditWay::sites) {
       show(kResult, variant.picture,
-           preview ? tr("Preview, %1 steps").arg(ready.steps) : (asked_.sites.size() == 1 ? tr("Edited at site %1") : tr("Edited at sites %1")).arg(sites),
+           preview ? tr("Preview, %1 steps").arg(ready.steps)
+                   : (sites_of(asked_.plan).size() == 1 ? tr("Edited at site %1") : tr("Edited at sites %1")).arg(sites),
            true);
       views_[kResult]->set_other(to_image(ready.source.picture));
     }
-    if (variant.way == "target prompt") show(kTarget, variant.picture, tr("Target prompt"), true);
-    if (variant.way == "prompt-to-prompt") show(kPromptToPrompt, variant.picture, tr("Prompt-to-Prompt"), true);
+    if (variant.way == EditWay::target_prompt) show(kTarget, variant.picture, tr("Target prompt"), true);
+    if (variant.way == EditWay::prompt_to_prompt) show(kPromptToPrompt, variant.picture, tr("Prompt-to-Prompt"), true);
   }
   show_difference();
   show_box();
@@ -520,15 +523,13 @@ void EditPage::show_edit(const event::EditReady& ready, bool preview) {
   if (const int together = preview ? 1 : history_->present()->together; together > 1) facts[0] += tr(" for %1 variants together").arg(together);
   if (ready.source.reconstruction.rgb) facts << reconstruction_text(ready.source);
   status_->setText(facts.join("; "));
-  QStringList notes;
-  for (const auto& note : ready.notes) notes << QString::fromStdString(note);
-  if (!notes.isEmpty()) message_->show_message(MessageStrip::Kind::note, notes.join("\n"));
+  if (!ready.notes.empty()) message_->show_message(MessageStrip::Kind::note, in_words(ready.notes));
   refresh();
 }
 
 void EditPage::show_difference() {
   for (const auto& variant : shown_.variants) {
-    if (variant.way != "sites") continue;
+    if (variant.way != EditWay::sites) continue;
     const QImage edited = to_image(variant.picture);
     views_[kResult]->set_picture(view_->currentIndex() == 0 ? edited : difference(edited, to_image(shown_.source.picture)),
                                  edit_caption(variant.picture, true));
@@ -554,15 +555,16 @@ void EditPage::show_present() {
     target_->setText(QString::fromStdString(command.targets.front()));
     refresh();  // as many steps to begin at as there were
     from_step_->setValue(command.from_steps.front());
-    strength_->setValue(static_cast<int>(std::lround(100 * command.strength)));
-    heads_->setText(QString::fromStdString(format_heads(command.heads)));
+    strength_->setValue(static_cast<int>(std::lround(100 * command.plan.patches().front().strength)));
+    heads_->setText(QString::fromStdString(format_heads(heads_of(command.plan))));
     masked_->setChecked(command.masked);
     compared_->setChecked(command.compared);
     refinements_->setValue(command.refinements);
   }
   set_picture(QString::fromStdString(command.picture));
   mask_ = command.mask ? std::optional(to_rect(*command.mask)) : std::nullopt;
-  selection_->select(QSet<int>(command.sites.begin(), command.sites.end()));
+  const std::vector<int> sites = sites_of(command.plan);
+  selection_->select(QSet<int>(sites.begin(), sites.end()));
   pause_->stop();
   show_edit(ready, false);
 }
@@ -574,7 +576,7 @@ void EditPage::refresh() {
   edit_->setToolTip(!model_  ? tr("Open a model first")
                     : !sites ? tr("Select the sites that write the text: click cells of the map")
                     : heads  ? QString()
-                             : QString::fromStdString(heads.error().message()));
+                             : in_words(heads.error()));
   variants_->setEnabled(edit_->isEnabled());
   as_source_->setEnabled(!history_->empty() && !history_->left() && !busy());
   from_step_value_->setNum(from_step_->value());
@@ -609,7 +611,10 @@ void EditPage::save(const QString& folder, QStringList& saved, QStringList& fail
   write("edit-drift.png", shown_.source.drift);
   for (const auto& variant : shown_.variants) {
     write("edit-whole.png", variant.pasted);
-    write(variant.way == "sites" ? "edit.png" : variant.way == "target prompt" ? "edit-target.png" : "edit-prompt-to-prompt.png", variant.picture);
+    write(variant.way == EditWay::sites           ? "edit.png"
+          : variant.way == EditWay::target_prompt ? "edit-target.png"
+                                                  : "edit-prompt-to-prompt.png",
+          variant.picture);
   }
 }
 

@@ -3,7 +3,7 @@
 #include <QWidget>
 #include <optional>
 
-#include "runtime/engine_thread.h"
+#include "tasks/events.h"
 #include "widgets/site_selection.h"
 
 class QCheckBox;

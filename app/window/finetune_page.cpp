@@ -4,6 +4,7 @@
 
 #include "app/window/finetune_form.h"
 #include "app/window/samples_view.h"
+#include "app/window/wording.h"
 #include "widgets/job_bar.h"
 #include "widgets/message_strip.h"
 #include "widgets/picture_list.h"
@@ -22,24 +23,6 @@ std::vector<StepCurves::Curve> curve_list() {
           {QObject::tr("words exact"), QColor("#2b9a5b"), Panel::shares, true},
           {QObject::tr("character F1"), QColor("#8a5cd0"), Panel::shares, true},
           {QObject::tr("SSIM to the base model"), QColor("#d3542a"), Panel::shares, true}};
-}
-
-// The engine speaks of the command line's options.
-QString in_words(QString text) {
-  static const std::pair<const char*, const char*> kWords[] = {
-      {"Pass --resume to go on with it, or choose another --out", QT_TR_NOOP("Choose another folder for the adapter")},
-      {"Begin anew in another --out with a lower --rate, or with --dtype fp32",
-       QT_TR_NOOP("Begin anew in another folder with a lower learning rate, or open the model in fp32")},
-      {"--dtype fp32", QT_TR_NOOP("fp32 when the model is opened")},
-      {"--held-out", QT_TR_NOOP("the share held out")},
-      {"--rate", QT_TR_NOOP("the learning rate")},
-      {"--rank", QT_TR_NOOP("the rank")},
-      {"--sites", QT_TR_NOOP("the sites")},
-      {"--projections", QT_TR_NOOP("the projections")},
-      {"--resolution", QT_TR_NOOP("the resolution")},
-      {"--out", QT_TR_NOOP("folder")}};
-  for (const auto& [option, words] : kWords) text.replace(option, FinetunePage::tr(words));
-  return text;
 }
 
 QString count_text(std::int64_t number) { return QLocale().toString(static_cast<qlonglong>(number)); }
@@ -201,7 +184,7 @@ void FinetunePage::on_pictures(const Event& event) {
                        tr("%1 \u00d7 %2").arg(one.width).arg(one.height) + (one.held_out ? tr(", held out") : QString())});
     list_->set_pictures(std::move(items));
     faults_->clear();
-    for (const auto& fault : faults) faults_->addItem(QString::fromStdString(fault));
+    for (const auto& fault : faults) faults_->addItem(in_words(fault));
     tabs_->setTabText(1, pictures.empty() ? tr("Pictures") : tr("Pictures (%1)").arg(pictures.size()));
     tabs_->setTabText(2, faults.empty() ? tr("Left out") : tr("Left out (%1)").arg(faults.size()));
   };
@@ -215,7 +198,7 @@ void FinetunePage::on_pictures(const Event& event) {
     show(listed->pictures, listed->faults);
     if (phase_ == Phase::idle) tabs_->setCurrentIndex(1);
   } else if (auto* failed = std::get_if<event::Failed>(&event.what)) {
-    form_->show_pictures(0, QString::fromStdString(failed->error.message()));
+    form_->show_pictures(0, in_words(failed->error));
     form_->forget_pictures();
     show({}, {});
     reading_ = 0;
@@ -273,14 +256,14 @@ void FinetunePage::on_event(const Event& event) {
   } else if (auto* trained = std::get_if<event::Trained>(&event.what)) {
     show_progress(trained->progress);
   } else if (auto* noted = std::get_if<event::Noted>(&event.what)) {
-    message_->show_message(MessageStrip::Kind::note, QString::fromStdString(noted->text));
+    message_->show_message(MessageStrip::Kind::note, in_words(noted->text));
   } else if (auto* made = std::get_if<event::AdapterMade>(&event.what)) {
     message_->show_message(MessageStrip::Kind::note, tr("Trained %1 parameters with %2 of optimizer state (on all sites it would be %3 with %4): %5")
                                                          .arg(count_text(made->parameters), bytes_text(made->optimizer_bytes), count_text(made->all_sites),
                                                               bytes_text(made->all_sites_optimizer_bytes), QString::fromStdString(made->file)));
   } else if (auto* failed = std::get_if<event::Failed>(&event.what)) {
     end(tr("Failed"));
-    fail(in_words(QString::fromStdString(failed->error.message())));
+    fail(in_words(failed->error));
     form_->propose_folder();  // it is begun anew, with other settings
     set_phase(Phase::idle);
   } else if (std::holds_alternative<event::Cancelled>(event.what)) {

@@ -2,8 +2,10 @@
 
 #include <QtWidgets>
 
+#include "app/window/wording.h"
 #include "core/error.h"
 #include "editing/guard_log.h"
+#include "pipelines/outcome.h"
 
 namespace glyphscope {
 
@@ -83,7 +85,7 @@ class LogFilter : public QSortFilterProxyModel {
  protected:
   bool filterAcceptsRow(int row, const QModelIndex&) const override {
     const GuardLogRow& one = static_cast<GuardLogModel*>(sourceModel())->rows()[static_cast<size_t>(row)];
-    const bool asked = one.done == "as asked", withheld = one.done == "withheld";
+    const bool asked = one.done == glyphscope::kAsAsked, withheld = one.done == glyphscope::kWithheld;
     if ((kind_ == kWithheld && !withheld) || (kind_ == kAsAsked && !asked) || (kind_ == kReplaced && (asked || withheld))) return false;
     if (text_.isEmpty()) return true;
     for (int column = 0; column < kColumns; ++column)
@@ -191,7 +193,7 @@ void GuardLogView::read(const QString& file) {
     promise->start();
     ReadLog out;
     const auto done = attempt([&] { out.log = read_guard_log(file.toStdString()); });
-    if (!done) out.error = QString::fromStdString(done.error().message());
+    if (!done) out.error = in_words(done.error());
     promise->addResult(std::move(out));
     promise->finish();
   });

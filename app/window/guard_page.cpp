@@ -5,6 +5,7 @@
 #include "app/window/guard_log_view.h"
 #include "app/window/picture_text.h"
 #include "app/window/save_picture.h"
+#include "app/window/wording.h"
 #include "core/error.h"
 #include "editing/prompt_terms.h"
 #include "io/resources.h"
@@ -78,7 +79,7 @@ GuardPage::GuardPage(EngineBridge* engine, SiteSelection* selection, std::functi
   if (shipped)
     words_->setPlainText(QString::fromStdString(*shipped));
   else
-    message_->show_message(MessageStrip::Kind::error, QString::fromStdString(shipped.error().message()));
+    message_->show_message(MessageStrip::Kind::error, in_words(shipped.error()));
   show_test();
   refresh();
 }
@@ -250,7 +251,7 @@ QString GuardPage::title() const { return on_ ? tr("Guard: on") : tr("Guard"); }
 std::optional<TermList> GuardPage::terms() const {
   auto list = attempt([&] { return TermList::parse(words_->toPlainText().toStdString(), tr("the list").toStdString()); });
   if (!list) {
-    list_facts_->setText(QString::fromStdString(list.error().message()));
+    list_facts_->setText(in_words(list.error()));
     return {};
   }
   list_facts_->setText(tr("%n words", nullptr, static_cast<int>(list->terms().size())));
@@ -302,7 +303,7 @@ void GuardPage::compare() {
     for (const QString& label : classifier.mid(colon + 1).split(',', Qt::SkipEmptyParts)) command.labels.push_back(label.trimmed().toStdString());
   if (const QString file = prompts_->text().trimmed(); !file.isEmpty()) {
     const auto lines = attempt([&] { return read_prompts(file.toStdString()); });
-    if (!lines) return message_->show_message(MessageStrip::Kind::error, QString::fromStdString(lines.error().message()));
+    if (!lines) return message_->show_message(MessageStrip::Kind::error, in_words(lines.error()));
     command.prompts = *lines;
   }
   comparison_ = engine_->post(std::move(command));
@@ -317,7 +318,7 @@ void GuardPage::load_words() {
   if (text)
     words_->setPlainText(QString::fromStdString(*text));
   else
-    message_->show_message(MessageStrip::Kind::error, QString::fromStdString(text.error().message()));
+    message_->show_message(MessageStrip::Kind::error, in_words(text.error()));
 }
 
 void GuardPage::store_words() {
@@ -343,10 +344,10 @@ void GuardPage::on_event(const Event& event) {
   } else if (const auto* compared = std::get_if<event::GuardCompared>(&event.what)) {
     show_comparison(*compared);
   } else if (const auto* noted = std::get_if<event::Noted>(&event.what)) {
-    message_->show_message(MessageStrip::Kind::note, QString::fromStdString(noted->text));
+    message_->show_message(MessageStrip::Kind::note, in_words(noted->text));
   }
   if (const auto* failed = std::get_if<event::Failed>(&event.what)) {
-    const QString what = QString::fromStdString(failed->error.message());
+    const QString what = in_words(failed->error);
     // Of a guard that could not be set, the one from before still holds.
     message_->show_message(MessageStrip::Kind::error, event.job == set_ && on_ ? what + tr("\nThe guard that was on before stays on.") : what);
     if (event.job == comparison_) status_->setText(tr("Failed"));
@@ -361,7 +362,7 @@ void GuardPage::show_test() {
   const std::string given = test_->text().toStdString();
   if (!list || given.empty()) return found_->clear();
   const auto read = attempt([&] { return find_terms(*list, given); });
-  if (!read) return found_->setText(QString::fromStdString(read.error().message()).toHtmlEscaped());
+  if (!read) return found_->setText(in_words(read.error()).toHtmlEscaped());
   const auto& [prompt, found] = *read;
   if (found.empty()) return found_->setText(tr("No listed word."));
   QStringList lines{marked(prompt, found)};
@@ -374,7 +375,7 @@ void GuardPage::show_test() {
                       term.replacement && !term.replacement->empty() ? tr("replaced by %1").arg(quoted(*term.replacement)) : tr("taken out"));
   }
   const auto cleared = attempt([&] { return cleared_prompt(*list, given); });
-  lines << (cleared ? tr("The sites see: %1").arg(quoted(*cleared)) : QString::fromStdString(cleared.error().message()).toHtmlEscaped());
+  lines << (cleared ? tr("The sites see: %1").arg(quoted(*cleared)) : in_words(cleared.error()).toHtmlEscaped());
   found_->setText(lines.join("<br>"));
 }
 
@@ -405,9 +406,7 @@ void GuardPage::show_comparison(const event::GuardCompared& compared) {
   table_->setColumnHidden(3, compared.classifier.empty());  // else it is the one before
   table_->resizeColumnsToContents();
   sheet_->set_picture(to_image(compared.sheet), tr("a row each way, from the top as in the table"));
-  QStringList notes;
-  for (const auto& note : compared.notes) notes << QString::fromStdString(note);
-  if (!notes.isEmpty()) message_->show_message(MessageStrip::Kind::note, notes.join("\n"));
+  if (!compared.notes.empty()) message_->show_message(MessageStrip::Kind::note, in_words(compared.notes));
   status_->setText(tr("%n prompts; 95 % intervals over words and noises; passes and seconds of a picture", nullptr, static_cast<int>(compared.prompts)));
 }
 

@@ -10,6 +10,7 @@
 #include "app/window/prompt_panel.h"
 #include "app/window/save_picture.h"
 #include "app/window/scores_panel.h"
+#include "app/window/wording.h"
 #include "app/window/workspace.h"
 #include "core/version.h"
 #include "io/files.h"
@@ -132,9 +133,13 @@ QWidget* MainWindow::build_study() {
   column->setContentsMargins(0, 6, 0, 0);
   column->setSpacing(8);
   prompts_ = new PromptPanel(page);
-  connect(prompts_, &PromptPanel::generate_requested, this, [this] { draw({prompts_->source(), prompts_->target(), prompts_->sampling(), {}, 0}); });
+  connect(prompts_, &PromptPanel::generate_requested, this,
+          [this] { draw({.source = prompts_->source(), .target = prompts_->target(), .sampling = prompts_->sampling()}); });
   connect(prompts_, &PromptPanel::edit_requested, this, [this] {
-    draw({prompts_->source(), prompts_->target(), prompts_->sampling(), selection_->sorted(), prompts_->from_step()});
+    draw({.source = prompts_->source(),
+          .target = prompts_->target(),
+          .sampling = prompts_->sampling(),
+          .plan = PatchPlan::at_sites(selection_->sorted(), 1, prompts_->from_step())});
   });
   connect(prompts_, &PromptPanel::localize_requested, this, &MainWindow::localize);
   column->addWidget(prompts_);
@@ -333,7 +338,7 @@ void MainWindow::go_on(const QString& folder, bool opened) {
     const auto document = read_json(file);
     return reading_json(file, [&] { return std::pair(document.value("model", std::string()), document.value("model_hash", std::string())); });
   });
-  if (!named) return fail(QString::fromStdString(named.error().message()));
+  if (!named) return fail(in_words(named.error()));
   const QString model = QString::fromStdString(named->first), hash = QString::fromStdString(named->second);
   if (hash != model_hash_ && opened) return fail(tr("%1 is another model by now than the localization in %2 is of.").arg(model, folder));
   if (hash != model_hash_) {
@@ -343,7 +348,7 @@ void MainWindow::go_on(const QString& folder, bool opened) {
   if (!may_end(tr("Going on with another localization"))) return;
   command::Localize command;
   command.folder = folder.toStdString();
-  command.resume = true;
+  command.begin = command::Localize::Begin::go_on_by_its_own;
   command.adapters = adapters_->at_work();
   scores_->clear();
   start(std::move(command));
@@ -351,6 +356,7 @@ void MainWindow::go_on(const QString& folder, bool opened) {
 
 void MainWindow::start(Command command) {
   message_->hide();
+  notes_.clear();
   if (job_) engine_->cancel(job_);  // the new job must not wait for one that nobody watches any more
   drawing_ = std::holds_alternative<command::Generate>(command);
   localizing_ = std::holds_alternative<command::Localize>(command);
@@ -391,7 +397,7 @@ void MainWindow::open_model(const command::OpenModel& model) {
   // What cannot be opened ends nothing that runs.
   if (const auto possible = can_open(model); !possible) {
     going_on_.clear();
-    return fail(QString::fromStdString(possible.error().message()));
+    return fail(in_words(possible.error()));
   }
   if (!may_end(tr("Opening %1").arg(QString::fromStdString(model.source)))) return going_on_.clear();
   opening_ = model;
@@ -399,21 +405,12 @@ void MainWindow::open_model(const command::OpenModel& model) {
 }
 
 void MainWindow::localize() {
-  const auto done = attempt([&] {
-    // Our signs for our demo; for another model, the paper's simple template.
-    const bool demo = model_source_.startsWith("demo:");
-    command::Localize command{demo ? read_word_list(resource("prompts/signs.txt")) : std::vector<std::string>{"A sign that says \"<text>\"."},
-                              {},
-                              static_cast<size_t>(pairs),
-                              1,
-                              prompts_->sampling(),
-                              prompts_->from_step(),
-                              new_run_folder(model_source_).toStdString(),
-                              adapters_->at_work()};
-    scores_->clear();
-    start(std::move(command));
-  });
-  if (!done) fail(QString::fromStdString(done.error().message()));
+  scores_->clear();
+  start(command::Localize{.pairs = static_cast<size_t>(pairs),
+                          .sampling = prompts_->sampling(),
+                          .from_step = prompts_->from_step(),
+                          .folder = new_run_folder(model_source_).toStdString(),
+                          .adapters = adapters_->at_work()});
 }
 
 void MainWindow::on_event(const Event& event) {
@@ -437,11 +434,9 @@ void MainWindow::on_event(const Event& event) {
     show_model(*model);
   } else if (auto* pictures = std::get_if<event::PicturesReady>(&event.what)) {
     pictures_->show_pictures(*pictures);
-    QStringList notes;
-    for (const auto& note : pictures->notes) notes << QString::fromStdString(note);
-    if (!notes.isEmpty()) message_->show_message(MessageStrip::Kind::note, notes.join("\n"));
+    note(pictures->notes);
   } else if (auto* noted = std::get_if<event::Noted>(&event.what)) {
-    message_->show_message(MessageStrip::Kind::note, QString::fromStdString(noted->text));
+    note({noted->text});
   } else if (auto* pair = std::get_if<event::PairReady>(&event.what)) {
     scores_->add_pair(*pair);
   } else if (auto* scores = std::get_if<event::ScoresReady>(&event.what)) {
@@ -456,13 +451,18 @@ void MainWindow::on_event(const Event& event) {
     if (std::get_if<event::Cancelled>(&event.what)) jobs_->finish(tr("%1: cancelled").arg(last_done_));
     if (auto* failed = std::get_if<event::Failed>(&event.what)) {
       jobs_->finish(tr("%1: failed").arg(last_done_));
-      fail(QString::fromStdString(failed->error.message()));
+      fail(in_words(failed->error));
     }
     refresh_buttons();
     const QString next = std::exchange(going_on_, QString());
     if (!next.isEmpty() && std::get_if<event::Finished>(&event.what)) return go_on(next, /*opened=*/true);
     if (drawn_stale_) draw_again();
   }
+}
+
+void MainWindow::note(const std::vector<std::string>& texts) {
+  notes_.insert(notes_.end(), texts.begin(), texts.end());
+  if (!texts.empty()) message_->show_message(MessageStrip::Kind::note, in_words(notes_));
 }
 
 void MainWindow::fail(const QString& text) { message_->show_message(MessageStrip::Kind::error, text); }

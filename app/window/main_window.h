@@ -80,13 +80,16 @@ class MainWindow : public QMainWindow {
   void show_findings(const event::ScoresReady& scores);
   void refresh_buttons();
   void fail(const QString& text);
+  /// Says these too, under what the job has had to say already.
+  void note(const std::vector<std::string>& texts);
   void save_view(QWidget* view, const QString& name);
   /// What a screenshot shows, as JSON for its metadata: the fields as they are, and the run that scores are of by its own settings.
   QString settings_text() const;
 
   EngineBridge* engine_;
   SiteSelection* selection_;
-  JobId job_ = 0;  ///< The job whose events are shown; others are stale.
+  std::vector<std::string> notes_;  ///< Of the job.
+  JobId job_ = 0;                   ///< The job whose events are shown; others are stale.
   std::vector<SiteItem> sites_;
   command::OpenModel opening_;              ///< The last that was asked for.
   std::optional<command::Generate> drawn_;  ///< The last pictures of this model that were asked for.

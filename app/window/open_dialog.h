@@ -2,7 +2,7 @@
 
 #include <QDialog>
 
-#include "runtime/engine_thread.h"
+#include "tasks/commands.h"
 
 class QComboBox;
 class QLabel;

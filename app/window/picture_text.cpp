@@ -2,6 +2,8 @@
 
 #include <QObject>
 
+#include "metrics/scores.h"
+
 namespace glyphscope {
 
 QImage to_image(const Picture& picture) {
@@ -23,23 +25,10 @@ QString picture_caption(const Picture& picture, bool compared) {
 }
 
 QString score_lines(const Picture& picture) {
-  struct Line {
-    const char *name, *text;
-    int digits;
-  };
-  static const Line kLines[] = {{"target_f1", QT_TRANSLATE_NOOP("QObject", "characters of the target's text (F1): %1"), 2},
-                                {"word_accuracy", QT_TRANSLATE_NOOP("QObject", "the target's text exactly: %1"), 0},
-                                {"source_f1", QT_TRANSLATE_NOOP("QObject", "characters of the source's text (F1): %1"), 2},
-                                {"ssim", QT_TRANSLATE_NOOP("QObject", "SSIM to the source: %1"), 3},
-                                {"psnr", QT_TRANSLATE_NOOP("QObject", "PSNR: %1 dB"), 1},
-                                {"mse", QT_TRANSLATE_NOOP("QObject", "mean squared error: %1"), 1},
-                                {"ssim_outside_box", QT_TRANSLATE_NOOP("QObject", "SSIM outside the box: %1"), 3},
-                                {"psnr_outside_box", QT_TRANSLATE_NOOP("QObject", "PSNR outside the box: %1 dB"), 1},
-                                {"ssim_inside_box", QT_TRANSLATE_NOOP("QObject", "SSIM inside: %1"), 3},
-                                {"psnr_inside_box", QT_TRANSLATE_NOOP("QObject", "PSNR inside: %1 dB"), 1}};
   QStringList out;
-  for (const auto& [name, text, digits] : kLines)
-    if (const auto score = picture.scores.find(name); score != picture.scores.end()) out << QObject::tr(text).arg(score->second, 0, 'f', digits);
+  for (const ScoreInfo& info : score_table())
+    if (const auto score = picture.scores.find(std::string(info.key)); score != picture.scores.end() && *info.sentence)
+      out << QObject::tr("%1: %2%3").arg(QObject::tr(info.sentence)).arg(score->second, 0, 'f', info.digits).arg(QString::fromUtf8(info.unit));
   return out.join("\n");
 }
 

@@ -3,7 +3,7 @@
 #include <QImage>
 #include <QString>
 
-#include "runtime/engine_thread.h"
+#include "tasks/events.h"
 
 namespace glyphscope {
 

@@ -3,7 +3,7 @@
 #include <QStringList>
 #include <QWidget>
 
-#include "runtime/engine_thread.h"
+#include "tasks/events.h"
 
 class QSlider;
 

@@ -3,7 +3,7 @@
 #include <QWidget>
 #include <vector>
 
-#include "runtime/engine_thread.h"
+#include "tasks/events.h"
 
 class QDoubleSpinBox;
 class QLineEdit;

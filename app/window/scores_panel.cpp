@@ -9,6 +9,7 @@
 #include <QSaveFile>
 #include <QTextStream>
 
+#include "metrics/scores.h"
 #include "patching/patch_plan.h"
 #include "widgets/heatmap.h"
 
@@ -16,16 +17,6 @@ namespace glyphscope {
 
 namespace {
 
-struct ScoreName {
-  const char* key;
-  const char* title;
-};
-// Scores that lie in [0, 1]; the first is shown at the start.
-constexpr ScoreName kScores[] = {{"target_f1", "reads as B (F1)"},
-                                 {"source_f1", "reads as A (F1)"},
-                                 {"word_accuracy", "is B's word"},
-                                 {"ssim_outside_text", "background kept (SSIM)"},
-                                 {"ssim", "image kept (SSIM)"}};
 enum Rows { kScoreRows, kPairRows };
 
 }  // namespace
@@ -44,7 +35,8 @@ ScoresPanel::ScoresPanel(SiteSelection* selection, QWidget* parent) : QWidget(pa
   line->addWidget(new QLabel(tr("Map and pairs show"), this));
   score_ = new QComboBox(this);
   score_->setObjectName("score");
-  for (const auto& score : kScores) score_->addItem(tr(score.title), QString(score.key));
+  for (const ScoreInfo* score : charted_scores())
+    score_->addItem(tr(score->title), QString::fromUtf8(score->key.data(), static_cast<qsizetype>(score->key.size())));
   line->addWidget(score_);
   line->addStretch(1);
   rows->addLayout(line);
@@ -149,9 +141,9 @@ QString ScoresPanel::findings_text(const event::ScoresReady& scores) {
                                   : tr("Smallest set found that keeps B's text: %1.").arg(sites(scores.smallest)));
   QStringList read{tr("A's own picture %1").arg(cell(scores.source)), tr("B's own %1").arg(cell(scores.target))};
   for (const auto& set : scores.sets)
-    read << (set.kind == "all"      ? tr("all sites %1").arg(cell(set.scores))
-             : set.kind == "random" ? tr("random %1: %2").arg(sites(set.sites), cell(set.scores))
-                                    : tr("sites %1: %2").arg(sites(set.sites), cell(set.scores)));
+    read << (set.kind == SetKind::all      ? tr("all sites %1").arg(cell(set.scores))
+             : set.kind == SetKind::random ? tr("random %1: %2").arg(sites(set.sites), cell(set.scores))
+                                           : tr("sites %1: %2").arg(sites(set.sites), cell(set.scores)));
   out << tr("Reads as B (F1): %1.").arg(read.join(", "));
   out << (scores.halved ? tr("Chosen by the other half of the pairs; scores are of the %1 pairs that had no part in it.").arg(scores.pairs)
                         : tr("Scores are of the pairs that chose: there were too few to be halved."));
@@ -184,9 +176,9 @@ void ScoresPanel::refresh() {
     return values.emplace_back(sites_.size());
   };
   if (rows_->currentIndex() == kScoreRows) {
-    for (const auto& score : kScores) {
-      auto& row = add_row(tr(score.title));
-      if (auto list = scores_.find(score.key); list != scores_.end())
+    for (int score = 0; score < score_->count(); ++score) {
+      auto& row = add_row(score_->itemText(score));
+      if (auto list = scores_.find(score_->itemData(score).toString()); list != scores_.end())
         for (const auto& [site, value] : list->second)
           if (site < static_cast<int>(sites_.size())) row[static_cast<size_t>(site)] = value;
     }
@@ -216,9 +208,9 @@ bool ScoresPanel::save_table(const QString& file) const {
     text << ',' << score.n << ',' << score.infinite << '\n';
   };
   for (const auto& [name, list] : shown_.sites)
-    for (size_t site = 0; site < list.size(); ++site) write(QString::number(site), "site", sites_[site].path, name, list[site]);
+    for (size_t site = 0; site < list.size(); ++site) write(QString::number(site), set_kind_name(SetKind::site), sites_[site].path, name, list[site]);
   for (const auto& set : shown_.sets)
-    for (const auto& [name, score] : set.scores) write(QString::fromStdString(format_sites(set.sites)), QString::fromStdString(set.kind), {}, name, score);
+    for (const auto& [name, score] : set.scores) write(QString::fromStdString(format_sites(set.sites)), set_kind_name(set.kind), {}, name, score);
   for (const auto& [name, score] : shown_.source) write({}, "A's own picture", {}, name, score);
   for (const auto& [name, score] : shown_.target) write({}, "B's own picture", {}, name, score);
   text.flush();

@@ -4,7 +4,7 @@
 #include <map>
 #include <vector>
 
-#include "runtime/engine_thread.h"
+#include "tasks/events.h"
 #include "widgets/site_values.h"
 
 class QComboBox;

@@ -5,6 +5,7 @@
 
 #include "adapt/lora_file.h"
 #include "core/error.h"
+#include "core/option.h"
 #include "io/weights.h"
 
 namespace glyphscope {
@@ -25,7 +26,7 @@ Named parse(const std::string& text) {
   const char* end = text.data() + text.size();
   const auto read = std::from_chars(text.data() + colon + 1, end, out.strength);
   if (read.ec != std::errc() || read.ptr != end || !(std::abs(out.strength) <= 100))
-    reject("'" + text.substr(colon + 1) + "' is no strength", "--adapter", "Write FILE or FILE:STRENGTH, for example style.safetensors:0.8");
+    reject("'" + text.substr(colon + 1) + "' is no strength", option(Option::adapter), "Write FILE or FILE:STRENGTH, for example style.safetensors:0.8");
   return out;
 }
 

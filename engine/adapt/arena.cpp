@@ -14,6 +14,7 @@
 
 #include "adapt/training_table.h"
 #include "core/error.h"
+#include "core/option.h"
 #include "core/random.h"
 #include "io/canvas.h"
 #include "io/files.h"
@@ -185,7 +186,7 @@ class Arena {
     written_ = prompts_.size();
     for (const auto& prompt : plain_)
       for (int i = 0; i < settings.variety; ++i) prompts_.push_back(prompt);
-    if (prompts_.empty()) reject("there is no prompt to score by", "--prompts");
+    if (prompts_.empty()) reject("there is no prompt to score by", option(Option::prompts));
   }
 
   ArenaResult run() {
@@ -394,7 +395,7 @@ class Arena {
 ArenaResult run_arena(Pipeline& pipeline, const PictureSet& pictures, const ArenaSettings& settings, const fs::path& out, bool resume, TextReader& reader,
                       const ArenaObserver& observer, const CancelToken& cancel) {
   if (fs::exists(out / "settings.json") && !resume)
-    reject("the folder holds an arena already", out.string(), "Pass --resume to go on with it, or choose another --out");
+    reject("the folder holds an arena already", out.string(), "Go on with it by " + option(Option::resume) + ", or choose another " + option(Option::out));
   ordered_json document{{"schema", "glyphscope.arena-settings/2"}, {"model_hash", pipeline.info().hash},
                         {"dtype", pipeline.info().dtype},          {"ocr", reader.name()},
                         {"pictures_sha256", pictures.sha256()},    {"settings", settings.to_json()}};

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "core/error.h"
+#include "core/option.h"
 #include "io/image_file.h"
 #include "io/safetensors.h"
 #include "io/weights.h"
@@ -39,7 +40,8 @@ EncodedPictures::EncodedPictures(Pipeline& pipeline, Trainable& trainable, std::
   const std::int64_t multiple = model.size_multiple;
   if (resolution == 0) resolution = model.default_width;
   if (resolution % multiple != 0)
-    reject("a resolution of " + std::to_string(resolution) + " does not go", "--resolution", "It must be a multiple of " + std::to_string(multiple));
+    reject("a resolution of " + std::to_string(resolution) + " does not go", option(Option::resolution),
+           "It must be a multiple of " + std::to_string(multiple));
   // Sides change in steps of an eighth of the resolution, as far as the model allows: 64 pixels at 512.
   buckets_ = aspect_buckets(resolution, std::max(multiple, resolution / 8 / multiple * multiple));
   fs::create_directories(cache_);

@@ -16,6 +16,7 @@
 #include "adapt/training_state.h"
 #include "adapt/training_table.h"
 #include "core/error.h"
+#include "core/option.h"
 #include "core/random.h"
 #include "core/unicode.h"
 #include "io/canvas.h"
@@ -81,7 +82,8 @@ class Finetuning {
                {settings.beta1, settings.beta2, settings.eps, settings.weight_decay, settings.clip_norm, /*ema_decay=*/0, torch::kFloat32}),
         encoded_(pipeline, trainable_, settings.resolution, settings.cache.empty() ? out / "cache" : settings.cache),
         taps_(cancel) {
-    if (pictures.train.empty()) reject("every picture is held out; there is none to learn from", "--held-out", "Hold out a smaller share, or add pictures");
+    if (pictures.train.empty())
+      reject("every picture is held out; there is none to learn from", option(Option::held_out), "Hold out a smaller share, or add pictures");
     claim(pictures);
     if (fs::exists(checkpoint())) {
       state_.load(checkpoint());
@@ -228,7 +230,8 @@ class Finetuning {
       const bool known = fs::exists(file);
       for (const char* name : {"last.safetensors", "best.safetensors", "training.csv"})
         if (fs::exists(out_ / name) && (!known || name == std::string("last.safetensors")))
-          reject(std::string("the folder holds ") + name + ", and no checkpoint to go on from", out_.string(), "Choose another --out, or move the file");
+          reject(std::string("the folder holds ") + name + ", and no checkpoint to go on from", out_.string(),
+                 "Choose another " + option(Option::out) + ", or move the file");
       for (const fs::path& begun : {file, best_file(), out_ / "best.safetensors", out_ / "training.csv", out_ / "training.png"}) fs::remove(begun);
       if (known) fs::remove_all(out_ / "samples");
     }
@@ -239,7 +242,9 @@ class Finetuning {
   [[noreturn]] void diverge(const std::string& what) const {
     write_table();
     const std::string kept = saved_ ? "The adapter of step " + std::to_string(*saved_) + " is kept in last.safetensors" : "Nothing had been saved yet";
-    throw Diverged({ErrorCode::bad_input, what, out_.string(), kept + ". Begin anew in another --out with a lower --rate, or with --dtype fp32"});
+    throw Diverged(
+        {ErrorCode::bad_input, what, out_.string(),
+         kept + ". Begin anew in another " + option(Option::out) + " with a lower " + option(Option::rate) + ", or with " + option(Option::dtype, "fp32")});
   }
 
   // Mean of the last steps' losses, few enough to tell of the adapter as it is; 0 if nothing was learned.
@@ -322,7 +327,8 @@ class Finetuning {
       const auto loss = attempt([&] { return evaluate(); });
       if (!loss) keep_and_throw(loss.error());
       if (!std::isfinite(best_))
-        reject(watched + " is not a number before anything was learned", pipeline_.info().source, "The model's weights may be damaged, or want --dtype fp32");
+        reject(watched + " is not a number before anything was learned", pipeline_.info().source,
+               "The model's weights may be damaged, or want " + option(Option::dtype, "fp32"));
       // A step that was saved when it was stopped is judged again when it goes on.
       if (!held_out_.empty() && (*loss <= limit() || saved_ != step)) row.held_out = *loss;
       if (!(*loss <= limit()))
@@ -443,7 +449,7 @@ std::string note_on_known_texts(const PictureSet& pictures, const std::vector<st
 FinetuneResult finetune(Pipeline& pipeline, const PictureSet& pictures, const FinetuneSettings& settings, const fs::path& out, bool resume, TextReader* reader,
                         const FinetuneObserver& observer, const CancelToken& cancel) {
   if (fs::exists(out / "checkpoint" / "settings.json") && !resume)
-    reject("the folder holds a training already", out.string(), "Pass --resume to go on with it, or choose another --out");
+    reject("the folder holds a training already", out.string(), "Go on with it by " + option(Option::resume) + ", or choose another " + option(Option::out));
   FinetuneResult result = Finetuning(pipeline, pictures, settings, out, reader, observer, cancel).run();
   result.document = {
       {"schema", "glyphscope.finetune/1"},

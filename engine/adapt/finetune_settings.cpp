@@ -6,6 +6,7 @@
 #include <numbers>
 
 #include "core/error.h"
+#include "core/option.h"
 
 namespace glyphscope {
 using nlohmann::ordered_json;
@@ -13,7 +14,7 @@ using nlohmann::ordered_json;
 RateSchedule parse_rate_schedule(const std::string& name) {
   for (auto one : {RateSchedule::constant, RateSchedule::linear, RateSchedule::cosine})
     if (name == rate_schedule_name(one)) return one;
-  reject("unknown learning rate schedule '" + name + "'", "--schedule", "Known are constant, linear and cosine");
+  reject("unknown learning rate schedule '" + name + "'", option(Option::schedule), "Known are constant, linear and cosine");
 }
 
 const char* rate_schedule_name(RateSchedule schedule) {

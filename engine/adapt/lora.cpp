@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "core/option.h"
 #include "models/attention.h"
 
 namespace glyphscope {
@@ -51,12 +52,12 @@ Lora make_lora(const torch::nn::Module& denoiser, const SiteTable& table, const 
                                               "add_v_proj", "to_add_out", "kv",   "paper",    "auto"};
   for (const auto& name : plan.projections)
     if (std::find(known.begin(), known.end(), name) == known.end())
-      reject("there is no projection '" + name + "'", "--projections",
+      reject("there is no projection '" + name + "'", option(Option::projections),
              "Known are to_q, to_k, to_v, to_out.0, add_q_proj, add_k_proj, add_v_proj, to_add_out; kv for those that make the prompt's K and V, paper for the "
              "first four, and auto for what was localized");
   for (int site : plan.sites)
     if (site < 0 || site >= static_cast<int>(table.sites.size()))
-      reject("there is no site " + std::to_string(site), "--sites", "The model has " + std::to_string(table.sites.size()) + ", from 0");
+      reject("there is no site " + std::to_string(site), option(Option::sites), "The model has " + std::to_string(table.sites.size()) + ", from 0");
   Lora out;
   const auto layers = attention_projections(denoiser);
   plan.check_ranks(layers);
@@ -72,7 +73,7 @@ Lora make_lora(const torch::nn::Module& denoiser, const SiteTable& table, const 
     }
     out.layers[layer.path] = std::move(made);
   }
-  if (out.layers.empty()) reject("no layer of the model gets an adapter", "--sites", "Name sites, and projections that they have");
+  if (out.layers.empty()) reject("no layer of the model gets an adapter", option(Option::sites), "Name sites, and projections that they have");
   return out;
 }
 

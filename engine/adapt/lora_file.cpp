@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "core/error.h"
+#include "core/option.h"
 #include "io/config.h"
 #include "io/files.h"
 #include "io/safetensors.h"
@@ -204,7 +205,7 @@ std::optional<LoraLayer> part_of(const Stored& stored, double alpha, const Kohya
 LoraFormat parse_lora_format(const std::string& name) {
   if (name == "diffusers") return LoraFormat::diffusers;
   if (name == "kohya") return LoraFormat::kohya;
-  reject("unknown adapter format '" + name + "'", "--format", "Known are diffusers and kohya");
+  reject("unknown adapter format '" + name + "'", option(Option::format), "Known are diffusers and kohya");
 }
 
 Lora read_lora(const fs::path& path, const torch::nn::Module& denoiser, const SiteTable& table, std::vector<std::string>& notes) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/option.h"
 
 namespace glyphscope {
 
@@ -37,7 +38,7 @@ void LoraPlan::check_ranks(const std::vector<AttentionProjection>& layers) const
     if (const std::int64_t own = rank_at(layer.site); covers(layer) && (own < 1 || own > std::min(layer.inputs, layer.outputs)))
       reject("a rank of " + std::to_string(own) + " does not go with " + layer.path + ", a layer of " + std::to_string(layer.outputs) + " x " +
                  std::to_string(layer.inputs),
-             "--rank");
+             option(Option::rank));
 }
 
 std::int64_t LoraPlan::parameters(const std::vector<AttentionProjection>& layers) const {

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "core/option.h"
 #include "io/safetensors.h"
 
 namespace glyphscope {
@@ -105,7 +106,7 @@ void TrainingState::load(const std::filesystem::path& path) {
   auto read = [&](const std::string& key, torch::Tensor& into) {
     torch::Tensor tensor = file.tensor(key);
     if (tensor.sizes() != into.sizes())
-      reject("'" + key + "' has another shape than the model", path.string(), "The checkpoint is of another recipe; use another --out");
+      reject("'" + key + "' has another shape than the model", path.string(), "The checkpoint is of another recipe; use another " + option(Option::out));
     into.copy_(tensor);
   };
   for (size_t i = 0; i < names_.size(); ++i) {

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <system_error>
 
+#include "core/option.h"
+
 namespace glyphscope {
 
 namespace {
@@ -62,13 +64,13 @@ Error current_error() {
   } catch (const Failure& failure) {
     return failure.error();
   } catch (const std::bad_alloc&) {
-    return {ErrorCode::out_of_memory, "not enough memory", "", "Use fewer rows at once, a smaller image or --dtype bf16"};
+    return {ErrorCode::out_of_memory, "not enough memory", "", "Use fewer rows at once, a smaller image or " + option(Option::dtype, "bf16")};
   } catch (const c10::OutOfMemoryError& error) {
-    return {ErrorCode::out_of_memory, error.what_without_backtrace(), "", "Use fewer rows at once, a smaller image or --dtype bf16"};
+    return {ErrorCode::out_of_memory, error.what_without_backtrace(), "", "Use fewer rows at once, a smaller image or " + option(Option::dtype, "bf16")};
   } catch (const c10::Error& error) {
     std::string what = error.what_without_backtrace();
     if (what.find("not enough memory") != std::string::npos || what.find("can't allocate memory") != std::string::npos)
-      return {ErrorCode::out_of_memory, what, "", "Use fewer rows at once, a smaller image or --dtype bf16"};
+      return {ErrorCode::out_of_memory, what, "", "Use fewer rows at once, a smaller image or " + option(Option::dtype, "bf16")};
     return {ErrorCode::internal, what, "LibTorch", "This is a defect of Glyphscope; please report it with the command that caused it"};
   } catch (const nlohmann::json::exception& error) {
     return {ErrorCode::bad_input, "malformed JSON: " + json_message(error), "", ""};

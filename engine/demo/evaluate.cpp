@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/option.h"
 #include "demo/sign_words.h"
 #include "io/canvas.h"
 #include "io/resources.h"
@@ -65,7 +66,7 @@ Evaluation evaluate(Pipeline& pipeline, TextReader& reader, const EvaluateSettin
   }
   for (const auto& prompt : prompts) {
     wanted.push_back(quoted_text(prompt));
-    if (wanted.back().empty()) reject("the prompt has no text in double quotes: '" + prompt + "'", "--prompts");
+    if (wanted.back().empty()) reject("the prompt has no text in double quotes: '" + prompt + "'", option(Option::prompts));
   }
 
   Evaluation out;

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "core/option.h"
 #include "io/files.h"
 #include "io/image_file.h"
 
@@ -30,8 +31,8 @@ std::vector<std::string> sign_numbers(int count, const SignData& data, std::uint
 }
 
 void draw_sign_folder(const SignFolder& settings, const fs::path& folder, const ProgressCallback& progress, const CancelToken& cancel) {
-  if (settings.texts.size() < 4) reject("signs need at least four texts", "--words", "Name a longer list");
-  if (fs::exists(folder / "metadata.jsonl")) reject("the folder holds pictures already", folder.string(), "Choose another --out");
+  if (settings.texts.size() < 4) reject("signs need at least four texts", option(Option::words), "Name a longer list");
+  if (fs::exists(folder / "metadata.jsonl")) reject("the folder holds pictures already", folder.string(), "Choose another " + option(Option::out));
   std::vector<std::string> texts = settings.texts;
   Choice order(derive_seed(settings.seed, kOrder, 0));
   for (size_t i = texts.size() - 1; i > 0; --i) std::swap(texts[i], texts[static_cast<size_t>(order.below(static_cast<int>(i) + 1))]);

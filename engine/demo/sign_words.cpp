@@ -39,9 +39,14 @@ std::vector<std::string> localization_words(const SignData& data, size_t pairs) 
   return words;
 }
 
+std::vector<std::string> localization_templates(const ModelInfo& model) {
+  if (draws_signs(model)) return read_word_list(resource("prompts/signs.txt"));
+  return {"A sign that says \"<text>\"."};
+}
+
 std::pair<std::string, std::string> example_prompts(const ModelInfo& model) {
   const std::vector<std::string> words = sign_words(sign_data(model), resource("words/examples.txt"));
-  const std::string form = draws_signs(model) ? read_word_list(resource("prompts/signs.txt")).at(0) : "A sign that says \"<text>\".";
+  const std::string form = localization_templates(model).at(0);
   return {fill_template(form, words.at(0)), fill_template(form, words.at(1))};
 }
 

@@ -26,6 +26,9 @@ std::vector<std::string> sign_words(const SignData& data, const std::filesystem:
 /// where these are too few (of three letters it has ten), those of words/evaluate.txt too.
 std::vector<std::string> localization_words(const SignData& data, size_t pairs);
 
+/// Templates for a localization, each with <text>: signs for a demo model, the paper's simple template for another.
+std::vector<std::string> localization_templates(const ModelInfo& model);
+
 /// Two prompts to begin with that differ in their text alone, which the model can write: signs for a demo model, the paper's simple template for another.
 std::pair<std::string, std::string> example_prompts(const ModelInfo& model);
 

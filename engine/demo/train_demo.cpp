@@ -9,6 +9,7 @@
 #include "adapt/noise_path.h"
 #include "adapt/training_state.h"
 #include "core/error.h"
+#include "core/option.h"
 #include "core/unicode.h"
 #include "demo/loss_curve.h"
 #include "demo/network.h"
@@ -53,7 +54,7 @@ class DemoTrainer {
       const std::vector<std::pair<std::string, torch::nn::Module*>> modules{{"autoencoder", autoencoder_.get()}};
       autoencoder_state_ = std::make_unique<TrainingState>(modules, TrainingState::Options{});
     } else if (!recipe.autoencoder_from.empty()) {
-      reject(recipe.name + " has no autoencoder", "--autoencoder");
+      reject(recipe.name + " has no autoencoder", option(Option::autoencoder));
     }
     std::vector<std::pair<std::string, torch::nn::Module*>> parts;
     for (const auto& part : network_->parts()) parts.emplace_back(part.folder, part.module.get());
@@ -349,8 +350,10 @@ class DemoTrainer {
 void train_demo(const DemoRecipe& recipe, const fs::path& out, bool resume, const std::function<void(const DemoProgress&)>& report, const CancelToken& cancel) {
   OutputFolder folder(out);
   const bool checkpoints = fs::exists(out / "checkpoint") && !fs::is_empty(out / "checkpoint");
-  if (checkpoints && !resume) reject("the folder holds checkpoints already", out.string(), "Pass --resume to go on with them, or choose another --out");
-  if (!checkpoints && fs::exists(out / "model")) reject("the folder holds a model whose checkpoints are gone", out.string(), "Choose another --out");
+  if (checkpoints && !resume)
+    reject("the folder holds checkpoints already", out.string(), "Go on with them by " + option(Option::resume) + ", or choose another " + option(Option::out));
+  if (!checkpoints && fs::exists(out / "model"))
+    reject("the folder holds a model whose checkpoints are gone", out.string(), "Choose another " + option(Option::out));
   DemoTrainer trainer(recipe, out, report, cancel);
   try {
     trainer.run();

@@ -12,6 +12,7 @@
 #include <limits>
 
 #include "core/error.h"
+#include "core/option.h"
 #include "io/files.h"
 #include "io/weights.h"
 
@@ -105,7 +106,8 @@ std::string last_hash(const LockedFile& log, const std::filesystem::path& file) 
   if (log.size() == 0) return kNone;
   const std::string line = log.last_line();
   const std::string hash = hash_of(line);
-  if (hash.empty()) reject("the log's last line is not as it was written", file.string(), "Look at it with guard --verify-log, and begin a new log");
+  if (hash.empty())
+    reject("the log's last line is not as it was written", file.string(), "Look at it with " + option(Option::verify_log) + ", and begin a new log");
   return hash;
 }
 

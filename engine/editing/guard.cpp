@@ -102,7 +102,7 @@ torch::Tensor withheld_image(std::int64_t height, std::int64_t width) {
   const std::vector<std::vector<std::string>> forms{{"withheld: a listed word could be read"},
                                                     {"withheld:", "a listed word", "could be read"},
                                                     {"withheld:", "a listed", "word could", "be read"},
-                                                    {"withheld"}};
+                                                    {kWithheld}};
   constexpr int kSmallest = 6;
   for (const auto& words : forms)
     for (int size = std::max(kSmallest, side / 10); size >= kSmallest; --size) {
@@ -162,7 +162,7 @@ Result Guard::generate(const ModelInfo& model, const Request& request, const std
   std::vector<std::string> read(count);
   std::vector<std::vector<TermMatch>> read_terms(count);
   Result result;
-  result.outcomes.assign(count, "as asked");
+  result.outcomes.assign(count, kAsAsked);
   std::vector<size_t> waiting;
   const auto draw_rows = [&](const std::vector<size_t>& rows, const Way* way) {
     if (rows.empty()) return;
@@ -175,7 +175,7 @@ Result Guard::generate(const ModelInfo& model, const Request& request, const std
       if (request.keep_paths) paths[rows[i]] = drawn.paths[i];
       read[rows[i]] = joined_text(pieces);
       read_terms[rows[i]] = read_in(pieces);
-      result.outcomes[rows[i]] = way ? way->name : "as asked";
+      result.outcomes[rows[i]] = way ? way->name : kAsAsked;
       if (!read_terms[rows[i]].empty()) waiting.push_back(rows[i]);
     }
     for (const auto& note : drawn.notes)
@@ -195,9 +195,9 @@ Result Guard::generate(const ModelInfo& model, const Request& request, const std
   }
   rows.insert(rows.end(), helpless.begin(), helpless.end());
   for (size_t at = 0; at < count; ++at)
-    if (!asks(request.rows[at])) result.outcomes[at] = "as asked";
+    if (!asks(request.rows[at])) result.outcomes[at] = kAsAsked;
   for (const size_t at : rows) {
-    result.outcomes[at] = "withheld";
+    result.outcomes[at] = kWithheld;
     images[at] = withheld_image(images[at].size(1), images[at].size(2));
     if (latents[at].defined()) latents[at] = torch::zeros_like(latents[at]);
     if (request.keep_paths) paths[at] = nullptr;
@@ -206,7 +206,7 @@ Result Guard::generate(const ModelInfo& model, const Request& request, const std
     result.notes.push_back("Withheld: a listed term could be read in " + std::to_string(rows.size()) + " of " + std::to_string(count) + " images");
   tally_.images += static_cast<std::int64_t>(count);
   for (const auto& outcome : result.outcomes)
-    if (outcome != "as asked") ++(outcome == "withheld" ? tally_.withheld : tally_.changed);
+    if (outcome != kAsAsked) ++(outcome == kWithheld ? tally_.withheld : tally_.changed);
   if (!unreadable_.empty()) result.notes.push_back(std::exchange(unreadable_, {}));
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   result.images = torch::stack(images);
@@ -258,7 +258,7 @@ bool Guard::allows(const ModelInfo& model, const torch::Tensor& picture) {
   const auto pieces = reader_->read_faint(picture);
   const auto found = read_in(pieces);
   if (log_) {
-    ordered_json one{{"matched", ordered_json::array()}, {"done", found.empty() ? "put into a picture" : "withheld"}};
+    ordered_json one{{"matched", ordered_json::array()}, {"done", found.empty() ? "put into a picture" : kWithheld}};
     one.update(told("read", joined_text(pieces)));
     one["terms_read"] = told_terms(found);
     one["image_sha256"] = image_hash(picture);

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <functional>
 
+#include "core/option.h"
 #include "core/version.h"
 #include "editing/prompt_terms.h"
 #include "io/canvas.h"
@@ -48,10 +49,10 @@ GuardStudy run_guard_study(Pipeline& pipeline, const GuardStudySettings& setting
   std::map<size_t, std::vector<size_t>> groups;
   for (size_t i = 0; i < settings.prompts.size(); ++i) {
     const auto found = find_terms(list, settings.prompts[i]).found;
-    if (found.empty()) reject("prompt " + std::to_string(i + 1) + " asks for no listed term: '" + settings.prompts[i] + "'", "--prompts");
+    if (found.empty()) reject("prompt " + std::to_string(i + 1) + " asks for no listed term: '" + settings.prompts[i] + "'", option(Option::prompts));
     groups[found[0].term].push_back(i);
   }
-  if (groups.empty()) reject("there is no prompt to compare by", "--prompts");
+  if (groups.empty()) reject("there is no prompt to compare by", option(Option::prompts));
 
   const auto twin = [](const Request& request) { return static_cast<int>(request.prompts.size() / 2); };
   std::vector<Method> methods{{"nothing done", false, [](Request&, const std::string&) {}}};

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "adapt/picture_set.h"
+#include "core/option.h"
 #include "localization/prompt_set.h"
 
 namespace glyphscope {
@@ -105,14 +106,14 @@ EditSource draw_source(Pipeline& pipeline, const EditSettings& settings, TextRea
     const Result again = draw(pipeline, request, "reconstructing", out.notes, progress, cancel);
     request.rows[0].follow.leaves = request.steps;
     const Result decoded = draw(pipeline, request, "decoding", out.notes, progress, cancel);
-    if (outcome_of(again, 0) != "withheld" && outcome_of(decoded, 0) != "withheld") {
+    if (outcome_of(again, 0) != kWithheld && outcome_of(decoded, 0) != kWithheld) {
       out.reconstruction = again.images[0];
       out.round_trip = decoded.images[0];
       if (settings.sampling.guidance > 1) {
         request.guidance = settings.sampling.guidance;
         request.rows[0].follow.leaves = 0;
         const Result guided = draw(pipeline, request, "reconstructing with guidance", out.notes, progress, cancel);
-        if (outcome_of(guided, 0) != "withheld") out.drift = guided.images[0];
+        if (outcome_of(guided, 0) != kWithheld) out.drift = guided.images[0];
       }
     }
   } else {
@@ -132,7 +133,7 @@ EditSource draw_source(Pipeline& pipeline, const EditSettings& settings, TextRea
 void check_from_steps(const std::vector<SitePatch>& patches, std::int64_t steps) {
   for (const auto& patch : patches)
     if (patch.from_step >= steps)
-      reject("the target is seen from step " + std::to_string(patch.from_step) + " on, and there are " + std::to_string(steps), "--from-step",
+      reject("the target is seen from step " + std::to_string(patch.from_step) + " on, and there are " + std::to_string(steps), option(Option::from_step),
              "Steps count from 0");
 }
 
@@ -151,12 +152,12 @@ EditedImages draw_variants(Pipeline& pipeline, const EditSource& source, const s
     const auto target = static_cast<int>(request.prompts.size());
     check_from_steps(variant.patches, request.steps);
     request.prompts.push_back(variant.target);
-    Row row{variant.way == EditVariant::Way::sites ? 0 : target, source.settings.seed, {}, -1, {source.path, 0, {}}, {}, {}};
-    if (variant.way == EditVariant::Way::prompt_to_prompt) {
+    Row row{variant.way == EditWay::sites ? 0 : target, source.settings.seed, {}, -1, {source.path, 0, {}}, {}, {}};
+    if (variant.way == EditWay::prompt_to_prompt) {
       row.maps = variant.maps;
       row.maps->source = 0;
     }
-    if (variant.way == EditVariant::Way::sites) {
+    if (variant.way == EditWay::sites) {
       std::vector<SitePatch> patches = variant.patches;
       std::int64_t first = request.steps;
       for (auto& patch : patches) {
@@ -184,8 +185,8 @@ EditedImages draw_variants(Pipeline& pipeline, const EditSource& source, const s
   for (size_t i = 0; i < variants.size(); ++i) {
     const EditVariant& variant = variants[i];
     const torch::Tensor image = drawn.images[static_cast<std::int64_t>(i)];
-    const PromptPair pair{source.settings.source, variant.target, quoted_text(source.settings.source), quoted_text(variant.target)};
-    EditedImage one{image, measure(image, reader.read(image), source.image, source.pieces, pair), request, outcome_of(drawn, i)};
+    EditedImage one{image, measure(image, reader.read(image), source.image, source.pieces, quoted_text(source.settings.source), quoted_text(variant.target)),
+                    request, outcome_of(drawn, i)};
     one.request.rows = {request.rows[i]};
     const auto chosen = variant.scored ? variant.scored : variant.mask ? std::optional(changing_box(*variant.mask)) : std::nullopt;
     const auto box = chosen ? std::optional(within(*chosen, 0, height, width)) : box_of(source.pieces);

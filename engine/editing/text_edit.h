@@ -6,8 +6,9 @@
 #include <vector>
 
 #include "core/progress.h"
-#include "localization/sweep.h"
+#include "editing/edit_way.h"
 #include "metrics/image_scores.h"
+#include "metrics/measurement.h"
 #include "metrics/ocr.h"
 #include "pipelines/pipeline.h"
 
@@ -61,19 +62,18 @@ std::optional<Box> text_box(const EditSource& source);
 
 /// One way to write another text into the image.
 struct EditVariant {
-  enum class Way { sites, target_prompt, prompt_to_prompt };
-  Way way = Way::sites;
+  EditWay way = EditWay::sites;
   std::string target;              ///< The prompt with the new text.
-  std::vector<SitePatch> patches;  ///< Of Way::sites (section 5.2 of the paper), with heads, streams and steps; each sees prompt 1, the target.
-  bool pooled_target = false;      ///< Of Way::sites: the denoiser reads the target's pooled prompt, where it reads one.
-  PromptToPrompt maps;             ///< Of Way::prompt_to_prompt; its prompts are seen to.
+  std::vector<SitePatch> patches;  ///< Of EditWay::sites (section 5.2 of the paper), with heads, streams and steps; each sees prompt 1, the target.
+  bool pooled_target = false;      ///< Of EditWay::sites: the denoiser reads the target's pooled prompt, where it reads one.
+  PromptToPrompt maps;             ///< Of EditWay::prompt_to_prompt; its prompts are seen to.
   std::optional<EditMask> mask;    ///< Outside of it no bit changes.
   std::optional<Box> scored;       ///< Scores are told inside and outside of it; none: of what the mask lets change or, without one, of the text's box.
 };
 
 struct EditedImage {
   torch::Tensor image;   ///< [3, H, W] uint8
-  Measurement measured;  ///< Against the source and both texts; beside a sweep's scores, those inside and outside a box, EditVariant::scored
+  Measurement measured;  ///< Against the source and both texts; beside a localization's scores, those inside and outside a box, EditVariant::scored
                          ///< ("ssim_inside_box" ..).
   Request request;       ///< What made it, with one row.
   std::string outcome;   ///< Result::outcomes of it.

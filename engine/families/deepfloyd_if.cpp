@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/option.h"
 #include "core/unicode.h"
 #include "io/files.h"
 #include "io/weights.h"
@@ -115,7 +116,8 @@ class DeepFloydIf : public BatchedPipeline {
   void check(const Request& request) const override {
     BatchedPipeline::check(request);
     if (info_.enlarges && (request.noise_level < 0 || request.noise_level >= noising_.size(0)))
-      reject("the noise level is " + std::to_string(request.noise_level), "--noise-level", "It goes from 0 to " + std::to_string(noising_.size(0) - 1));
+      reject("the noise level is " + std::to_string(request.noise_level), option(Option::noise_level),
+             "It goes from 0 to " + std::to_string(noising_.size(0) - 1));
   }
   std::int64_t channels() const override { return 3; }
   std::int64_t factor() const override { return 1; }

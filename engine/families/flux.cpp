@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/option.h"
 #include "models/flux.h"
 #include "pipelines/batched_pipeline.h"
 #include "pipelines/clip_prompt.h"
@@ -67,7 +68,8 @@ class FluxPipeline : public LatentPipeline {
   }
   void check(const Request& request) const override {
     BatchedPipeline::check(request);
-    if (request.negative && !request.negative->empty()) reject("this model has no negative prompt: it reads its guidance as a number", "--negative");
+    if (request.negative && !request.negative->empty())
+      reject("this model has no negative prompt: it reads its guidance as a number", option(Option::negative));
   }
   torch::Tensor denoiser(const torch::Tensor& latent, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const override {
     return flux_.forward(latent, timestep, conditioning, taps);

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "core/error.h"
+#include "core/option.h"
 #include "models/mmdit.h"
 #include "pipelines/batched_pipeline.h"
 #include "pipelines/clip_prompt.h"
@@ -39,7 +40,8 @@ class StableDiffusion3 : public LatentPipeline {
     if (has_component("text_encoder_3")) t5_.emplace(model, "_3", options);
     t5_unread_ = model.has("text_encoder_3") && !t5_;
     if (!clip_ && !open_clip_ && !t5_)
-      reject("the model has no text encoder", model.source(), "Of a file that holds none, --config names a diffusers folder that has them");
+      reject("the model has no text encoder", model.source(),
+             "Of a file that holds none, " + option(Option::config) + " names a diffusers folder that has them");
     check_fit(model);
     for (auto* encoder : {&clip_, &open_clip_})
       if (*encoder) load((*encoder)->name, (*encoder)->model, dtype(), bare_clip_key);
@@ -66,7 +68,8 @@ class StableDiffusion3 : public LatentPipeline {
     const torch::Tensor clip = torch::cat({first.hidden, second.hidden}, -1);
     torch::Tensor long_text = torch::zeros({1, kT5Tokens, width}, dtype());
     if (t5_) long_text = t5_->encode(prompt, {.most_tokens = kT5Tokens}, notes).to(dtype());
-    const std::string unread = "T5 is in the checkpoint, its tokenizer is not: its part of the prompt is zeros. --config names a folder that has both.";
+    const std::string unread =
+        "T5 is in the checkpoint, its tokenizer is not: its part of the prompt is zeros. " + option(Option::config) + " names a folder that has both.";
     if (t5_unread_ && std::find(notes.begin(), notes.end(), unread) == notes.end()) notes.push_back(unread);
     return {torch::cat({torch::constant_pad_nd(clip, {0, width - clip.size(-1)}), long_text}, 1), torch::cat({first.pooled, second.pooled}, -1)};
   }

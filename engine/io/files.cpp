@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "core/error.h"
+#include "core/option.h"
 
 namespace glyphscope {
 namespace fs = std::filesystem;
@@ -170,7 +171,8 @@ void claim_folder(const std::filesystem::path& file, const nlohmann::ordered_jso
     std::filesystem::create_directories(file.parent_path());
     write_json(file, document);
   } else if (const std::string differs = differences(read_json(file), nlohmann::json(document)); !differs.empty()) {
-    reject(refusal + ":" + differs + "\n", file.parent_path().string(), "Choose another --out, or repeat the settings in its " + file.filename().string());
+    reject(refusal + ":" + differs + "\n", file.parent_path().string(),
+           "Choose another " + option(Option::out) + ", or repeat the settings in its " + file.filename().string());
   }
 }
 
@@ -184,7 +186,7 @@ void check_output_file(const fs::path& file, const std::string& ending, const st
   if (!fs::is_directory(folder, error)) reject("there is no such folder to write into", folder.string());
   if (::access(folder.c_str(), W_OK) != 0) fail_io("cannot write into the folder", folder, errno);
   for (const auto& input : inputs)
-    if (!input.empty() && fs::equivalent(file, input, error)) reject("this would be written over", input.string(), "Choose another --out");
+    if (!input.empty() && fs::equivalent(file, input, error)) reject("this would be written over", input.string(), "Choose another " + option(Option::out));
 }
 
 OutputFolder::OutputFolder(fs::path folder) : folder_(std::move(folder)) {
@@ -204,7 +206,8 @@ OutputFolder::OutputFolder(OutputFolder&& other) noexcept : folder_(std::move(ot
 
 void OutputFolder::spare(const fs::path& input, const std::vector<std::string>& names) const {
   for (const auto& name : names)
-    if (std::error_code error; fs::equivalent(folder_ / name, input, error)) reject("this would be written over", input.string(), "Choose another --out");
+    if (std::error_code error; fs::equivalent(folder_ / name, input, error))
+      reject("this would be written over", input.string(), "Choose another " + option(Option::out));
 }
 
 OutputFolder::~OutputFolder() {

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "core/error.h"
+#include "core/option.h"
 #include "core/unicode.h"
 #include "io/text_file.h"
 #include "text/weighted_prompt.h"
@@ -14,7 +15,8 @@ std::string fill_template(const std::string& prompt_template, const std::string&
   const std::string slot = "<text>";
   const auto at = prompt_template.find(slot);
   if (at == std::string::npos)
-    reject("the template has no <text> for the word to go: '" + prompt_template + "'", "--template", "Write for example: a sign that says \"<text>\"");
+    reject("the template has no <text> for the word to go: '" + prompt_template + "'", option(Option::template_text),
+           "Write for example: a sign that says \"<text>\"");
   return prompt_template.substr(0, at) + word + prompt_template.substr(at + slot.size());
 }
 
@@ -41,7 +43,7 @@ std::string with_quoted_text(const std::string& prompt, const std::string& text)
 
 std::vector<PromptPair> make_pairs(const std::vector<std::string>& templates, const std::vector<std::string>& words, size_t count) {
   if (templates.empty()) reject("there is no template");
-  if (words.size() < 2) reject("a word list needs at least two words", "--words");
+  if (words.size() < 2) reject("a word list needs at least two words", option(Option::words));
   std::vector<PromptPair> pairs;
   const size_t different = words.size() / 2;
   for (size_t i = 0; i < count; ++i) {

@@ -9,7 +9,6 @@
 #include "core/random.h"
 #include "io/weights.h"
 #include "localization/sweep_cells.h"
-#include "metrics/text_scores.h"
 
 namespace glyphscope {
 namespace fs = std::filesystem;
@@ -72,49 +71,32 @@ SweepSettings SweepSettings::from_json(const nlohmann::json& json, const std::st
     reject("these are not the settings of a localization: " + json_message(error), where);
   }
   if (nlohmann::json(out.to_json()) != json)
-    reject("the run has settings that cannot be repeated from the file alone", where, "Go on with it by glyphscope localize --resume and its own options");
+    reject("the run has settings that cannot be repeated from the file alone", where, "Go on with it by the settings that began it");
   return out;
-}
-
-const std::vector<std::string>& measured_score_names() {
-  static const std::vector<std::string> names{"target_f1",
-                                              "source_f1",
-                                              "word_accuracy",
-                                              "ssim_outside_text",
-                                              "ssim",
-                                              "psnr",
-                                              "mse",
-                                              "target_precision",
-                                              "target_recall",
-                                              "target_edit_distance",
-                                              "source_precision",
-                                              "source_recall",
-                                              "source_edit_distance",
-                                              "anagram_accuracy"};
-  return names;
-}
-
-const std::vector<std::string>& sweep_score_names() {
-  static const std::vector<std::string> names = [] {
-    std::vector<std::string> out = measured_score_names();
-    for (const char* derived : {"target_f1_of_means", "source_f1_of_means"}) out.emplace_back(derived);
-    return out;
-  }();
-  return names;
 }
 
 namespace {
 
-ordered_json to_json(const Measurement& one) {
+ordered_json to_json(const Measurement& one, const PatchPlan& plan) {
   ordered_json scores;
   for (const auto& [name, value] : one.scores) scores[name] = std::isfinite(value) ? ordered_json(value) : ordered_json(nullptr);
-  return {{"sites", one.sites}, {"read", one.read}, {"scores", scores}};
+  const std::vector<int> sites = sites_of(plan);
+  ordered_json out{{"sites", sites}, {"read", one.read}, {"scores", scores}};
+  const int from_step = plan.empty() ? 0 : plan.patches().front().from_step;
+  if (plan != PatchPlan::at_sites(sites, 1, from_step)) out["plan"] = plan.to_json();
+  return out;
 }
 
 Measurement measurement_from(const nlohmann::json& json) {
-  Measurement out{json.at("sites").get<std::vector<int>>(), json.at("read").get<std::string>(), {}};
-  for (const auto& [name, value] : json.at("scores").items())
-    out.scores[name] = value.is_null() ? std::numeric_limits<double>::infinity() : value.get<double>();
+  Measurement out{json.at("read").get<std::string>(), {}};
+  for (const auto& [name, value] : json.at("scores").items()) {
+    const double score = value.is_null() ? std::numeric_limits<double>::infinity() : value.get<double>();
+    // Of a score that is not known, as another version measured it, nothing is said.
+    if (const ScoreInfo* info = find_score(name); info && (score < info->low || score > info->high))
+      reject("the score " + name + " is " + std::to_string(score) + ", and can only be from " + std::to_string(info->low) + " to " +
+             std::to_string(info->high));
+    out.scores[name] = score;
+  }
   return out;
 }
 
@@ -122,67 +104,43 @@ Measurement measurement_from(const nlohmann::json& json) {
 
 ordered_json PairResult::to_json() const {
   ordered_json list = ordered_json::array();
-  for (const auto& one : patched) list.push_back(glyphscope::to_json(one));
+  for (const auto& one : patched) list.push_back(glyphscope::to_json(one, one.variant.plan));
   ordered_json out{{"pair", pair}, {"noise", noise}};
   for (const auto& [name, one] : {std::pair("source", &source), {"target", &target}})
-    if (!one->scores.empty()) out[name] = glyphscope::to_json(*one);
+    if (!one->scores.empty()) out[name] = glyphscope::to_json(*one, {});
   out["patched"] = list;
   return out;
 }
 
-const Measurement* PairResult::of(const std::vector<int>& sites) const {
-  const auto found = std::find_if(patched.begin(), patched.end(), [&](const Measurement& one) { return one.sites == sites; });
+const MeasuredVariant* PairResult::of(const Variant& variant) const {
+  const auto found = std::find_if(patched.begin(), patched.end(), [&](const MeasuredVariant& one) { return one.variant == variant; });
   return found == patched.end() ? nullptr : &*found;
 }
 
-PairResult PairResult::from_json(const nlohmann::json& json) {
+PairResult PairResult::from_json(const nlohmann::json& json, int from_step) {
   PairResult out{json.at("pair").get<int>(), json.at("noise").get<int>(), {}, {}, {}};
   for (const auto& [name, one] : {std::pair("source", &out.source), {"target", &out.target}})
     if (json.contains(name)) *one = measurement_from(json.at(name));
-  for (const auto& one : json.at("patched")) out.patched.push_back(measurement_from(one));
+  for (const auto& one : json.at("patched")) {
+    Variant variant = sites_variant(one.at("sites").get<std::vector<int>>(), from_step);
+    if (one.contains("plan")) variant.plan = PatchPlan::from_json(one["plan"]);
+    out.patched.push_back({measurement_from(one), std::move(variant)});
+  }
   return out;
 }
 
-Measurement measure(const torch::Tensor& image, const std::vector<TextPiece>& pieces, const torch::Tensor& source_image,
-                    const std::vector<TextPiece>& source_pieces, const PromptPair& pair) {
-  Measurement out;
-  out.read = joined_text(pieces);
-  const TextScores target = score_text(out.read, pair.target_text), source = score_text(out.read, pair.source_text);
-  const ImageScores scores = score_images(image, source_image);
-  std::vector<Box> boxes;
-  for (const auto* list : {&pieces, &source_pieces})
-    for (const auto& piece : *list) boxes.push_back(piece.box);
-  out.scores = {{"target_f1", target.f1},
-                {"target_precision", target.precision},
-                {"target_recall", target.recall},
-                {"word_accuracy", target.exact ? 1.0 : 0.0},
-                {"anagram_accuracy", target.anagram ? 1.0 : 0.0},
-                {"target_edit_distance", static_cast<double>(target.edit_distance)},
-                {"source_f1", source.f1},
-                {"source_precision", source.precision},
-                {"source_recall", source.recall},
-                {"source_edit_distance", static_cast<double>(source.edit_distance)},
-                {"mse", scores.mse},
-                {"psnr", scores.psnr},
-                {"ssim", scores.ssim},
-                {"ssim_outside_text", structural_similarity(black_out(image, boxes), black_out(source_image, boxes))}};
+std::vector<Variant> single_sites(const SweepSettings& settings, const SiteTable& table) {
+  std::vector<Variant> out;
+  for (const auto& site : table.sites) out.push_back(sites_variant({site.index}, settings.from_step));
   return out;
 }
 
-void leave_out_unscored(Measurement& measured, const PromptPair& pair) {
-  const auto drop = [&](const std::string& text, const std::string& prefix) {
-    if (text.empty()) std::erase_if(measured.scores, [&](const auto& score) { return score.first.starts_with(prefix); });
-  };
-  drop(pair.source_text, "source_");
-  for (const char* prefix : {"target_", "word_accuracy", "anagram_accuracy"}) drop(pair.target_text, prefix);
-}
-
-Request pair_request(const SweepSettings& settings, size_t pair, size_t noise, const std::vector<std::vector<int>>& sets) {
+Request pair_request(const SweepSettings& settings, size_t pair, size_t noise, const std::vector<Variant>& variants) {
   Request request = settings.sampling;
   request.prompts = {settings.pairs[pair].source, settings.pairs[pair].target};
   const std::uint64_t seed = settings.seeds[noise];
   request.rows = {{0, seed, {}}, {1, seed, {}}};
-  for (const auto& sites : sets) request.rows.push_back({0, seed, PatchPlan::at_sites(sites, 1, settings.from_step), settings.pooled_target ? 1 : 0});
+  for (const auto& variant : variants) request.rows.push_back({0, seed, variant.plan, settings.pooled_target ? 1 : 0});
   return request;
 }
 
@@ -196,6 +154,13 @@ Halves halves_of(const std::vector<PromptPair>& pairs) {
   return out;
 }
 
+namespace {
+
+// The paper's code computes F1 of the mean precision and the mean recall.
+double f1_of_means(const std::vector<double>& means) { return means[0] + means[1] > 0 ? 2 * means[0] * means[1] / (means[0] + means[1]) : 0; }
+
+}  // namespace
+
 std::map<std::string, Score> mean_scores(const SweepSettings& settings, const std::vector<PairResult>& pairs,
                                          const std::function<const Measurement*(const PairResult&)>& pick) {
   const std::vector<int> clusters = word_clusters(settings.pairs);
@@ -205,12 +170,26 @@ std::map<std::string, Score> mean_scores(const SweepSettings& settings, const st
       for (const auto& [name, value] : one->scores) observations[name].push_back({value, clusters[static_cast<size_t>(pair.pair)], pair.noise});
   std::map<std::string, Score> out;
   for (const auto& [name, list] : observations) out[name] = score_of(list);
-  // The paper's code computes F1 of the mean precision and the mean recall.
   for (const std::string text : {"target", "source"})
     if (out.contains(text + "_precision"))
-      out[text + "_f1_of_means"] = score_of_means({observations[text + "_precision"], observations[text + "_recall"]}, [](const std::vector<double>& means) {
-        return means[0] + means[1] > 0 ? 2 * means[0] * means[1] / (means[0] + means[1]) : 0;
-      });
+      out[text + "_f1_of_means"] = score_of_means({observations[text + "_precision"], observations[text + "_recall"]}, f1_of_means);
+  return out;
+}
+
+RunningScores::RunningScores(const SweepSettings& settings) : clusters_(word_clusters(settings.pairs)), noises_(static_cast<int>(settings.seeds.size())) {
+  for (const int cluster : clusters_) words_ = std::max(words_, cluster + 1);
+}
+
+void RunningScores::add(const Scores& scores, int pair, int noise) {
+  for (const auto& [name, value] : scores) running_.try_emplace(name, words_, noises_).first->second.add({value, clusters_[static_cast<size_t>(pair)], noise});
+}
+
+std::map<std::string, Score> RunningScores::scores() const {
+  std::map<std::string, Score> out;
+  for (const auto& [name, score] : running_) out[name] = score.score();
+  for (const std::string text : {"target", "source"})
+    if (out.contains(text + "_precision"))
+      out[text + "_f1_of_means"] = RunningScore::of_means({&running_.at(text + "_precision"), &running_.at(text + "_recall")}, f1_of_means);
   return out;
 }
 
@@ -252,14 +231,12 @@ class Sweep {
     const std::vector<Cell> all = cells_.all();
     const auto sites = static_cast<std::int64_t>(table_.sites.size()), noises = static_cast<std::int64_t>(settings_.seeds.size());
     // All sites together are a control, whatever is found: with the others they take no turn of their own.
-    std::vector<std::vector<int>> together(1);
-    for (const auto& site : table_.sites) together[0].push_back(site.index);
-    if (sites == 1) together.clear();
+    std::vector<Variant> together;
+    if (sites > 1) together.push_back(variant(all_sites()));
     // At least the random sets follow.
     const std::int64_t controls = static_cast<std::int64_t>(halves.reporting.size()) * noises * (settings_.random_sets + 1);
     cells_.expect("pairs, every site alone", static_cast<std::int64_t>(all.size()) * (2 + sites) + controls);
-    for (const Cell& cell : all)
-      result_.pairs.push_back(cells_.sites_alone(cell, is_one_of(halves.reporting, cell.pair) ? together : std::vector<std::vector<int>>()));
+    for (const Cell& cell : all) result_.pairs.push_back(cells_.sites_alone(cell, is_one_of(halves.reporting, cell.pair) ? together : std::vector<Variant>()));
 
     const std::vector<int> clusters = word_clusters(settings_.pairs);
     std::set<int> reporting;
@@ -272,7 +249,7 @@ class Sweep {
     result_.source = mean_scores(settings_, of(halves.reporting), source);
     result_.target = mean_scores(settings_, of(halves.reporting), target);
     for (const auto& site : table_.sites)
-      result_.sites.push_back({{site.index}, "site", scores(halves.choosing, {site.index}), scores(halves.reporting, {site.index})});
+      result_.sites.push_back({variant({site.index}), SetKind::site, scores(halves.choosing, {site.index}), scores(halves.reporting, {site.index})});
     choose_localized();
     choose_smallest();
     report();
@@ -280,6 +257,13 @@ class Sweep {
   }
 
  private:
+  Variant variant(const std::vector<int>& sites) const { return sites_variant(sites, settings_.from_step); }
+  std::vector<int> all_sites() const {
+    std::vector<int> out;
+    for (const auto& site : table_.sites) out.push_back(site.index);
+    return out;
+  }
+
   std::vector<PairResult> of(const std::vector<int>& pairs) const {
     std::vector<PairResult> out;
     for (const auto& one : result_.pairs)
@@ -294,15 +278,16 @@ class Sweep {
   }
 
   std::map<std::string, Score> scores(const std::vector<int>& pairs, const std::vector<int>& sites) const {
-    return mean_scores(settings_, of(pairs), [&](const PairResult& pair) { return pair.of(sites); });
+    return mean_scores(settings_, of(pairs), [&](const PairResult& pair) { return pair.of(variant(sites)); });
   }
 
   // Measures those of the sets that have not been. name: of the file.
   void add_sets(const std::string& name, PairResult& pair, const std::vector<std::vector<int>>& sets) {
-    std::vector<std::vector<int>> missing;
-    std::copy_if(sets.begin(), sets.end(), std::back_inserter(missing), [&](const auto& sites) { return !pair.of(sites); });
+    std::vector<Variant> missing;
+    for (const auto& sites : sets)
+      if (const Variant one = variant(sites); !pair.of(one)) missing.push_back(one);
     if (missing.empty()) return;
-    auto measured = cells_.sets(name, {pair.pair, pair.noise}, missing);
+    auto measured = cells_.variants(name, {pair.pair, pair.noise}, missing);
     std::move(measured.begin(), measured.end(), std::back_inserter(pair.patched));
   }
 
@@ -321,7 +306,7 @@ class Sweep {
       const Score& f1 = site.choosing.at("target_f1");
       if (f1.low.value_or(f1.mean) >= settings_.localized_f1_share * own() && site.choosing.at("ssim_outside_text").mean >= settings_.localized_ssim &&
           own() > 0 && f1.mean > site.choosing.at("source_f1").mean && f1.mean > chance())
-        result_.localized.push_back(site.sites.front());
+        result_.localized.push_back(site.variant.sites().front());
     }
   }
 
@@ -330,62 +315,63 @@ class Sweep {
     for (const auto& site : result_.sites) ranked.push_back(&site);
     std::stable_sort(ranked.begin(), ranked.end(), [](const auto* a, const auto* b) { return moved(a->choosing) > moved(b->choosing); });
     std::vector<int> order;
-    for (const auto* site : ranked) order.push_back(site->sites.front());
+    for (const auto* site : ranked) order.push_back(site->variant.sites().front());
     for (const auto* site : ranked)
-      if (result_.smallest.empty() && keeps(site->choosing)) result_.smallest = site->sites;
+      if (result_.smallest.empty() && keeps(site->choosing)) result_.smallest = site->variant.sites();
 
     constexpr size_t kBest = 10;
     std::vector<std::vector<int>> candidates;
     for (size_t a = 0; a < std::min(kBest, order.size()); ++a)
       for (size_t b = a + 1; b < std::min(kBest, order.size()); ++b) candidates.push_back({order[a], order[b]});
-    if (order.size() > 2) search("pair", candidates);
+    if (order.size() > 2) search(SetKind::pair, candidates);
     // In ever longer lists: most of those that are too small are given up after a few pairs.
     for (size_t size = 3, next = 5; size < order.size(); size = next, next *= 2) {
       candidates.clear();
       for (size_t count = size; count < std::min(next, order.size()); ++count)
         candidates.emplace_back(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count));
-      search("ranked", candidates);
+      search(SetKind::ranked, candidates);
     }
-    if (order.size() > 1) search("all", {order});
+    if (order.size() > 1) search(SetKind::all, {order});
   }
 
   // Tries sets of sites on the pairs that choose, if nothing smaller was found: of the smallest that keep enough, the one that moves the text most.
-  void search(const std::string& kind, std::vector<std::vector<int>> candidates) {
+  void search(SetKind kind, std::vector<std::vector<int>> candidates) {
     if (!result_.smallest.empty() || candidates.empty() || own() <= 0) return;
     for (auto& sites : candidates) std::sort(sites.begin(), sites.end());
     const std::vector<PairResult*> chosen = results_of(result_.choosing);
-    const std::string name = kind + "-" + std::to_string(candidates.front().size());
+    const std::string name = std::string(set_kind_name(kind)) + "-" + std::to_string(candidates.front().size());
     std::map<std::vector<int>, double> sums;
     for (size_t done = 0; done < chosen.size(); ++done) {
       cells_.expect("pairs, sets of sites", static_cast<std::int64_t>((chosen.size() - done) * candidates.size()));
       add_sets(name, *chosen[done], candidates);
-      for (const auto& sites : candidates) sums[sites] += chosen[done]->of(sites)->scores.at("target_f1");
+      for (const auto& sites : candidates) sums[sites] += chosen[done]->of(variant(sites))->scores.at("target_f1");
       // Given up is what could not keep enough even if all that follows were perfect.
       const double best = static_cast<double>(chosen.size() - done - 1), least = wanted() * static_cast<double>(chosen.size()) - 1e-9;
       std::erase_if(candidates, [&](const auto& sites) { return sums.at(sites) + best < least; });
       if (candidates.empty()) return;
     }
+    const auto count = [](const SetResult& set) { return set.variant.sites().size(); };
     const SetResult* found = nullptr;
-    for (const auto& sites : candidates) result_.sets.push_back({sites, kind, scores(result_.choosing, sites), {}});
+    for (const auto& sites : candidates) result_.sets.push_back({variant(sites), kind, scores(result_.choosing, sites), {}});
     for (const auto& set : result_.sets)
       if (set.kind == kind && keeps(set.choosing) &&
-          (!found || set.sites.size() < found->sites.size() || (set.sites.size() == found->sites.size() && moved(set.choosing) > moved(found->choosing))))
+          (!found || count(set) < count(*found) || (count(set) == count(*found) && moved(set.choosing) > moved(found->choosing))))
         found = &set;
-    if (found) result_.smallest = found->sites;
+    if (found) result_.smallest = found->variant.sites();
   }
 
   // What was chosen, on the pairs that had no part in it, with controls of its size that hold no chosen site.
   void report() {
-    std::vector<std::pair<std::vector<int>, std::string>> sets;
-    if (result_.smallest.size() > 1) sets.emplace_back(result_.smallest, "smallest");
-    std::vector<int> chosen = result_.localized, all;
+    std::vector<std::pair<std::vector<int>, SetKind>> sets;
+    if (result_.smallest.size() > 1) sets.emplace_back(result_.smallest, SetKind::smallest);
+    std::vector<int> chosen = result_.localized;
+    const std::vector<int> all = all_sites();
     chosen.insert(chosen.end(), result_.smallest.begin(), result_.smallest.end());
     const std::vector<int>& like = result_.smallest.empty() ? result_.localized : result_.smallest;
     if (!like.empty())
       for (auto& one : matched_random_sets(table_, like, chosen, settings_.random_sets, derive_seed(settings_.seeds[0], 7, 0)))
-        sets.emplace_back(std::move(one), "random");
-    for (const auto& site : table_.sites) all.push_back(site.index);
-    if (all.size() > 1 && result_.smallest != all) sets.emplace_back(all, "all");
+        sets.emplace_back(std::move(one), SetKind::random);
+    if (all.size() > 1 && result_.smallest != all) sets.emplace_back(all, SetKind::all);
     std::vector<std::vector<int>> drawn;  // single sites are there already
     for (const auto& [sites, kind] : sets)
       if (sites.size() > 1) drawn.push_back(sites);
@@ -395,8 +381,8 @@ class Sweep {
       add_sets("report", *pairs[done], drawn);
     }
     for (const auto& [sites, kind] : sets) {
-      std::erase_if(result_.sets, [&](const SetResult& candidate) { return candidate.sites == sites; });
-      result_.sets.push_back({sites, kind, scores(result_.choosing, sites), scores(result_.reporting, sites)});
+      std::erase_if(result_.sets, [&](const SetResult& candidate) { return candidate.variant.sites() == sites; });
+      result_.sets.push_back({variant(sites), kind, scores(result_.choosing, sites), scores(result_.reporting, sites)});
     }
   }
 

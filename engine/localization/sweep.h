@@ -8,8 +8,10 @@
 
 #include "core/progress.h"
 #include "localization/prompt_set.h"
+#include "localization/set_kind.h"
 #include "localization/statistics.h"
-#include "metrics/ocr.h"
+#include "localization/variant.h"
+#include "metrics/measurement.h"
 #include "pipelines/pipeline.h"
 
 namespace glyphscope {
@@ -33,30 +35,26 @@ struct SweepSettings {
   static SweepSettings from_json(const nlohmann::json& json, const std::string& where);
 };
 
-/// What one picture scores. Names are those of run.json.
-using Scores = std::map<std::string, double>;
-
-/// One picture of one pair: patched at `sites` (or A's own, with none; or B's own).
-struct Measurement {
-  std::vector<int> sites;
-  std::string read;  ///< What OCR read.
-  Scores scores;
+/// The picture of a variant.
+struct MeasuredVariant : Measurement {
+  Variant variant;
 };
 
 /// Everything measured for one pair and one noise.
 struct PairResult {
   int pair = 0, noise = 0;
-  Measurement source, target;                                  ///< A's and B's own pictures.
-  std::vector<Measurement> patched;                            ///< A site each, in order; then the sets that were tried on this pair.
-  const Measurement* of(const std::vector<int>& sites) const;  ///< Null if it was not tried.
-  nlohmann::ordered_json to_json() const;                      ///< Without source or target where they were not measured.
-  static PairResult from_json(const nlohmann::json& json);
+  Measurement source, target;                               ///< A's and B's own pictures.
+  std::vector<MeasuredVariant> patched;                     ///< A site each, in order; then the variants that were tried on this pair.
+  const MeasuredVariant* of(const Variant& variant) const;  ///< Null if it was not tried.
+  nlohmann::ordered_json to_json() const;                   ///< Without source or target where they were not measured.
+  /// The reverse. from_step: of variants that say nothing but their sites. Throws a Failure for a score that cannot be.
+  static PairResult from_json(const nlohmann::json& json, int from_step);
 };
 
 /// Scores of one set of sites. What is chosen is chosen by some pairs, and reported on others.
 struct SetResult {
-  std::vector<int> sites;
-  std::string kind;                       ///< "site", "pair", "ranked", "smallest", "random" or "all".
+  Variant variant;
+  SetKind kind = SetKind::site;
   std::map<std::string, Score> choosing;  ///< Over the pairs that choose; empty if it was no candidate, or was left out as it could no longer keep enough.
   std::map<std::string, Score> scores;    ///< Over the pairs that report; empty of candidates that were not chosen.
 };
@@ -83,13 +81,10 @@ struct SweepObserver {
   std::function<void(const PairResult&, const torch::Tensor& images)> pair_done = [](const PairResult&, const torch::Tensor&) {};
 };
 
-/// The scores of one picture.
-const std::vector<std::string>& measured_score_names();
-/// The scores that a sweep reports, in the order of tables and heatmaps: those, and F1 of the mean precision and recall, as the paper's code has it.
-const std::vector<std::string>& sweep_score_names();
-
-/// What is drawn for one pair and noise: A, B, then A patched at each of these sets of sites. Sampling must be resolved.
-Request pair_request(const SweepSettings& settings, size_t pair, size_t noise, const std::vector<std::vector<int>>& sets);
+/// What is drawn for one pair and noise: A, B, then A by each of these variants. Sampling must be resolved.
+Request pair_request(const SweepSettings& settings, size_t pair, size_t noise, const std::vector<Variant>& variants);
+/// Every site alone.
+std::vector<Variant> single_sites(const SweepSettings& settings, const SiteTable& table);
 
 /// Which pairs choose, and which report.
 struct Halves {
@@ -106,12 +101,18 @@ std::map<std::string, Score> mean_scores(const SweepSettings& settings, const st
 std::vector<std::vector<int>> matched_random_sets(const SiteTable& table, const std::vector<int>& set, const std::vector<int>& chosen, int count,
                                                   std::uint64_t seed);
 
-/// Scores a picture against A's picture and both texts. Pieces: what was read in it, and in A's.
-Measurement measure(const torch::Tensor& image, const std::vector<TextPiece>& pieces, const torch::Tensor& source_image,
-                    const std::vector<TextPiece>& source_pieces, const PromptPair& pair);
+/// The scores of one variant while its pairs come in, in any order: what mean_scores() gives once they are all there.
+class RunningScores {
+ public:
+  explicit RunningScores(const SweepSettings& settings);
+  void add(const Scores& scores, int pair, int noise);
+  std::map<std::string, Score> scores() const;
 
-/// Leaves out what is scored against a text that the pair does not have.
-void leave_out_unscored(Measurement& measured, const PromptPair& pair);
+ private:
+  std::vector<int> clusters_;  // word cluster of each pair
+  int words_ = 0, noises_ = 0;
+  std::map<std::string, RunningScore> running_;
+};
 
 /// Patches every site alone for every pair and noise; chooses by half of the pairs which sites are localized, and the smallest set found that keeps enough
 /// of B's text; and reports them on the other half, with random sets and all sites beside them. With a folder, each pair's result is kept there as it is

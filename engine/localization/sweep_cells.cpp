@@ -2,6 +2,8 @@
 
 #include <torch/types.h>
 
+#include <algorithm>
+
 #include "io/files.h"
 #include "io/image_file.h"
 
@@ -11,24 +13,27 @@ using nlohmann::ordered_json;
 
 namespace {
 
-std::vector<std::string> row_names(const std::vector<std::vector<int>>& sets) {
+constexpr const char* kMeasureAgain = "Delete the file to have it measured again";
+
+bool has_needed(const Measurement& one) {
+  return one.scores.contains("target_f1") && one.scores.contains("source_f1") && one.scores.contains("ssim_outside_text");
+}
+
+std::vector<std::string> row_names(const std::vector<Variant>& variants) {
   std::vector<std::string> out;
-  for (const auto& sites : sets) out.push_back("patched-" + format_sites(sites));
+  for (const auto& variant : variants) out.push_back("patched-" + variant.label);
   return out;
 }
 
-// A kept result is used only if it is of this cell and these sets, whole.
-bool fits(const std::vector<Measurement>& measured, const std::vector<std::vector<int>>& sets) {
-  bool out = measured.size() >= sets.size();
-  for (size_t i = 0; out && i < sets.size(); ++i) out = measured[i].sites == sets[i];
-  for (const auto& one : measured)
-    for (const auto& name : measured_score_names()) out &= one.scores.contains(name);
-  return out;
+// A kept result is used only if it is of these variants, whole. It may lack a score that was added since, but not what sites are chosen by.
+bool fits(const std::vector<MeasuredVariant>& measured, const std::vector<Variant>& variants) {
+  if (measured.size() < variants.size()) return false;
+  for (size_t i = 0; i < variants.size(); ++i)
+    if (!(measured[i].variant == variants[i])) return false;
+  return std::all_of(measured.begin(), measured.end(), [](const auto& one) { return has_needed(one); });
 }
 
-[[noreturn]] void reject_kept(const fs::path& file) {
-  reject("the kept result is damaged, or of another run", file.string(), "Delete the file to have it measured again");
-}
+[[noreturn]] void reject_kept(const fs::path& file) { reject("the kept result is damaged, or of another run", file.string(), kMeasureAgain); }
 
 }  // namespace
 
@@ -37,7 +42,7 @@ SweepCells::SweepCells(Pipeline& pipeline, TextReader& reader, const SweepSettin
     : pipeline_(pipeline), reader_(reader), settings_(settings), folder_(std::move(folder)), observer_(observer), cancel_(std::move(cancel)) {
   if (settings.pairs.empty() || settings.seeds.empty()) reject("a localization needs at least one pair of prompts and one seed");
   for (size_t pair = 0; pair < settings.pairs.size(); ++pair) pipeline.validate(pair_request(settings, pair, 0, {}));
-  for (const auto& site : pipeline.info().table.sites) singles_.push_back({site.index});
+  singles_ = single_sites(settings, pipeline.info().table);
   if (!folder_.empty()) claim();
 }
 
@@ -71,19 +76,18 @@ torch::Tensor SweepCells::draw(const Request& request) {
   return generated->images;
 }
 
-PairResult SweepCells::sites_alone(const Cell& cell, const std::vector<std::vector<int>>& more) {
+PairResult SweepCells::sites_alone(const Cell& cell, const std::vector<Variant>& more) {
   const fs::path kept = file("sites", cell);
   PairResult result;
   torch::Tensor images;
   if (!kept.empty() && fs::exists(kept)) {
-    result = reading_json(kept, [&] { return PairResult::from_json(read_json(kept)); });
-    std::vector<Measurement> all = result.patched;
-    all.insert(all.end(), {result.source, result.target});
-    if (result.pair != cell.pair || result.noise != cell.noise || result.patched.size() < singles_.size() || !fits(all, singles_)) reject_kept(kept);
+    result = read_kept(kept);
+    if (result.pair != cell.pair || result.noise != cell.noise || !fits(result.patched, singles_) || !has_needed(result.source) || !has_needed(result.target))
+      reject_kept(kept);
   } else {
-    std::vector<std::vector<int>> sets = singles_;
-    sets.insert(sets.end(), more.begin(), more.end());
-    const Request request = pair_request(settings_, static_cast<size_t>(cell.pair), static_cast<size_t>(cell.noise), sets);
+    std::vector<Variant> variants = singles_;
+    variants.insert(variants.end(), more.begin(), more.end());
+    const Request request = pair_request(settings_, static_cast<size_t>(cell.pair), static_cast<size_t>(cell.noise), variants);
     images = draw(request);
     const torch::Tensor source = images[0].clone();
     if (folder_.empty())
@@ -92,14 +96,14 @@ PairResult SweepCells::sites_alone(const Cell& cell, const std::vector<std::vect
       write_png(file("source", cell).replace_extension(".png"), source, describe_image(pipeline_.info(), pipeline_.resolve(request), request.rows[0]));
     result.pair = cell.pair;
     result.noise = cell.noise;
-    result.source = measure(source, source_pieces(cell, source), source, source_pieces(cell, source), settings_.pairs[static_cast<size_t>(cell.pair)]);
-    result.target = measure_picture(images[1], cell, source);
-    for (size_t i = 0; i < sets.size(); ++i) {
-      result.patched.push_back(measure_picture(images[static_cast<std::int64_t>(i) + 2], cell, source));
-      result.patched.back().sites = sets[i];
+    result.source = measure_picture(source, source_pieces(cell, source), cell, source);
+    result.target = measure_picture(images[1], reader_.read(images[1]), cell, source);
+    for (size_t i = 0; i < variants.size(); ++i) {
+      const torch::Tensor image = images[static_cast<std::int64_t>(i) + 2];
+      result.patched.push_back({measure_picture(image, reader_.read(image), cell, source), variants[i]});
     }
     std::vector<std::string> names{"source", "target"};
-    for (const auto& name : row_names(sets)) names.push_back(name);
+    for (const auto& name : row_names(variants)) names.push_back(name);
     write_images(cell, request, images, names);
     if (!kept.empty()) write_json(kept, result.to_json());
   }
@@ -111,30 +115,31 @@ PairResult SweepCells::sites_alone(const Cell& cell, const std::vector<std::vect
   return result;
 }
 
-std::vector<Measurement> SweepCells::sets(const std::string& name, const Cell& cell, const std::vector<std::vector<int>>& sets) {
+std::vector<MeasuredVariant> SweepCells::variants(const std::string& name, const Cell& cell, const std::vector<Variant>& variants) {
   const fs::path kept = file(name, cell);
-  std::vector<Measurement> out;
+  std::vector<MeasuredVariant> out;
   if (!kept.empty() && fs::exists(kept)) {
-    const PairResult result = reading_json(kept, [&] { return PairResult::from_json(read_json(kept)); });
-    if (result.pair != cell.pair || result.noise != cell.noise || result.patched.size() != sets.size() || !fits(result.patched, sets)) reject_kept(kept);
+    const PairResult result = read_kept(kept);
+    if (result.pair != cell.pair || result.noise != cell.noise || result.patched.size() != variants.size() || !fits(result.patched, variants))
+      reject_kept(kept);
     out = result.patched;
   } else {
     const torch::Tensor source = source_image(cell);
-    Request request = pair_request(settings_, static_cast<size_t>(cell.pair), static_cast<size_t>(cell.noise), sets);
+    Request request = pair_request(settings_, static_cast<size_t>(cell.pair), static_cast<size_t>(cell.noise), variants);
     request.rows.erase(request.rows.begin(), request.rows.begin() + 2);
     const torch::Tensor images = draw(request);
-    for (size_t i = 0; i < sets.size(); ++i) {
-      out.push_back(measure_picture(images[static_cast<std::int64_t>(i)], cell, source));
-      out.back().sites = sets[i];
+    for (size_t i = 0; i < variants.size(); ++i) {
+      const torch::Tensor image = images[static_cast<std::int64_t>(i)];
+      out.push_back({measure_picture(image, reader_.read(image), cell, source), variants[i]});
     }
-    write_images(cell, request, images, row_names(sets));
+    write_images(cell, request, images, row_names(variants));
     PairResult result;
     result.pair = cell.pair;
     result.noise = cell.noise;
     result.patched = out;
     if (!kept.empty()) write_json(kept, result.to_json());
   }
-  const auto rows = static_cast<std::int64_t>(sets.size());
+  const auto rows = static_cast<std::int64_t>(variants.size());
   done_ += rows;
   coming_ -= rows;
   observer_.progress({what_, done_, done_ + coming_});
@@ -156,9 +161,19 @@ const std::vector<TextPiece>& SweepCells::source_pieces(const Cell& cell, const 
   return found->second;
 }
 
-Measurement SweepCells::measure_picture(const torch::Tensor& image, const Cell& cell, const torch::Tensor& source) {
+Measurement SweepCells::measure_picture(const torch::Tensor& image, const std::vector<TextPiece>& pieces, const Cell& cell, const torch::Tensor& source) {
   cancel_.check();
-  return measure(image, reader_.read(image), source, source_pieces(cell, source), settings_.pairs[static_cast<size_t>(cell.pair)]);
+  const PromptPair& pair = settings_.pairs[static_cast<size_t>(cell.pair)];
+  return measure(image, pieces, source, source_pieces(cell, source), pair.source_text, pair.target_text);
+}
+
+PairResult SweepCells::read_kept(const fs::path& file) const {
+  const auto kept = attempt([&] { return reading_json(file, [&] { return PairResult::from_json(read_json(file), settings_.from_step); }); });
+  if (kept) return *kept;
+  Error error = kept.error();
+  if (error.where.empty()) error.where = file.string();
+  if (error.hint.empty()) error.hint = kMeasureAgain;
+  throw Failure(error);
 }
 
 void SweepCells::write_images(const Cell& cell, const Request& request, const torch::Tensor& images, const std::vector<std::string>& names) const {

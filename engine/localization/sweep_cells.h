@@ -25,9 +25,9 @@ class SweepCells {
 
   std::vector<Cell> all() const;
   /// A cell with every site alone, and with more sets that are known to be wanted. A kept cell may lack these.
-  PairResult sites_alone(const Cell& cell, const std::vector<std::vector<int>>& more);
-  /// More sets of sites on a cell whose sites are done. name: of its file.
-  std::vector<Measurement> sets(const std::string& name, const Cell& cell, const std::vector<std::vector<int>>& sets);
+  PairResult sites_alone(const Cell& cell, const std::vector<Variant>& more);
+  /// More variants on a cell whose sites are done. name: of its file.
+  std::vector<MeasuredVariant> variants(const std::string& name, const Cell& cell, const std::vector<Variant>& variants);
 
   /// Rows that are still to come, beyond those that were drawn or found: what progress is told of.
   void expect(const std::string& what, std::int64_t rows);
@@ -37,7 +37,9 @@ class SweepCells {
   torch::Tensor draw(const Request& request);
   torch::Tensor source_image(const Cell& cell);
   const std::vector<TextPiece>& source_pieces(const Cell& cell, const torch::Tensor& image);
-  Measurement measure_picture(const torch::Tensor& image, const Cell& cell, const torch::Tensor& source);
+  // pieces: what was read in it.
+  Measurement measure_picture(const torch::Tensor& image, const std::vector<TextPiece>& pieces, const Cell& cell, const torch::Tensor& source);
+  PairResult read_kept(const std::filesystem::path& file) const;
   void write_images(const Cell& cell, const Request& request, const torch::Tensor& images, const std::vector<std::string>& names) const;
   void claim();
 
@@ -47,7 +49,7 @@ class SweepCells {
   std::filesystem::path folder_;
   const SweepObserver& observer_;
   CancelToken cancel_;
-  std::vector<std::vector<int>> singles_;
+  std::vector<Variant> singles_;
   std::map<std::pair<int, int>, torch::Tensor> source_images_;  // without a folder
   std::map<std::pair<int, int>, std::vector<TextPiece>> source_pieces_;
   std::string what_;

@@ -17,9 +17,15 @@ namespace {
 
 ordered_json to_json(const std::map<std::string, Score>& scores) {
   ordered_json out;
-  for (const auto& name : sweep_score_names())
-    if (auto found = scores.find(name); found != scores.end()) out[name] = found->second.to_json();
+  for (const ScoreInfo* info : reported_scores())
+    if (auto found = scores.find(std::string(info->key)); found != scores.end()) out[found->first] = found->second.to_json();
   return out;
+}
+
+// None, where pairs that were kept by an older version lack it.
+Score score_in(const std::map<std::string, Score>& scores, std::string_view key) {
+  const auto found = scores.find(std::string(key));
+  return found == scores.end() ? Score{} : found->second;
 }
 
 std::string percent(double share) {
@@ -40,13 +46,14 @@ std::string number(double value) {
 ordered_json sweep_document(const SweepResult& result, const SweepSettings& settings, const ModelInfo& model, const std::string& ocr, double seconds) {
   ordered_json sites = ordered_json::array(), sets = ordered_json::array(), pairs = ordered_json::array();
   for (const auto& set : result.sites) {
-    ordered_json site = describe_site(model.table, set.sites[0]);
+    ordered_json site = describe_site(model.table, set.variant.sites().front());
     site["scores"] = to_json(set.scores);
     site["choosing_scores"] = to_json(set.choosing);
     sites.push_back(site);
   }
   for (const auto& set : result.sets) {
-    ordered_json one{{"sites", set.sites}, {"kind", set.kind}, {"share", model.table.share(set.sites)}};
+    const std::vector<int> at = set.variant.sites();
+    ordered_json one{{"sites", at}, {"kind", set_kind_name(set.kind)}, {"share", model.table.share(at)}};
     if (!set.scores.empty()) one["scores"] = to_json(set.scores);
     if (!set.choosing.empty()) one["choosing_scores"] = to_json(set.choosing);
     sets.push_back(std::move(one));
@@ -87,20 +94,23 @@ void write_sweep(const SweepResult& result, const SweepSettings& settings, const
   write_json(folder / "run.json", document);
 
   std::string csv = "index,path,kohya,block,heads,kv_parameters,share,localized,choosing_target_f1,choosing_source_f1";
-  for (const auto& name : sweep_score_names()) csv += "," + name + "," + name + "_low," + name + "_high";
+  for (const ScoreInfo* info : reported_scores()) {
+    const std::string name(info->key);
+    csv += "," + name + "," + name + "_low," + name + "_high";
+  }
   csv += ",psnr_infinite";
   csv += "\n";
   for (const auto& set : result.sites) {
-    const Site& site = model.table.sites[static_cast<size_t>(set.sites[0])];
+    const Site& site = model.table.sites[static_cast<size_t>(set.variant.sites().front())];
     csv += std::to_string(site.index) + "," + site.path + "," + site.kohya + "," + site.block + "," + std::to_string(site.heads) + "," +
-           std::to_string(site.kv_parameters) + "," + number(model.table.share(set.sites)) + "," +
+           std::to_string(site.kv_parameters) + "," + number(model.table.share({site.index})) + "," +
            (std::find(result.localized.begin(), result.localized.end(), site.index) != result.localized.end() ? "1" : "0") + "," +
            number(set.choosing.at("target_f1").mean) + "," + number(set.choosing.at("source_f1").mean);
-    for (const auto& name : sweep_score_names()) {
-      const Score& score = set.scores.at(name);
+    for (const ScoreInfo* info : reported_scores()) {
+      const Score score = score_in(set.scores, info->key);
       csv += "," + (score.n > 0 ? number(score.mean) : "") + "," + (score.low ? number(*score.low) : "") + "," + (score.high ? number(*score.high) : "");
     }
-    csv += "," + std::to_string(set.scores.at("psnr").infinite) + "\n";
+    csv += "," + std::to_string(score_in(set.scores, "psnr").infinite) + "\n";
   }
   write_text(folder / "sites.csv", csv);
 
@@ -108,19 +118,10 @@ void write_sweep(const SweepResult& result, const SweepSettings& settings, const
 }
 
 torch::Tensor draw_heatmap(const SweepResult& result, const ModelInfo& model) {
-  struct Line {
-    const char* name;
-    const char* title;
-  };
-  // Scores that lie in [0, 1]; the others are in sites.csv.
-  constexpr Line kLines[] = {{"target_f1", "reads as B (F1)"},
-                             {"source_f1", "reads as A (F1)"},
-                             {"word_accuracy", "is B's word"},
-                             {"ssim_outside_text", "background kept"},
-                             {"ssim", "image kept (SSIM)"}};
+  const std::vector<const ScoreInfo*> lines = charted_scores();  // the others are in sites.csv
   constexpr int kCell = 46, kRow = 40, kLeft = 190, kTop = 64, kRight = 28, kBottom = 84;
   constexpr Colour kInk{30, 30, 36}, kSoft{110, 110, 120}, kPaper{255, 255, 255};
-  const int columns = static_cast<int>(result.sites.size()), rows = static_cast<int>(std::size(kLines));
+  const int columns = static_cast<int>(result.sites.size()), rows = static_cast<int>(lines.size());
   const int width = kLeft + kCell * (columns + 2) + 20 + kRight, height = kTop + kRow * rows + kBottom;
   Canvas canvas(width, height, kPaper);
   canvas.text("Which site writes the text?", 16, 26, 16, kInk);
@@ -136,13 +137,14 @@ torch::Tensor draw_heatmap(const SweepResult& result, const ModelInfo& model) {
     canvas.text(text, left + kCell / 2, top + kRow / 2 + 5, strong ? 13 : 12, back[0] + back[1] + back[2] > 380 ? kInk : kPaper, Canvas::Align::centre);
   };
   for (int row = 0; row < rows; ++row) {
+    const ScoreInfo& line = *lines[static_cast<size_t>(row)];
+    const auto mean = [&](const std::map<std::string, Score>& scores) { return score_in(scores, line.key).mean; };
     const int top = kTop + kRow * row;
-    canvas.text(kLines[row].title, kLeft - 12, top + kRow / 2 + 5, 12, kInk, Canvas::Align::right);
-    for (int column = 0; column < columns; ++column)
-      cell(kLeft + kCell * column, top, result.sites[static_cast<size_t>(column)].scores.at(kLines[row].name).mean, false);
+    canvas.text(line.title, kLeft - 12, top + kRow / 2 + 5, 12, kInk, Canvas::Align::right);
+    for (int column = 0; column < columns; ++column) cell(kLeft + kCell * column, top, mean(result.sites[static_cast<size_t>(column)].scores), false);
     const int own = kLeft + kCell * columns + 20;
-    cell(own, top, result.source.at(kLines[row].name).mean, true);
-    cell(own + kCell, top, result.target.at(kLines[row].name).mean, true);
+    cell(own, top, mean(result.source), true);
+    cell(own + kCell, top, mean(result.target), true);
   }
   const int bottom = kTop + kRow * rows;
   canvas.text("site", kLeft - 12, bottom + 20, 12, kSoft, Canvas::Align::right);

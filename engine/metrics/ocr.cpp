@@ -3,13 +3,14 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/option.h"
 
 namespace glyphscope {
 
 std::unique_ptr<TextReader> make_text_reader(const std::string& engine) {
   if (engine == "ppocr") return make_ppocr_reader();
   if (engine == "tesseract") return make_tesseract_reader();
-  reject("unknown OCR engine '" + engine + "'", "--ocr", "Known are ppocr and tesseract");
+  reject("unknown OCR engine '" + engine + "'", option(Option::ocr), "Known are ppocr and tesseract");
 }
 
 std::string note_on_unreadable(const TextReader& reader, const std::vector<std::string>& texts) {

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "core/error.h"
+#include "core/option.h"
 #include "core/random.h"
 
 namespace glyphscope {
@@ -32,7 +33,7 @@ void PatchPlan::validate(const SiteTable& table, int prompts) const {
     const std::string where = "patch " + std::to_string(i) + " of the plan";
     if (patch.site < 0 || patch.site >= count)
       reject("there is no site " + std::to_string(patch.site), where,
-             "The model has sites 0 to " + std::to_string(count - 1) + "; `glyphscope inspect` lists them");
+             "The model has sites 0 to " + std::to_string(count - 1) + "; " + option(Option::inspect) + " lists them");
     const int heads = table.sites[static_cast<size_t>(patch.site)].heads;
     for (int head : patch.heads)
       if (head < 0 || head >= heads)
@@ -81,6 +82,29 @@ PatchPlan PatchPlan::from_json(const nlohmann::json& json) {
   return PatchPlan(std::move(patches));
 }
 
+PatchPlan PatchPlan::at_sites(const std::vector<int>& sites, const std::map<int, std::vector<int>>& heads, double strength) {
+  std::vector<SitePatch> patches = at_sites(sites, 1).patches();
+  for (auto& patch : patches) {
+    if (const auto found = heads.find(patch.site); found != heads.end()) patch.heads = found->second;
+    patch.strength = strength;
+  }
+  return PatchPlan(std::move(patches));
+}
+
+std::map<int, std::vector<int>> heads_of(const PatchPlan& plan) {
+  std::map<int, std::vector<int>> out;
+  for (const auto& patch : plan.patches())
+    if (!patch.heads.empty()) out[patch.site] = patch.heads;
+  return out;
+}
+
+std::vector<int> sites_of(const PatchPlan& plan) {
+  std::vector<int> out;
+  for (const auto& patch : plan.patches())
+    if (out.empty() || out.back() != patch.site) out.push_back(patch.site);
+  return out;
+}
+
 std::vector<int> parse_sites(const std::string& text, const SiteTable& table) {
   std::set<int> out;
   std::istringstream parts(text);
@@ -95,12 +119,14 @@ std::vector<int> parse_sites(const std::string& text, const SiteTable& table) {
       auto [stop, failed] = std::from_chars(middle + 1, end, last);
       middle = stop, error = failed;
     }
-    if (error != std::errc() || middle != end) reject("'" + part + "' is neither a site nor a range of sites", "--sites " + text, "Write for example 5,7-9");
+    if (error != std::errc() || middle != end)
+      reject("'" + part + "' is neither a site nor a range of sites", option(Option::sites, text), "Write for example 5,7-9");
     if (first < 0 || last >= count || first > last)
-      reject("'" + part + "' is not within the model's sites 0 to " + std::to_string(count - 1), "--sites " + text, "`glyphscope inspect` lists them");
+      reject("'" + part + "' is not within the model's sites 0 to " + std::to_string(count - 1), option(Option::sites, text),
+             option(Option::inspect) + " lists them");
     for (int site = first; site <= last; ++site) out.insert(site);
   }
-  if (out.empty()) reject("no site is named", "--sites " + text, "Write for example 5,7-9");
+  if (out.empty()) reject("no site is named", option(Option::sites, text), "Write for example 5,7-9");
   return {out.begin(), out.end()};
 }
 

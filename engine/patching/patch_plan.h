@@ -38,6 +38,8 @@ class PatchPlan {
   explicit PatchPlan(std::vector<SitePatch> patches);
   /// The same prompt at each of these sites.
   static PatchPlan at_sites(const std::vector<int>& sites, int prompt, int from_step = 0, int to_step = SitePatch::kLastStep);
+  /// Prompt 1 at each of these sites: at these heads, all where a site is not named; so far from the row's own.
+  static PatchPlan at_sites(const std::vector<int>& sites, const std::map<int, std::vector<int>>& heads, double strength);
 
   const std::vector<SitePatch>& patches() const { return patches_; }
   bool empty() const { return patches_.empty(); }
@@ -52,6 +54,11 @@ class PatchPlan {
  private:
   std::vector<SitePatch> patches_;
 };
+
+/// The sites of a plan, sorted, each once.
+std::vector<int> sites_of(const PatchPlan& plan);
+/// Its heads by site; a site with all of its heads is left out.
+std::map<int, std::vector<int>> heads_of(const PatchPlan& plan);
 
 /// Site indices as people write them: "5,7-9". Throws a Failure that names the part that is wrong. Sorted, no repeats.
 std::vector<int> parse_sites(const std::string& text, const SiteTable& sites);

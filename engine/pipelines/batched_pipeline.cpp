@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "core/error.h"
+#include "core/option.h"
 #include "core/side_by_side.h"
 #include "io/mapped_files.h"
 #include "io/weights.h"
@@ -32,7 +33,7 @@ torch::ScalarType parse_dtype(const std::string& name) {
   if (name == "auto" || name == "fp32") return torch::kFloat32;
   if (name == "bf16") return torch::kBFloat16;
   if (name == "fp16") return torch::kFloat16;
-  reject("unknown dtype '" + name + "'", "--dtype", "Known are auto, fp32, bf16 and fp16");
+  reject("unknown dtype '" + name + "'", option(Option::dtype), "Known are auto, fp32, bf16 and fp16");
 }
 
 BatchedPipeline::BatchedPipeline(const ModelFolder& model, const OpenOptions& options, const Config& scheduler, std::vector<std::string> components)
@@ -182,7 +183,8 @@ std::unique_ptr<Scheduler> BatchedPipeline::scheduler_of(const Request& request)
 void BatchedPipeline::check(const Request& request) const {
   make_scheduler(scheduler_config_, request.scheduler)->begin(request.steps);
   if (request.safe && !(guides_by_halves() && request.guidance > 1))
-    reject("safe guidance needs classifier-free guidance over 1", info_.source, guides_by_halves() ? "Raise --guidance" : "This family has none");
+    reject("safe guidance needs classifier-free guidance over 1", info_.source,
+           guides_by_halves() ? "Raise " + option(Option::guidance) : "This family has none");
   check_paths(request);
 }
 
@@ -207,7 +209,7 @@ void BatchedPipeline::check_paths(const Request& request) const {
         !(path.outputs.empty() || path.outputs.size() == calls))
       reject("the way it is to follow is of another number of steps, scheduler or size", where);
     if (path.outputs.empty() && follow.leaves > 0 && !run->reversible())
-      reject("a picture that was inverted can be left at a later step by ddim and flow alone", where, "Choose --scheduler ddim");
+      reject("a picture that was inverted can be left at a later step by ddim and flow alone", where, "Choose " + option(Option::scheduler, "ddim"));
     if (follow.mask.defined() && follow.mask.sizes() != at::IntArrayRef(shape).slice(1)) reject("the mask is not as large as the latents", where);
   }
 }
@@ -378,7 +380,8 @@ void BatchedPipeline::find_bad_numbers() const {
   if (!info_.adapters.empty())
     reject("with this adapter the denoiser's output is not a number", info_.adapters.back().file, "Lower its strength, or do without it");
   if (dtype_ != torch::kFloat32)
-    reject(std::string("in ") + dtype_name(dtype_) + " the denoiser's output is not a number", info_.source, "Its weights need a wider one: --dtype fp32");
+    reject(std::string("in ") + dtype_name(dtype_) + " the denoiser's output is not a number", info_.source,
+           "Its weights need a wider one: " + option(Option::dtype, "fp32"));
 }
 
 // The rows from `begin` up to `end`. called: more calls of the denoiser are done.
@@ -469,7 +472,7 @@ BatchedPipeline::Drawn BatchedPipeline::draw_batch(const Request& request, const
 Trajectory BatchedPipeline::run_inversion(const Inversion& inversion, const Request& request, const Observer& observer, const CancelToken& cancel) {
   if (info_.enlarges) reject("a model that enlarges pictures cannot invert them", info_.source);
   const auto run = make_scheduler(scheduler_config_, request.scheduler)->begin(request.steps, tokens(request));
-  if (!run->reversible()) reject("this scheduler's steps cannot be gone back", "--scheduler", "ddim and flow can");
+  if (!run->reversible()) reject("this scheduler's steps cannot be gone back", option(Option::scheduler), "ddim and flow can");
   const auto calls = static_cast<std::int64_t>(run->timesteps().size());
   observer.progress({"inverting", 0, calls});
   std::vector<std::string> notes;

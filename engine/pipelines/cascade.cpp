@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/option.h"
 #include "io/weights.h"
 
 namespace glyphscope {
@@ -14,7 +15,8 @@ class Cascade : public Pipeline {
   Cascade(std::shared_ptr<Pipeline> first, std::shared_ptr<Pipeline> second) : first_(std::move(first)), second_(std::move(second)) {
     info_ = first_->info();
     if (info_.enlarges) reject("a first stage draws from a prompt alone; this model enlarges pictures itself", info_.source);
-    if (!second_->info().enlarges) reject("this model does not enlarge pictures", second_->info().source, "--upscale names DeepFloyd IF's stage II");
+    if (!second_->info().enlarges)
+      reject("this model does not enlarge pictures", second_->info().source, option(Option::upscale) + " names a super-resolution model");
     if (second_->info().default_width < info_.default_width)
       reject("the upscaler draws " + std::to_string(second_->info().default_width) + " pixels a side, the model " + std::to_string(info_.default_width),
              second_->info().source, "An upscaler draws larger pictures than the model it goes with");

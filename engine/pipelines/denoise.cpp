@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include "core/error.h"
+#include "core/option.h"
 #include "core/random.h"
 
 namespace glyphscope {
@@ -37,7 +38,7 @@ torch::Tensor denoise(SchedulerRun& scheduler, const torch::Tensor& noise, const
       if (scheduler.learns_variance() && variance.size(1) != channels)
         reject("the scheduler expects the denoiser to say a variance too: " + std::to_string(2 * channels) + " channels, not " +
                    std::to_string(channels + variance.size(1)),
-               "scheduler", "Scheduler and denoiser belong to different models; --scheduler chooses another");
+               "scheduler", "Scheduler and denoiser belong to different models; " + option(Option::scheduler) + " chooses another");
       if (guided) {
         const auto rows = output.chunk(parts);
         output = rows[0] + options.guidance * (safe ? safe->guide(rows[0], rows[1], rows[2], static_cast<std::int64_t>(call)) : rows[1] - rows[0]);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/option.h"
 #include "io/files.h"
 #include "io/resources.h"
 #include "pipelines/single_file.h"
@@ -26,7 +27,7 @@ ModelFolder::ModelFolder(fs::path path, std::string source, const std::vector<Si
     published_ = config.empty();
     folder_ = config.empty() ? resource(fs::path("configs") / single_file_->configs()) : config;
   } else if (!config.empty()) {
-    reject("configurations go with a checkpoint in a single file; this is a folder, which has its own", "--config");
+    reject("configurations go with a checkpoint in a single file; this is a folder, which has its own", option(Option::config));
   }
   if (!fs::exists(folder_ / "model_index.json"))
     reject("there is no model_index.json", folder_.string(), "A diffusers folder has one beside unet, vae, text_encoder, tokenizer and scheduler");

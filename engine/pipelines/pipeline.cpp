@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/option.h"
 #include "io/weights.h"
 
 namespace glyphscope {
@@ -24,7 +25,7 @@ const char* method_name(PatchMethod method) {
 PatchMethod parse_method(const std::string& name) {
   for (auto method : {PatchMethod::automatic, PatchMethod::injection, PatchMethod::recording, PatchMethod::lockstep})
     if (name == method_name(method)) return method;
-  reject("unknown method '" + name + "'", "--method", "Known are automatic, injection, recording and lockstep");
+  reject("unknown method '" + name + "'", option(Option::method), "Known are automatic, injection, recording and lockstep");
 }
 
 void Pipeline::validate(const Request& request) const {
@@ -46,11 +47,12 @@ void Pipeline::validate(const Request& request) const {
       const Request sized = resolve(request);
       const torch::Tensor& picture = row.kept->picture;
       const Box& box = row.kept->box;
-      if (info().upscaler || info().enlarges) reject("a cascade keeps nothing of another picture: its second stage draws every pixel anew", "--mask");
+      if (info().upscaler || info().enlarges)
+        reject("a cascade keeps nothing of another picture: its second stage draws every pixel anew", option(Option::mask));
       if (!picture.defined() || picture.scalar_type() != torch::kUInt8 || picture.sizes() != at::IntArrayRef({3, sized.height, sized.width}))
-        reject("the picture that is kept outside the mask must be as large as the image", "--mask");
+        reject("the picture that is kept outside the mask must be as large as the image", option(Option::mask));
       if (box.left < 0 || box.top < 0 || box.left >= box.right || box.top >= box.bottom || box.right > sized.width || box.bottom > sized.height)
-        reject("the mask lies outside the image", "--mask");
+        reject("the mask lies outside the image", option(Option::mask));
     }
     if (!row.maps) continue;
     if (row.maps->source < 0 || row.maps->source >= static_cast<int>(request.prompts.size()))
@@ -61,18 +63,19 @@ void Pipeline::validate(const Request& request) const {
   const std::int64_t multiple = info().size_multiple;
   for (auto side : {request.width, request.height})
     if (side < 0 || side > 8192 || side % multiple != 0)
-      reject("a side of " + std::to_string(side) + " pixels does not go", "--size",
+      reject("a side of " + std::to_string(side) + " pixels does not go", option(Option::size),
              "Width and height must be multiples of " + std::to_string(multiple) + " up to 8192");
   const auto& methods = info().methods;
   if (request.method != PatchMethod::automatic && std::find(methods.begin(), methods.end(), request.method) == methods.end())
-    reject(std::string("this family cannot patch by ") + method_name(request.method), "--method",
+    reject(std::string("this family cannot patch by ") + method_name(request.method), option(Option::method),
            "Its prompt K and V change from step to step: use " + std::string(method_name(methods.front())));
   if (request.safe && std::any_of(request.rows.begin(), request.rows.end(), [](const Row& row) { return !row.plan.empty(); }))
     reject("safe guidance does not go together with a patch plan");
   if (request.rows_at_once < 1) reject("at least one row must go at once");
-  if (request.upscale_steps > 0 && !info().upscaler) reject("there is no second stage to take these steps", "--upscale-steps", "Name it by --upscale");
+  if (request.upscale_steps > 0 && !info().upscaler)
+    reject("there is no second stage to take these steps", option(Option::upscale_steps), "Name it by " + option(Option::upscale));
   if (info().enlarges != request.pictures.defined()) {
-    reject(info().enlarges ? "this model enlarges pictures; the request has none" : "this model does not enlarge pictures", "--image",
+    reject(info().enlarges ? "this model enlarges pictures; the request has none" : "this model does not enlarge pictures", option(Option::image),
            info().enlarges ? "Give it what a first stage drew" : "");
   }
   if (const torch::Tensor& pictures = request.pictures; pictures.defined()) {

@@ -3,6 +3,8 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 
+#include "pipelines/outcome.h"
+
 namespace glyphscope {
 
 struct ModelInfo;

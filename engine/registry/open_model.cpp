@@ -1,5 +1,6 @@
 #include "registry/open_model.h"
 
+#include "core/option.h"
 #include "io/resources.h"
 #include "pipelines/cascade.h"
 #include "registry/families.h"
@@ -41,7 +42,7 @@ bool enlarges(const ModelFolder& model) {
 
 ModelFolder find_upscaler(const OpenOptions& options) {
   ModelFolder upscaler = find_model(options.upscaler);
-  if (!enlarges(upscaler)) reject("this model does not enlarge pictures", options.upscaler, "--upscale names DeepFloyd IF's stage II");
+  if (!enlarges(upscaler)) reject("this model does not enlarge pictures", options.upscaler, option(Option::upscale) + " names a super-resolution model");
   return upscaler;
 }
 

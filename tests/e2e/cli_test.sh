@@ -197,7 +197,7 @@ edit=("$program" edit "$model" --target 'a sign that says "B"' --sites 5 --steps
 expect 0 'target prompt reads' "${edit[@]}" --source 'a sign that says "A"' --from-step 2 --mask 8,8,40,24 --out "$work/edit"
 for file in source.png edit.png target.png prompt-to-prompt.png edit.json; do [ -s "$work/edit/$file" ] || { echo "FAILED: edit wrote no $file"; failed=1; }; done
 [ "$(field "$work/edit/edit.json" '["images"]["edit"]["denoiser_rows"]')" = 4 ] || { echo "FAILED: an edit from step 2 of 4 asks the denoiser for more"; failed=1; }
-expect 0 'reconstruction.png: SSIM' "${edit[@]}" --image "$work/edit/source.png" --caption 'a sign that says "A"' --refinements 1 --out "$work/edit-real"
+expect 0 'reconstruction.png, .*SSIM' "${edit[@]}" --image "$work/edit/source.png" --caption 'a sign that says "A"' --refinements 1 --out "$work/edit-real"
 [ -s "$work/edit-real/reconstruction.png" ] || { echo "FAILED: edit wrote no reconstruction.png"; failed=1; }
 # A second edit into the folder leaves nothing of the first; one that fails leaves all of it.
 expect 2 'outside the image' "${edit[@]}" --source 'says "A"' --mask 8,8,9001,24 --out "$work/edit-real"
@@ -288,7 +288,7 @@ expect 2 'merges.txt' "$program" inspect "$work/bad"
 damage; rm -r "$work/bad/vae" "$work/bad/scheduler"
 expect 2 'scheduler/scheduler_config.json is missing' "$program" inspect "$work/bad"
 expect 2 'vae/config.json is missing' "$program" inspect "$work/bad"
-expect 2 'vae/config.json, scheduler/scheduler_config.json is missing' "$program" generate "$work/bad" --prompt x --out "$work/never.png"
+expect 2 'vae/config.json is missing' "$program" generate "$work/bad" --prompt x --out "$work/never.png"
 damage; truncate -s -1000 "$work/bad/unet/diffusion_pytorch_model.safetensors"
 expect 2 'cut off' "$program" inspect "$work/bad"
 damage; sed -i 's/"cross_attention_dim": 16/"cross_attention_dim": 24/' "$work/bad/unet/config.json"

@@ -125,7 +125,7 @@ TEST(Mask, KeepsEveryBitOutsideIt) {
   const auto quiet = [](const Progress&) {};
   const EditSource source = draw_source(*model.pipeline, settings, reader, quiet, {});
   const EditMask where{Box{4, 4, 12, 12}, 3};
-  const EditVariant variant{EditVariant::Way::sites, kTarget, PatchPlan::at_sites({0, 1, 2, 3}, 1).patches(), false, {}, where};
+  const EditVariant variant{EditWay::sites, kTarget, PatchPlan::at_sites({0, 1, 2, 3}, 1).patches(), false, {}, where};
   const EditedImage edit = draw_variants(*model.pipeline, source, {variant}, reader, quiet, {}).images.at(0);
   const torch::Tensor image = edit.image;
   const auto height = image.size(1), width = image.size(2);
@@ -141,8 +141,7 @@ TEST(Mask, KeepsEveryBitOutsideIt) {
   EXPECT_TRUE(torch::where(mask > 0, last, again.latents[0]).equal(last)) << "no latent";
   EXPECT_FALSE(again.latents[0].equal(last));
   // Ways without a mask are scored by the same box if they are told.
-  const EditVariant text{EditVariant::Way::target_prompt, kTarget, {}, false, {}, {}},
-      told{EditVariant::Way::target_prompt, kTarget, {}, false, {}, {}, where.box};
+  const EditVariant text{EditWay::target_prompt, kTarget, {}, false, {}, {}}, told{EditWay::target_prompt, kTarget, {}, false, {}, {}, where.box};
   const auto both = draw_variants(*model.pipeline, source, {text, told}, reader, quiet, {}).images;
   EXPECT_NE(both[0].measured.scores.at("ssim_outside_box"), both[1].measured.scores.at("ssim_outside_box"));
 }
@@ -183,7 +182,7 @@ TEST(TextEdit, VariantsInOneBatchAreThoseDrawnAlone) {
     FindsBox reader;
     const auto quiet = [](const Progress&) {};
     const EditSource source = draw_source(*model.pipeline, settings, reader, quiet, {});
-    using Way = EditVariant::Way;
+    using Way = EditWay;
     const std::string other = "a cat in the rain";
     const std::vector<EditVariant> variants{{Way::sites, kTarget, PatchPlan::at_sites({0, 1}, 1).patches(), false, {}, {}},
                                             {Way::sites, other, PatchPlan::at_sites({1}, 1, 2).patches(), true, {}, {}},
@@ -219,8 +218,7 @@ TEST(TextEdit, WritesSeveralWordsAndTakesATextOut) {
   const EditSource source = draw_source(*model.pipeline, settings, reader, quiet, {});
   const auto scores = [&](const std::string& target, std::vector<TextPiece> read) {
     reader.pieces = std::move(read);
-    return draw_variants(*model.pipeline, source, {{EditVariant::Way::sites, target, PatchPlan::at_sites({0, 1}, 1).patches(), false, {}, {}}}, reader, quiet,
-                         {})
+    return draw_variants(*model.pipeline, source, {{EditWay::sites, target, PatchPlan::at_sites({0, 1}, 1).patches(), false, {}, {}}}, reader, quiet, {})
         .images[0]
         .measured.scores;
   };
@@ -242,7 +240,7 @@ TEST(TextEdit, IsCancelledWithinALayer) {
   FindsBox reader;
   const auto quiet = [](const Progress&) {};
   const EditSource source = draw_source(*model.pipeline, settings, reader, quiet, {});
-  const std::vector<EditVariant> variants{{EditVariant::Way::sites, kTarget, PatchPlan::at_sites({0}, 1).patches(), false, {}, {}}};
+  const std::vector<EditVariant> variants{{EditWay::sites, kTarget, PatchPlan::at_sites({0}, 1).patches(), false, {}, {}}};
   static std::atomic<int> layers;
   static CancelToken cancel;
   static std::atomic<int> cancel_at;
@@ -279,8 +277,7 @@ TEST(TextEdit, AStepThatNeverComesIsRefused) {
   const auto quiet = [](const Progress&) {};
   const EditSource source = draw_source(*model.pipeline, settings, reader, quiet, {});
   const auto edit = [&](int from_step) {
-    draw_variants(*model.pipeline, source, {{EditVariant::Way::sites, kTarget, PatchPlan::at_sites({0}, 1, from_step).patches(), false, {}, {}}}, reader, quiet,
-                  {});
+    draw_variants(*model.pipeline, source, {{EditWay::sites, kTarget, PatchPlan::at_sites({0}, 1, from_step).patches(), false, {}, {}}}, reader, quiet, {});
   };
   edit(1);
   EXPECT_THAT(testing::failure_of([&] { edit(2); }), HasSubstr("from step 2 on, and there are 2"));

@@ -79,10 +79,10 @@ TEST_P(PlantedModel, YieldsExactlyItsCausalSite) {
   EXPECT_EQ(result.localized, std::vector<int>{causal});
   EXPECT_EQ(result.smallest, std::vector<int>{causal});
   for (const auto& set : result.sites) {
-    const bool is_causal = set.sites[0] == causal;
+    const bool is_causal = set.variant.sites().front() == causal;
     EXPECT_EQ(set.scores.at("word_accuracy").mean, is_causal ? 1 : 0);
     // A site that cannot act leaves A's picture as it is.
-    if (!is_causal) EXPECT_EQ(set.scores.at("mse").mean, 0) << set.sites[0];
+    if (!is_causal) EXPECT_EQ(set.scores.at("mse").mean, 0) << set.variant.sites().front();
   }
 }
 
@@ -160,7 +160,7 @@ TEST_F(SweepRun, AKeptPairMayLackAllSitesTogether) {
   const SweepResult again = run_sweep(*pipeline, reader, settings, folder / "run", {}, {});
   ASSERT_EQ(again.sets.size(), whole.sets.size());
   for (size_t i = 0; i < whole.sets.size(); ++i) {
-    EXPECT_EQ(again.sets[i].sites, whole.sets[i].sites);
+    EXPECT_EQ(again.sets[i].variant, whole.sets[i].variant);
     for (const auto& [name, score] : whole.sets[i].scores) EXPECT_EQ(again.sets[i].scores.at(name).mean, score.mean) << name;
   }
 }

@@ -13,6 +13,7 @@
 #include "io/files.h"
 #include "io/image_file.h"
 #include "metrics/ocr.h"
+#include "tasks/session.h"
 #include "tests/support/golden.h"
 
 namespace glyphscope {
@@ -112,7 +113,7 @@ command::Finetune training(const testing::TemporaryFolder& folder, const char* o
   command.settings.sample_every = 0;
   return command;
 }
-command::Generate picture() { return {"a red sign", "a blue sign", {.steps = 2}, {0}}; }
+command::Generate picture() { return {.source = "a red sign", .target = "a blue sign", .sampling = {.steps = 2}, .plan = PatchPlan::at_sites({0}, 1)}; }
 
 TEST(EngineThread, PicturesAreDrawnBetweenTwoStepsAndChangeNothing) {
   const testing::TemporaryFolder folder;
@@ -155,7 +156,8 @@ TEST(EngineThread, PicturesAreDrawnBetweenTwoStepsAndChangeNothing) {
 TEST(EngineThread, WhatCannotBeScoredIsNot) {
   Engine engine;
   engine.post(command::OpenModel{golden("pipeline").string()});
-  const auto drawn = engine.get<event::PicturesReady>(engine.post(command::Generate{"a red sign", "says \"BLUE\"", {.steps = 2}, {0}}));
+  const auto drawn = engine.get<event::PicturesReady>(
+      engine.post(command::Generate{.source = "a red sign", .target = "says \"BLUE\"", .sampling = {.steps = 2}, .plan = PatchPlan::at_sites({0}, 1)}));
   EXPECT_THAT(drawn.notes, ::testing::Contains(HasSubstr("against prompt A")));
   EXPECT_FALSE(drawn.patched.at(0).scores.contains("source_f1"));
   EXPECT_TRUE(drawn.patched.at(0).scores.contains("target_f1") && drawn.patched.at(0).scores.contains("ssim"));
@@ -173,15 +175,18 @@ TEST(EngineThread, ALocalizationGoesOnFromItsFolder) {
   const testing::TemporaryFolder folder;
   Engine engine;
   engine.post(command::OpenModel{golden("pipeline").string()});
-  command::Localize localize{{"says \"<text>\""}, {"one", "two", "six", "ten"}, 2, 1, {.steps = 2}, 0, (folder / "run").string(), {}};
+  command::Localize localize{
+      .templates = {"says \"<text>\""}, .words = {"one", "two", "six", "ten"}, .pairs = 2, .sampling = {.steps = 2}, .folder = (folder / "run").string()};
   const auto whole = engine.get<event::ScoresReady>(engine.post(localize));
   EXPECT_EQ(whole.folder, (folder / "run").string());
   const std::string kept = nlohmann::json::parse(whole.document)["settings"].dump();
   for (const char* file : {"run.json", "pairs/sites-pair1-noise0.json"}) fs::remove(folder / "run" / file);
-  const auto again = engine.get<event::ScoresReady>(engine.post(command::Localize{.folder = (folder / "run").string(), .resume = true}));
+  const auto again =
+      engine.get<event::ScoresReady>(engine.post(command::Localize{.folder = (folder / "run").string(), .begin = command::Localize::Begin::go_on_by_its_own}));
   EXPECT_EQ(nlohmann::json::parse(again.document)["settings"].dump(), kept);
   engine.post(command::OpenModel{golden("pipeline_sdxl").string()});
-  EXPECT_THAT(engine.end_of(engine.post(command::Localize{.folder = (folder / "run").string(), .resume = true})), HasSubstr("another model"));
+  EXPECT_THAT(engine.end_of(engine.post(command::Localize{.folder = (folder / "run").string(), .begin = command::Localize::Begin::go_on_by_its_own})),
+              HasSubstr("another model"));
 }
 
 TEST(EngineThread, WhatIsEditedIsDrawnOnce) {
@@ -193,15 +198,15 @@ TEST(EngineThread, WhatIsEditedIsDrawnOnce) {
   edit.targets = {"a blue sign", "a cat"};
   edit.from_steps = {0, 2};
   edit.sampling.steps = 4;
-  edit.sites = {0, 1};
+  edit.plan = PatchPlan::at_sites({0, 1}, 1);
   edit.compared = true;
   const auto first = engine.get<event::EditReady>(engine.post(edit));
   ASSERT_EQ(first.variants.size(), 6u);
   EXPECT_EQ(first.variants[3].target, "a cat");
   EXPECT_EQ(first.variants[3].from_step, 2);
-  EXPECT_EQ(first.variants[5].way, "prompt-to-prompt");
+  EXPECT_EQ(first.variants[5].way, EditWay::prompt_to_prompt);
   EXPECT_EQ(first.source.reconstruction.rgb, nullptr);
-  for (const auto& variant : first.variants) EXPECT_NE(*variant.picture.rgb, *first.source.picture.rgb) << variant.way;
+  for (const auto& variant : first.variants) EXPECT_NE(*variant.picture.rgb, *first.source.picture.rgb) << edit_way_name(variant.way);
   EXPECT_EQ(first.source.picture.read, "");
 
   // Another text: from step 2 of 4, half of the rows, and no more for the source.
@@ -231,8 +236,8 @@ TEST(EngineThread, WhatIsEditedIsDrawnOnce) {
   edit.mask = PixelBox{4, 4, 12, 12};
   const auto masked = engine.get<event::EditReady>(engine.post(edit));
   EXPECT_EQ(masked.source.picture.rgb->back(), masked.variants[0].picture.rgb->back());
-  edit.sites.clear();
-  EXPECT_THAT(engine.end_of(engine.post(edit)), HasSubstr("no site is selected"));
+  edit.plan = {};
+  EXPECT_THAT(engine.end_of(engine.post(edit)), HasSubstr("no sites are known"));
 }
 
 TEST(EngineThread, AnAdapterIsAtWorkForOneJobAlone) {
@@ -277,7 +282,7 @@ TEST(EngineThread, NoCommandGoesRoundTheGuard) {
 
   // The reader finds a listed word in everything: nothing may be seen, whatever makes it.
   NoReader::venom = true;
-  command::Generate venom{"a sign that says \"VENOM\"", "a blue sign", {.steps = 2}, {0}};
+  command::Generate venom{.source = "a sign that says \"VENOM\"", .target = "a blue sign", .sampling = {.steps = 2}, .plan = PatchPlan::at_sites({0}, 1)};
   const auto generated = engine.get<event::PicturesReady>(engine.post(venom));
   for (const auto* picture : {&generated.source, &generated.target, generated.patched.data()}) EXPECT_TRUE(withheld(*picture));
   EXPECT_EQ(lines().size(), 3u);
@@ -288,17 +293,17 @@ TEST(EngineThread, NoCommandGoesRoundTheGuard) {
   edit.source = "a red sign";
   edit.targets = {"a sign that says \"VENOM\""};
   edit.sampling.steps = 2;
-  edit.sites = {0};
+  edit.plan = PatchPlan::at_sites({0}, 1);
   EXPECT_THAT(engine.end_of(engine.post(edit)), HasSubstr("withheld by the guard"));
   edit.picture = (folder / "sign.png").string();
   write_png(edit.picture, torch::full({3, 40, 80}, 90, torch::kUInt8));
   edit.compared = true;
   size_t before = lines().size();
   const auto edited = engine.get<event::EditReady>(engine.post(edit));
-  for (const auto& variant : edited.variants) EXPECT_TRUE(withheld(variant.picture)) << variant.way;
+  for (const auto& variant : edited.variants) EXPECT_TRUE(withheld(variant.picture)) << edit_way_name(variant.way);
   EXPECT_EQ(lines().size(), before + 5);  // the reconstruction and the round trip too
 
-  command::Localize localize{{"A sign that says \"<text>\"."}, {"venom", "honey"}, 1, 1, {.steps = 2}};
+  command::Localize localize{.templates = {"A sign that says \"<text>\"."}, .words = {"venom", "honey"}, .pairs = 1, .sampling = {.steps = 2}};
   const auto pair = engine.get<event::PairReady>(engine.post(localize));
   for (const auto& picture : pair.patched) EXPECT_TRUE(withheld(picture));
   EXPECT_TRUE(withheld(pair.source));
@@ -314,7 +319,11 @@ TEST(EngineThread, NoCommandGoesRoundTheGuard) {
   NoReader::venom = false;
 
   // With an adapter at work, the sites see honey in place of venom: as the plan that says so.
-  command::Generate asked{"a sign that says \"VENOM\"", "a sign that says \"HONEY\"", {.steps = 2}, {1}, 0, {(folder / "out/last.safetensors").string()}};
+  command::Generate asked{.source = "a sign that says \"VENOM\"",
+                          .target = "a sign that says \"HONEY\"",
+                          .sampling = {.steps = 2},
+                          .plan = PatchPlan::at_sites({1}, 1),
+                          .adapters = {(folder / "out/last.safetensors").string()}};
   const auto kept = engine.get<event::PicturesReady>(engine.post(asked));
   EXPECT_THAT(kept.notes, Contains("Guard, picture A: listed words replaced, sites 1"));
   EXPECT_EQ(*kept.source.rgb, *kept.patched.at(0).rgb);
@@ -327,7 +336,7 @@ TEST(EngineThread, NoCommandGoesRoundTheGuard) {
   EXPECT_THAT(engine.end_of(engine.post(wrong)), HasSubstr("there is no site 99"));
   wrong = guard;
   wrong.words = "# none\n";
-  EXPECT_THAT(engine.end_of(engine.post(wrong)), HasSubstr("empty"));
+  EXPECT_THAT(engine.end_of(engine.post(wrong)), HasSubstr("there is no term in it"));
   engine.post(command::OpenModel{golden("pipeline_sd3").string()});
   before = lines().size();
   const auto other = engine.get<event::PicturesReady>(engine.post(venom));

@@ -1,0 +1,196 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "adapt/training_row.h"
+#include "core/error.h"
+#include "core/progress.h"
+#include "demo/learned_text.h"
+#include "editing/edit_way.h"
+#include "editing/guard_method.h"
+#include "localization/set_kind.h"
+#include "localization/statistics.h"
+#include "patching/site.h"
+#include "tasks/commands.h"
+
+/// What becomes known while a command is at work, as values without a torch type.
+namespace glyphscope {
+
+/// A picture that nobody changes any more.
+struct Picture {
+  int width = 0, height = 0;
+  std::shared_ptr<const std::vector<std::uint8_t>> rgb;  ///< height x width x 3
+  std::optional<std::string> read;                       ///< What OCR read in it; none where nobody looked.
+  std::map<std::string, double> scores;                  ///< Against A's picture and both texts; see scores.h. May be empty.
+  std::string metadata;                                  ///< JSON: what makes it again.
+};
+
+namespace event {
+
+struct Started {
+  std::string what;
+};
+struct Progressed {
+  Progress progress;
+};
+/// Before a model is loaded: what it will take, in bytes.
+struct ModelMeasured {
+  std::string source;
+  std::vector<std::pair<std::string, std::int64_t>> parameters;
+  std::int64_t bytes = 0, free = 0;
+  bool halves = false;  ///< In bf16 it would take half.
+};
+struct ModelOpened {
+  std::string source, family, hash, dtype, scheduler;
+  SiteTable table;
+  std::vector<std::pair<std::string, std::int64_t>> parameters;
+  std::int64_t default_steps = 0;
+  double default_guidance = 0;
+  int width = 0, height = 0;
+  std::int64_t bytes = 0;                        ///< Of its weights.
+  std::vector<AttentionProjection> projections;  ///< What an adapter may change.
+  std::string source_prompt, target_prompt;      ///< To begin with.
+  std::optional<LearnedText> learned;            ///< learned_text()
+  std::vector<int> studied;                      ///< studied_sites()
+  /// Of a cascade: its second stage.
+  struct Upscaler {
+    std::string source;
+    SiteTable table;
+    int width = 0, height = 0;
+    std::int64_t default_steps = 0;
+  };
+  std::optional<Upscaler> upscaler;
+};
+struct PicturesReady {
+  Picture source;
+  Picture target;                ///< Empty without a target.
+  std::vector<Picture> patched;  ///< None or one.
+  std::vector<int> sites;
+  std::vector<std::string> notes;
+  double seconds = 0;
+  std::string document;  ///< patch.json, where there is a plan.
+};
+/// What is edited, before anything is.
+struct EditSourceReady {
+  Picture picture;
+  Picture reconstruction;            ///< Of a real picture: what its noise gives back without guidance; scores "ssim" and "psnr" to the autoencoder's own
+                                     ///< round trip. Else empty, and where the guard withholds it.
+  Picture drift;                     ///< The same with the guidance that edits are drawn with. Else empty.
+  std::optional<PixelBox> text_box;  ///< Of its text, with a margin; none if none was found.
+};
+/// After an edit.
+struct EditReady {
+  EditSourceReady source;
+  struct Variant {
+    EditWay way = EditWay::sites;
+    std::string target;
+    int from_step = 0;
+    Picture picture;
+    Picture pasted;                  ///< A masked edit of a real picture, in the picture as it was given: see paste_back(). Else empty.
+    std::int64_t denoiser_rows = 0;  ///< Of drawing the batch that it was in, without the source;
+    double seconds = 0;              ///< and what that took.
+  };
+  std::vector<Variant> variants;
+  std::int64_t steps = 0, denoiser_rows = 0;  ///< Rows: of the variants, without the source.
+  std::vector<std::string> notes;
+  double seconds = 0;
+  std::string document;  ///< edit.json
+};
+/// After each pair of a localization.
+struct PairReady {
+  int pair = 0, pairs = 0;
+  std::string source_text, target_text;
+  Picture source, target;
+  std::vector<Picture> patched;  ///< One a site.
+};
+/// Mean scores over the pairs so far; the last one is the whole run's.
+struct ScoresReady {
+  std::map<std::string, std::vector<Score>> sites;  ///< By score, one a site.
+  std::map<std::string, Score> source, target;
+  std::vector<int> localized, smallest;  ///< Filled at the end.
+  /// The smallest set found, random sets, all sites; at the end.
+  struct Set {
+    std::vector<int> sites;
+    SetKind kind = SetKind::site;
+    std::map<std::string, Score> scores;
+  };
+  std::vector<Set> sets;
+  int pairs = 0;           ///< That the final scores are of,
+  int choosing_pairs = 0;  ///< and that chose.
+  bool halved = false;     ///< The first had no part in choosing.
+  int word_clusters = 0, noises = 0;
+  double kept_f1_share = 0;
+  bool final = false;
+  std::string folder;
+  std::string document;  ///< run.json's text without its pairs, as far as the run has got.
+};
+struct PicturesListed {
+  struct Item {
+    std::string file, caption;
+    std::int64_t width = 0, height = 0;
+    bool held_out = false;
+  };
+  std::string folder;
+  std::vector<Item> pictures;
+  std::vector<std::string> faults;  ///< What is left out, and why.
+};
+struct Trained {
+  FinetuneProgress progress;
+};
+/// Sample pictures of a training: means over the prompts that have such a number.
+struct SamplesDrawn {
+  std::int64_t step = 0;
+  std::optional<double> exact, f1, ssim;
+};
+/// Something that the user should know.
+struct Noted {
+  std::string text;
+};
+/// At the end of a training.
+struct AdapterMade {
+  std::string file;
+  std::int64_t parameters = 0, all_sites = 0, optimizer_bytes = 0, all_sites_optimizer_bytes = 0;  ///< See FinetuneResult.
+  std::string document;                                                                            ///< finetune.json
+};
+struct AdapterConverted {
+  std::string file, sha256;
+  std::size_t layers = 0;
+  std::vector<int> sites;
+  std::vector<std::int64_t> ranks;
+  std::int64_t parameters = 0;
+};
+/// What holds from here on.
+struct GuardSet {
+  bool on = false;
+  std::size_t terms = 0;
+  std::vector<int> sites;
+};
+struct GuardCompared {
+  std::vector<GuardMethod> methods;  ///< The first: nothing done.
+  std::size_t prompts = 0;
+  Picture sheet;  ///< A row each method, some prompts' pictures.
+  std::vector<std::string> notes;
+  std::string classifier;        ///< That says what is toxic; empty: the word list.
+  std::string json, csv, table;  ///< The study as documents, and as text for a terminal.
+};
+struct Finished {
+  double seconds = 0;
+};
+struct Cancelled {};
+struct Failed {
+  Error error;
+};
+
+/// One of them. Each command ends in exactly one of the last three.
+using Any = std::variant<Started, Progressed, ModelMeasured, ModelOpened, PicturesReady, EditSourceReady, EditReady, PairReady, ScoresReady, PicturesListed,
+                         Trained, SamplesDrawn, Noted, AdapterMade, AdapterConverted, GuardSet, GuardCompared, Finished, Cancelled, Failed>;
+
+}  // namespace event
+}  // namespace glyphscope
