@@ -9,6 +9,7 @@ scratch=$(mktemp -d)
 tree=$scratch/tree
 trap 'git worktree remove --force "$tree" 2>/dev/null || true; rm -rf "$scratch"' EXIT
 
+export CCACHE_DISABLE=1
 first=
 for commit in "$@"; do
   git worktree add --quiet --detach "$tree" "$commit"
