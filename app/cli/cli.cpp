@@ -10,9 +10,9 @@
 #include <future>
 #include <thread>
 
+#include "app/cli/wording.h"
 #include "app/signals.h"
 #include "core/memory.h"
-#include "core/option.h"
 #include "core/version.h"
 #include "demo/learned_text.h"
 #include "editing/audit_log.h"
@@ -20,13 +20,6 @@
 #include "io/text_file.h"
 
 namespace glyphscope::cli {
-
-std::string in_words(const std::string& text) {
-  return worded(text, [](Option name, const std::string& value) -> std::string {
-    if (name == Option::inspect) return "`glyphscope inspect`";
-    return (name == Option::verify_log ? "guard --" : "--") + option_name(name) + (value.empty() ? "" : " " + value);
-  });
-}
 
 namespace {
 

@@ -17,9 +17,6 @@
 
 namespace glyphscope::cli {
 
-/// A text of the engine, with its options as the command line has them.
-std::string in_words(const std::string& text);
-
 /// What a verb's MODEL may be.
 inline constexpr const char* kModelHelp = "A diffusers folder, a checkpoint (.safetensors), or a demo model, as demo:sign-unet";
 

@@ -2,6 +2,7 @@
 
 #include "adapt/lora_file.h"
 #include "app/cli/cli.h"
+#include "app/cli/wording.h"
 #include "io/files.h"
 
 namespace glyphscope::cli {

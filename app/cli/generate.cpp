@@ -1,4 +1,5 @@
 #include "app/cli/cli.h"
+#include "app/cli/wording.h"
 #include "io/files.h"
 #include "io/json.h"
 

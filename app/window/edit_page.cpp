@@ -63,8 +63,10 @@ QString reconstruction_text(const event::EditSourceReady& source) {
 
 }  // namespace
 
-EditPage::EditPage(EngineBridge* engine, SiteSelection* selection, std::function<Drawing()> drawing, QWidget* parent)
-    : QWidget(parent), engine_(engine), selection_(selection), drawing_(std::move(drawing)), zoom_(new ViewState(this)) {
+Page* make_edit_page(Workbench* bench, QWidget* parent) { return new EditPage(bench, parent); }
+
+EditPage::EditPage(Workbench* bench, QWidget* parent) : Page(bench, tr("Edit"), parent), zoom_(new ViewState(this)) {
+  setObjectName("edit_page");
   auto* column = new QVBoxLayout(this);
   column->setContentsMargins(0, 6, 0, 0);
   column->setSpacing(8);
@@ -80,8 +82,7 @@ EditPage::EditPage(EngineBridge* engine, SiteSelection* selection, std::function
   blinking_ = new QTimer(this);
   blinking_->setInterval(kBlink);
   connect(blinking_, &QTimer::timeout, this, [this] { swipe_->setValue(swipe_->value() > 0 ? 0 : swipe_->maximum()); });
-  connect(engine_, &EngineBridge::happened, this, &EditPage::on_event);
-  connect(selection_, &SiteSelection::changed, this, [this] {
+  connect(bench->selection(), &SiteSelection::changed, this, [this] {
     refresh();
     edit_soon();
   });
@@ -335,7 +336,7 @@ void EditPage::set_picture(const QString& file) {
 }
 
 command::EditText EditPage::command() const {
-  const Drawing drawing = drawing_();
+  const Drawing drawing = bench().drawing();
   command::EditText out;
   out.source = source_->text().toStdString();
   out.picture = picture_.toStdString();
@@ -343,7 +344,7 @@ command::EditText EditPage::command() const {
   out.sampling = drawing.sampling;
   out.targets = {target_->text().toStdString()};
   out.from_steps = {from_step_->value()};
-  const std::vector<int> sites = selection_->sorted();
+  const std::vector<int> sites = bench().selection()->sorted();
   std::map<int, std::vector<int>> heads;
   if (const auto typed = attempt([&] { return parse_heads(heads_->text().toStdString(), sites, table_); })) heads = *typed;
   out.plan = PatchPlan::at_sites(sites, heads, strength_->value() / 100.0);
@@ -383,10 +384,10 @@ void EditPage::edit() {
     quick.refinements = 0;
     quick.compared = false;
     quick.from_steps = {static_cast<int>(asked_.from_steps[0] * kPreviewSteps / steps)};
-    preview_ = engine_->post(std::move(quick));
+    preview_ = post(std::move(quick));
   }
-  full_ = engine_->post(asked_);
-  status_->setText(engine_->waiting_text());
+  full_ = post(asked_);
+  status_->setText(engine()->waiting_text());
   refresh();
 }
 
@@ -411,8 +412,8 @@ void EditPage::draw_variants() {
   cancel();
   message_->hide();
   asked_ = std::move(batch);
-  full_ = engine_->post(asked_);
-  status_->setText(engine_->waiting_text());
+  full_ = post(asked_);
+  status_->setText(engine()->waiting_text());
   refresh();
 }
 
@@ -444,7 +445,7 @@ void EditPage::use_as_source() {
 void EditPage::cancel() {
   pause_->stop();
   for (JobId* job : {&preview_, &full_})
-    if (*job) engine_->cancel(std::exchange(*job, 0));
+    if (*job) engine()->cancel(std::exchange(*job, 0));
   refresh();
 }
 
@@ -547,7 +548,7 @@ void EditPage::show_present() {
   cancel();
   const auto& [command, ready, together] = *history_->present();
   asked_ = command;
-  emit sampling_restored(command.sampling);
+  bench().restore_sampling(command.sampling);
   {
     const QSignalBlocker blocks[] = {QSignalBlocker(source_), QSignalBlocker(target_),   QSignalBlocker(from_step_),  QSignalBlocker(strength_),
                                      QSignalBlocker(masked_), QSignalBlocker(compared_), QSignalBlocker(refinements_)};
@@ -564,14 +565,14 @@ void EditPage::show_present() {
   set_picture(QString::fromStdString(command.picture));
   mask_ = command.mask ? std::optional(to_rect(*command.mask)) : std::nullopt;
   const std::vector<int> sites = sites_of(command.plan);
-  selection_->select(QSet<int>(sites.begin(), sites.end()));
+  bench().selection()->select(QSet<int>(sites.begin(), sites.end()));
   pause_->stop();
   show_edit(ready, false);
 }
 
 void EditPage::refresh() {
-  const bool sites = !selection_->sites().isEmpty();
-  const auto heads = attempt([&] { return parse_heads(heads_->text().toStdString(), selection_->sorted(), table_); });
+  const bool sites = !bench().selection()->sites().isEmpty();
+  const auto heads = attempt([&] { return parse_heads(heads_->text().toStdString(), bench().selection()->sorted(), table_); });
   edit_->setEnabled(model_ && sites && heads && !target_->text().trimmed().isEmpty() && !source_->text().trimmed().isEmpty());
   edit_->setToolTip(!model_  ? tr("Open a model first")
                     : !sites ? tr("Select the sites that write the text: click cells of the map")
@@ -588,7 +589,7 @@ void EditPage::refresh() {
   forget_->setVisible(!picture_.isEmpty());
   refinements_->setVisible(!picture_.isEmpty());
   if (model_) {  // before, there is nothing to sample, and the window is not complete
-    const std::int64_t steps = drawing_().sampling.steps;
+    const std::int64_t steps = bench().drawing().sampling.steps;
     from_step_->setRange(0, static_cast<int>(steps > 0 ? steps : default_steps_) - 1);
   }
   const bool shown = !views_[kResult]->picture().isNull();

@@ -1,14 +1,10 @@
 #pragma once
 
-#include <QWidget>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
 
-#include "app/window/drawing.h"
-#include "app/window/engine_bridge.h"
-#include "widgets/site_selection.h"
+#include "app/window/page.h"
 
 class QCheckBox;
 class QComboBox;
@@ -31,28 +27,25 @@ class ViewState;
 
 /// Writes other texts into a picture, drawn or real: source and result side by side, what else one would do beside them, and a history to go back in. Once
 /// there is a result, each change draws it again after a pause: quickly with few steps first, then in full.
-class EditPage : public QWidget {
+class EditPage : public Page {
   Q_OBJECT
  public:
-  EditPage(EngineBridge* engine, SiteSelection* selection, std::function<Drawing()> drawing, QWidget* parent = nullptr);
+  EditPage(Workbench* bench, QWidget* parent);
   ~EditPage() override;
 
-  void set_model(const event::ModelOpened& model);
+  void set_model(const event::ModelOpened& model) override;
   /// Edits this real picture in place of one that the source prompt draws; empty: no longer.
   void set_picture(const QString& file);
   /// Saves edit-source.png, edit.png, of a real picture edit-reconstruction.png and edit-drift.png and, if all but a box of it was kept, edit-whole.png, the
   /// picture as it was given with the new text in it; of a comparison edit-target.png and edit-prompt-to-prompt.png. Files go to `saved`, those that could not
   /// be written to `failed`.
-  void save(const QString& folder, QStringList& saved, QStringList& failed) const;
+  void save(const QString& folder, QStringList& saved, QStringList& failed) const override;
   bool busy() const { return preview_ != 0 || full_ != 0; }
   /// What is at work has changed: an edit that is shown is drawn again; one that is not, once it is.
-  void adapters_changed();
-
- signals:
-  /// An edit is shown again that was sampled so.
-  void sampling_restored(const command::Sampling& sampling);
+  void adapters_changed() override;
 
  protected:
+  void on_event(const Event& event) override;
   void showEvent(QShowEvent*) override;
 
  private:
@@ -68,7 +61,6 @@ class EditPage : public QWidget {
   void use_as_source();
   void edit_soon();
   void cancel();
-  void on_event(const Event& event);
   /// A real picture that was inverted, beside what its noise gives back.
   void show_source(const event::EditSourceReady& source);
   void show_edit(const event::EditReady& ready, bool preview);
@@ -78,9 +70,6 @@ class EditPage : public QWidget {
   void show_present();
   void refresh();
 
-  EngineBridge* engine_;
-  SiteSelection* selection_;
-  std::function<Drawing()> drawing_;
   JobId preview_ = 0, full_ = 0;
   command::EditText asked_;  ///< What full_ draws.
   event::EditReady shown_;

@@ -30,7 +30,10 @@ QString bytes_text(std::int64_t number) { return QLocale().formattedDataSize(num
 
 }  // namespace
 
-FinetunePage::FinetunePage(EngineBridge* engine, SiteSelection* selection, QWidget* parent) : QWidget(parent), engine_(engine) {
+Page* make_finetune_page(Workbench* bench, QWidget* parent) { return new FinetunePage(bench, parent); }
+
+FinetunePage::FinetunePage(Workbench* bench, QWidget* parent) : Page(bench, tr("Fine-tune"), parent) {
+  setObjectName("finetune_page");
   auto* rows = new QVBoxLayout(this);
   rows->setContentsMargins(0, 6, 0, 0);
   rows->setSpacing(6);
@@ -38,21 +41,17 @@ FinetunePage::FinetunePage(EngineBridge* engine, SiteSelection* selection, QWidg
   message_->setObjectName("finetune_message");
   rows->addWidget(message_);
   auto* sides = new QSplitter(Qt::Horizontal, this);
-  sides->addWidget(build_settings(selection));
+  sides->addWidget(build_settings());
   sides->addWidget(build_results());
   sides->setStretchFactor(0, 0);
   sides->setStretchFactor(1, 1);
   sides->setSizes({330, 560});
   sides->setChildrenCollapsible(false);
   rows->addWidget(sides, 1);
-  connect(engine_, &EngineBridge::happened, this, [this](const Event& event) {
-    if (event.job == job_ && job_) on_event(event);
-    if (event.job == reading_ && reading_) on_pictures(event);
-  });
   set_phase(Phase::idle);
 }
 
-QWidget* FinetunePage::build_settings(SiteSelection* selection) {
+QWidget* FinetunePage::build_settings() {
   auto* side = new QWidget(this);
   auto* column = new QVBoxLayout(side);
   column->setContentsMargins(0, 0, 0, 0);
@@ -61,7 +60,7 @@ QWidget* FinetunePage::build_settings(SiteSelection* selection) {
   area->setWidgetResizable(true);
   area->setFrameShape(QFrame::NoFrame);
   area->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
-  form_ = new FinetuneForm(selection, area);
+  form_ = new FinetuneForm(bench().selection(), area);
   connect(form_, &FinetuneForm::changed, this, &FinetunePage::refresh);
   connect(form_, &FinetuneForm::pictures_asked, this, &FinetunePage::read_pictures);
   area->setWidget(form_);
@@ -135,7 +134,7 @@ QWidget* FinetunePage::build_results() {
     auto* out = new QPushButton(text, side);
     out->setToolTip(tip);
     out->setObjectName(name);
-    connect(out, &QPushButton::clicked, this, [this, file] { emit adapter_wanted(made(file)); });
+    connect(out, &QPushButton::clicked, this, [this, file] { bench().use_adapter(made(file)); });
     use->addWidget(out);
     return out;
   };
@@ -144,7 +143,7 @@ QWidget* FinetunePage::build_results() {
   export_->setObjectName("export_adapter");
   auto* menu = new QMenu(export_);
   const auto add = [&](const QString& text, const QString& file, const QString& format) {
-    auto* action = menu->addAction(text, this, [this, file, format] { emit export_wanted(made(file), format); });
+    auto* action = menu->addAction(text, this, [this, file, format] { bench().save_adapter(made(file), format); });
     connect(menu, &QMenu::aboutToShow, action, [this, action, file] { action->setEnabled(QFileInfo::exists(made(file))); });
   };
   for (const QString format : {"diffusers", "kohya"}) {
@@ -172,8 +171,8 @@ void FinetunePage::set_opening(bool opening) {
 }
 
 void FinetunePage::read_pictures(const QString& folder, double held_out) {
-  if (reading_) engine_->cancel(reading_);
-  reading_ = engine_->post(command::ReadPictures{folder.toStdString(), held_out});
+  if (reading_) engine()->cancel(reading_);
+  reading_ = post(command::ReadPictures{folder.toStdString(), held_out});
 }
 
 void FinetunePage::on_pictures(const Event& event) {
@@ -211,16 +210,16 @@ void FinetunePage::start() {
   curves_->clear();
   smooth_step_ = -1;
   done_ = 0;
-  post(form_->command());
+  train(form_->command());
 }
 
-void FinetunePage::post(command::Finetune command) {
+void FinetunePage::train(command::Finetune command) {
   message_->hide();
   running_ = std::move(command);
   // An earlier training in the folder is of other steps: what it drew is shown at once.
   samples_->set_folder(QString::fromStdString(running_.folder));
   tabs_->setCurrentIndex(0);
-  job_ = engine_->post(running_);
+  job_ = post(running_);
   status_->setText(tr("Waiting for the engine"));
   bar_->setRange(0, 0);
   set_phase(Phase::running);
@@ -230,9 +229,9 @@ void FinetunePage::pause_or_resume() {
   if (phase_ == Phase::paused) {
     command::Finetune again = running_;
     again.resume = true;
-    return post(std::move(again));
+    return train(std::move(again));
   }
-  engine_->cancel(job_);
+  engine()->cancel(job_);
   set_phase(Phase::pausing);
 }
 
@@ -241,11 +240,16 @@ void FinetunePage::stop() {
     end(tr("Stopped"));
     return set_phase(Phase::idle);
   }
-  engine_->cancel(job_);
+  engine()->cancel(job_);
   set_phase(Phase::stopping);
 }
 
 void FinetunePage::on_event(const Event& event) {
+  if (event.job == job_) on_training(event);
+  if (event.job == reading_) on_pictures(event);
+}
+
+void FinetunePage::on_training(const Event& event) {
   if (auto* progressed = std::get_if<event::Progressed>(&event.what)) {
     const Progress& progress = progressed->progress;
     if (progress.total > 0) {
@@ -332,7 +336,7 @@ void FinetunePage::set_phase(Phase phase) {
 
 QString FinetunePage::title() const {
   if (phase_ == Phase::paused) return tr("Fine-tune (paused)");
-  return training() ? tr("Fine-tune (%1 %)").arg(static_cast<int>(100 * done_)) : tr("Fine-tune");
+  return training() ? tr("Fine-tune (%1 %)").arg(static_cast<int>(100 * done_)) : name();
 }
 
 void FinetunePage::refresh() {

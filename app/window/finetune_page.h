@@ -1,10 +1,8 @@
 #pragma once
 
-#include <QWidget>
 #include <vector>
 
-#include "app/window/engine_bridge.h"
-#include "widgets/site_selection.h"
+#include "app/window/page.h"
 
 class QCheckBox;
 class QLabel;
@@ -22,39 +20,34 @@ class SamplesView;
 class StepCurves;
 
 /// Trains an adapter on the selected sites, and shows how it learns. It owns the engine's job that trains; other jobs run between its steps.
-class FinetunePage : public QWidget {
+class FinetunePage : public Page {
   Q_OBJECT
  public:
-  FinetunePage(EngineBridge* engine, SiteSelection* selection, QWidget* parent = nullptr);
+  FinetunePage(Workbench* bench, QWidget* parent);
 
-  void set_model(const event::ModelOpened& model);
-  /// Another model is on its way: until it is there, nothing can be started.
-  void set_opening(bool opening);
+  void set_model(const event::ModelOpened& model) override;
+  void set_opening(bool opening) override;
   bool training() const { return job_ != 0; }
   /// "Fine-tune", and how far it is.
-  QString title() const;
+  QString title() const override;
   /// Saves curves (.svg), training.csv and the samples that are shown, what there is of them. Files go to `saved`, those that could not be written to
   /// `failed`.
-  void save(const QString& folder, QStringList& saved, QStringList& failed) const;
+  void save(const QString& folder, QStringList& saved, QStringList& failed) const override;
 
- signals:
-  /// The user wants to see pictures by this adapter.
-  void adapter_wanted(const QString& file);
-  /// It is to be saved elsewhere, in this format.
-  void export_wanted(const QString& file, const QString& format);
-  void title_changed();
+ protected:
+  void on_event(const Event& event) override;
 
  private:
   enum class Phase { idle, running, pausing, paused, stopping };
 
-  QWidget* build_settings(SiteSelection* selection);
+  QWidget* build_settings();
   QWidget* build_results();
   void read_pictures(const QString& folder, double held_out);
   void start();
   void pause_or_resume();
   void stop();
-  void post(command::Finetune command);
-  void on_event(const Event& event);
+  void train(command::Finetune command);
+  void on_training(const Event& event);
   void on_pictures(const Event& event);
   void show_progress(const FinetuneProgress& progress);
   void end(const QString& how);
@@ -65,7 +58,6 @@ class FinetunePage : public QWidget {
   /// A file in the folder of the training that runs or ran last.
   QString made(const QString& name) const;
 
-  EngineBridge* engine_;
   JobId job_ = 0, reading_ = 0;
   Phase phase_ = Phase::idle;
   command::Finetune running_;  ///< The training that runs or is paused.

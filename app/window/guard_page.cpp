@@ -47,8 +47,10 @@ bool write_whole(const QString& file, const QByteArray& text) {
 
 }  // namespace
 
-GuardPage::GuardPage(EngineBridge* engine, SiteSelection* selection, std::function<Drawing()> drawing, QWidget* parent)
-    : QWidget(parent), engine_(engine), selection_(selection), drawing_(std::move(drawing)) {
+Page* make_guard_page(Workbench* bench, QWidget* parent) { return new GuardPage(bench, parent); }
+
+GuardPage::GuardPage(Workbench* bench, QWidget* parent) : Page(bench, tr("Guard"), parent) {
+  setObjectName("guard_page");
   auto* column = new QVBoxLayout(this);
   column->setContentsMargins(0, 6, 0, 0);
   column->setSpacing(8);
@@ -73,8 +75,7 @@ GuardPage::GuardPage(EngineBridge* engine, SiteSelection* selection, std::functi
   sides->setStretchFactor(1, 3);
   sides->setSizes({320, 580});
   column->addWidget(sides, 1);
-  connect(engine_, &EngineBridge::happened, this, &GuardPage::on_event);
-  connect(selection_, &SiteSelection::changed, this, &GuardPage::refresh);
+  connect(bench->selection(), &SiteSelection::changed, this, &GuardPage::refresh);
   const auto shipped = attempt([&] { return read_text_file(resource("words/guard.txt")); });
   if (shipped)
     words_->setPlainText(QString::fromStdString(*shipped));
@@ -169,7 +170,7 @@ QWidget* GuardPage::build_settings() {
     refresh();
   });
   connect(test_, &QLineEdit::textChanged, this, &GuardPage::show_test);
-  connect(take_, &QPushButton::clicked, this, [this] { set_sites(selection_->sorted()); });
+  connect(take_, &QPushButton::clicked, this, [this] { set_sites(bench().selection()->sorted()); });
   connect(from_step_, &QSpinBox::valueChanged, this, &GuardPage::refresh);
   connect(log_, &QLineEdit::textChanged, this, &GuardPage::refresh);
   connect(clear_text_, &QCheckBox::toggled, this, &GuardPage::refresh);
@@ -241,12 +242,12 @@ QWidget* GuardPage::build_comparison() {
   column->addWidget(sheet_, 1);
   connect(compare_, &QPushButton::clicked, this, &GuardPage::compare);
   connect(stop_, &QPushButton::clicked, this, [this] {
-    if (comparison_) engine_->cancel(comparison_);
+    if (comparison_) engine()->cancel(comparison_);
   });
   return part;
 }
 
-QString GuardPage::title() const { return on_ ? tr("Guard: on") : tr("Guard"); }
+QString GuardPage::title() const { return on_ ? tr("Guard: on") : name(); }
 
 std::optional<TermList> GuardPage::terms() const {
   auto list = attempt([&] { return TermList::parse(words_->toPlainText().toStdString(), tr("the list").toStdString()); });
@@ -269,7 +270,7 @@ void GuardPage::set_model(const event::ModelOpened& model) {
   if (!set_) asked_ = held_;
   if (!(set_ ? asked_.on : on_)) return;
   asked_.sites = sites_;
-  set_ = engine_->post(asked_);
+  set_ = post(asked_);
   refresh();
 }
 
@@ -282,13 +283,13 @@ void GuardPage::set(bool on) {
   message_->hide();
   asked_ = settings();
   asked_.on = on;
-  set_ = engine_->post(asked_);
+  set_ = post(asked_);
   refresh();
 }
 
 void GuardPage::compare() {
   message_->hide();
-  const Drawing drawing = drawing_();
+  const Drawing drawing = bench().drawing();
   command::CompareGuard command;
   command.words = words_->toPlainText().toStdString();
   command.count = static_cast<size_t>(count_->value());
@@ -306,8 +307,8 @@ void GuardPage::compare() {
     if (!lines) return message_->show_message(MessageStrip::Kind::error, in_words(lines.error()));
     command.prompts = *lines;
   }
-  comparison_ = engine_->post(std::move(command));
-  status_->setText(engine_->waiting_text());
+  comparison_ = post(std::move(command));
+  status_->setText(engine()->waiting_text());
   refresh();
 }
 
@@ -327,11 +328,14 @@ void GuardPage::store_words() {
     message_->show_message(MessageStrip::Kind::error, tr("Cannot write %1. Is the folder writable, and the disk not full?").arg(file));
 }
 
+// Whatever has been drawn is in the log by now.
+void GuardPage::job_ended() {
+  if (on_ && log_view_->isVisible()) log_view_->read_again();
+}
+
 void GuardPage::on_event(const Event& event) {
   const bool ended = std::holds_alternative<event::Finished>(event.what) || std::holds_alternative<event::Cancelled>(event.what) ||
                      std::holds_alternative<event::Failed>(event.what);
-  // Whatever has been drawn is in the log by now.
-  if (ended && on_ && log_view_->isVisible()) log_view_->read_again();
   if (event.job == 0 || (event.job != set_ && event.job != comparison_)) return;
   if (const auto* guard = std::get_if<event::GuardSet>(&event.what)) {
     on_ = guard->on;
@@ -415,7 +419,7 @@ void GuardPage::refresh() {
   site_facts_->setText(sites_.empty() ? tr("No sites: whole prompts are swapped")
                                       : (sites_.size() == 1 ? tr("Site %1 sees the replaced prompt") : tr("Sites %1 see the replaced prompt"))
                                             .arg(QString::fromStdString(format_sites(sites_))));
-  take_->setEnabled(selection_->sorted() != sites_);
+  take_->setEnabled(bench().selection()->sorted() != sites_);
   const command::SetGuard now = settings();
   const bool changed = on_ && (now.words != held_.words || now.sites != held_.sites || now.from_step != held_.from_step || now.log != held_.log ||
                                now.clear_text != held_.clear_text);

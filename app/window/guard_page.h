@@ -1,13 +1,9 @@
 #pragma once
 
-#include <QWidget>
-#include <functional>
 #include <optional>
 #include <vector>
 
-#include "app/window/drawing.h"
-#include "app/window/engine_bridge.h"
-#include "widgets/site_selection.h"
+#include "app/window/page.h"
 
 class QCheckBox;
 class QLabel;
@@ -28,22 +24,23 @@ class TermList;
 
 /// Keeps listed words out of every picture that the window makes: the list with a live test of a prompt, the switch, a comparison with what one would do
 /// otherwise, and the log.
-class GuardPage : public QWidget {
+class GuardPage : public Page {
   Q_OBJECT
  public:
-  GuardPage(EngineBridge* engine, SiteSelection* selection, std::function<Drawing()> drawing, QWidget* parent = nullptr);
+  GuardPage(Workbench* bench, QWidget* parent);
 
   /// The guard stays on, with the new model's sites.
-  void set_model(const event::ModelOpened& model);
+  void set_model(const event::ModelOpened& model) override;
   bool on() const { return on_; }
   bool busy() const { return set_ != 0 || comparison_ != 0; }
   /// Of its tab: says whether it is on.
-  QString title() const;
+  QString title() const override;
   /// Of a comparison guard.csv, guard.json and guard-samples.png. Files go to `saved`, those that could not be written to `failed`.
-  void save(const QString& folder, QStringList& saved, QStringList& failed) const;
+  void save(const QString& folder, QStringList& saved, QStringList& failed) const override;
 
- signals:
-  void title_changed();
+ protected:
+  void on_event(const Event& event) override;
+  void job_ended() override;
 
  private:
   QWidget* build_settings();
@@ -54,15 +51,11 @@ class GuardPage : public QWidget {
   void compare();
   void load_words();
   void store_words();
-  void on_event(const Event& event);
   void show_test();
   void show_comparison(const event::GuardCompared& compared);
   void set_sites(const std::vector<int>& sites);
   void refresh();
 
-  EngineBridge* engine_;
-  SiteSelection* selection_;
-  std::function<Drawing()> drawing_;
   JobId set_ = 0, comparison_ = 0;
   bool model_ = false, on_ = false;
   command::SetGuard asked_, held_;  ///< What set_ asks for, and what is on.

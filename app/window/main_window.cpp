@@ -2,9 +2,6 @@
 
 #include <QtWidgets>
 
-#include "app/window/edit_page.h"
-#include "app/window/finetune_page.h"
-#include "app/window/guard_page.h"
 #include "app/window/open_dialog.h"
 #include "app/window/pictures_panel.h"
 #include "app/window/prompt_panel.h"
@@ -81,29 +78,16 @@ void MainWindow::build() {
   column->setContentsMargins(4, 8, 10, 4);
   column->setSpacing(8);
   column->addWidget(message_);
-  pages_ = new QTabWidget(right);
-  pages_->setObjectName("pages");
-  pages_->setDocumentMode(true);
-  pages_->addTab(build_study(), tr("Study"));
-  const auto drawing = [this] { return Drawing{prompts_->sampling(), adapters_->at_work()}; };
-  edit_ = new EditPage(engine_, selection_, drawing, pages_);
-  edit_->setObjectName("edit_page");
-  connect(edit_, &EditPage::sampling_restored, prompts_, &PromptPanel::set_sampling);
-  pages_->addTab(edit_, tr("Edit"));
-  finetune_ = new FinetunePage(engine_, selection_, pages_);
-  finetune_->setObjectName("finetune_page");
-  pages_->addTab(finetune_, finetune_->title());
-  connect(finetune_, &FinetunePage::title_changed, this, [this] { pages_->setTabText(pages_->indexOf(finetune_), finetune_->title()); });
-  connect(finetune_, &FinetunePage::adapter_wanted, this, [this](const QString& file) {
-    pages_->setCurrentIndex(0);
-    adapters_->add(file);
-  });
-  connect(finetune_, &FinetunePage::export_wanted, this, &MainWindow::save_adapter);
-  guard_ = new GuardPage(engine_, selection_, drawing, pages_);
-  guard_->setObjectName("guard_page");
-  pages_->addTab(guard_, guard_->title());
-  connect(guard_, &GuardPage::title_changed, this, [this] { pages_->setTabText(pages_->indexOf(guard_), guard_->title()); });
-  column->addWidget(pages_, 1);
+  tabs_ = new QTabWidget(right);
+  tabs_->setObjectName("pages");
+  tabs_->setDocumentMode(true);
+  tabs_->addTab(build_study(), tr("Study"));
+  pages_ = make_pages(this, tabs_);
+  for (Page* page : pages_) {
+    tabs_->addTab(page, page->title());
+    connect(page, &Page::title_changed, this, [this, page] { tabs_->setTabText(tabs_->indexOf(page), page->title()); });
+  }
+  column->addWidget(tabs_, 1);
 
   auto* sides = new QSplitter(Qt::Horizontal, this);
   sides->addWidget(build_side());
@@ -205,7 +189,7 @@ QWidget* MainWindow::build_side() {
   connect(adapters_, &AdapterList::changed, adapters_settle_, qOverload<>(&QTimer::start));
   connect(adapters_settle_, &QTimer::timeout, this, [this] {
     draw_again();
-    edit_->adapters_changed();
+    for (Page* page : pages_) page->adapters_changed();
   });
   column->addWidget(adapters_);
   return side;
@@ -235,9 +219,7 @@ void MainWindow::build_menus() {
   save->addAction(tr("&Window\u2026"), this, [this] { save_view(this, "window.png"); });
   save->addAction(tr("&Map\u2026"), this, [this] { save_view(map_, "map.png"); });
   save->addAction(tr("&Pictures\u2026"), this, [this] { save_view(pictures_, "pictures.png"); });
-  save->addAction(tr("&Edit\u2026"), this, [this] { save_view(edit_, "edit.png"); });
-  save->addAction(tr("&Fine-tuning\u2026"), this, [this] { save_view(finetune_, "fine-tuning.png"); });
-  save->addAction(tr("&Guard\u2026"), this, [this] { save_view(guard_, "guard.png"); });
+  for (Page* page : pages_) save->addAction(tr("%1\u2026").arg(page->name()), this, [this, page] { save_view(page, page->name().toLower() + ".png"); });
   save->addAction(tr("&Heatmap (PNG, SVG or PDF)\u2026"), this, [this] { save_view(scores_->heatmap(), "heatmap.png"); });
   file->addSeparator();
   file->addAction(tr("&Quit"), QKeySequence::Quit, this, &QWidget::close);
@@ -361,7 +343,7 @@ void MainWindow::start(Command command) {
   drawing_ = std::holds_alternative<command::Generate>(command);
   localizing_ = std::holds_alternative<command::Localize>(command);
   const bool opening = std::holds_alternative<command::OpenModel>(command);
-  finetune_->set_opening(opening);
+  for (Page* page : pages_) page->set_opening(opening);
   job_ = engine_->post(std::move(command));
   jobs_->start(engine_->waiting_text());
   if (opening && engine_->training()) message_->show_message(MessageStrip::Kind::note, tr("The model is opened when the training ends, or when you pause it."));
@@ -379,6 +361,15 @@ void MainWindow::draw_again() {
   // Whatever else runs is not worth losing for a slider: its pictures are drawn after it.
   drawn_stale_ = busy() && !drawing_;
   if (!drawn_stale_) draw(*drawn_);
+}
+
+Drawing MainWindow::drawing() const { return {prompts_->sampling(), adapters_->at_work()}; }
+
+void MainWindow::restore_sampling(const command::Sampling& sampling) { prompts_->set_sampling(sampling); }
+
+void MainWindow::use_adapter(const QString& file) {
+  tabs_->setCurrentIndex(0);
+  adapters_->add(file);
 }
 
 void MainWindow::choose_adapter() {
@@ -445,7 +436,7 @@ void MainWindow::on_event(const Event& event) {
   } else {
     job_ = 0;
     drawing_ = localizing_ = false;
-    finetune_->set_opening(false);
+    for (Page* page : pages_) page->set_opening(false);
     if (auto* finished = std::get_if<event::Finished>(&event.what)) jobs_->finish(tr("%1: done in %2").arg(last_done_, duration_text(finished->seconds)));
     if (!std::get_if<event::Finished>(&event.what)) scores_->set_stopped();
     if (std::get_if<event::Cancelled>(&event.what)) jobs_->finish(tr("%1: cancelled").arg(last_done_));
@@ -490,9 +481,7 @@ void MainWindow::show_model(const event::ModelOpened& model) {
   adapters_->clear();
   drawn_.reset();
   drawn_stale_ = false;
-  finetune_->set_model(model);
-  edit_->set_model(model);
-  guard_->set_model(model);
+  for (Page* page : pages_) page->set_model(model);
   map_->set_sites(sites_);
   if (second) map_->set_second_stage(tr("Stage II, to %1 \u00d7 %2: not patched").arg(second->width).arg(second->height), site_items(second->table));
   list_->set_sites(sites_);
@@ -538,9 +527,7 @@ QStringList MainWindow::export_all(const QString& folder) {
     keep("scores.csv", scores_->save_table(out.filePath("scores.csv")));
     keep("localization.json", scores_->save_run(out.filePath("localization.json")));
   }
-  edit_->save(folder, files, failed);
-  finetune_->save(folder, files, failed);
-  guard_->save(folder, files, failed);
+  for (const Page* page : pages_) page->save(folder, files, failed);
   keep("window.png", save_picture(grab().toImage(), out.filePath("window.png"), settings_text()));
   if (!failed.isEmpty()) fail(tr("Cannot write %1. Is the folder writable, and the disk not full?").arg(failed.join(", ")));
   return failed.isEmpty() ? files : QStringList();

@@ -2,8 +2,7 @@
 
 #include <QMainWindow>
 
-#include "app/window/engine_bridge.h"
-#include "widgets/site_selection.h"
+#include "app/window/page.h"
 #include "widgets/site_values.h"
 
 class QLabel;
@@ -14,9 +13,6 @@ class QTimer;
 namespace glyphscope {
 
 class AdapterList;
-class EditPage;
-class FinetunePage;
-class GuardPage;
 class JobBar;
 class MessageStrip;
 class ModelMap;
@@ -27,7 +23,7 @@ class SiteList;
 
 /// The workbench: a model's map, prompts A and B, the pictures, the heatmap, and the pages that edit, fine-tune and guard. It wires widgets to the engine, and
 /// computes nothing.
-class MainWindow : public QMainWindow {
+class MainWindow : public QMainWindow, public Workbench {
   Q_OBJECT
  public:
   explicit MainWindow(QWidget* parent = nullptr);
@@ -42,8 +38,12 @@ class MainWindow : public QMainWindow {
   /// them. Returns the files.
   QStringList export_all(const QString& folder);
 
-  EngineBridge& engine() { return *engine_; }
-  SiteSelection& selection() { return *selection_; }
+  EngineBridge* engine() override { return engine_; }
+  SiteSelection* selection() override { return selection_; }
+  Drawing drawing() const override;
+  void restore_sampling(const command::Sampling& sampling) override;
+  void use_adapter(const QString& file) override;
+  void save_adapter(const QString& file, const QString& format) override;
   AdapterList& adapters() { return *adapters_; }
   bool busy() const { return job_ != 0; }
   /// Pairs of the next localization.
@@ -73,7 +73,6 @@ class MainWindow : public QMainWindow {
   /// The last pictures again, with the adapters as they are now.
   void draw_again();
   void choose_adapter();
-  void save_adapter(const QString& file, const QString& format);
   void on_event(const Event& event);
   void show_model(const event::ModelOpened& model);
   /// What a whole localization found: says it, and selects the best sites.
@@ -107,10 +106,8 @@ class MainWindow : public QMainWindow {
   ScoresPanel* scores_;
   AdapterList* adapters_;
   QTimer* adapters_settle_;
-  EditPage* edit_;
-  FinetunePage* finetune_;
-  GuardPage* guard_;
-  QTabWidget* pages_;
+  std::vector<Page*> pages_;  ///< Beside the study, which is the window's own.
+  QTabWidget* tabs_;
   JobBar* jobs_;
   MessageStrip* message_;
 };

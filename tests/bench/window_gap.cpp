@@ -42,7 +42,7 @@ int main(int argc, char** argv) {
   QElapsedTimer pressed;
   double first_cells = 0;     // seconds from Localize
   std::vector<double> drawn;  // seconds from a key to the preview and to the whole edit
-  QObject::connect(&window.engine(), &EngineBridge::happened, [&](const Event& event) {
+  QObject::connect(window.engine(), &EngineBridge::happened, [&](const Event& event) {
     if (state == typing && std::holds_alternative<event::EditReady>(event.what)) drawn.push_back(static_cast<double>(typed.elapsed()) / 1000);
     if (state == sweeping && !first_cells && std::holds_alternative<event::ScoresReady>(event.what))
       first_cells = static_cast<double>(pressed.elapsed()) / 1000;

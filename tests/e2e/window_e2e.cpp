@@ -157,7 +157,7 @@ class WindowTest : public QObject {
     QVERIFY(best >= 0);
     auto* map = find<ModelMap>("map");
     QTest::mouseClick(map, Qt::LeftButton, {}, map->cell(best).center());
-    QCOMPARE(window_->selection().sorted(), (std::vector<int>{best}));
+    QCOMPARE(window_->selection()->sorted(), (std::vector<int>{best}));
     press("edit");
     wait();
     QVERIFY2(message().isEmpty(), qPrintable(message()));
@@ -299,9 +299,9 @@ class WindowTest : public QObject {
     int handled = 0;
     for (int i = 0; i < 50; ++i) {
       QTest::mouseClick(map, Qt::LeftButton, {}, map->cell(i % 11).center());
-      handled += window_->selection().contains(i % 11);
+      handled += window_->selection()->contains(i % 11);
       QTest::keyClick(map, Qt::Key_Escape);
-      handled += window_->selection().sites().isEmpty();
+      handled += window_->selection()->sites().isEmpty();
     }
     QCOMPARE(handled, 100);
     QVERIFY(window_->busy());
@@ -406,7 +406,7 @@ class WindowTest : public QObject {
     auto* edit = find<QPushButton>("edit_text");
     QVERIFY(!edit->isEnabled());
     QVERIFY(edit->toolTip().contains("Select the sites"));
-    window_->selection().select({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10});
+    window_->selection()->select({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10});
     QVERIFY(!page->busy());
     QTest::mouseClick(edit, Qt::LeftButton);
     QVERIFY(page->busy());
@@ -469,7 +469,7 @@ class WindowTest : public QObject {
     find<QSpinBox>("steps")->setValue(4);
     const int seed = find<QSpinBox>("seed")->value();
     find<QTabWidget>("pages")->setCurrentIndex(1);
-    window_->selection().select({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10});
+    window_->selection()->select({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10});
     press("edit_text");
     QTRY_COMPARE_WITH_TIMEOUT(history->count(), 1, 60000);
     const QImage first = result->picture();
@@ -562,7 +562,7 @@ class WindowTest : public QObject {
     find<QLineEdit>("guard_test")->setText("a hateful wall");
     QVERIFY(find<QLabel>("guard_found")->text().contains("No listed word"));
 
-    window_->selection().select({0, 1});
+    window_->selection()->select({0, 1});
     press("guard_take");
     QVERIFY(find<QLabel>("guard_sites")->text().contains("0,1"));
     find<QSpinBox>("guard_count")->setValue(2);
@@ -640,7 +640,7 @@ class WindowTest : public QObject {
     find<QTabWidget>("pages")->setCurrentIndex(2);
     auto* start = find<QPushButton>("start_training");
     QVERIFY(start->toolTip().contains("Select sites"));
-    window_->selection().select({0});
+    window_->selection()->select({0});
     QVERIFY2(find<QLabel>("share")->text().contains("Site 0: "), qPrintable(find<QLabel>("share")->text()));
     QVERIFY(!start->isEnabled());
     find<QLineEdit>("training_pictures")->setText(folder_.filePath("signs"));
@@ -710,7 +710,7 @@ class WindowTest : public QObject {
 
     // With the adapter the last picture is drawn anew; without it, it is as before.
     int drawn = 0;
-    connect(&window_->engine(), &EngineBridge::happened, this, [&](const Event& event) { drawn += std::holds_alternative<event::PicturesReady>(event.what); });
+    connect(window_->engine(), &EngineBridge::happened, this, [&](const Event& event) { drawn += std::holds_alternative<event::PicturesReady>(event.what); });
     press("use_last");
     QTRY_COMPARE_WITH_TIMEOUT(drawn, 1, 10000);
     wait();
@@ -794,7 +794,7 @@ class WindowTest : public QObject {
     wait();
     auto* page = find<FinetunePage>("finetune_page");
     find<QTabWidget>("pages")->setCurrentIndex(2);
-    window_->selection().select({0, 1});
+    window_->selection()->select({0, 1});
     find<QLineEdit>("training_pictures")->setText(folder_.filePath("signs"));
     emit find<QLineEdit>("training_pictures")->editingFinished();
     QTRY_VERIFY_WITH_TIMEOUT(find<QLabel>("pictures_facts")->text().contains("left out"), 30000);
@@ -865,7 +865,7 @@ class WindowTest : public QObject {
   void closing_while_it_trains_keeps_the_adapter() {
     window_->open_model(model_);
     wait();
-    window_->selection().select({0});
+    window_->selection()->select({0});
     find<QLineEdit>("training_pictures")->setText(folder_.filePath("signs"));
     emit find<QLineEdit>("training_pictures")->editingFinished();
     QTRY_VERIFY_WITH_TIMEOUT(find<QLabel>("pictures_facts")->text().contains("left out"), 30000);
@@ -894,7 +894,7 @@ class WindowTest : public QObject {
     QVERIFY2(find<QLabel>("folder_facts")->text().contains("filled in"), qPrintable(find<QLabel>("folder_facts")->text()));
     QCOMPARE(find<QSpinBox>("rank")->value(), 3);
     QCOMPARE(find<QLineEdit>("rate")->text().toDouble(), 3e-4);
-    QCOMPARE(window_->selection().sorted(), std::vector<int>{0});
+    QCOMPARE(window_->selection()->sorted(), std::vector<int>{0});
     find<QSpinBox>("sample_every")->setValue(0);
     find<QSpinBox>("training_steps")->setValue(1'000'000);
     press("start_training");
