@@ -19,7 +19,7 @@ ModelMap::ModelMap(SiteSelection* selection, QWidget* parent) : QWidget(parent),
 std::vector<ModelMap::Block> ModelMap::blocks_of(const std::vector<SiteItem>& sites) {
   std::vector<Block> out;
   for (const auto& site : sites) {
-    if (out.empty() || out.back().name != site.block) out.push_back({site.block, {}, {}});
+    if (out.empty() || out.back().name != site.block) out.push_back({.name = site.block, .row = site.row, .sites = {}, .frame = {}});
     out.back().sites.push_back(site.index);
   }
   return out;
@@ -65,12 +65,11 @@ void ModelMap::arrange() {
 
 std::map<int, QRect> ModelMap::place(std::vector<Block>& blocks, const QRect& area, bool named) {
   std::map<int, QRect> cells;
-  // Down blocks descend on the left, up blocks ascend on the right; a level is a row, the middle is the last.
-  int downs = 0, ups = 0;
-  for (const auto& block : blocks) {
-    downs += block.name.startsWith("down");
-    ups += block.name.startsWith("up");
-  }
+  // A level of a U is a row, the middle is the last.
+  const auto count_of = [&](BlockRow row) {
+    return static_cast<int>(std::count_if(blocks.begin(), blocks.end(), [&](const Block& one) { return one.row == row; }));
+  };
+  const int downs = count_of(BlockRow::down), ups = count_of(BlockRow::up);
   // A model without a U is a frame for each kind of block, from the top down.
   const bool column = downs + ups == 0;
   const int rows = column ? std::max(1, static_cast<int>(blocks.size())) : std::max({downs, ups, 1}) + 1;
@@ -79,11 +78,11 @@ std::map<int, QRect> ModelMap::place(std::vector<Block>& blocks, const QRect& ar
   int down = 0, up = 0, kind = 0;
   for (auto& block : blocks) {
     int row = column ? kind++ : rows - 1, left = column ? area.left() : half - area.width() / 5, right = column ? area.right() : half + area.width() / 5;
-    if (block.name.startsWith("down")) {
+    if (block.row == BlockRow::down) {
       row = down++;
       left = area.left() + indent_step * row;
       right = half - gap / 2;
-    } else if (block.name.startsWith("up")) {
+    } else if (block.row == BlockRow::up) {
       row = std::max(ups, downs) - 1 - up++;
       left = half + gap / 2;
       right = area.right() - indent_step * row;

@@ -44,6 +44,7 @@ class ModelMap : public QWidget {
  private:
   struct Block {
     QString name;
+    BlockRow row = BlockRow::stack;
     std::vector<int> sites;
     QRect frame;
   };

@@ -7,6 +7,9 @@
 
 namespace glyphscope {
 
+/// Where a block of sites is drawn: in a stack from the top down, or in a U, which descends on the left and ascends on the right.
+enum class BlockRow { stack, down, middle, up };
+
 /// A site as the widgets show it.
 struct SiteItem {
   int index = 0;
@@ -15,6 +18,7 @@ struct SiteItem {
   int heads = 0;
   qint64 parameters = 0;
   double share = 0;  ///< Of the denoiser's parameters, in [0, 1].
+  BlockRow row = BlockRow::stack;
 };
 
 /// A value with its 95 % interval.

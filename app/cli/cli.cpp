@@ -18,6 +18,7 @@
 #include "editing/audit_log.h"
 #include "io/files.h"
 #include "io/text_file.h"
+#include "registry/families.h"
 
 namespace glyphscope::cli {
 
@@ -181,7 +182,7 @@ void SamplingOptions::add(CLI::App& verb, const std::string& image_help) {
   // By a function: CLI11 takes an empty text for an optional that is not there.
   verb.add_option_function<std::string>(
       "--negative", [this](const std::string& text) { negative = text; },
-      "Negative prompt; an empty one is read too, where none would be zeros (Stable Diffusion XL)");
+      "Negative prompt; an empty one is read too, where none would be zeros (force_zeros_for_empty_prompt)");
   verb.add_option("--clip-skip", clip_skip, "Last layers of the CLIP text encoders to leave out")->check(CLI::Range(0, 64))->capture_default_str();
   verb.add_option("--image", image, image_help)->check(CLI::ExistingFile);
   verb.add_option("--noise-level", noise_level, "How far a super-resolution model noises the picture that it enlarges")
@@ -231,8 +232,9 @@ int run(int argc, char** argv) {
   app.add_option("--config", context.common.config,
                  "For a checkpoint in a single file: the diffusers folder with its configurations and tokenizers, if not as published")
       ->check(CLI::ExistingDirectory);
-  app.add_option("--upscale", context.common.upscaler,
-                 "A super-resolution model (DeepFloyd IF's stage II) that enlarges each image, unpatched, by its own prompt and seed")
+  app.add_option("--upscale", context.common.upscaler, "A super-resolution model (" + names_of_families([](const auto&, const auto& one) {
+                                                         return one.enlarges;
+                                                       }) + ") that enlarges each image, unpatched, by its own prompt and seed")
       ->check(CLI::ExistingDirectory);
   app.add_option("--adapter", context.common.adapters,
                  "A LoRA for the denoiser (.safetensors of diffusers, PEFT or kohya), as FILE or FILE:STRENGTH (repeatable)")

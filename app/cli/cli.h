@@ -94,7 +94,7 @@ struct SamplingOptions {
   std::optional<std::string> negative;
   std::int64_t clip_skip = 0, batch = 16, noise_level = 250, upscale_steps = 0;
   /// image: what --image is for.
-  void add(CLI::App& verb, const std::string& image = "The picture that a super-resolution model (DeepFloyd IF's stage II) enlarges");
+  void add(CLI::App& verb, const std::string& image = "The picture that a super-resolution model enlarges");
   /// Throws a Failure for a malformed --size.
   command::Sampling sampling(std::uint64_t seed) const;
 };

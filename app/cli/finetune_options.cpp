@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "registry/families.h"
+
 namespace glyphscope::cli {
 
 void FinetuneOptions::add(CLI::App& verb) {
@@ -9,7 +11,8 @@ void FinetuneOptions::add(CLI::App& verb) {
   verb.add_option(
           "--projections", settings_.plan.projections,
           "Of each layer: to_q,to_k,to_v,to_out.0, add_q_proj,add_k_proj,add_v_proj,to_add_out; kv: those that make the prompt's K and V, which are what "
-          "is patched at a site; paper: the first four; auto: kv where the prompt has projections of its own (IF, SD 3, FLUX), else paper")
+          "is patched at a site; paper: the first four; auto: kv where the prompt has projections of its own (" +
+              names_of_families([](const auto&, const auto& one) { return one.projects_prompt_by_itself; }) + "), else paper")
       ->delimiter(',')
       ->capture_default_str();
   verb.add_option("--rank", settings_.plan.rank, "Rank of the adapter")->check(CLI::Range(1, 4096))->capture_default_str();

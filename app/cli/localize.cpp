@@ -2,6 +2,7 @@
 
 #include "app/cli/cli.h"
 #include "io/files.h"
+#include "registry/families.h"
 
 namespace glyphscope::cli {
 
@@ -79,7 +80,9 @@ Run add_localize(CLI::App& app) {
       ->excludes(seeds)
       ->capture_default_str();
   verb->add_option("--from-step", settings.from_step, "First step that is patched")->capture_default_str();
-  verb->add_option("--pooled", options->pooled, "source or target: whose pooled prompt patched images read, where the model reads one (SDXL, SD 3, FLUX)")
+  verb->add_option("--pooled", options->pooled,
+                   "source or target: whose pooled prompt patched images read, where the model reads one (" +
+                       names_of_families([](const auto&, const auto& one) { return one.reads_pooled_prompt; }) + ")")
       ->check(CLI::IsMember({"source", "target"}))
       ->capture_default_str();
   verb->add_option("--localized-f1", settings.localized_f1_share, "A site is localized if its target F1 is surely at least this share of B's own")

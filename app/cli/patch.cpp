@@ -1,5 +1,6 @@
 #include "app/cli/cli.h"
 #include "app/cli/plan_options.h"
+#include "registry/families.h"
 
 namespace glyphscope::cli {
 
@@ -17,7 +18,9 @@ Run add_patch(CLI::App& app) {
   options->plan.add(*verb)->required();
   verb->add_option("--method", options->method, "injection of prompt B, recording of its K and V, lockstep with a run of it, or automatic")
       ->capture_default_str();
-  verb->add_option("--pooled", options->pooled, "source or target: whose pooled prompt the patched image reads, where the model reads one (SDXL, SD 3, FLUX)")
+  verb->add_option("--pooled", options->pooled,
+                   "source or target: whose pooled prompt the patched image reads, where the model reads one (" +
+                       names_of_families([](const auto&, const auto& one) { return one.reads_pooled_prompt; }) + ")")
       ->check(CLI::IsMember({"source", "target"}))
       ->capture_default_str();
   verb->add_option("--ocr", options->ocr, "ppocr or tesseract")->capture_default_str();

@@ -145,8 +145,8 @@ FinetuneForm::FinetuneForm(SiteSelection* selection, QWidget* parent) : QWidget(
                  tr("Sites are chosen on the map, the list or the heatmap; every attention layer is those that read no prompt too"), "where");
   projections_ =
       combo({tr("what was localized"), tr("Q, K, V and output (the paper's)"), tr("K and V of the prompt"), tr("all, the prompt's own too")}, tr("Of each"),
-            tr("Which linear layers get an adapter. What was localized are the prompt's own K and V where the prompt has projections of its own (IF, "
-               "SD 3, FLUX), of which Q, K, V and output are the picture's; elsewhere Q, K, V and output"),
+            tr("Which linear layers get an adapter. What was localized are the prompt's own K and V where the prompt has projections of its own, "
+               "of which Q, K, V and output are the picture's; elsewhere Q, K, V and output"),
             "projections");
   rank_ = whole(tr("Rank"), tr("Rank of the adapter: more learn more, and take more"), "rank", 1, 4096, 4);
   share_ = facts("share");

@@ -29,10 +29,21 @@ QString size_text(double bytes) { return QLocale().formattedDataSize(static_cast
 QString sites_text(const std::vector<int>& sites) { return QString::fromStdString(format_sites(sites)); }
 
 std::vector<SiteItem> site_items(const SiteTable& table) {
+  const auto row = [](BlockPlace place) {
+    return place == BlockPlace::down     ? BlockRow::down
+           : place == BlockPlace::up     ? BlockRow::up
+           : place == BlockPlace::middle ? BlockRow::middle
+                                         : BlockRow::stack;
+  };
   std::vector<SiteItem> out;
   for (const auto& site : table.sites)
-    out.push_back(
-        {site.index, QString::fromStdString(site.path), QString::fromStdString(site.block), site.heads, site.kv_parameters, table.share({site.index})});
+    out.push_back({.index = site.index,
+                   .path = QString::fromStdString(site.path),
+                   .block = QString::fromStdString(site.block),
+                   .heads = site.heads,
+                   .parameters = site.kv_parameters,
+                   .share = table.share({site.index}),
+                   .row = row(site.place)});
   return out;
 }
 

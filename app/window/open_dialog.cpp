@@ -80,7 +80,7 @@ OpenDialog::OpenDialog(QWidget* parent) : QDialog(parent) {
   upscaler_ = new QLineEdit(this);
   upscaler_->setObjectName("upscaler");
   upscaler_->setPlaceholderText(tr("none"));
-  upscaler_->setToolTip(tr("DeepFloyd IF's stage II, which enlarges what its stage I draws; scores are then of the large pictures"));
+  upscaler_->setToolTip(tr("A super-resolution model, which enlarges what the model draws; scores are then of the large pictures"));
   row(tr("&Upscaler"), upscaler_, {folder_into(upscaler_, tr("Open a second stage"))});
 
   dtype_ = new QComboBox(this);

@@ -2,6 +2,8 @@
 
 #include <torch/types.h>
 
+#include "schedulers/scheduler.h"
+
 namespace glyphscope {
 namespace {
 
@@ -13,7 +15,7 @@ torch::Tensor at_rows(const torch::Tensor& table, const torch::Tensor& index, co
 
 NoisePath NoisePath::parse(const Config& scheduler, bool shifted) {
   NoisePath out;
-  if (scheduler.text("_class_name", "") == "FlowMatchEulerDiscreteScheduler") {
+  if (is_flow(scheduler)) {
     const std::int64_t steps = scheduler.size("num_train_timesteps", 1000, 1, 100'000);
     out.sigma = torch::arange(1, steps + 1).to(torch::kFloat32) / static_cast<double>(steps);
     // A shift that depends on the picture's size is left to sampling, as in diffusers' examples.

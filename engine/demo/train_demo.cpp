@@ -21,7 +21,7 @@
 #include "io/resources.h"
 #include "io/safetensors.h"
 #include "io/weights.h"
-#include "models/autoencoder.h"
+#include "models/autoencoder_kl.h"
 
 namespace glyphscope {
 namespace fs = std::filesystem;
@@ -44,7 +44,7 @@ class DemoTrainer {
         network_(DemoNetwork::make(recipe, vocabulary_)) {
     at::Generator generator = make_generator(derive_seed(recipe.seed, kWeights, 0));
     if (!recipe.autoencoder.is_null()) {
-      autoencoder_ = std::make_unique<Autoencoder>(AutoencoderConfig::parse({recipe.autoencoder, "recipe"}));
+      autoencoder_ = std::make_unique<AutoencoderKl>(AutoencoderConfig::parse({recipe.autoencoder, "recipe"}));
       initialize(*autoencoder_, generator);
     }
     network_->initialize(generator);
@@ -335,7 +335,7 @@ class DemoTrainer {
   SignVocabulary vocabulary_;
   SignSampler sampler_;
   SignRenderer renderer_;
-  std::unique_ptr<Autoencoder> autoencoder_;  // null: pixels are denoised
+  std::unique_ptr<AutoencoderKl> autoencoder_;  // null: pixels are denoised
   std::unique_ptr<DemoNetwork> network_;
   std::unique_ptr<TrainingState> autoencoder_state_, denoiser_state_;
   torch::Tensor latents_, ids_, empty_ids_;

@@ -9,6 +9,7 @@
 #include "adapt/picture_set.h"
 #include "core/option.h"
 #include "localization/prompt_set.h"
+#include "schedulers/scheduler.h"
 
 namespace glyphscope {
 
@@ -81,8 +82,7 @@ void take_picture(EditSettings& settings, const ModelInfo& model, const torch::T
   settings.given = picture;
   const bool fits = picture.size(1) == request.height && picture.size(2) == request.width;
   settings.picture = fits ? picture : crop_to(picture, {request.width, request.height});
-  // Most models' own scheduler does not go back; ddim does, by the same noise schedule.
-  if (request.scheduler.empty() && model.scheduler != "FlowMatchEulerDiscreteScheduler") request.scheduler = "ddim";
+  if (request.scheduler.empty()) request.scheduler = reversible_scheduler(model.scheduler);
 }
 
 EditSource draw_source(Pipeline& pipeline, const EditSettings& settings, TextReader& reader, const ProgressCallback& progress, const CancelToken& cancel) {

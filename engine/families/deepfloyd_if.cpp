@@ -137,7 +137,8 @@ namespace family {
 // cleaning: prompts are lower-cased and stripped. Images are as small as the first stage draws them (64 pixels for the published models). Two stages share
 // one T5 where the second has none or the same.
 Family deepfloyd_if() {
-  return {.classes = {{"IFPipeline", "DeepFloyd IF, stage I"}, {"IFSuperResolutionPipeline", "its stage II", /*enlarges=*/true}},
+  return {.classes = {{.name = "IFPipeline", .models = "DeepFloyd IF, stage I", .projects_prompt_by_itself = true},
+                      {.name = "IFSuperResolutionPipeline", .models = "DeepFloyd IF, stage II", .enlarges = true, .projects_prompt_by_itself = true}},
           .open = [](const ModelFolder& model, const OpenOptions& options, const Pipeline* first_stage) {
             const auto* first = dynamic_cast<const DeepFloydIf*>(first_stage);
             return std::make_shared<DeepFloydIf>(model, options, first ? first->text_for(model) : nullptr);

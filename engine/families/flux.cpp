@@ -85,7 +85,7 @@ class FluxPipeline : public LatentPipeline {
     };
     fit(clip_.model.config().hidden_size, c.pooled_projection_dim, "the pooled prompt");
     fit(t5_.width(), c.joint_attention_dim, "what T5 writes");
-    fit(autoencoder().config().latent_channels, c.latent_channels(), "the autoencoder's latent");
+    fit(autoencoder().latent_channels(), c.latent_channels(), "the autoencoder's latent");
   }
 
   ClipPrompt clip_;
@@ -143,7 +143,7 @@ namespace family {
 // FLUX.1: CLIP's pooled prompt, T5's tokens, a transformer of two kinds of joint attention, flow matching with a shift that grows with the picture. Guidance
 // is a number that the model reads; there is no negative prompt. Source: diffusers `FluxPipeline`.
 Family flux() {
-  return {.classes = {{"FluxPipeline", "FLUX.1"}},
+  return {.classes = {{.name = "FluxPipeline", .models = "FLUX.1", .reads_pooled_prompt = true, .projects_prompt_by_itself = true}},
           .open = [](const ModelFolder& model, const OpenOptions& options,
                      const Pipeline*) { return std::make_shared<FluxPipeline>(model, options, find_components(model)); },
           .kohya_places = kohya_places};

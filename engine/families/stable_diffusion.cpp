@@ -120,7 +120,7 @@ class StableDiffusion : public LatentPipeline {
     if (width != unet.cross_attention_dim)
       reject("the width of what the text encoders write is " + std::to_string(width) + ", the U-Net reads " + std::to_string(unet.cross_attention_dim),
              model.folder().string(), "text encoders and unet belong to different models");
-    const std::int64_t channels = autoencoder().config().latent_channels;
+    const std::int64_t channels = autoencoder().latent_channels();
     if (channels != unet.in_channels || unet.in_channels != unet.out_channels)
       reject("the autoencoder has " + std::to_string(channels) + " latent channels, the U-Net reads " + std::to_string(unet.in_channels),
              model.folder().string(), "vae and unet belong to different models, or this is an inpainting model, which is not supported");
@@ -140,8 +140,9 @@ class StableDiffusion : public LatentPipeline {
 
 namespace {
 
-SingleFileLayout layout(const char* mark, const char* configs, std::vector<SingleFileLayout::Place> encoders) {
-  SingleFileLayout out{mark,
+SingleFileLayout layout(const char* models, const char* mark, const char* configs, std::vector<SingleFileLayout::Place> encoders) {
+  SingleFileLayout out{models,
+                       mark,
                        [configs](const SafetensorsFile&) { return configs; },
                        {{"unet", "model.diffusion_model.", unet_keys}, {"vae", "first_stage_model.", autoencoder_keys}}};
   out.places.insert(out.places.end(), encoders.begin(), encoders.end());
@@ -162,12 +163,14 @@ nlohmann::json marked_scheduler(const SafetensorsFile& file) {
 
 std::vector<SingleFileLayout> layouts() {
   SingleFileLayout xl =
-      layout("conditioner.embedders.1.model.", "sdxl",
+      layout("Stable Diffusion XL", "conditioner.embedders.1.model.", "sdxl",
              {{"text_encoder", "conditioner.embedders.0.transformer.", same_keys}, {"text_encoder_2", "conditioner.embedders.1.model.", open_clip_keys}});
   xl.scheduler = marked_scheduler;
-  return {xl, layout("conditioner.embedders.0.model.", "sdxl-refiner", {{"text_encoder_2", "conditioner.embedders.0.model.", open_clip_keys}}),
-          layout("cond_stage_model.model.", "sd2", {{"text_encoder", "cond_stage_model.model.", open_clip_keys}}),
-          layout("cond_stage_model.transformer.", "sd1", {{"text_encoder", "cond_stage_model.transformer.", same_keys}})};
+  return {xl,
+          layout("Stable Diffusion XL refiner", "conditioner.embedders.0.model.", "sdxl-refiner",
+                 {{"text_encoder_2", "conditioner.embedders.0.model.", open_clip_keys}}),
+          layout("Stable Diffusion 2.x", "cond_stage_model.model.", "sd2", {{"text_encoder", "cond_stage_model.model.", open_clip_keys}}),
+          layout("Stable Diffusion 1.x", "cond_stage_model.transformer.", "sd1", {{"text_encoder", "cond_stage_model.transformer.", same_keys}})};
 }
 
 }  // namespace
@@ -178,8 +181,8 @@ namespace family {
 // and draws from noise like the base.
 Family stable_diffusion() {
   return {.classes = {{"StableDiffusionPipeline", "Stable Diffusion 1.x and 2.x"},
-                      {"StableDiffusionXLPipeline", "Stable Diffusion XL"},
-                      {"StableDiffusionXLImg2ImgPipeline", "its refiner"}},
+                      {.name = "StableDiffusionXLPipeline", .models = "Stable Diffusion XL", .reads_pooled_prompt = true},
+                      {.name = "StableDiffusionXLImg2ImgPipeline", .models = "Stable Diffusion XL refiner", .reads_pooled_prompt = true}},
           .open = [](const ModelFolder& model, const OpenOptions& options,
                      const Pipeline*) { return std::make_shared<StableDiffusion>(model, options, find_components(model)); },
           .single_files = layouts(),

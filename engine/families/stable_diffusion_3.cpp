@@ -116,10 +116,10 @@ class StableDiffusion3 : public LatentPipeline {
     if ((clip_ && open_clip_) || pooled > c.pooled_projection_dim) fit(pooled, c.pooled_projection_dim, "the pooled prompt");
     if (t5_) fit(t5_->width(), c.joint_attention_dim, "what T5 writes");
     if (width > c.joint_attention_dim) fit(width, c.joint_attention_dim, "what the CLIP encoders write");
-    if (autoencoder().config().latent_channels != c.in_channels || c.in_channels != c.out_channels)
-      reject("the autoencoder has " + std::to_string(autoencoder().config().latent_channels) + " latent channels, the transformer reads " +
-                 std::to_string(c.in_channels),
-             model.folder().string(), "vae and transformer belong to different models");
+    if (autoencoder().latent_channels() != c.in_channels || c.in_channels != c.out_channels)
+      reject(
+          "the autoencoder has " + std::to_string(autoencoder().latent_channels()) + " latent channels, the transformer reads " + std::to_string(c.in_channels),
+          model.folder().string(), "vae and transformer belong to different models");
   }
 
   std::optional<ClipPrompt> clip_, open_clip_;
@@ -178,13 +178,14 @@ SingleFileLayout layout() {
     const std::string blocks = "model.diffusion_model.joint_blocks.";
     return any_key(file, blocks + "37.") ? "sd3.5-large" : any_key(file, blocks + "0.x_block.attn2.") ? "sd3.5-medium" : "sd3";
   };
-  return {"model.diffusion_model.joint_blocks.",
-          configs,
-          {{"transformer", "model.diffusion_model.", mmdit_keys},
-           {"vae", "first_stage_model.", autoencoder_keys},
-           {"text_encoder", "text_encoders.clip_l.transformer.", same_keys},
-           {"text_encoder_2", "text_encoders.clip_g.transformer.", same_keys},
-           {"text_encoder_3", "text_encoders.t5xxl.transformer.", same_keys}}};
+  return {.models = "Stable Diffusion 3 and 3.5",
+          .mark = "model.diffusion_model.joint_blocks.",
+          .configs = configs,
+          .places = {{"transformer", "model.diffusion_model.", mmdit_keys},
+                     {"vae", "first_stage_model.", autoencoder_keys},
+                     {"text_encoder", "text_encoders.clip_l.transformer.", same_keys},
+                     {"text_encoder_2", "text_encoders.clip_g.transformer.", same_keys},
+                     {"text_encoder_3", "text_encoders.t5xxl.transformer.", same_keys}}};
 }
 
 const std::vector<KohyaRule> kKohya = {{"transformer_blocks.#.attn.to_q", "joint_blocks_#_x_block_attn_qkv", 0, 3},
@@ -222,11 +223,12 @@ namespace family {
 // Stable Diffusion 3 and 3.5: two CLIP encoders and T5, MM-DiT, 16-channel autoencoder, flow matching. Source: diffusers `StableDiffusion3Pipeline`. An absent
 // T5 reads as zeros, as in diffusers; so does an absent CLIP, with a note.
 Family stable_diffusion_3() {
-  return {.classes = {{"StableDiffusion3Pipeline", "Stable Diffusion 3 and 3.5"}},
-          .open = [](const ModelFolder& model, const OpenOptions& options,
-                     const Pipeline*) { return std::make_shared<StableDiffusion3>(model, options, find_components(model)); },
-          .single_files = {layout()},
-          .kohya_places = kohya_places};
+  return {
+      .classes = {{.name = "StableDiffusion3Pipeline", .models = "Stable Diffusion 3 and 3.5", .reads_pooled_prompt = true, .projects_prompt_by_itself = true}},
+      .open = [](const ModelFolder& model, const OpenOptions& options,
+                 const Pipeline*) { return std::make_shared<StableDiffusion3>(model, options, find_components(model)); },
+      .single_files = {layout()},
+      .kohya_places = kohya_places};
 }
 
 }  // namespace family

@@ -85,6 +85,7 @@ class Attention : public torch::nn::Module {
 };
 
 /// Makes this layer the table's next site. `kohya`: its name there, "" if it has none.
-void add_site(SiteTable& table, Attention& attention, const std::string& path, const std::string& block, const std::string& kohya);
+void add_site(SiteTable& table, Attention& attention, const std::string& path, const std::string& block, const std::string& kohya,
+              BlockPlace place = BlockPlace::stack);
 
 }  // namespace glyphscope

@@ -2,69 +2,36 @@
 
 #include <torch/nn/module.h>
 
+#include <memory>
+#include <string>
+
 #include "core/progress.h"
 #include "io/config.h"
-#include "models/attention.h"
-#include "models/resnet.h"
 
 namespace glyphscope {
 
-/// Names are those of diffusers' `AutoencoderKL` and `VQModel` configurations.
-struct AutoencoderConfig {
-  std::int64_t in_channels = 3, out_channels = 3, latent_channels = 4, sample_size = 512;
-  std::vector<std::int64_t> block_out_channels;
-  std::int64_t layers_per_block = 2, norm_groups = 32;
-  bool mid_attention = true, quant_conv = true, post_quant_conv = true;
-  double scaling_factor = 0.18215, shift_factor = 0;
-  std::int64_t codebook = 0, code_width = 0;  ///< VQModel: number and width of the codes that latents are rounded to; 0: they are not.
-
-  static AutoencoderConfig parse(const Config& config);
-  /// Pixels a side per latent.
-  std::int64_t factor() const { return std::int64_t{1} << (block_out_channels.size() - 1); }
-};
-
-/// Mean and log-variance of a latent, each [B, latent_channels, h, w], not yet scaled.
-struct LatentDistribution {
-  torch::Tensor mean;
-  torch::Tensor log_variance;  ///< Clamped to [-30, 20].
-
-  torch::Tensor sample(const torch::Tensor& noise) const;
-  /// Kullback-Leibler divergence to N(0, 1), summed over each image's latent: [B].
-  torch::Tensor kl() const;
-};
-
-class AutoencoderCoder;
-
-/// diffusers' `AutoencoderKL` and `VQModel` (models/autoencoders/autoencoder_kl.py, vq_model.py).
-class Autoencoder : public torch::nn::Module {
+/// What stands between pixels and what a latent model denoises. Latents are in the denoiser's scale, [B, latent_channels, h, w].
+class Autoencoder {
  public:
-  explicit Autoencoder(const AutoencoderConfig& config);
-  ~Autoencoder() override;
+  virtual ~Autoencoder() = default;
+  /// What its weights are loaded into, and the name in it of a checkpoint's key.
+  virtual torch::nn::Module& module() = 0;
+  virtual std::string rename(const std::string& key) const { return key; }
 
-  const AutoencoderConfig& config() const { return config_; }
-
-  /// image: [B, 3, H, W] in [-1, 1], sides multiples of factor(). Sides over `tile_size` pixels are done in tiles.
-  /// A VQModel has no variance: its log_variance is the lowest.
-  LatentDistribution encode(const torch::Tensor& image) const;
-  /// latent: [B, latent_channels, h, w], already divided by the scaling factor -> [B, 3, H, W]. `cancel` is asked before each tile.
-  torch::Tensor decode(const torch::Tensor& latent, const CancelToken& cancel = {}) const;
-
-  /// Sides of images up to this many pixels are coded whole; above, tiles of this size overlap by a quarter and are
-  /// blended as diffusers does. 0 never tiles. Set before use; default: the larger of sample_size and 512.
-  std::int64_t tile_size;
-
- private:
-  torch::Tensor encode_moments(const torch::Tensor& image) const;
-  torch::Tensor decode_whole(const torch::Tensor& latent) const;
-  torch::Tensor nearest_codes(const torch::Tensor& latent) const;
-  AutoencoderConfig config_;
-  std::shared_ptr<AutoencoderCoder> encoder, decoder;
-  std::shared_ptr<Conv2d> quant_conv, post_quant_conv;
-  std::shared_ptr<Embedding> codes_;
+  virtual std::int64_t latent_channels() const = 0;
+  /// Pixels a side per latent.
+  virtual std::int64_t factor() const = 0;
+  /// Latents as they are distributed, fp32.
+  struct Latents {
+    torch::Tensor mean, deviation;
+  };
+  /// pixels: [B, 3, H, W] in [-1, 1], sides multiples of factor(), of the module's dtype.
+  virtual Latents to_latents(const torch::Tensor& pixels) const = 0;
+  /// latents: fp32; dtype: the module's -> [B, 3, H, W] in [-1, 1]. `cancel` is asked now and then.
+  virtual torch::Tensor to_pixels(const torch::Tensor& latents, torch::ScalarType dtype, const CancelToken& cancel) const = 0;
 };
 
-/// The name under which a checkpoint of before diffusers 0.17 stored a key of an autoencoder's attention
-/// ("mid_block.attentions.0.query.weight"), or the key itself. Source: diffusers `_convert_deprecated_attention_blocks`.
-std::string modern_autoencoder_key(const std::string& key);
+/// The one that a config.json describes: an AutoencoderKL or a VQModel. Throws a Failure.
+std::unique_ptr<Autoencoder> make_autoencoder(const Config& config);
 
 }  // namespace glyphscope

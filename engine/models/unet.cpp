@@ -345,7 +345,7 @@ UNet::UNet(const UNetConfig& c) : config_(c) {
 void UNet::number_sites() {
   // kohya names SD 1 and 2 as diffusers does, SDXL as its first code did: input_blocks, middle_block, output_blocks.
   const bool original_names = config_.addition_width > 0;
-  auto visit = [&](const UNetLevel& block, const std::string& path, const std::string& original, size_t first, const std::string& name) {
+  auto visit = [&](const UNetLevel& block, const std::string& path, const std::string& original, size_t first, const std::string& name, BlockPlace place) {
     block.each_site([&](Attention& attention, size_t i, const std::string& inner) {
       const std::string rest = inner.empty() ? "" : "." + inner;
       const std::string own = path + ".attentions." + std::to_string(i) + rest;
@@ -353,20 +353,20 @@ void UNet::number_sites() {
       std::string kohya = "lora_unet_" + (original_names ? numbered : own);
       std::replace(kohya.begin(), kohya.end(), '.', '_');
       if (config_.added_kv) kohya.clear();  // kohya has no names for DeepFloyd IF
-      add_site(sites_, attention, own, name, kohya);
+      add_site(sites_, attention, own, name, kohya, place);
       site_attentions_.push_back(&attention);
     });
   };
   // Forward order, which is not registration order in diffusers: there up_blocks come before mid_block.
   size_t first = 1;  // input_blocks.0 is conv_in
   for (size_t i = 0; i < down_blocks->size(); ++i) {
-    visit((*down_blocks)[i], "down_blocks." + std::to_string(i), "input_blocks", first, "down " + std::to_string(i));
+    visit((*down_blocks)[i], "down_blocks." + std::to_string(i), "input_blocks", first, "down " + std::to_string(i), BlockPlace::down);
     first += (*down_blocks)[i].resnets->size() + 1;
   }
-  visit(*mid_block, "mid_block", "middle_block", 0, "mid");
+  visit(*mid_block, "mid_block", "middle_block", 0, "mid", BlockPlace::middle);
   first = 0;
   for (size_t i = 0; i < up_blocks->size(); ++i) {
-    visit((*up_blocks)[i], "up_blocks." + std::to_string(i), "output_blocks", first, "up " + std::to_string(i));
+    visit((*up_blocks)[i], "up_blocks." + std::to_string(i), "output_blocks", first, "up " + std::to_string(i), BlockPlace::up);
     first += (*up_blocks)[i].resnets->size();
   }
   for (const auto& parameter : parameters()) sites_.denoiser_parameters += parameter.numel();

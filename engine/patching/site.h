@@ -6,12 +6,16 @@
 
 namespace glyphscope {
 
+/// Where a block is in its denoiser: in a stack of blocks, or in a U.
+enum class BlockPlace { stack, down, middle, up };
+
 /// One prompt-reading attention layer of a denoiser; the only address of a layer used anywhere.
 struct Site {
   int index = 0;      ///< From 0, in the order in which sites run in one forward pass.
   std::string path;   ///< Module path as diffusers spells it.
   std::string kohya;  ///< Name of the module in kohya's adapter files.
   std::string block;  ///< "down 0", "mid", "up 1".
+  BlockPlace place = BlockPlace::stack;
   int heads = 0;
   std::int64_t head_width = 0;     ///< Numbers of a head's K, and of its V, for each of the prompt's tokens.
   std::int64_t kv_parameters = 0;  ///< Parameters of the projections that make K and V of the prompt.

@@ -533,25 +533,23 @@ torch::Tensor BatchedPipeline::denoise(const torch::Tensor& noisy, const torch::
 
 Trainable::Signal LatentPipeline::encode_pixels(const torch::Tensor& pixels) const {
   torch::NoGradGuard no_grad;
-  const auto& c = autoencoder_.config();
-  const LatentDistribution latent = autoencoder_.encode(pixels.to(autoencoder_dtype_));
-  return {(latent.mean.to(torch::kFloat32) - c.shift_factor) * c.scaling_factor, (0.5 * latent.log_variance.to(torch::kFloat32)).exp() * c.scaling_factor};
+  const auto [mean, deviation] = autoencoder_->to_latents(pixels.to(autoencoder_dtype_));
+  return {mean, deviation};
 }
 
 LatentPipeline::LatentPipeline(const ModelFolder& model, const OpenOptions& options, const Config& scheduler, std::vector<std::string> components,
                                const std::string& autoencoder)
     : BatchedPipeline(model, options, scheduler, std::move(components)),
       autoencoder_name_(autoencoder),
-      autoencoder_(AutoencoderConfig::parse(Config::read(model / autoencoder / "config.json"))) {}
+      autoencoder_(make_autoencoder(Config::read(model / autoencoder / "config.json"))) {}
 
 void LatentPipeline::load_autoencoder(torch::ScalarType dtype) {
   autoencoder_dtype_ = dtype;
-  load(autoencoder_name_, autoencoder_, dtype, modern_autoencoder_key);
+  load(autoencoder_name_, autoencoder_->module(), dtype, [this](const std::string& key) { return autoencoder_->rename(key); });
 }
 
 torch::Tensor LatentPipeline::decode(const torch::Tensor& latent, const CancelToken& cancel) const {
-  const auto& c = autoencoder_.config();
-  return autoencoder_.decode((latent / c.scaling_factor + c.shift_factor).to(autoencoder_dtype_), cancel);
+  return autoencoder_->to_pixels(latent, autoencoder_dtype_, cancel);
 }
 
 }  // namespace glyphscope

@@ -110,7 +110,7 @@ class BatchedPipeline : public Pipeline, public Trainable {
   CancelToken cancel_opening_;
 };
 
-/// A batched pipeline that denoises the latents of an AutoencoderKL.
+/// A batched pipeline that denoises the latents of an autoencoder.
 class LatentPipeline : public BatchedPipeline {
  protected:
   /// Reads the autoencoder's configuration too, from the folder of that name.
@@ -118,17 +118,17 @@ class LatentPipeline : public BatchedPipeline {
                  const std::string& autoencoder = "vae");
   /// Loads its weights in this dtype.
   void load_autoencoder(torch::ScalarType dtype);
-  const Autoencoder& autoencoder() const { return autoencoder_; }
+  const Autoencoder& autoencoder() const { return *autoencoder_; }
 
   Signal encode_pixels(const torch::Tensor& pixels) const override;
-  std::int64_t channels() const override { return autoencoder_.config().latent_channels; }
-  std::int64_t factor() const override { return autoencoder_.config().factor(); }
+  std::int64_t channels() const override { return autoencoder_->latent_channels(); }
+  std::int64_t factor() const override { return autoencoder_->factor(); }
   torch::Tensor decode(const torch::Tensor& latent, const CancelToken& cancel) const override;
 
  private:
   std::string autoencoder_name_;
   torch::ScalarType autoencoder_dtype_ = torch::kFloat32;
-  Autoencoder autoencoder_;
+  std::unique_ptr<Autoencoder> autoencoder_;
 };
 
 }  // namespace glyphscope

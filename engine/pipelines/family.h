@@ -19,6 +19,8 @@ struct Family {
     std::string name;       ///< Of diffusers, as model_index.json has it: "StableDiffusionPipeline".
     std::string models;     ///< What people call its models: "Stable Diffusion 1.x and 2.x".
     bool enlarges = false;  ///< They draw a picture larger: the second stage of a cascade. Of one family with the first, they may read prompts by its encoder.
+    bool reads_pooled_prompt = false;        ///< Beside the prompt's tokens; whose it is can be chosen.
+    bool projects_prompt_by_itself = false;  ///< A site has K and V projections for the prompt alone, beside those of the picture.
   };
   std::vector<PipelineClass> classes;
 

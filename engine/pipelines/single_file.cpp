@@ -83,9 +83,12 @@ bool any_key(const SafetensorsFile& file, const std::string& prefix) {
 
 SingleFile::SingleFile(const std::filesystem::path& file, const std::vector<SingleFileLayout>& layouts) : file_(file) {
   const auto found = std::find_if(layouts.begin(), layouts.end(), [&](const SingleFileLayout& layout) { return any_key(file_, layout.mark); });
-  if (found == layouts.end())
+  if (found == layouts.end()) {
+    std::string known;
+    for (const auto& layout : layouts) known += (known.empty() ? "" : ", ") + layout.models;
     reject("this is no checkpoint of a family that is known", file.string(),
-           "Known are whole models of Stable Diffusion 1, 2, XL and 3 in their authors' keys; a file of weights alone belongs into a diffusers folder");
+           "Known are whole models of " + known + " in their authors' keys; a file of weights alone belongs into a diffusers folder");
+  }
   layout_ = *found;
   configs_ = layout_.configs(file_);
   scheduler_ = layout_.scheduler(file_);

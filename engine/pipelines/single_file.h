@@ -38,7 +38,8 @@ struct SingleFileLayout {
     std::string prefix;                                   ///< How its keys begin.
     std::function<KeyTable(const Config& config)> table;  ///< What its keys are in diffusers and transformers. config: the component's.
   };
-  std::string mark;  ///< How some key begins that no other layout has.
+  std::string models;  ///< What people call them.
+  std::string mark;    ///< How some key begins that no other layout has.
   /// The folder of resources/configs that holds its published configurations.
   std::function<std::string(const SafetensorsFile& file)> configs;
   std::vector<Place> places;

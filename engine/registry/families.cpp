@@ -27,6 +27,14 @@ const Family& family_of(const ModelFolder& model) {
   reject("models of class " + model.pipeline_class() + " are not supported yet", model.folder().string(), "Supported are " + supported);
 }
 
+std::string names_of_families(const std::function<bool(const Family& family, const Family::PipelineClass& one)>& is) {
+  std::string out;
+  for (const auto& family : families())
+    for (const auto& one : family.classes)
+      if (is(family, one)) out += (out.empty() ? "" : ", ") + one.models;
+  return out;
+}
+
 KohyaPlaces kohya_places(const torch::nn::Module& denoiser, const SiteTable& table) {
   for (const auto& family : families())
     if (auto places = family.kohya_places(denoiser, table); !places.empty()) return places;

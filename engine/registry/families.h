@@ -1,6 +1,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <string>
 
 #include "pipelines/family.h"
@@ -16,7 +17,10 @@ void add_family(Family family);
 /// The family whose pipelines are of the model's class. Throws a Failure that lists what is supported.
 const Family& family_of(const ModelFolder& model);
 
-/// kohya's names of a denoiser's layers: those of the family that knows it. Empty where kohya has none (latent diffusion, DeepFloyd IF).
+/// What people call the models of those families (or classes of models) of which `is` says so, for a sentence: "FLUX.1, Stable Diffusion 3 and 3.5".
+std::string names_of_families(const std::function<bool(const Family& family, const Family::PipelineClass& one)>& is);
+
+/// kohya's names of a denoiser's layers: those of the family that knows it. Empty where kohya has none.
 KohyaPlaces kohya_places(const torch::nn::Module& denoiser, const SiteTable& table);
 
 }  // namespace glyphscope

@@ -2,7 +2,9 @@
 
 #include <torch/types.h>
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "core/error.h"
 
@@ -14,6 +16,7 @@ struct Entry {
   const char* name;
   const char* class_name;
   std::unique_ptr<Scheduler> (*make)(const Config&);
+  bool flow = false;  // it goes with models that predict a flow, and no other does
 };
 
 constexpr Entry kSchedulers[] = {
@@ -22,10 +25,26 @@ constexpr Entry kSchedulers[] = {
     {"euler", "EulerDiscreteScheduler", make_euler},
     {"pndm", "PNDMScheduler", make_pndm},
     {"dpm++", "DPMSolverMultistepScheduler", make_dpm_solver},
-    {"flow", "FlowMatchEulerDiscreteScheduler", make_flow_euler},
+    {"flow", "FlowMatchEulerDiscreteScheduler", make_flow_euler, /*flow=*/true},
 };
 
+const Entry* find_class(const std::string& class_name) {
+  const auto* found = std::find_if(std::begin(kSchedulers), std::end(kSchedulers), [&](const Entry& entry) { return entry.class_name == class_name; });
+  return found == std::end(kSchedulers) ? nullptr : found;
+}
+
 }  // namespace
+
+bool is_flow(const Config& config) {
+  const Entry* entry = find_class(config.text("_class_name", ""));
+  return entry && entry->flow;
+}
+
+// Most models' own scheduler does not go back; ddim does, by the same noise schedule. A flow goes back as it came.
+std::string reversible_scheduler(const std::string& class_name) {
+  const Entry* entry = find_class(class_name);
+  return entry && entry->flow ? "" : "ddim";
+}
 
 torch::Tensor SchedulerRun::draw_noise() const {
   if (!noise_) reject("this scheduler adds noise at each step, and was given none", "scheduler");
@@ -50,12 +69,12 @@ std::unique_ptr<Scheduler> make_scheduler(const Config& config, const std::strin
   const std::string spacing = config.text("timestep_spacing", "leading");
   if (spacing != "leading" && spacing != "linspace" && spacing != "trailing")
     reject("'timestep_spacing' is '" + spacing + "'", config.where(), "Known are linspace, leading and trailing");
-  const bool flow_model = class_name == "FlowMatchEulerDiscreteScheduler";
+  const bool flow_model = is_flow(config);
   std::string known;
   for (const auto& entry : kSchedulers) {
     known += std::string(known.empty() ? "" : ", ") + (name.empty() ? entry.class_name : entry.name);
     if (name.empty() ? class_name != entry.class_name : name != entry.name) continue;
-    if (!name.empty() && (name == "flow") != flow_model)
+    if (!name.empty() && entry.flow != flow_model)
       reject(std::string("the scheduler '") + name + "' does not fit a model trained with " + class_name, config.where(),
              flow_model ? "A flow-matching model takes 'flow' only" : "'flow' is for flow-matching models");
     return entry.make(config);

@@ -60,6 +60,11 @@ class Scheduler {
 /// with the configuration's noise schedule. Throws a Failure that names what is unknown or does not go together.
 std::unique_ptr<Scheduler> make_scheduler(const Config& config, const std::string& name = "");
 
+/// Whether a configuration is of a model that was trained to predict a flow.
+bool is_flow(const Config& config);
+/// The name of a scheduler whose steps can be gone back, for a model whose own is of this class; empty: its own.
+std::string reversible_scheduler(const std::string& class_name);
+
 /// The names make_scheduler knows.
 const std::vector<std::string>& scheduler_names();
 

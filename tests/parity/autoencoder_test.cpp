@@ -1,5 +1,5 @@
 // The autoencoder against diffusers' AutoencoderKL.
-#include "models/autoencoder.h"
+#include "models/autoencoder_kl.h"
 
 #include <gtest/gtest.h>
 
@@ -11,8 +11,8 @@ namespace {
 using testing::golden;
 using testing::relative_error;
 
-std::unique_ptr<Autoencoder> load(const std::string& name) {
-  auto model = std::make_unique<Autoencoder>(AutoencoderConfig::parse(Config::read(golden(name) / "config.json")));
+std::unique_ptr<AutoencoderKl> load(const std::string& name) {
+  auto model = std::make_unique<AutoencoderKl>(AutoencoderConfig::parse(Config::read(golden(name) / "config.json")));
   load_weights(*model, Weights::find(golden(name)), {.rename = modern_autoencoder_key});
   return model;
 }

@@ -8,7 +8,7 @@
 
 #include "io/files.h"
 #include "io/resources.h"
-#include "models/autoencoder.h"
+#include "models/autoencoder_kl.h"
 #include "models/mmdit.h"
 #include "models/unet.h"
 #include "pipelines/clip_prompt.h"
@@ -224,7 +224,7 @@ TEST(SingleFile, PublishedConfigurationsAreTheModelsOfTheirNames) {
   EXPECT_EQ(clip("sd2/text_encoder"), 340'387'840);
   EXPECT_EQ(clip("sdxl/text_encoder_2"), 694'659'840);
   for (const char* family : {"sd1", "sd2", "sdxl", "sd3"})
-    EXPECT_EQ(count(Autoencoder(AutoencoderConfig::parse(config(std::string(family) + "/vae")))), std::string(family) == "sd3" ? 83'819'683 : 83'653'863)
+    EXPECT_EQ(count(AutoencoderKl(AutoencoderConfig::parse(config(std::string(family) + "/vae")))), std::string(family) == "sd3" ? 83'819'683 : 83'653'863)
         << family;
   const ClipTokenizer tokenizer = ClipTokenizer::load(resource("configs/sd1/tokenizer"));
   // As transformers' CLIPTokenizer has it with OpenAI's vocabulary.

@@ -27,11 +27,15 @@ using namespace glyphscope;
 
 namespace {
 
+BlockRow row_of(const QString& block) {
+  return block.startsWith("down") ? BlockRow::down : block.startsWith("up") ? BlockRow::up : block == "mid" ? BlockRow::middle : BlockRow::stack;
+}
+
 std::vector<SiteItem> u_net() {
   std::vector<SiteItem> sites;
   for (const auto& [block, count] : {std::pair{"down 0", 2}, {"down 1", 2}, {"mid", 1}, {"up 0", 3}, {"up 1", 3}})
     for (int i = 0; i < count; ++i)
-      sites.push_back({static_cast<int>(sites.size()), QStringLiteral("%1.attentions.%2").arg(block).arg(i), block, 4, 32768, 0.003});
+      sites.push_back({static_cast<int>(sites.size()), QStringLiteral("%1.attentions.%2").arg(block).arg(i), block, 4, 32768, 0.003, row_of(block)});
   return sites;
 }
 
@@ -110,7 +114,8 @@ class WidgetsTest : public QObject {
     auto model = [](const std::vector<std::pair<const char*, int>>& blocks) {
       std::vector<SiteItem> sites;
       for (const auto& [block, count] : blocks)
-        for (int i = 0; i < count; ++i) sites.push_back({static_cast<int>(sites.size()), QStringLiteral("%1.%2").arg(block).arg(i), block, 4, 32768, 0.003});
+        for (int i = 0; i < count; ++i)
+          sites.push_back({static_cast<int>(sites.size()), QStringLiteral("%1.%2").arg(block).arg(i), block, 4, 32768, 0.003, row_of(block)});
       return sites;
     };
     for (const auto& sites :

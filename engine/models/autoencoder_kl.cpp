@@ -1,4 +1,4 @@
-#include "models/autoencoder.h"
+#include "models/autoencoder_kl.h"
 
 #include <torch/types.h>
 
@@ -158,9 +158,9 @@ class AutoencoderCoder : public torch::nn::Module {
   std::shared_ptr<GroupNorm> conv_norm_out;
 };
 
-Autoencoder::~Autoencoder() = default;
+AutoencoderKl::~AutoencoderKl() = default;
 
-Autoencoder::Autoencoder(const AutoencoderConfig& config) : tile_size(std::max<std::int64_t>(config.sample_size, 512)), config_(config) {
+AutoencoderKl::AutoencoderKl(const AutoencoderConfig& config) : tile_size(std::max<std::int64_t>(config.sample_size, 512)), config_(config) {
   encoder = register_module("encoder", std::make_shared<AutoencoderCoder>(config, true));
   decoder = register_module("decoder", std::make_shared<AutoencoderCoder>(config, false));
   const std::int64_t moments = (config.codebook > 0 ? 1 : 2) * config.latent_channels;
@@ -207,12 +207,12 @@ torch::Tensor tiled(const torch::Tensor& x, std::int64_t tile, std::int64_t tile
 
 }  // namespace
 
-torch::Tensor Autoencoder::encode_moments(const torch::Tensor& image) const {
+torch::Tensor AutoencoderKl::encode_moments(const torch::Tensor& image) const {
   torch::Tensor moments = encoder->forward(image);
   return quant_conv ? quant_conv->forward(moments) : moments;
 }
 
-LatentDistribution Autoencoder::encode(const torch::Tensor& image) const {
+LatentDistribution AutoencoderKl::encode(const torch::Tensor& image) const {
   if (image.dim() != 4 || image.size(1) != config_.in_channels || image.size(2) % config_.factor() != 0 || image.size(3) % config_.factor() != 0)
     reject("the image must be [batch, " + std::to_string(config_.in_channels) + ", height, width] with sides that are multiples of " +
                std::to_string(config_.factor()),
@@ -226,18 +226,18 @@ LatentDistribution Autoencoder::encode(const torch::Tensor& image) const {
 }
 
 // Source: diffusers `VectorQuantizer.forward`.
-torch::Tensor Autoencoder::nearest_codes(const torch::Tensor& latent) const {
+torch::Tensor AutoencoderKl::nearest_codes(const torch::Tensor& latent) const {
   const torch::Tensor points = latent.permute({0, 2, 3, 1});
   const torch::Tensor nearest = at::cdist(points.reshape({-1, config_.code_width}).to(torch::kFloat32), codes_->weight.to(torch::kFloat32)).argmin(1);
   return codes_->forward(nearest).view(points.sizes()).permute({0, 3, 1, 2});
 }
 
-torch::Tensor Autoencoder::decode_whole(const torch::Tensor& wanted) const {
+torch::Tensor AutoencoderKl::decode_whole(const torch::Tensor& wanted) const {
   const torch::Tensor latent = codes_ ? nearest_codes(wanted) : wanted;
   return decoder->forward(post_quant_conv ? post_quant_conv->forward(latent) : latent);
 }
 
-torch::Tensor Autoencoder::decode(const torch::Tensor& latent, const CancelToken& cancel) const {
+torch::Tensor AutoencoderKl::decode(const torch::Tensor& latent, const CancelToken& cancel) const {
   if (latent.dim() != 4 || latent.size(1) != config_.latent_channels)
     reject("the latent must be [batch, " + std::to_string(config_.latent_channels) + ", height, width]", "autoencoder");
   cancel.check();
@@ -248,5 +248,19 @@ torch::Tensor Autoencoder::decode(const torch::Tensor& latent, const CancelToken
     return decode_whole(t);
   });
 }
+
+std::string AutoencoderKl::rename(const std::string& key) const { return modern_autoencoder_key(key); }
+
+Autoencoder::Latents AutoencoderKl::to_latents(const torch::Tensor& pixels) const {
+  const LatentDistribution latent = encode(pixels);
+  return {(latent.mean.to(torch::kFloat32) - config_.shift_factor) * config_.scaling_factor,
+          (0.5 * latent.log_variance.to(torch::kFloat32)).exp() * config_.scaling_factor};
+}
+
+torch::Tensor AutoencoderKl::to_pixels(const torch::Tensor& latents, torch::ScalarType dtype, const CancelToken& cancel) const {
+  return decode((latents / config_.scaling_factor + config_.shift_factor).to(dtype), cancel);
+}
+
+std::unique_ptr<Autoencoder> make_autoencoder(const Config& config) { return std::make_unique<AutoencoderKl>(AutoencoderConfig::parse(config)); }
 
 }  // namespace glyphscope
