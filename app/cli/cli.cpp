@@ -91,7 +91,7 @@ event::ModelOpened Context::open(const std::string& model) const {
   if (common.device != "auto" && common.device != "cpu")
     reject("the device '" + common.device + "' is not there", "--device", "This build computes on the CPU: use auto or cpu");
   if (common.dtype == "fp16") note("fp16 is many times slower than bf16 on a CPU");
-  const auto opened = get<event::ModelOpened>(command::OpenModel{.source = model, .config = common.config, .upscaler = common.upscaler, .dtype = common.dtype});
+  auto opened = get<event::ModelOpened>(command::OpenModel{.source = model, .config = common.config, .upscaler = common.upscaler, .dtype = common.dtype});
   set_guard(opened);
   return opened;
 }

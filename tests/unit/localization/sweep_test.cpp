@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <set>
 
+#include "core/random.h"
 #include "io/files.h"
 #include "io/image_file.h"
 #include "io/weights.h"
@@ -163,6 +164,56 @@ TEST_F(SweepRun, AKeptPairMayLackAllSitesTogether) {
     EXPECT_EQ(again.sets[i].variant, whole.sets[i].variant);
     for (const auto& [name, score] : whole.sets[i].scores) EXPECT_EQ(again.sets[i].scores.at(name).mean, score.mean) << name;
   }
+}
+
+// A score that was added since a pair was kept is not in it; the means are of the pairs that have it. One that cannot be is refused.
+TEST_F(SweepRun, AKeptPairMayLackAScoreAndHasNoneThatCannotBe) {
+  settings.sampling.width = settings.sampling.height = 32;
+  testing::TemporaryFolder folder;
+  const SweepResult whole = run_sweep(*pipeline, reader, settings, folder / "run", {}, {});
+  const std::filesystem::path kept = folder / "run/pairs/sites-pair0-noise0.json";
+  const nlohmann::json pair = read_json(kept);
+  nlohmann::json without = pair;
+  for (nlohmann::json* one : {&without["source"], &without["target"], &without["patched"][0]}) (*one)["scores"].erase("anagram_accuracy");
+  write_json(kept, without);
+  const SweepResult again = run_sweep(*pipeline, reader, settings, folder / "run", {}, {});
+  EXPECT_EQ(again.sites[0].scores.at("target_f1").n, whole.sites[0].scores.at("target_f1").n);
+  const bool reports = std::find(whole.reporting.begin(), whole.reporting.end(), 0) != whole.reporting.end();
+  const auto count = [&](const SweepResult& result) {
+    const auto& scores = reports ? result.sites[0].scores : result.sites[0].choosing;
+    return scores.contains("anagram_accuracy") ? scores.at("anagram_accuracy").n : 0;
+  };
+  EXPECT_EQ(count(again), count(whole) - 1);
+  write_sweep(again, settings, pipeline->info(), "none", 0, folder / "run");
+  EXPECT_THAT(read_text(folder / "run/sites.csv"), ::testing::HasSubstr("anagram_accuracy"));
+
+  for (const auto& [score, value] : {std::pair("target_f1", 1e300), {"ssim", -1.5}, {"mse", -1.0}, {"word_accuracy", 2.0}}) {
+    nlohmann::json wrong = pair;
+    wrong["patched"][1]["scores"][score] = value;
+    write_json(kept, wrong);
+    const std::string refused = testing::failure_of([&] { run_sweep(*pipeline, reader, settings, folder / "run", {}, {}); });
+    EXPECT_THAT(refused, ::testing::AllOf(::testing::HasSubstr(score), ::testing::HasSubstr(kept.string())));
+  }
+}
+
+// While pairs come in, the scores so far are brought up to date; when all are there, they are the run's.
+TEST_F(SweepRun, RunningScoresEndInTheMeans) {
+  settings.pairs = make_pairs({"says \"<text>\""}, {"one", "two", "ten", "red", "cat", "sun", "fox", "hat", "ice", "jam", "owl", "pen"}, 6);
+  settings.seeds = {1, 2, 3};
+  Choice choice(7);
+  std::vector<PairResult> pairs;
+  for (int pair = 0; pair < 6; ++pair)
+    for (int noise = 0; noise < 3; ++noise) {
+      PairResult one{.pair = pair, .noise = noise};
+      for (const ScoreInfo* info : measured_scores()) one.source.scores[std::string(info->key)] = choice.fraction();
+      pairs.push_back(one);
+    }
+  RunningScores running(settings);
+  for (const auto& one : pairs) running.add(one.source.scores, one.pair, one.noise);
+  const auto means = mean_scores(settings, pairs, [](const PairResult&pair) { return &pair.source; }), scores = running.scores();
+  ASSERT_EQ(scores.size(), means.size());
+  for (const auto& [name, score] : means) EXPECT_EQ(scores.at(name).to_json(), score.to_json()) << name;
+  EXPECT_TRUE(scores.at("target_f1_of_means").low);
 }
 
 // The settings that a folder keeps are the run's: by them alone it can be gone on with.
