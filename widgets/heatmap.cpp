@@ -3,6 +3,7 @@
 #include <qcustomplot.h>
 
 #include <QVBoxLayout>
+#include <algorithm>
 #include <cmath>
 
 #include "widgets/plot_style.h"
@@ -32,57 +33,65 @@ Heatmap::Heatmap(SiteSelection* selection, QWidget* parent) : QWidget(parent), s
   plot_->axisRect()->setMarginGroup(QCP::msTop | QCP::msBottom, margins);
   scale->setMarginGroup(QCP::msTop | QCP::msBottom, margins);
   plot_->yAxis->setRangeReversed(true);
-  plot_->xAxis->setLabel(tr("site"));
   for (auto* axis : {plot_->xAxis, plot_->yAxis}) {
     axis->grid()->setVisible(false);
     axis->setTickLength(0);
     axis->setSubTickLength(0);
   }
   connect(plot_, &QCustomPlot::mouseMove, this, [this](QMouseEvent* event) {
-    int row = 0, site = 0;
-    plot_->setToolTip(find_cell(event->pos(), row, site) ? tip(row, site) : QString());
+    int row = 0, column = 0;
+    plot_->setToolTip(find_cell(event->pos(), row, column) ? tip(row, column) : QString());
   });
   connect(plot_, &QCustomPlot::mousePress, this, [this](QMouseEvent* event) {
-    int row = 0, site = 0;
-    if (event->button() != Qt::LeftButton || !find_cell(event->pos(), row, site)) return;
+    int row = 0, column = 0;
+    if (event->button() != Qt::LeftButton || !find_cell(event->pos(), row, column)) return;
     const bool more = event->modifiers() & (Qt::ShiftModifier | Qt::ControlModifier);
-    selection_->select({site}, more ? SiteSelection::Mode::toggle : SiteSelection::Mode::replace);
-    emit clicked(row, site);
+    const std::vector<int>& sites = columns_[static_cast<size_t>(column)].sites;
+    if (!sites.empty()) selection_->select(QSet<int>(sites.begin(), sites.end()), more ? SiteSelection::Mode::toggle : SiteSelection::Mode::replace);
+    emit clicked(row, column);
   });
   connect(selection_, &SiteSelection::changed, this, [this] {
     mark_selection();
     plot_->replot(QCustomPlot::rpQueuedReplot);
   });
   setMinimumHeight(150);
-  set_values({}, 0, {});
+  set_values({}, {}, {}, {});
   apply_palette();
 }
 
-void Heatmap::set_values(const QStringList& rows, int sites, const std::vector<std::vector<std::optional<ScoreValue>>>& values) {
+std::vector<Heatmap::Column> Heatmap::site_columns(int sites) {
+  std::vector<Column> out;
+  for (int site = 0; site < sites; ++site) out.push_back({QString::number(site), tr("Site %1").arg(site), {site}});
+  return out;
+}
+
+void Heatmap::set_values(const QStringList& rows, const QString& axis, const std::vector<Column>& columns,
+                         const std::vector<std::vector<std::optional<ScoreValue>>>& values) {
   rows_ = rows;
-  sites_ = sites;
+  columns_ = columns;
   values_ = values;
-  const int count = static_cast<int>(rows.size());
+  const int count = static_cast<int>(rows.size()), width = static_cast<int>(columns.size());
   map_->data()->clear();
-  map_->setVisible(count > 0 && sites > 0);
+  map_->setVisible(count > 0 && width > 0);
   QSharedPointer<QCPAxisTickerText> x(new QCPAxisTickerText), y(new QCPAxisTickerText);
-  if (count > 0 && sites > 0) {
-    map_->data()->setSize(sites, count);
+  if (count > 0 && width > 0) {
+    map_->data()->setSize(width, count);
     // One cell has no extent of its own in QCustomPlot: a range of one would be empty.
-    map_->data()->setRange({0, std::max(1.0, sites - 1.0)}, {0, std::max(1.0, count - 1.0)});
+    map_->data()->setRange({0, std::max(1.0, width - 1.0)}, {0, std::max(1.0, count - 1.0)});
     for (int row = 0; row < count; ++row) {
       y->addTick(row, rows[row]);
-      for (int site = 0; site < sites; ++site) {
-        const auto& value = values_[static_cast<size_t>(row)][static_cast<size_t>(site)];
-        map_->data()->setCell(site, row, value ? value->mean : std::nan(""));
+      for (int column = 0; column < width; ++column) {
+        const auto& value = values_[static_cast<size_t>(row)][static_cast<size_t>(column)];
+        map_->data()->setCell(column, row, value ? value->mean : std::nan(""));
       }
     }
-    const int every = sites <= 30 ? 1 : sites / 15;
-    for (int site = 0; site < sites; site += every) x->addTick(site, QString::number(site));
+    const int every = width <= 30 ? 1 : width / 15;
+    for (int column = 0; column < width; column += every) x->addTick(column, columns[static_cast<size_t>(column)].label);
   }
+  plot_->xAxis->setLabel(axis);
   plot_->xAxis->setTicker(x);
   plot_->yAxis->setTicker(y);
-  plot_->xAxis->setRange(-0.5, std::max(1, sites) - 0.5);
+  plot_->xAxis->setRange(-0.5, std::max(1, width) - 0.5);
   plot_->yAxis->setRange(-0.5, std::max(1, count) - 0.5);
   mark_selection();
   plot_->replot(QCustomPlot::rpQueuedReplot);
@@ -92,30 +101,32 @@ void Heatmap::mark_selection() {
   for (auto* mark : marks_) plot_->removeItem(mark);
   marks_.clear();
   if (rows_.isEmpty()) return;
-  for (int site : selection_->sorted()) {
-    if (site >= sites_) continue;
+  for (size_t column = 0; column < columns_.size(); ++column) {
+    const std::vector<int>& sites = columns_[column].sites;
+    if (sites.empty() || !std::all_of(sites.begin(), sites.end(), [&](int site) { return selection_->sites().contains(site); })) continue;
     auto* mark = new QCPItemRect(plot_);
-    mark->topLeft->setCoords(site - 0.5, -0.5);
-    mark->bottomRight->setCoords(site + 0.5, static_cast<double>(rows_.size()) - 0.5);
+    mark->topLeft->setCoords(static_cast<double>(column) - 0.5, -0.5);
+    mark->bottomRight->setCoords(static_cast<double>(column) + 0.5, static_cast<double>(rows_.size()) - 0.5);
     mark->setPen(QPen(palette().color(QPalette::Highlight), 3));
     mark->setSelectable(false);
     marks_.push_back(mark);
   }
 }
 
-bool Heatmap::find_cell(const QPoint& point, int& row, int& site) const {
-  site = static_cast<int>(std::floor(plot_->xAxis->pixelToCoord(point.x()) + 0.5));
+bool Heatmap::find_cell(const QPoint& point, int& row, int& column) const {
+  column = static_cast<int>(std::floor(plot_->xAxis->pixelToCoord(point.x()) + 0.5));
   row = static_cast<int>(std::floor(plot_->yAxis->pixelToCoord(point.y()) + 0.5));
-  return site >= 0 && site < sites_ && row >= 0 && row < rows_.size();
+  return column >= 0 && column < static_cast<int>(columns_.size()) && row >= 0 && row < rows_.size();
 }
 
-QPoint Heatmap::cell_centre(int row, int site) const {
-  return plot_->mapTo(this, QPoint(static_cast<int>(plot_->xAxis->coordToPixel(site)), static_cast<int>(plot_->yAxis->coordToPixel(row))));
+QPoint Heatmap::cell_centre(int row, int column) const {
+  return plot_->mapTo(this, QPoint(static_cast<int>(plot_->xAxis->coordToPixel(column)), static_cast<int>(plot_->yAxis->coordToPixel(row))));
 }
 
-QString Heatmap::tip(int row, int site) const {
-  const auto& value = values_[static_cast<size_t>(row)][static_cast<size_t>(site)];
-  return tr("<b>Site %1</b><br>%2: %3").arg(site).arg(rows_[row].toHtmlEscaped(), value ? value->text() : tr("not measured yet"));
+QString Heatmap::tip(int row, int column) const {
+  const auto& value = values_[static_cast<size_t>(row)][static_cast<size_t>(column)];
+  return tr("<b>%1</b><br>%2: %3")
+      .arg(columns_[static_cast<size_t>(column)].name.toHtmlEscaped(), rows_[row].toHtmlEscaped(), value ? value->text() : tr("not measured yet"));
 }
 
 void Heatmap::with_caption(const QString& caption, const std::function<void()>& draw) {

@@ -190,7 +190,7 @@ void ScoresPanel::refresh() {
           row[site] = ScoreValue{value->second, {}, {}, 1};
     }
   }
-  heatmap_->set_values(sites_.empty() ? QStringList() : names, static_cast<int>(sites_.size()), values);
+  heatmap_->set_values(sites_.empty() ? QStringList() : names, tr("site"), Heatmap::site_columns(static_cast<int>(sites_.size())), values);
 }
 
 bool ScoresPanel::save_table(const QString& file) const {

@@ -5,10 +5,10 @@
 #include "core/error.h"
 #include "core/option.h"
 #include "models/flux.h"
-#include "pipelines/batched_pipeline.h"
 #include "pipelines/clip_prompt.h"
 #include "pipelines/family.h"
 #include "pipelines/kohya_names.h"
+#include "pipelines/latent_pipeline.h"
 #include "pipelines/t5_prompt.h"
 
 namespace glyphscope {

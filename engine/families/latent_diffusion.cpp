@@ -2,9 +2,9 @@
 
 #include "core/error.h"
 #include "models/unet.h"
-#include "pipelines/batched_pipeline.h"
 #include "pipelines/clip_prompt.h"
 #include "pipelines/family.h"
+#include "pipelines/latent_pipeline.h"
 #include "text/ldm_bert.h"
 #include "text/word_piece_tokenizer.h"
 

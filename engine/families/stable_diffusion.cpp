@@ -4,10 +4,10 @@
 
 #include "core/error.h"
 #include "models/unet.h"
-#include "pipelines/batched_pipeline.h"
 #include "pipelines/clip_prompt.h"
 #include "pipelines/family.h"
 #include "pipelines/kohya_names.h"
+#include "pipelines/latent_pipeline.h"
 #include "pipelines/original_keys.h"
 
 namespace glyphscope {

@@ -14,11 +14,10 @@
 #include "core/option.h"
 #include "core/side_by_side.h"
 #include "io/mapped_files.h"
-#include "io/weights.h"
 #include "patching/map_taps.h"
 #include "patching/prompt_taps.h"
 #include "pipelines/denoise.h"
-#include "pipelines/t5_prompt.h"
+#include "pipelines/inversion.h"
 
 namespace glyphscope {
 
@@ -37,44 +36,24 @@ torch::ScalarType parse_dtype(const std::string& name) {
 }
 
 BatchedPipeline::BatchedPipeline(const ModelFolder& model, const OpenOptions& options, const Config& scheduler, std::vector<std::string> components)
-    : folder_(model), components_(std::move(components)), scheduler_config_(scheduler), dtype_(parse_dtype(options.dtype)), cancel_opening_(options.cancel) {
+    : components_(model, std::move(components), options.cancel), scheduler_config_(scheduler), dtype_(parse_dtype(options.dtype)) {
   make_scheduler(scheduler_config_);  // an unknown one is an error now, not after minutes
-}
-
-bool BatchedPipeline::has_component(const std::string& name) const { return std::find(components_.begin(), components_.end(), name) != components_.end(); }
-
-void BatchedPipeline::load(const std::string& component, torch::nn::Module& module, torch::ScalarType dtype,
-                           const std::function<std::string(const std::string&)>& rename) {
-  load_weights(module, folder_.weights(component), {.dtype = dtype, .rename = rename, .cancel = cancel_opening_});
-  count(component, module);
-}
-
-void BatchedPipeline::load(T5Prompt& t5) { count(t5.name(), t5.load()); }
-
-void BatchedPipeline::count(const std::string& component, torch::nn::Module& module) {
-  const Weights weights = folder_.weights(component);
-  for (const auto& file : weights.files()) weight_files_.push_back(file);
-  std::int64_t count = 0;
-  for (auto& parameter : module.parameters()) {
-    parameter.set_requires_grad(false);
-    count += parameter.numel();
-  }
-  info_.parameters.emplace_back(component, count);
 }
 
 void BatchedPipeline::describe(const std::string& family, const SiteTable& table, std::int64_t sample_size, std::int64_t latent_multiple) {
   info_.family = family;
-  info_.source = folder_.source();
-  info_.folder = folder_.folder();
-  info_.hash = folder_.hash(weight_files_, components_);
+  info_.source = folder().source();
+  info_.folder = folder().folder();
+  info_.hash = components_.hash();
+  info_.parameters = components_.parameters();
   info_.dtype = dtype_name(dtype_);
   info_.table = table;
   info_.size_multiple = factor() * latent_multiple;
   info_.default_width = info_.default_height = sample_size * factor();
   info_.scheduler = scheduler_config_.text("_class_name", "");
   // A model may say in recipe.json what it is best sampled with; ours do.
-  if (std::filesystem::exists(folder_ / "recipe.json")) {
-    const Config recipe = Config::read(folder_ / "recipe.json");
+  if (std::filesystem::exists(folder() / "recipe.json")) {
+    const Config recipe = Config::read(folder() / "recipe.json");
     info_.default_steps = recipe.size("sampling_steps", 20, 1, 1000);
     info_.default_guidance = recipe.number("sampling_guidance", 3.0);
   }
@@ -362,21 +341,7 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
 }
 
 void BatchedPipeline::find_bad_numbers() const {
-  constexpr double kAbsurd = 1e6;  // of a weight
-  for (const auto& parameters : info_.parameters) {
-    const std::string& component = parameters.first;
-    const auto weights = attempt([&] { return folder_.weights(component); });
-    if (!weights) continue;
-    for (const auto& [key, entry] : weights->entries()) {
-      if (!c10::isFloatingType(entry.dtype)) continue;
-      const torch::Tensor values = entry.read().to(torch::kFloat32);
-      const std::string where = weights->where() + ", tensor " + key;
-      if (!values.isfinite().all().item<bool>()) reject("the weights hold numbers that are not finite", where, "The file is damaged; get it again");
-      if (values.numel() == 0) continue;
-      const double largest = values.abs().max().item<double>();
-      if (largest > kAbsurd) reject(c10::str("the weights hold numbers as large as ", largest), where, "The file is damaged; get it again");
-    }
-  }
+  components_.find_damaged();
   if (!info_.adapters.empty())
     reject("with this adapter the denoiser's output is not a number", info_.adapters.back().file, "Lower its strength, or do without it");
   if (dtype_ != torch::kFloat32)
@@ -483,29 +448,15 @@ Trajectory BatchedPipeline::run_inversion(const Inversion& inversion, const Requ
   LockstepTaps joint({{}}, cancel);
   const bool lockstep = info_.methods.front() == PatchMethod::lockstep;
   const torch::Tensor pixels = inversion.picture.unsqueeze(0).to(torch::kFloat32) / 127.5 - 1;
-  torch::Tensor latent = encode_pixels(pixels).mean.to(torch::kFloat32);
-  Trajectory out;
-  out.latents.assign(static_cast<size_t>(calls) + 1, {});
-  out.latents.back() = latent[0];
-  for (std::int64_t call = calls - 1; call >= 0; --call) {
-    const auto at = static_cast<size_t>(call);
-    // The step's start is asked for, and the denoiser would have to see it: it sees the step's end first, then each estimate of the start.
-    torch::Tensor start = latent, mean;
-    for (int estimate = 0; estimate <= inversion.refinements; ++estimate) {
-      cancel.check();
-      const torch::Tensor said =
-          denoiser(run->scale_input(start, at).to(dtype()), torch::full({1}, run->timesteps()[at]), conditioning, lockstep ? static_cast<Taps*>(&joint) : &taps)
-              .to(torch::kFloat32)
-              .slice(1, 0, channels());
-      start = run->step_back(said, at, latent);
-      // Estimates go to and fro about what is sought: their mean is nearer. The first is the poorest, and is left out.
-      if (estimate > 0) mean = mean.defined() ? mean + start : start;
-    }
-    latent = inversion.refinements > 0 ? mean / inversion.refinements : start;
-    out.latents[at] = latent[0];
-    observer.progress({"inverting", calls - call, calls});
-  }
-  if (!latent.isfinite().all().item<bool>()) {
+  Trajectory out = invert_latent(
+      encode_pixels(pixels).mean.to(torch::kFloat32), *run, inversion.refinements,
+      [&](const torch::Tensor& x, double t) {
+        return denoiser(x.to(dtype()), torch::full({1}, t), conditioning, lockstep ? static_cast<Taps*>(&joint) : &taps)
+            .to(torch::kFloat32)
+            .slice(1, 0, channels());
+      },
+      observer.progress, cancel);
+  if (!out.latents.front().isfinite().all().item<bool>()) {
     find_bad_numbers();
     throw Failure({ErrorCode::internal, "the inverted latents are not a number", "", "No cause was found in weights, adapters or dtype; please report it"});
   }
@@ -529,27 +480,6 @@ Conditioning BatchedPipeline::beside_caption(const PictureSize& size) const {
 
 torch::Tensor BatchedPipeline::denoise(const torch::Tensor& noisy, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const {
   return denoiser(noisy.to(dtype_), timestep, conditioning, taps).slice(1, 0, channels());
-}
-
-Trainable::Signal LatentPipeline::encode_pixels(const torch::Tensor& pixels) const {
-  torch::NoGradGuard no_grad;
-  const auto [mean, deviation] = autoencoder_->to_latents(pixels.to(autoencoder_dtype_));
-  return {mean, deviation};
-}
-
-LatentPipeline::LatentPipeline(const ModelFolder& model, const OpenOptions& options, const Config& scheduler, std::vector<std::string> components,
-                               const std::string& autoencoder)
-    : BatchedPipeline(model, options, scheduler, std::move(components)),
-      autoencoder_name_(autoencoder),
-      autoencoder_(make_autoencoder(Config::read(model / autoencoder / "config.json"))) {}
-
-void LatentPipeline::load_autoencoder(torch::ScalarType dtype) {
-  autoencoder_dtype_ = dtype;
-  load(autoencoder_name_, autoencoder_->module(), dtype, [this](const std::string& key) { return autoencoder_->rename(key); });
-}
-
-torch::Tensor LatentPipeline::decode(const torch::Tensor& latent, const CancelToken& cancel) const {
-  return autoencoder_->to_pixels(latent, autoencoder_dtype_, cancel);
 }
 
 }  // namespace glyphscope

@@ -2,20 +2,18 @@
 
 #include <filesystem>
 
-#include "models/autoencoder.h"
 #include "models/conditioning.h"
 #include "patching/kv_recorder.h"
 #include "patching/map_taps.h"
 #include "patching/taps.h"
 #include "patching/word_tokens.h"
+#include "pipelines/components.h"
 #include "pipelines/denoise.h"
 #include "pipelines/model_folder.h"
 #include "pipelines/pipeline.h"
 #include "pipelines/trainable.h"
 
 namespace glyphscope {
-
-class T5Prompt;
 
 /// The dtype that OpenOptions::dtype names. Throws a Failure.
 torch::ScalarType parse_dtype(const std::string& name);
@@ -69,17 +67,18 @@ class BatchedPipeline : public Pipeline, public Trainable {
   /// What was denoised -> images [B, 3, H, W] in [-1, 1].
   virtual torch::Tensor decode(const torch::Tensor& latent, const CancelToken& cancel) const = 0;
 
-  /// Loads a component's weights, and counts them in info(). Throws a Failure.
+  /// Loads its weights, which info() then counts: see Components. Throw a Failure.
   void load(
       const std::string& component, torch::nn::Module& module, torch::ScalarType dtype,
-      const std::function<std::string(const std::string&)>& rename = [](const std::string& key) { return key; });
-  /// The same of a T5, which goes once it has read prompts, if it is large.
-  void load(T5Prompt& t5);
+      const std::function<std::string(const std::string&)>& rename = [](const std::string& key) { return key; }) {
+    components_.load(component, module, dtype, rename);
+  }
+  void load(T5Prompt& t5) { components_.load(t5); }
   /// The rest of info(): what all families derive alike. latent_multiple: of which latents' sides must be multiples.
   void describe(const std::string& family, const SiteTable& table, std::int64_t sample_size, std::int64_t latent_multiple);
-  bool has_component(const std::string& name) const;
+  bool has_component(const std::string& name) const { return components_.has(name); }
 
-  const ModelFolder& folder() const { return folder_; }
+  const ModelFolder& folder() const { return components_.folder(); }
   torch::ScalarType dtype() const { return dtype_; }
 
  private:
@@ -98,37 +97,11 @@ class BatchedPipeline : public Pipeline, public Trainable {
   // Of members that take others' attention maps, whose part of the batch begins at row `first`; tokens: of a prompt.
   std::vector<MapTaps::Row> aligned_maps(const Request& request, const Batch& batch, std::int64_t first, std::int64_t tokens) const;
   Conditioning conditioned(const Prompt& prompt, const Request& request, bool negative) const;
-  // Counts a loaded component in info().
-  void count(const std::string& component, torch::nn::Module& module);
   std::vector<KvRecord> record(const Request& request, const std::vector<Prompt>& prompts) const;
 
-  ModelFolder folder_;
-  std::vector<std::string> components_;
-  std::vector<std::filesystem::path> weight_files_;
+  Components components_;
   Config scheduler_config_;
   torch::ScalarType dtype_;
-  CancelToken cancel_opening_;
-};
-
-/// A batched pipeline that denoises the latents of an autoencoder.
-class LatentPipeline : public BatchedPipeline {
- protected:
-  /// Reads the autoencoder's configuration too, from the folder of that name.
-  LatentPipeline(const ModelFolder& model, const OpenOptions& options, const Config& scheduler, std::vector<std::string> components,
-                 const std::string& autoencoder = "vae");
-  /// Loads its weights in this dtype.
-  void load_autoencoder(torch::ScalarType dtype);
-  const Autoencoder& autoencoder() const { return *autoencoder_; }
-
-  Signal encode_pixels(const torch::Tensor& pixels) const override;
-  std::int64_t channels() const override { return autoencoder_->latent_channels(); }
-  std::int64_t factor() const override { return autoencoder_->factor(); }
-  torch::Tensor decode(const torch::Tensor& latent, const CancelToken& cancel) const override;
-
- private:
-  std::string autoencoder_name_;
-  torch::ScalarType autoencoder_dtype_ = torch::kFloat32;
-  std::unique_ptr<Autoencoder> autoencoder_;
 };
 
 }  // namespace glyphscope

@@ -208,7 +208,7 @@ class WidgetsTest : public QObject {
     heatmap.resize(700, 260);
     std::vector<std::vector<std::optional<ScoreValue>>> values(2, std::vector<std::optional<ScoreValue>>(5));
     values[0][3] = ScoreValue{0.75, 0.6, 0.9, 16};
-    heatmap.set_values({"reads as B", "background"}, 5, values);
+    heatmap.set_values({"reads as B", "background"}, "site", Heatmap::site_columns(5), values);
     heatmap.show();
     QVERIFY(QTest::qWaitForWindowExposed(&heatmap));
     heatmap.plot()->replot();
@@ -235,6 +235,33 @@ class WidgetsTest : public QObject {
     const QImage figure = heatmap.figure("Localized: 3");
     QVERIFY(figure.height() > 2 * heatmap.height());
     QCOMPARE(heatmap.plot()->plotLayout()->rowCount(), 1);
+  }
+
+  // Columns may be steps, heads or sets of sites: whatever an experiment varies.
+  void heatmap_takes_any_columns() {
+    SiteSelection selection;
+    Heatmap heatmap(&selection);
+    heatmap.resize(700, 260);
+    std::vector<std::vector<std::optional<ScoreValue>>> values(1, std::vector<std::optional<ScoreValue>>(3));
+    values[0][2] = ScoreValue{0.5, {}, {}, 1};
+    heatmap.set_values({"reads as B"}, "variant", {{"5,7", "Sites 5 and 7", {5, 7}}, {"all", "All sites", {0, 5, 7}}, {"step 3", "From step 3", {}}}, values);
+    heatmap.show();
+    QVERIFY(QTest::qWaitForWindowExposed(&heatmap));
+    heatmap.plot()->replot();
+    QCOMPARE(heatmap.plot()->xAxis->label(), "variant");
+    const auto click = [&](int column) {
+      QTest::mouseClick(heatmap.plot(), Qt::LeftButton, {}, heatmap.plot()->mapFrom(&heatmap, heatmap.cell_centre(0, column)));
+    };
+    click(0);
+    QCOMPARE(selection.sorted(), (std::vector<int>{5, 7}));
+    QSignalSpy clicked(&heatmap, &Heatmap::clicked);
+    click(2);  // no site's: what is selected stays
+    QCOMPARE(selection.sorted(), (std::vector<int>{5, 7}));
+    QCOMPARE(clicked.count(), 1);
+    QCOMPARE(clicked[0][1].toInt(), 2);
+    QVERIFY(heatmap.tip(0, 2).contains("From step 3") && heatmap.tip(0, 2).contains("0.5"));
+    heatmap.set_values({}, {}, {}, {});
+    QCOMPARE(heatmap.plot()->xAxis->label(), QString());
   }
 
   void pictures_zoom_together() {

@@ -1,0 +1,55 @@
+#include "pipelines/components.h"
+
+#include <torch/nn/module.h>
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "io/weights.h"
+#include "pipelines/t5_prompt.h"
+
+namespace glyphscope {
+
+Components::Components(ModelFolder folder, std::vector<std::string> names, CancelToken cancel)
+    : folder_(std::move(folder)), names_(std::move(names)), cancel_(std::move(cancel)) {}
+
+bool Components::has(const std::string& name) const { return std::find(names_.begin(), names_.end(), name) != names_.end(); }
+
+void Components::load(const std::string& component, torch::nn::Module& module, torch::ScalarType dtype,
+                      const std::function<std::string(const std::string&)>& rename) {
+  load_weights(module, folder_.weights(component), {.dtype = dtype, .rename = rename, .cancel = cancel_});
+  count(component, module);
+}
+
+void Components::load(T5Prompt& t5) { count(t5.name(), t5.load()); }
+
+void Components::count(const std::string& component, torch::nn::Module& module) {
+  const Weights weights = folder_.weights(component);
+  for (const auto& file : weights.files()) weight_files_.push_back(file);
+  std::int64_t count = 0;
+  for (auto& parameter : module.parameters()) {
+    parameter.set_requires_grad(false);
+    count += parameter.numel();
+  }
+  parameters_.emplace_back(component, count);
+}
+
+void Components::find_damaged() const {
+  constexpr double kAbsurd = 1e6;  // of a weight
+  for (const auto& [component, _] : parameters_) {
+    const std::string& name = component;
+    const auto weights = attempt([&] { return folder_.weights(name); });
+    if (!weights) continue;
+    for (const auto& [key, entry] : weights->entries()) {
+      if (!c10::isFloatingType(entry.dtype)) continue;
+      const torch::Tensor values = entry.read().to(torch::kFloat32);
+      const std::string where = weights->where() + ", tensor " + key;
+      if (!values.isfinite().all().item<bool>()) reject("the weights hold numbers that are not finite", where, "The file is damaged; get it again");
+      if (values.numel() == 0) continue;
+      const double largest = values.abs().max().item<double>();
+      if (largest > kAbsurd) reject(c10::str("the weights hold numbers as large as ", largest), where, "The file is damaged; get it again");
+    }
+  }
+}
+
+}  // namespace glyphscope

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <torch/types.h>
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/progress.h"
+#include "pipelines/model_folder.h"
+
+namespace torch::nn {
+class Module;
+}
+
+namespace glyphscope {
+
+class T5Prompt;
+
+/// The components of a model that is being opened: their weights are loaded, counted and hashed here.
+class Components {
+ public:
+  /// names: those that the model has, in the order in which they are told. cancel: looked at while weights are loaded.
+  Components(ModelFolder folder, std::vector<std::string> names, CancelToken cancel);
+
+  /// Loads a component's weights, and counts them. Throws a Failure.
+  void load(const std::string& component, torch::nn::Module& module, torch::ScalarType dtype, const std::function<std::string(const std::string&)>& rename);
+  /// The same of a T5, which goes once it has read prompts, if it is large.
+  void load(T5Prompt& t5);
+
+  bool has(const std::string& name) const;
+  const ModelFolder& folder() const { return folder_; }
+  /// Of those that were loaded, in that order.
+  const std::vector<std::pair<std::string, std::int64_t>>& parameters() const { return parameters_; }
+  /// SHA-256 over the weights that were loaded, and the configurations and vocabularies of all components.
+  std::string hash() const { return folder_.hash(weight_files_, names_); }
+  /// Throws a Failure that names the first tensor whose numbers are not finite, or absurdly large; returns if there is none.
+  void find_damaged() const;
+
+ private:
+  void count(const std::string& component, torch::nn::Module& module);
+
+  ModelFolder folder_;
+  std::vector<std::string> names_;
+  CancelToken cancel_;
+  std::vector<std::filesystem::path> weight_files_;
+  std::vector<std::pair<std::string, std::int64_t>> parameters_;
+};
+
+}  // namespace glyphscope

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "models/autoencoder.h"
+#include "pipelines/batched_pipeline.h"
+
+namespace glyphscope {
+
+/// A batched pipeline that denoises the latents of an autoencoder.
+class LatentPipeline : public BatchedPipeline {
+ protected:
+  /// Reads the autoencoder's configuration too, from the folder of that name.
+  LatentPipeline(const ModelFolder& model, const OpenOptions& options, const Config& scheduler, std::vector<std::string> components,
+                 const std::string& autoencoder = "vae");
+  /// Loads its weights in this dtype.
+  void load_autoencoder(torch::ScalarType dtype);
+  const Autoencoder& autoencoder() const { return *autoencoder_; }
+
+  Signal encode_pixels(const torch::Tensor& pixels) const override;
+  std::int64_t channels() const override { return autoencoder_->latent_channels(); }
+  std::int64_t factor() const override { return autoencoder_->factor(); }
+  torch::Tensor decode(const torch::Tensor& latent, const CancelToken& cancel) const override;
+
+ private:
+  std::string autoencoder_name_;
+  torch::ScalarType autoencoder_dtype_ = torch::kFloat32;
+  std::unique_ptr<Autoencoder> autoencoder_;
+};
+
+}  // namespace glyphscope
