@@ -1,54 +1,69 @@
-#include "metrics/scores.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <set>
+#include <cmath>
 
-#include "metrics/measurement.h"
+#include "metrics/image_scores.h"
+#include "metrics/text_scores.h"
+#include "tests/support/golden.h"
 
 namespace glyphscope {
 namespace {
 
-TEST(ScoreTable, IsWhatFilesFiguresAndPicturesHave) {
-  std::set<std::string_view> keys;
-  for (const auto& one : score_table()) {
-    EXPECT_TRUE(keys.insert(one.key).second) << one.key;
-    EXPECT_EQ(find_score(one.key), &one);
-    EXPECT_NE(std::string_view(one.title), "") << one.key;
-    EXPECT_LT(one.low, one.high) << one.key;
-    EXPECT_GE(one.version, 1);
-    // A chart's colours go from 0 to 1.
-    if (one.charted) EXPECT_TRUE(one.high == 1 && one.compute) << one.key;
-  }
-  EXPECT_EQ(find_score("beauty"), nullptr);
-
-  // Each picture has just those that are measured, each within its range.
-  const torch::Tensor a = torch::randint(256, {3, 24, 32}, torch::kUInt8), b = torch::randint(256, {3, 24, 32}, torch::kUInt8);
-  const std::vector<TextPiece> read{{"SALE", 1, {4, 4, 20, 12}}};
-  for (const auto& image : {a, b}) {
-    const Measurement measured = measure(image, read, a, {}, "OPEN", "SALE");
-    EXPECT_EQ(measured.scores.size(), measured_scores().size());
-    for (const auto& [key, value] : measured.scores) {
-      const ScoreInfo* info = find_score(key);
-      ASSERT_NE(info, nullptr) << key;
-      EXPECT_TRUE(value >= info->low && value <= info->high) << key << " is " << value;
+TEST(ImageScores, EqualScikitImage) {
+  const SafetensorsFile expected(testing::golden("metrics.safetensors"));
+  for (int i = 0; i < 6; ++i) {
+    const std::string name = "pair." + std::to_string(i);
+    const torch::Tensor a = expected.tensor(name + ".a").permute({2, 0, 1}).contiguous(), b = expected.tensor(name + ".b").permute({2, 0, 1}).contiguous();
+    const ImageScores scores = score_images(a, b);
+    EXPECT_NEAR(scores.ssim, expected.tensor("ssim")[i].item<double>(), 1e-6) << i;
+    EXPECT_NEAR(scores.mse, expected.tensor("mse")[i].item<double>(), 1e-9) << i;
+    const double psnr = expected.tensor("psnr")[i].item<double>();
+    if (std::isinf(psnr)) {
+      EXPECT_TRUE(std::isinf(scores.psnr));
+    } else {
+      EXPECT_NEAR(scores.psnr, psnr, 1e-9) << i;
     }
-    EXPECT_EQ(measured.scores.at("word_accuracy"), 1);
-    EXPECT_EQ(measured.scores.at("target_edit_distance"), 0);
   }
 }
 
-TEST(ScoreTable, WhatNeedsATextIsLeftOutWithoutIt) {
-  const torch::Tensor a = torch::randint(256, {3, 24, 32}, torch::kUInt8);
-  for (const auto& [source, target] : {std::pair("", "SALE"), {"OPEN", ""}, {"", ""}, {"OPEN", "SALE"}}) {
-    Measurement measured = measure(a, {}, a, {}, source, target);
-    leave_out_unscored(measured, source, target);
-    for (const ScoreInfo* info : measured_scores()) {
-      const bool missing = (info->against == ScoreInfo::Against::source_text && !*source) || (info->against == ScoreInfo::Against::target_text && !*target);
-      EXPECT_NE(measured.scores.contains(std::string(info->key)), missing) << info->key;
-    }
-  }
+TEST(ImageScores, RefusesPairsThatDoNotFit) {
+  const torch::Tensor a = torch::zeros({3, 20, 20}, torch::kUInt8);
+  EXPECT_THAT(testing::failure_of([&] { score_images(a, torch::zeros({3, 20, 21}, torch::kUInt8)); }), ::testing::HasSubstr("equal size"));
+  EXPECT_THAT(testing::failure_of([&] { score_images(a.slice(1, 0, 8), a.slice(1, 0, 8)); }), ::testing::HasSubstr("11 x 11"));
+}
+
+TEST(TextScores, CountCharactersAsMultisets) {
+  const TextScores same = score_text("Love ", "LOVE");
+  EXPECT_TRUE(same.exact);
+  EXPECT_EQ(same.f1, 1);
+  EXPECT_EQ(same.edit_distance, 0);
+  // "HATE" against "LOVE": only E is common.
+  const TextScores other = score_text("HATE", "LOVE");
+  EXPECT_DOUBLE_EQ(other.precision, 0.25);
+  EXPECT_DOUBLE_EQ(other.recall, 0.25);
+  EXPECT_EQ(other.edit_distance, 3);
+  // "LLOOVE" has one L and one O too many.
+  const TextScores more = score_text("LLOOVE", "LOVE");
+  EXPECT_DOUBLE_EQ(more.precision, 4.0 / 6);
+  EXPECT_DOUBLE_EQ(more.recall, 1);
+  EXPECT_DOUBLE_EQ(more.f1, 0.8);
+  const TextScores shuffled = score_text("EV OL", "love");
+  EXPECT_TRUE(shuffled.anagram);
+  EXPECT_FALSE(shuffled.exact);
+  EXPECT_DOUBLE_EQ(shuffled.precision, 4.0 / 5) << "the space counts";
+}
+
+TEST(TextScores, NothingReadIsNothingRight) {
+  EXPECT_EQ(score_text("", "LOVE").f1, 0);
+  EXPECT_EQ(score_text("LOVE", "").f1, 0);
+  EXPECT_EQ(score_text("", "").f1, 1);
+  EXPECT_EQ(score_text("", "LOVE").edit_distance, 4);
+}
+
+TEST(TextScores, LettersAreCodePoints) {
+  EXPECT_EQ(score_text("caf\u00e9", "cafe\u0301").edit_distance, 0) << "composed and decomposed are equal";
+  EXPECT_EQ(score_text("\u00c4", "a").edit_distance, 1);
 }
 
 }  // namespace
