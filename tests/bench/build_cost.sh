@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Prints what compiling all of Glyphscope from nothing costs at some commits, in seconds of processor time, and each as a share of the first.
+# Prints what compiling engine, command line and the engine's tests from nothing costs at some commits, in seconds of processor time, and each as a share of
+# the first. (What has to do with the window is left out: its files wait for the engine, so that none can be compiled alone.)
 # Usage: tests/bench/build_cost.sh COMMIT[:N]...   With N, each Nth file is compiled alone, and the sum taken N times: of a commit with hundreds of files of
 # much the same cost, that saves an hour. Without ccache; packaging/setup.sh must have run.
 set -euo pipefail
@@ -23,7 +24,8 @@ for commit in "$@"; do
   [[ $commit == *:* ]] && every=${commit#*:}
   git worktree add --quiet --detach "$tree" "${commit%:*}"
   (cd "$tree" && cmake --preset release) > "$scratch/log" 2>&1 || { cat "$scratch/log" >&2; exit 1; }
-  mapfile -t all < <(ninja -C "$tree/build/release" -t targets all | sed -n 's/: CXX_COMPILER__.*//p')
+  mapfile -t all < <(ninja -C "$tree/build/release" -t targets all | sed -n 's/: CXX_COMPILER__.*//p' |
+    grep -E '[.]gch$|^engine/|/glyphscope_cli[.]dir/|/glyphscope_engine_tests[.]dir/')
   mapfile -t headers < <(printf '%s\n' "${all[@]}" | grep '[.]gch$')
   mapfile -t files < <(printf '%s\n' "${all[@]}" | grep -v '[.]gch$')
   compile "${headers[@]}"

@@ -10,7 +10,7 @@ torch=$(python3 -c 'import os, torch; print(os.path.dirname(torch.__file__))')
 nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
 cuda_libraries=$(python3 -c 'import glob, os, sys; print(":".join(sorted(glob.glob(os.path.dirname(sys.argv[1]) + "/nvidia/*/lib"))))' "$torch")
 
-sources=(engine/core/{error,memory,progress,random}.cpp engine/io/{config,files,mapped_files,safetensors,weights}.cpp engine/cuda/select_heads.cpp engine/models/*.cpp
+sources=(engine/core/{error,memory,option,progress,random}.cpp engine/io/{config,files,mapped_files,safetensors,weights}.cpp engine/cuda/select_heads.cpp engine/models/*.cpp
   engine/patching/*.cpp engine/adapt/{lora,lora_plan,prompt_kv_cache,training_state}.cpp
   tests/support/{any_denoiser,golden,small_denoiser}.cpp tests/cuda/*.cpp tests/bench/finetune_steps.cpp)
 flags=(-std=c++20 -O2 -DNDEBUG -DGLYPHSCOPE_CUDA "-DGLYPHSCOPE_GOLDEN=\"$PWD/tests/golden/data\"" -Iengine -I.
