@@ -2,6 +2,7 @@
 
 #include "app/cli/cli.h"
 #include "io/files.h"
+#include "io/resources.h"
 #include "registry/families.h"
 
 namespace glyphscope::cli {
