@@ -37,7 +37,7 @@ ModelFolder::ModelFolder(fs::path path, std::string source, const std::vector<Si
 }
 
 Config ModelFolder::scheduler() const {
-  const Config config = Config::read(folder_ / "scheduler" / "scheduler_config.json");
+  Config config = Config::read(folder_ / "scheduler" / "scheduler_config.json");
   if (!single_file_) return config;
   nlohmann::json json = config.json();
   json.update(single_file_->scheduler());
