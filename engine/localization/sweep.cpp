@@ -380,9 +380,10 @@ class Sweep {
       cells_.expect("pairs, what was found and controls", static_cast<std::int64_t>((pairs.size() - done) * drawn.size()));
       add_sets("report", *pairs[done], drawn);
     }
-    for (const auto& [sites, kind] : sets) {
-      std::erase_if(result_.sets, [&](const SetResult& candidate) { return candidate.variant.sites() == sites; });
-      result_.sets.push_back({variant(sites), kind, scores(result_.choosing, sites), scores(result_.reporting, sites)});
+    for (const auto& set : sets) {
+      const Variant found = variant(set.first);
+      std::erase_if(result_.sets, [&](const SetResult& candidate) { return candidate.variant == found; });
+      result_.sets.push_back({found, set.second, scores(result_.choosing, set.first), scores(result_.reporting, set.first)});
     }
   }
 
