@@ -26,7 +26,7 @@ const std::string kNone(64, '0'), kHash = ",\"hash\":\"", kEnd = "\"}";
 std::string hash_of(const std::string& line) {
   const size_t size = kHash.size() + kNone.size() + kEnd.size();
   if (line.size() < size || !line.ends_with(kEnd) || line.compare(line.size() - size, kHash.size(), kHash) != 0) return {};
-  const std::string hash = line.substr(line.size() - size + kHash.size(), kNone.size());
+  std::string hash = line.substr(line.size() - size + kHash.size(), kNone.size());
   return hash == sha256_text(line.substr(0, line.size() - size) + "}") ? hash : std::string();
 }
 
@@ -105,7 +105,7 @@ std::string now() {
 std::string last_hash(const LockedFile& log, const std::filesystem::path& file) {
   if (log.size() == 0) return kNone;
   const std::string line = log.last_line();
-  const std::string hash = hash_of(line);
+  std::string hash = hash_of(line);
   if (hash.empty())
     reject("the log's last line is not as it was written", file.string(), "Look at it with " + option(Option::verify_log) + ", and begin a new log");
   return hash;
@@ -128,7 +128,7 @@ std::string AuditLog::append(nlohmann::ordered_json entry) {
   for (const char* own : {"time", "previous", "hash"}) entry.erase(own);
   line.update(entry);
   std::string text = json_text(line);
-  const std::string hash = sha256_text(text);
+  std::string hash = sha256_text(text);
   text.pop_back();
   log.append(text + kHash + hash + kEnd + "\n");
   return hash;
@@ -152,7 +152,7 @@ AuditCheck check_audit_log(const std::filesystem::path& file, const std::string&
       out.fault = "this is no entry of a log";
       return out;
     }
-    const std::string hash = hash_of(line);
+    std::string hash = hash_of(line);
     if (hash.empty()) {
       out.fault = "the line was changed: its hash is of another";
       return out;
