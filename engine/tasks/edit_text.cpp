@@ -97,7 +97,8 @@ class Editing {
                        sampling.height,
                        sampling.clip_skip,
                        sampling.negative ? nlohmann::json(*sampling.negative) : nlohmann::json(),
-                       sampling.rows_at_once};
+                       sampling.rows_at_once,
+                       sampling.noise_level};
     if (!command_.picture.empty()) out.push_back({command_.refinements, sha256_file(command_.picture)});
     return out;
   }

@@ -170,9 +170,9 @@ TEST(IfSecondStage, EnlargesEachRowsPicture) {
     const auto result = (*opened)->generate(request);
     return result ? std::string() : result.error().message();
   };
-  EXPECT_THAT(error({}, 250), ::testing::HasSubstr("image"));
+  EXPECT_THAT(error({}, 250), ::testing::HasSubstr("\u2039image"));
   EXPECT_THAT(error(torch::cat({one, other}), 250), ::testing::HasSubstr("[3, 3, height, width]"));
-  EXPECT_THAT(error(one, 1000), ::testing::HasSubstr("noise-level"));
+  EXPECT_THAT(error(one, 1000), ::testing::HasSubstr("\u2039noise-level"));
   const auto first = open_model(golden("pipeline_if").string());
   request.pictures = one;
   request.noise_level = 250;
@@ -303,9 +303,9 @@ TEST(IfCascade, RefusesWhatDoesNotGoTogether) {
   request.prompts = {"a"};
   request.rows = {{0, 1, {}}};
   request.upscale_steps = 2;
-  EXPECT_THAT((*open_model(first))->generate(request).error().message(), ::testing::HasSubstr("upscale-steps"));
+  EXPECT_THAT((*open_model(first))->generate(request).error().message(), ::testing::HasSubstr("\u2039upscale-steps"));
   request.noise_level = 5000;
-  EXPECT_THAT((*open_model(first, {.upscaler = second}))->generate(request).error().message(), ::testing::HasSubstr("noise-level"));
+  EXPECT_THAT((*open_model(first, {.upscaler = second}))->generate(request).error().message(), ::testing::HasSubstr("\u2039noise-level"));
 }
 
 }  // namespace

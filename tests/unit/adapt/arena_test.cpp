@@ -211,7 +211,7 @@ TEST(Arena, ComparesAndResumes) {
   const auto stopped = attempt([&] { return run_arena(**opened, pictures, settings, folder / "parts", false, reader, stop, cancel); });
   ASSERT_FALSE(stopped);
   EXPECT_EQ(stopped.error().code, ErrorCode::cancelled);
-  EXPECT_THAT(testing::failure_of([&] { run_arena(**opened, pictures, settings, folder / "parts", false, reader, {}, {}); }), HasSubstr("resume"));
+  EXPECT_THAT(testing::failure_of([&] { run_arena(**opened, pictures, settings, folder / "parts", false, reader, {}, {}); }), HasSubstr("\u2039resume"));
   const ArenaResult parts = run_arena(**opened, pictures, settings, folder / "parts", true, reader, {}, {});
   EXPECT_EQ(parts.to_json(), whole.to_json());
 

@@ -103,7 +103,7 @@ TEST_P(Finetune, ResumesToTheBit) {
   const auto stopped = attempt([&] { return finetune(*open(), pictures, chosen(), folder / "parts", false, &reader, stop, cancel); });
   ASSERT_FALSE(stopped);
   EXPECT_EQ(stopped.error().code, ErrorCode::cancelled);
-  EXPECT_THAT(testing::failure_of([&] { finetune(*open(), pictures, chosen(), folder / "parts", false, &reader, {}, {}); }), HasSubstr("resume"));
+  EXPECT_THAT(testing::failure_of([&] { finetune(*open(), pictures, chosen(), folder / "parts", false, &reader, {}, {}); }), HasSubstr("\u2039resume"));
   const FinetuneResult parts = finetune(*open(), pictures, chosen(), folder / "parts", true, &reader, {}, {});
   bool moved = false;
   for (const auto& [path, layer] : whole.lora.layers) {
@@ -578,7 +578,7 @@ TEST(FinetuneErrors, AreSentences) {
   };
   FinetuneSettings chosen = settings();
   chosen.resolution = 30;
-  EXPECT_THAT(error(chosen, **opened, "a"), HasSubstr("resolution"));
+  EXPECT_THAT(error(chosen, **opened, "a"), HasSubstr("\u2039resolution"));
   chosen = settings();
   chosen.rate = 1e30;  // the second step's loss is not a number
   EXPECT_THAT(error(chosen, **opened, "b"), HasSubstr("not a number at step"));

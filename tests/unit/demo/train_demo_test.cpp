@@ -65,7 +65,7 @@ TEST(TrainDemo, ANewRunDoesNotOverwriteCheckpoints) {
   testing::TemporaryFolder folder;
   const DemoRecipe recipe = demo_recipe("sign-unet", true);
   train_demo(recipe, folder / "out", false, [](const DemoProgress&) {}, {});
-  EXPECT_THAT(testing::failure_of([&] { train_demo(recipe, folder / "out", false, [](const DemoProgress&) {}, {}); }), ::testing::HasSubstr("resume"));
+  EXPECT_THAT(testing::failure_of([&] { train_demo(recipe, folder / "out", false, [](const DemoProgress&) {}, {}); }), ::testing::HasSubstr("\u2039resume"));
 }
 
 TEST(TrainDemo, CheckpointsOfAnotherRecipeAreLeftAlone) {

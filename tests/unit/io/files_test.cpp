@@ -55,7 +55,7 @@ TEST(Files, AFolderIsClaimedForOneSetOfSettings) {
   const auto file = folder / "run/settings.json";
   claim_folder(file, {{"seed", 1}, {"steps", 2}}, "another run");
   claim_folder(file, {{"steps", 2}, {"seed", 1}}, "another run");  // in any order
-  EXPECT_THAT(failure_of([&] { claim_folder(file, {{"seed", 2}, {"steps", 2}}, "another run"); }), AllOf(HasSubstr("another run"), HasSubstr("out")));
+  EXPECT_THAT(failure_of([&] { claim_folder(file, {{"seed", 2}, {"steps", 2}}, "another run"); }), AllOf(HasSubstr("another run"), HasSubstr("\u2039out")));
   EXPECT_EQ(read_json(file)["seed"], 1);
 }
 
