@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Draws the README's edits again into resources/edits, and prints its table of them and what inversion reaches at 200 steps.
-# Usage: packaging/edits.sh    (after tests/run.sh or packaging/demo.sh, which build the program)
+# Usage: [GLYPHSCOPE=PROGRAM] packaging/edits.sh [INTO]    (after tests/run.sh or packaging/demo.sh, which build the program)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-program=build/release/glyphscope out=resources/edits scratch=out/demo/edits
+program=${GLYPHSCOPE:-build/release/glyphscope} out=${1:-resources/edits} scratch=out/demo/edits
 rm -rf "$scratch" && mkdir -p "$scratch"
 
 # A picture that no model drew, with what it shows.

@@ -33,7 +33,7 @@ struct Common {
   bool seed_given = false;
 };
 
-/// What a verb runs with: a session, whose events are said on the terminal.
+/// What a verb runs with: a session, whose events are printed on the terminal.
 class Context {
  public:
   Common common;
@@ -44,7 +44,7 @@ class Context {
   void read_by(const std::string& engine) const;
   /// Opens a model with the common options, under its guard if there is one. Throws a Failure.
   event::ModelOpened open(const std::string& model) const;
-  /// Does a command of the session: progress and notes are said, and all events given to `listen`. Throws a Failure.
+  /// Does a command of the session: progress and notes are printed, and all events given to `listen`. Throws a Failure.
   void run(const Command& command, const std::function<void(const event::Any&)>& listen = {}) const;
   /// The same for a command that makes one event of this type. Throws a Failure.
   template <class What>

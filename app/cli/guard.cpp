@@ -43,7 +43,7 @@ Run add_guard(CLI::App& app) {
   verb->add_flag("--clear-text", options->clear_text, "The log names prompts, terms and what was read, not their SHA-256");
   auto* out = verb->add_option("--out", options->out, "Folder for guard.json, guard.csv, samples.png and audit.jsonl");
   auto* log = verb->add_option("--verify-log", options->log, "Finds whether this log has been changed")->excludes(model)->excludes(out);
-  verb->add_option("--expect-last", options->expected, "The log's last hash as it was told before: finds whether its end has been cut off")->needs(log);
+  verb->add_option("--expect-last", options->expected, "The log's last hash as it was printed before: finds whether its end has been cut off")->needs(log);
   options->sampling.add(*verb);
   return [=](const Context& context) {
     if (!options->log.empty()) return verify(context, options->log, options->expected);

@@ -42,11 +42,11 @@ void EditHistory::keep(const command::EditText& command, const event::EditReady&
   while (count() > at_ + 1) delete takeItem(count() - 1);
   left_ = false;
   ++at_;
-  if (const auto together = static_cast<int>(command.targets.size() * command.from_steps.size()); together == 1) {
+  if (const auto batch = static_cast<int>(command.targets.size() * command.from_steps.size()); batch == 1) {
     append({command, ready, 1});
   } else {
     for (const auto& variant : ready.variants) {
-      Entry one{command, ready, together};
+      Entry one{command, ready, batch};
       one.command.targets = {variant.target};
       one.command.from_steps = {variant.from_step};
       one.ready.variants = {variant};
@@ -66,7 +66,7 @@ void EditHistory::keep(const command::EditText& command, const event::EditReady&
 void EditHistory::append(Entry entry) {
   const auto& variant = entry.ready.variants.front();
   QString text = QString::fromStdString(variant.picture.read.value_or(""));
-  if (entry.together > 1 && variant.from_step > 0) text += tr(" @%1").arg(variant.from_step);
+  if (entry.batch > 1 && variant.from_step > 0) text += tr(" @%1").arg(variant.from_step);
   const QPixmap small = QPixmap::fromImage(to_image(variant.picture).scaled(64, 64, Qt::KeepAspectRatio));
   QIcon icon(small);
   icon.addPixmap(small, QIcon::Selected);  // or the selection's colour would tint it

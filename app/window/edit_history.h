@@ -15,7 +15,7 @@ class EditHistory : public QListWidget {
   struct Entry {
     command::EditText command;  ///< Of one target and step.
     event::EditReady ready;
-    int together = 1;  ///< Variants that were drawn in one batch.
+    int batch = 1;  ///< Variants that were drawn in one batch.
   };
 
   explicit EditHistory(QWidget* parent = nullptr);

@@ -2,13 +2,12 @@
 
 #include <QtWidgets>
 
+#include "app/window/edit_form.h"
 #include "app/window/edit_history.h"
-#include "app/window/learned_note.h"
 #include "app/window/picture_text.h"
 #include "app/window/save_picture.h"
 #include "app/window/wording.h"
 #include "core/error.h"
-#include "localization/prompt_set.h"
 #include "patching/patch_plan.h"
 #include "widgets/message_strip.h"
 #include "widgets/picture_view.h"
@@ -30,8 +29,6 @@ QImage difference(const QImage& a, const QImage& b) {
   }
   return out;
 }
-
-QRect to_rect(const PixelBox& box) { return {box.left, box.top, box.right - box.left, box.bottom - box.top}; }
 
 // What was read and all scores, in as many lines for each picture, so that they stand side by side.
 QString edit_caption(const Picture& picture, bool compared) {
@@ -73,8 +70,19 @@ EditPage::EditPage(Workbench* bench, QWidget* parent) : Page(bench, tr("Edit"), 
   message_ = new MessageStrip(this);
   message_->setObjectName("edit_message");
   column->addWidget(message_);
-  column->addWidget(build_form());
+  form_ = new EditForm(bench, this);
+  column->addWidget(form_);
   column->addWidget(build_pictures(), 1);
+  connect(form_, &EditForm::changed, this, [this] {
+    refresh();
+    edit_soon();
+  });
+  connect(form_, &EditForm::box_changed, this, &EditPage::show_box);
+  connect(form_, &EditForm::edit_requested, this, &EditPage::edit);
+  connect(form_, &EditForm::variants_requested, this, &EditPage::draw_variants);
+  connect(form_, &EditForm::stop_requested, this, &EditPage::cancel);
+  connect(form_, &EditForm::undo_requested, history_, &EditHistory::undo);
+  connect(form_, &EditForm::redo_requested, history_, &EditHistory::redo);
   pause_ = new QTimer(this);
   pause_->setSingleShot(true);
   pause_->setInterval(kPause);
@@ -82,167 +90,11 @@ EditPage::EditPage(Workbench* bench, QWidget* parent) : Page(bench, tr("Edit"), 
   blinking_ = new QTimer(this);
   blinking_->setInterval(kBlink);
   connect(blinking_, &QTimer::timeout, this, [this] { swipe_->setValue(swipe_->value() > 0 ? 0 : swipe_->maximum()); });
-  connect(bench->selection(), &SiteSelection::changed, this, [this] {
-    refresh();
-    edit_soon();
-  });
+  connect(bench->selection(), &SiteSelection::changed, this, &EditPage::edit_soon);
   refresh();
 }
 
 EditPage::~EditPage() = default;
-
-QWidget* EditPage::build_form() {
-  auto* form = new QWidget(this);
-  auto* grid = new QGridLayout(form);
-  grid->setContentsMargins(0, 0, 0, 0);
-  grid->setHorizontalSpacing(8);
-  grid->setVerticalSpacing(6);
-  source_label_ = new QLabel(tr("Source"), form);
-  source_ = new QLineEdit(form);
-  source_->setObjectName("edit_source");
-  source_->setToolTip(tr("The prompt that draws the picture; of a real picture, what it shows, with its text in quotation marks"));
-  target_ = new QLineEdit(form);
-  target_->setObjectName("edit_target");
-  target_->setToolTip(tr("The prompt with the new text. Once there is a result, typing draws it again after a pause."));
-  choose_ = new QPushButton(tr("Picture\u2026"), form);
-  choose_->setObjectName("edit_picture");
-  choose_->setToolTip(tr("Edit a real picture (PNG, JPEG, WebP) in place of one that the source prompt draws"));
-  forget_ = new QPushButton(tr("No picture"), form);
-  forget_->setObjectName("edit_no_picture");
-  grid->addWidget(source_label_, 0, 0);
-  grid->addWidget(source_, 0, 1);
-  grid->addWidget(choose_, 0, 2);
-  grid->addWidget(forget_, 0, 3);
-  grid->addWidget(new QLabel(tr("Target"), form), 1, 0);
-  grid->addWidget(target_, 1, 1);
-  edit_ = new QPushButton(tr("Edit text"), form);
-  edit_->setObjectName("edit_text");
-  edit_->setDefault(true);
-  stop_ = new QPushButton(tr("Stop"), form);
-  stop_->setObjectName("edit_stop");
-  grid->addWidget(edit_, 1, 2);
-  grid->addWidget(stop_, 1, 3);
-  learned_ = new LearnedNote({source_, target_}, form);
-  learned_->setObjectName("edit_limit");
-  grid->addWidget(learned_, 2, 0, 1, 4);
-  grid->setColumnStretch(1, 1);
-
-  auto* sliders = new QHBoxLayout;
-  sliders->setSpacing(8);
-  const auto slider = [&](const QString& name, const char* object, const QString& tip, const QString& widest, QLabel*& value) {
-    auto* out = new QSlider(Qt::Horizontal, form);
-    out->setObjectName(object);
-    out->setToolTip(tip);
-    out->setMaximumWidth(160);
-    value = new QLabel(form);
-    value->setMinimumWidth(fontMetrics().horizontalAdvance(widest));
-    sliders->addWidget(new QLabel(name, form));
-    sliders->addWidget(out);
-    sliders->addWidget(value);
-    return out;
-  };
-  from_step_ =
-      slider(tr("From step"), "edit_from_step",
-             tr("First step at which the sites see the target: the later, the more of the source stays, and the less is computed"), "000", from_step_value_);
-  strength_ = slider(tr("Strength"), "edit_strength", tr("How far the sites' keys and values go from the source's, 0 %, to the target's, 100 %"), "100 %",
-                     strength_value_);
-  strength_->setRange(0, 100);
-  strength_->setValue(100);
-  heads_ = new QLineEdit(form);
-  heads_->setObjectName("edit_heads");
-  heads_->setPlaceholderText(tr("all"));
-  heads_->setMaximumWidth(fontMetrics().horizontalAdvance("0:0-9; 00:00") + 24);
-  heads_->setToolTip(tr("Which heads of the sites see the target, by number: 0,2 of each site, or 5:0,2; 8:1 of single ones. Empty: all"));
-  auto* heads_label = new QLabel(tr("Heads"), form);
-  heads_label->setBuddy(heads_);
-  sliders->addWidget(heads_label);
-  sliders->addWidget(heads_);
-  sliders->addStretch(1);
-  undo_ = new QPushButton(tr("Undo"), form);
-  undo_->setObjectName("edit_undo");
-  undo_->setShortcut(QKeySequence::Undo);
-  redo_ = new QPushButton(tr("Redo"), form);
-  redo_->setObjectName("edit_redo");
-  redo_->setShortcut(QKeySequence::Redo);
-  sliders->addWidget(undo_);
-  sliders->addWidget(redo_);
-  grid->addLayout(sliders, 3, 0, 1, 4);
-
-  auto* line = new QHBoxLayout;
-  line->setSpacing(8);
-  masked_ = new QCheckBox(tr("Keep all but the text"), form);
-  masked_->setObjectName("edit_masked");
-  masked_->setToolTip(tr("Nothing changes outside the box on the source: not one bit. It is about the source's text until you drag it"));
-  line->addWidget(masked_);
-  compared_ = new QCheckBox(tr("Compare"), form);
-  compared_->setObjectName("edit_compared");
-  compared_->setToolTip(tr("Beside it what one would do otherwise: the target prompt from the same noise, alone and with Prompt-to-Prompt"));
-  line->addWidget(compared_);
-  refinements_ = new QSpinBox(form);
-  refinements_->setObjectName("edit_refinements");
-  refinements_->setRange(0, 20);
-  refinements_->setValue(3);
-  refinements_->setPrefix(tr("Refinements: "));
-  refinements_->setToolTip(tr("Of a real picture: how often each step of its inversion is estimated anew"));
-  line->addWidget(refinements_);
-  line->addStretch(1);
-  texts_ = new QLineEdit(form);
-  texts_->setObjectName("edit_texts");
-  texts_->setPlaceholderText(tr("Other texts, with commas between"));
-  texts_->setToolTip(tr("Each takes the place of the target's text in quotation marks; empty: the target's own text alone"));
-  line->addWidget(texts_, 2);
-  each_step_ = new QCheckBox(tr("from four steps"), form);
-  each_step_->setObjectName("edit_each_step");
-  each_step_->setToolTip(tr("Each text from the first step, and from a quarter, half and three quarters of the way"));
-  line->addWidget(each_step_);
-  variants_ = new QPushButton(tr("Draw variants"), form);
-  variants_->setObjectName("edit_variants");
-  variants_->setToolTip(tr("In one batch; each goes into the history"));
-  line->addWidget(variants_);
-  grid->addLayout(line, 4, 0, 1, 4);
-
-  auto* progress = new QHBoxLayout;
-  status_ = new QLabel(form);
-  status_->setObjectName("edit_status");
-  bar_ = new QProgressBar(form);
-  bar_->setTextVisible(false);
-  bar_->setMaximumHeight(8);
-  progress->addWidget(status_, 1);
-  progress->addWidget(bar_, 1);
-  grid->addLayout(progress, 5, 0, 1, 4);
-
-  connect(choose_, &QPushButton::clicked, this, &EditPage::choose_picture);
-  connect(forget_, &QPushButton::clicked, this, [this] { set_picture({}); });
-  connect(edit_, &QPushButton::clicked, this, &EditPage::edit);
-  connect(stop_, &QPushButton::clicked, this, &EditPage::cancel);
-  connect(undo_, &QPushButton::clicked, this, [this] { history_->undo(); });
-  connect(redo_, &QPushButton::clicked, this, [this] { history_->redo(); });
-  for (auto* field : {source_, target_}) {
-    connect(field, &QLineEdit::textEdited, this, [this] {
-      refresh();
-      edit_soon();
-    });
-    connect(field, &QLineEdit::returnPressed, this, &EditPage::edit);
-  }
-  connect(heads_, &QLineEdit::textEdited, this, [this] {
-    refresh();
-    edit_soon();
-  });
-  for (auto* one : {from_step_, strength_})
-    connect(one, &QSlider::valueChanged, this, [this] {
-      refresh();
-      edit_soon();
-    });
-  connect(variants_, &QPushButton::clicked, this, &EditPage::draw_variants);
-  connect(texts_, &QLineEdit::returnPressed, this, &EditPage::draw_variants);
-  connect(masked_, &QCheckBox::toggled, this, [this](bool on) {
-    if (!on) mask_.reset();
-    show_box();
-  });
-  for (auto* box : {masked_, compared_}) connect(box, &QCheckBox::toggled, this, &EditPage::edit_soon);
-  connect(refinements_, &QSpinBox::valueChanged, this, &EditPage::edit_soon);
-  return form;
-}
 
 QWidget* EditPage::build_pictures() {
   auto* part = new QWidget(this);
@@ -260,10 +112,7 @@ QWidget* EditPage::build_pictures() {
     views_[i]->setObjectName(names[i]);
     line->addWidget(views_[i], 1);
   }
-  connect(views_[kSource], &PictureView::box_changed, this, [this](const QRect& box) {
-    mask_ = box;
-    edit_soon();
-  });
+  connect(views_[kSource], &PictureView::box_changed, form_, &EditForm::set_mask);
   rows->addLayout(line, 1);
   auto* look = new QHBoxLayout;
   look->setSpacing(8);
@@ -304,56 +153,16 @@ QWidget* EditPage::build_pictures() {
 
 void EditPage::set_model(const event::ModelOpened& model) {
   cancel();
-  model_ = true;
-  default_steps_ = model.default_steps;
-  table_ = model.table;
-  learned_->set_learned(model.learned);
-  heads_->clear();
-  strength_->setValue(strength_->maximum());
   shown_ = {};
   history_->forget();
   stale_ = false;
+  default_steps_ = model.default_steps;
   for (auto* view : views_) view->clear();
-  source_->setText(QString::fromStdString(model.source_prompt));
-  target_->setText(QString::fromStdString(model.target_prompt));
-  set_picture({});
+  form_->set_model(model);
   refresh();
 }
 
-void EditPage::choose_picture() {
-  const QString file = QFileDialog::getOpenFileName(this, tr("Edit a picture"), {}, tr("Pictures (*.png *.jpg *.jpeg *.webp)"));
-  if (!file.isEmpty()) set_picture(file);
-}
-
-void EditPage::set_picture(const QString& file) {
-  if (picture_ != file) mask_.reset();
-  picture_ = file;
-  source_label_->setText(file.isEmpty() ? tr("Source") : tr("Shows"));
-  choose_->setText(file.isEmpty() ? tr("Picture\u2026") : QFileInfo(file).fileName());
-  choose_->setToolTip(file);
-  refresh();
-  edit_soon();
-}
-
-command::EditText EditPage::command() const {
-  const Drawing drawing = bench().drawing();
-  command::EditText out;
-  out.source = source_->text().toStdString();
-  out.picture = picture_.toStdString();
-  out.refinements = refinements_->value();
-  out.sampling = drawing.sampling;
-  out.targets = {target_->text().toStdString()};
-  out.from_steps = {from_step_->value()};
-  const std::vector<int> sites = bench().selection()->sorted();
-  std::map<int, std::vector<int>> heads;
-  if (const auto typed = attempt([&] { return parse_heads(heads_->text().toStdString(), sites, table_); })) heads = *typed;
-  out.plan = PatchPlan::at_sites(sites, heads, strength_->value() / 100.0);
-  out.masked = masked_->isChecked();
-  if (out.masked && mask_) out.mask = PixelBox{mask_->left(), mask_->top(), mask_->left() + mask_->width(), mask_->top() + mask_->height()};
-  out.compared = compared_->isChecked();
-  out.adapters = drawing.adapters;
-  return out;
-}
+void EditPage::set_picture(const QString& file) { form_->set_picture(file); }
 
 void EditPage::edit_soon() {
   if (!history_->empty() || busy()) pause_->start();
@@ -371,11 +180,11 @@ void EditPage::showEvent(QShowEvent* event) {
 
 void EditPage::edit() {
   pause_->stop();
-  if (!edit_->isEnabled()) return;
+  if (!form_->ready()) return;
   stale_ = false;
   cancel();
   message_->hide();
-  asked_ = command();
+  asked_ = form_->command();
   const std::int64_t steps = asked_.sampling.steps > 0 ? asked_.sampling.steps : default_steps_;
   // Many steps: a quick look first, in which the step to begin at is as far along.
   if (steps >= 2 * kPreviewSteps) {
@@ -387,39 +196,26 @@ void EditPage::edit() {
     preview_ = post(std::move(quick));
   }
   full_ = post(asked_);
-  status_->setText(engine()->waiting_text());
+  form_->set_status(engine()->waiting_text());
   refresh();
 }
 
 void EditPage::draw_variants() {
   pause_->stop();
-  if (!variants_->isEnabled()) return;
-  command::EditText batch = command();
-  batch.compared = false;
-  const auto done = attempt([&] {
-    std::vector<std::string> targets;
-    for (const QString& text : texts_->text().split(',', Qt::SkipEmptyParts))
-      if (!text.trimmed().isEmpty()) targets.push_back(with_quoted_text(batch.targets.front(), text.trimmed().toStdString()));
-    if (!targets.empty()) batch.targets = std::move(targets);
-  });
-  if (!done) return message_->show_message(MessageStrip::Kind::error, in_words(done.error()));
-  const std::int64_t steps = batch.sampling.steps > 0 ? batch.sampling.steps : default_steps_;
-  if (each_step_->isChecked()) {
-    batch.from_steps = {0};
-    for (const std::int64_t quarter : {1, 2, 3})
-      if (const auto step = static_cast<int>(quarter * steps / 4); step > batch.from_steps.back()) batch.from_steps.push_back(step);
-  }
+  if (!form_->ready()) return;
+  auto batch = attempt([&] { return form_->variants(); });
+  if (!batch) return message_->show_message(MessageStrip::Kind::error, in_words(batch.error()));
   cancel();
   message_->hide();
-  asked_ = std::move(batch);
+  asked_ = std::move(*batch);
   full_ = post(asked_);
-  status_->setText(engine()->waiting_text());
+  form_->set_status(engine()->waiting_text());
   refresh();
 }
 
 void EditPage::use_as_source() {
   if (history_->empty()) return;
-  const auto& [command, ready, together] = *history_->present();
+  const auto& [command, ready, batch] = *history_->present();
   const auto& variant = ready.variants.front();
   const Picture& picture = variant.pasted.rgb ? variant.pasted : variant.picture;  // of a real picture the whole
   if (!made_) made_ = std::make_unique<QTemporaryDir>();
@@ -427,15 +223,13 @@ void EditPage::use_as_source() {
   if (!made_->isValid() || !save_picture(to_image(picture), file, QString::fromStdString(picture.metadata)))
     return message_->show_message(MessageStrip::Kind::error, tr("Cannot write %1. Is the disk full?").arg(file));
   cancel();
-  source_->setText(QString::fromStdString(command.targets.front()));
-  set_picture(file);
+  form_->set_source(command.targets.front());
+  form_->set_picture(file);
   pause_->stop();  // its target is still the text that it has
-  target_->setFocus();
-  target_->selectAll();
   views_[kSource]->set_title(tr("Picture"));
   views_[kSource]->set_picture(to_image(picture), edit_caption(picture, false));
   for (const Which which : {kResult, kTarget, kPromptToPrompt}) views_[which]->clear();
-  status_->setText(tr("The edited picture is the source now: write another target, and press Edit text"));
+  form_->set_status(tr("The edited picture is the source now: write another target, and press Edit text"));
   shown_ = {};
   history_->leave();
   show_box();
@@ -454,9 +248,8 @@ void EditPage::on_event(const Event& event) {
   const bool preview = event.job == preview_;
   if (const auto* progressed = std::get_if<event::Progressed>(&event.what)) {
     const Progress& progress = progressed->progress;
-    status_->setText((preview ? tr("Preview, %1") : tr("In full, %1")).arg(QString::fromStdString(progress.what)));
-    bar_->setRange(0, static_cast<int>(std::max<std::int64_t>(1, progress.total)));
-    bar_->setValue(static_cast<int>(progress.done));
+    form_->set_status((preview ? tr("Preview, %1") : tr("In full, %1")).arg(QString::fromStdString(progress.what)));
+    form_->set_progress(progress.done, progress.total);
   } else if (const auto* source = std::get_if<event::EditSourceReady>(&event.what)) {
     if (!preview) show_source(*source);
   } else if (const auto* ready = std::get_if<event::EditReady>(&event.what)) {
@@ -465,7 +258,7 @@ void EditPage::on_event(const Event& event) {
       show_edit(*ready, true);
     } else {
       history_->keep(asked_, *ready);
-      if (history_->present()->together > 1)
+      if (history_->present()->batch > 1)
         show_present();
       else
         show_edit(*ready, false);  // whatever has been typed since stays
@@ -474,7 +267,7 @@ void EditPage::on_event(const Event& event) {
     message_->show_message(MessageStrip::Kind::note, in_words(noted->text));
   } else if (const auto* failed = std::get_if<event::Failed>(&event.what)) {
     message_->show_message(MessageStrip::Kind::error, in_words(failed->error));
-    status_->setText(tr("Failed"));
+    form_->set_status(tr("Failed"));
     cancel();
   } else if (std::holds_alternative<event::Finished>(event.what) || std::holds_alternative<event::Cancelled>(event.what)) {
     (preview ? preview_ : full_) = 0;
@@ -505,7 +298,7 @@ void EditPage::show_edit(const event::EditReady& ready, bool preview) {
     views_[which]->set_picture(to_image(picture), edit_caption(picture, compared));
     views_[which]->setToolTip(score_lines(picture));
   };
-  show(kSource, ready.source.picture, picture_.isEmpty() ? tr("Source") : tr("Picture"), false);
+  show(kSource, ready.source.picture, form_->picture().isEmpty() ? tr("Source") : tr("Picture"), false);
   const QString sites = QString::fromStdString(format_sites(sites_of(asked_.plan)));
   for (const auto& variant : ready.variants) {
     if (variant.way == EditWay::sites) {
@@ -521,9 +314,9 @@ void EditPage::show_edit(const event::EditReady& ready, bool preview) {
   show_difference();
   show_box();
   QStringList facts{tr("%1 steps, %2 rows through the denoiser, %3 s").arg(ready.steps).arg(ready.denoiser_rows).arg(ready.seconds, 0, 'f', 1)};
-  if (const int together = preview ? 1 : history_->present()->together; together > 1) facts[0] += tr(" for %1 variants together").arg(together);
+  if (const int batch = preview ? 1 : history_->present()->batch; batch > 1) facts[0] += tr(" for %1 variants together").arg(batch);
   if (ready.source.reconstruction.rgb) facts << reconstruction_text(ready.source);
-  status_->setText(facts.join("; "));
+  form_->set_status(facts.join("; "));
   if (!ready.notes.empty()) message_->show_message(MessageStrip::Kind::note, in_words(ready.notes));
   refresh();
 }
@@ -540,30 +333,16 @@ void EditPage::show_difference() {
 void EditPage::show_box() {
   QRect box;
   const event::EditSourceReady& source = shown_.source;
-  if (masked_->isChecked() && source.picture.rgb) box = mask_ ? *mask_ : (source.text_box ? to_rect(*source.text_box) : QRect());
-  views_[kSource]->set_box(box, masked_->isChecked());
+  if (form_->masked() && source.picture.rgb) box = form_->mask() ? *form_->mask() : (source.text_box ? to_rect(*source.text_box) : QRect());
+  views_[kSource]->set_box(box, form_->masked());
 }
 
 void EditPage::show_present() {
   cancel();
-  const auto& [command, ready, together] = *history_->present();
+  const auto& [command, ready, batch] = *history_->present();
   asked_ = command;
-  bench().restore_sampling(command.sampling);
-  {
-    const QSignalBlocker blocks[] = {QSignalBlocker(source_), QSignalBlocker(target_),   QSignalBlocker(from_step_),  QSignalBlocker(strength_),
-                                     QSignalBlocker(masked_), QSignalBlocker(compared_), QSignalBlocker(refinements_)};
-    source_->setText(QString::fromStdString(command.source));
-    target_->setText(QString::fromStdString(command.targets.front()));
-    refresh();  // as many steps to begin at as there were
-    from_step_->setValue(command.from_steps.front());
-    strength_->setValue(static_cast<int>(std::lround(100 * command.plan.patches().front().strength)));
-    heads_->setText(QString::fromStdString(format_heads(heads_of(command.plan))));
-    masked_->setChecked(command.masked);
-    compared_->setChecked(command.compared);
-    refinements_->setValue(command.refinements);
-  }
-  set_picture(QString::fromStdString(command.picture));
-  mask_ = command.mask ? std::optional(to_rect(*command.mask)) : std::nullopt;
+  bench().sampling()->set(command.sampling);
+  form_->show_command(command);
   const std::vector<int> sites = sites_of(command.plan);
   bench().selection()->select(QSet<int>(sites.begin(), sites.end()));
   pause_->stop();
@@ -571,30 +350,11 @@ void EditPage::show_present() {
 }
 
 void EditPage::refresh() {
-  const bool sites = !bench().selection()->sites().isEmpty();
-  const auto heads = attempt([&] { return parse_heads(heads_->text().toStdString(), bench().selection()->sorted(), table_); });
-  edit_->setEnabled(model_ && sites && heads && !target_->text().trimmed().isEmpty() && !source_->text().trimmed().isEmpty());
-  edit_->setToolTip(!model_  ? tr("Open a model first")
-                    : !sites ? tr("Select the sites that write the text: click cells of the map")
-                    : heads  ? QString()
-                             : in_words(heads.error()));
-  variants_->setEnabled(edit_->isEnabled());
+  form_->set_state(busy(), history_->can_undo(), history_->can_redo());
   as_source_->setEnabled(!history_->empty() && !history_->left() && !busy());
-  from_step_value_->setNum(from_step_->value());
-  strength_value_->setText(tr("%1 %").arg(strength_->value()));
-  stop_->setEnabled(busy());
-  bar_->setVisible(busy());
-  undo_->setEnabled(history_->can_undo());
-  redo_->setEnabled(history_->can_redo());
-  forget_->setVisible(!picture_.isEmpty());
-  refinements_->setVisible(!picture_.isEmpty());
-  if (model_) {  // before, there is nothing to sample, and the window is not complete
-    const std::int64_t steps = bench().drawing().sampling.steps;
-    from_step_->setRange(0, static_cast<int>(steps > 0 ? steps : default_steps_) - 1);
-  }
   const bool shown = !views_[kResult]->picture().isNull();
   for (QWidget* one : {static_cast<QWidget*>(swipe_), static_cast<QWidget*>(blink_), static_cast<QWidget*>(view_)}) one->setEnabled(shown);
-  for (const Which which : {kTarget, kPromptToPrompt}) views_[which]->setVisible(compared_->isChecked());
+  for (const Which which : {kTarget, kPromptToPrompt}) views_[which]->setVisible(form_->compared());
   history_->setVisible(!history_->empty());
 }
 
@@ -603,7 +363,7 @@ void EditPage::save(const QString& folder, QStringList& saved, QStringList& fail
     if (!picture.rgb) return;
     const QString file = QDir(folder).filePath(name);
     // Not over the picture that is edited.
-    const bool free = picture_.isEmpty() || QFileInfo(file) != QFileInfo(picture_);
+    const bool free = form_->picture().isEmpty() || QFileInfo(file) != QFileInfo(form_->picture());
     (free && save_picture(to_image(picture), file, QString::fromStdString(picture.metadata)) ? saved : failed) << file;
   };
   if (history_->empty()) return;

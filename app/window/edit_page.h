@@ -1,26 +1,21 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "app/window/page.h"
 
 class QCheckBox;
 class QComboBox;
-class QLabel;
-class QLineEdit;
-class QProgressBar;
 class QPushButton;
 class QSlider;
-class QSpinBox;
 class QTemporaryDir;
 class QTimer;
 
 namespace glyphscope {
 
+class EditForm;
 class EditHistory;
-class LearnedNote;
 class MessageStrip;
 class PictureView;
 class ViewState;
@@ -51,10 +46,7 @@ class EditPage : public Page {
  private:
   enum Which { kSource, kResult, kTarget, kPromptToPrompt, kViews };
 
-  QWidget* build_form();
   QWidget* build_pictures();
-  command::EditText command() const;
-  void choose_picture();
   void edit();
   /// Other texts in place of the target's, in one batch.
   void draw_variants();
@@ -73,25 +65,17 @@ class EditPage : public Page {
   JobId preview_ = 0, full_ = 0;
   command::EditText asked_;  ///< What full_ draws.
   event::EditReady shown_;
-  std::optional<QRect> mask_;  ///< Where the user has drawn one; else it is the box of the source's text.
-  SiteTable table_;
   std::unique_ptr<QTemporaryDir> made_;  ///< Edited pictures that became sources.
   int made_count_ = 0;
-  QString picture_;  ///< A real picture's file.
   std::int64_t default_steps_ = 0;
-  bool model_ = false;
   bool stale_ = false;  ///< Adapters have changed since the edit.
 
   MessageStrip* message_;
-  QLineEdit *source_, *target_, *texts_, *heads_;
-  LearnedNote* learned_;
-  QLabel *source_label_, *from_step_value_, *strength_value_, *status_;
-  QPushButton *choose_, *forget_, *edit_, *stop_, *undo_, *redo_, *variants_, *as_source_;
-  QSlider *from_step_, *strength_, *swipe_;
-  QSpinBox* refinements_;
-  QCheckBox *masked_, *compared_, *each_step_, *blink_;
+  EditForm* form_;
+  QPushButton* as_source_;
+  QSlider* swipe_;
+  QCheckBox* blink_;
   QComboBox* view_;
-  QProgressBar* bar_;
   ViewState* zoom_;
   PictureView* views_[kViews];
   EditHistory* history_;

@@ -55,153 +55,108 @@ class WheelGuard : public QObject {
 
 }  // namespace
 
-FinetuneForm::FinetuneForm(SiteSelection* selection, QWidget* parent) : QWidget(parent), selection_(selection) {
-  auto* rows = new QVBoxLayout(this);
-  rows->setContentsMargins(0, 0, 8, 0);
-  rows->setSpacing(4);
+// Rows of fields in groups, one under the other.
+class FinetuneForm::Fields {
+ public:
+  explicit Fields(FinetuneForm* owner) : owner_(owner), rows_(new QVBoxLayout(owner)) {
+    rows_->setContentsMargins(0, 0, 8, 0);
+    rows_->setSpacing(4);
+    // Fields of all groups begin in one line.
+    width_ = owner->fontMetrics().horizontalAdvance(tr("Batches a step")) + 8;
+  }
 
-  QFormLayout* form = nullptr;
-  // Fields of all groups begin in one line.
-  const int width = fontMetrics().horizontalAdvance(tr("Batches a step")) + 8;
-  auto caption = [&](const QString& text, QWidget* field) {
-    auto* label = new QLabel(text, this);
-    label->setMinimumWidth(width);
-    label->setBuddy(field);
-    return label;
-  };
-  auto group = [&](const QString& title) {
-    auto* label = new QLabel(title, this);
-    QFont bold = font();
+  QVBoxLayout* rows() const { return rows_; }
+  QFormLayout* form() const { return form_; }
+
+  void group(const QString& title) {
+    auto* label = new QLabel(title, owner_);
+    QFont bold = owner_->font();
     bold.setBold(true);
     label->setFont(bold);
-    label->setContentsMargins(0, rows->isEmpty() ? 0 : 8, 0, 0);
-    rows->addWidget(label);
-    form = new QFormLayout;
-    form->setSpacing(4);
-    form->setFieldGrowthPolicy(QFormLayout::AllNonFixedFieldsGrow);
-    rows->addLayout(form);
-  };
-  auto field = [&](auto* widget, const QString& label, const QString& tip, const char* name) {
+    label->setContentsMargins(0, rows_->isEmpty() ? 0 : 8, 0, 0);
+    rows_->addWidget(label);
+    form_ = new QFormLayout;
+    form_->setSpacing(4);
+    form_->setFieldGrowthPolicy(QFormLayout::AllNonFixedFieldsGrow);
+    rows_->addLayout(form_);
+  }
+
+  template <class Widget>
+  Widget* field(Widget* widget, const QString& label, const QString& tip, const char* name) {
     widget->setToolTip(tip);
     widget->setObjectName(name);
-    form->addRow(caption(label, widget), widget);
+    form_->addRow(caption(label, widget), widget);
     return widget;
-  };
-  auto whole = [&](const QString& label, const QString& tip, const char* name, int low, int high, int value) {
-    auto* box = field(new QSpinBox(this), label, tip, name);
+  }
+
+  QSpinBox* whole(const QString& label, const QString& tip, const char* name, int low, int high, int value) {
+    auto* box = field(new QSpinBox(owner_), label, tip, name);
     box->setRange(low, high);
     box->setValue(value);
-    connect(box, &QSpinBox::valueChanged, this, &FinetuneForm::refresh);
+    connect(box, &QSpinBox::valueChanged, owner_, &FinetuneForm::refresh);
     return box;
-  };
-  auto combo = [&](const QStringList& items, const QString& label, const QString& tip, const char* name) {
-    auto* box = field(new QComboBox(this), label, tip, name);
+  }
+
+  QComboBox* combo(const QStringList& items, const QString& label, const QString& tip, const char* name) {
+    auto* box = field(new QComboBox(owner_), label, tip, name);
     box->addItems(items);
     box->setSizeAdjustPolicy(QComboBox::AdjustToMinimumContentsLengthWithIcon);
     box->setMinimumContentsLength(10);
-    connect(box, &QComboBox::currentIndexChanged, this, &FinetuneForm::refresh);
+    connect(box, &QComboBox::currentIndexChanged, owner_, &FinetuneForm::refresh);
     return box;
-  };
-  auto folder = [&](const QString& label, const QString& tip, const char* name, const QString& title) {
+  }
+
+  QLineEdit* folder(const QString& label, const QString& tip, const char* name, const QString& title) {
     auto* line = new QHBoxLayout;
-    auto* edit = new QLineEdit(this);
+    auto* edit = new QLineEdit(owner_);
     edit->setToolTip(tip);
     edit->setObjectName(name);
-    auto* browse = new QPushButton(tr("Folder\u2026"), this);
-    connect(browse, &QPushButton::clicked, this, [this, edit, title] {
-      const QString chosen = QFileDialog::getExistingDirectory(this, title, edit->text());
+    auto* browse = new QPushButton(tr("Folder\u2026"), owner_);
+    connect(browse, &QPushButton::clicked, owner_, [owner = owner_, edit, title] {
+      const QString chosen = QFileDialog::getExistingDirectory(owner, title, edit->text());
       if (chosen.isEmpty()) return;
       edit->setText(chosen);
-      asked_.clear();  // its pictures may be others by now
+      owner->asked_.clear();  // its pictures may be others by now
       emit edit->editingFinished();
     });
     line->addWidget(edit, 1);
     line->addWidget(browse);
-    form->addRow(caption(label, edit), line);
-    connect(edit, &QLineEdit::textChanged, this, &FinetuneForm::refresh);
+    form_->addRow(caption(label, edit), line);
+    connect(edit, &QLineEdit::textChanged, owner_, &FinetuneForm::refresh);
     return edit;
-  };
-  auto facts = [&](const char* name) {
-    auto* label = new QLabel(this);
+  }
+
+  QLabel* facts(const char* name) {
+    auto* label = new QLabel(owner_);
     label->setWordWrap(true);
     label->setForegroundRole(QPalette::PlaceholderText);
     label->setObjectName(name);
-    form->addRow(label);
+    form_->addRow(label);
     return label;
-  };
+  }
 
-  group(tr("Pictures to learn from"));
-  pictures_ = folder(tr("Folder"), tr("Pictures with captions: a metadata.jsonl (Hugging Face's imagefolder), or a .txt beside each picture (kohya's)"),
-                     "training_pictures", tr("Pictures to learn from"));
-  connect(pictures_, &QLineEdit::returnPressed, this, [this] { asked_.clear(); });
-  connect(pictures_, &QLineEdit::editingFinished, this, &FinetuneForm::ask_for_pictures);
-  held_out_ = whole(tr("Held out"), tr("Share of the pictures that is not learned from, but tells how well it learns"), "held_out", 0, 90, 10);
-  held_out_->setSuffix(tr(" %"));
-  connect(held_out_, &QSpinBox::editingFinished, this, &FinetuneForm::ask_for_pictures);
-  pictures_facts_ = facts("pictures_facts");
+ private:
+  QLabel* caption(const QString& text, QWidget* field) {
+    auto* label = new QLabel(text, owner_);
+    label->setMinimumWidth(width_);
+    label->setBuddy(field);
+    return label;
+  }
 
-  group(tr("Layers"));
-  where_ = combo({tr("the selected sites"), tr("all sites"), tr("every attention layer")}, tr("Train"),
-                 tr("Sites are chosen on the map, the list or the heatmap; every attention layer is those that read no prompt too"), "where");
-  projections_ =
-      combo({tr("what was localized"), tr("Q, K, V and output (the paper's)"), tr("K and V of the prompt"), tr("all, the prompt's own too")}, tr("Of each"),
-            tr("Which linear layers get an adapter. What was localized are the prompt's own K and V where the prompt has projections of its own, "
-               "of which Q, K, V and output are the picture's; elsewhere Q, K, V and output"),
-            "projections");
-  rank_ = whole(tr("Rank"), tr("Rank of the adapter: more learn more, and take more"), "rank", 1, 4096, 4);
-  share_ = facts("share");
+  FinetuneForm* owner_;
+  QVBoxLayout* rows_;
+  QFormLayout* form_ = nullptr;
+  int width_;
+};
 
-  group(tr("Training"));
-  QStringList names;
-  for (const auto& preset : kPresets) names << tr(preset.name);
-  preset_ = combo(names, tr("Preset"), tr("Fills the fields below"), "preset");
-  connect(preset_, &QComboBox::activated, this, &FinetuneForm::apply_preset);
-  steps_ = whole(tr("Steps"), tr("Steps of the optimizer"), "training_steps", 1, 10'000'000, 400);
-  batch_ = whole(tr("Batch"), tr("Pictures at once"), "batch", 1, 4096, 4);
-  accumulate_ =
-      whole(tr("Batches a step"), tr("Gradients of so many batches make one step: like larger batches, without their memory"), "accumulate", 1, 4096, 1);
-  rate_ = field(new QLineEdit(this), tr("Learning rate"), tr("For example 1e-4"), "rate");
-  auto* number = new QDoubleValidator(0, 10, 12, rate_);
-  number->setLocale(QLocale::c());
-  number->setNotation(QDoubleValidator::ScientificNotation);
-  rate_->setValidator(number);
-  connect(rate_, &QLineEdit::textChanged, this, &FinetuneForm::refresh);
-  schedule_ = combo({tr("constant"), tr("linear"), tr("cosine")}, tr("Schedule"), tr("What becomes of the rate after the warm-up"), "schedule");
-  warmup_ = whole(tr("Warm-up"), tr("Steps over which the rate rises"), "warmup", 0, 10'000'000, 0);
-  resolution_ = whole(tr("Resolution"), tr("Pixels a side of a square picture; others keep their aspect"), "resolution", 0, 8192, 0);
-  resolution_->setSpecialValueText(tr("the model's"));
-  seed_ = whole(tr("Seed"), tr("The same seed gives the same adapter, to the bit"), "training_seed", 0, 2147483647, 42);
-  auto* more = new QToolButton(this);
-  more->setText(tr("More settings"));
-  more->setCheckable(true);
-  more->setAutoRaise(true);
-  more->setArrowType(Qt::RightArrow);
-  more->setToolButtonStyle(Qt::ToolButtonTextBesideIcon);
-  form->addRow(more);
-  auto* hidden = build_more();
-  rows->addWidget(hidden);
-  hidden->hide();
-  connect(more, &QToolButton::toggled, this, [more, hidden](bool on) {
-    more->setArrowType(on ? Qt::DownArrow : Qt::RightArrow);
-    hidden->setVisible(on);
-  });
-
-  group(tr("Samples"));
-  sample_every_ = whole(tr("Every"), tr("Steps between two sets of sample pictures, which take time"), "sample_every", 0, 1'000'000, 100);
-  sample_every_->setSuffix(tr(" steps"));
-  sample_every_->setSpecialValueText(tr("never"));
-  prompts_ =
-      field(new PlainTextField(this), tr("Prompts"),
-            tr("One a line; those with text in double quotes show how well it is written, those without how far the model has drifted"), "sample_prompts");
-  prompts_->setPlaceholderText(tr("the usual ones, of both kinds"));
-  prompts_->setFixedHeight(4 * fontMetrics().lineSpacing());
-  prompts_->setTabChangesFocus(true);
-
-  group(tr("Adapter"));
-  folder_ = folder(tr("Folder"), tr("Where the adapter, its checkpoints, curves and samples go"), "training_folder", tr("Folder of the adapter"));
-  connect(folder_, &QLineEdit::editingFinished, this, &FinetuneForm::take_settings);
-  folder_facts_ = facts("folder_facts");
-  rows->addStretch(1);
+FinetuneForm::FinetuneForm(SiteSelection* selection, QWidget* parent) : QWidget(parent), selection_(selection) {
+  Fields fields(this);
+  add_pictures(fields);
+  add_layers(fields);
+  add_training(fields);
+  add_samples(fields);
+  add_folder(fields);
+  fields.rows()->addStretch(1);
   auto* guard = new WheelGuard(this);
   for (auto* widget : findChildren<QWidget*>())
     if (qobject_cast<QAbstractSpinBox*>(widget) || qobject_cast<QComboBox*>(widget)) {
@@ -211,6 +166,88 @@ FinetuneForm::FinetuneForm(SiteSelection* selection, QWidget* parent) : QWidget(
   connect(selection_, &SiteSelection::changed, this, &FinetuneForm::refresh);
   apply_preset(0);
   propose_folder();
+}
+
+void FinetuneForm::add_pictures(Fields& fields) {
+  fields.group(tr("Pictures to learn from"));
+  pictures_ = fields.folder(tr("Folder"), tr("Pictures with captions: a metadata.jsonl (Hugging Face's imagefolder), or a .txt beside each picture (kohya's)"),
+                            "training_pictures", tr("Pictures to learn from"));
+  connect(pictures_, &QLineEdit::returnPressed, this, [this] { asked_.clear(); });
+  connect(pictures_, &QLineEdit::editingFinished, this, &FinetuneForm::ask_for_pictures);
+  held_out_ = fields.whole(tr("Held out"), tr("Share of the pictures that is not learned from, but tells how well it learns"), "held_out", 0, 90, 10);
+  held_out_->setSuffix(tr(" %"));
+  connect(held_out_, &QSpinBox::editingFinished, this, &FinetuneForm::ask_for_pictures);
+  pictures_facts_ = fields.facts("pictures_facts");
+}
+
+void FinetuneForm::add_layers(Fields& fields) {
+  fields.group(tr("Layers"));
+  where_ = fields.combo({tr("the selected sites"), tr("all sites"), tr("every attention layer")}, tr("Train"),
+                        tr("Sites are chosen on the map, the list or the heatmap; every attention layer is those that read no prompt too"), "where");
+  projections_ = fields.combo(
+      {tr("what was localized"), tr("Q, K, V and output (the paper's)"), tr("K and V of the prompt"), tr("all, the prompt's own too")}, tr("Of each"),
+      tr("Which linear layers get an adapter. What was localized are the prompt's own K and V where the prompt has projections of its own, "
+         "of which Q, K, V and output are the picture's; elsewhere Q, K, V and output"),
+      "projections");
+  rank_ = fields.whole(tr("Rank"), tr("Rank of the adapter: more learn more, and take more"), "rank", 1, 4096, 4);
+  share_ = fields.facts("share");
+}
+
+void FinetuneForm::add_training(Fields& fields) {
+  fields.group(tr("Training"));
+  QStringList names;
+  for (const auto& preset : kPresets) names << tr(preset.name);
+  preset_ = fields.combo(names, tr("Preset"), tr("Fills the fields below"), "preset");
+  connect(preset_, &QComboBox::activated, this, &FinetuneForm::apply_preset);
+  steps_ = fields.whole(tr("Steps"), tr("Steps of the optimizer"), "training_steps", 1, 10'000'000, 400);
+  batch_ = fields.whole(tr("Batch"), tr("Pictures at once"), "batch", 1, 4096, 4);
+  accumulate_ =
+      fields.whole(tr("Batches a step"), tr("Gradients of so many batches make one step: like larger batches, without their memory"), "accumulate", 1, 4096, 1);
+  rate_ = fields.field(new QLineEdit(this), tr("Learning rate"), tr("For example 1e-4"), "rate");
+  auto* number = new QDoubleValidator(0, 10, 12, rate_);
+  number->setLocale(QLocale::c());
+  number->setNotation(QDoubleValidator::ScientificNotation);
+  rate_->setValidator(number);
+  connect(rate_, &QLineEdit::textChanged, this, &FinetuneForm::refresh);
+  schedule_ = fields.combo({tr("constant"), tr("linear"), tr("cosine")}, tr("Schedule"), tr("What becomes of the rate after the warm-up"), "schedule");
+  warmup_ = fields.whole(tr("Warm-up"), tr("Steps over which the rate rises"), "warmup", 0, 10'000'000, 0);
+  resolution_ = fields.whole(tr("Resolution"), tr("Pixels a side of a square picture; others keep their aspect"), "resolution", 0, 8192, 0);
+  resolution_->setSpecialValueText(tr("the model's"));
+  seed_ = fields.whole(tr("Seed"), tr("The same seed gives the same adapter, to the bit"), "training_seed", 0, 2147483647, 42);
+  auto* more = new QToolButton(this);
+  more->setText(tr("More settings"));
+  more->setCheckable(true);
+  more->setAutoRaise(true);
+  more->setArrowType(Qt::RightArrow);
+  more->setToolButtonStyle(Qt::ToolButtonTextBesideIcon);
+  fields.form()->addRow(more);
+  auto* hidden = build_more();
+  fields.rows()->addWidget(hidden);
+  hidden->hide();
+  connect(more, &QToolButton::toggled, this, [more, hidden](bool on) {
+    more->setArrowType(on ? Qt::DownArrow : Qt::RightArrow);
+    hidden->setVisible(on);
+  });
+}
+
+void FinetuneForm::add_samples(Fields& fields) {
+  fields.group(tr("Samples"));
+  sample_every_ = fields.whole(tr("Every"), tr("Steps between two sets of sample pictures, which take time"), "sample_every", 0, 1'000'000, 100);
+  sample_every_->setSuffix(tr(" steps"));
+  sample_every_->setSpecialValueText(tr("never"));
+  prompts_ = fields.field(new PlainTextField(this), tr("Prompts"),
+                          tr("One a line; those with text in double quotes show how well it is written, those without how far the model has drifted"),
+                          "sample_prompts");
+  prompts_->setPlaceholderText(tr("the usual ones, of both kinds"));
+  prompts_->setFixedHeight(4 * fontMetrics().lineSpacing());
+  prompts_->setTabChangesFocus(true);
+}
+
+void FinetuneForm::add_folder(Fields& fields) {
+  fields.group(tr("Adapter"));
+  folder_ = fields.folder(tr("Folder"), tr("Where the adapter, its checkpoints, curves and samples go"), "training_folder", tr("Folder of the adapter"));
+  connect(folder_, &QLineEdit::editingFinished, this, &FinetuneForm::take_settings);
+  folder_facts_ = fields.facts("folder_facts");
 }
 
 QWidget* FinetuneForm::build_more() {

@@ -41,6 +41,12 @@ class FinetuneForm : public QWidget {
   void pictures_asked(const QString& folder, double held_out);
 
  private:
+  class Fields;
+  void add_pictures(Fields& fields);
+  void add_layers(Fields& fields);
+  void add_training(Fields& fields);
+  void add_samples(Fields& fields);
+  void add_folder(Fields& fields);
   QWidget* build_more();
   void apply_preset(int index);
   void ask_for_pictures();

@@ -165,8 +165,8 @@ void FinetunePage::set_model(const event::ModelOpened& model) {
   refresh();
 }
 
-void FinetunePage::set_opening(bool opening) {
-  opening_ = opening;
+void FinetunePage::set_job(WindowJob job) {
+  opening_ = job == WindowJob::opening;
   refresh();
 }
 

@@ -3,18 +3,14 @@
 #include <QtWidgets>
 
 #include "app/window/open_dialog.h"
-#include "app/window/pictures_panel.h"
-#include "app/window/prompt_panel.h"
 #include "app/window/save_picture.h"
-#include "app/window/scores_panel.h"
+#include "app/window/site_items.h"
 #include "app/window/wording.h"
 #include "app/window/workspace.h"
 #include "core/version.h"
-#include "io/files.h"
 #include "io/resources.h"
 #include "patching/patch_plan.h"
 #include "widgets/adapter_list.h"
-#include "widgets/heatmap.h"
 #include "widgets/job_bar.h"
 #include "widgets/message_strip.h"
 #include "widgets/model_map.h"
@@ -28,25 +24,6 @@ QString size_text(double bytes) { return QLocale().formattedDataSize(static_cast
 
 QString sites_text(const std::vector<int>& sites) { return QString::fromStdString(format_sites(sites)); }
 
-std::vector<SiteItem> site_items(const SiteTable& table) {
-  const auto row = [](BlockPlace place) {
-    return place == BlockPlace::down     ? BlockRow::down
-           : place == BlockPlace::up     ? BlockRow::up
-           : place == BlockPlace::middle ? BlockRow::middle
-                                         : BlockRow::stack;
-  };
-  std::vector<SiteItem> out;
-  for (const auto& site : table.sites)
-    out.push_back({.index = site.index,
-                   .path = QString::fromStdString(site.path),
-                   .block = QString::fromStdString(site.block),
-                   .heads = site.heads,
-                   .parameters = site.kv_parameters,
-                   .share = table.share({site.index}),
-                   .row = row(site.place)});
-  return out;
-}
-
 // The first local file of what is dragged; empty if there is none.
 QString dropped_file(const QMimeData* data) {
   for (const QUrl& url : data->urls())
@@ -56,7 +33,8 @@ QString dropped_file(const QMimeData* data) {
 
 }  // namespace
 
-MainWindow::MainWindow(QWidget* parent) : QMainWindow(parent), engine_(new EngineBridge(this)), selection_(new SiteSelection(this)) {
+MainWindow::MainWindow(QWidget* parent)
+    : QMainWindow(parent), engine_(new EngineBridge(this)), selection_(new SiteSelection(this)), sampling_(new SharedSampling(this)) {
   build();
   build_menus();
   setAcceptDrops(true);
@@ -69,9 +47,7 @@ MainWindow::MainWindow(QWidget* parent) : QMainWindow(parent), engine_(new Engin
     selection_facts_->setText(selection_->sites().isEmpty()
                                   ? tr("No site selected: click cells of the map")
                                   : tr("Selected: %1 (%2 % of the denoiser)").arg(sites_text(selection_->sorted())).arg(100 * share, 0, 'f', 2));
-    refresh_buttons();
   });
-  refresh_buttons();
 }
 
 void MainWindow::build() {
@@ -92,7 +68,6 @@ void MainWindow::build() {
   tabs_ = new QTabWidget(right);
   tabs_->setObjectName("pages");
   tabs_->setDocumentMode(true);
-  tabs_->addTab(build_study(), tr("Study"));
   pages_ = make_pages(this, tabs_);
   for (Page* page : pages_) {
     tabs_->addTab(page, page->title());
@@ -120,42 +95,6 @@ void MainWindow::build() {
   rows->addWidget(line);
   rows->addWidget(jobs_);
   setCentralWidget(centre);
-}
-
-QWidget* MainWindow::build_study() {
-  auto* page = new QWidget(this);
-  auto* column = new QVBoxLayout(page);
-  column->setContentsMargins(0, 6, 0, 0);
-  column->setSpacing(8);
-  prompts_ = new PromptPanel(page);
-  connect(prompts_, &PromptPanel::generate_requested, this,
-          [this] { draw({.source = prompts_->source(), .target = prompts_->target(), .sampling = prompts_->sampling()}); });
-  connect(prompts_, &PromptPanel::edit_requested, this, [this] {
-    draw({.source = prompts_->source(),
-          .target = prompts_->target(),
-          .sampling = prompts_->sampling(),
-          .plan = PatchPlan::at_sites(selection_->sorted(), 1, prompts_->from_step())});
-  });
-  connect(prompts_, &PromptPanel::localize_requested, this, &MainWindow::localize);
-  column->addWidget(prompts_);
-  auto* stack = new QSplitter(Qt::Vertical, page);
-  pictures_ = new PicturesPanel(stack);
-  scores_ = new ScoresPanel(selection_, stack);
-  connect(scores_, &ScoresPanel::shown, this, [this](const QString& title, const std::map<int, ScoreValue>& values) {
-    map_->set_scores(title, values);
-    list_->set_scores(title, values);
-  });
-  connect(scores_, &ScoresPanel::pair_chosen, this, [this](const event::PairReady& pair, int site) {
-    if (pair.source.rgb) return pictures_->show_pair(pair, site);
-    message_->show_message(MessageStrip::Kind::note, tr("The pictures of pair %1 are no longer kept: there are too many. Its scores are.").arg(pair.pair + 1));
-  });
-  stack->addWidget(pictures_);
-  stack->addWidget(scores_);
-  stack->setStretchFactor(0, 3);
-  stack->setStretchFactor(1, 2);
-  stack->setChildrenCollapsible(false);
-  column->addWidget(stack, 1);
-  return page;
 }
 
 QWidget* MainWindow::build_side() {
@@ -199,7 +138,6 @@ QWidget* MainWindow::build_side() {
   adapters_settle_->setInterval(250);
   connect(adapters_, &AdapterList::changed, adapters_settle_, qOverload<>(&QTimer::start));
   connect(adapters_settle_, &QTimer::timeout, this, [this] {
-    draw_again();
     for (Page* page : pages_) page->adapters_changed();
   });
   column->addWidget(adapters_);
@@ -212,49 +150,47 @@ void MainWindow::build_menus() {
   auto* demos = file->addMenu(tr("Open &demo model"));
   for (const auto& demo : demo_models()) demos->addAction(QString::fromStdString(demo), this, [this, demo] { open_model(QString::fromStdString(demo)); });
   file->addSeparator();
-  auto* unfinished = file->addMenu(tr("&Go on with a localization"));
-  unfinished->setObjectName("unfinished");
-  connect(unfinished, &QMenu::aboutToShow, this, [this, unfinished] { list_unfinished(unfinished); });
+  auto* view = new QMenu(tr("&View"), this);
+  for (Page* page : pages_) page->add_actions(*file, *view);
   file->addAction(tr("&Workspace folder\u2026"), this, [this] {
     const QString folder = QFileDialog::getExistingDirectory(this, tr("Keep runs in"), workspace_folder());
     if (folder.isEmpty()) return;
     set_workspace_folder(folder);
-    message_->show_message(MessageStrip::Kind::note, tr("Runs are kept in %1 from now on.").arg(folder));
+    say(tr("Runs are kept in %1 from now on.").arg(folder));
   });
   file->addSeparator();
   file->addAction(tr("&Export everything\u2026"), QKeySequence(Qt::CTRL | Qt::Key_E), this, [this] {
     const QString folder = QFileDialog::getExistingDirectory(this, tr("Export into folder"));
-    if (!folder.isEmpty() && !export_all(folder).isEmpty()) message_->show_message(MessageStrip::Kind::note, tr("Exported into %1").arg(folder));
+    if (!folder.isEmpty() && !export_all(folder).isEmpty()) say(tr("Exported into %1").arg(folder));
   });
   auto* save = file->addMenu(tr("&Save view"));
-  save->addAction(tr("&Window\u2026"), this, [this] { save_view(this, "window.png"); });
-  save->addAction(tr("&Map\u2026"), this, [this] { save_view(map_, "map.png"); });
-  save->addAction(tr("&Pictures\u2026"), this, [this] { save_view(pictures_, "pictures.png"); });
-  for (Page* page : pages_) save->addAction(tr("%1\u2026").arg(page->name()), this, [this, page] { save_view(page, page->name().toLower() + ".png"); });
-  save->addAction(tr("&Heatmap (PNG, SVG or PDF)\u2026"), this, [this] { save_view(scores_->heatmap(), "heatmap.png"); });
+  std::vector<View> views{picture_of(this, tr("Window")), picture_of(map_, tr("Map"))};
+  for (Page* page : pages_)
+    for (View& one : page->views()) views.push_back(std::move(one));
+  for (const View& one : views) save->addAction(tr("%1\u2026").arg(one.name), this, [this, one] { save_view(one); });
   file->addSeparator();
   file->addAction(tr("&Quit"), QKeySequence::Quit, this, &QWidget::close);
-  auto* view = menuBar()->addMenu(tr("&View"));
-  auto* dark = view->addAction(tr("&Dark colours"));
+  menuBar()->addMenu(view);
+  auto* dark = new QAction(tr("&Dark colours"), this);
+  view->insertAction(view->actions().value(0), dark);
   dark->setCheckable(true);
   dark->setChecked(QSettings().value("dark", false).toBool());
   connect(dark, &QAction::toggled, this, [](bool on) {
     QSettings().setValue("dark", on);
     apply_theme(on);
   });
-  view->addAction(tr("&Fit pictures"), QKeySequence(Qt::CTRL | Qt::Key_0), pictures_, &PicturesPanel::fit);
   auto* help = menuBar()->addMenu(tr("&Help"));
   help->addAction(tr("&About Glyphscope"), this, [this] {
-    message_->show_message(MessageStrip::Kind::note, tr("Glyphscope %1, LibTorch %2. It finds, shows and uses the attention layers that write text in the "
-                                                        "pictures of a diffusion model. Free software under the GPL, version 3 or later.")
-                                                         .arg(QString::fromStdString(version()), QString::fromStdString(torch_version())));
+    say(tr("Glyphscope %1, LibTorch %2. It finds, shows and uses the attention layers that write text in the "
+           "pictures of a diffusion model. Free software under the GPL, version 3 or later.")
+            .arg(QString::fromStdString(version()), QString::fromStdString(torch_version())));
   });
 }
 
 void MainWindow::choose_model() {
   auto* dialog = new OpenDialog(this);
   dialog->setAttribute(Qt::WA_DeleteOnClose);
-  connect(dialog, &OpenDialog::chosen, this, qOverload<const command::OpenModel&>(&MainWindow::open_model));
+  connect(dialog, &OpenDialog::chosen, this, &MainWindow::open);
   dialog->open();
 }
 
@@ -269,23 +205,13 @@ void MainWindow::dropEvent(QDropEvent* event) {
 QString MainWindow::settings_text() const {
   QJsonArray sites;
   for (int site : selection_->sorted()) sites.append(site);
-  const command::Sampling sampling = prompts_->sampling();
-  // Of the fields, which may have been changed since anything was drawn; pictures carry their own settings, and the run its own.
-  const QJsonObject fields{{"source", QString::fromStdString(prompts_->source())},
-                           {"target", QString::fromStdString(prompts_->target())},
-                           {"steps", static_cast<qint64>(sampling.steps)},
-                           {"upscale_steps", static_cast<qint64>(sampling.upscale_steps)},
-                           {"guidance", sampling.guidance},
-                           {"seed", static_cast<qint64>(sampling.seed)},
-                           {"from_step", prompts_->from_step()}};
-  QJsonObject settings{{"schema", "glyphscope.view/2"}, {"model", model_source_}, {"model_hash", model_hash_},
-                       {"upscaler", upscaler_source_},  {"sites", sites},         {"fields", fields}};
-  if (!scores_->empty()) {
-    settings["run"] = QJsonDocument::fromJson(scores_->document().toUtf8()).object();
-    settings["run_is_whole"] = scores_->whole();
-  }
+  QJsonObject settings{
+      {"schema", "glyphscope.view/2"}, {"model", model_source_}, {"model_hash", model_hash_}, {"upscaler", upscaler_source_}, {"sites", sites}};
+  for (const Page* page : pages_) page->describe(settings);
   return QString::fromUtf8(QJsonDocument(settings).toJson(QJsonDocument::Compact));
 }
+
+bool MainWindow::may_end(const QString& what) { return may_end(what, /*closing=*/false); }
 
 bool MainWindow::may_end(const QString& what, bool closing) {
   const bool job = busy() && jobs_->expected_seconds() >= long_job, training = closing && engine_->training();
@@ -309,74 +235,25 @@ bool MainWindow::may_end(const QString& what, bool closing) {
 
 void MainWindow::closeEvent(QCloseEvent* event) { event->setAccepted(may_end(tr("Closing the window"), true)); }
 
-void MainWindow::list_unfinished(QMenu* menu) {
-  menu->clear();
-  for (const UnfinishedRun& run : unfinished_runs()) {
-    const QString text = tr("%1, begun %2: %3 of %4 pairs").arg(run.model, QLocale().toString(run.begun, QLocale::ShortFormat)).arg(run.pairs).arg(run.of);
-    menu->addAction(text, this, [this, run] { go_on(run.folder); })->setToolTip(run.folder);
-  }
-  if (menu->isEmpty()) menu->addAction(tr("None in %1 is unfinished").arg(workspace_folder()))->setEnabled(false);
-  menu->addSeparator();
-  menu->addAction(tr("In another folder\u2026"), this, [this] {
-    const QString folder = QFileDialog::getExistingDirectory(this, tr("Go on with the localization in"), workspace_folder());
-    if (!folder.isEmpty()) go_on(folder);
-  });
-}
-
-void MainWindow::go_on(const QString& folder) { go_on(folder, /*opened=*/false); }
-
-void MainWindow::go_on(const QString& folder, bool opened) {
-  const std::string file = (folder + "/settings.json").toStdString();
-  const auto named = attempt([&] {
-    const auto document = read_json(file);
-    return reading_json(file, [&] { return std::pair(document.value("model", std::string()), document.value("model_hash", std::string())); });
-  });
-  if (!named) return fail(in_words(named.error()));
-  const QString model = QString::fromStdString(named->first), hash = QString::fromStdString(named->second);
-  if (hash != model_hash_ && opened) return fail(tr("%1 is another model by now than the localization in %2 is of.").arg(model, folder));
-  if (hash != model_hash_) {
-    going_on_ = folder;
-    return open_model(model);
-  }
-  if (!may_end(tr("Going on with another localization"))) return;
-  command::Localize command;
-  command.folder = folder.toStdString();
-  command.begin = command::Localize::Begin::go_on_by_its_own;
-  command.adapters = adapters_->at_work();
-  scores_->clear();
-  start(std::move(command));
-}
-
-void MainWindow::start(Command command) {
+JobId MainWindow::run(Command command) {
   message_->hide();
   notes_.clear();
   if (job_) engine_->cancel(job_);  // the new job must not wait for one that nobody watches any more
-  drawing_ = std::holds_alternative<command::Generate>(command);
   localizing_ = std::holds_alternative<command::Localize>(command);
   const bool opening = std::holds_alternative<command::OpenModel>(command);
-  for (Page* page : pages_) page->set_opening(opening);
   job_ = engine_->post(std::move(command));
   jobs_->start(engine_->waiting_text());
-  if (opening && engine_->training()) message_->show_message(MessageStrip::Kind::note, tr("The model is opened when the training ends, or when you pause it."));
-  refresh_buttons();
+  if (opening && engine_->training()) say(tr("The model is opened when the training ends, or when you pause it."));
+  for (Page* page : pages_) page->set_job(opening ? WindowJob::opening : WindowJob::other);
+  return job_;
 }
 
-void MainWindow::draw(command::Generate command) {
-  command.adapters = adapters_->at_work();
-  drawn_ = command;
-  start(std::move(command));
+Drawing MainWindow::drawing() const { return {sampling_->value(), adapters_->at_work()}; }
+
+void MainWindow::show_scores(const QString& title, const std::map<int, ScoreValue>& values) {
+  map_->set_scores(title, values);
+  list_->set_scores(title, values);
 }
-
-void MainWindow::draw_again() {
-  if (!drawn_) return;
-  // Whatever else runs is not worth losing for a slider: its pictures are drawn after it.
-  drawn_stale_ = busy() && !drawing_;
-  if (!drawn_stale_) draw(*drawn_);
-}
-
-Drawing MainWindow::drawing() const { return {prompts_->sampling(), adapters_->at_work()}; }
-
-void MainWindow::restore_sampling(const command::Sampling& sampling) { prompts_->set_sampling(sampling); }
 
 void MainWindow::use_adapter(const QString& file) {
   tabs_->setCurrentIndex(0);
@@ -389,30 +266,23 @@ void MainWindow::choose_adapter() {
 }
 
 void MainWindow::save_adapter(const QString& file, const QString& format) {
-  if (busy()) return message_->show_message(MessageStrip::Kind::note, tr("The adapter can be saved when what runs now has ended."));
+  if (busy()) return say(tr("The adapter can be saved when what runs now has ended."));
   const QString out = QFileDialog::getSaveFileName(this, tr("Save the adapter for %1").arg(format), {}, tr("Adapters (*.safetensors)"));
-  if (!out.isEmpty()) start(command::ConvertAdapter{file.toStdString(), format.toStdString(), out.toStdString()});
+  if (!out.isEmpty()) run(command::ConvertAdapter{file.toStdString(), format.toStdString(), out.toStdString()});
 }
 
-void MainWindow::open_model(const QString& source) { open_model(command::OpenModel{source.toStdString()}); }
-void MainWindow::open_model(const command::OpenModel& model) {
+void MainWindow::open_model(const QString& source) { open(command::OpenModel{source.toStdString()}); }
+
+bool MainWindow::open(const command::OpenModel& model) {
   // What cannot be opened ends nothing that runs.
   if (const auto possible = can_open(model); !possible) {
-    going_on_.clear();
-    return fail(in_words(possible.error()));
+    fail(in_words(possible.error()));
+    return false;
   }
-  if (!may_end(tr("Opening %1").arg(QString::fromStdString(model.source)))) return going_on_.clear();
+  if (!may_end(tr("Opening %1").arg(QString::fromStdString(model.source)))) return false;
   opening_ = model;
-  start(model);
-}
-
-void MainWindow::localize() {
-  scores_->clear();
-  start(command::Localize{.pairs = static_cast<size_t>(pairs),
-                          .sampling = prompts_->sampling(),
-                          .from_step = prompts_->from_step(),
-                          .folder = new_run_folder(model_source_).toStdString(),
-                          .adapters = adapters_->at_work()});
+  run(model);
+  return true;
 }
 
 void MainWindow::on_event(const Event& event) {
@@ -429,42 +299,31 @@ void MainWindow::on_event(const Event& event) {
     last_done_ = tr("Opening %1 (%2 of weights, %3 free)").arg(QString::fromStdString(measured->source), size_text(bytes), size_text(free));
     jobs_->start(last_done_);
     if (free > 0 && bytes > free)
-      message_->show_message(MessageStrip::Kind::note, tr("The weights of %1 take %2, and %3 of memory are free. It may not fit.")
-                                                               .arg(QString::fromStdString(measured->source), size_text(bytes), size_text(free)) +
-                                                           (measured->halves ? tr(" Opened as bf16 it takes half.") : QString()));
+      say(tr("The weights of %1 take %2, and %3 of memory are free. It may not fit.")
+              .arg(QString::fromStdString(measured->source), size_text(bytes), size_text(free)) +
+          (measured->halves ? tr(" Opened as bf16 it takes half.") : QString()));
   } else if (auto* model = std::get_if<event::ModelOpened>(&event.what)) {
     show_model(*model);
-  } else if (auto* pictures = std::get_if<event::PicturesReady>(&event.what)) {
-    pictures_->show_pictures(*pictures);
-    note(pictures->notes);
   } else if (auto* noted = std::get_if<event::Noted>(&event.what)) {
     note({noted->text});
-  } else if (auto* pair = std::get_if<event::PairReady>(&event.what)) {
-    scores_->add_pair(*pair);
-  } else if (auto* scores = std::get_if<event::ScoresReady>(&event.what)) {
-    scores_->set_scores(*scores);
-    if (scores->final) show_findings(*scores);
-  } else {
+  } else if (is_end(event.what)) {
     job_ = 0;
-    drawing_ = localizing_ = false;
-    for (Page* page : pages_) page->set_opening(false);
+    localizing_ = false;
     if (auto* finished = std::get_if<event::Finished>(&event.what)) jobs_->finish(tr("%1: done in %2").arg(last_done_, duration_text(finished->seconds)));
-    if (!std::get_if<event::Finished>(&event.what)) scores_->set_stopped();
     if (std::get_if<event::Cancelled>(&event.what)) jobs_->finish(tr("%1: cancelled").arg(last_done_));
     if (auto* failed = std::get_if<event::Failed>(&event.what)) {
       jobs_->finish(tr("%1: failed").arg(last_done_));
       fail(in_words(failed->error));
     }
-    refresh_buttons();
-    const QString next = std::exchange(going_on_, QString());
-    if (!next.isEmpty() && std::get_if<event::Finished>(&event.what)) return go_on(next, /*opened=*/true);
-    if (drawn_stale_) draw_again();
+    for (Page* page : pages_) page->set_job(WindowJob::none);
   }
 }
 
+void MainWindow::say(const QString& text) { message_->show_message(MessageStrip::Kind::note, text); }
+
 void MainWindow::note(const std::vector<std::string>& texts) {
   notes_.insert(notes_.end(), texts.begin(), texts.end());
-  if (!texts.empty()) message_->show_message(MessageStrip::Kind::note, in_words(notes_));
+  if (!texts.empty()) say(in_words(notes_));
 }
 
 void MainWindow::fail(const QString& text) { message_->show_message(MessageStrip::Kind::error, text); }
@@ -490,56 +349,27 @@ void MainWindow::show_model(const event::ModelOpened& model) {
   sites_ = site_items(model.table);
   selection_->clear();
   adapters_->clear();
-  drawn_.reset();
-  drawn_stale_ = false;
-  for (Page* page : pages_) page->set_model(model);
   map_->set_sites(sites_);
   if (second) map_->set_second_stage(tr("Stage II, to %1 \u00d7 %2: not patched").arg(second->width).arg(second->height), site_items(second->table));
   list_->set_sites(sites_);
-  scores_->set_sites(sites_);
-  pictures_->clear();
-  prompts_->set_model(model);
+  for (Page* page : pages_) page->set_model(model);
   if (opening_.source == model.source) OpenDialog::remember(opening_);
 }
 
-void MainWindow::show_findings(const event::ScoresReady& scores) {
-  if (!scores.folder.empty()) message_->show_message(MessageStrip::Kind::note, tr("The run is kept in %1.").arg(QString::fromStdString(scores.folder)));
-  const std::vector<int>& best = scores.smallest.empty() ? scores.localized : scores.smallest;
-  if (!best.empty()) selection_->select(QSet<int>(best.begin(), best.end()));
-}
-
-void MainWindow::refresh_buttons() { prompts_->set_ready(!busy() && !sites_.empty(), selection_->sorted()); }
-
-void MainWindow::save_view(QWidget* view, const QString& name) {
-  const bool heat = view == scores_->heatmap();
-  const QString filter = heat ? tr("Pictures (*.png *.svg *.pdf)") : tr("Pictures (*.png)");
-  QString file = QFileDialog::getSaveFileName(this, tr("Save view"), name, filter);
+void MainWindow::save_view(const View& view) {
+  QString file = QFileDialog::getSaveFileName(this, tr("Save view"), view.file, view.filter);
   if (file.isEmpty()) return;
-  const bool vector = heat && (file.endsWith(".svg", Qt::CaseInsensitive) || file.endsWith(".pdf", Qt::CaseInsensitive));
-  if (!vector && !file.endsWith(".png", Qt::CaseInsensitive)) file += ".png";  // a PNG is what is written
-  const bool saved = vector ? scores_->heatmap()->save_vector(file, scores_->caption())
-                            : save_picture(heat ? scores_->heatmap()->figure(scores_->caption()) : view->grab().toImage(), file, settings_text());
-  if (saved) {
-    message_->show_message(MessageStrip::Kind::note, tr("Saved %1").arg(file));
-  } else {
-    fail(tr("Cannot write %1. Is the folder writable, and the disk not full?").arg(file));
-  }
+  const QString ending = QFileInfo(file).suffix().toLower();
+  if (ending.isEmpty() || !view.filter.contains("*." + ending)) file += ".png";  // a PNG is what is written
+  if (view.save(file, settings_text())) return say(tr("Saved %1").arg(file));
+  fail(tr("Cannot write %1. Is the folder writable, and the disk not full?").arg(file));
 }
 
 QStringList MainWindow::export_all(const QString& folder) {
   QStringList files, failed;
-  const QDir out(folder);
-  auto keep = [&](const QString& name, bool saved) { (saved ? files : failed) << out.filePath(name); };
-  pictures_->save(folder, files, failed);
-  if (!scores_->empty()) {
-    Heatmap* heatmap = scores_->heatmap();
-    keep("heatmap.png", save_picture(heatmap->figure(scores_->caption()), out.filePath("heatmap.png"), scores_->document()));
-    keep("heatmap.svg", heatmap->save_vector(out.filePath("heatmap.svg"), scores_->caption()));
-    keep("scores.csv", scores_->save_table(out.filePath("scores.csv")));
-    keep("localization.json", scores_->save_run(out.filePath("localization.json")));
-  }
   for (const Page* page : pages_) page->save(folder, files, failed);
-  keep("window.png", save_picture(grab().toImage(), out.filePath("window.png"), settings_text()));
+  const QString own = QDir(folder).filePath("window.png");
+  (save_picture(grab().toImage(), own, settings_text()) ? files : failed) << own;
   if (!failed.isEmpty()) fail(tr("Cannot write %1. Is the folder writable, and the disk not full?").arg(failed.join(", ")));
   return failed.isEmpty() ? files : QStringList();
 }

@@ -124,7 +124,7 @@ void OpenDialog::recall(int index) {
   dtype_->setCurrentIndex(std::max(0, dtype_->findData(one.value(3))));
 }
 
-// What is wrong with the paths is said here; what is wrong with the model, by the engine.
+// What is wrong with the paths is reported here; what is wrong with the model, by the engine.
 void OpenDialog::refresh() {
   const QString source = open_text(source_->currentText()), config = open_text(config_->text()), upscaler = open_text(upscaler_->text());
   const bool file = source.endsWith(".safetensors", Qt::CaseInsensitive);

@@ -1,16 +1,20 @@
 #include "app/window/page.h"
 
+#include <algorithm>
+
 #include "all_pages.h"
+#include "app/window/save_picture.h"
 
 namespace glyphscope {
-
-namespace {
 
 bool is_end(const event::Any& what) {
   return std::holds_alternative<event::Finished>(what) || std::holds_alternative<event::Cancelled>(what) || std::holds_alternative<event::Failed>(what);
 }
 
-}  // namespace
+View picture_of(QWidget* widget, const QString& name) {
+  return {name, name.toLower() + ".png", QObject::tr("Pictures (*.png)"),
+          [widget](const QString& file, const QString& metadata) { return save_picture(widget->grab().toImage(), file, metadata); }};
+}
 
 Page::Page(Workbench* bench, const QString& name, QWidget* parent) : QWidget(parent), bench_(bench), name_(name) {
   connect(bench->engine(), &EngineBridge::happened, this, [this](const Event& event) {
@@ -27,6 +31,16 @@ JobId Page::post(Command command) {
   return job;
 }
 
-std::vector<Page*> make_pages(Workbench* bench, QWidget* parent) { return {GLYPHSCOPE_PAGES(bench, parent)}; }
+JobId Page::run(Command command) {
+  const JobId job = bench_->run(std::move(command));
+  jobs_.insert(job);
+  return job;
+}
+
+std::vector<Page*> make_pages(Workbench* bench, QWidget* parent) {
+  std::vector<Page*> pages = all_pages(bench, parent);
+  std::stable_sort(pages.begin(), pages.end(), [](const Page* a, const Page* b) { return a->rank() < b->rank(); });
+  return pages;
+}
 
 }  // namespace glyphscope

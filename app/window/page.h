@@ -1,12 +1,19 @@
 #pragma once
 
 #include <QWidget>
+#include <functional>
+#include <map>
 #include <set>
 #include <vector>
 
 #include "app/window/drawing.h"
 #include "app/window/engine_bridge.h"
+#include "app/window/shared_sampling.h"
 #include "widgets/site_selection.h"
+#include "widgets/site_values.h"
+
+class QJsonObject;
+class QMenu;
 
 namespace glyphscope {
 
@@ -15,21 +22,52 @@ class Workbench {
  public:
   virtual EngineBridge* engine() = 0;
   virtual SiteSelection* selection() = 0;
+  virtual SharedSampling* sampling() = 0;
   /// How pictures are sampled now, and by which adapters.
   virtual Drawing drawing() const = 0;
-  /// Shows a sampling in the fields that all pages share.
-  virtual void restore_sampling(const command::Sampling& sampling) = 0;
+
+  /// Runs it as the window's job, in place of the one before: its progress and its end are shown below all pages, where it can be cancelled.
+  virtual JobId run(Command command) = 0;
+  /// Whether the window's job may end: it is short, or the user says so. what: that would end it, for the question.
+  virtual bool may_end(const QString& what) = 0;
+  /// Opens a model as the window's job. False if it cannot be opened, or the user keeps the job that runs.
+  virtual bool open(const command::OpenModel& model) = 0;
+
   /// Puts an adapter to work, where its pictures are seen.
   virtual void use_adapter(const QString& file) = 0;
   /// Asks where to, and writes an adapter anew in this format.
   virtual void save_adapter(const QString& file, const QString& format) = 0;
 
+  /// Colours the map and the list of sites by a score.
+  virtual void show_scores(const QString& title, const std::map<int, ScoreValue>& values) = 0;
+  /// A message above all pages; under notes that the window's job has had before; of what went wrong.
+  virtual void say(const QString& text) = 0;
+  virtual void note(const std::vector<std::string>& texts) = 0;
+  virtual void fail(const QString& text) = 0;
+
  protected:
   ~Workbench() = default;
 };
 
-/// A tab of the window. Its file NAME_page.cpp defines `Page* make_NAME_page(Workbench*, QWidget*)`; that is all: the window has a tab for each such file, in
-/// their order.
+/// What the window's job does.
+enum class WindowJob { none, opening, other };
+
+/// Something that is shown and can be saved as a picture.
+struct View {
+  QString name;    ///< In the menu.
+  QString file;    ///< What its picture is called if the user does not say otherwise.
+  QString filter;  ///< Of files, for the dialog.
+  /// Writes it; the format is the file name's. metadata: JSON. False if it could not be written.
+  std::function<bool(const QString& file, const QString& metadata)> save;
+};
+
+/// A widget as it looks.
+View picture_of(QWidget* widget, const QString& name);
+
+/// Whether a job has ended with it.
+bool is_end(const event::Any& what);
+
+/// A tab of the window. Its file NAME_page.cpp defines `Page* make_NAME_page(Workbench*, QWidget*)`; that is all: the window has a tab for each such file.
 class Page : public QWidget {
   Q_OBJECT
  public:
@@ -39,12 +77,20 @@ class Page : public QWidget {
   const QString& name() const { return name_; }
   /// Of its tab: the name, and how things are.
   virtual QString title() const { return name_; }
+  /// Where its tab is: lower ones first, those of one rank in the order of their files' names.
+  virtual int rank() const { return 1; }
   /// Another model is open.
   virtual void set_model(const event::ModelOpened& model) = 0;
-  /// Another model is on its way: until it is there, nothing can be started. Or it did not come.
-  virtual void set_opening(bool opening) { (void)opening; }
+  /// The window's job has begun, or ended. While a model is on its way, nothing can be started; it may not come.
+  virtual void set_job(WindowJob job) { (void)job; }
   /// What is at work has changed.
   virtual void adapters_changed() {}
+  /// Adds what the page can do to the window's menus.
+  virtual void add_actions(QMenu& file, QMenu& view) { (void)file, (void)view; }
+  /// What of it can be saved as a picture.
+  virtual std::vector<View> views() { return {picture_of(this, name_)}; }
+  /// Adds what is shown to the metadata of the window's picture.
+  virtual void describe(QJsonObject& settings) const { (void)settings; }
   /// Saves what there is to keep of what is shown, under names of its own. Files go to `saved`, those that could not be written to `failed`.
   virtual void save(const QString& folder, QStringList& saved, QStringList& failed) const = 0;
 
@@ -54,8 +100,9 @@ class Page : public QWidget {
  protected:
   Workbench& bench() const { return *bench_; }
   EngineBridge* engine() const { return bench_->engine(); }
-  /// Asks the engine for it; what happens to it comes to on_event().
+  /// Asks the engine for it, beside the window's job, or as the window's job; what happens to it comes to on_event().
   JobId post(Command command);
+  JobId run(Command command);
   /// Of a job of this page.
   virtual void on_event(const Event& event) = 0;
   /// Any job has ended, whoever posted it.
@@ -67,7 +114,7 @@ class Page : public QWidget {
   std::set<JobId> jobs_;
 };
 
-/// All pages there are.
+/// All pages there are, in the order of their tabs.
 std::vector<Page*> make_pages(Workbench* bench, QWidget* parent);
 
 }  // namespace glyphscope

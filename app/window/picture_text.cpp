@@ -11,6 +11,8 @@ QImage to_image(const Picture& picture) {
   return QImage(picture.rgb->data(), picture.width, picture.height, 3 * picture.width, QImage::Format_RGB888).copy();
 }
 
+QRect to_rect(const PixelBox& box) { return {box.left, box.top, box.right - box.left, box.bottom - box.top}; }
+
 QString picture_caption(const Picture& picture, bool compared) {
   QString text;
   if (picture.read) text = picture.read->empty() ? QObject::tr("no text read") : QObject::tr("reads \u201c%1\u201d").arg(QString::fromStdString(*picture.read));

@@ -3,11 +3,12 @@
 #include <QtWidgets>
 
 #include "app/window/learned_note.h"
+#include "app/window/shared_sampling.h"
 #include "patching/patch_plan.h"
 
 namespace glyphscope {
 
-PromptPanel::PromptPanel(QWidget* parent) : QWidget(parent) {
+PromptPanel::PromptPanel(SharedSampling* sampling, QWidget* parent) : QWidget(parent), sampling_(sampling) {
   auto* rows = new QVBoxLayout(this);
   rows->setContentsMargins(0, 0, 0, 0);
   rows->setSpacing(6);
@@ -62,6 +63,10 @@ PromptPanel::PromptPanel(QWidget* parent) : QWidget(parent) {
   seed_->setObjectName("seed");
   from_step_ = number(new QSpinBox(this), tr("From step"), tr("First step at which the selected sites see prompt B; later keeps more of A's layout"));
   from_step_->setRange(0, 1000);
+  for (QSpinBox* field : {steps_, upscale_steps_, seed_}) connect(field, &QSpinBox::valueChanged, this, &PromptPanel::take_sampling);
+  connect(guidance_, &QDoubleSpinBox::valueChanged, this, &PromptPanel::take_sampling);
+  connect(sampling_, &SharedSampling::changed, this, &PromptPanel::show_sampling);
+  take_sampling();
   line->addStretch(1);
   auto button = [&](const QString& text, const QString& tip, const char* name, auto signal) {
     auto* out = new QPushButton(text, this);
@@ -103,15 +108,21 @@ void PromptPanel::set_ready(bool ready, const std::vector<int>& sites) {
 
 std::string PromptPanel::source() const { return source_->text().toStdString(); }
 std::string PromptPanel::target() const { return target_->text().toStdString(); }
-command::Sampling PromptPanel::sampling() const {
-  return {steps_->value(), guidance_->value(), static_cast<std::uint64_t>(seed_->value()), upscale_steps_->value()};
+
+void PromptPanel::take_sampling() {
+  sampling_->set(
+      {.steps = steps_->value(), .guidance = guidance_->value(), .seed = static_cast<std::uint64_t>(seed_->value()), .upscale_steps = upscale_steps_->value()});
 }
-void PromptPanel::set_sampling(const command::Sampling& sampling) {
+
+void PromptPanel::show_sampling() {
+  const command::Sampling& sampling = sampling_->value();
+  const QSignalBlocker blocks[] = {QSignalBlocker(steps_), QSignalBlocker(guidance_), QSignalBlocker(seed_), QSignalBlocker(upscale_steps_)};
   steps_->setValue(static_cast<int>(sampling.steps));
   guidance_->setValue(sampling.guidance);
   seed_->setValue(static_cast<int>(sampling.seed));
   upscale_steps_->setValue(static_cast<int>(sampling.upscale_steps));
 }
+
 int PromptPanel::from_step() const { return from_step_->value(); }
 
 }  // namespace glyphscope

@@ -13,12 +13,14 @@ class QSpinBox;
 namespace glyphscope {
 
 class LearnedNote;
+class SharedSampling;
 
 /// Prompts A and B, how to sample, and the three things to do with them.
 class PromptPanel : public QWidget {
   Q_OBJECT
  public:
-  explicit PromptPanel(QWidget* parent = nullptr);
+  /// sampling: what the fields show and change; must outlive the panel.
+  explicit PromptPanel(SharedSampling* sampling, QWidget* parent = nullptr);
 
   /// The model's own settings; and its own prompts, where the user has not written others.
   void set_model(const event::ModelOpened& model);
@@ -27,8 +29,6 @@ class PromptPanel : public QWidget {
 
   std::string source() const;
   std::string target() const;
-  command::Sampling sampling() const;
-  void set_sampling(const command::Sampling& sampling);
   int from_step() const;
 
  signals:
@@ -37,6 +37,11 @@ class PromptPanel : public QWidget {
   void localize_requested();
 
  private:
+  void show_sampling();
+  /// The fields are what is sampled by.
+  void take_sampling();
+
+  SharedSampling* sampling_;
   QLineEdit *source_, *target_;
   LearnedNote* learned_;
   QSpinBox *steps_, *upscale_steps_, *seed_, *from_step_;

@@ -96,7 +96,7 @@ void ScoresPanel::set_scores(const event::ScoresReady& scores) {
     }
   }
   shown_ = scores;
-  tell_findings(scores.final ? findings_text(scores) : tr("Partial: the means of %1 so far; what is localized is said at the end.").arg(images_text(scores)));
+  tell_findings(scores.final ? findings_text(scores) : tr("Partial: the means of %1 so far; what is localized is known at the end.").arg(images_text(scores)));
   refresh();
 }
 

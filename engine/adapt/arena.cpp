@@ -179,9 +179,8 @@ class Arena {
   Arena(Pipeline& pipeline, const PictureSet& pictures, const ArenaSettings& settings, fs::path out, TextReader& reader, const ArenaObserver& observer,
         const CancelToken& cancel)
       : pipeline_(pipeline), pictures_(pictures), settings_(settings), out_(std::move(out)), reader_(reader), observer_(observer), cancel_(cancel) {
-    auto* trainable = dynamic_cast<Trainable*>(&pipeline);
-    if (!trainable) reject("this model cannot be fine-tuned", pipeline.info().source);
-    trainable_ = trainable;
+    trainable_ = pipeline.trainable();
+    if (!trainable_) reject("this model cannot be fine-tuned", pipeline.info().source);
     for (const auto& prompt : settings.prompts) (quoted_text(prompt).empty() ? plain_ : prompts_).push_back(prompt);
     written_ = prompts_.size();
     for (const auto& prompt : plain_)

@@ -59,7 +59,7 @@ std::vector<EncodedPictures::Sample> EncodedPictures::prepare(const std::vector<
     const fs::path path = file("picture\n" + picture.hash + "\n" + std::to_string(bucket.width) + "x" + std::to_string(bucket.height));
     if (!is_whole(path, "mean")) {
       const torch::Tensor pixels = crop_to(read_image(picture.file), bucket);
-      const Trainable::Signal signal = trainable_.encode_pixels((pixels.to(torch::kFloat32) / 127.5 - 1).unsqueeze(0));
+      const FamilyModel::Signal signal = trainable_.encode_pixels((pixels.to(torch::kFloat32) / 127.5 - 1).unsqueeze(0));
       write(path, {{"mean", signal.mean}, {"deviation", signal.deviation}});
     }
     out.push_back({bucket, {bucket.height, bucket.width, picture.height, picture.width, crop.top, crop.left}, path, encode_caption(picture.caption, note)});
@@ -68,7 +68,7 @@ std::vector<EncodedPictures::Sample> EncodedPictures::prepare(const std::vector<
   return out;
 }
 
-Trainable::Signal EncodedPictures::signal(const Sample& sample) const {
+FamilyModel::Signal EncodedPictures::signal(const Sample& sample) const {
   const SafetensorsFile file(sample.signal);
   return {file.tensor("mean").clone(), tensor(file, "deviation")};
 }
@@ -77,6 +77,7 @@ Conditioning EncodedPictures::conditioning(const Sample& sample, bool captioned)
   const SafetensorsFile file(captioned ? sample.caption : no_caption_);
   Conditioning out = trainable_.beside_caption(sample.size);
   out.embedding = file.tensor("embedding").clone();
+  out.prompt_mask = tensor(file, "prompt_mask");
   out.pooled = tensor(file, "pooled");
   return out;
 }
@@ -92,7 +93,7 @@ fs::path EncodedPictures::encode_caption(const std::string& caption, const std::
   std::vector<std::string> notes;
   const Conditioning read = trainable_.condition(verbatim(caption), notes);
   for (const auto& one : notes) note("\"" + caption + "\": " + one);
-  write(path, {{"embedding", read.embedding}, {"pooled", read.pooled}});
+  write(path, {{"embedding", read.embedding}, {"prompt_mask", read.prompt_mask}, {"pooled", read.pooled}});
   return path;
 }
 

@@ -30,7 +30,7 @@ class EncodedPictures {
   std::vector<Sample> prepare(const std::vector<CaptionedPicture>& pictures, const ProgressCallback& progress,
                               const std::function<void(const std::string&)>& note, const CancelToken& cancel);
 
-  Trainable::Signal signal(const Sample& sample) const;
+  FamilyModel::Signal signal(const Sample& sample) const;
   /// Names what the denoiser reads: equal for equal captions.
   std::string caption(const Sample& sample, bool captioned = true) const { return (captioned ? sample.caption : no_caption_).string(); }
   /// One row; of the empty caption, if it is not `captioned`.

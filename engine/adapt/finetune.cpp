@@ -34,8 +34,8 @@ using nlohmann::ordered_json;
 torch::Tensor training_loss(const NoisePath& path, const std::function<torch::Tensor(const torch::Tensor&, const torch::Tensor&, const Conditioning&)>& denoise,
                             const TrainingBatch& batch, double snr_gamma) {
   const torch::Tensor noisy = path.mix(batch.clean, batch.noise, batch.index);
-  const torch::Tensor said = denoise(noisy, path.timestep.index_select(0, batch.index), batch.conditioning).to(batch.clean.scalar_type());
-  const torch::Tensor each = (said - path.target(batch.clean, batch.noise, batch.index)).pow(2).flatten(1).mean(1);
+  const torch::Tensor output = denoise(noisy, path.timestep.index_select(0, batch.index), batch.conditioning).to(batch.clean.scalar_type());
+  const torch::Tensor each = (output - path.target(batch.clean, batch.noise, batch.index)).pow(2).flatten(1).mean(1);
   return (snr_gamma > 0 ? each * path.snr_weight(batch.index, snr_gamma).to(each.scalar_type()) : each).mean();
 }
 
@@ -47,15 +47,15 @@ constexpr int kSheetColumns = 4;
 constexpr size_t kMostHeldOut = 64, kMostWatched = 16;
 
 // What a network says that says nothing.
-torch::Tensor say_nothing(const torch::Tensor& x, const torch::Tensor&, const Conditioning&) { return torch::zeros_like(x); }
+torch::Tensor zero_output(const torch::Tensor& x, const torch::Tensor&, const Conditioning&) { return torch::zeros_like(x); }
 
 // Lets a cancelled training stop between two layers, and K and V of captions be kept.
 class TrainingTaps : public Taps {
  public:
   explicit TrainingTaps(CancelToken cancel) : cancel_(std::move(cancel)) {}
   void enter_attention() override { cancel_.check(); }
-  KeyValue prompt_kv(int site, const torch::Tensor& embedding, const Project& project) override {
-    return kept ? kept->prompt_kv(site, embedding, project) : project(embedding);
+  KeyValue prompt_kv(int site, const PromptStates& prompt, const Project& project) override {
+    return kept ? kept->prompt_kv(site, prompt, project) : project(prompt);
   }
   std::optional<PromptKvCache> kept;  // where K and V depend on the prompt alone
 
@@ -168,7 +168,7 @@ class Finetuning {
   };
 
   static Trainable& trainable_of(Pipeline& pipeline) {
-    auto* out = dynamic_cast<Trainable*>(&pipeline);
+    Trainable* out = pipeline.trainable();
     if (!out || pipeline.info().enlarges || pipeline.info().upscaler)
       reject("only a model that draws from a prompt alone can be fine-tuned", pipeline.info().source, "Of a cascade, open the first stage alone");
     return *out;
@@ -267,10 +267,10 @@ class Finetuning {
     }
     throw Failure(error);
   }
-  // Twice as bad as it was, and worse than a network that says nothing: from there it is not on its way back.
+  // Twice as bad as it was, and worse than an output of zeros: it does not come back from there.
   double limit() const { return std::max(2 * best_, silent_); }
 
-  static torch::Tensor draw(const Trainable::Signal& signal, at::Generator& generator) {
+  static torch::Tensor draw(const FamilyModel::Signal& signal, at::Generator& generator) {
     if (!signal.deviation.defined()) return signal.mean;
     return signal.mean + signal.deviation * torch::randn(signal.mean.sizes(), generator);
   }
@@ -356,7 +356,7 @@ class Finetuning {
       const std::vector<Conditioning> rows(kTimes, encoded_.conditioning(watched_[i]));
       TrainingBatch batch{clean, torch::randn(clean.sizes(), generator), index, joined(rows)};
       sum += loss_of(batch, std::vector<std::string>(kTimes, encoded_.caption(watched_[i]))).item<double>();
-      silent += training_loss(path_, say_nothing, batch, settings_.snr_gamma).item<double>();
+      silent += training_loss(path_, zero_output, batch, settings_.snr_gamma).item<double>();
     }
     silent_ = silent / static_cast<double>(watched_.size());
     const double mean = sum / static_cast<double>(watched_.size());

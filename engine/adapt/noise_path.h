@@ -9,7 +9,7 @@ namespace glyphscope {
 
 /// How training mixes a clean signal with noise at each of a schedule's timesteps, and what the network learns to say of the mixture.
 struct NoisePath {
-  torch::Tensor timestep;      ///< What the denoiser is told, [steps] fp32.
+  torch::Tensor timestep;      ///< As the denoiser reads it, [steps] fp32.
   torch::Tensor alpha, sigma;  ///< Shares of signal and noise, [steps] fp32.
   Prediction prediction = Prediction::epsilon;
 

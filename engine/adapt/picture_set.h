@@ -48,7 +48,7 @@ Bucket nearest_bucket(const std::vector<Bucket>& buckets, std::int64_t width, st
 /// What of a picture is learned from at a size: it is scaled until it covers the bucket, and cut in the middle.
 struct Crop {
   std::int64_t width = 0, height = 0;  ///< Of the scaled picture.
-  std::int64_t left = 0, top = 0;      ///< What is cut off of it: SDXL is told.
+  std::int64_t left = 0, top = 0;      ///< What is cut off of it, which SDXL reads.
 };
 Crop crop_of(std::int64_t width, std::int64_t height, const Bucket& bucket);
 

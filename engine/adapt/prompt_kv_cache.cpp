@@ -26,22 +26,24 @@ std::uint64_t PromptKvCache::bytes_needed(const SiteTable& table, const Lora& tr
   return 2 * sizeof(float) * width * static_cast<std::uint64_t>(captions) * static_cast<std::uint64_t>(tokens);
 }
 
-KeyValue PromptKvCache::prompt_kv(int site, const torch::Tensor& embedding, const Project& project) {
-  if (!frozen_.at(static_cast<size_t>(site))) return project(embedding);
-  if (static_cast<std::int64_t>(rows_.size()) != embedding.size(0)) throw Failure({ErrorCode::internal, "the captions of the rows are not known"});
+KeyValue PromptKvCache::prompt_kv(int site, const PromptStates& prompt, const Project& project) {
+  if (!frozen_.at(static_cast<size_t>(site))) return project(prompt);
+  if (static_cast<std::int64_t>(rows_.size()) != prompt.embedding.size(0)) throw Failure({ErrorCode::internal, "the captions of the rows are not known"});
   torch::NoGradGuard no_grad;
-  std::vector<torch::Tensor> keys, values;
+  std::vector<torch::Tensor> keys, values, masks;
   for (size_t i = 0; i < rows_.size(); ++i) {
     const auto [found, fresh] = kept_.try_emplace({site, rows_[i]});
     KeyValue& one = found->second;
     if (fresh) {
-      one = project(embedding.slice(0, static_cast<std::int64_t>(i), static_cast<std::int64_t>(i) + 1));
+      const auto row = [&](const torch::Tensor& all) { return all.defined() ? all.narrow(0, static_cast<std::int64_t>(i), 1) : all; };
+      one = project({row(prompt.embedding), row(prompt.mask)});
       bytes_ += one.key.nbytes() + one.value.nbytes();
     }
     keys.push_back(one.key);
     values.push_back(one.value);
+    if (one.mask.defined()) masks.push_back(one.mask);
   }
-  return {at::cat(keys), at::cat(values)};
+  return {at::cat(keys), at::cat(values), masks.empty() ? torch::Tensor() : at::cat(masks)};
 }
 
 }  // namespace glyphscope

@@ -23,7 +23,7 @@ class PromptKvCache : public Taps {
 
   /// Names the captions of the rows of the next calls.
   void set_rows(std::vector<std::string> captions) { rows_ = std::move(captions); }
-  KeyValue prompt_kv(int site, const torch::Tensor& embedding, const Project& project) override;
+  KeyValue prompt_kv(int site, const PromptStates& prompt, const Project& project) override;
   /// What is kept.
   std::uint64_t bytes() const { return bytes_; }
 

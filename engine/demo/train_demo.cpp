@@ -300,10 +300,11 @@ class DemoTrainer {
               .fill_(recipe_.text_weight);
       }
 
-      const torch::Tensor said = network_->predict(noisy, path.timestep.index_select(0, t), ids).to(torch::kFloat32);
-      const torch::Tensor output = said.slice(1, 0, clean.size(1));
+      const torch::Tensor predicted = network_->predict(noisy, path.timestep.index_select(0, t), ids).to(torch::kFloat32);
+      const torch::Tensor output = predicted.slice(1, 0, clean.size(1));
       torch::Tensor loss = (weight * (output - path.target(clean, noise, t)).pow(2)).sum() / (weight.sum() * clean.size(1));
-      if (said.size(1) > clean.size(1)) loss = loss + variance_loss(path, t, clean, noisy.to(torch::kFloat32), output.detach(), said.slice(1, clean.size(1)));
+      if (predicted.size(1) > clean.size(1))
+        loss = loss + variance_loss(path, t, clean, noisy.to(torch::kFloat32), output.detach(), predicted.slice(1, clean.size(1)));
       loss.backward();
       denoiser_state_->update(rate(recipe_.denoiser_rate, step, recipe_.denoiser_steps, 200));
       return loss.item<double>();
@@ -320,10 +321,10 @@ class DemoTrainer {
     auto at = [&](const torch::Tensor& table) { return table.index_select(0, t).view({-1, 1, 1, 1}); };
     // The first step's smallest variance is none: as in the authors' code it takes the second's.
     const torch::Tensor low = at(torch::cat({small.slice(0, 1, 2), small.slice(0, 1)}).log()), high = at(beta.log());
-    const torch::Tensor share = (fraction + 1) / 2, said = share * high + (1 - share) * low;
+    const torch::Tensor share = (fraction + 1) / 2, variance = share * high + (1 - share) * low;
     auto mean = [&](const torch::Tensor& x) { return at(before.sqrt() * beta / (1 - all)) * x + at((all / before).sqrt() * (1 - before) / (1 - all)) * noisy; };
     const torch::Tensor guess = ((noisy - at(path.sigma) * epsilon) / at(path.alpha)).clamp(-1, 1);
-    const torch::Tensor divergence = 0.5 * (said - low + (low - said).exp() - 1 + (mean(clean) - mean(guess)).pow(2) * (-said).exp());
+    const torch::Tensor divergence = 0.5 * (variance - low + (low - variance).exp() - 1 + (mean(clean) - mean(guess)).pow(2) * (-variance).exp());
     return divergence.mean() / std::log(2.0);
   }
 

@@ -44,34 +44,32 @@ std::vector<Way> ways_of(const GuardSettings& settings, const SiteTable& table, 
 }
 
 // The request with some of its rows, each drawn in a way; `clean` has the replaced twin of each prompt.
-Request drawn_so(const Request& request, const std::vector<size_t>& rows, const Way* way, const std::vector<int>& clean) {
+Request drawn_so(const Request& request, const std::vector<size_t>& rows, const Way& way, const std::vector<int>& clean) {
   Request out = request;
   out.rows.clear();
   std::vector<torch::Tensor> pictures;
   for (const size_t at : rows) {
     Row row = request.rows[at];
     if (request.pictures.defined()) pictures.push_back(request.pictures.narrow(0, request.pictures.size(0) > 1 ? static_cast<std::int64_t>(at) : 0, 1));
-    if (way) {
-      const int own = row.prompt, seen = clean[static_cast<size_t>(own)];
-      std::vector<SitePatch> patches;
-      if (way->swap)
-        row.prompt = seen;
-      else if (seen != own)
-        patches = PatchPlan::at_sites(way->sites, seen, way->from_step).patches();
-      // What the user's own plan shows a site, it sees without terms. What is blended with the row's own prompt would be blended with its terms: there the
-      // site sees the nearer of the two.
-      for (SitePatch patch : row.plan.patches()) {
-        if (seen != own && patch.strength != 1) {
-          constexpr double kHalf = 0.5;
-          if (patch.strength < kHalf) continue;
-          patch.strength = 1;
-        }
-        patch.prompt = clean[static_cast<size_t>(patch.prompt)];
-        patches.push_back(patch);
+    const int own = row.prompt, seen = clean[static_cast<size_t>(own)];
+    std::vector<SitePatch> patches;
+    if (way.swap)
+      row.prompt = seen;
+    else if (seen != own)
+      patches = PatchPlan::at_sites(way.sites, seen, way.from_step).patches();
+    // What the user's own plan shows a site, it sees without terms. What is blended with the row's own prompt would be blended with its terms: there the
+    // site sees the nearer of the two.
+    for (SitePatch patch : row.plan.patches()) {
+      if (seen != own && patch.strength != 1) {
+        constexpr double kHalf = 0.5;
+        if (patch.strength < kHalf) continue;
+        patch.strength = 1;
       }
-      row.plan = PatchPlan(std::move(patches));
-      if (way->pooled) row.pooled = clean[static_cast<size_t>(row.pooled < 0 ? own : row.pooled)];
+      patch.prompt = clean[static_cast<size_t>(patch.prompt)];
+      patches.push_back(patch);
     }
+    row.plan = PatchPlan(std::move(patches));
+    if (way.pooled) row.pooled = clean[static_cast<size_t>(row.pooled < 0 ? own : row.pooled)];
     out.rows.push_back(std::move(row));
   }
   if (!pictures.empty()) out.pictures = torch::cat(pictures);
@@ -86,6 +84,65 @@ std::set<int> prompts_of(const Row& row) {
   if (row.maps) out.insert(row.maps->source);
   return out;
 }
+
+// A request's prompts, and which of them stands in for each without its terms.
+struct Screened {
+  Request request;                            // with the replaced prompts after its own
+  std::vector<int> clean;                     // by prompt of its own: which one stands in for it
+  std::vector<std::vector<TermMatch>> terms;  // by prompt of its own
+
+  // Whether the row's image may show a term.
+  bool asks(const Row& row) const {
+    const std::set<int> prompts = prompts_of(row);
+    return std::any_of(prompts.begin(), prompts.end(), [&](int prompt) { return !terms[static_cast<size_t>(prompt)].empty(); });
+  }
+};
+
+Screened screen(const TermList& list, const Request& request) {
+  Screened out{request, {}, {}};
+  for (const auto& prompt : request.prompts) {
+    const auto found = find_terms(list, prompt).found;
+    out.clean.push_back(static_cast<int>(found.empty() ? out.clean.size() : out.request.prompts.size()));
+    if (!found.empty()) out.request.prompts.push_back(cleared_prompt(list, prompt));
+    out.terms.push_back(found);
+  }
+  return out;
+}
+
+// A request's rows, each as it was drawn last, and what OCR reads in it.
+struct DrawnRows {
+  explicit DrawnRows(const Request& request)
+      : images(request.rows.size()), latents(request.rows.size()), read(request.rows.size()), terms_read(request.rows.size()) {
+    result.outcomes.assign(request.rows.size(), kAsAsked);
+    if (request.keep_paths) result.paths.resize(request.rows.size());
+  }
+
+  void put(const std::vector<size_t>& rows, const Result& drawn, const std::string& way) {
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const auto at = static_cast<std::int64_t>(i);
+      images[rows[i]] = drawn.images[at];
+      latents[rows[i]] = drawn.latents.defined() ? drawn.latents[at] : torch::Tensor();
+      if (!result.paths.empty()) result.paths[rows[i]] = drawn.paths[i];
+      result.outcomes[rows[i]] = way;
+    }
+    for (const auto& note : drawn.notes)
+      if (std::find(result.notes.begin(), result.notes.end(), note) == result.notes.end()) result.notes.push_back(note);
+    result.denoiser_calls += drawn.denoiser_calls;
+    result.denoiser_rows += drawn.denoiser_rows;
+  }
+
+  void withhold(size_t row) {
+    result.outcomes[row] = kWithheld;
+    images[row] = withheld_image(images[row].size(1), images[row].size(2));
+    if (latents[row].defined()) latents[row] = torch::zeros_like(latents[row]);
+    if (!result.paths.empty()) result.paths[row] = nullptr;
+  }
+
+  std::vector<torch::Tensor> images, latents;
+  std::vector<std::string> read;
+  std::vector<std::vector<TermMatch>> terms_read;
+  Result result;  // without images and latents
+};
 
 std::string image_hash(const torch::Tensor& image) {
   const torch::Tensor bytes = image.contiguous();
@@ -141,67 +198,31 @@ ordered_json Guard::describe() const {
 }
 
 Result Guard::generate(const ModelInfo& model, const Request& request, const std::function<Result(const Request&)>& draw) {
-  Request all = request;
-  std::vector<int> clean;  // by prompt: which one stands in for it
-  std::vector<std::vector<TermMatch>> terms;
-  for (const auto& prompt : request.prompts) {
-    terms.push_back(find_terms(settings_.terms, prompt).found);
-    clean.push_back(terms.back().empty() ? static_cast<int>(clean.size()) : static_cast<int>(all.prompts.size()));
-    if (!terms.back().empty()) all.prompts.push_back(cleared_prompt(settings_.terms, prompt));
-  }
-  const auto asks = [&](const Row& row) {
-    const std::set<int> prompts = prompts_of(row);
-    return std::any_of(prompts.begin(), prompts.end(), [&](int prompt) { return !terms[static_cast<size_t>(prompt)].empty(); });
-  };
-
   const auto start = std::chrono::steady_clock::now();
-  const std::vector<Way> ways = ways_of(settings_, model.table, request.steps);
+  const Screened screened = screen(settings_.terms, request);
   const size_t count = request.rows.size();
-  std::vector<torch::Tensor> images(count), latents(count);
-  std::vector<std::shared_ptr<const Trajectory>> paths(request.keep_paths ? count : 0);
-  std::vector<std::string> read(count);
-  std::vector<std::vector<TermMatch>> read_terms(count);
-  Result result;
-  result.outcomes.assign(count, kAsAsked);
-  std::vector<size_t> waiting;
-  const auto draw_rows = [&](const std::vector<size_t>& rows, const Way* way) {
-    if (rows.empty()) return;
-    const Result drawn = draw(drawn_so(all, rows, way, clean));
-    for (size_t i = 0; i < rows.size(); ++i) {
-      const auto at = static_cast<std::int64_t>(i);
-      const auto pieces = reader_->read_faint(drawn.images[at]);
-      images[rows[i]] = drawn.images[at];
-      latents[rows[i]] = drawn.latents.defined() ? drawn.latents[at] : torch::Tensor();
-      if (request.keep_paths) paths[rows[i]] = drawn.paths[i];
-      read[rows[i]] = joined_text(pieces);
-      read_terms[rows[i]] = read_in(pieces);
-      result.outcomes[rows[i]] = way ? way->name : kAsAsked;
-      if (!read_terms[rows[i]].empty()) waiting.push_back(rows[i]);
-    }
-    for (const auto& note : drawn.notes)
-      if (std::find(result.notes.begin(), result.notes.end(), note) == result.notes.end()) result.notes.push_back(note);
-    result.denoiser_calls += drawn.denoiser_calls;
-    result.denoiser_rows += drawn.denoiser_rows;
-  };
+  DrawnRows drawn(request);
   // Rows that ask for no term go with the others' first way, in one run: a plan without patches changes no bit.
   std::vector<size_t> rows(count), helpless;
   std::iota(rows.begin(), rows.end(), 0);
-  for (const auto& way : ways) {
-    waiting.clear();
-    draw_rows(rows, &way);
-    rows.clear();
-    for (const size_t at : waiting) (asks(request.rows[at]) ? rows : helpless).push_back(at);
+  for (const auto& way : ways_of(settings_, model.table, request.steps)) {
+    drawn.put(rows, draw(drawn_so(screened.request, rows, way, screened.clean)), way.name);
+    std::vector<size_t> again;
+    for (const size_t at : rows) {
+      const auto pieces = reader_->read_faint(drawn.images[at]);
+      drawn.read[at] = joined_text(pieces);
+      drawn.terms_read[at] = read_in(pieces);
+      if (!drawn.terms_read[at].empty()) (screened.asks(request.rows[at]) ? again : helpless).push_back(at);
+    }
+    rows = std::move(again);
     if (rows.empty()) break;
   }
-  rows.insert(rows.end(), helpless.begin(), helpless.end());
   for (size_t at = 0; at < count; ++at)
-    if (!asks(request.rows[at])) result.outcomes[at] = kAsAsked;
-  for (const size_t at : rows) {
-    result.outcomes[at] = kWithheld;
-    images[at] = withheld_image(images[at].size(1), images[at].size(2));
-    if (latents[at].defined()) latents[at] = torch::zeros_like(latents[at]);
-    if (request.keep_paths) paths[at] = nullptr;
-  }
+    if (!screened.asks(request.rows[at])) drawn.result.outcomes[at] = kAsAsked;
+  rows.insert(rows.end(), helpless.begin(), helpless.end());
+  for (const size_t at : rows) drawn.withhold(at);
+
+  Result& result = drawn.result;
   if (!rows.empty())
     result.notes.push_back("Withheld: a listed term could be read in " + std::to_string(rows.size()) + " of " + std::to_string(count) + " images");
   tally_.images += static_cast<std::int64_t>(count);
@@ -209,49 +230,57 @@ Result Guard::generate(const ModelInfo& model, const Request& request, const std
     if (outcome != kAsAsked) ++(outcome == kWithheld ? tally_.withheld : tally_.changed);
   if (!unreadable_.empty()) result.notes.push_back(std::exchange(unreadable_, {}));
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  result.images = torch::stack(images);
-  result.paths = std::move(paths);
-  if (latents.front().defined()) result.latents = torch::stack(latents);
+  result.images = torch::stack(drawn.images);
+  if (drawn.latents.front().defined()) result.latents = torch::stack(drawn.latents);
 
-  // Nothing is seen that the log does not tell.
-  if (!log_) return result;
-  ordered_json rows_told = ordered_json::array();
-  for (size_t at = 0; at < count; ++at) {
-    const Row& row = request.rows[at];
-    const auto prompt = static_cast<size_t>(row.prompt);
-    ordered_json one = told("prompt", request.prompts[prompt]);
-    one["seed"] = row.seed;
-    if (!row.plan.empty()) one["plan"] = row.plan.to_json();
-    if (row.maps) one["attention_maps_of"] = row.maps->source;
-    if (row.pooled >= 0) one["pooled_prompt"] = row.pooled;
-    if (row.follow.path) one["follows"] = "a source's way";
-    if (row.kept) one["kept_outside"] = {row.kept->box.left, row.kept->box.top, row.kept->box.right, row.kept->box.bottom};
-    std::vector<TermMatch> matched;
-    for (const int number : prompts_of(row)) {
-      const auto other = static_cast<size_t>(number);
-      matched.insert(matched.end(), terms[other].begin(), terms[other].end());
-      // Plans name prompts by number: here are their texts.
-      if (other != prompt) one["plan_prompts"][std::to_string(number)] = told("prompt", request.prompts[other]);
+  // Nothing is seen that the log does not name.
+  if (log_) {
+    ordered_json images = ordered_json::array();
+    for (size_t at = 0; at < count; ++at) {
+      images.push_back(logged_row(request, request.rows[at], screened.terms));
+      ordered_json& one = images.back();
+      one["done"] = result.outcomes[at];
+      one.update(logged("read", drawn.read[at]));
+      one["terms_read"] = logged_terms(drawn.terms_read[at]);
+      one["image_sha256"] = image_hash(drawn.images[at]);
     }
-    one["matched"] = told_terms(matched);
-    one["done"] = result.outcomes[at];
-    one.update(told("read", read[at]));
-    one["terms_read"] = told_terms(read_terms[at]);
-    one["image_sha256"] = image_hash(images[at]);
-    rows_told.push_back(std::move(one));
+    log(model, logged_settings(model, request), std::move(images));
   }
-  ordered_json made{{"steps", request.steps},
-                    {"guidance", request.guidance},
-                    {"scheduler", request.scheduler.empty() ? model.scheduler : request.scheduler},
-                    {"width", request.width},
-                    {"height", request.height},
-                    {"clip_skip", request.clip_skip},
-                    {"method", method_name(request.method)},
-                    {"dtype", model.dtype}};
-  if (request.negative) made.update(told("negative", *request.negative));
-  if (request.pictures.defined()) made["enlarges"] = image_hash(request.pictures);
-  log(model, std::move(made), std::move(rows_told));
-  return result;
+  return std::move(result);
+}
+
+ordered_json Guard::logged_row(const Request& request, const Row& row, const std::vector<std::vector<TermMatch>>& terms) const {
+  const auto prompt = static_cast<size_t>(row.prompt);
+  ordered_json out = logged("prompt", request.prompts[prompt]);
+  out["seed"] = row.seed;
+  if (!row.plan.empty()) out["plan"] = row.plan.to_json();
+  if (row.maps) out["attention_maps_of"] = row.maps->source;
+  if (row.pooled >= 0) out["pooled_prompt"] = row.pooled;
+  if (row.follow.path) out["follows"] = "a source's way";
+  if (row.kept) out["kept_outside"] = {row.kept->box.left, row.kept->box.top, row.kept->box.right, row.kept->box.bottom};
+  std::vector<TermMatch> matched;
+  for (const int number : prompts_of(row)) {
+    const auto other = static_cast<size_t>(number);
+    matched.insert(matched.end(), terms[other].begin(), terms[other].end());
+    // Plans name prompts by number: here are their texts.
+    if (other != prompt) out["plan_prompts"][std::to_string(number)] = logged("prompt", request.prompts[other]);
+  }
+  out["matched"] = logged_terms(matched);
+  return out;
+}
+
+ordered_json Guard::logged_settings(const ModelInfo& model, const Request& request) const {
+  ordered_json out{{"steps", request.steps},
+                   {"guidance", request.guidance},
+                   {"scheduler", request.scheduler.empty() ? model.scheduler : request.scheduler},
+                   {"width", request.width},
+                   {"height", request.height},
+                   {"clip_skip", request.clip_skip},
+                   {"method", method_name(request.method)},
+                   {"dtype", model.dtype}};
+  if (request.negative) out.update(logged("negative", *request.negative));
+  if (request.pictures.defined()) out["enlarges"] = image_hash(request.pictures);
+  return out;
 }
 
 bool Guard::allows(const ModelInfo& model, const torch::Tensor& picture) {
@@ -259,8 +288,8 @@ bool Guard::allows(const ModelInfo& model, const torch::Tensor& picture) {
   const auto found = read_in(pieces);
   if (log_) {
     ordered_json one{{"matched", ordered_json::array()}, {"done", found.empty() ? "put into a picture" : kWithheld}};
-    one.update(told("read", joined_text(pieces)));
-    one["terms_read"] = told_terms(found);
+    one.update(logged("read", joined_text(pieces)));
+    one["terms_read"] = logged_terms(found);
     one["image_sha256"] = image_hash(picture);
     log(model, {{"width", picture.size(2)}, {"height", picture.size(1)}}, {std::move(one)});
   }
@@ -274,15 +303,15 @@ std::string Guard::note_since(const Tally& before) const {
          std::to_string(withheld) + "; scores are of the images as they are seen";
 }
 
-ordered_json Guard::told(const char* name, const std::string& text) const {
+ordered_json Guard::logged(const char* name, const std::string& text) const {
   return settings_.clear_text ? ordered_json{{name, text}} : ordered_json{{std::string(name) + "_sha256", sha256_text(text)}};
 }
 
-ordered_json Guard::told_terms(const std::vector<TermMatch>& matches) const {
+ordered_json Guard::logged_terms(const std::vector<TermMatch>& matches) const {
   // A prompt may hold nothing but terms: a line of the log has room for so many.
   constexpr size_t kMost = 100;
   ordered_json out = ordered_json::array();
-  for (size_t i = 0; i < std::min(kMost, matches.size()); ++i) out.push_back(told("term", settings_.terms.terms()[matches[i].term].text));
+  for (size_t i = 0; i < std::min(kMost, matches.size()); ++i) out.push_back(logged("term", settings_.terms.terms()[matches[i].term].text));
   if (matches.size() > kMost) out.push_back({{"more", matches.size() - kMost}});
   return out;
 }

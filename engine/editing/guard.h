@@ -47,15 +47,18 @@ class Guard : public PromptPolicy {
   std::vector<TermMatch> read_in(const std::vector<TextPiece>& pieces) const;
 
  private:
-  nlohmann::ordered_json told(const char* name, const std::string& text) const;
-  nlohmann::ordered_json told_terms(const std::vector<TermMatch>& matches) const;
+  // As the log has it: a text, or its hash; matched terms; a row that was asked for, with the terms of the request's prompts; and what all rows share.
+  nlohmann::ordered_json logged(const char* name, const std::string& text) const;
+  nlohmann::ordered_json logged_terms(const std::vector<TermMatch>& matches) const;
+  nlohmann::ordered_json logged_row(const Request& request, const Row& row, const std::vector<std::vector<TermMatch>>& terms) const;
+  nlohmann::ordered_json logged_settings(const ModelInfo& model, const Request& request) const;
   void log(const ModelInfo& model, nlohmann::ordered_json settings, nlohmann::ordered_json images);
 
   GuardSettings settings_;
   std::shared_ptr<TextReader> reader_;
   std::unique_ptr<AuditLog> log_;
   Tally tally_;
-  std::string unreadable_;  // a note on terms that OCR cannot read; told once
+  std::string unreadable_;  // a note on terms that OCR cannot read; given once
 };
 
 /// What stands in place of an image that is withheld, with the reason as far as there is room for words: [3, height, width] uint8.

@@ -14,7 +14,7 @@ std::string text_at(const nlohmann::json& json, const std::string& name) {
   return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 // In clear text or as its hash.
-std::string told(const nlohmann::json& json, const std::string& name) {
+std::string text_of(const nlohmann::json& json, const std::string& name) {
   if (const auto more = json.find("more"); more != json.end() && more->is_number()) return "and " + more->dump() + " more";
   return json.contains(name) ? text_at(json, name) : text_at(json, name + "_sha256");
 }
@@ -42,13 +42,13 @@ GuardLog read_guard_log(const std::filesystem::path& file, const std::string& ex
       row.line = line;
       row.time = text_at(json, "time");
       row.model = text_at(json, "model");
-      row.prompt = told(image, "prompt");
+      row.prompt = text_of(image, "prompt");
       if (const auto matched = image.find("matched"); matched != image.end())
-        for (const auto& term : *matched) row.matched.push_back(told(term, "term"));
+        for (const auto& term : *matched) row.matched.push_back(text_of(term, "term"));
       row.done = text_at(image, "done");
-      row.read = told(image, "read");
+      row.read = text_of(image, "read");
       if (const auto found = image.find("terms_read"); found != image.end() && found->is_array())
-        for (const auto& term : *found) row.terms_read.push_back(told(term, "term"));
+        for (const auto& term : *found) row.terms_read.push_back(text_of(term, "term"));
       if (const auto seed = image.find("seed"); seed != image.end() && seed->is_number()) row.seed = seed->get<std::uint64_t>();
       row.image_sha256 = text_at(image, "image_sha256");
       out.rows.push_back(std::move(row));

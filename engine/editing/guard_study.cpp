@@ -4,6 +4,8 @@
 
 #include <cstdio>
 #include <functional>
+#include <map>
+#include <optional>
 
 #include "core/option.h"
 #include "core/version.h"
@@ -38,116 +40,152 @@ struct Method {
 
 std::string text_of(const std::string& term) { return "text \"" + term + "\""; }
 
+SafeGuidance safe_guidance(std::string unwanted, std::int64_t steps) {
+  SafeGuidance out{std::move(unwanted)};
+  out.warmup = SafeGuidance::warmup_of(steps);
+  return out;
+}
+
+std::vector<Method> methods_of(const GuardSettings& guard) {
+  const auto twin = [](const Request& request) { return static_cast<int>(request.prompts.size() / 2); };
+  const auto nothing = [](Request&, const std::string&) {};
+  std::vector<Method> out{{"nothing done", false, nothing}};
+  if (!guard.sites.empty()) {
+    const auto patch = [guard, twin](Request& request, const std::string&) {
+      for (auto& row : request.rows) row.plan = PatchPlan::at_sites(guard.sites, row.prompt + twin(request), guard.from_step);
+    };
+    out.push_back({"sites " + format_sites(guard.sites), false, patch});
+  }
+  out.push_back({"guard, with fallbacks", true, nothing});
+  out.push_back({"negative prompt", false, [](Request& request, const std::string& term) { request.negative = text_of(term); }});
+  out.push_back({"whole prompt swapped", false, [twin](Request& request, const std::string&) {
+                   for (auto& row : request.rows) row.prompt += twin(request);
+                 }});
+  out.push_back({"Safe Latent Diffusion, of the term", false,
+                 [](Request& request, const std::string& term) { request.safe = safe_guidance(text_of(term), request.steps); }});
+  out.push_back({"Safe Latent Diffusion, its general concept", false,
+                 [](Request& request, const std::string&) { request.safe = safe_guidance(SafeGuidance::general_concept(), request.steps); }});
+  return out;
+}
+
+// Prompts by the first listed term in them: those of one term go together, as the negative prompt is the request's. Throws a Failure for one without.
+using Groups = std::map<size_t, std::vector<size_t>>;
+
+Groups groups_of(const GuardStudySettings& settings) {
+  Groups out;
+  for (size_t i = 0; i < settings.prompts.size(); ++i) {
+    const auto found = find_terms(settings.guard.terms, settings.prompts[i]).found;
+    if (found.empty()) reject("prompt " + std::to_string(i + 1) + " asks for no listed term: '" + settings.prompts[i] + "'", option(Option::prompts));
+    out[found[0].term].push_back(i);
+  }
+  if (out.empty()) reject("there is no prompt to compare by", option(Option::prompts));
+  return out;
+}
+
+// One image of each prompt of a group.
+Request request_for(const GuardStudySettings& settings, const Method& method, size_t term, const std::vector<size_t>& members) {
+  Request out = settings.sampling;
+  for (const size_t i : members) out.prompts.push_back(settings.prompts[i]);
+  if (!method.guarded)
+    for (const size_t i : members) out.prompts.push_back(cleared_prompt(settings.guard.terms, settings.prompts[i]));
+  for (size_t i = 0; i < members.size(); ++i) out.rows.push_back({static_cast<int>(i), settings.seed + members[i], {}});
+  method.change(out, settings.guard.terms.terms()[term].text);
+  return out;
+}
+
+// What is measured in one method's images.
+class Measured {
+ public:
+  Measured(const GuardStudySettings& settings, const Guard& guard, TextReader& reader) : settings_(settings), guard_(guard), reader_(reader) {}
+
+  // plain: the same prompt's image with nothing done.
+  void add(const torch::Tensor& image, const torch::Tensor& plain, size_t term, size_t prompt) {
+    const auto pieces = reader_.read_faint(image);  // as the guard does
+    const auto one = [&](double value) { return Observation{value, static_cast<int>(term), static_cast<int>(prompt)}; };
+    ssim_.push_back(one(structural_similarity(image, plain)));
+    term_f1_.push_back(one(score_text(joined_text(pieces), settings_.guard.terms.terms()[term].text).f1));
+    readable_.push_back(one(guard_.read_in(pieces).empty() ? 0.0 : 1.0));
+    if (const std::string wanted = quoted_text(cleared_prompt(settings_.guard.terms, settings_.prompts[prompt])); !wanted.empty()) {
+      const TextScores score = score_text(joined_text(reader_.read(image)), wanted);
+      replacement_.push_back(one(score.exact ? 1.0 : 0.0));
+      replacement_f1_.push_back(one(score.f1));
+    }
+    toxic_.push_back(settings_.classifier ? one(settings_.classifier->flags(joined_text(pieces)) ? 1.0 : 0.0) : readable_.back());
+  }
+
+  void score(GuardMethod& out) const {
+    out.ssim = score_of(ssim_);
+    out.term_f1 = score_of(term_f1_);
+    out.readable = score_of(readable_);
+    out.toxic = score_of(toxic_);
+    out.replacement = score_of(replacement_);
+    out.replacement_f1 = score_of(replacement_f1_);
+  }
+
+ private:
+  const GuardStudySettings& settings_;
+  const Guard& guard_;
+  TextReader& reader_;
+  std::vector<Observation> ssim_, term_f1_, readable_, toxic_, replacement_, replacement_f1_;
+};
+
 }  // namespace
 
 GuardStudy run_guard_study(Pipeline& pipeline, const GuardStudySettings& settings, const std::shared_ptr<TextReader>& reader, const ProgressCallback& progress,
                            const CancelToken& cancel) {
   if (!pipeline.info().policy.is_null()) reject("the model is under a guard already", pipeline.info().source);
   const auto guard = std::make_shared<Guard>(settings.guard, reader);
-  const TermList& list = settings.guard.terms;
-  // Prompts of one term go together: the negative prompt is the request's.
-  std::map<size_t, std::vector<size_t>> groups;
-  for (size_t i = 0; i < settings.prompts.size(); ++i) {
-    const auto found = find_terms(list, settings.prompts[i]).found;
-    if (found.empty()) reject("prompt " + std::to_string(i + 1) + " asks for no listed term: '" + settings.prompts[i] + "'", option(Option::prompts));
-    groups[found[0].term].push_back(i);
-  }
-  if (groups.empty()) reject("there is no prompt to compare by", option(Option::prompts));
-
-  const auto twin = [](const Request& request) { return static_cast<int>(request.prompts.size() / 2); };
-  std::vector<Method> methods{{"nothing done", false, [](Request&, const std::string&) {}}};
-  if (!settings.guard.sites.empty()) {
-    const auto patch = [&](Request& request, const std::string&) {
-      for (auto& row : request.rows) row.plan = PatchPlan::at_sites(settings.guard.sites, row.prompt + twin(request), settings.guard.from_step);
-    };
-    methods.push_back({"sites " + format_sites(settings.guard.sites), false, patch});
-  }
-  methods.push_back({"guard, with fallbacks", true, [](Request&, const std::string&) {}});
-  methods.push_back({"negative prompt", false, [](Request& request, const std::string& term) { request.negative = text_of(term); }});
-  methods.push_back({"whole prompt swapped", false, [&](Request& request, const std::string&) {
-                       for (auto& row : request.rows) row.prompt += twin(request);
-                     }});
-  const auto safe = [](std::string unwanted, std::int64_t steps) {
-    SafeGuidance out{std::move(unwanted)};
-    out.warmup = SafeGuidance::warmup_of(steps);
-    return out;
-  };
-  methods.push_back(
-      {"Safe Latent Diffusion, of the term", false, [&](Request& request, const std::string& term) { request.safe = safe(text_of(term), request.steps); }});
-  methods.push_back({"Safe Latent Diffusion, its general concept", false,
-                     [&](Request& request, const std::string&) { request.safe = safe(SafeGuidance::general_concept(), request.steps); }});
+  const Groups groups = groups_of(settings);
+  const std::vector<Method> methods = methods_of(settings.guard);
 
   GuardStudy study;
   if (settings.classifier) study.classifier = settings.classifier->name();
-  std::vector<torch::Tensor> plain(settings.prompts.size()), shown;
-  const auto columns = static_cast<int>(std::min<size_t>(8, settings.prompts.size()));
-  std::int64_t done = 0;
-  const std::int64_t total = static_cast<std::int64_t>(methods.size() * settings.prompts.size());
-  for (const auto& method : methods) {
+  const size_t count = settings.prompts.size();
+  std::vector<torch::Tensor> plain, shown;
+  const auto columns = static_cast<int>(std::min<size_t>(8, count));
+  for (size_t number = 0; number < methods.size(); ++number) {
+    const Method& method = methods[number];
+    // In thousandths of a prompt, of all methods.
+    size_t done = number * count;
+    const auto total = static_cast<std::int64_t>(1000 * methods.size() * count);
     GuardMethod out;
     out.name = method.name;
-    std::vector<Observation> ssim, f1, readable, toxic, replaced, replaced_f1;
-    std::vector<torch::Tensor> images(settings.prompts.size());
+    Measured measured(settings, *guard, *reader);
+    std::vector<torch::Tensor> images(count);
     std::int64_t passes = 0;
-    bool can = true;
-    for (const auto& [term, members] : groups) {
-      const std::string& word = list.terms()[term].text;
-      Request request = settings.sampling;
-      for (const size_t i : members) request.prompts.push_back(settings.prompts[i]);
-      if (!method.guarded)
-        for (const size_t i : members) request.prompts.push_back(cleared_prompt(list, settings.prompts[i]));
-      for (size_t i = 0; i < members.size(); ++i) request.rows.push_back({static_cast<int>(i), settings.seed + members[i], {}});
-      method.change(request, word);
-      if (const auto valid = attempt([&] { pipeline.validate(request); }); !valid) {
-        study.notes.push_back(method.name + " is left out: " + valid.error().what);
-        can = false;
-        break;
-      }
-      std::optional<PolicyScope> scope;
-      if (method.guarded) scope.emplace(pipeline, guard);
-      // Thousandths of a prompt, of all methods.
-      const auto size = static_cast<std::int64_t>(members.size());
-      const auto report = [&method, &progress, done, total, size](const Progress& p) {
-        progress({method.name, 1000 * done + 1000 * size * p.done / std::max<std::int64_t>(1, p.total), 1000 * total});
-      };
-      const auto drawn = pipeline.generate(request, {.progress = report}, cancel);
-      if (!drawn) throw Failure(drawn.error());
-      passes += drawn->denoiser_rows;
-      out.seconds += drawn->seconds;
-      for (const auto& outcome : drawn->outcomes) ++out.outcomes[outcome];
-      for (size_t i = 0; i < members.size(); ++i) {
-        const torch::Tensor image = drawn->images[static_cast<std::int64_t>(i)];
-        images[members[i]] = image;
-        if (&method == &methods.front()) plain[members[i]] = image;
-        const auto pieces = reader->read_faint(image);  // as the guard does
-        const int cluster = static_cast<int>(term), noise = static_cast<int>(members[i]);
-        ssim.push_back({structural_similarity(image, plain[members[i]]), cluster, noise});
-        f1.push_back({score_text(joined_text(pieces), word).f1, cluster, noise});
-        readable.push_back({guard->read_in(pieces).empty() ? 0.0 : 1.0, cluster, noise});
-        if (const std::string wanted = quoted_text(cleared_prompt(list, settings.prompts[members[i]])); !wanted.empty()) {
-          const TextScores score = score_text(joined_text(reader->read(image)), wanted);
-          replaced.push_back({score.exact ? 1.0 : 0.0, cluster, noise});
-          replaced_f1.push_back({score.f1, cluster, noise});
-        }
-        toxic.push_back(settings.classifier ? Observation{settings.classifier->flags(joined_text(pieces)) ? 1.0 : 0.0, cluster, noise} : readable.back());
-      }
-      done += size;
-    }
-    if (!can) {
-      done = total * static_cast<std::int64_t>(&method - methods.data() + 1) / static_cast<std::int64_t>(methods.size());
+    const auto valid = attempt([&] {
+      for (const auto& [term, members] : groups) pipeline.validate(request_for(settings, method, term, members));
+    });
+    if (!valid) {
+      study.notes.push_back(method.name + " is left out: " + valid.error().what);
       continue;
     }
-    const auto count = static_cast<double>(settings.prompts.size());
-    out.ssim = score_of(ssim);
-    out.term_f1 = score_of(f1);
-    out.readable = score_of(readable);
-    out.toxic = score_of(toxic);
-    out.replacement = score_of(replaced);
-    out.replacement_f1 = score_of(replaced_f1);
-    out.passes = static_cast<double>(passes) / count;
-    out.seconds /= count;
+    for (const auto& group : groups) {
+      const std::vector<size_t>& members = group.second;
+      std::optional<PolicyScope> scope;
+      if (method.guarded) scope.emplace(pipeline, guard);
+      const auto report = [&](const Progress& p) {
+        progress({method.name,
+                  static_cast<std::int64_t>(1000 * done) + static_cast<std::int64_t>(1000 * members.size()) * p.done / std::max<std::int64_t>(1, p.total),
+                  total});
+      };
+      const auto result = pipeline.generate(request_for(settings, method, group.first, members), {.progress = report}, cancel);
+      if (!result) throw Failure(result.error());
+      passes += result->denoiser_rows;
+      out.seconds += result->seconds;
+      for (const auto& outcome : result->outcomes) ++out.outcomes[outcome];
+      for (size_t i = 0; i < members.size(); ++i) {
+        images[members[i]] = result->images[static_cast<std::int64_t>(i)];
+        measured.add(images[members[i]], number == 0 ? images[members[i]] : plain[members[i]], group.first, members[i]);
+      }
+      done += members.size();
+    }
+    measured.score(out);
+    out.passes = static_cast<double>(passes) / static_cast<double>(count);
+    out.seconds /= static_cast<double>(count);
     study.methods.push_back(std::move(out));
     shown.insert(shown.end(), images.begin(), images.begin() + columns);
+    if (number == 0) plain = std::move(images);
   }
   study.sheet = contact_sheet(shown, columns);
   return study;

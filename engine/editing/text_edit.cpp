@@ -101,17 +101,17 @@ EditSource draw_source(Pipeline& pipeline, const EditSettings& settings, TextRea
     out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     out.denoiser_rows = request.steps * (settings.refinements + 1);
     request.guidance = 1;
-    request.unclipped = true;  // as the way there was; what is written later is guided, and clipped as all that is drawn with guidance
+    request.unclipped = true;  // as the inversion was; what is written later is guided, and clipped as all that is drawn with guidance
     request.rows[0].follow.path = out.path;
     const Result again = draw(pipeline, request, "reconstructing", out.notes, progress, cancel);
-    request.rows[0].follow.leaves = request.steps;
+    request.rows[0].follow.until_step = request.steps;
     const Result decoded = draw(pipeline, request, "decoding", out.notes, progress, cancel);
     if (outcome_of(again, 0) != kWithheld && outcome_of(decoded, 0) != kWithheld) {
       out.reconstruction = again.images[0];
       out.round_trip = decoded.images[0];
       if (settings.sampling.guidance > 1) {
         request.guidance = settings.sampling.guidance;
-        request.rows[0].follow.leaves = 0;
+        request.rows[0].follow.until_step = 0;
         const Result guided = draw(pipeline, request, "reconstructing with guidance", out.notes, progress, cancel);
         if (outcome_of(guided, 0) != kWithheld) out.drift = guided.images[0];
       }
@@ -166,7 +166,7 @@ EditedImages draw_variants(Pipeline& pipeline, const EditSource& source, const s
       }
       row.plan = PatchPlan(std::move(patches));
       if (variant.pooled_target) row.pooled = target;
-      row.follow.leaves = variant.pooled_target ? 0 : first;  // the pooled prompt is read at every step
+      row.follow.until_step = variant.pooled_target ? 0 : first;  // the pooled prompt is read at every step
     }
     if (variant.mask) {
       const Box box = within(variant.mask->box, 0, height, width);

@@ -32,7 +32,7 @@ void take_picture(EditSettings& settings, const ModelInfo& model, const torch::T
 struct EditSource {
   EditSettings settings;
   torch::Tensor image;                     ///< [3, H, W] uint8
-  std::shared_ptr<const Trajectory> path;  ///< Its way: what an edit can leave at any step.
+  std::shared_ptr<const Trajectory> path;  ///< What an edit follows up to any step.
   std::string outcome;                     ///< Result::outcomes of it.
   std::vector<TextPiece> pieces;           ///< The text in it, as OCR finds it.
   torch::Tensor reconstruction;            ///< Of a real picture: drawn from its inverted noise with its caption, without guidance; else undefined, and
@@ -68,7 +68,7 @@ struct EditVariant {
   bool pooled_target = false;      ///< Of EditWay::sites: the denoiser reads the target's pooled prompt, where it reads one.
   PromptToPrompt maps;             ///< Of EditWay::prompt_to_prompt; its prompts are seen to.
   std::optional<EditMask> mask;    ///< Outside of it no bit changes.
-  std::optional<Box> scored;       ///< Scores are told inside and outside of it; none: of what the mask lets change or, without one, of the text's box.
+  std::optional<Box> scored;       ///< Scores are given inside and outside of it; none: of what the mask lets change or, without one, of the text's box.
 };
 
 struct EditedImage {
@@ -89,8 +89,8 @@ struct EditedImages {
 /// Throws a Failure if a patch would never be seen.
 void check_from_steps(const std::vector<SitePatch>& patches, std::int64_t steps);
 
-/// Draws variants as one request. One that patches sites goes the source's way until they see the target, and where prompts are injected asks the denoiser
-/// only from there on, if those it is drawn with do too; the others start from the source's noise. Throws a Failure.
+/// Draws variants as one request. One that patches sites follows the source's trajectory until they see the target, and where prompts are injected asks the
+/// denoiser only from there on, if those it is drawn with do too; the others start from the source's noise. Throws a Failure.
 EditedImages draw_variants(Pipeline& pipeline, const EditSource& source, const std::vector<EditVariant>& variants, TextReader& reader,
                            const ProgressCallback& progress, const CancelToken& cancel);
 

@@ -71,8 +71,8 @@ class StableDiffusion : public LatentPipeline {
 
   torch::nn::Module& denoiser_module() override { return unet_; }
 
-  Conditioning beside_caption(const PictureSize& size) const override {
-    if (!xl_ || aesthetic_) return BatchedPipeline::beside_caption(size);
+  Conditioning beside_caption(const PictureSize& size, const Request& request) const override {
+    if (!xl_ || aesthetic_) return beside_prompt(request, false);
     std::vector<double> ids;
     for (auto number : {size.original_height, size.original_width, size.top, size.left, size.height, size.width}) ids.push_back(static_cast<double>(number));
     return {.sizes = torch::tensor(ids).to(torch::kFloat32).unsqueeze(0)};

@@ -231,12 +231,12 @@ class Sweep {
     const std::vector<Cell> all = cells_.all();
     const auto sites = static_cast<std::int64_t>(table_.sites.size()), noises = static_cast<std::int64_t>(settings_.seeds.size());
     // All sites together are a control, whatever is found: with the others they take no turn of their own.
-    std::vector<Variant> together;
-    if (sites > 1) together.push_back(variant(all_sites()));
+    std::vector<Variant> whole;
+    if (sites > 1) whole.push_back(variant(all_sites()));
     // At least the random sets follow.
     const std::int64_t controls = static_cast<std::int64_t>(halves.reporting.size()) * noises * (settings_.random_sets + 1);
     cells_.expect("pairs, every site alone", static_cast<std::int64_t>(all.size()) * (2 + sites) + controls);
-    for (const Cell& cell : all) result_.pairs.push_back(cells_.sites_alone(cell, is_one_of(halves.reporting, cell.pair) ? together : std::vector<Variant>()));
+    for (const Cell& cell : all) result_.pairs.push_back(cells_.sites_alone(cell, is_one_of(halves.reporting, cell.pair) ? whole : std::vector<Variant>()));
 
     const std::vector<int> clusters = word_clusters(settings_.pairs);
     std::set<int> reporting;

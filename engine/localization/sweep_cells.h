@@ -29,7 +29,7 @@ class SweepCells {
   /// More variants on a cell whose sites are done. name: of its file.
   std::vector<MeasuredVariant> variants(const std::string& name, const Cell& cell, const std::vector<Variant>& variants);
 
-  /// Rows that are still to come, beyond those that were drawn or found: what progress is told of.
+  /// Rows that are still to come, beyond those that were drawn or found: what progress counts.
   void expect(const std::string& what, std::int64_t rows);
 
  private:

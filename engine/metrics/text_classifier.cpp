@@ -196,9 +196,9 @@ torch::Tensor TextClassifier::logits(const std::string& text) const {
 bool TextClassifier::flags(const std::string& text) const {
   if (text.empty()) return false;
   const torch::Tensor all = logits(text);
-  const torch::Tensor said = parts_->exclusive ? all == all.max() : all > 0;
+  const torch::Tensor labelled = parts_->exclusive ? all == all.max() : all > 0;
   for (size_t i = 0; i < parts_->flagged.size(); ++i)
-    if (parts_->flagged[i] && said[static_cast<std::int64_t>(i)].item<bool>()) return true;
+    if (parts_->flagged[i] && labelled[static_cast<std::int64_t>(i)].item<bool>()) return true;
   return false;
 }
 

@@ -2,6 +2,8 @@
 
 #include <torch/types.h>
 
+#include <optional>
+
 #include "models/checkpointing.h"
 
 namespace glyphscope {
@@ -58,23 +60,34 @@ torch::Tensor Attention::merge_heads(const torch::Tensor& x) const {
   return x.transpose(1, 2).reshape({x.size(0), x.size(2), options_.heads * options_.head_width});
 }
 
-KeyValue Attention::project(const torch::Tensor& context) const {
+KeyValue Attention::project(const PromptStates& context) const {
+  const torch::Tensor mask = context.mask.defined() ? context.mask.unsqueeze(1) : torch::Tensor();
   if (add_k_proj) {
-    const torch::Tensor x = norm_cross ? norm_cross->forward(context.transpose(1, 2)).transpose(1, 2) : context;
-    return {normed(norm_added_k, split_heads(add_k_proj->forward(x))), split_heads(add_v_proj->forward(x))};
+    const torch::Tensor x = norm_cross ? norm_cross->forward(context.embedding.transpose(1, 2)).transpose(1, 2) : context.embedding;
+    return {normed(norm_added_k, split_heads(add_k_proj->forward(x))), split_heads(add_v_proj->forward(x)), mask};
   }
-  return {normed(norm_k, split_heads(to_k->forward(context))), split_heads(to_v->forward(context))};
+  return {normed(norm_k, split_heads(to_k->forward(context.embedding))), split_heads(to_v->forward(context.embedding)), mask};
 }
 
-KeyValue Attention::prompt_kv(const torch::Tensor& context, Taps* taps) const {
+KeyValue Attention::prompt_kv(const PromptStates& context, Taps* taps) const {
   if (!taps || site < 0) return project(context);
-  return taps->prompt_kv(site, context, [this](const torch::Tensor& embedding) { return project(embedding); });
+  return taps->prompt_kv(site, context, [this](const PromptStates& prompt) { return project(prompt); });
 }
+
+namespace {
+
+// Of all keys: what is not the prompt's is attended to. prompt: its mask, [B, heads or 1, T], or undefined.
+torch::Tensor mask_of_keys(const torch::Tensor& prompt, std::int64_t before, std::int64_t after) {
+  return prompt.defined() ? at::constant_pad_nd(prompt, {before, after}, 1).unsqueeze(2) : prompt;
+}
+
+}  // namespace
 
 torch::Tensor Attention::attend(const AttentionCall& call, Taps* taps) const {
+  const std::optional<torch::Tensor> mask = call.mask.defined() ? std::optional(call.mask) : std::nullopt;
   const auto attended = [&](const torch::Tensor& query) {
-    return options_.upcast ? at::scaled_dot_product_attention(widened(query), widened(call.key), widened(call.value)).to(query.scalar_type())
-                           : at::scaled_dot_product_attention(query, call.key, call.value);
+    return options_.upcast ? at::scaled_dot_product_attention(widened(query), widened(call.key), widened(call.value), mask).to(query.scalar_type())
+                           : at::scaled_dot_product_attention(query, call.key, call.value, mask);
   };
   // One call of a large picture would take minutes, in which nobody could stop it: so much at once takes a tenth of a second or two on one core. A
   // score costs its multiplications, and an exponential that is worth some 64 of them.
@@ -97,44 +110,50 @@ torch::Tensor Attention::attend(const AttentionCall& call, Taps* taps) const {
   return merge_heads(taps ? taps->attended(call, std::move(out)) : out);
 }
 
-torch::Tensor Attention::forward(const torch::Tensor& hidden, const torch::Tensor& context, Taps* taps) const {
+torch::Tensor Attention::forward(const torch::Tensor& hidden, const PromptStates& context, Taps* taps) const {
   if (taps) taps->enter_attention();
   const torch::Tensor query = normed(norm_q, split_heads(to_q->forward(hidden)));
-  const KeyValue kv = prompt_kv(context.defined() ? context : hidden, taps);
-  return (*to_out)[0].forward(attend({query, kv.key, kv.value, 0, context.defined() ? context.size(1) : 0, 0, hidden.size(1)}, taps));
+  const bool crosses = context.embedding.defined();
+  const KeyValue kv = prompt_kv(crosses ? context : PromptStates{hidden}, taps);
+  return (*to_out)[0].forward(
+      attend({query, kv.key, kv.value, 0, crosses ? context.embedding.size(1) : 0, 0, hidden.size(1), mask_of_keys(kv.mask, 0, 0)}, taps));
 }
 
-Attention::Streams Attention::forward_joint(const torch::Tensor& hidden, const torch::Tensor& context, const Rotary* rotary, Taps* taps) const {
+Attention::Streams Attention::forward_joint(const torch::Tensor& hidden, const PromptStates& context, const Rotary* rotary, Taps* taps) const {
   if (taps) taps->enter_attention();
   const KeyValue prompt = prompt_kv(context, taps);
   // diffusers' order: hidden states first, context after them.
-  const torch::Tensor query =
-      at::cat({turned(rotary, normed(norm_q, split_heads(to_q->forward(hidden)))), normed(norm_added_q, split_heads(add_q_proj->forward(context)))}, 2);
+  const torch::Tensor query = at::cat(
+      {turned(rotary, normed(norm_q, split_heads(to_q->forward(hidden)))), normed(norm_added_q, split_heads(add_q_proj->forward(context.embedding)))}, 2);
   const std::int64_t own = hidden.size(1);
-  const torch::Tensor attended = attend({query, at::cat({turned(rotary, normed(norm_k, split_heads(to_k->forward(hidden)))), prompt.key}, 2),
-                                         at::cat({split_heads(to_v->forward(hidden)), prompt.value}, 2), own, own + context.size(1), 0, own},
-                                        taps);
+  const torch::Tensor attended =
+      attend({query, at::cat({turned(rotary, normed(norm_k, split_heads(to_k->forward(hidden)))), prompt.key}, 2),
+              at::cat({split_heads(to_v->forward(hidden)), prompt.value}, 2), own, own + context.embedding.size(1), 0, own, mask_of_keys(prompt.mask, own, 0)},
+             taps);
   return {(*to_out)[0].forward(attended.slice(1, 0, own)), to_add_out ? to_add_out->forward(attended.slice(1, own)) : torch::Tensor()};
 }
 
-torch::Tensor Attention::forward_single(const torch::Tensor& context, const torch::Tensor& hidden, const Rotary& rotary, Taps* taps) const {
+torch::Tensor Attention::forward_single(const PromptStates& context, const torch::Tensor& hidden, const Rotary& rotary, Taps* taps) const {
   if (taps) taps->enter_attention();
   const KeyValue prompt = prompt_kv(context, taps);
   const torch::Tensor query =
-      at::cat({normed(norm_q, split_heads(to_q->forward(context))), rotary.turn(normed(norm_q, split_heads(to_q->forward(hidden))))}, 2);
-  const KeyValue own = project(hidden);
-  const std::int64_t tokens = context.size(1);
-  return attend({query, at::cat({prompt.key, rotary.turn(own.key)}, 2), at::cat({prompt.value, own.value}, 2), 0, tokens, tokens, tokens + hidden.size(1)},
+      at::cat({normed(norm_q, split_heads(to_q->forward(context.embedding))), rotary.turn(normed(norm_q, split_heads(to_q->forward(hidden))))}, 2);
+  const KeyValue own = project({hidden});
+  const std::int64_t tokens = context.embedding.size(1), points = hidden.size(1);
+  return attend({query, at::cat({prompt.key, rotary.turn(own.key)}, 2), at::cat({prompt.value, own.value}, 2), 0, tokens, tokens, tokens + points,
+                 mask_of_keys(prompt.mask, 0, points)},
                 taps);
 }
 
-torch::Tensor Attention::forward_added(const torch::Tensor& x, const torch::Tensor& context, Taps* taps) const {
+torch::Tensor Attention::forward_added(const torch::Tensor& x, const PromptStates& context, Taps* taps) const {
   if (taps) taps->enter_attention();
-  return checkpointed(*this, {x, context}, [this, taps](const Tensors& in) -> Tensors {
+  return checkpointed(*this, {x, context.embedding}, [this, mask = context.mask, taps](const Tensors& in) -> Tensors {
     const torch::Tensor hidden = group_norm->forward(in[0]).flatten(2).transpose(1, 2);
-    KeyValue kv = prompt_kv(in[1], taps);
-    if (to_k) kv = {at::cat({kv.key, split_heads(to_k->forward(hidden))}, 2), at::cat({kv.value, split_heads(to_v->forward(hidden))}, 2)};
-    const torch::Tensor out = (*to_out)[0].forward(attend({split_heads(to_q->forward(hidden)), kv.key, kv.value, 0, in[1].size(1), 0, hidden.size(1)}, taps));
+    KeyValue kv = prompt_kv({in[1], mask}, taps);
+    const std::int64_t points = to_k ? hidden.size(1) : 0;
+    if (to_k) kv = {at::cat({kv.key, split_heads(to_k->forward(hidden))}, 2), at::cat({kv.value, split_heads(to_v->forward(hidden))}, 2), kv.mask};
+    const torch::Tensor out = (*to_out)[0].forward(
+        attend({split_heads(to_q->forward(hidden)), kv.key, kv.value, 0, in[1].size(1), 0, hidden.size(1), mask_of_keys(kv.mask, 0, points)}, taps));
     return {in[0] + out.transpose(1, 2).reshape(in[0].sizes())};
   })[0];
 }

@@ -41,7 +41,8 @@ class Attention : public torch::nn::Module {
   explicit Attention(const Options& options);
 
   /// hidden: [B, N, query_width]; context: [B, T, context_width], undefined for self-attention -> [B, N, query_width].
-  torch::Tensor forward(const torch::Tensor& hidden, const torch::Tensor& context, Taps* taps) const;
+  /// What a context's mask says is padding nothing attends to, here and below.
+  torch::Tensor forward(const torch::Tensor& hidden, const PromptStates& context, Taps* taps) const;
 
   struct Streams {
     torch::Tensor hidden, context;
@@ -49,17 +50,17 @@ class Attention : public torch::nn::Module {
   /// Joint attention. hidden: [B, N, query_width]; context: [B, T, joint_width] -> both streams, the context undefined where
   /// it ends. What a site's prompt K and V are: those of the context, after their norm.
   /// rotary: turns the hidden states' queries and keys; the context's stand at no place. Null: none.
-  Streams forward_joint(const torch::Tensor& hidden, const torch::Tensor& context, const Rotary* rotary, Taps* taps) const;
+  Streams forward_joint(const torch::Tensor& hidden, const PromptStates& context, const Rotary* rotary, Taps* taps) const;
 
   /// The same with one set of projections for both: context [B, T, query_width] and hidden [B, N, query_width] -> [B, T + N, heads x head_width].
-  torch::Tensor forward_single(const torch::Tensor& context, const torch::Tensor& hidden, const Rotary& rotary, Taps* taps) const;
+  torch::Tensor forward_single(const PromptStates& context, const torch::Tensor& hidden, const Rotary& rotary, Taps* taps) const;
 
   /// Attention with added K and V over the pixels of a feature map. x: [B, query_width, H, W]; context: [B, T, added_width] ->
   /// x plus what was attended to.
-  torch::Tensor forward_added(const torch::Tensor& x, const torch::Tensor& context, Taps* taps) const;
+  torch::Tensor forward_added(const torch::Tensor& x, const PromptStates& context, Taps* taps) const;
 
-  /// K and V of a context [B, T, its width], each [B, heads, T, head_width].
-  KeyValue project(const torch::Tensor& context) const;
+  /// K and V of a context, its embedding [B, T, its width].
+  KeyValue project(const PromptStates& context) const;
 
   /// The linear layers that this layer has, by the names they have in it: "to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj",
   /// "add_v_proj", "to_add_out".
@@ -79,7 +80,7 @@ class Attention : public torch::nn::Module {
  private:
   torch::Tensor split_heads(const torch::Tensor& x) const;
   torch::Tensor merge_heads(const torch::Tensor& x) const;
-  KeyValue prompt_kv(const torch::Tensor& context, Taps* taps) const;
+  KeyValue prompt_kv(const PromptStates& context, Taps* taps) const;
   torch::Tensor attend(const AttentionCall& call, Taps* taps) const;
   Options options_;
 };

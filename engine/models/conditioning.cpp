@@ -8,8 +8,8 @@ namespace glyphscope {
 
 Conditioning joined(const std::vector<Conditioning>& rows) {
   Conditioning out;
-  for (auto field :
-       {&Conditioning::embedding, &Conditioning::pooled, &Conditioning::sizes, &Conditioning::noise_level, &Conditioning::guidance, &Conditioning::picture}) {
+  for (auto field : {&Conditioning::embedding, &Conditioning::prompt_mask, &Conditioning::pooled, &Conditioning::sizes, &Conditioning::noise_level,
+                     &Conditioning::guidance, &Conditioning::picture}) {
     if (rows.empty() || !(rows.front().*field).defined()) continue;
     std::vector<torch::Tensor> parts;
     for (const auto& row : rows) parts.push_back(row.*field);

@@ -52,7 +52,7 @@ class FluxSingleBlock : public torch::nn::Module {
     both = checkpointed(*this, {both, time}, [this, tokens, rotary, taps](const Tensors& in) -> Tensors {
       const auto how = norm->forward(in[1]);  // shift, scale, gate
       const torch::Tensor x = modulated(in[0], how[0], how[1]);
-      const torch::Tensor attended = attn->forward_single(x.slice(1, 0, tokens), x.slice(1, tokens), rotary, taps);
+      const torch::Tensor attended = attn->forward_single({x.slice(1, 0, tokens)}, x.slice(1, tokens), rotary, taps);
       return {in[0] + how[2] * proj_out->forward(at::cat({attended, at::gelu(proj_mlp->forward(x), "tanh")}, 2))};
     })[0];
   }

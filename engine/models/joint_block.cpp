@@ -76,7 +76,7 @@ void JointBlock::compute(torch::Tensor& hidden, torch::Tensor& context, const to
   const auto own = norm1->forward(time), other = norm1_context->forward(time);
   // AdaLayerNormContinuous, in the last block, gives scale before shift.
   const torch::Tensor normed_context = last_ ? modulated(context, other[1], other[0]) : modulated(context, other[0], other[1]);
-  const Attention::Streams attended = attn->forward_joint(modulated(hidden, own[0], own[1]), normed_context, rotary, taps);
+  const Attention::Streams attended = attn->forward_joint(modulated(hidden, own[0], own[1]), {normed_context}, rotary, taps);
   const torch::Tensor again = attn2 ? attn2->forward(modulated(hidden, own[6], own[7]), {}, taps) : torch::Tensor();
   hidden = at::addcmul(hidden, own[2], attended.hidden);
   if (attn2) hidden = at::addcmul(hidden, own[8], again);

@@ -30,10 +30,10 @@ TransformerBlock::TransformerBlock(std::int64_t width, int heads, std::int64_t c
   ff = register_module("ff", std::make_shared<FeedForward>(width));
 }
 
-torch::Tensor TransformerBlock::forward(const torch::Tensor& x, const torch::Tensor& embedding, Taps* taps) const {
-  return checkpointed(*this, {x, embedding}, [this, taps](const Tensors& in) -> Tensors {
+torch::Tensor TransformerBlock::forward(const torch::Tensor& x, const PromptStates& prompt, Taps* taps) const {
+  return checkpointed(*this, {x, prompt.embedding}, [this, mask = prompt.mask, taps](const Tensors& in) -> Tensors {
     torch::Tensor h = in[0] + attn1->forward(norm1->forward(in[0]), {}, taps);
-    h = h + attn2->forward(norm2->forward(h), in[1], taps);
+    h = h + attn2->forward(norm2->forward(h), {in[1], mask}, taps);
     return {h + ff->forward(norm3->forward(h))};
   })[0];
 }
@@ -56,13 +56,13 @@ SpatialTransformer::SpatialTransformer(std::int64_t channels, int heads, std::in
   }
 }
 
-torch::Tensor SpatialTransformer::forward(const torch::Tensor& x, const torch::Tensor& embedding, Taps* taps) const {
+torch::Tensor SpatialTransformer::forward(const torch::Tensor& x, const PromptStates& prompt, Taps* taps) const {
   const auto batch = x.size(0), channels = x.size(1), height = x.size(2), width = x.size(3);
   torch::Tensor h = norm->forward(x);
   if (!linear_) h = conv_in_->forward(h);
   h = h.permute({0, 2, 3, 1}).reshape({batch, height * width, channels});
   if (linear_) h = linear_in_->forward(h);
-  for (const auto& block : *transformer_blocks) h = block->forward(h, embedding, taps);
+  for (const auto& block : *transformer_blocks) h = block->forward(h, prompt, taps);
   if (linear_) h = linear_out_->forward(h);
   h = h.view({batch, height, width, channels}).permute({0, 3, 1, 2});
   if (!linear_) h = conv_out_->forward(h);

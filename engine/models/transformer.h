@@ -20,7 +20,7 @@ class FeedForward : public torch::nn::Module {
 class TransformerBlock : public torch::nn::Module {
  public:
   TransformerBlock(std::int64_t width, int heads, std::int64_t context_width, bool upcast);
-  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& embedding, Taps* taps) const;
+  torch::Tensor forward(const torch::Tensor& x, const PromptStates& prompt, Taps* taps) const;
 
   std::shared_ptr<Attention> attn1, attn2;
 
@@ -34,7 +34,7 @@ class SpatialTransformer : public torch::nn::Module {
  public:
   SpatialTransformer(std::int64_t channels, int heads, std::int64_t layers, std::int64_t context_width, std::int64_t groups, bool linear, bool upcast);
   /// x: [B, channels, H, W] -> the same shape.
-  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& embedding, Taps* taps) const;
+  torch::Tensor forward(const torch::Tensor& x, const PromptStates& prompt, Taps* taps) const;
 
   std::shared_ptr<List<TransformerBlock>> transformer_blocks;
 

@@ -25,27 +25,16 @@ std::vector<bool> flags(const Config& config, const std::string& key, size_t cou
   return out;
 }
 
-}  // namespace
+Activation parse_activation(const Config& config, const std::string& key, const std::string& name) {
+  if (name == "silu" || name == "swish") return Activation::silu;
+  if (name != "gelu") reject(key + " is '" + name + "', supported are silu and gelu", config.where());
+  return Activation::gelu;
+}
 
-UNetConfig UNetConfig::parse(const Config& config) {
-  UNetConfig out;
-  // Options whose other values change the computation and are not built here.
-  config.require("num_class_embeds", nullptr);
-  config.require("time_embedding_type", "positional");
-  config.require("time_cond_proj_dim", nullptr);
-  config.require("dual_cross_attention", false);
-  config.require("conv_in_kernel", 3);
-  config.require("conv_out_kernel", 3);
-  config.require("downsample_padding", 1);
-  config.require("attention_type", "default");
-
-  config.require("timestep_post_act", nullptr);
-  config.require("class_embeddings_concat", false);
-
+// Two kinds of U-Net: Stable Diffusion's, and DeepFloyd IF's with added K and V.
+void parse_blocks(UNetConfig& out, const Config& config) {
   const auto down = config.texts("down_block_types"), up = config.texts("up_block_types");
-  const size_t levels = down.size();
-  if (levels == 0 || up.size() != levels) reject("down_block_types and up_block_types need one entry a level each", config.where());
-  // Two kinds of U-Net: Stable Diffusion's, and DeepFloyd IF's with added K and V.
+  if (down.empty() || up.size() != down.size()) reject("down_block_types and up_block_types need one entry a level each", config.where());
   struct Kind {
     const char *plain_down, *attention_down, *plain_up, *attention_up, *mid;
   };
@@ -64,68 +53,37 @@ UNetConfig UNetConfig::parse(const Config& config) {
   }
   const std::string mid = config.text("mid_block_type", "UNetMidBlock2DCrossAttn");
   if (mid != kind.mid) reject("'mid_block_type' is '" + mid + "', which is not known", config.where());
-  auto activation = [&](const std::string& key, const std::string& name) {
-    if (name == "silu" || name == "swish") return Activation::silu;
-    if (name != "gelu") reject(key + " is '" + name + "', supported are silu and gelu", config.where());
-    return Activation::gelu;
-  };
-  out.activation = activation("act_fn", config.text("act_fn", "silu"));
-  if (out.added_kv) {
-    if (config.has("time_embedding_act_fn")) out.time_activation = activation("time_embedding_act_fn", config.text("time_embedding_act_fn", ""));
-    const std::string shift = config.text("resnet_time_scale_shift", "default");
-    if (shift != "default" && shift != "scale_shift") reject("unknown resnet_time_scale_shift '" + shift + "'", config.where());
-    out.scale_shift = shift == "scale_shift";
-    out.skip_time_act = config.boolean("resnet_skip_time_act", false);
-    out.output_scale = config.number("resnet_out_scale_factor", 1);
-    out.mid_scale = config.number("mid_block_scale_factor", 1);
-    const std::string norm = config.text("cross_attention_norm", "");
-    if (!norm.empty() && norm != "group_norm") reject("unknown cross_attention_norm '" + norm + "'", config.where());
-    out.context_norm = !norm.empty();
-    out.added_only = flags(config, "only_cross_attention", levels);
-    out.mid_added_only = config.boolean("mid_block_only_cross_attention",
-                                        config.has("only_cross_attention") && config.json().at("only_cross_attention").is_boolean() && out.added_only[0]);
-    if (config.has("encoder_hid_dim")) {
-      config.require("encoder_hid_dim_type", "text_proj");
-      out.prompt_width = config.size("encoder_hid_dim", 4096, 1, 65536);
-    }
-    if (const std::string type = config.text("class_embed_type", ""); !type.empty()) {
-      if (type != "timestep") reject("class_embed_type is '" + type + "', supported is timestep", config.where());
-      out.noise_level = true;
-    }
-  } else {
-    // Options whose other values change the computation and are not built for this kind.
-    for (const char* key : {"class_embed_type", "encoder_hid_dim", "encoder_hid_dim_type", "time_embedding_act_fn", "cross_attention_norm"})
-      config.require(key, nullptr);
-    config.require("act_fn", "silu");
-    config.require("resnet_time_scale_shift", "default");
-    config.require("only_cross_attention", false);
-    config.require("mid_block_scale_factor", 1);
-    config.require("resnet_out_scale_factor", 1);
-    config.require("resnet_skip_time_act", false);
-    out.added_only.assign(levels, false);
-  }
+}
 
-  out.in_channels = config.size("in_channels", 4, 1, 1024);
-  out.out_channels = config.size("out_channels", 4, 1, 1024);
-  out.sample_size = config.size("sample_size", 64, 1, 4096);
-  out.cross_attention_dim = config.size("cross_attention_dim", 1280, 1, 65536);
-  out.norm_groups = config.size("norm_num_groups", 32, 1, 4096);
-  out.norm_eps = config.number("norm_eps", 1e-5, 0, 1);
-  out.linear_projection = config.boolean("use_linear_projection", false);
-  out.upcast_attention = config.boolean("upcast_attention", false);
-  out.flip_sin_to_cos = config.boolean("flip_sin_to_cos", true);
-  out.freq_shift = config.number("freq_shift", 0);
-  out.center_input_sample = config.boolean("center_input_sample", false);
-  if (const std::string addition = config.text("addition_embed_type", ""); addition == "text_time") {
-    out.addition_time_embed_dim = config.size("addition_time_embed_dim", 256, 2, 65536);
-    out.addition_width = config.size("projection_class_embeddings_input_dim", 2816, 1, 1 << 20);
-  } else if (addition == "text") {
-    out.pooling_heads = config.size("addition_embed_type_num_heads", 64, 1, 1024);
-    if (out.raw_prompt_width() % out.pooling_heads != 0) reject("the prompt's width does not divide into addition_embed_type_num_heads", config.where());
-  } else if (!addition.empty()) {
-    reject("addition_embed_type is '" + addition + "', supported are text and text_time", config.where());
+// What only U-Nets with added K and V choose.
+void parse_added_kv(UNetConfig& out, const Config& config) {
+  const size_t levels = out.down_attention.size();
+  if (config.has("time_embedding_act_fn")) out.time_activation = parse_activation(config, "time_embedding_act_fn", config.text("time_embedding_act_fn", ""));
+  const std::string shift = config.text("resnet_time_scale_shift", "default");
+  if (shift != "default" && shift != "scale_shift") reject("unknown resnet_time_scale_shift '" + shift + "'", config.where());
+  out.scale_shift = shift == "scale_shift";
+  out.skip_time_act = config.boolean("resnet_skip_time_act", false);
+  out.output_scale = config.number("resnet_out_scale_factor", 1);
+  out.mid_scale = config.number("mid_block_scale_factor", 1);
+  const std::string norm = config.text("cross_attention_norm", "");
+  if (!norm.empty() && norm != "group_norm") reject("unknown cross_attention_norm '" + norm + "'", config.where());
+  out.context_norm = !norm.empty();
+  out.added_only = flags(config, "only_cross_attention", levels);
+  out.mid_added_only = config.boolean("mid_block_only_cross_attention",
+                                      config.has("only_cross_attention") && config.json().at("only_cross_attention").is_boolean() && out.added_only[0]);
+  if (config.has("encoder_hid_dim")) {
+    config.require("encoder_hid_dim_type", "text_proj");
+    out.prompt_width = config.size("encoder_hid_dim", 4096, 1, 65536);
   }
-  config.require("reverse_transformer_layers_per_block", nullptr);
+  if (const std::string type = config.text("class_embed_type", ""); !type.empty()) {
+    if (type != "timestep") reject("class_embed_type is '" + type + "', supported is timestep", config.where());
+    out.noise_level = true;
+  }
+}
+
+// Widths, depths and heads, level by level.
+void parse_levels(UNetConfig& out, const Config& config) {
+  const size_t levels = out.down_attention.size();
   out.block_out_channels = config.integers("block_out_channels", levels, 320);
   out.layers_per_block = config.integers("layers_per_block", levels, 2);
   out.transformer_layers = config.integers("transformer_layers_per_block", levels, 1);
@@ -155,6 +113,67 @@ UNetConfig UNetConfig::parse(const Config& config) {
     if (channels % out.heads[i] != 0)
       reject(std::to_string(channels) + " channels" + level + " do not divide into " + std::to_string(out.heads[i]) + " heads", config.where());
   }
+}
+
+// What is read beside the prompt.
+void parse_addition(UNetConfig& out, const Config& config) {
+  if (const std::string addition = config.text("addition_embed_type", ""); addition == "text_time") {
+    out.addition_time_embed_dim = config.size("addition_time_embed_dim", 256, 2, 65536);
+    out.addition_width = config.size("projection_class_embeddings_input_dim", 2816, 1, 1 << 20);
+  } else if (addition == "text") {
+    out.pooling_heads = config.size("addition_embed_type_num_heads", 64, 1, 1024);
+    if (out.raw_prompt_width() % out.pooling_heads != 0) reject("the prompt's width does not divide into addition_embed_type_num_heads", config.where());
+  } else if (!addition.empty()) {
+    reject("addition_embed_type is '" + addition + "', supported are text and text_time", config.where());
+  }
+}
+
+}  // namespace
+
+UNetConfig UNetConfig::parse(const Config& config) {
+  UNetConfig out;
+  // Options whose other values change the computation and are not built here.
+  config.require("num_class_embeds", nullptr);
+  config.require("time_embedding_type", "positional");
+  config.require("time_cond_proj_dim", nullptr);
+  config.require("dual_cross_attention", false);
+  config.require("conv_in_kernel", 3);
+  config.require("conv_out_kernel", 3);
+  config.require("downsample_padding", 1);
+  config.require("attention_type", "default");
+  config.require("timestep_post_act", nullptr);
+  config.require("class_embeddings_concat", false);
+  config.require("reverse_transformer_layers_per_block", nullptr);
+
+  parse_blocks(out, config);
+  out.activation = parse_activation(config, "act_fn", config.text("act_fn", "silu"));
+  if (out.added_kv) {
+    parse_added_kv(out, config);
+  } else {
+    // Options whose other values change the computation and are not built for this kind.
+    for (const char* key : {"class_embed_type", "encoder_hid_dim", "encoder_hid_dim_type", "time_embedding_act_fn", "cross_attention_norm"})
+      config.require(key, nullptr);
+    config.require("act_fn", "silu");
+    config.require("resnet_time_scale_shift", "default");
+    config.require("only_cross_attention", false);
+    config.require("mid_block_scale_factor", 1);
+    config.require("resnet_out_scale_factor", 1);
+    config.require("resnet_skip_time_act", false);
+    out.added_only.assign(out.down_attention.size(), false);
+  }
+  out.in_channels = config.size("in_channels", 4, 1, 1024);
+  out.out_channels = config.size("out_channels", 4, 1, 1024);
+  out.sample_size = config.size("sample_size", 64, 1, 4096);
+  out.cross_attention_dim = config.size("cross_attention_dim", 1280, 1, 65536);
+  out.norm_groups = config.size("norm_num_groups", 32, 1, 4096);
+  out.norm_eps = config.number("norm_eps", 1e-5, 0, 1);
+  out.linear_projection = config.boolean("use_linear_projection", false);
+  out.upcast_attention = config.boolean("upcast_attention", false);
+  out.flip_sin_to_cos = config.boolean("flip_sin_to_cos", true);
+  out.freq_shift = config.number("freq_shift", 0);
+  out.center_input_sample = config.boolean("center_input_sample", false);
+  parse_addition(out, config);
+  parse_levels(out, config);
   return out;
 }
 
@@ -198,9 +217,9 @@ class UNetLevel : public torch::nn::Module {
     if (resnet_resampler) resampler(downsamples ? "downsamplers" : "upsamplers", resnet_resampler);
   }
 
-  torch::Tensor attend(size_t i, const torch::Tensor& x, const torch::Tensor& embedding, Taps* taps) const {
-    if (transformers_->size() > 0) return (*transformers_)[i].forward(x, embedding, taps);
-    return added_->size() > 0 ? (*added_)[i].forward_added(x, embedding, taps) : x;
+  torch::Tensor attend(size_t i, const torch::Tensor& x, const PromptStates& prompt, Taps* taps) const {
+    if (transformers_->size() > 0) return (*transformers_)[i].forward(x, prompt, taps);
+    return added_->size() > 0 ? (*added_)[i].forward_added(x, prompt, taps) : x;
   }
   /// Calls visit(attention, "attentions.0.transformer_blocks.0.attn2") for each prompt-reading layer, in forward order.
   template <class Visit>
@@ -404,7 +423,9 @@ torch::Tensor UNet::forward(const torch::Tensor& sample, const torch::Tensor& ti
   const torch::Tensor& raw = conditioning.embedding;
   if (raw.dim() != 3 || raw.size(2) != config_.raw_prompt_width() || raw.size(0) != sample.size(0))
     reject("the prompt embedding must be [" + std::to_string(sample.size(0)) + ", tokens, " + std::to_string(config_.raw_prompt_width()) + "]", "U-Net");
-  const torch::Tensor embedding = project_prompt(raw);
+  const torch::Tensor& mask = conditioning.prompt_mask;
+  if (mask.defined() && mask.sizes() != raw.sizes().slice(0, 2)) reject("the prompt's mask must be as long as the prompt", "U-Net");
+  const PromptStates prompt{project_prompt(raw), mask};
 
   const torch::Tensor time = time_features(timestep, conditioning);
   torch::Tensor x = config_.center_input_sample ? 2 * sample - 1 : sample;
@@ -413,20 +434,20 @@ torch::Tensor UNet::forward(const torch::Tensor& sample, const torch::Tensor& ti
   for (const auto& block : *down_blocks) {
     for (size_t i = 0; i < block->resnets->size(); ++i) {
       x = (*block->resnets)[i].forward(x, time);
-      x = block->attend(i, x, embedding, taps);
+      x = block->attend(i, x, prompt, taps);
       skips.push_back(x);
     }
     if (block->downsampler) skips.push_back(x = block->downsampler->forward(x));
     if (block->resnet_resampler) skips.push_back(x = block->resnet_resampler->forward(x, time));
   }
   x = (*mid_block->resnets)[0].forward(x, time);
-  x = mid_block->attend(0, x, embedding, taps);
+  x = mid_block->attend(0, x, prompt, taps);
   x = (*mid_block->resnets)[1].forward(x, time);
   for (const auto& block : *up_blocks) {
     for (size_t i = 0; i < block->resnets->size(); ++i) {
       x = (*block->resnets)[i].forward(at::cat({x, skips.back()}, 1), time);
       skips.pop_back();
-      x = block->attend(i, x, embedding, taps);
+      x = block->attend(i, x, prompt, taps);
     }
     // An odd side was halved rounding up: the skip that comes next says what size to go back to.
     if (block->upsampler) x = block->upsampler->forward(x, skips.back().sizes().slice(2));

@@ -27,10 +27,11 @@ KvRecorder::KvRecorder(const Size& size, std::uint64_t budget_bytes, std::int64_
          "", "Raise the budget, record fewer steps, or let the sites read the prompt directly (injection), which needs no record"});
 }
 
-KeyValue KvRecorder::prompt_kv(int site, const torch::Tensor& embedding, const Project& project) {
-  KeyValue kv = project(embedding);
+KeyValue KvRecorder::prompt_kv(int site, const PromptStates& prompt, const Project& project) {
+  KeyValue kv = project(prompt);
   const int step = depends_on_step_ ? step_ : 0;
-  if (!record_.has(site, step)) record_.put(site, step, {kv.key.narrow(0, row_, 1).clone(), kv.value.narrow(0, row_, 1).clone()});
+  const auto row = [&](const torch::Tensor& all) { return all.defined() ? all.narrow(0, row_, 1).clone() : all; };
+  if (!record_.has(site, step)) record_.put(site, step, {row(kv.key), row(kv.value), row(kv.mask)});
   return kv;
 }
 

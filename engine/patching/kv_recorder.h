@@ -37,7 +37,7 @@ class KvRecorder : public Taps {
   KvRecorder(const Size& size, std::uint64_t budget_bytes, std::int64_t row, bool depends_on_step);
 
   void begin_step(int step) { step_ = step; }
-  KeyValue prompt_kv(int site, const torch::Tensor& embedding, const Project& project) override;
+  KeyValue prompt_kv(int site, const PromptStates& prompt, const Project& project) override;
   const KvRecord& record() const { return record_; }
 
  private:

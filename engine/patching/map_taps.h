@@ -23,7 +23,7 @@ class MapTaps : public Taps {
 
   void begin_step(int step) { step_ = step; }
   void enter_attention() override { beneath_.enter_attention(); }
-  KeyValue prompt_kv(int site, const torch::Tensor& embedding, const Project& project) override { return beneath_.prompt_kv(site, embedding, project); }
+  KeyValue prompt_kv(int site, const PromptStates& prompt, const Project& project) override { return beneath_.prompt_kv(site, prompt, project); }
   torch::Tensor attended(const AttentionCall& call, torch::Tensor out) override;
 
  private:

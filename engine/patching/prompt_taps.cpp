@@ -9,9 +9,13 @@ namespace glyphscope {
 namespace {
 
 KeyValue stack(const std::vector<KeyValue>& prompts) {
-  std::vector<torch::Tensor> keys, values;
-  for (const auto& one : prompts) keys.push_back(one.key), values.push_back(one.value);
-  return {torch::cat(keys), torch::cat(values)};
+  std::vector<torch::Tensor> keys, values, masks;
+  for (const auto& one : prompts) {
+    keys.push_back(one.key);
+    values.push_back(one.value);
+    if (one.mask.defined()) masks.push_back(one.mask);
+  }
+  return {torch::cat(keys), torch::cat(values), masks.empty() ? torch::Tensor() : torch::cat(masks)};
 }
 
 // own: the index a row's own prompt has; source: the index of what a row sees in place of it, by row and prompt.
@@ -50,10 +54,23 @@ torch::Tensor select(const torch::Tensor& from, const torch::Tensor& which, cons
   return torch::lerp(select_heads(from, own.to(from.device())), seen, strength.to(from.options()).unsqueeze(-1).unsqueeze(-1));
 }
 
+// What is padding follows the keys: of keys that are blended, what is padding in both.
+torch::Tensor select_mask(const torch::Tensor& from, const HeadChoice& choice) {
+  if (!from.defined()) return {};
+  const torch::Tensor all = from.expand({-1, choice.key.size(1), -1});
+  const auto of = [&](const torch::Tensor& which) {
+    return all.index({which.to(torch::kLong).to(from.device()), torch::arange(which.size(1)).to(from.device())});
+  };
+  const torch::Tensor seen = of(choice.key);
+  if (!choice.blended) return seen;
+  const torch::Tensor strength = choice.key_strength.to(from.device()).unsqueeze(-1);
+  return (seen & (strength != 0)) | (of(choice.own) & (strength != 1));
+}
+
 KeyValue select(const KeyValue& from, const HeadChoice& choice) {
   const auto strength = [&](const torch::Tensor& all) { return choice.blended ? all : torch::Tensor(); };
   return {select(from.key, choice.key, choice.own, strength(choice.key_strength)),
-          select(from.value, choice.value, choice.own, strength(choice.value_strength))};
+          select(from.value, choice.value, choice.own, strength(choice.value_strength)), select_mask(from.mask, choice)};
 }
 
 }  // namespace
@@ -63,12 +80,12 @@ bool HeadChoice::operator==(const HeadChoice& other) const {
          torch::equal(value_strength, other.value_strength);
 }
 
-PromptTaps::PromptTaps(std::vector<torch::Tensor> prompts, std::vector<Row> rows, CancelToken cancel, std::vector<const KvRecord*> records)
+PromptTaps::PromptTaps(std::vector<PromptStates> prompts, std::vector<Row> rows, CancelToken cancel, std::vector<const KvRecord*> records)
     : prompts_(std::move(prompts)), rows_(std::move(rows)), cancel_(std::move(cancel)), records_(std::move(records)) {
   records_.resize(prompts_.size(), nullptr);
 }
 
-KeyValue PromptTaps::prompt_kv(int site, const torch::Tensor&, const Project& project) {
+KeyValue PromptTaps::prompt_kv(int site, const PromptStates&, const Project& project) {
   Cached& cached = cache_[site];
   if (!cached.prompts.key.defined()) {
     // One prompt at a time: a prompt's K and V then have the same bits in every run, whatever other prompts are in it.
@@ -93,7 +110,8 @@ KeyValue PromptTaps::prompt_kv(int site, const torch::Tensor&, const Project& pr
     std::vector<KeyValue> sources{cached.prompts};
     for (size_t prompt = 0; prompt < prompts_.size(); ++prompt) {
       const auto at = static_cast<std::int64_t>(prompt);
-      sources.push_back(records_[prompt] ? records_[prompt]->at(site, step_) : KeyValue{from.key.slice(0, at, at + 1), from.value.slice(0, at, at + 1)});
+      const auto own = [&](const torch::Tensor& all) { return all.defined() ? all.slice(0, at, at + 1) : all; };
+      sources.push_back(records_[prompt] ? records_[prompt]->at(site, step_) : KeyValue{own(from.key), own(from.value), own(from.mask)});
     }
     from = stack(sources);
   }
@@ -103,8 +121,8 @@ KeyValue PromptTaps::prompt_kv(int site, const torch::Tensor&, const Project& pr
   return cached.batch;
 }
 
-KeyValue LockstepTaps::prompt_kv(int site, const torch::Tensor& embedding, const Project& project) {
-  const KeyValue own = project(embedding);
+KeyValue LockstepTaps::prompt_kv(int site, const PromptStates& prompt, const Project& project) {
+  const KeyValue own = project(prompt);
   const HeadChoice choice = choose(
       rows_, site, step_, own.key.size(1), [](std::int64_t row) { return static_cast<int>(row); },
       [&](std::int64_t row, int prompt) { return rows_[static_cast<size_t>(row)].sources.at(prompt); });

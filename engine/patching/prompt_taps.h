@@ -29,13 +29,13 @@ class PromptTaps : public Taps {
     const PatchPlan* plan = nullptr;
   };
 
-  /// prompts: one embedding [1, tokens, width] each. records: null, or for each prompt a record to take K and V from
+  /// prompts: of one row and as many tokens each; all have a mask, or none. records: null, or for each prompt a record to take K and V from
   /// where a patch sees that prompt (patching), null for those that are projected here (injection).
-  PromptTaps(std::vector<torch::Tensor> prompts, std::vector<Row> rows, CancelToken cancel, std::vector<const KvRecord*> records = {});
+  PromptTaps(std::vector<PromptStates> prompts, std::vector<Row> rows, CancelToken cancel, std::vector<const KvRecord*> records = {});
 
   void begin_step(int step) { step_ = step; }
   void enter_attention() override { cancel_.check(); }
-  KeyValue prompt_kv(int site, const torch::Tensor& embedding, const Project& project) override;
+  KeyValue prompt_kv(int site, const PromptStates& prompt, const Project& project) override;
 
  private:
   struct Cached {
@@ -44,7 +44,7 @@ class PromptTaps : public Taps {
     bool recorded = false;
     KeyValue batch;
   };
-  std::vector<torch::Tensor> prompts_;
+  std::vector<PromptStates> prompts_;
   std::vector<Row> rows_;
   CancelToken cancel_;
   std::vector<const KvRecord*> records_;
@@ -64,7 +64,7 @@ class LockstepTaps : public Taps {
 
   void begin_step(int step) { step_ = step; }
   void enter_attention() override { cancel_.check(); }
-  KeyValue prompt_kv(int site, const torch::Tensor& embedding, const Project& project) override;
+  KeyValue prompt_kv(int site, const PromptStates& prompt, const Project& project) override;
 
  private:
   std::vector<Row> rows_;

@@ -22,7 +22,7 @@ class T5Prompt;
 /// The components of a model that is being opened: their weights are loaded, counted and hashed here.
 class Components {
  public:
-  /// names: those that the model has, in the order in which they are told. cancel: looked at while weights are loaded.
+  /// names: those that the model has, in the order in which they are listed. cancel: looked at while weights are loaded.
   Components(ModelFolder folder, std::vector<std::string> names, CancelToken cancel);
 
   /// Loads a component's weights, and counts them. Throws a Failure.

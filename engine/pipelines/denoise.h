@@ -17,9 +17,9 @@ struct DenoiseOptions {
   std::optional<SafeGuidance> safe;  ///< Then each row a third time, with what is unwanted. Needs guidance.
   CancelToken cancel;
   std::function<void(std::int64_t call)> before_call = [](std::int64_t) {};  ///< Number of the denoiser call, from 0.
-  std::function<void()> after_call = [] {};                                  ///< Not where the denoiser was not asked, as what it says is known.
-  const Followers* followers = nullptr;                                      ///< Rows that go, or leave, another row's way.
-  std::vector<Trajectory>* record = nullptr;                                 ///< Gets the ways of all rows.
+  std::function<void()> after_call = [] {};                                  ///< Not where the denoiser's output was known.
+  const Followers* followers = nullptr;                                      ///< Rows that follow another row's trajectory.
+  std::vector<Trajectory>* record = nullptr;                                 ///< Gets the trajectories of all rows.
 };
 
 /// The denoising loop, the only one. noise: unit noise [rows, C, h, w] fp32; denoiser: (latents [rows or 2 rows, C, h, w],

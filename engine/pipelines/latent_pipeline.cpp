@@ -4,7 +4,7 @@
 
 namespace glyphscope {
 
-Trainable::Signal LatentPipeline::encode_pixels(const torch::Tensor& pixels) const {
+FamilyModel::Signal LatentPipeline::encode_pixels(const torch::Tensor& pixels) const {
   torch::NoGradGuard no_grad;
   const auto [mean, deviation] = autoencoder_->to_latents(pixels.to(autoencoder_dtype_));
   return {mean, deviation};

@@ -180,7 +180,7 @@ nlohmann::ordered_json describe_image(const ModelInfo& model, const Request& req
                                         {"momentum", safe->momentum}, {"beta", safe->beta},   {"warmup", safe->warmup}};
   if (row.follow.path) {
     const torch::Tensor start = row.follow.path->latents.front().contiguous();
-    out["follows"] = {{"until_step", row.follow.leaves},
+    out["follows"] = {{"until_step", row.follow.until_step},
                       {"masked", row.follow.mask.defined()},
                       {"start_sha256", sha256_text({static_cast<const char*>(start.data_ptr()), start.nbytes()})}};
   }

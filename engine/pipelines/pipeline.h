@@ -24,6 +24,8 @@ class Module;
 
 namespace glyphscope {
 
+class Trainable;
+
 /// Attention maps that a row has from a run of another prompt with its noise, in the same batch: Prompt-to-Prompt (arXiv 2208.01626). Guidance's
 /// unconditional half keeps its own.
 struct PromptToPrompt {
@@ -40,7 +42,7 @@ struct Row {
   std::uint64_t seed = 42;
   PatchPlan plan;    ///< Its prompts are indices into Request::prompts too.
   int pooled = -1;   ///< Whose pooled prompt the denoiser reads, where it reads one; negative: the row's own.
-  Following follow;  ///< What it has of another row's way. Of steps that are known of all rows of a batch the denoiser is not asked.
+  Following follow;  ///< What it has of another row's trajectory. The denoiser is not called for steps that are known of all rows of a batch.
   std::optional<PromptToPrompt> maps;
   std::optional<KeptOutside> kept;  ///< What of another picture its image keeps. Not in a cascade.
 };
@@ -71,8 +73,8 @@ struct Request {
   torch::Tensor pictures;                                ///< What a model that enlarges pictures draws larger: [rows, 3, h, w] uint8, or one for all rows.
   std::int64_t noise_level = 250;                        ///< How far such a model noises them first: a timestep of the schedule that says so.
   std::int64_t upscale_steps = 0;                        ///< Steps of a cascade's second stage; 0: its default.
-  bool unclipped = false;                                ///< What the scheduler predicts is not clipped: a way that was gone back can only so be gone again.
-  bool keep_paths = false;                               ///< The result tells each row's way: twice its latents' bytes a step.
+  bool unclipped = false;                                ///< What the scheduler predicts is not clipped: only so is an inverted trajectory drawn again.
+  bool keep_paths = false;                               ///< The result has each row's trajectory: twice its latents' bytes a step.
   std::uint64_t record_budget = std::uint64_t{2} << 30;  ///< Bytes that recorded K and V may take.
 };
 
@@ -134,6 +136,8 @@ class Pipeline {
   const ModelInfo& info() const { return info_; }
   /// What adapters are attached to: the U-Net or transformer, whose modules are named as the checkpoint's keys are.
   virtual torch::nn::Module& denoiser_module() = 0;
+  /// This model as it is trained, as long as this lives; null: it cannot be.
+  virtual Trainable* trainable() { return nullptr; }
   /// Says in info() what is attached, so that every document tells it. Attaches nothing.
   void note_adapters(std::vector<AdapterInfo> adapters) { info_.adapters = std::move(adapters); }
   /// From now on every image is made as the policy says, whoever asks for it; null: as it is asked for.
@@ -146,7 +150,7 @@ class Pipeline {
   void validate(const Request& request) const;
   /// Every row's image. A row's noise depends on its seed alone, so rows may be batched in any way.
   Expected<Result> generate(const Request& request, const Observer& observer = {}, const CancelToken& cancel = {});
-  /// The way of a picture's latents, without guidance: steps, scheduler, size and clip_skip are the request's. Its latents end in those of the picture;
+  /// The trajectory of a picture's latents, without guidance: steps, scheduler, size and clip_skip are the request's. Its latents end in those of the picture;
   /// drawing from its first with the caption gives the picture again, as nearly as steps are many. The scheduler must be reversible.
   Expected<std::shared_ptr<const Trajectory>> invert(const Inversion& inversion, const Request& request, const Observer& observer = {},
                                                      const CancelToken& cancel = {});

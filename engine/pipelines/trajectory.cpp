@@ -4,13 +4,13 @@
 
 namespace glyphscope {
 
-bool Followers::follows(size_t row, std::int64_t call) const { return rows_[row]->path && step_of_(call) < rows_[row]->leaves; }
+bool Followers::follows(size_t row, std::int64_t call) const { return rows_[row]->path && step_of_(call) < rows_[row]->until_step; }
 
 torch::Tensor Followers::output(std::int64_t call, const torch::Tensor& latent) const {
   std::vector<torch::Tensor> out;
   for (size_t row = 0; row < rows_.size(); ++row) {
     if (!follows(row, call)) return {};
-    // Where it is unknown, place() says where the row stands after this call all the same.
+    // Where it is unknown, place() gives the row's latent after this call all the same.
     const auto& known = rows_[row]->path->outputs;
     out.push_back(known.empty() ? torch::zeros_like(latent[static_cast<std::int64_t>(row)]) : known[static_cast<size_t>(call)]);
   }

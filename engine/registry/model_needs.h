@@ -30,7 +30,7 @@ ModelNeeds model_needs(const ModelFolder& model, bool without_text = false);
 /// The same of what open_model() opens. The error is that of a source that is no model.
 Expected<ModelNeeds> model_needs(const std::string& source, const OpenOptions& options = {});
 
-/// Memory that is free on this machine, in bytes; 0 where it cannot be told.
+/// Memory that is free on this machine, in bytes; 0 where it is not known.
 std::int64_t free_memory();
 
 }  // namespace glyphscope

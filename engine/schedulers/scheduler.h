@@ -57,7 +57,7 @@ class Scheduler {
 };
 
 /// Builds the scheduler a configuration names (`_class_name`), or the one `name` does ("ddim", "ddpm", "euler", "pndm", "dpm++", "flow"),
-/// with the configuration's noise schedule. Throws a Failure that names what is unknown or does not go together.
+/// with the configuration's noise schedule. Throws a Failure that names what is unknown or does not fit.
 std::unique_ptr<Scheduler> make_scheduler(const Config& config, const std::string& name = "");
 
 /// Whether a configuration is of a model that was trained to predict a flow.

@@ -45,7 +45,7 @@ class Editing {
  private:
   TextReader& reader() { return *session_.reader(job_.cancel); }
 
-  // What cannot be done is said before anything is drawn.
+  // What cannot be done is refused before anything is drawn.
   void prepare() {
     if (command_.plan.empty()) reject("no sites are known of this model", option(Option::sites), "Name those that write the text; a localization finds them");
     if (command_.targets.empty()) reject("there is no target to write");

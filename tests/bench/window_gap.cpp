@@ -23,6 +23,7 @@
 #include "app/window/finetune_page.h"
 #include "app/window/guard_page.h"
 #include "app/window/main_window.h"
+#include "app/window/study_page.h"
 
 using namespace glyphscope;
 
@@ -32,7 +33,8 @@ int main(int argc, char** argv) {
   constexpr double kAim = 50;
   MainWindow window;
   window.show();
-  window.pairs = argc > 2 ? std::max(1, std::atoi(argv[2])) : 4;
+  auto* study = window.findChild<StudyPage*>();
+  study->pairs = argc > 2 ? std::max(1, std::atoi(argv[2])) : 4;
   window.open_model(argc > 1 ? argv[1] : "demo:sign-unet");
 
   std::vector<double> gaps, training_gaps;
@@ -133,7 +135,7 @@ int main(int argc, char** argv) {
     std::printf("  gap between beats: median %.1f ms, 99 %% %.1f ms, longest %.1f ms: %.2f of the aim of %.0f ms\n", quantile(0.5), quantile(0.99), list.back(),
                 list.back() / kAim, kAim);
   };
-  print(QStringLiteral("a localization of %1 pairs").arg(window.pairs), gaps);
+  print(QStringLiteral("a localization of %1 pairs").arg(study->pairs), gaps);
   std::printf("  first cells of the heatmap: %.1f s after Localize\n", first_cells);
   print(QStringLiteral("a fine-tuning"), training_gaps);
   if (drawn.size() == 2)

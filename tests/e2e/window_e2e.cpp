@@ -11,6 +11,7 @@
 #include "app/window/guard_page.h"
 #include "app/window/main_window.h"
 #include "app/window/samples_view.h"
+#include "app/window/study_page.h"
 #include "app/window/workspace.h"
 #include "tests/support/engine_latch.h"
 #include "tests/support/process_memory.h"
@@ -113,7 +114,7 @@ class WindowTest : public QObject {
     find<QSpinBox>("steps")->setValue(2);
     QVERIFY(!find<QPushButton>("edit")->isEnabled());
 
-    window_->pairs = 2;
+    window_->findChild<StudyPage*>()->pairs = 2;
     press("localize");
     QVERIFY(window_->busy());
     wait();
@@ -228,7 +229,7 @@ class WindowTest : public QObject {
     window_->open_model(model_);
     wait();
     find<QSpinBox>("steps")->setValue(2);
-    window_->pairs = 3;
+    window_->findChild<StudyPage*>()->pairs = 3;
     const QStringList before = runs();
     press("localize");
     auto* findings = find<QLabel>("findings");
@@ -251,9 +252,9 @@ class WindowTest : public QObject {
     QVERIFY(damaged.open(QIODevice::WriteOnly));
     damaged.write("{\"model\": [5], \"model_hash\": 7}");
     damaged.close();
-    window_->go_on(folder_.filePath("damaged-run"));
+    window_->findChild<StudyPage*>()->go_on(folder_.filePath("damaged-run"));
     QVERIFY2(message().contains("damaged-run/settings.json"), qPrintable(message()));
-    window_->go_on(left[0].folder);
+    window_->findChild<StudyPage*>()->go_on(left[0].folder);
     QTRY_VERIFY_WITH_TIMEOUT(window_->busy(), 10000);
     QTRY_VERIFY_WITH_TIMEOUT(QFileInfo(left[0].folder + "/run.json").exists(), 300000);
     wait();

@@ -105,15 +105,21 @@ def randomise(module, seed):
 # ------------------------------------------------------------------------------------------------------------------ U-Net
 
 
+def padding_mask(lengths, tokens):
+    """True where a token is one of a row's first `length`."""
+    return torch.arange(tokens)[None] < torch.tensor(lengths)[:, None]
+
+
 class PatchedAttention:
     """Cross-attention whose keys and values come, in part, from another prompt embedding.
 
     heads and rows (of the batch) say where; parts says whether keys, values or both. What is not replaced is computed as
-    diffusers' own AttnProcessor2_0 does. Active from the `start`-th call on.
+    diffusers' own AttnProcessor2_0 does. Active from the `start`-th call on. other_mask: which of the other prompt's tokens are read; all rows and heads
+    read them.
     """
 
-    def __init__(self, other, heads=slice(None), rows=slice(None), parts=("key", "value"), start=0):
-        self.other, self.heads, self.rows, self.parts, self.start = other, heads, rows, parts, start
+    def __init__(self, other, heads=slice(None), rows=slice(None), parts=("key", "value"), start=0, other_mask=None):
+        self.other, self.heads, self.rows, self.parts, self.start, self.other_mask = other, heads, rows, parts, start, other_mask
         self.calls = 0
 
     def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None):
@@ -128,7 +134,8 @@ class PatchedAttention:
                 inputs[part] = inputs[part].clone()
                 inputs[part][self.rows, self.heads] = others[part][self.rows, self.heads]
         self.calls += 1
-        out = F.scaled_dot_product_attention(query, inputs["key"], inputs["value"])
+        mask = None if self.other_mask is None else self.other_mask[:, None, None]
+        out = F.scaled_dot_product_attention(query, inputs["key"], inputs["value"], mask)
         return attn.to_out[0](out.transpose(1, 2).flatten(2))
 
 
@@ -225,6 +232,14 @@ def write_unet(out, seed, conditions=None, **config):
     added = conditions(noise, 1) if conditions else {}
     tensors |= {f"square.{name}": tensor for name, tensor in added.items()}
     tensors["square.output"] = unet(*square, None, None, None, None, added).sample
+
+    # Both prompts padded, each row to another length; where a layer reads the other prompt, its padding comes with it.
+    mask, other_mask = padding_mask([4, 6], 7), padding_mask([5, 2], 7)
+    tensors |= {"mask": mask, "other_mask": other_mask, "masked.output": unet(*inputs, encoder_attention_mask=mask).sample}
+    site = unet.get_submodule(paths[1])
+    site.set_processor(PatchedAttention(other, other_mask=other_mask))
+    tensors["masked_patched.output"] = unet(*inputs, encoder_attention_mask=mask).sample
+    site.set_processor(AttnProcessor2_0())
     save(out / "expected.safetensors", tensors, {"site_paths": json.dumps(paths)})
 
 
@@ -358,6 +373,9 @@ def write_unet_if(out, seed, noise_level=False, **config):
         tensors[f"patched.{index}.output"] = patched
     tensors["patched_heads.output"] = run({order[1]: PatchedAddedAttention(projected, heads=[1, 2])})
     tensors["other_output"] = unet(sample, timestep, other, levels).sample
+    if not noise_level:  # diffusers 0.42 takes no mask where a layer leaves the pixels' own keys out, as stage II's do
+        mask = padding_mask([4, 6], 7)
+        tensors |= {"mask": mask, "masked.output": unet(*inputs, encoder_attention_mask=mask).sample}
     save(out / "expected.safetensors", tensors, {"site_paths": json.dumps(order)})
 
 

@@ -36,7 +36,7 @@ struct IfUNetParity : ::testing::TestWithParam<const char*> {
     auto patches = plan.patches();
     for (auto& patch : patches) patch.prompt = 3;
     const PatchPlan second(patches);
-    PromptTaps taps({own.slice(0, 0, 1), own.slice(0, 1, 2), other.slice(0, 0, 1), other.slice(0, 1, 2)}, {{0, &plan}, {1, &second}}, {});
+    PromptTaps taps({{own.slice(0, 0, 1)}, {own.slice(0, 1, 2)}, {other.slice(0, 0, 1)}, {other.slice(0, 1, 2)}}, {{0, &plan}, {1, &second}}, {});
     return unet->forward(get("sample"), get("timestep"), conditioning("encoder_hidden_states", pooled), &taps);
   }
 
@@ -48,6 +48,13 @@ struct IfUNetParity : ::testing::TestWithParam<const char*> {
 TEST_P(IfUNetParity, OutputEqualsTheReference) {
   EXPECT_LT(relative_error(unet->forward(get("sample"), get("timestep"), conditioning("encoder_hidden_states")), get("output")), kTolerance);
   EXPECT_LT(relative_error(unet->forward(get("sample"), get("timestep"), conditioning("other_hidden_states")), get("other_output")), kTolerance);
+}
+
+TEST_P(IfUNetParity, APromptsMaskEqualsTheReference) {
+  if (!expected->entries().contains("mask")) GTEST_SKIP() << "diffusers takes no mask where a layer leaves out the pixels' own keys";
+  Conditioning masked = conditioning("encoder_hidden_states");
+  masked.prompt_mask = get("mask");
+  EXPECT_LT(relative_error(unet->forward(get("sample"), get("timestep"), masked), get("masked.output")), kTolerance);
 }
 
 TEST_P(IfUNetParity, SitesAreInForwardOrder) {

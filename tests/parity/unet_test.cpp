@@ -31,14 +31,14 @@ struct UNetParity : ::testing::TestWithParam<const char*> {
   }
   static Conditioning row_of(const Conditioning& all, std::int64_t row) {
     auto pick = [&](const torch::Tensor& tensor) { return tensor.defined() ? tensor.slice(0, row, row + 1) : tensor; };
-    return {.embedding = pick(all.embedding), .pooled = pick(all.pooled), .sizes = pick(all.sizes)};
+    return {.embedding = pick(all.embedding), .pooled = pick(all.pooled), .sizes = pick(all.sizes), .prompt_mask = pick(all.prompt_mask)};
   }
 
   torch::Tensor patched(const PatchPlan& plan, const std::vector<const KvRecord*>& records = {}) const {
     const torch::Tensor own = get("encoder_hidden_states"), other = get("other_hidden_states");
     // Prompts 0 and 1 are the rows' own, 2 and 3 what they see instead.
     const PatchPlan second = with_prompt(plan, 3);
-    PromptTaps taps({own.slice(0, 0, 1), own.slice(0, 1, 2), other.slice(0, 0, 1), other.slice(0, 1, 2)}, {{0, &plan}, {1, &second}}, {}, records);
+    PromptTaps taps({{own.slice(0, 0, 1)}, {own.slice(0, 1, 2)}, {other.slice(0, 0, 1)}, {other.slice(0, 1, 2)}}, {{0, &plan}, {1, &second}}, {}, records);
     return unet->forward(get("sample"), get("timestep"), conditioning("encoder_hidden_states"), &taps);
   }
   static PatchPlan with_prompt(const PatchPlan& plan, int prompt) {
@@ -51,6 +51,24 @@ struct UNetParity : ::testing::TestWithParam<const char*> {
   std::unique_ptr<UNet> unet;
   std::unique_ptr<SafetensorsFile> expected;
 };
+
+// Padding is not attended to; where a layer reads another prompt, that prompt's padding is what it leaves out.
+TEST_P(UNetParity, APromptsMaskEqualsTheReference) {
+  const torch::Tensor own = get("encoder_hidden_states"), other = get("other_hidden_states"), mask = get("mask"), other_mask = get("other_mask");
+  Conditioning masked = conditioning("encoder_hidden_states");
+  masked.prompt_mask = mask;
+  EXPECT_LT(relative_error(unet->forward(get("sample"), get("timestep"), masked), get("masked.output")), kTolerance);
+
+  const auto row = [](const torch::Tensor& states, const torch::Tensor& of, std::int64_t i) {
+    return PromptStates{states.slice(0, i, i + 1), of.slice(0, i, i + 1)};
+  };
+  const PatchPlan first({{.site = 1, .prompt = 2}}), second({{.site = 1, .prompt = 3}});
+  PromptTaps taps({row(own, mask, 0), row(own, mask, 1), row(other, other_mask, 0), row(other, other_mask, 1)}, {{0, &first}, {1, &second}}, {});
+  EXPECT_LT(relative_error(unet->forward(get("sample"), get("timestep"), masked, &taps), get("masked_patched.output")), kTolerance);
+
+  masked.prompt_mask = mask.slice(1, 1);
+  EXPECT_THROW((void)unet->forward(get("sample"), get("timestep"), masked), Failure);
+}
 
 TEST_P(UNetParity, OutputEqualsTheReference) {
   EXPECT_LT(relative_error(unet->forward(get("sample"), get("timestep"), conditioning("encoder_hidden_states")), get("output")), kTolerance);
@@ -109,7 +127,7 @@ TEST_P(UNetParity, TapsThatPatchNothingChangeNoBit) {
   const Conditioning all = conditioning("encoder_hidden_states");
   // The same batch shape: one row, whose prompt is projected alone in both.
   for (std::int64_t row : {0, 1}) {
-    PromptTaps taps({own.slice(0, row, row + 1)}, {{0, nullptr}}, {});
+    PromptTaps taps({{own.slice(0, row, row + 1)}}, {{0, nullptr}}, {});
     const auto with = unet->forward(x.slice(0, row, row + 1), t.slice(0, row, row + 1), row_of(all, row), &taps);
     EXPECT_TRUE(torch::equal(with, unet->forward(x.slice(0, row, row + 1), t.slice(0, row, row + 1), row_of(all, row))));
   }

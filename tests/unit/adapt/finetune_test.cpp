@@ -510,7 +510,7 @@ TEST(FinetuneCache, CaptionsAreNoPrompts) {
   const testing::TemporaryFolder folder;
   PictureSet pictures = read_picture_set(make_pictures(folder), 0.3);
   const auto opened = open_model(golden("pipeline").string());
-  auto* trainable = dynamic_cast<Trainable*>(opened->get());
+  Trainable* trainable = (*opened)->trainable();
   const std::string caption = "a clock (10:30) and \\(a door:1.5)";
   for (auto* part : {&pictures.train, &pictures.held_out})
     for (auto& one : *part) one.caption = caption;

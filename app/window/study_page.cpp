@@ -1,0 +1,207 @@
+#include "app/window/study_page.h"
+
+#include <QtWidgets>
+
+#include "app/window/pictures_panel.h"
+#include "app/window/prompt_panel.h"
+#include "app/window/save_picture.h"
+#include "app/window/scores_panel.h"
+#include "app/window/site_items.h"
+#include "app/window/wording.h"
+#include "app/window/workspace.h"
+#include "core/error.h"
+#include "io/files.h"
+#include "widgets/heatmap.h"
+
+namespace glyphscope {
+
+Page* make_study_page(Workbench* bench, QWidget* parent) { return new StudyPage(bench, parent); }
+
+StudyPage::StudyPage(Workbench* bench, QWidget* parent) : Page(bench, tr("Study"), parent) {
+  setObjectName("study_page");
+  auto* column = new QVBoxLayout(this);
+  column->setContentsMargins(0, 6, 0, 0);
+  column->setSpacing(8);
+  prompts_ = new PromptPanel(bench->sampling(), this);
+  const auto prompts = [this, bench] {
+    return command::Generate{.source = prompts_->source(), .target = prompts_->target(), .sampling = bench->sampling()->value()};
+  };
+  connect(prompts_, &PromptPanel::generate_requested, this, [this, prompts] { draw(prompts()); });
+  connect(prompts_, &PromptPanel::edit_requested, this, [this, prompts, bench] {
+    command::Generate command = prompts();
+    command.plan = PatchPlan::at_sites(bench->selection()->sorted(), 1, prompts_->from_step());
+    draw(std::move(command));
+  });
+  connect(prompts_, &PromptPanel::localize_requested, this, &StudyPage::localize);
+  column->addWidget(prompts_);
+  auto* stack = new QSplitter(Qt::Vertical, this);
+  pictures_ = new PicturesPanel(stack);
+  scores_ = new ScoresPanel(bench->selection(), stack);
+  connect(scores_, &ScoresPanel::shown, this, [bench](const QString& title, const std::map<int, ScoreValue>& values) { bench->show_scores(title, values); });
+  connect(scores_, &ScoresPanel::pair_chosen, this, [this, bench](const event::PairReady& pair, int site) {
+    if (pair.source.rgb) return pictures_->show_pair(pair, site);
+    bench->say(tr("The pictures of pair %1 are no longer kept: there are too many. Its scores are.").arg(pair.pair + 1));
+  });
+  stack->addWidget(pictures_);
+  stack->addWidget(scores_);
+  stack->setStretchFactor(0, 3);
+  stack->setStretchFactor(1, 2);
+  stack->setChildrenCollapsible(false);
+  column->addWidget(stack, 1);
+  connect(bench->selection(), &SiteSelection::changed, this, &StudyPage::refresh);
+  refresh();
+}
+
+void StudyPage::set_model(const event::ModelOpened& model) {
+  model_source_ = QString::fromStdString(model.source);
+  model_hash_ = QString::fromStdString(model.hash);
+  drawn_.reset();
+  drawn_stale_ = false;
+  going_on_opened_ = !going_on_.isEmpty();
+  scores_->set_sites(site_items(model.table));
+  pictures_->clear();
+  prompts_->set_model(model);
+}
+
+void StudyPage::set_job(WindowJob job) {
+  window_job_ = job;
+  refresh();
+  if (job != WindowJob::none) return;
+  const QString next = std::exchange(going_on_, QString());
+  if (std::exchange(going_on_opened_, false)) return go_on(next, /*opened=*/true);
+  if (drawn_stale_) adapters_changed();
+}
+
+void StudyPage::add_actions(QMenu& file, QMenu& view) {
+  auto* unfinished = file.addMenu(tr("&Go on with a localization"));
+  unfinished->setObjectName("unfinished");
+  connect(unfinished, &QMenu::aboutToShow, this, [this, unfinished] { list_unfinished(unfinished); });
+  view.addAction(tr("&Fit pictures"), QKeySequence(Qt::CTRL | Qt::Key_0), pictures_, &PicturesPanel::fit);
+}
+
+std::vector<View> StudyPage::views() {
+  View heatmap{tr("Heatmap (PNG, SVG or PDF)"), "heatmap.png", tr("Pictures (*.png *.svg *.pdf)"), [this](const QString& file, const QString& metadata) {
+                 const bool vector = file.endsWith(".svg", Qt::CaseInsensitive) || file.endsWith(".pdf", Qt::CaseInsensitive);
+                 return vector ? scores_->heatmap()->save_vector(file, scores_->caption())
+                               : save_picture(scores_->heatmap()->figure(scores_->caption()), file, metadata);
+               }};
+  return {picture_of(pictures_, tr("Pictures")), std::move(heatmap)};
+}
+
+void StudyPage::describe(QJsonObject& settings) const {
+  const command::Sampling& sampling = bench().sampling()->value();
+  // Of the fields, which may have been changed since anything was drawn; pictures carry their own settings, and the run its own.
+  settings["fields"] = QJsonObject{{"source", QString::fromStdString(prompts_->source())},
+                                   {"target", QString::fromStdString(prompts_->target())},
+                                   {"steps", static_cast<qint64>(sampling.steps)},
+                                   {"upscale_steps", static_cast<qint64>(sampling.upscale_steps)},
+                                   {"guidance", sampling.guidance},
+                                   {"seed", static_cast<qint64>(sampling.seed)},
+                                   {"from_step", prompts_->from_step()}};
+  if (scores_->empty()) return;
+  settings["run"] = QJsonDocument::fromJson(scores_->document().toUtf8()).object();
+  settings["run_is_whole"] = scores_->whole();
+}
+
+void StudyPage::save(const QString& folder, QStringList& saved, QStringList& failed) const {
+  pictures_->save(folder, saved, failed);
+  if (scores_->empty()) return;
+  const QDir out(folder);
+  const auto keep = [&](const QString& name, bool done) { (done ? saved : failed) << out.filePath(name); };
+  Heatmap* heatmap = scores_->heatmap();
+  keep("heatmap.png", save_picture(heatmap->figure(scores_->caption()), out.filePath("heatmap.png"), scores_->document()));
+  keep("heatmap.svg", heatmap->save_vector(out.filePath("heatmap.svg"), scores_->caption()));
+  keep("scores.csv", scores_->save_table(out.filePath("scores.csv")));
+  keep("localization.json", scores_->save_run(out.filePath("localization.json")));
+}
+
+void StudyPage::list_unfinished(QMenu* menu) {
+  menu->clear();
+  for (const UnfinishedRun& run : unfinished_runs()) {
+    const QString text = tr("%1, begun %2: %3 of %4 pairs").arg(run.model, QLocale().toString(run.begun, QLocale::ShortFormat)).arg(run.pairs).arg(run.of);
+    menu->addAction(text, this, [this, run] { go_on(run.folder); })->setToolTip(run.folder);
+  }
+  if (menu->isEmpty()) menu->addAction(tr("None in %1 is unfinished").arg(workspace_folder()))->setEnabled(false);
+  menu->addSeparator();
+  menu->addAction(tr("In another folder\u2026"), this, [this] {
+    const QString folder = QFileDialog::getExistingDirectory(this, tr("Go on with the localization in"), workspace_folder());
+    if (!folder.isEmpty()) go_on(folder);
+  });
+}
+
+void StudyPage::go_on(const QString& folder) { go_on(folder, /*opened=*/false); }
+
+void StudyPage::go_on(const QString& folder, bool opened) {
+  const std::string file = (folder + "/settings.json").toStdString();
+  const auto named = attempt([&] {
+    const auto document = read_json(file);
+    return reading_json(file, [&] { return std::pair(document.value("model", std::string()), document.value("model_hash", std::string())); });
+  });
+  if (!named) return bench().fail(in_words(named.error()));
+  const QString model = QString::fromStdString(named->first), hash = QString::fromStdString(named->second);
+  if (hash != model_hash_ && opened) return bench().fail(tr("%1 is another model by now than the localization in %2 is of.").arg(model, folder));
+  if (hash != model_hash_) {
+    going_on_ = folder;
+    if (!bench().open(command::OpenModel{named->first})) going_on_.clear();
+    return;
+  }
+  if (!bench().may_end(tr("Going on with another localization"))) return;
+  scores_->clear();
+  run(command::Localize{.folder = folder.toStdString(), .adapters = bench().drawing().adapters, .begin = command::Localize::Begin::go_on_by_its_own});
+}
+
+void StudyPage::run(Command command) {
+  drawing_ = std::holds_alternative<command::Generate>(command);
+  job_ = Page::run(std::move(command));
+}
+
+void StudyPage::draw(command::Generate command) {
+  command.adapters = bench().drawing().adapters;
+  drawn_ = command;
+  drawn_stale_ = false;
+  run(std::move(command));
+}
+
+void StudyPage::adapters_changed() {
+  if (!drawn_) return;
+  // Whatever else runs is not worth losing for a slider: its pictures are drawn after it.
+  drawn_stale_ = window_job_ != WindowJob::none && !(job_ && drawing_);
+  if (!drawn_stale_) draw(*drawn_);
+}
+
+void StudyPage::localize() {
+  scores_->clear();
+  const Drawing drawing = bench().drawing();
+  run(command::Localize{.pairs = static_cast<size_t>(pairs),
+                        .sampling = drawing.sampling,
+                        .from_step = prompts_->from_step(),
+                        .folder = new_run_folder(model_source_).toStdString(),
+                        .adapters = drawing.adapters});
+}
+
+void StudyPage::on_event(const Event& event) {
+  if (event.job != job_) return;
+  if (const auto* pictures = std::get_if<event::PicturesReady>(&event.what)) {
+    pictures_->show_pictures(*pictures);
+    bench().note(pictures->notes);
+  } else if (const auto* pair = std::get_if<event::PairReady>(&event.what)) {
+    scores_->add_pair(*pair);
+  } else if (const auto* scores = std::get_if<event::ScoresReady>(&event.what)) {
+    scores_->set_scores(*scores);
+    if (scores->final) show_findings(*scores);
+  } else if (is_end(event.what)) {
+    job_ = 0;
+    drawing_ = false;
+    if (!std::holds_alternative<event::Finished>(event.what)) scores_->set_stopped();
+  }
+}
+
+void StudyPage::show_findings(const event::ScoresReady& scores) {
+  if (!scores.folder.empty()) bench().say(tr("The run is kept in %1.").arg(QString::fromStdString(scores.folder)));
+  const std::vector<int>& best = scores.smallest.empty() ? scores.localized : scores.smallest;
+  if (!best.empty()) bench().selection()->select(QSet<int>(best.begin(), best.end()));
+}
+
+void StudyPage::refresh() { prompts_->set_ready(window_job_ == WindowJob::none && !model_hash_.isEmpty(), bench().selection()->sorted()); }
+
+}  // namespace glyphscope

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <optional>
+
+#include "app/window/page.h"
+
+namespace glyphscope {
+
+class PicturesPanel;
+class PromptPanel;
+class ScoresPanel;
+
+/// Two prompts, their pictures and A's patched; and the localization: its pairs' pictures and the heatmap of what they scored.
+class StudyPage : public Page {
+  Q_OBJECT
+ public:
+  StudyPage(Workbench* bench, QWidget* parent);
+
+  int rank() const override { return 0; }
+  void set_model(const event::ModelOpened& model) override;
+  void set_job(WindowJob job) override;
+  /// The last pictures are drawn again; if something else runs, after it.
+  void adapters_changed() override;
+  void add_actions(QMenu& file, QMenu& view) override;
+  std::vector<View> views() override;
+  void describe(QJsonObject& settings) const override;
+  /// Saves source.png, target.png, patched.png, heatmap.png, heatmap.svg, scores.csv and localization.json.
+  void save(const QString& folder, QStringList& saved, QStringList& failed) const override;
+
+  /// Goes on with the localization in a folder, by its own settings; opens its model first if another is open.
+  void go_on(const QString& folder);
+  /// Pairs of the next localization.
+  int pairs = 16;
+
+ protected:
+  void on_event(const Event& event) override;
+
+ private:
+  void run(Command command);
+  void draw(command::Generate command);
+  void localize();
+  void go_on(const QString& folder, bool opened);
+  void list_unfinished(QMenu* menu);
+  /// What a whole localization found: says it, and selects the best sites.
+  void show_findings(const event::ScoresReady& scores);
+  void refresh();
+
+  JobId job_ = 0;                           ///< The last that was started here, if it runs; events of others are stale.
+  bool drawing_ = false;                    ///< It draws pictures.
+  WindowJob window_job_ = WindowJob::none;  ///< Whoever started it.
+  std::optional<command::Generate> drawn_;  ///< The last pictures of this model that were asked for.
+  bool drawn_stale_ = false;                ///< Adapters have changed since, while something else ran.
+  QString model_source_, model_hash_;
+  QString going_on_;              ///< The folder of a localization to go on with when its model is open,
+  bool going_on_opened_ = false;  ///< which it is.
+
+  PromptPanel* prompts_;
+  PicturesPanel* pictures_;
+  ScoresPanel* scores_;
+};
+
+}  // namespace glyphscope
