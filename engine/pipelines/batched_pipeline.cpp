@@ -106,22 +106,6 @@ bool BatchedPipeline::is_small(const Request& request) const {
   return size <= kSmall;
 }
 
-namespace {
-
-// LibTorch computes on as many threads as are given as long as this lives.
-class Threads {
- public:
-  explicit Threads(int count) : before_(at::get_num_threads()) { at::set_num_threads(count); }
-  ~Threads() { at::set_num_threads(before_); }
-  Threads(const Threads&) = delete;
-  Threads& operator=(const Threads&) = delete;
-
- private:
-  int before_;
-};
-
-}  // namespace
-
 Result BatchedPipeline::run(const Request& request, const Observer& observer, const CancelToken& cancel) {
   const auto start = std::chrono::steady_clock::now();
   Result result;
@@ -160,7 +144,7 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
       });
       tell();
     } else {
-      std::optional<Threads> one;
+      std::optional<ComputeThreads> one;
       if (shared_out) one.emplace(1);
       for (std::int64_t number = 0; number < batches; ++number) draw(number);
     }

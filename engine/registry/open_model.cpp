@@ -1,6 +1,7 @@
 #include "registry/open_model.h"
 
 #include "core/option.h"
+#include "core/side_by_side.h"
 #include "io/resources.h"
 #include "pipelines/cascade.h"
 #include "registry/families.h"
@@ -47,6 +48,7 @@ ModelFolder find_upscaler(const OpenOptions& options) {
 }
 
 Expected<std::shared_ptr<Pipeline>> open_model(const std::string& source, const OpenOptions& options) {
+  settle_compute_threads();
   return attempt([&]() -> std::shared_ptr<Pipeline> {
     const ModelFolder model = find_model(source, options);
     if (options.upscaler.empty()) return family_of(model).open(model, options, nullptr);
