@@ -90,6 +90,7 @@ void EditForm::add_sites(QGridLayout* grid) {
              tr("First step at which the sites see the target: the later, the more of the source stays, and the less is computed"), "000", from_step_value_);
   strength_ = slider(tr("Strength"), "edit_strength", tr("How far the sites' keys and values go from the source's, 0 %, to the target's, 100 %"), "100 %",
                      strength_value_);
+  connect(from_step_, &QSlider::valueChanged, this, [this](int step) { wanted_step_ = step; });
   {
     const QSignalBlocker block(strength_);
     strength_->setRange(0, 100);
@@ -291,9 +292,10 @@ void EditForm::refresh() {
                     : heads         ? QString()
                                     : in_words(heads.error()));
   variants_->setEnabled(edit_->isEnabled());
-  if (model_) {  // fewer steps to begin at are no other edit
+  if (model_) {  // fewer steps to begin at are no other edit, and there may be more again
     const QSignalBlocker block(from_step_);
     from_step_->setRange(0, static_cast<int>(steps()) - 1);
+    from_step_->setValue(wanted_step_);
   }
   from_step_value_->setNum(from_step_->value());
   strength_value_->setText(tr("%1 %").arg(strength_->value()));

@@ -73,6 +73,7 @@ class EditForm : public QWidget {
   QString picture_;
   std::optional<QRect> mask_;
   std::int64_t default_steps_ = 0;
+  int wanted_step_ = 0;  ///< To begin at, as far as there are so many.
   bool model_ = false;
 
   QLineEdit *source_, *target_, *texts_, *heads_;

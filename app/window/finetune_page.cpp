@@ -165,7 +165,7 @@ void FinetunePage::set_model(const event::ModelOpened& model) {
   refresh();
 }
 
-void FinetunePage::set_job(WindowJob job) {
+void FinetunePage::set_job(WindowJob job, bool) {
   opening_ = job == WindowJob::opening;
   refresh();
 }

@@ -244,7 +244,7 @@ JobId MainWindow::run(Command command) {
   job_ = engine_->post(std::move(command));
   jobs_->start(engine_->waiting_text());
   if (opening && engine_->training()) say(tr("The model is opened when the training ends, or when you pause it."));
-  for (Page* page : pages_) page->set_job(opening ? WindowJob::opening : WindowJob::other);
+  for (Page* page : pages_) page->set_job(opening ? WindowJob::opening : WindowJob::other, /*succeeded=*/false);
   return job_;
 }
 
@@ -315,7 +315,9 @@ void MainWindow::on_event(const Event& event) {
       jobs_->finish(tr("%1: failed").arg(last_done_));
       fail(in_words(failed->error));
     }
-    for (Page* page : pages_) page->set_job(WindowJob::none);
+    const bool succeeded = std::holds_alternative<event::Finished>(event.what);
+    for (Page* page : pages_)
+      if (!job_) page->set_job(WindowJob::none, succeeded);  // else one of them has started another
   }
 }
 
@@ -359,8 +361,9 @@ void MainWindow::show_model(const event::ModelOpened& model) {
 void MainWindow::save_view(const View& view) {
   QString file = QFileDialog::getSaveFileName(this, tr("Save view"), view.file, view.filter);
   if (file.isEmpty()) return;
-  const QString ending = QFileInfo(file).suffix().toLower();
-  if (ending.isEmpty() || !view.filter.contains("*." + ending)) file += ".png";  // a PNG is what is written
+  const QString ending = QFileInfo(file).suffix();
+  const QRegularExpression known("\\*\\." + QRegularExpression::escape(ending) + "\\b", QRegularExpression::CaseInsensitiveOption);
+  if (ending.isEmpty() || !view.filter.contains(known)) file += ".png";  // a PNG is what is written
   if (view.save(file, settings_text())) return say(tr("Saved %1").arg(file));
   fail(tr("Cannot write %1. Is the folder writable, and the disk not full?").arg(file));
 }

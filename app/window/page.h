@@ -81,8 +81,9 @@ class Page : public QWidget {
   virtual int rank() const { return 1; }
   /// Another model is open.
   virtual void set_model(const event::ModelOpened& model) = 0;
-  /// The window's job has begun, or ended. While a model is on its way, nothing can be started; it may not come.
-  virtual void set_job(WindowJob job) { (void)job; }
+  /// The window's job has begun, in place of any before, whose events are stale; or it has ended, as it should or not. While a model is on its way, nothing
+  /// can be started.
+  virtual void set_job(WindowJob job, bool succeeded) { (void)job, (void)succeeded; }
   /// What is at work has changed.
   virtual void adapters_changed() {}
   /// Adds what the page can do to the window's menus.

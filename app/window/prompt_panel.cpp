@@ -57,6 +57,7 @@ PromptPanel::PromptPanel(SharedSampling* sampling, QWidget* parent) : QWidget(pa
   guidance_->setRange(0, 50);
   guidance_->setSingleStep(0.5);
   guidance_->setValue(3);
+  guidance_->setObjectName("guidance");
   seed_ = number(new QSpinBox(this), tr("Seed"), tr("Seed of the noise, the same for all three pictures"));
   seed_->setRange(0, 2147483647);
   seed_->setValue(42);
@@ -116,11 +117,16 @@ void PromptPanel::take_sampling() {
 
 void PromptPanel::show_sampling() {
   const command::Sampling& sampling = sampling_->value();
-  const QSignalBlocker blocks[] = {QSignalBlocker(steps_), QSignalBlocker(guidance_), QSignalBlocker(seed_), QSignalBlocker(upscale_steps_)};
-  steps_->setValue(static_cast<int>(sampling.steps));
-  guidance_->setValue(sampling.guidance);
-  seed_->setValue(static_cast<int>(sampling.seed));
-  upscale_steps_->setValue(static_cast<int>(sampling.upscale_steps));
+  // Not what is there already: a field would write its number anew under the cursor of who types it.
+  const auto show = [](auto* field, auto value) {
+    if (field->value() == value) return;
+    const QSignalBlocker block(field);
+    field->setValue(value);
+  };
+  show(steps_, static_cast<int>(sampling.steps));
+  show(guidance_, sampling.guidance);
+  show(seed_, static_cast<int>(sampling.seed));
+  show(upscale_steps_, static_cast<int>(sampling.upscale_steps));
 }
 
 int PromptPanel::from_step() const { return from_step_->value(); }

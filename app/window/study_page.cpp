@@ -57,18 +57,21 @@ void StudyPage::set_model(const event::ModelOpened& model) {
   model_hash_ = QString::fromStdString(model.hash);
   drawn_.reset();
   drawn_stale_ = false;
-  going_on_opened_ = !going_on_.isEmpty();
   scores_->set_sites(site_items(model.table));
   pictures_->clear();
   prompts_->set_model(model);
 }
 
-void StudyPage::set_job(WindowJob job) {
+void StudyPage::set_job(WindowJob job, bool succeeded) {
   window_job_ = job;
   refresh();
-  if (job != WindowJob::none) return;
+  if (job != WindowJob::none) {
+    if (std::exchange(job_, 0)) scores_->set_stopped();
+    drawing_ = false;
+    return;
+  }
   const QString next = std::exchange(going_on_, QString());
-  if (std::exchange(going_on_opened_, false)) return go_on(next, /*opened=*/true);
+  if (!next.isEmpty() && succeeded) return go_on(next, /*opened=*/true);
   if (drawn_stale_) adapters_changed();
 }
 
@@ -151,8 +154,9 @@ void StudyPage::go_on(const QString& folder, bool opened) {
 }
 
 void StudyPage::run(Command command) {
-  drawing_ = std::holds_alternative<command::Generate>(command);
+  const bool draws = std::holds_alternative<command::Generate>(command);
   job_ = Page::run(std::move(command));
+  drawing_ = draws;
 }
 
 void StudyPage::draw(command::Generate command) {

@@ -18,7 +18,7 @@ class StudyPage : public Page {
 
   int rank() const override { return 0; }
   void set_model(const event::ModelOpened& model) override;
-  void set_job(WindowJob job) override;
+  void set_job(WindowJob job, bool succeeded) override;
   /// The last pictures are drawn again; if something else runs, after it.
   void adapters_changed() override;
   void add_actions(QMenu& file, QMenu& view) override;
@@ -51,8 +51,7 @@ class StudyPage : public Page {
   std::optional<command::Generate> drawn_;  ///< The last pictures of this model that were asked for.
   bool drawn_stale_ = false;                ///< Adapters have changed since, while something else ran.
   QString model_source_, model_hash_;
-  QString going_on_;              ///< The folder of a localization to go on with when its model is open,
-  bool going_on_opened_ = false;  ///< which it is.
+  QString going_on_;  ///< The folder of a localization to go on with when its model is open.
 
   PromptPanel* prompts_;
   PicturesPanel* pictures_;

@@ -153,10 +153,13 @@ GuardStudy run_guard_study(Pipeline& pipeline, const GuardStudySettings& setting
     Measured measured(settings, *guard, *reader);
     std::vector<torch::Tensor> images(count);
     std::int64_t passes = 0;
+    std::map<size_t, Request> requests;
+    for (const auto& [term, members] : groups) requests.emplace(term, request_for(settings, method, term, members));
     const auto valid = attempt([&] {
-      for (const auto& [term, members] : groups) pipeline.validate(request_for(settings, method, term, members));
+      for (const auto& one : requests) pipeline.validate(one.second);
     });
     if (!valid) {
+      if (number == 0) throw Failure(valid.error());  // all others are compared with it
       study.notes.push_back(method.name + " is left out: " + valid.error().what);
       continue;
     }
@@ -169,7 +172,7 @@ GuardStudy run_guard_study(Pipeline& pipeline, const GuardStudySettings& setting
                   static_cast<std::int64_t>(1000 * done) + static_cast<std::int64_t>(1000 * members.size()) * p.done / std::max<std::int64_t>(1, p.total),
                   total});
       };
-      const auto result = pipeline.generate(request_for(settings, method, group.first, members), {.progress = report}, cancel);
+      const auto result = pipeline.generate(requests.at(group.first), {.progress = report}, cancel);
       if (!result) throw Failure(result.error());
       passes += result->denoiser_rows;
       out.seconds += result->seconds;

@@ -12,7 +12,8 @@
 
 namespace glyphscope {
 
-/// What a family of models says of itself. engine/families/NAME.cpp defines one, as `Family family::NAME()`; nothing else names it: opening, needs,
+/// What a family of models says of itself. How a model is sampled, and what it was trained to predict, is not said here: its own scheduler_config.json does.
+/// engine/families/NAME.cpp defines one, as `Family family::NAME()`; nothing else names it: opening, needs,
 /// single files, adapter names and the lists in errors come from here.
 struct Family {
   struct PipelineClass {

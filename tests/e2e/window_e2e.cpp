@@ -787,6 +787,27 @@ class WindowTest : public QObject {
     preset->setFocus();
     QTest::keyClick(preset, Qt::Key_Down);
     QCOMPARE(find<QSpinBox>("rank")->value(), 4);
+
+    // Keys, one after the other: what a field changes elsewhere does not come back under the cursor, and half a number changes nothing for good.
+    find<QTabWidget>("pages")->setCurrentIndex(0);
+    const auto type = [](QAbstractSpinBox* field, const QString& text) {
+      field->setFocus();
+      field->selectAll();
+      QTest::keyClicks(field, text);
+    };
+    auto* guidance = find<QDoubleSpinBox>("guidance");
+    guidance->setValue(3);
+    type(guidance, "7.5");
+    QCOMPARE(guidance->value(), 7.5);
+    auto* steps = find<QSpinBox>("steps");
+    auto* from_step = find<QSlider>("edit_from_step");
+    steps->setValue(20);
+    from_step->setValue(10);
+    type(steps, "30");
+    QCOMPARE(steps->value(), 30);
+    QCOMPARE(from_step->value(), 10);
+    steps->setValue(4);
+    QCOMPARE(from_step->value(), 3);
   }
 
   // Samples by step; then a training that cannot begin; then one that is paused while another model is open.

@@ -435,6 +435,13 @@ TEST(GuardStudy, CountsWhatEachWayCosts) {
   harmless.prompts.push_back("a red wall");
   EXPECT_THAT(testing::failure_of([&] { run_guard_study(*pipeline, harmless, std::make_shared<Always>(), [](const Progress&) {}, {}); }),
               HasSubstr("prompt 4 asks for no listed term"));
+  // What cannot be cleared ends the study before anything is drawn, whichever prompt it is: each "bad luck" that goes brings two words together that make
+  // another.
+  GuardStudySettings endless = settings;
+  endless.guard = {TermList({{"venom", "honey"}, {"bad luck", {}}}), {1}, 1, {}};
+  endless.prompts = {"says \"VENOM\"", "bad bad bad bad bad bad bad bad bad bad luck luck luck luck luck luck luck luck luck luck"};
+  EXPECT_THAT(testing::failure_of([&] { run_guard_study(*pipeline, endless, std::make_shared<Always>(), [](const Progress&) {}, {}); }),
+              HasSubstr("cannot be cleared of listed terms"));
 }
 
 }  // namespace
