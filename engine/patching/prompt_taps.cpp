@@ -61,7 +61,7 @@ torch::Tensor select_mask(const torch::Tensor& from, const HeadChoice& choice) {
   const auto of = [&](const torch::Tensor& which) {
     return all.index({which.to(torch::kLong).to(from.device()), torch::arange(which.size(1)).to(from.device())});
   };
-  const torch::Tensor seen = of(choice.key);
+  torch::Tensor seen = of(choice.key);
   if (!choice.blended) return seen;
   const torch::Tensor strength = choice.key_strength.to(from.device()).unsqueeze(-1);
   return (seen & (strength != 0)) | (of(choice.own) & (strength != 1));
