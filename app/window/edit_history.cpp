@@ -38,7 +38,7 @@ EditHistory::EditHistory(QWidget* parent) : QListWidget(parent) {
 void EditHistory::keep(const command::EditText& command, const event::EditReady& ready) {
   const QSignalBlocker quiet(this);
   // Another way is gone from here: what was undone is no longer there.
-  entries_.resize(static_cast<size_t>(at_ + 1));
+  entries_.resize(static_cast<size_t>(std::ptrdiff_t{at_} + 1));
   while (count() > at_ + 1) delete takeItem(count() - 1);
   left_ = false;
   ++at_;

@@ -8,7 +8,7 @@ namespace glyphscope {
 
 QImage to_image(const Picture& picture) {
   if (!picture.rgb) return {};
-  return QImage(picture.rgb->data(), picture.width, picture.height, 3 * picture.width, QImage::Format_RGB888).copy();
+  return QImage(picture.rgb->data(), picture.width, picture.height, qsizetype{3} * picture.width, QImage::Format_RGB888).copy();
 }
 
 QRect to_rect(const PixelBox& box) { return {box.left, box.top, box.right - box.left, box.bottom - box.top}; }
