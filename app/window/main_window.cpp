@@ -372,7 +372,7 @@ QStringList MainWindow::export_all(const QString& folder) {
   QStringList files, failed;
   for (const Page* page : pages_) page->save(folder, files, failed);
   const QString own = QDir(folder).filePath("window.png");
-  (save_picture(grab().toImage(), own, settings_text()) ? files : failed) << own;
+  (save_picture(look_of(this), own, settings_text()) ? files : failed) << own;
   if (!failed.isEmpty()) fail(tr("Cannot write %1. Is the folder writable, and the disk not full?").arg(failed.join(", ")));
   return failed.isEmpty() ? files : QStringList();
 }

@@ -1,5 +1,7 @@
 #include "app/window/page.h"
 
+#include <QCoreApplication>
+#include <QEvent>
 #include <algorithm>
 
 #include "all_pages.h"
@@ -11,9 +13,14 @@ bool is_end(const event::Any& what) {
   return std::holds_alternative<event::Finished>(what) || std::holds_alternative<event::Cancelled>(what) || std::holds_alternative<event::Failed>(what);
 }
 
+QImage look_of(QWidget* widget) {
+  QCoreApplication::sendPostedEvents(nullptr, QEvent::LayoutRequest);
+  return widget->grab().toImage();
+}
+
 View picture_of(QWidget* widget, const QString& name) {
   return {name, name.toLower() + ".png", QObject::tr("Pictures (*.png)"),
-          [widget](const QString& file, const QString& metadata) { return save_picture(widget->grab().toImage(), file, metadata); }};
+          [widget](const QString& file, const QString& metadata) { return save_picture(look_of(widget), file, metadata); }};
 }
 
 Page::Page(Workbench* bench, const QString& name, QWidget* parent) : QWidget(parent), bench_(bench), name_(name) {

@@ -61,7 +61,8 @@ struct View {
   std::function<bool(const QString& file, const QString& metadata)> save;
 };
 
-/// A widget as it looks.
+/// A widget as it looks, once all that has changed in it is laid out.
+QImage look_of(QWidget* widget);
 View picture_of(QWidget* widget, const QString& name);
 
 /// Whether a job has ended with it.

@@ -68,6 +68,7 @@ void StudyPage::set_job(WindowJob job, bool succeeded) {
   if (job != WindowJob::none) {
     if (std::exchange(job_, 0)) scores_->set_stopped();
     drawing_ = false;
+    going_on_.clear();  // go_on() names it once its model is on its way
     return;
   }
   const QString next = std::exchange(going_on_, QString());
@@ -144,8 +145,7 @@ void StudyPage::go_on(const QString& folder, bool opened) {
   const QString model = QString::fromStdString(named->first), hash = QString::fromStdString(named->second);
   if (hash != model_hash_ && opened) return bench().fail(tr("%1 is another model by now than the localization in %2 is of.").arg(model, folder));
   if (hash != model_hash_) {
-    going_on_ = folder;
-    if (!bench().open(command::OpenModel{named->first})) going_on_.clear();
+    if (bench().open(command::OpenModel{named->first})) going_on_ = folder;
     return;
   }
   if (!bench().may_end(tr("Going on with another localization"))) return;

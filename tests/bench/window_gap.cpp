@@ -76,7 +76,7 @@ int main(int argc, char** argv) {
       return window.findChild<QPushButton*>("edit_text")->click();
     }
     if (state == writing) {
-      if (!window.grab().save(QString(argv[3]) + "/edit.png")) return QApplication::exit(1);
+      if (!look_of(&window).save(QString(argv[3]) + "/edit.png")) return QApplication::exit(1);
       state = typing;
       window.findChild<QCheckBox*>("edit_compared")->setChecked(false);
       auto* target = window.findChild<QLineEdit*>("edit_target");
@@ -93,7 +93,7 @@ int main(int argc, char** argv) {
       return window.findChild<QPushButton*>("guard_compare")->click();
     }
     if (state == guarding) {
-      if (!window.grab().save(QString(argv[3]) + "/guard.png")) return QApplication::exit(1);
+      if (!look_of(&window).save(QString(argv[3]) + "/guard.png")) return QApplication::exit(1);
       if (argc <= 4) return QApplication::quit();
       state = reading;
       window.findChild<QTabWidget*>("pages")->setCurrentIndex(2);
@@ -114,7 +114,7 @@ int main(int argc, char** argv) {
       state = training;
       return start->click();
     }
-    if (state == training) return QApplication::exit(window.grab().save(QString(argv[3]) + "/finetune.png") ? 0 : 1);
+    if (state == training) return QApplication::exit(look_of(&window).save(QString(argv[3]) + "/finetune.png") ? 0 : 1);
     auto* edit = window.findChild<QPushButton*>("edit");
     if (argc <= 3) return QApplication::quit();
     if (!edit->isEnabled()) {
