@@ -14,5 +14,5 @@ set(CMAKE_CUDA_STANDARD 17)  # CMake 3.25 does not know nvcc 13's C++20
 # The language links this. CMake 3.25's package CUDAToolkit fails where a part that nobody needs is missing.
 set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)
 
-add_library(glyphscope_cuda STATIC engine/cuda/select_heads.cu)
+add_library(glyphscope_cuda STATIC engine/device/select_heads.cu)
 target_include_directories(glyphscope_cuda PRIVATE engine)

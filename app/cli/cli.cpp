@@ -88,10 +88,8 @@ void Context::read_by(const std::string& engine) const {
 }
 
 event::ModelOpened Context::open(const std::string& model) const {
-  if (common.device != "auto" && common.device != "cpu")
-    reject("the device '" + common.device + "' is not there", "--device", "This build computes on the CPU: use auto or cpu");
-  if (common.dtype == "fp16") note("fp16 is many times slower than bf16 on a CPU");
-  auto opened = get<event::ModelOpened>(command::OpenModel{.source = model, .config = common.config, .upscaler = common.upscaler, .dtype = common.dtype});
+  auto opened = get<event::ModelOpened>(command::OpenModel{
+      .source = model, .config = common.config, .upscaler = common.upscaler, .device = common.device, .dtype = common.dtype, .memory = common.memory});
   set_guard(opened);
   return opened;
 }
@@ -227,8 +225,11 @@ int run(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // a limit on the size of files is told by the write that meets it
   app.add_flag("--json", context.common.json, "One JSON document on standard output, all else on standard error");
   app.add_option("--threads", context.common.threads, "Threads to compute with (default: all cores)")->check(CLI::Range(1, 1024));
-  app.add_option("--device", context.common.device, "auto or cpu")->capture_default_str();
+  app.add_option("--device", context.common.device, "auto (the GPU with most free memory that holds the model, else the CPU), cpu, cuda or cuda:N")
+      ->capture_default_str();
   app.add_option("--dtype", context.common.dtype, "auto, fp32, bf16 or fp16")->capture_default_str();
+  app.add_option("--memory", context.common.memory, "Bytes of a GPU that the model may take, as 8GiB (default: what is free)")
+      ->transform(CLI::AsSizeValue(false));
   app.add_option("--config", context.common.config,
                  "For a checkpoint in a single file: the diffusers folder with its configurations and tokenizers, if not as published")
       ->check(CLI::ExistingDirectory);

@@ -25,6 +25,7 @@ struct Common {
   bool json = false;
   int threads = 0;
   std::string device = "auto", dtype = "auto", config, upscaler;
+  std::uint64_t memory = 0;
   std::vector<std::string> adapters;
   std::string guard, guard_sites, guard_log;
   int guard_from_step = 0;

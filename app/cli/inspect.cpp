@@ -20,6 +20,7 @@ Run add_inspect(CLI::App& app) {
                    {"family", info.family},
                    {"hash", info.hash},
                    {"dtype", info.dtype},
+                   {"device", info.device},
                    {"scheduler", info.scheduler},
                    {"width", info.default_width},
                    {"height", info.default_height},
@@ -37,6 +38,7 @@ Run add_inspect(CLI::App& app) {
                   static_cast<long long>(second->default_height));
     for (const auto& [name, count] : info.parameters) std::printf("  %-10s %.2f M parameters\n", name.c_str(), static_cast<double>(count) / 1e6);
     std::printf("  weights    %.2f GB in %s\n", static_cast<double>(opened.bytes) / 1e9, info.dtype.c_str());
+    std::printf("  device     %s%s\n", info.device_label.c_str(), info.why_device.empty() ? "" : (" (" + info.why_device + ")").c_str());
     std::printf("\n  site  block   heads  K+V parameters  share    path, and kohya's name\n");
     for (const auto& site : info.table.sites)
       std::printf("  %4d  %-6s  %5d  %14lld  %5.2f %%  %s  %s\n", site.index, site.block.c_str(), site.heads, static_cast<long long>(site.kv_parameters),

@@ -296,7 +296,8 @@ void MainWindow::on_event(const Event& event) {
     jobs_->set_progress(tr("%1: %2").arg(last_done_, QString::fromStdString(progress.what)), progress.done, progress.total);
   } else if (auto* measured = std::get_if<event::ModelMeasured>(&event.what)) {
     const double bytes = static_cast<double>(measured->bytes), free = static_cast<double>(measured->free);
-    last_done_ = tr("Opening %1 (%2 of weights, %3 free)").arg(QString::fromStdString(measured->source), size_text(bytes), size_text(free));
+    last_done_ = tr("Opening %1 on %4 (%2 of weights, %3 free)")
+                     .arg(QString::fromStdString(measured->source), size_text(bytes), size_text(free), QString::fromStdString(measured->device));
     jobs_->start(last_done_);
     if (free > 0 && bytes > free)
       say(tr("The weights of %1 take %2, and %3 of memory are free. It may not fit.")
@@ -345,9 +346,12 @@ void MainWindow::show_model(const event::ModelOpened& model) {
   const auto& second = model.upscaler;
   upscaler_source_ = second ? QString::fromStdString(second->source) : QString();
   if (second) facts += tr(", enlarged to %1\u00a0\u00d7\u00a0%2 by %3").arg(second->width).arg(second->height).arg(QFileInfo(upscaler_source_).fileName());
-  model_facts_->setText(
-      facts + tr("\n%1: %2 of weights in %3").arg(parts.join(", "), size_text(static_cast<double>(model.bytes)), QString::fromStdString(model.dtype)));
-  model_facts_->setToolTip(tr("SHA-256 %1").arg(model_hash_));
+  model_facts_->setText(facts + tr("\n%1: %2 of weights in %3, on %4")
+                                    .arg(parts.join(", "), size_text(static_cast<double>(model.bytes)), QString::fromStdString(model.dtype),
+                                         QString::fromStdString(model.device)));
+  model_facts_->setToolTip(
+      tr("SHA-256 %1").arg(model_hash_) +
+      (model.why_device.empty() ? QString() : tr("\nOn %1: %2").arg(QString::fromStdString(model.device), QString::fromStdString(model.why_device))));
   sites_ = site_items(model.table);
   selection_->clear();
   adapters_->clear();

@@ -2,6 +2,7 @@
 
 #include <QtWidgets>
 
+#include "device/devices_in_sight.h"
 #include "io/resources.h"
 
 namespace glyphscope {
@@ -15,11 +16,11 @@ QString open_text(const QString& text) {
   return path.isEmpty() || path.startsWith("demo:") ? path : QDir::cleanPath(path);
 }
 
-// Of a model that was opened: source, configurations, upscaler, dtype.
+// Of a model that was opened: source, configurations, upscaler, dtype, and since there is a choice the device.
 QList<QStringList> remembered() {
   QList<QStringList> out;
   for (const QVariant& one : QSettings().value("recent").toList())
-    if (one.toStringList().size() == 4) out << one.toStringList();
+    if (const auto count = one.toStringList().size(); count == 4 || count == 5) out << one.toStringList();
   return out;
 }
 
@@ -85,10 +86,20 @@ OpenDialog::OpenDialog(QWidget* parent) : QDialog(parent) {
 
   dtype_ = new QComboBox(this);
   dtype_->setObjectName("dtype");
+  dtype_->addItem(tr("automatic: bf16 on a GPU that has it, else fp32"), "auto");
   dtype_->addItem(tr("fp32"), "fp32");
   dtype_->addItem(tr("bf16: half the memory"), "bf16");
   dtype_->addItem(tr("fp16: half the memory, very slow on a CPU"), "fp16");
   form->addRow(tr("&Dtype"), dtype_);
+
+  device_ = new QComboBox(this);
+  device_->setObjectName("device");
+  device_->addItem(tr("automatic: the GPU with most free memory that holds the model, else the CPU"), "auto");
+  device_->addItem(tr("the CPU"), "cpu");
+  for (const auto& [name, title] : devices_in_sight())
+    device_->addItem(title.empty() ? QString::fromStdString(name) : tr("%1: %2").arg(QString::fromStdString(name), QString::fromStdString(title)),
+                     QString::fromStdString(name));
+  form->addRow(tr("D&evice"), device_);
   rows->addLayout(form);
 
   hint_ = new QLabel(this);
@@ -104,8 +115,11 @@ OpenDialog::OpenDialog(QWidget* parent) : QDialog(parent) {
   rows->addWidget(buttons);
   connect(buttons, &QDialogButtonBox::rejected, this, &QDialog::reject);
   connect(buttons, &QDialogButtonBox::accepted, this, [this] {
-    emit chosen({open_text(source_->currentText()).toStdString(), config_->isEnabled() ? open_text(config_->text()).toStdString() : std::string(),
-                 open_text(upscaler_->text()).toStdString(), dtype_->currentData().toString().toStdString()});
+    emit chosen({.source = open_text(source_->currentText()).toStdString(),
+                 .config = config_->isEnabled() ? open_text(config_->text()).toStdString() : std::string(),
+                 .upscaler = open_text(upscaler_->text()).toStdString(),
+                 .device = device_->currentData().toString().toStdString(),
+                 .dtype = dtype_->currentData().toString().toStdString()});
     accept();
   });
   connect(source_, &QComboBox::activated, this, &OpenDialog::recall);
@@ -122,6 +136,7 @@ void OpenDialog::recall(int index) {
   config_->setText(one.value(1));
   upscaler_->setText(one.value(2));
   dtype_->setCurrentIndex(std::max(0, dtype_->findData(one.value(3))));
+  device_->setCurrentIndex(std::max(0, device_->findData(one.value(4))));
 }
 
 // What is wrong with the paths is reported here; what is wrong with the model, by the engine.
@@ -149,7 +164,8 @@ void OpenDialog::remember(const command::OpenModel& model) {
   const QString source = QString::fromStdString(model.source);
   if (source.startsWith("demo:")) return;
   auto absolute = [](const std::string& path) { return path.empty() ? QString() : QFileInfo(QString::fromStdString(path)).absoluteFilePath(); };
-  const QStringList one{absolute(model.source), absolute(model.config), absolute(model.upscaler), QString::fromStdString(model.dtype)};
+  const QStringList one{absolute(model.source), absolute(model.config), absolute(model.upscaler), QString::fromStdString(model.dtype),
+                        QString::fromStdString(model.device)};
   QVariantList recent{one};
   for (const QStringList& other : remembered())
     if (other[0] != one[0] && recent.size() < kRemembered) recent << other;

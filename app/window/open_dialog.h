@@ -10,7 +10,7 @@ class QLineEdit;
 
 namespace glyphscope {
 
-/// Asks which model to open, and with what: a folder, a checkpoint in a single file or a demo model; configurations; an upscaler; the dtype.
+/// Asks which model to open, and with what: a folder, a checkpoint in a single file or a demo model; configurations; an upscaler; the dtype and the device.
 class OpenDialog : public QDialog {
   Q_OBJECT
  public:
@@ -26,7 +26,7 @@ class OpenDialog : public QDialog {
   // Fills the fields with a remembered model.
   void recall(int index);
 
-  QComboBox *source_, *dtype_;
+  QComboBox *source_, *dtype_, *device_;
   QLineEdit *config_, *upscaler_;
   QList<QWidget*> config_row_;
   QLabel* hint_;

@@ -17,6 +17,8 @@ QString label(Option name) {
       return QObject::tr("the autoencoder");
     case Option::config:
       return QObject::tr("Configurations");
+    case Option::device:
+      return QObject::tr("Device");
     case Option::dtype:
       return QObject::tr("Dtype");
     case Option::format:
@@ -33,6 +35,8 @@ QString label(Option name) {
       return QObject::tr("the map");
     case Option::mask:
       return QObject::tr("Mask");
+    case Option::memory:
+      return QObject::tr("the device's memory");
     case Option::method:
       return QObject::tr("the way of patching");
     case Option::negative:

@@ -328,7 +328,7 @@ class Arena {
     constexpr std::int64_t kSide = 4;
     std::vector<torch::Tensor> rows;
     for (const auto& image : images) {
-      const torch::Tensor mean = trainable_->encode_pixels((image.to(torch::kFloat32) / 127.5 - 1).unsqueeze(0)).mean;
+      const torch::Tensor mean = trainable_->encode_pixels((image.to(torch::kFloat32) / 127.5 - 1).unsqueeze(0)).mean.cpu();
       pixels_ = mean.size(2) == image.size(1);
       rows.push_back(torch::adaptive_avg_pool2d(mean, {kSide, kSide}).flatten(1));
     }
@@ -395,9 +395,13 @@ ArenaResult run_arena(Pipeline& pipeline, const PictureSet& pictures, const Aren
                       const ArenaObserver& observer, const CancelToken& cancel) {
   if (fs::exists(out / "settings.json") && !resume)
     reject("the folder holds an arena already", out.string(), "Go on with it by " + option(Option::resume) + ", or choose another " + option(Option::out));
-  ordered_json document{{"schema", "glyphscope.arena-settings/2"}, {"model_hash", pipeline.info().hash},
-                        {"dtype", pipeline.info().dtype},          {"ocr", reader.name()},
-                        {"pictures_sha256", pictures.sha256()},    {"settings", settings.to_json()}};
+  ordered_json document{{"schema", "glyphscope.arena-settings/2"},
+                        {"model_hash", pipeline.info().hash},
+                        {"dtype", pipeline.info().dtype},
+                        {"device", pipeline.info().device},
+                        {"ocr", reader.name()},
+                        {"pictures_sha256", pictures.sha256()},
+                        {"settings", settings.to_json()}};
   if (!pipeline.info().policy.is_null()) document["guard"] = pipeline.info().policy;
   claim_folder(out / "settings.json", document, "the folder holds an arena with other settings, pictures or another model");
   return Arena(pipeline, pictures, settings, out, reader, observer, cancel).run();

@@ -84,7 +84,9 @@ Conditioning EncodedPictures::conditioning(const Sample& sample, bool captioned)
 
 fs::path EncodedPictures::file(const std::string& what) const {
   // The number changes with what is made of a picture or a caption.
-  return cache_ / (sha256_text("2\n" + pipeline_.info().hash + "\n" + pipeline_.info().dtype + "\n" + what) + ".safetensors");
+  return cache_ / (sha256_text("2\n" + pipeline_.info().hash + "\n" + pipeline_.info().dtype +
+                               (pipeline_.info().device == "cpu" ? "" : "\n" + pipeline_.info().device) + "\n" + what) +
+                   ".safetensors");
 }
 
 fs::path EncodedPictures::encode_caption(const std::string& caption, const std::function<void(const std::string&)>& note) {

@@ -36,7 +36,7 @@ torch::Tensor training_loss(const NoisePath& path, const std::function<torch::Te
   const torch::Tensor noisy = path.mix(batch.clean, batch.noise, batch.index);
   const torch::Tensor output = denoise(noisy, path.timestep.index_select(0, batch.index), batch.conditioning).to(batch.clean.scalar_type());
   const torch::Tensor each = (output - path.target(batch.clean, batch.noise, batch.index)).pow(2).flatten(1).mean(1);
-  return (snr_gamma > 0 ? each * path.snr_weight(batch.index, snr_gamma).to(each.scalar_type()) : each).mean();
+  return (snr_gamma > 0 ? each * path.snr_weight(batch.index, snr_gamma).to(each.options()) : each).mean();
 }
 
 namespace {
@@ -149,7 +149,7 @@ class Finetuning {
       sum += loss;
       ++since;
     }
-    FinetuneResult result{lora_, state_.step(), lora_.parameters(), 0, state_.bytes(), 0, {}, {}};
+    FinetuneResult result{lora_.to(torch::kCPU), state_.step(), lora_.parameters(), 0, state_.bytes(), 0, {}, {}};
     LoraPlan everywhere = settings_.plan;
     everywhere.every_attention = false;
     everywhere.ranks.clear();
@@ -220,11 +220,8 @@ class Finetuning {
   // The checkpoint's folder is of one model, one set of pictures and one set of settings; only how long to train may differ. A training that was
   // stopped before it kept anything has no claim on it, and what it left is taken away; what is of no training that is known is not touched.
   void claim(const PictureSet& pictures) {
-    ordered_json document{{"schema", "glyphscope.finetune/1"},
-                          {"model_hash", pipeline_.info().hash},
-                          {"dtype", pipeline_.info().dtype},
-                          {"pictures_sha256", pictures.sha256()},
-                          {"settings", settings_.to_json()}};
+    ordered_json document{{"schema", "glyphscope.finetune/1"}, {"model_hash", pipeline_.info().hash},  {"dtype", pipeline_.info().dtype},
+                          {"device", pipeline_.info().device}, {"pictures_sha256", pictures.sha256()}, {"settings", settings_.to_json()}};
     const fs::path file = out_ / "checkpoint" / "settings.json";
     if (!fs::exists(checkpoint())) {
       const bool known = fs::exists(file);
@@ -275,7 +272,10 @@ class Finetuning {
     return signal.mean + signal.deviation * torch::randn(signal.mean.sizes(), generator);
   }
   // captions: of the batch's rows.
-  torch::Tensor loss_of(const TrainingBatch& batch, std::vector<std::string> captions) {
+  torch::Tensor loss_of(TrainingBatch batch, std::vector<std::string> captions) {
+    batch.clean = batch.clean.to(trainable_.device());
+    batch.noise = batch.noise.to(trainable_.device());
+    batch.conditioning = batch.conditioning.to(trainable_.device());
     if (taps_.kept) taps_.kept->set_rows(std::move(captions));
     return training_loss(
         path_, [&](const torch::Tensor& x, const torch::Tensor& t, const Conditioning& c) { return trainable_.denoise(x, t, c, &taps_); }, batch,

@@ -23,7 +23,7 @@ namespace glyphscope {
 /// What a step learns from.
 struct TrainingBatch {
   torch::Tensor clean, noise;  ///< [B, C, h, w]
-  torch::Tensor index;         ///< Of timesteps, [B] int64.
+  torch::Tensor index;         ///< Of timesteps, [B] int64, on the host.
   Conditioning conditioning;
 };
 

@@ -17,6 +17,15 @@ std::int64_t Lora::parameters() const {
   return sum;
 }
 
+Lora Lora::to(torch::Device device) const {
+  Lora out = *this;
+  for (auto& [path, layer] : out.layers) {
+    layer.a = layer.a.to(device);
+    layer.b = layer.b.to(device);
+  }
+  return out;
+}
+
 LoraModule::LoraModule(Lora& lora) {
   for (auto& [path, layer] : lora.layers) {
     std::string name = path;
@@ -61,6 +70,7 @@ Lora make_lora(const torch::nn::Module& denoiser, const SiteTable& table, const 
   Lora out;
   const auto layers = attention_projections(denoiser);
   plan.check_ranks(layers);
+  const torch::Device device = denoiser.parameters().front().device();
   for (const auto& layer : layers) {
     if (!plan.covers(layer)) continue;
     const std::int64_t rank = plan.rank_at(layer.site);
@@ -71,6 +81,8 @@ Lora make_lora(const torch::nn::Module& denoiser, const SiteTable& table, const 
       const double bound = 1.0 / std::sqrt(static_cast<double>(layer.inputs));
       made.a.uniform_(-bound, bound, generator);
     }
+    made.a = made.a.to(device);
+    made.b = made.b.to(device);
     out.layers[layer.path] = std::move(made);
   }
   if (out.layers.empty()) reject("no layer of the model gets an adapter", option(Option::sites), "Name sites, and projections that they have");
@@ -108,8 +120,10 @@ AttachedLora::AttachedLora(const torch::nn::Module& denoiser, const Lora& lora, 
   const std::vector<WeightedLayer*> layers = find_layers(denoiser, lora);
   for (const auto& [path, own] : lora.layers) {
     WeightedLayer* layer = layers[places_.size()];
+    const torch::Device device = layer->weight.device();
     const auto dtype = own.a.requires_grad() ? own.a.scalar_type() : layer->weight.scalar_type();
-    places_.push_back({layer, scale_of(own), std::make_shared<LowRank>(LowRank{own.a.to(dtype), own.b.to(dtype), scale_of(own) * strength, dropout})});
+    places_.push_back(
+        {layer, scale_of(own), std::make_shared<LowRank>(LowRank{own.a.to(device, dtype), own.b.to(device, dtype), scale_of(own) * strength, dropout})});
     layer->adapters.reserve(layer->adapters.size() + 1);
   }
   // From here on nothing can fail: an object that is not finished would leave its terms behind.

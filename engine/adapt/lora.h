@@ -26,6 +26,8 @@ struct Lora {
   std::map<std::string, LoraLayer> layers;
   std::map<std::string, std::string> metadata;  ///< Of the file: model, sites and settings that it was made with.
   std::int64_t parameters() const;
+  /// The same there.
+  Lora to(torch::Device device) const;
 };
 
 /// An adapter's tensors as parameters of a module, for an optimizer: both share them. A parameter's name is the path with slashes, "|a" or "|b".
@@ -37,7 +39,8 @@ class LoraModule : public torch::nn::Module {
 /// The linear layers of its attention layers, which a plan may name.
 std::vector<AttentionProjection> attention_projections(const torch::nn::Module& denoiser);
 
-/// A new adapter, fp32. Throws a Failure for a site or projection that is not there, or a rank that is larger than the layer.
+/// A new adapter, fp32, where the denoiser is; drawn on the host. Throws a Failure for a site or projection that is not there, or a rank that is larger than
+/// the layer.
 Lora make_lora(const torch::nn::Module& denoiser, const SiteTable& table, const LoraPlan& plan, torch::Generator generator);
 
 /// An adapter at work beside the layers, until it is destroyed; then the denoiser is, to the bit, what it was before. Several may be attached at

@@ -331,7 +331,8 @@ json peft_settings(const Lora& lora, const std::string& component) {
 
 }  // namespace
 
-void write_lora(const fs::path& path, const Lora& lora, LoraFormat format, const torch::nn::Module& denoiser, const SiteTable& table) {
+void write_lora(const fs::path& path, const Lora& anywhere, LoraFormat format, const torch::nn::Module& denoiser, const SiteTable& table) {
+  const Lora lora = anywhere.to(torch::kCPU);
   if (lora.layers.empty()) reject("the adapter has no layer", path.string());
   const std::string component = component_of(denoiser);
   std::map<std::string, torch::Tensor> tensors;

@@ -8,7 +8,7 @@ namespace glyphscope {
 namespace {
 
 torch::Tensor at_rows(const torch::Tensor& table, const torch::Tensor& index, const torch::Tensor& like) {
-  return table.index_select(0, index).view({-1, 1, 1, 1}).to(like.scalar_type());
+  return table.index_select(0, index).view({-1, 1, 1, 1}).to(like.options());
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ struct NoisePath {
   static NoisePath parse(const Config& scheduler, bool shifted = true);
 
   std::int64_t steps() const { return timestep.size(0); }
-  /// clean, noise: [B, C, h, w]; index: [B] int64 of timesteps.
+  /// clean, noise: [B, C, h, w], anywhere; index: [B] int64 of timesteps, on the host.
   torch::Tensor mix(const torch::Tensor& clean, const torch::Tensor& noise, const torch::Tensor& index) const;
   /// What the denoiser is to say of that mixture.
   torch::Tensor target(const torch::Tensor& clean, const torch::Tensor& noise, const torch::Tensor& index) const;

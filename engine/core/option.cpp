@@ -10,9 +10,10 @@ namespace {
 
 constexpr std::string_view kOpens = "\u2039", kCloses = "\u203a";
 
-constexpr std::array<std::pair<Option, std::string_view>, 31> kNames{{{Option::adapter, "adapter"},
+constexpr std::array<std::pair<Option, std::string_view>, 33> kNames{{{Option::adapter, "adapter"},
                                                                       {Option::autoencoder, "autoencoder"},
                                                                       {Option::config, "config"},
+                                                                      {Option::device, "device"},
                                                                       {Option::dtype, "dtype"},
                                                                       {Option::format, "format"},
                                                                       {Option::from_step, "from-step"},
@@ -21,6 +22,7 @@ constexpr std::array<std::pair<Option, std::string_view>, 31> kNames{{{Option::a
                                                                       {Option::image, "image"},
                                                                       {Option::inspect, "list-of-sites"},
                                                                       {Option::mask, "mask"},
+                                                                      {Option::memory, "memory"},
                                                                       {Option::method, "method"},
                                                                       {Option::negative, "negative"},
                                                                       {Option::noise_level, "noise-level"},

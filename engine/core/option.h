@@ -11,6 +11,7 @@ enum class Option {
   adapter,
   autoencoder,
   config,
+  device,
   dtype,
   format,
   from_step,
@@ -19,6 +20,7 @@ enum class Option {
   image,
   inspect,  ///< What lists a model's sites.
   mask,
+  memory,  ///< Bytes of a device that may be used.
   method,
   negative,
   noise_level,

@@ -277,7 +277,8 @@ ordered_json Guard::logged_settings(const ModelInfo& model, const Request& reque
                    {"height", request.height},
                    {"clip_skip", request.clip_skip},
                    {"method", method_name(request.method)},
-                   {"dtype", model.dtype}};
+                   {"dtype", model.dtype},
+                   {"device", model.device}};
   if (request.negative) out.update(logged("negative", *request.negative));
   if (request.pictures.defined()) out["enlarges"] = image_hash(request.pictures);
   return out;

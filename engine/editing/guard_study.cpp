@@ -226,7 +226,8 @@ ordered_json describe_guard_study(const GuardStudy& study, const GuardStudySetti
                           {"scheduler", settings.sampling.scheduler.empty() ? model.scheduler : settings.sampling.scheduler},
                           {"seed", settings.seed},
                           {"safe_warmup", SafeGuidance::warmup_of(settings.sampling.steps)},
-                          {"dtype", model.dtype}}},
+                          {"dtype", model.dtype},
+                          {"device", model.device}}},
                         {"prompts", settings.prompts.size()}};
   if (settings.classifier) document["classifier_sha256"] = settings.classifier->hash();
   document.update(study.to_json());

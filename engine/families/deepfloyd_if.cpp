@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "core/option.h"
 #include "core/unicode.h"
+#include "device/placement.h"
 #include "io/files.h"
 #include "io/weights.h"
 #include "models/unet.h"
@@ -62,12 +63,12 @@ std::string prepared(const std::string& prompt) {
 /// picture beside its own, and how much it was noised.
 class DeepFloydIf : public BatchedPipeline {
  public:
-  DeepFloydIf(const ModelFolder& model, const OpenOptions& options, std::shared_ptr<T5Prompt> text)
-      : BatchedPipeline(model, options, model.scheduler(), find_components(model, !text)),
+  DeepFloydIf(const ModelFolder& model, const Opening& opening, std::shared_ptr<T5Prompt> text)
+      : BatchedPipeline(model, opening, model.scheduler(), find_components(model, !text)),
         text_(std::move(text)),
         unet_(UNetConfig::parse(Config::read(model / "unet" / "config.json"))) {
     if (!text_) {
-      text_ = std::make_shared<T5Prompt>(model, "", options);
+      text_ = std::make_shared<T5Prompt>(model, "", opening);
       load(*text_);
     }
     const auto& unet = unet_.config();
@@ -78,7 +79,7 @@ class DeepFloydIf : public BatchedPipeline {
     if (const auto width = text_->width(); width != unet.raw_prompt_width())
       reject("T5 writes " + std::to_string(width) + " numbers a token, the U-Net reads " + std::to_string(unet.raw_prompt_width()), model.folder().string(),
              "text_encoder and unet belong to different models");
-    load("unet", unet_, dtype());
+    load("unet", unet_);
     info_.default_steps = info_.enlarges ? 50 : 100;
     info_.default_guidance = info_.enlarges ? 4.0 : 7.0;
     info_.methods = {PatchMethod::injection, PatchMethod::recording, PatchMethod::lockstep};
@@ -95,13 +96,13 @@ class DeepFloydIf : public BatchedPipeline {
   // What the U-Net pools are the same raw states.
   std::vector<WordTokens> words(const std::string& prompt) const override { return {text_->words(prepared(prompt), {.most_tokens = kTokens})}; }
   Prompt encode(const std::string& prompt, std::int64_t, std::vector<std::string>& notes) const override {
-    const torch::Tensor out = text_->encode(prepared(prompt), {.most_tokens = kTokens, .masks_padding = true}, notes).to(dtype());
+    const torch::Tensor out = text_->encode(prepared(prompt), {.most_tokens = kTokens, .masks_padding = true}, notes).to(placement().options());
     return {out, out};
   }
   torch::Tensor site_embedding(const Prompt& prompt) const override { return unet_.project_prompt(prompt.embedding); }
   Conditioning beside_prompt(const Request& request, bool) const override {
     if (!info_.enlarges) return {};
-    return {.noise_level = torch::full({1}, static_cast<double>(request.noise_level))};
+    return {.noise_level = torch::full({1}, static_cast<double>(request.noise_level), on_host())};
   }
   torch::Tensor enlarged(const torch::Tensor& pictures, const Request& request, RowNoise& noise) const override {
     const torch::Tensor large = torch::upsample_bilinear2d(pictures.to(torch::kFloat32) / 127.5 - 1, {request.height, request.width}, /*align_corners=*/true);
@@ -139,9 +140,9 @@ namespace family {
 Family deepfloyd_if() {
   return {.classes = {{.name = "IFPipeline", .models = "DeepFloyd IF, stage I", .projects_prompt_by_itself = true},
                       {.name = "IFSuperResolutionPipeline", .models = "DeepFloyd IF, stage II", .enlarges = true, .projects_prompt_by_itself = true}},
-          .open = [](const ModelFolder& model, const OpenOptions& options, const Pipeline* first_stage) {
+          .open = [](const ModelFolder& model, const Opening& opening, const Pipeline* first_stage) {
             const auto* first = dynamic_cast<const DeepFloydIf*>(first_stage);
-            return std::make_shared<DeepFloydIf>(model, options, first ? first->text_for(model) : nullptr);
+            return std::make_shared<DeepFloydIf>(model, opening, first ? first->text_for(model) : nullptr);
           }};
 }
 

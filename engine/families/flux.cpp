@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "core/option.h"
+#include "device/placement.h"
 #include "models/flux.h"
 #include "pipelines/clip_prompt.h"
 #include "pipelines/family.h"
@@ -32,16 +33,16 @@ Config read_scheduler(const ModelFolder& model) {
 
 class FluxPipeline : public LatentPipeline {
  public:
-  FluxPipeline(const ModelFolder& model, const OpenOptions& options, std::vector<std::string> components)
-      : LatentPipeline(model, options, read_scheduler(model), std::move(components)),
+  FluxPipeline(const ModelFolder& model, const Opening& opening, std::vector<std::string> components)
+      : LatentPipeline(model, opening, read_scheduler(model), std::move(components)),
         clip_(model, ""),
-        t5_(model, "_2", options),
+        t5_(model, "_2", opening),
         flux_(FluxConfig::parse(Config::read(model / "transformer" / "config.json"))) {
     check_fit(model);
-    load("text_encoder", clip_.model, dtype(), bare_clip_key);
+    load("text_encoder", clip_.model, bare_clip_key);
     load(t5_);
-    load("transformer", flux_, dtype());
-    load_autoencoder(dtype());
+    load("transformer", flux_);
+    load_autoencoder();
     info_.default_steps = 28;
     info_.default_guidance = 3.5;
     info_.methods = {PatchMethod::lockstep};
@@ -54,7 +55,7 @@ class FluxPipeline : public LatentPipeline {
  protected:
   void prompts_read() override { t5_.release(); }
   Prompt encode(const std::string& prompt, std::int64_t, std::vector<std::string>& notes) const override {
-    const torch::Tensor embedding = t5_.encode(prompt, {.most_tokens = kT5Tokens}, notes).to(dtype());
+    const torch::Tensor embedding = t5_.encode(prompt, {.most_tokens = kT5Tokens}, notes).to(placement().options());
     std::vector<std::string> unused;  // CLIP's pooled state sums the prompt up: what does not fit it is not lost
     return {embedding, clip_.encode(prompt, 0, unused).pooled};
   }
@@ -64,7 +65,7 @@ class FluxPipeline : public LatentPipeline {
   std::int64_t tokens(const Request& request) const override { return request.width * request.height / (4 * factor() * factor()); }
   Conditioning beside_prompt(const Request& request, bool) const override {
     if (!flux_.config().guidance) return {};
-    return {.guidance = torch::full({1}, request.guidance)};
+    return {.guidance = torch::full({1}, request.guidance, on_host())};
   }
   void check(const Request& request) const override {
     BatchedPipeline::check(request);
@@ -144,8 +145,8 @@ namespace family {
 // is a number that the model reads; there is no negative prompt. Source: diffusers `FluxPipeline`.
 Family flux() {
   return {.classes = {{.name = "FluxPipeline", .models = "FLUX.1", .reads_pooled_prompt = true, .projects_prompt_by_itself = true}},
-          .open = [](const ModelFolder& model, const OpenOptions& options,
-                     const Pipeline*) { return std::make_shared<FluxPipeline>(model, options, find_components(model)); },
+          .open = [](const ModelFolder& model, const Opening& opening,
+                     const Pipeline*) { return std::make_shared<FluxPipeline>(model, opening, find_components(model)); },
           .kohya_places = kohya_places};
 }
 

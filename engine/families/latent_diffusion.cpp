@@ -1,6 +1,7 @@
 #include <torch/types.h>
 
 #include "core/error.h"
+#include "device/placement.h"
 #include "models/unet.h"
 #include "pipelines/clip_prompt.h"
 #include "pipelines/family.h"
@@ -19,8 +20,8 @@ std::vector<std::string> find_components(const ModelFolder& model) {
 
 class LatentDiffusion : public LatentPipeline {
  public:
-  LatentDiffusion(const ModelFolder& model, const OpenOptions& options, std::vector<std::string> components)
-      : LatentPipeline(model, options, model.scheduler(), std::move(components), "vqvae"),
+  LatentDiffusion(const ModelFolder& model, const Opening& opening, std::vector<std::string> components)
+      : LatentPipeline(model, opening, model.scheduler(), std::move(components), "vqvae"),
         tokenizer_(WordPieceTokenizer::load(model / "tokenizer")),
         bert_(LdmBertConfig::parse(Config::read(model / "bert" / "config.json"))),
         unet_(UNetConfig::parse(Config::read(model / "unet" / "config.json"))) {
@@ -31,9 +32,9 @@ class LatentDiffusion : public LatentPipeline {
     if (channels() != unet.in_channels || unet.in_channels != unet.out_channels)
       reject("the autoencoder has " + std::to_string(channels()) + " latent channels, the U-Net reads " + std::to_string(unet.in_channels),
              model.folder().string(), "vqvae and unet belong to different models");
-    load("bert", bert_, dtype(), ldm_bert_key);
-    load("unet", unet_, dtype());
-    load_autoencoder(dtype());
+    load("bert", bert_, ldm_bert_key);
+    load("unet", unet_);
+    load_autoencoder();
     info_.default_guidance = 6.0;  // of its published example; diffusers' default is none
     info_.methods = {PatchMethod::injection, PatchMethod::recording, PatchMethod::lockstep};
     SiteTable table = unet_.sites();
@@ -48,7 +49,7 @@ class LatentDiffusion : public LatentPipeline {
     const std::int64_t length = bert_.config().max_positions;
     const Tokens tokens = tokenizer_.tokenize(WeightedPrompt::parse(prompt), length);
     note_cut("BERT", tokens.cut, notes);
-    auto states = [&](const Tokens& each) { return bert_.forward(torch::tensor(each.ids).unsqueeze(0)); };
+    auto states = [&](const Tokens& each) { return bert_.forward(torch::tensor(each.ids, on_host(torch::kInt64)).unsqueeze(0)); };
     const torch::Tensor plain = states(tokens);
     return {even(tokens.weights) ? plain : weighted_states(plain, states(tokenizer_.tokenize("", length)), tokens.weights), {}};
   }
@@ -72,8 +73,8 @@ namespace family {
 
 // Latent diffusion text-to-image: its own BERT encoder, latent U-Net, KL or VQ autoencoder. Source: diffusers `LDMTextToImagePipeline`.
 Family latent_diffusion() {
-  return {.classes = {{"LDMTextToImagePipeline", "latent diffusion"}}, .open = [](const ModelFolder& model, const OpenOptions& options, const Pipeline*) {
-            return std::make_shared<LatentDiffusion>(model, options, find_components(model));
+  return {.classes = {{"LDMTextToImagePipeline", "latent diffusion"}}, .open = [](const ModelFolder& model, const Opening& opening, const Pipeline*) {
+            return std::make_shared<LatentDiffusion>(model, opening, find_components(model));
           }};
 }
 

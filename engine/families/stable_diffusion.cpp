@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "device/placement.h"
 #include "models/unet.h"
 #include "pipelines/clip_prompt.h"
 #include "pipelines/family.h"
@@ -45,8 +46,8 @@ Config read_scheduler(const ModelFolder& model) {
 /// two whose penultimate states are, with a pooled prompt and sizes beside them (XL and its refiner).
 class StableDiffusion : public LatentPipeline {
  public:
-  StableDiffusion(const ModelFolder& model, const OpenOptions& options, std::vector<std::string> components)
-      : LatentPipeline(model, options, read_scheduler(model), std::move(components)),
+  StableDiffusion(const ModelFolder& model, const Opening& opening, std::vector<std::string> components)
+      : LatentPipeline(model, opening, read_scheduler(model), std::move(components)),
         xl_(is_xl(model)),
         aesthetic_(model.index().boolean("requires_aesthetics_score", false)),
         zero_negative_(xl_ && model.index().boolean("force_zeros_for_empty_prompt", true)),
@@ -54,10 +55,9 @@ class StableDiffusion : public LatentPipeline {
     for (const std::string number : {"", "_2"})
       if (has_component("text_encoder" + number)) encoders_.push_back(std::make_unique<ClipPrompt>(model, number));
     check_fit(model);
-    for (const auto& encoder : encoders_) load(encoder->name, encoder->model, dtype(), bare_clip_key);
-    load("unet", unet_, dtype());
-    const bool upcast = dtype() == torch::kFloat16 && is_wide(model, "vae", Config::read(model / "vae" / "config.json"));
-    load_autoencoder(upcast ? torch::kFloat32 : dtype());
+    for (const auto& encoder : encoders_) load(encoder->name, encoder->model, bare_clip_key);
+    load("unet", unet_);
+    load_autoencoder();
     info_.default_guidance = xl_ ? 5.0 : 7.5;
     info_.methods = {PatchMethod::injection, PatchMethod::recording, PatchMethod::lockstep};
     // So does diffusers: U-Nets saved before 0.9 claim the size of their first training, not of their last.
@@ -75,7 +75,7 @@ class StableDiffusion : public LatentPipeline {
     if (!xl_ || aesthetic_) return beside_prompt(request, false);
     std::vector<double> ids;
     for (auto number : {size.original_height, size.original_width, size.top, size.left, size.height, size.width}) ids.push_back(static_cast<double>(number));
-    return {.sizes = torch::tensor(ids).to(torch::kFloat32).unsqueeze(0)};
+    return {.sizes = torch::tensor(ids, on_host(torch::kFloat64)).to(torch::kFloat32).unsqueeze(0)};
   }
 
  protected:
@@ -104,7 +104,8 @@ class StableDiffusion : public LatentPipeline {
   Conditioning beside_prompt(const Request& request, bool negative) const override {
     if (!xl_) return {};
     const auto height = static_cast<double>(request.height), width = static_cast<double>(request.width);
-    return {.sizes = aesthetic_ ? torch::tensor({{height, width, 0.0, 0.0, negative ? 2.5 : 6.0}}) : torch::tensor({{height, width, 0.0, 0.0, height, width}})};
+    return {.sizes = aesthetic_ ? torch::tensor({{height, width, 0.0, 0.0, negative ? 2.5 : 6.0}}, on_host())
+                                : torch::tensor({{height, width, 0.0, 0.0, height, width}}, on_host())};
   }
 
   torch::Tensor denoiser(const torch::Tensor& latent, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const override {
@@ -183,8 +184,8 @@ Family stable_diffusion() {
   return {.classes = {{"StableDiffusionPipeline", "Stable Diffusion 1.x and 2.x"},
                       {.name = "StableDiffusionXLPipeline", .models = "Stable Diffusion XL", .reads_pooled_prompt = true},
                       {.name = "StableDiffusionXLImg2ImgPipeline", .models = "Stable Diffusion XL refiner", .reads_pooled_prompt = true}},
-          .open = [](const ModelFolder& model, const OpenOptions& options,
-                     const Pipeline*) { return std::make_shared<StableDiffusion>(model, options, find_components(model)); },
+          .open = [](const ModelFolder& model, const Opening& opening,
+                     const Pipeline*) { return std::make_shared<StableDiffusion>(model, opening, find_components(model)); },
           .single_files = layouts(),
           .is_wide = is_wide,
           .kohya_places = transformer_places};

@@ -32,22 +32,22 @@ std::vector<std::string> find_components(const ModelFolder& model) {
 
 class StableDiffusion3 : public LatentPipeline {
  public:
-  StableDiffusion3(const ModelFolder& model, const OpenOptions& options, std::vector<std::string> components)
-      : LatentPipeline(model, options, model.scheduler(), std::move(components)),
+  StableDiffusion3(const ModelFolder& model, const Opening& opening, std::vector<std::string> components)
+      : LatentPipeline(model, opening, model.scheduler(), std::move(components)),
         mmdit_(MmDitConfig::parse(Config::read(model / "transformer" / "config.json"))) {
     if (has_component("text_encoder")) clip_.emplace(model, "");
     if (has_component("text_encoder_2")) open_clip_.emplace(model, "_2");
-    if (has_component("text_encoder_3")) t5_.emplace(model, "_3", options);
+    if (has_component("text_encoder_3")) t5_.emplace(model, "_3", opening);
     t5_unread_ = model.has("text_encoder_3") && !t5_;
     if (!clip_ && !open_clip_ && !t5_)
       reject("the model has no text encoder", model.source(),
              "Of a file that holds none, " + option(Option::config) + " names a diffusers folder that has them");
     check_fit(model);
     for (auto* encoder : {&clip_, &open_clip_})
-      if (*encoder) load((*encoder)->name, (*encoder)->model, dtype(), bare_clip_key);
+      if (*encoder) load((*encoder)->name, (*encoder)->model, bare_clip_key);
     if (t5_) load(*t5_);
-    load("transformer", mmdit_, dtype());
-    load_autoencoder(dtype());
+    load("transformer", mmdit_);
+    load_autoencoder();
     info_.default_steps = 28;
     info_.default_guidance = 7.0;
     info_.methods = {PatchMethod::lockstep};
@@ -66,8 +66,8 @@ class StableDiffusion3 : public LatentPipeline {
     const TextEncoding first = encode_clip(clip_, open_clip_, prompt, clip_skip, notes), second = encode_clip(open_clip_, clip_, prompt, clip_skip, notes);
     const std::int64_t width = mmdit_.config().joint_attention_dim;
     const torch::Tensor clip = torch::cat({first.hidden, second.hidden}, -1);
-    torch::Tensor long_text = torch::zeros({1, kT5Tokens, width}, dtype());
-    if (t5_) long_text = t5_->encode(prompt, {.most_tokens = kT5Tokens}, notes).to(dtype());
+    torch::Tensor long_text = torch::zeros({1, kT5Tokens, width}, placement().options());
+    if (t5_) long_text = t5_->encode(prompt, {.most_tokens = kT5Tokens}, notes).to(placement().options());
     const std::string unread =
         "T5 is in the checkpoint, its tokenizer is not: its part of the prompt is zeros. " + option(Option::config) + " names a folder that has both.";
     if (t5_unread_ && std::find(notes.begin(), notes.end(), unread) == notes.end()) notes.push_back(unread);
@@ -97,7 +97,7 @@ class StableDiffusion3 : public LatentPipeline {
     const std::string note = "A CLIP text encoder is missing: its part of the prompt is zeros.";
     // A model may be made for one CLIP: then nothing of the prompt is missing.
     if (width > 0 && std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
-    return {{}, torch::zeros({1, tokens, half ? 0 : width}, dtype()), torch::zeros({1, half ? 0 : width}, dtype())};
+    return {{}, torch::zeros({1, tokens, half ? 0 : width}, placement().options()), torch::zeros({1, half ? 0 : width}, placement().options())};
   }
 
   void check_fit(const ModelFolder& model) const {
@@ -225,8 +225,8 @@ namespace family {
 Family stable_diffusion_3() {
   return {
       .classes = {{.name = "StableDiffusion3Pipeline", .models = "Stable Diffusion 3 and 3.5", .reads_pooled_prompt = true, .projects_prompt_by_itself = true}},
-      .open = [](const ModelFolder& model, const OpenOptions& options,
-                 const Pipeline*) { return std::make_shared<StableDiffusion3>(model, options, find_components(model)); },
+      .open = [](const ModelFolder& model, const Opening& opening,
+                 const Pipeline*) { return std::make_shared<StableDiffusion3>(model, opening, find_components(model)); },
       .single_files = {layout()},
       .kohya_places = kohya_places};
 }

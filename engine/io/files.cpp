@@ -170,7 +170,11 @@ void claim_folder(const std::filesystem::path& file, const nlohmann::ordered_jso
   if (!std::filesystem::exists(file)) {
     std::filesystem::create_directories(file.parent_path());
     write_json(file, document);
-  } else if (const std::string differs = differences(read_json(file), nlohmann::json(document)); !differs.empty()) {
+    return;
+  }
+  nlohmann::json kept = read_json(file);
+  if (kept.is_object() && document.contains("device") && !kept.contains("device")) kept["device"] = "cpu";  // when there was no other, none was named
+  if (const std::string differs = differences(kept, nlohmann::json(document)); !differs.empty()) {
     reject(refusal + ":" + differs + "\n", file.parent_path().string(),
            "Choose another " + option(Option::out) + ", or repeat the settings in its " + file.filename().string());
   }

@@ -61,7 +61,7 @@ const DtypeName& parse_dtype(const std::string& name, const std::string& where) 
   reject("the format has no dtype '" + name + "'", where, "The file is damaged, or of a newer version of the format");
 }
 
-std::string dtype_name(torch::ScalarType dtype) {
+std::string stored_dtype(torch::ScalarType dtype) {
   for (const auto& known : kDtypes)
     if (dtype == known.dtype) return known.name;
   reject(std::string("safetensors has no name for dtype ") + torch::toString(dtype));
@@ -234,7 +234,7 @@ void write_safetensors(const fs::path& path, const std::map<std::string, torch::
   std::uint64_t offset = 0;
   for (const auto& [name, tensor] : order) {
     const std::uint64_t bytes = static_cast<std::uint64_t>(tensor.numel()) * static_cast<std::uint64_t>(tensor.element_size());
-    header[name] = {{"dtype", dtype_name(tensor.scalar_type())}, {"shape", tensor.sizes().vec()}, {"data_offsets", {offset, offset + bytes}}};
+    header[name] = {{"dtype", stored_dtype(tensor.scalar_type())}, {"shape", tensor.sizes().vec()}, {"data_offsets", {offset, offset + bytes}}};
     offset += bytes;
   }
   std::string text = header.dump();

@@ -84,7 +84,7 @@ void load_weights(torch::nn::Module& module, const Weights& weights, const LoadO
   const auto is_kernel = [](const torch::Tensor& parameter) { return parameter.dim() == 4 && parameter.size(2) * parameter.size(3) > 1; };
   std::int64_t kernel_bytes = 0;
   for (const auto& [name, parameter] : parameters)
-    if (is_kernel(parameter)) kernel_bytes += parameter.numel() * static_cast<std::int64_t>(torch::elementSize(options.dtype));
+    if (is_kernel(parameter)) kernel_bytes += parameter.numel() * static_cast<std::int64_t>(torch::elementSize(options.placement.dtype));
   const bool channels_last = kernel_bytes <= options.channels_last_bytes;
   std::vector<std::string> missing, extra, misshapen;
   std::set<std::string> seen;
@@ -109,8 +109,9 @@ void load_weights(torch::nn::Module& module, const Weights& weights, const LoadO
       misshapen.push_back(key + " is of dtype " + torch::toString(entry.dtype) + ", a floating-point one was expected");
       continue;
     }
-    parameter.set_data(
-        entry.read().to(options.dtype).contiguous(channels_last && is_kernel(parameter) ? torch::MemoryFormat::ChannelsLast : torch::MemoryFormat::Contiguous));
+    parameter.set_data(entry.read()
+                           .to(options.placement.options())
+                           .contiguous(channels_last && is_kernel(parameter) ? torch::MemoryFormat::ChannelsLast : torch::MemoryFormat::Contiguous));
   }
   for (const auto& [name, parameter] : parameters)
     if (!seen.contains(name)) missing.push_back(name);

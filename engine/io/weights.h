@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/progress.h"
+#include "device/placement.h"
 #include "io/safetensors.h"
 
 namespace torch::nn {
@@ -49,7 +50,7 @@ class Weights {
 };
 
 struct LoadOptions {
-  torch::ScalarType dtype = torch::kFloat32;
+  Placement placement;
   /// The module's key for a key of the file; "" leaves the key out.
   std::function<std::string(const std::string&)> rename = [](const std::string& key) { return key; };
   /// A module whose convolutions take no more than this has their kernels laid out channels-last, and so all that flows through them: on a CPU they need no
@@ -59,7 +60,7 @@ struct LoadOptions {
 };
 
 /// Sets every parameter of `module` from the weights. All missing, extra and misshapen keys are reported in one Failure.
-/// Parameters whose dtype is the file's share the file's mapping (copy on write), so loading costs no second copy.
+/// Parameters on the CPU whose dtype is the file's share the file's mapping (copy on write), so loading costs no second copy.
 void load_weights(torch::nn::Module& module, const Weights& weights, const LoadOptions& options = {});
 
 /// A module's parameters by name, as a checkpoint holds them.

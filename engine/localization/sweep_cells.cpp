@@ -187,11 +187,8 @@ void SweepCells::write_images(const Cell& cell, const Request& request, const to
 
 void SweepCells::claim() {
   fs::create_directories(folder_ / "pairs");
-  ordered_json document{{"schema", "glyphscope.sweep-settings/2"},
-                        {"model", pipeline_.info().source},
-                        {"model_hash", pipeline_.info().hash},
-                        {"dtype", pipeline_.info().dtype},
-                        {"ocr", reader_.name()},
+  ordered_json document{{"schema", "glyphscope.sweep-settings/2"}, {"model", pipeline_.info().source},  {"model_hash", pipeline_.info().hash},
+                        {"dtype", pipeline_.info().dtype},         {"device", pipeline_.info().device}, {"ocr", reader_.name()},
                         {"settings", settings_.to_json()}};
   // Which adapters, however their files are called.
   for (const auto& one : pipeline_.info().adapters) document["adapters"].push_back({{"sha256", one.hash}, {"strength", one.strength}});

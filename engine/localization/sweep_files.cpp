@@ -59,11 +59,8 @@ ordered_json sweep_document(const SweepResult& result, const SweepSettings& sett
     sets.push_back(std::move(one));
   }
   for (const auto& pair : result.pairs) pairs.push_back(pair.to_json());
-  ordered_json described{{"source", model.source},
-                         {"family", model.family},
-                         {"hash", model.hash},
-                         {"dtype", model.dtype},
-                         {"denoiser_parameters", model.table.denoiser_parameters}};
+  ordered_json described{{"source", model.source}, {"family", model.family}, {"hash", model.hash},
+                         {"dtype", model.dtype},   {"device", model.device}, {"denoiser_parameters", model.table.denoiser_parameters}};
   if (!model.adapters.empty()) described["adapters"] = describe_adapters(model);
   if (model.upscaler) described["upscaler"] = describe_upscaler(model);
   if (!model.policy.is_null()) described["guard"] = model.policy;

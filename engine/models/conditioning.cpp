@@ -6,10 +6,23 @@
 
 namespace glyphscope {
 
+namespace {
+
+constexpr auto kFields = {&Conditioning::embedding,   &Conditioning::prompt_mask, &Conditioning::pooled, &Conditioning::sizes,
+                          &Conditioning::noise_level, &Conditioning::guidance,    &Conditioning::picture};
+
+}  // namespace
+
+Conditioning Conditioning::to(torch::Device device) const {
+  Conditioning out;
+  for (const auto field : kFields)
+    if ((this->*field).defined()) out.*field = (this->*field).to(device);
+  return out;
+}
+
 Conditioning joined(const std::vector<Conditioning>& rows) {
   Conditioning out;
-  for (auto field : {&Conditioning::embedding, &Conditioning::prompt_mask, &Conditioning::pooled, &Conditioning::sizes, &Conditioning::noise_level,
-                     &Conditioning::guidance, &Conditioning::picture}) {
+  for (const auto field : kFields) {
     if (rows.empty() || !(rows.front().*field).defined()) continue;
     std::vector<torch::Tensor> parts;
     for (const auto& row : rows) parts.push_back(row.*field);

@@ -15,6 +15,9 @@ struct Conditioning {
   torch::Tensor guidance;     ///< FLUX: the guidance as a number, [B].
   torch::Tensor picture;      ///< DeepFloyd IF's stage II: the noised picture that it enlarges, [B, 3, H, W].
   torch::Tensor prompt_mask;  ///< Of models with padded prompts: false where a token is padding that nothing attends to, bool [B, T].
+
+  /// The same there.
+  Conditioning to(torch::Device device) const;
 };
 
 /// The rows of all of them; a field is defined if it is in the first.

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "core/error.h"
+#include "device/placement.h"
 #include "models/checkpointing.h"
 #include "models/joint_block.h"
 
@@ -95,19 +96,26 @@ Flux::Flux(const FluxConfig& c) : config_(c) {
 
 // Source: diffusers `FluxPosEmbed`. The first axis, the picture's number, is 0 everywhere.
 Rotary Flux::rotary(std::int64_t rows, std::int64_t columns, torch::Device device) const {
+  const std::lock_guard lock(rotary_.mutex);
+  if (rotary_.rows == rows && rotary_.columns == columns && rotary_.tables.cosine.device() == device) return rotary_.tables;
+  const torch::InferenceMode also_for_training(false);
   constexpr double kTheta = 10000;
   const std::int64_t count = rows * columns;
   std::vector<torch::Tensor> angles;
   for (size_t axis = 0; axis < config_.axes.size(); ++axis) {
     const std::int64_t width = config_.axes[axis];
-    const torch::Tensor frequency = at::pow(kTheta, torch::arange(0, width, 2, torch::kFloat64) / -static_cast<double>(std::max<std::int64_t>(width, 1)));
-    torch::Tensor place = torch::zeros({count}, torch::kFloat64);
-    if (axis == 1) place = torch::arange(rows, torch::kFloat64).repeat_interleave(columns);
-    if (axis == 2) place = torch::arange(columns, torch::kFloat64).repeat({rows});
+    const torch::Tensor frequency =
+        at::pow(kTheta, torch::arange(0, width, 2, on_host(torch::kFloat64)) / -static_cast<double>(std::max<std::int64_t>(width, 1)));
+    torch::Tensor place = torch::zeros({count}, on_host(torch::kFloat64));
+    if (axis == 1) place = torch::arange(rows, on_host(torch::kFloat64)).repeat_interleave(columns);
+    if (axis == 2) place = torch::arange(columns, on_host(torch::kFloat64)).repeat({rows});
     angles.push_back(torch::outer(place, frequency).repeat_interleave(2, 1));
   }
   const torch::Tensor angle = torch::cat(angles, 1);
-  return {angle.cos().to(device, torch::kFloat32), angle.sin().to(device, torch::kFloat32)};
+  rotary_.rows = rows;
+  rotary_.columns = columns;
+  rotary_.tables = {angle.cos().to(device, torch::kFloat32), angle.sin().to(device, torch::kFloat32)};
+  return rotary_.tables;
 }
 
 torch::Tensor Flux::forward(const torch::Tensor& sample, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const {

@@ -2,6 +2,7 @@
 
 #include <torch/nn/module.h>
 
+#include <mutex>
 #include <vector>
 
 #include "io/config.h"
@@ -46,6 +47,13 @@ class Flux : public torch::nn::Module {
 
  private:
   Rotary rotary(std::int64_t rows, std::int64_t columns, torch::Device device) const;
+  // The last size's stay where they are: they are the same at every step.
+  struct RotaryTables {
+    std::mutex mutex;
+    std::int64_t rows = 0, columns = 0;
+    Rotary tables;
+  };
+  mutable RotaryTables rotary_;
 
   FluxConfig config_;
   SiteTable sites_;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "device/placement.h"
 #include "models/checkpointing.h"
 
 namespace glyphscope {
@@ -14,8 +15,8 @@ torch::Tensor widened(const torch::Tensor& x) { return x.element_size() < 4 ? x.
 torch::Tensor activate(Activation activation, const torch::Tensor& x) { return activation == Activation::silu ? at::silu(x) : at::gelu(x); }
 
 Linear::Linear(std::int64_t in, std::int64_t out, bool with_bias) {
-  weight = register_parameter("weight", torch::empty({out, in}));
-  if (with_bias) bias = register_parameter("bias", torch::empty({out}));
+  weight = register_parameter("weight", torch::empty({out, in}, on_host()));
+  if (with_bias) bias = register_parameter("bias", torch::empty({out}, on_host()));
 }
 
 namespace {
@@ -51,8 +52,8 @@ torch::Tensor Linear::forward(const torch::Tensor& x) const {
 }
 
 Conv2d::Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride, std::int64_t padding) : stride_(stride), padding_(padding) {
-  weight = register_parameter("weight", torch::empty({out, in, kernel, kernel}));
-  bias = register_parameter("bias", torch::empty({out}));
+  weight = register_parameter("weight", torch::empty({out, in, kernel, kernel}, on_host()));
+  bias = register_parameter("bias", torch::empty({out}, on_host()));
 }
 
 torch::Tensor Conv2d::forward(const torch::Tensor& x) const {
@@ -69,27 +70,27 @@ std::map<std::string, WeightedLayer*> adaptable_layers(const torch::nn::Module& 
 }
 
 GroupNorm::GroupNorm(std::int64_t groups, std::int64_t channels, double eps) : groups_(groups), eps_(eps) {
-  weight = register_parameter("weight", torch::empty({channels}));
-  bias = register_parameter("bias", torch::empty({channels}));
+  weight = register_parameter("weight", torch::empty({channels}, on_host()));
+  bias = register_parameter("bias", torch::empty({channels}, on_host()));
 }
 
 torch::Tensor GroupNorm::forward(const torch::Tensor& x) const { return at::group_norm(x, groups_, weight, bias, eps_); }
 
 LayerNorm::LayerNorm(std::int64_t width, double eps) : eps_(eps) {
-  weight = register_parameter("weight", torch::empty({width}));
-  bias = register_parameter("bias", torch::empty({width}));
+  weight = register_parameter("weight", torch::empty({width}, on_host()));
+  bias = register_parameter("bias", torch::empty({width}, on_host()));
 }
 
 torch::Tensor LayerNorm::forward(const torch::Tensor& x) const { return at::layer_norm(x, {weight.size(0)}, weight, bias, eps_); }
 
-RmsNorm::RmsNorm(std::int64_t width, double eps) : eps_(eps) { weight = register_parameter("weight", torch::empty({width})); }
+RmsNorm::RmsNorm(std::int64_t width, double eps) : eps_(eps) { weight = register_parameter("weight", torch::empty({width}, on_host())); }
 
 torch::Tensor RmsNorm::forward(const torch::Tensor& x) const {
   const torch::Tensor wide = widened(x);
   return weight * (wide * at::rsqrt(wide.pow(2).mean(-1, true) + eps_)).to(weight.scalar_type());
 }
 
-Embedding::Embedding(std::int64_t count, std::int64_t width) { weight = register_parameter("weight", torch::empty({count, width})); }
+Embedding::Embedding(std::int64_t count, std::int64_t width) { weight = register_parameter("weight", torch::empty({count, width}, on_host())); }
 
 torch::Tensor Embedding::forward(const torch::Tensor& ids) const { return at::embedding(weight, ids); }
 

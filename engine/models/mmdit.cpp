@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include "core/error.h"
+#include "device/placement.h"
 #include "models/joint_block.h"
 
 namespace glyphscope {
@@ -43,7 +44,8 @@ MmDit::MmDit(const MmDitConfig& c) : config_(c) {
   auto pos_embed = register_module("pos_embed", std::make_shared<Names>());
   patches_ = pos_embed->register_module("proj", std::make_shared<Conv2d>(c.in_channels, width, c.patch_size, c.patch_size));
   // A buffer in diffusers, and in its checkpoints: no parameter that is counted or trained.
-  position_table_ = pos_embed->register_parameter("pos_embed", torch::empty({1, c.pos_embed_max_size * c.pos_embed_max_size, width}), /*requires_grad=*/false);
+  position_table_ =
+      pos_embed->register_parameter("pos_embed", torch::empty({1, c.pos_embed_max_size * c.pos_embed_max_size, width}, on_host()), /*requires_grad=*/false);
   time_text_embed = register_module("time_text_embed", std::make_shared<TimeTextEmbed>(width, c.pooled_projection_dim));
   context_embedder = register_module("context_embedder", std::make_shared<Linear>(c.joint_attention_dim, width));
   transformer_blocks = register_module("transformer_blocks", std::make_shared<List<JointBlock>>());
@@ -66,9 +68,9 @@ void MmDit::fill_position_table() {
   const std::int64_t side = config_.pos_embed_max_size, quarter = config_.width() / 4;
   const std::int64_t drawn = config_.sample_size / config_.patch_size;  // patches a side that the model is trained on
   const double scale = static_cast<double>(drawn) / static_cast<double>(side);
-  const torch::Tensor omega = at::pow(10000.0, torch::arange(quarter, torch::kFloat64) / -static_cast<double>(quarter));
-  const torch::Tensor angle = torch::outer(torch::arange(side, torch::kFloat64) * scale, omega);
-  const torch::Tensor one = torch::cat({angle.sin(), angle.cos()}, 1), ones = torch::ones({side, side, 1}, torch::kFloat64);
+  const torch::Tensor omega = at::pow(10000.0, torch::arange(quarter, on_host(torch::kFloat64)) / -static_cast<double>(quarter));
+  const torch::Tensor angle = torch::outer(torch::arange(side, on_host(torch::kFloat64)) * scale, omega);
+  const torch::Tensor one = torch::cat({angle.sin(), angle.cos()}, 1), ones = torch::ones({side, side, 1}, on_host(torch::kFloat64));
   position_table_.copy_(torch::cat({one.unsqueeze(0) * ones, one.unsqueeze(1) * ones}, 2).reshape_as(position_table_));
 }
 

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "device/placement.h"
 #include "models/transformer.h"
 
 namespace glyphscope {
@@ -248,7 +249,7 @@ class TextPooling : public torch::nn::Module {
   TextPooling(std::int64_t width, std::int64_t out, std::int64_t heads) : heads_(heads) {
     norm1 = register_module("norm1", std::make_shared<LayerNorm>(width));
     auto pool = register_module("pool", std::make_shared<Names>());
-    position_ = pool->register_parameter("positional_embedding", torch::empty({1, width}));
+    position_ = pool->register_parameter("positional_embedding", torch::empty({1, width}, on_host()));
     k_proj = pool->register_module("k_proj", std::make_shared<Linear>(width, width));
     q_proj = pool->register_module("q_proj", std::make_shared<Linear>(width, width));
     v_proj = pool->register_module("v_proj", std::make_shared<Linear>(width, width));

@@ -2,7 +2,9 @@
 
 #include <torch/types.h>
 
-#include "cuda/select_heads.h"
+#include <utility>
+
+#include "device/select_heads.h"
 
 namespace glyphscope {
 
@@ -18,71 +20,59 @@ KeyValue stack(const std::vector<KeyValue>& prompts) {
   return {torch::cat(keys), torch::cat(values), masks.empty() ? torch::Tensor() : torch::cat(masks)};
 }
 
-// own: the index a row's own prompt has; source: the index of what a row sees in place of it, by row and prompt.
-template <class Rows, class Own, class Source>
-HeadChoice choose(const Rows& rows, int site, int step, std::int64_t heads, const Own& own, const Source& source) {
-  const auto count = static_cast<std::int64_t>(rows.size());
-  const auto indices = [&] { return torch::empty({count, heads}, torch::kInt32); };
-  HeadChoice out{indices(), indices(), indices(), torch::ones({count, heads}), torch::ones({count, heads})};
-  auto keys = out.key.accessor<int, 2>(), values = out.value.accessor<int, 2>(), owns = out.own.accessor<int, 2>();
-  auto key_strengths = out.key_strength.accessor<float, 2>(), value_strengths = out.value_strength.accessor<float, 2>();
-  for (std::int64_t row = 0; row < count; ++row) {
-    for (std::int64_t head = 0; head < heads; ++head) keys[row][head] = values[row][head] = owns[row][head] = own(row);
-    const PatchPlan* plan = rows[static_cast<size_t>(row)].plan;
-    if (!plan) continue;
-    for (const auto& patch : plan->patches()) {
-      if (patch.site != site || !patch.active(step)) continue;
-      const int from = source(row, patch.prompt);
-      out.patched = true;
-      out.blended |= patch.strength != 1;
-      const auto strength = static_cast<float>(patch.strength);
-      auto give = [&](std::int64_t head) {
-        if (patch.streams != Streams::value) keys[row][head] = from, key_strengths[row][head] = strength;
-        if (patch.streams != Streams::key) values[row][head] = from, value_strengths[row][head] = strength;
-      };
-      for (int head : patch.heads) give(head);
-      if (patch.heads.empty())
-        for (std::int64_t head = 0; head < heads; ++head) give(head);
-    }
-  }
-  return out;
-}
-
 torch::Tensor select(const torch::Tensor& from, const torch::Tensor& which, const torch::Tensor& own, const torch::Tensor& strength) {
-  torch::Tensor seen = select_heads(from, which.to(from.device()));
+  torch::Tensor seen = select_heads(from, which);
   if (!strength.defined()) return seen;
-  return torch::lerp(select_heads(from, own.to(from.device())), seen, strength.to(from.options()).unsqueeze(-1).unsqueeze(-1));
+  return torch::lerp(select_heads(from, own), seen, strength.to(from.options()).unsqueeze(-1).unsqueeze(-1));
 }
 
 // What is padding follows the keys: of keys that are blended, what is padding in both.
 torch::Tensor select_mask(const torch::Tensor& from, const HeadChoice& choice) {
   if (!from.defined()) return {};
-  const torch::Tensor all = from.expand({-1, choice.key.size(1), -1});
-  const auto of = [&](const torch::Tensor& which) {
-    return all.index({which.to(torch::kLong).to(from.device()), torch::arange(which.size(1)).to(from.device())});
-  };
+  const torch::Tensor all = from.expand({-1, choice.key.size(1), -1}), heads = torch::arange(choice.key.size(1), choice.key.options().dtype(torch::kLong));
+  const auto of = [&](const torch::Tensor& which) { return all.index({which.to(torch::kLong), heads}); };
   torch::Tensor seen = of(choice.key);
-  if (!choice.blended) return seen;
-  const torch::Tensor strength = choice.key_strength.to(from.device()).unsqueeze(-1);
+  if (!choice.key_strength.defined()) return seen;
+  const torch::Tensor strength = choice.key_strength.unsqueeze(-1);
   return (seen & (strength != 0)) | (of(choice.own) & (strength != 1));
 }
 
 KeyValue select(const KeyValue& from, const HeadChoice& choice) {
-  const auto strength = [&](const torch::Tensor& all) { return choice.blended ? all : torch::Tensor(); };
-  return {select(from.key, choice.key, choice.own, strength(choice.key_strength)),
-          select(from.value, choice.value, choice.own, strength(choice.value_strength)), select_mask(from.mask, choice)};
+  return {select(from.key, choice.key, choice.own, choice.key_strength), select(from.value, choice.value, choice.own, choice.value_strength),
+          select_mask(from.mask, choice)};
+}
+
+// What was recorded of a prompt has the prompt's index plus the number of prompts.
+std::vector<HeadChoices::Row> rows_of(const std::vector<PromptTaps::Row>& rows, int prompts, const std::vector<const KvRecord*>& records) {
+  std::vector<HeadChoices::Row> out;
+  for (const auto& row : rows) out.push_back({row.prompt, row.plan, [=](int prompt) { return prompt + (records[static_cast<size_t>(prompt)] ? prompts : 0); }});
+  return out;
+}
+
+std::vector<HeadChoices::Row> rows_of(const std::vector<LockstepTaps::Row>& rows) {
+  std::vector<HeadChoices::Row> out;
+  for (size_t i = 0; i < rows.size(); ++i)
+    out.push_back({static_cast<int>(i), rows[i].plan, [sources = rows[i].sources](int prompt) { return sources.at(prompt); }});
+  return out;
+}
+
+std::vector<const KvRecord*> as_many(std::vector<const KvRecord*> records, size_t prompts) {
+  records.resize(prompts, nullptr);
+  return records;
 }
 
 }  // namespace
 
-bool HeadChoice::operator==(const HeadChoice& other) const {
-  return torch::equal(key, other.key) && torch::equal(value, other.value) && torch::equal(key_strength, other.key_strength) &&
-         torch::equal(value_strength, other.value_strength);
-}
+PromptTaps::PromptTaps(const SiteTable& table, std::vector<PromptStates> prompts, const std::vector<Row>& rows, CancelToken cancel,
+                       std::vector<const KvRecord*> records)
+    : prompts_(std::move(prompts)),
+      records_(as_many(std::move(records), prompts_.size())),
+      cancel_(std::move(cancel)),
+      choices_(table, rows_of(rows, static_cast<int>(prompts_.size()), records_)) {}
 
-PromptTaps::PromptTaps(std::vector<PromptStates> prompts, std::vector<Row> rows, CancelToken cancel, std::vector<const KvRecord*> records)
-    : prompts_(std::move(prompts)), rows_(std::move(rows)), cancel_(std::move(cancel)), records_(std::move(records)) {
-  records_.resize(prompts_.size(), nullptr);
+void PromptTaps::begin_step(int step) {
+  step_ = step;
+  choices_.begin_step(step);
 }
 
 KeyValue PromptTaps::prompt_kv(int site, const PromptStates&, const Project& project) {
@@ -93,20 +83,14 @@ KeyValue PromptTaps::prompt_kv(int site, const PromptStates&, const Project& pro
     for (const auto& prompt : prompts_) projected.push_back(project(prompt));
     cached.prompts = stack(projected);
   }
-  // What was recorded of a prompt has the prompt's index plus the number of prompts.
-  bool recorded = false;
-  HeadChoice choice = choose(
-      rows_, site, step_, cached.prompts.key.size(1), [&](std::int64_t row) { return rows_[static_cast<size_t>(row)].prompt; },
-      [&](std::int64_t, int prompt) {
-        const bool here = records_[static_cast<size_t>(prompt)];
-        recorded |= here;
-        return prompt + (here ? static_cast<int>(prompts_.size()) : 0);
-      });
   // Recorded K and V may change from step to step.
-  if (cached.batch.key.defined() && !recorded && !cached.recorded && choice == cached.choice) return cached.batch;
+  if (cached.version == choices_.version() && !cached.recorded) return cached.batch;
+  cached.version = choices_.version();
+  cached.recorded = false;
+  for (size_t prompt = 0; prompt < prompts_.size(); ++prompt) cached.recorded |= records_[prompt] && choices_.sees(site, static_cast<int>(prompt));
 
   KeyValue from = cached.prompts;
-  if (recorded) {
+  if (cached.recorded) {
     std::vector<KeyValue> sources{cached.prompts};
     for (size_t prompt = 0; prompt < prompts_.size(); ++prompt) {
       const auto at = static_cast<std::int64_t>(prompt);
@@ -115,17 +99,16 @@ KeyValue PromptTaps::prompt_kv(int site, const PromptStates&, const Project& pro
     }
     from = stack(sources);
   }
-  cached.batch = select(from, choice);
-  cached.choice = std::move(choice);
-  cached.recorded = recorded;
+  cached.batch = select(from, choices_.at(site, from.key.device()));
   return cached.batch;
 }
 
+LockstepTaps::LockstepTaps(const SiteTable& table, const std::vector<Row>& rows, CancelToken cancel)
+    : cancel_(std::move(cancel)), choices_(table, rows_of(rows)) {}
+
 KeyValue LockstepTaps::prompt_kv(int site, const PromptStates& prompt, const Project& project) {
   const KeyValue own = project(prompt);
-  const HeadChoice choice = choose(
-      rows_, site, step_, own.key.size(1), [](std::int64_t row) { return static_cast<int>(row); },
-      [&](std::int64_t row, int prompt) { return rows_[static_cast<size_t>(row)].sources.at(prompt); });
+  const HeadChoice& choice = choices_.at(site, own.key.device());
   return choice.patched ? select(own, choice) : own;
 }
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "device/placement.h"
+
 namespace glyphscope {
 
 WordTokens find_words(const std::string& text, std::int64_t begin, std::int64_t length, std::int64_t lead,
@@ -50,7 +52,7 @@ std::vector<std::pair<std::int64_t, std::int64_t>> common_tokens(const std::vect
 }  // namespace
 
 TokenAlignment align_tokens(const std::vector<WordTokens>& source, const std::vector<WordTokens>& target, std::int64_t tokens) {
-  TokenAlignment out{torch::eye(tokens), torch::ones({tokens})};
+  TokenAlignment out{torch::eye(tokens, on_host()), torch::ones({tokens}, on_host())};
   auto map = out.map.accessor<float, 2>();
   auto shared = out.shared.accessor<float, 1>();
   for (size_t run = 0; run < source.size(); ++run) {

@@ -25,6 +25,7 @@ WordTokens find_words(const std::string& text, std::int64_t begin, std::int64_t 
 struct TokenAlignment {
   torch::Tensor map;     ///< [tokens, tokens] fp32: how much of the attention to a source's token (row) goes to a target's (column).
   torch::Tensor shared;  ///< [tokens] fp32: 1 for a target's token that has counterparts, else 0.
+  TokenAlignment to(torch::Device device) const { return {map.to(device), shared.to(device)}; }
 };
 
 /// source, target: what each encoder reads, in the same order; tokens: of the whole embedding. With as many words in both, each stands for the one in its

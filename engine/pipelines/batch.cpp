@@ -28,7 +28,9 @@ std::vector<KvRecord> record(const FamilyModel& model, const ModelInfo& info, co
     // Prompt K and V of a cross-attention layer depend on neither latent nor step: one forward pass records them all.
     KvRecorder recorder(size, request.record_budget, 0, /*depends_on_step=*/false);
     const std::int64_t side = info.size_multiple / model.factor();
-    model.denoiser(torch::zeros({1, model.channels(), side, side}, model.dtype()), torch::zeros({1}), model.conditioned(prompts[i], request, false), &recorder);
+    const torch::TensorOptions there = model.placement().options();
+    model.denoiser(torch::zeros({1, model.channels(), side, side}, there), torch::zeros({1}, there.dtype(torch::kFloat32)),
+                   model.conditioned(prompts[i], request, false).to(model.placement().device), &recorder);
     records[i] = recorder.record();
   }
   return records;
@@ -109,8 +111,8 @@ std::vector<MapTaps::Row> aligned_maps(const FamilyModel& model, const ModelInfo
                own = model.words(request.prompts[static_cast<size_t>(member.prompt)]);
     std::int64_t most = member.maps->self_tokens;
     if (most == 0) most = joint ? points : std::max<std::int64_t>(256, points / 16);
-    out.push_back({first + static_cast<std::int64_t>(i), first + member.map_source, align_tokens(source, own, tokens), steps(member.maps->cross_share),
-                   steps(member.maps->self_share), most});
+    out.push_back({first + static_cast<std::int64_t>(i), first + member.map_source, align_tokens(source, own, tokens).to(model.placement().device),
+                   steps(member.maps->cross_share), steps(member.maps->self_share), most});
   }
   return out;
 }
@@ -151,7 +153,7 @@ BatchRows rows_of(const FamilyModel& model, const ModelInfo& info, const Request
       if (request.pictures.defined()) pictures.push_back(request.pictures.narrow(0, request.pictures.size(0) > 1 ? member.row : 0, 1));
     }
   }
-  out.conditioning = joined(conditionings);
+  out.conditioning = joined(conditionings).to(model.placement().device);  // not row by row
   if (!pictures.empty()) out.pictures = torch::cat(pictures);
   return out;
 }
@@ -188,20 +190,20 @@ DrawnBatch draw_batch(const FamilyModel& model, const ModelInfo& info, const Sch
   BatchRows rows = rows_of(model, info, request, read, batch);
   std::vector<const KvRecord*> sources;
   for (const auto& one : read.records) sources.push_back(one.bytes() > 0 ? &one : nullptr);
-  PromptTaps prompt_taps(read.states, rows.prompts, cancel, sources);
-  LockstepTaps lockstep_taps(rows.lockstep, cancel);
+  PromptTaps prompt_taps(info.table, read.states, rows.prompts, cancel, sources);
+  LockstepTaps lockstep_taps(info.table, rows.lockstep, cancel);
   Taps* taps = request.method == PatchMethod::lockstep ? static_cast<Taps*>(&lockstep_taps) : &prompt_taps;
   MapTaps map_taps(*taps, rows.maps);
   if (!rows.maps.empty()) taps = &map_taps;
 
   const std::vector<std::int64_t> shape{1, model.channels(), request.height / model.factor(), request.width / model.factor()};
-  const torch::Tensor noisiest = rows.noise.draw(shape);
+  const torch::Tensor noisiest = rows.noise.draw(shape).to(model.placement().device);
   if (rows.pictures.defined()) {
-    rows.conditioning.picture = model.enlarged(rows.pictures, request, rows.noise).to(model.dtype());
+    rows.conditioning.picture = model.enlarged(rows.pictures, request, rows.noise).to(model.placement().options());
     if (read.guided) rows.conditioning.picture = rows.conditioning.picture.repeat({request.safe ? 3 : 2, 1, 1, 1});
   }
   const auto run = scheduler.begin(request.steps, model.tokens(request));
-  run->set_noise([&] { return rows.noise.draw(shape); });
+  run->set_noise([&] { return rows.noise.draw(shape).to(model.placement().device); });
   const auto calls = static_cast<std::int64_t>(run->timesteps().size());
   DenoiseOptions options;
   options.guidance = read.guided ? request.guidance : 1;
@@ -209,7 +211,7 @@ DrawnBatch draw_batch(const FamilyModel& model, const ModelInfo& info, const Sch
   options.cancel = cancel;
   std::vector<const Following*> following;
   for (const auto& member : batch.members) following.push_back(&member.follow);
-  const Followers followers(following, [&](std::int64_t call) { return step_of(call, calls, request.steps); });
+  const Followers followers(following, model.placement().device, [&](std::int64_t call) { return step_of(call, calls, request.steps); });
   options.followers = &followers;
   std::vector<Trajectory> record;
   if (request.keep_paths) options.record = &record;
@@ -224,17 +226,21 @@ DrawnBatch draw_batch(const FamilyModel& model, const ModelInfo& info, const Sch
     ++out.calls;
     out.rows += static_cast<std::int64_t>(rows.prompts.size());
   };
-  out.latents =
-      glyphscope::denoise(
-          *run, noisiest,
-          [&](const torch::Tensor& x, double t) { return model.denoiser(x.to(model.dtype()), torch::full({x.size(0)}, t), rows.conditioning, taps); }, options)
-          .slice(0, 0, batch.asked);
+  out.latents = glyphscope::denoise(
+                    *run, noisiest,
+                    [&](const torch::Tensor& x, double t) {
+                      return model.denoiser(x.to(model.dtype()), torch::full({x.size(0)}, t, x.options().dtype(torch::kFloat32)), rows.conditioning, taps);
+                    },
+                    options)
+                    .slice(0, 0, batch.asked);
   if (request.keep_paths)
-    for (std::int64_t row = 0; row < batch.asked; ++row) out.paths.push_back(std::make_shared<const Trajectory>(std::move(record[static_cast<size_t>(row)])));
+    for (std::int64_t row = 0; row < batch.asked; ++row)
+      out.paths.push_back(std::make_shared<const Trajectory>(record[static_cast<size_t>(row)].to(torch::kCPU)));
   // A decoder's activations are far larger than its latents: only so many pixels at once.
   constexpr std::int64_t kPixelsAtOnce = 1 << 20;
   for (const auto& part : out.latents.split(std::max<std::int64_t>(1, kPixelsAtOnce / (request.width * request.height))))
-    out.images.push_back(to_pixels(model.decode(part, cancel)));
+    out.images.push_back(to_pixels(model.decode(part, cancel)).cpu());
+  out.latents = out.latents.cpu();
   called();
   return out;
 }

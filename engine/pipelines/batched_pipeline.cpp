@@ -13,6 +13,8 @@
 #include "core/error.h"
 #include "core/option.h"
 #include "core/side_by_side.h"
+#include "device/devices.h"
+#include "device/placement.h"
 #include "io/mapped_files.h"
 #include "patching/prompt_taps.h"
 #include "pipelines/batch.h"
@@ -20,23 +22,9 @@
 
 namespace glyphscope {
 
-namespace {
-
-const char* dtype_name(torch::ScalarType dtype) { return dtype == torch::kBFloat16 ? "bf16" : dtype == torch::kFloat16 ? "fp16" : "fp32"; }
-
-}  // namespace
-
-torch::ScalarType parse_dtype(const std::string& name) {
-  // fp16 arithmetic is some 300 times slower than bf16 in the convolutions of a CPU, so "auto" computes in fp32 there.
-  if (name == "auto" || name == "fp32") return torch::kFloat32;
-  if (name == "bf16") return torch::kBFloat16;
-  if (name == "fp16") return torch::kFloat16;
-  reject("unknown dtype '" + name + "'", option(Option::dtype), "Known are auto, fp32, bf16 and fp16");
-}
-
-BatchedPipeline::BatchedPipeline(const ModelFolder& model, const OpenOptions& options, const Config& scheduler, std::vector<std::string> components)
-    : FamilyModel(parse_dtype(options.dtype)),
-      components_(model, std::move(components), options.cancel),
+BatchedPipeline::BatchedPipeline(const ModelFolder& model, const Opening& opening, const Config& scheduler, std::vector<std::string> components)
+    : FamilyModel({opening.plan.device, opening.plan.dtype}),
+      components_(model, std::move(components), opening),
       scheduler_config_(scheduler),
       trainable_(*this, *this, scheduler_config_) {
   make_scheduler(scheduler_config_);  // an unknown one is an error now, not after minutes
@@ -49,6 +37,9 @@ void BatchedPipeline::describe(const std::string& family, const SiteTable& table
   info_.hash = components_.hash();
   info_.parameters = components_.parameters();
   info_.dtype = dtype_name(dtype());
+  info_.device = device_kind(placement().device);
+  info_.device_label = device_label(placement().device);
+  info_.why_device = components_.plan().reason;
   info_.table = table;
   info_.size_multiple = factor() * latent_multiple;
   info_.default_width = info_.default_height = sample_size * factor();
@@ -110,7 +101,7 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
   const auto start = std::chrono::steady_clock::now();
   Result result;
   const size_t count = request.rows.size();
-  const bool shared_out = is_small(request) && !is_side_by_side();
+  const bool shared_out = placement().device.is_cpu() && is_small(request) && !is_side_by_side();
   const std::int64_t rows = std::min<std::int64_t>(request.rows_at_once, static_cast<std::int64_t>(count));
   const std::int64_t workers = shared_out ? std::clamp<std::int64_t>(at::get_num_threads(), 1, std::max<std::int64_t>(1, rows)) : 1;
   const size_t at_once = (std::min(count, static_cast<size_t>(request.rows_at_once)) + static_cast<size_t>(workers) - 1) / static_cast<size_t>(workers);
@@ -194,15 +185,15 @@ Trajectory BatchedPipeline::run_inversion(const Inversion& inversion, const Requ
   std::vector<std::string> notes;
   const Prompt prompt = encode(inversion.caption, request.clip_skip, notes);
   prompts_read();
-  const Conditioning conditioning = conditioned(prompt, request, false);
-  PromptTaps taps({{site_embedding(prompt), prompt.mask}}, {{0, nullptr}}, cancel);
-  LockstepTaps joint({{}}, cancel);
+  const Conditioning conditioning = conditioned(prompt, request, false).to(placement().device);
+  PromptTaps taps(info_.table, {{site_embedding(prompt), prompt.mask}}, {{0, nullptr}}, cancel);
+  LockstepTaps joint(info_.table, {{}}, cancel);
   const bool lockstep = info_.methods.front() == PatchMethod::lockstep;
   const torch::Tensor pixels = inversion.picture.unsqueeze(0).to(torch::kFloat32) / 127.5 - 1;
   Trajectory out = invert_latent(
-      encode_pixels(pixels).mean.to(torch::kFloat32), *run, inversion.refinements,
+      encode_pixels(pixels).mean.to(placement().device, torch::kFloat32), *run, inversion.refinements,
       [&](const torch::Tensor& x, double t) {
-        return denoiser(x.to(dtype()), torch::full({1}, t), conditioning, lockstep ? static_cast<Taps*>(&joint) : &taps)
+        return denoiser(x.to(dtype()), torch::full({1}, t, x.options().dtype(torch::kFloat32)), conditioning, lockstep ? static_cast<Taps*>(&joint) : &taps)
             .to(torch::kFloat32)
             .slice(1, 0, channels());
       },
@@ -211,7 +202,7 @@ Trajectory BatchedPipeline::run_inversion(const Inversion& inversion, const Requ
     find_bad_numbers();
     throw Failure({ErrorCode::internal, "the inverted latents are not a number", "", "No cause was found in weights, adapters or dtype; please report it"});
   }
-  return out;
+  return out.to(torch::kCPU);
 }
 
 }  // namespace glyphscope

@@ -15,9 +15,6 @@
 
 namespace glyphscope {
 
-/// The dtype that OpenOptions::dtype names. Throws a Failure.
-torch::ScalarType parse_dtype(const std::string& name);
-
 /// The pipeline of all families: rows in batches, those of a small picture side by side, and inversion. A family derives from it, and gives what
 /// FamilyModel asks for.
 class BatchedPipeline : public Pipeline, public FamilyModel {
@@ -26,7 +23,7 @@ class BatchedPipeline : public Pipeline, public FamilyModel {
 
  protected:
   /// Reads the scheduler; a family loads its components, and then calls describe(). Throws a Failure.
-  BatchedPipeline(const ModelFolder& model, const OpenOptions& options, const Config& scheduler, std::vector<std::string> components);
+  BatchedPipeline(const ModelFolder& model, const Opening& opening, const Config& scheduler, std::vector<std::string> components);
 
   void check(const Request& request) const override;
   Result run(const Request& request, const Observer& observer, const CancelToken& cancel) final;
@@ -34,9 +31,9 @@ class BatchedPipeline : public Pipeline, public FamilyModel {
 
   /// Loads its weights, which info() then counts: see Components. Throw a Failure.
   void load(
-      const std::string& component, torch::nn::Module& module, torch::ScalarType dtype,
+      const std::string& component, torch::nn::Module& module,
       const std::function<std::string(const std::string&)>& rename = [](const std::string& key) { return key; }) {
-    components_.load(component, module, dtype, rename);
+    components_.load(component, module, rename);
   }
   void load(T5Prompt& t5) { components_.load(t5); }
   /// The rest of info(): what all families derive alike. latent_multiple: of which latents' sides must be multiples.

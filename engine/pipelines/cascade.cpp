@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/option.h"
+#include "device/placement.h"
 #include "io/weights.h"
 
 namespace glyphscope {
@@ -29,7 +30,7 @@ class Cascade : public Pipeline {
  protected:
   void check(const Request& request) const override {
     first_->validate(drawing(request));
-    second_->validate(enlarging(request, torch::zeros({1, 3, 1, 1}, torch::kUInt8)));
+    second_->validate(enlarging(request, torch::zeros({1, 3, 1, 1}, on_host(torch::kUInt8))));
   }
 
   Result run(const Request& request, const Observer& observer, const CancelToken& cancel) override {

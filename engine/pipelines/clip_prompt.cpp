@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "device/placement.h"
+
 namespace glyphscope {
 
 ClipPrompt::ClipPrompt(const ModelFolder& folder, const std::string& number)
@@ -14,9 +16,9 @@ ClipPrompt::ClipPrompt(const ModelFolder& folder, const std::string& number)
 TextEncoding ClipPrompt::encode(const std::string& prompt, std::int64_t skip, std::vector<std::string>& notes) const {
   const Tokens tokens = tokenizer.tokenize(WeightedPrompt::parse(prompt), length());
   note_cut("CLIP", tokens.cut, notes);
-  TextEncoding out = model.forward(torch::tensor(tokens.ids).unsqueeze(0), skip);
+  TextEncoding out = model.forward(torch::tensor(tokens.ids, on_host(torch::kInt64)).unsqueeze(0), skip);
   if (even(tokens.weights)) return out;
-  const TextEncoding empty = model.forward(torch::tensor(tokenizer.tokenize("", length()).ids).unsqueeze(0), skip);
+  const TextEncoding empty = model.forward(torch::tensor(tokenizer.tokenize("", length()).ids, on_host(torch::kInt64)).unsqueeze(0), skip);
   out.embedding = weighted_states(out.embedding, empty.embedding, tokens.weights);
   out.hidden = weighted_states(out.hidden, empty.hidden, tokens.weights);
   return out;

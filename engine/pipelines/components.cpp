@@ -10,14 +10,13 @@
 
 namespace glyphscope {
 
-Components::Components(ModelFolder folder, std::vector<std::string> names, CancelToken cancel)
-    : folder_(std::move(folder)), names_(std::move(names)), cancel_(std::move(cancel)) {}
+Components::Components(ModelFolder folder, std::vector<std::string> names, Opening opening)
+    : folder_(std::move(folder)), names_(std::move(names)), opening_(std::move(opening)) {}
 
 bool Components::has(const std::string& name) const { return std::find(names_.begin(), names_.end(), name) != names_.end(); }
 
-void Components::load(const std::string& component, torch::nn::Module& module, torch::ScalarType dtype,
-                      const std::function<std::string(const std::string&)>& rename) {
-  load_weights(module, folder_.weights(component), {.dtype = dtype, .rename = rename, .cancel = cancel_});
+void Components::load(const std::string& component, torch::nn::Module& module, const std::function<std::string(const std::string&)>& rename) {
+  load_weights(module, folder_.weights(component), {.placement = opening_.plan.placement(component), .rename = rename, .cancel = opening_.cancel});
   count(component, module);
 }
 

@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "core/progress.h"
 #include "pipelines/model_folder.h"
+#include "pipelines/pipeline.h"
 
 namespace torch::nn {
 class Module;
@@ -22,16 +22,17 @@ class T5Prompt;
 /// The components of a model that is being opened: their weights are loaded, counted and hashed here.
 class Components {
  public:
-  /// names: those that the model has, in the order in which they are listed. cancel: looked at while weights are loaded.
-  Components(ModelFolder folder, std::vector<std::string> names, CancelToken cancel);
+  /// names: those that the model has, in the order in which they are listed.
+  Components(ModelFolder folder, std::vector<std::string> names, Opening opening);
 
-  /// Loads a component's weights, and counts them. Throws a Failure.
-  void load(const std::string& component, torch::nn::Module& module, torch::ScalarType dtype, const std::function<std::string(const std::string&)>& rename);
+  /// Loads a component's weights to where the plan has them, and counts them. Throws a Failure.
+  void load(const std::string& component, torch::nn::Module& module, const std::function<std::string(const std::string&)>& rename);
   /// The same of a T5, which goes once it has read prompts, if it is large.
   void load(T5Prompt& t5);
 
   bool has(const std::string& name) const;
   const ModelFolder& folder() const { return folder_; }
+  const MemoryPlan& plan() const { return opening_.plan; }
   /// Of those that were loaded, in that order.
   const std::vector<std::pair<std::string, std::int64_t>>& parameters() const { return parameters_; }
   /// SHA-256 over the weights that were loaded, and the configurations and vocabularies of all components.
@@ -44,7 +45,7 @@ class Components {
 
   ModelFolder folder_;
   std::vector<std::string> names_;
-  CancelToken cancel_;
+  Opening opening_;
   std::vector<std::filesystem::path> weight_files_;
   std::vector<std::pair<std::string, std::int64_t>> parameters_;
 };

@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "core/option.h"
 #include "core/random.h"
+#include "device/placement.h"
 
 namespace glyphscope {
 
@@ -65,7 +66,7 @@ void RowNoise::add(std::uint64_t seed) { generators_.push_back(make_generator(se
 
 torch::Tensor RowNoise::draw(at::IntArrayRef shape) {
   std::vector<torch::Tensor> rows;
-  for (auto& generator : generators_) rows.push_back(torch::randn(shape, generator));
+  for (auto& generator : generators_) rows.push_back(torch::randn(shape, generator, on_host()));
   return torch::cat(rows);
 }
 

@@ -26,7 +26,7 @@ struct Family {
   std::vector<PipelineClass> classes;
 
   /// Opens a model of these classes. first_stage: of a cascade whose second this one is; else null. Throws a Failure.
-  std::function<std::shared_ptr<Pipeline>(const ModelFolder& model, const OpenOptions& options, const Pipeline* first_stage)> open;
+  std::function<std::shared_ptr<Pipeline>(const ModelFolder& model, const Opening& opening, const Pipeline* first_stage)> open;
 
   /// Its checkpoints in a single file.
   std::vector<SingleFileLayout> single_files = {};

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "device/placement.h"
 #include "models/conditioning.h"
 #include "patching/taps.h"
 #include "patching/word_tokens.h"
@@ -26,7 +27,8 @@ class FamilyModel {
  public:
   virtual ~FamilyModel() = default;
 
-  /// A prompt as the denoiser reads it: embedding [1, T, width]; where the family has them, pooled [1, width] and the mask of padding, bool [1, T].
+  /// A prompt as the denoiser reads it, on the device: embedding [1, T, width]; where the family has them, pooled [1, width] and the mask of padding, bool [1,
+  /// T].
   struct Prompt {
     torch::Tensor embedding, pooled, mask;
   };
@@ -41,14 +43,14 @@ class FamilyModel {
   /// The prompt as a site gets it: what taps project. Other than the embedding where the denoiser projects it first.
   virtual torch::Tensor site_embedding(const Prompt& prompt) const { return prompt.embedding; }
 
-  /// What the denoiser reads beside a prompt, one row: Conditioning's other fields. negative: for the unconditional half.
+  /// What the denoiser reads beside a prompt, one row, born on the host: Conditioning's other fields. negative: for the unconditional half.
   virtual Conditioning beside_prompt(const Request&, bool negative) const {
     (void)negative;
     return {};
   }
   /// The same beside the caption of a picture that is learned from. request: for one of this size, resolved.
   virtual Conditioning beside_caption(const PictureSize&, const Request& request) const { return beside_prompt(request, false); }
-  /// Conditioning::picture of these pictures, [B, 3, h, w] uint8, for rows whose noises these are.
+  /// Conditioning::picture of these pictures, [B, 3, h, w] uint8, for rows whose noises these are; on the host.
   virtual torch::Tensor enlarged(const torch::Tensor& pictures, const Request&, RowNoise&) const { return pictures; }
   /// latent [B, C, h, w] in the run's dtype, timestep [B] -> the denoiser's output.
   virtual torch::Tensor denoiser(const torch::Tensor& latent, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const = 0;
@@ -60,25 +62,27 @@ class FamilyModel {
   /// Channels of what is denoised, and pixels a side for each of its points.
   virtual std::int64_t channels() const = 0;
   virtual std::int64_t factor() const = 0;
-  /// What was denoised -> images [B, 3, H, W] in [-1, 1].
+  /// What was denoised -> images [B, 3, H, W] in [-1, 1], on the device.
   virtual torch::Tensor decode(const torch::Tensor& latent, const CancelToken& cancel) const = 0;
-  /// What is to be denoised, as it is distributed: [B, C, h, w] fp32 each, scaled as the denoiser has it. The deviation is undefined where there is none.
+  /// What is to be denoised, as it is distributed: [B, C, h, w] fp32 each, scaled as the denoiser has it, on the device. The deviation is undefined where there
+  /// is none.
   struct Signal {
     torch::Tensor mean, deviation;
   };
-  /// pixels: [B, 3, H, W] in [-1, 1].
-  virtual Signal encode_pixels(const torch::Tensor& pixels) const { return {pixels, {}}; }
+  /// pixels: [B, 3, H, W] in [-1, 1], anywhere.
+  virtual Signal encode_pixels(const torch::Tensor& pixels) const { return {pixels.to(placement_.device), {}}; }
 
-  /// In which the denoiser computes.
-  torch::ScalarType dtype() const { return dtype_; }
-  /// All that the denoiser reads of a prompt in a request, one row.
+  /// Where the denoiser computes, and in what.
+  const Placement& placement() const { return placement_; }
+  torch::ScalarType dtype() const { return placement_.dtype; }
+  /// All that the denoiser reads of a prompt in a request, one row; what is beside the prompt is still on the host.
   Conditioning conditioned(const Prompt& prompt, const Request& request, bool negative) const;
 
  protected:
-  explicit FamilyModel(torch::ScalarType dtype) : dtype_(dtype) {}
+  explicit FamilyModel(const Placement& placement) : placement_(placement) {}
 
  private:
-  torch::ScalarType dtype_;
+  Placement placement_;
 };
 
 }  // namespace glyphscope

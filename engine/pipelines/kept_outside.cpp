@@ -2,11 +2,13 @@
 
 #include <torch/types.h>
 
+#include "device/placement.h"
+
 namespace glyphscope {
 
 torch::Tensor feathered_mask(const Box& box, std::int64_t height, std::int64_t width, double feather) {
   const auto beyond = [](std::int64_t size, int first, int end) {
-    const torch::Tensor at = torch::arange(size, torch::kFloat32);
+    const torch::Tensor at = torch::arange(size, on_host());
     return torch::maximum(static_cast<double>(first) - at, at - static_cast<double>(end - 1)).clamp_min(0);
   };
   const torch::Tensor distance = torch::hypot(beyond(height, box.top, box.bottom).unsqueeze(1), beyond(width, box.left, box.right).unsqueeze(0));

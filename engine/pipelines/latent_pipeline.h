@@ -13,10 +13,9 @@ namespace glyphscope {
 class LatentPipeline : public BatchedPipeline {
  protected:
   /// Reads the autoencoder's configuration too, from the folder of that name.
-  LatentPipeline(const ModelFolder& model, const OpenOptions& options, const Config& scheduler, std::vector<std::string> components,
+  LatentPipeline(const ModelFolder& model, const Opening& opening, const Config& scheduler, std::vector<std::string> components,
                  const std::string& autoencoder = "vae");
-  /// Loads its weights in this dtype.
-  void load_autoencoder(torch::ScalarType dtype);
+  void load_autoencoder();
   const Autoencoder& autoencoder() const { return *autoencoder_; }
 
   Signal encode_pixels(const torch::Tensor& pixels) const override;
@@ -26,7 +25,7 @@ class LatentPipeline : public BatchedPipeline {
 
  private:
   std::string autoencoder_name_;
-  torch::ScalarType autoencoder_dtype_ = torch::kFloat32;
+  Placement autoencoder_placement_;
   std::unique_ptr<Autoencoder> autoencoder_;
 };
 

@@ -173,7 +173,8 @@ nlohmann::ordered_json describe_image(const ModelInfo& model, const Request& req
                                {"clip_skip", request.clip_skip},
                                {"width", request.width},
                                {"height", request.height},
-                               {"dtype", model.dtype}}}};
+                               {"dtype", model.dtype},
+                               {"device", model.device}}}};
   if (const auto enlarging = describe_enlarging(request); !enlarging.is_null()) out["settings"]["enlarges"] = enlarging;
   if (const auto& safe = request.safe)
     out["settings"]["safe_guidance"] = {{"unwanted", safe->unwanted}, {"scale", safe->scale}, {"threshold", safe->threshold},

@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "core/progress.h"
+#include "device/memory_plan.h"
 #include "patching/patch_plan.h"
 #include "patching/site.h"
 #include "pipelines/kept_outside.h"
@@ -108,6 +109,9 @@ struct ModelInfo {
   std::filesystem::path folder;
   std::string hash;  ///< SHA-256 over the weights, configurations and vocabularies of all components.
   std::string dtype;
+  std::string device = "cpu";        ///< On what it computes, as far as it matters to results: device_kind().
+  std::string device_label = "cpu";  ///< "cuda:0 (NVIDIA H200)"
+  std::string why_device;            ///< Why on this one, where none was named.
   SiteTable table;
   std::vector<std::pair<std::string, std::int64_t>> parameters;  ///< By component.
   std::int64_t default_steps = 50, default_width = 512, default_height = 512;
@@ -185,15 +189,26 @@ std::string outcome_of(const Result& result, size_t row);
 /// A site's facts as a document: index, paths, block, heads, parameters, and its share of the denoiser's.
 nlohmann::ordered_json describe_site(const SiteTable& table, int site);
 
-/// A T5 whose weights take more bytes than this is loaded to read prompts, and released before anything is denoised.
+/// On a CPU, a T5 whose weights take more bytes than this is loaded to read prompts, and released before anything is denoised.
 inline constexpr std::int64_t kHeldEncoderBytes = std::int64_t{1} << 30;
 
 struct OpenOptions {
+  std::string device = "auto";   ///< auto, cpu, cuda, cuda:1 ..
   std::string dtype = "auto";    ///< auto, fp32, bf16, fp16
+  std::uint64_t memory = 0;      ///< Bytes that it may take of a device; 0: what is free.
   std::filesystem::path config;  ///< For a checkpoint in a single file: the diffusers folder with its configurations and tokenizers; empty: as published.
   std::string upscaler;          ///< A model that enlarges what this one draws (DeepFloyd IF's stage II), to open both as a cascade; empty: none.
   std::int64_t held_encoder_bytes = kHeldEncoderBytes;
   CancelToken cancel;  ///< Looked at while weights are loaded.
+
+  PlaceWishes place() const { return {device, dtype, memory}; }
+};
+
+/// What a family opens a model by.
+struct Opening {
+  MemoryPlan plan;
+  std::int64_t held_encoder_bytes = kHeldEncoderBytes;
+  CancelToken cancel;
 };
 
 }  // namespace glyphscope

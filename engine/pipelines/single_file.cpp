@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "core/error.h"
+#include "device/placement.h"
 
 namespace glyphscope {
 namespace {
@@ -139,7 +140,7 @@ Weights SingleFile::weights(const std::string& component, const Config& config) 
   const auto& classes = config.json().value("architectures", nlohmann::json::array());
   if (classes.is_array() && !classes.empty() && classes[0] == "CLIPTextModelWithProjection" && !out.contains("text_projection.weight")) {
     const std::int64_t width = config.size("hidden_size", 768);
-    out["text_projection.weight"] = {{width, width}, torch::kFloat32, [width] { return torch::eye(width); }};
+    out["text_projection.weight"] = {{width, width}, torch::kFloat32, [width] { return torch::eye(width, on_host()); }};
   }
   return {std::move(out), path()};
 }

@@ -4,23 +4,23 @@
 
 #include <algorithm>
 
-#include "pipelines/batched_pipeline.h"
+#include "device/placement.h"
 #include "pipelines/clip_prompt.h"
 
 namespace glyphscope {
 
-T5Prompt::T5Prompt(const ModelFolder& folder, const std::string& number, const OpenOptions& options)
+T5Prompt::T5Prompt(const ModelFolder& folder, const std::string& number, const Opening& opening)
     : folder_(folder),
       name_("text_encoder" + number),
-      dtype_(t5_dtype(parse_dtype(options.dtype))),
-      held_bytes_(options.held_encoder_bytes),
+      placement_(opening.plan.placement(name_)),
+      held_bytes_(opening.held_encoder_bytes),
       tokenizer_(T5Tokenizer::load(folder / ("tokenizer" + number))),
       config_(T5Config::parse(Config::read(folder / name_ / "config.json"))) {}
 
 T5Encoder& T5Prompt::load() {
   if (!encoder_) {
     auto fresh = std::make_unique<T5Encoder>(config_);
-    load_weights(*fresh, folder_.weights(name_), {.dtype = dtype_, .rename = t5_key});
+    load_weights(*fresh, folder_.weights(name_), {.placement = placement_, .rename = t5_key});
     for (auto& parameter : fresh->parameters()) parameter.set_requires_grad(false);
     encoder_ = std::move(fresh);
   }
@@ -45,7 +45,7 @@ torch::Tensor T5Prompt::encode(const std::string& prompt, const Options& options
     const Tokens tokens = tokenizer_.tokenize(WeightedPrompt::parse(prompt), length);
     note_cut("T5", tokens.cut, fresh.notes);
     auto states = [&](const Tokens& each) {
-      const torch::Tensor ids = torch::tensor(each.ids).unsqueeze(0);
+      const torch::Tensor ids = torch::tensor(each.ids, on_host(torch::kInt64)).unsqueeze(0);
       return encoder_->forward(ids, options.masks_padding ? (ids != T5Tokenizer::kPad).to(torch::kInt64) : torch::Tensor());
     };
     fresh.states = states(tokens);

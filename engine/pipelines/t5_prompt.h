@@ -18,13 +18,13 @@ namespace glyphscope {
 class T5Prompt {
  public:
   /// number: "", "_2" or "_3", what the folder's names end in. No weights are loaded. Throws a Failure.
-  T5Prompt(const ModelFolder& folder, const std::string& number, const OpenOptions& options);
+  T5Prompt(const ModelFolder& folder, const std::string& number, const Opening& opening);
 
   struct Options {
     std::int64_t most_tokens = 77;  ///< Of the prompt; fewer if the tokenizer says so.
     bool masks_padding = false;
   };
-  /// One prompt, weights and all, [1, T, width] in the encoder's dtype; if it was cut, a note that says what is missing. Prompts of before are
+  /// One prompt, weights and all, [1, T, width] in the encoder's dtype, on its device; if it was cut, a note that says what is missing. Prompts of before are
   /// remembered, as a localization asks for its pairs again with each set of sites; for others the weights are loaded if they are not there.
   torch::Tensor encode(const std::string& prompt, const Options& options, std::vector<std::string>& notes);
   /// Where the prompt's words are among its tokens, which begin at `begin` of the prompt's embedding.
@@ -32,17 +32,17 @@ class T5Prompt {
   std::int64_t width() const { return config_.d_model; }
 
   const std::string& name() const { return name_; }  ///< "text_encoder", "text_encoder_2" or "text_encoder_3"
-  torch::ScalarType dtype() const { return dtype_; }
+  torch::ScalarType dtype() const { return placement_.dtype; }
   /// Loads the weights, and hands them out to be counted. Throws a Failure; then none are there.
   T5Encoder& load();
   bool loaded() const { return encoder_ != nullptr; }
-  /// Frees the weights if they take more than OpenOptions::held_encoder_bytes.
+  /// Frees the weights if they take more than Opening::held_encoder_bytes.
   void release();
 
  private:
   ModelFolder folder_;
   std::string name_;
-  torch::ScalarType dtype_;
+  Placement placement_;
   std::int64_t held_bytes_;
   T5Tokenizer tokenizer_;
   T5Config config_;

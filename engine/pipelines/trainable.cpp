@@ -20,7 +20,7 @@ Conditioning Trainable::beside_caption(const PictureSize& size) const {
 }
 
 torch::Tensor Trainable::denoise(const torch::Tensor& noisy, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const {
-  return model_.denoiser(noisy.to(model_.dtype()), timestep, conditioning, taps).slice(1, 0, model_.channels());
+  return model_.denoiser(noisy.to(model_.placement().options()), timestep.to(model_.placement().device), conditioning, taps).slice(1, 0, model_.channels());
 }
 
 }  // namespace glyphscope

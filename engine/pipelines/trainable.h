@@ -26,7 +26,9 @@ class Trainable {
   void prompts_read() const { model_.prompts_read(); }
   /// pixels: [B, 3, H, W] in [-1, 1].
   FamilyModel::Signal encode_pixels(const torch::Tensor& pixels) const { return model_.encode_pixels(pixels); }
-  /// noisy: [B, C, h, w]; timestep: [B] fp32 -> the denoiser's output, [B, C, h, w]; of one that learns a variance, without it.
+  /// Where the denoiser computes.
+  torch::Device device() const { return model_.placement().device; }
+  /// noisy: [B, C, h, w]; timestep: [B] fp32, anywhere; conditioning: there -> the denoiser's output, [B, C, h, w]; of one that learns a variance, without it.
   torch::Tensor denoise(const torch::Tensor& noisy, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps = nullptr) const;
 
  private:

@@ -14,6 +14,8 @@ struct Trajectory {
   std::vector<torch::Tensor> latents;  ///< Before each denoiser call, and after the last: [C, h, w] fp32.
   std::vector<torch::Tensor> outputs;  ///< The denoiser's at each call, guidance applied, [C, h, w]; with the variance, [2 C, h, w], where the
                                        ///< scheduler learns it. Empty: unknown, of a picture that was inverted.
+  /// The same there: one copy of each list, not one a step.
+  Trajectory to(torch::Device device) const;
 };
 
 /// What a row has of another row's trajectory: the start, the steps before `until_step`, and ever after what lies outside the mask.
@@ -26,9 +28,8 @@ struct Following {
 /// The rows of one run, and the trajectories they follow.
 class Followers {
  public:
-  /// step_of: the denoising step of a call. The rows must outlive this.
-  Followers(std::vector<const Following*> rows, std::function<std::int64_t(std::int64_t call)> step_of)
-      : rows_(std::move(rows)), step_of_(std::move(step_of)) {}
+  /// Trajectories and masks are copied to where the run is. step_of: the denoising step of a call.
+  Followers(const std::vector<const Following*>& rows, torch::Device device, std::function<std::int64_t(std::int64_t call)> step_of);
   /// The denoiser's output at a call, [rows, C, h, w], if it is known of every row; else undefined. latent: the rows', [rows, C, h, w].
   torch::Tensor output(std::int64_t call, const torch::Tensor& latent) const;
   /// The denoiser's output with what is known in its place.
@@ -38,7 +39,7 @@ class Followers {
 
  private:
   bool follows(size_t row, std::int64_t call) const;
-  std::vector<const Following*> rows_;
+  std::vector<Following> rows_;
   std::function<std::int64_t(std::int64_t)> step_of_;
 };
 

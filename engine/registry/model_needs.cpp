@@ -2,7 +2,6 @@
 
 #include <torch/types.h>
 
-#include <fstream>
 #include <set>
 
 #include "core/error.h"
@@ -12,12 +11,6 @@
 
 namespace glyphscope {
 namespace fs = std::filesystem;
-
-std::int64_t ModelNeeds::bytes(const std::string& dtype) const {
-  std::int64_t sum = 0;
-  for (const auto& one : components) sum += one.parameters * (dtype == "bf16" || (dtype == "fp16" && !one.wide) ? 2 : 4);
-  return sum;
-}
 
 void ModelNeeds::require(const std::string& source) const {
   if (missing.empty()) return;
@@ -53,7 +46,8 @@ ModelNeeds model_needs(const ModelFolder& model, bool without_text) {
       out.missing.push_back(config.error().message());
       continue;
     }
-    ModelNeeds::Component component{name};
+    ComponentSize component{.name = name};
+    component.reads_prompts = name.starts_with("text_encoder");
     for (const auto& [key, entry] : weights->entries()) component.parameters += c10::multiply_integers(entry.shape);
     component.wide = config->text("model_type", "") == "t5" || family.is_wide(model, name, *config);
     out.components.push_back(component);
@@ -76,14 +70,6 @@ Expected<ModelNeeds> model_needs(const std::string& source, const OpenOptions& o
     for (const auto& line : second.missing) out.missing.push_back("upscaler's " + line);
     return out;
   });
-}
-
-std::int64_t free_memory() {
-  std::ifstream file("/proc/meminfo");
-  std::string name, unit;
-  for (std::int64_t amount = 0; file >> name >> amount >> unit;)
-    if (name == "MemAvailable:") return amount * 1024;
-  return 0;
 }
 
 }  // namespace glyphscope

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "device/memory_plan.h"
 #include "pipelines/model_folder.h"
 #include "pipelines/pipeline.h"
 
@@ -11,26 +12,16 @@ namespace glyphscope {
 
 /// What a model will take and what it lacks, as far as its files' headers tell: nothing is loaded.
 struct ModelNeeds {
-  struct Component {
-    std::string name;
-    std::int64_t parameters = 0;
-    bool wide = false;  ///< Computes in fp32 where the run is in fp16.
-  };
-  std::vector<Component> components;  ///< Those that have weights and are used.
-  std::vector<std::string> missing;   ///< A line for each file that should be there and is not, or cannot be read.
+  std::vector<ComponentSize> components;  ///< Those that have weights and are used.
+  std::vector<std::string> missing;       ///< A line for each file that should be there and is not, or cannot be read.
 
   /// Throws a Failure that lists what is missing of the model that the user calls so.
   void require(const std::string& source) const;
-  /// Memory that the weights take at most in a run's dtype: all of them, while prompts are read ("auto", "fp32", "bf16" or "fp16").
-  std::int64_t bytes(const std::string& dtype) const;
 };
 
 /// without_text: what reads prompts is not asked for (a second stage has the first's).
 ModelNeeds model_needs(const ModelFolder& model, bool without_text = false);
 /// The same of what open_model() opens. The error is that of a source that is no model.
 Expected<ModelNeeds> model_needs(const std::string& source, const OpenOptions& options = {});
-
-/// Memory that is free on this machine, in bytes; 0 where it is not known.
-std::int64_t free_memory();
 
 }  // namespace glyphscope

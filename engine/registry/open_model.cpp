@@ -1,5 +1,7 @@
 #include "registry/open_model.h"
 
+#include <limits>
+
 #include "core/option.h"
 #include "core/side_by_side.h"
 #include "io/resources.h"
@@ -47,17 +49,28 @@ ModelFolder find_upscaler(const OpenOptions& options) {
   return upscaler;
 }
 
+namespace {
+
+std::shared_ptr<Pipeline> open_stage(const ModelFolder& model, const OpenOptions& options, const Pipeline* first, bool without_text = false) {
+  Opening opening{plan_memory(model_needs(model, without_text).components, options.place()), options.held_encoder_bytes, options.cancel};
+  // The host's memory is not planned: its system makes room.
+  if (!opening.plan.device.is_cpu()) opening.held_encoder_bytes = opening.plan.keeps_encoders ? std::numeric_limits<std::int64_t>::max() : 0;
+  return family_of(model).open(model, opening, first);
+}
+
+}  // namespace
+
 Expected<std::shared_ptr<Pipeline>> open_model(const std::string& source, const OpenOptions& options) {
   settle_compute_threads();
   return attempt([&]() -> std::shared_ptr<Pipeline> {
     const ModelFolder model = find_model(source, options);
-    if (options.upscaler.empty()) return family_of(model).open(model, options, nullptr);
+    if (options.upscaler.empty()) return open_stage(model, options, nullptr);
     const auto needs = model_needs(source, options);  // what is wrong with the second is an error now, not after the first is loaded
     if (!needs) throw Failure(needs.error());
     needs->require(source);
     const ModelFolder upscaler = find_upscaler(options);
-    auto first = family_of(model).open(model, options, nullptr);
-    auto second = family_of(upscaler).open(upscaler, options, first.get());
+    auto first = open_stage(model, options, nullptr);
+    auto second = open_stage(upscaler, options, first.get(), /*without_text=*/&family_of(model) == &family_of(upscaler));
     return make_cascade(std::move(first), std::move(second));
   });
 }

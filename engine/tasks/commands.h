@@ -24,7 +24,8 @@ namespace command {
 
 /// As OpenOptions has it.
 struct OpenModel {
-  std::string source, config, upscaler, dtype = "auto";
+  std::string source, config, upscaler, device = "auto", dtype = "auto";
+  std::uint64_t memory = 0;
 };
 
 /// As Request has it; 0, negative values and empty texts mean the model's own.

@@ -86,6 +86,7 @@ class Editing {
     const Request& sampling = settings_.sampling;
     nlohmann::json out{info_.hash,
                        info_.dtype,
+                       info_.device,
                        describe_adapters(info_),
                        settings_.source,
                        settings_.seed,

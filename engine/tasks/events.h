@@ -42,13 +42,13 @@ struct Progressed {
 };
 /// Before a model is loaded: what it will take, in bytes.
 struct ModelMeasured {
-  std::string source;
+  std::string source, device;
   std::vector<std::pair<std::string, std::int64_t>> parameters;
-  std::int64_t bytes = 0, free = 0;
-  bool halves = false;  ///< In bf16 it would take half.
+  std::int64_t bytes = 0, free = 0;  ///< Of that device's memory.
+  bool halves = false;               ///< In bf16 it would take half.
 };
 struct ModelOpened {
-  std::string source, family, hash, dtype, scheduler;
+  std::string source, family, hash, dtype, device, why_device, scheduler;
   SiteTable table;
   std::vector<std::pair<std::string, std::int64_t>> parameters;
   std::int64_t default_steps = 0;

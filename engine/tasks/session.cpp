@@ -8,6 +8,7 @@
 #include "adapt/lora.h"
 #include "demo/sign_words.h"
 #include "demo/studies.h"
+#include "device/devices.h"
 #include "io/image_file.h"
 #include "io/json.h"
 #include "registry/model_needs.h"
@@ -17,7 +18,9 @@ namespace glyphscope {
 
 namespace {
 
-OpenOptions open_options(const command::OpenModel& model) { return {.dtype = model.dtype, .config = model.config, .upscaler = model.upscaler}; }
+OpenOptions open_options(const command::OpenModel& model) {
+  return {.device = model.device, .dtype = model.dtype, .memory = model.memory, .config = model.config, .upscaler = model.upscaler};
+}
 
 event::ModelOpened describe(Pipeline& pipeline, std::int64_t bytes) {
   const ModelInfo& info = pipeline.info();
@@ -26,6 +29,8 @@ event::ModelOpened describe(Pipeline& pipeline, std::int64_t bytes) {
                          .family = info.family,
                          .hash = info.hash,
                          .dtype = info.dtype,
+                         .device = info.device_label,
+                         .why_device = info.why_device,
                          .scheduler = info.scheduler,
                          .table = info.table,
                          .parameters = info.parameters,
@@ -126,7 +131,11 @@ void Session::open(const command::OpenModel& command, const Job& job) {
   options.cancel = job.cancel;
   const auto needs = model_needs(command.source, options);
   if (!needs) throw Failure(needs.error());
-  event::ModelMeasured measured{command.source, {}, needs->bytes(command.dtype), free_memory(), command.dtype == "auto" || command.dtype == "fp32"};
+  const MemoryPlan plan = plan_memory(needs->components, options.place());
+  const auto bytes = static_cast<std::int64_t>(plan.reading_bytes());
+  if (plan.unexpected) job.note("Computing on " + (plan.device.is_cpu() ? std::string("the CPU") : device_label(plan.device)) + ": " + plan.reason);
+  if (plan.device.is_cpu() && plan.dtype == torch::kFloat16) job.note("fp16 is many times slower than bf16 on a CPU");
+  event::ModelMeasured measured{command.source, device_label(plan.device), {}, bytes, static_cast<std::int64_t>(plan.free), plan.dtype == torch::kFloat32};
   for (const auto& component : needs->components) measured.parameters.emplace_back(component.name, component.parameters);
   job.tell(std::move(measured));
   needs->require(command.source);
@@ -138,7 +147,7 @@ void Session::open(const command::OpenModel& command, const Job& job) {
   guard(**opened, guarded_, job.cancel);
   pipeline_ = *opened;
   edited_.clear();
-  job.tell(describe(*pipeline_, needs->bytes(command.dtype)));
+  job.tell(describe(*pipeline_, bytes));
 }
 
 void Session::guard(Pipeline& model, const std::optional<command::SetGuard>& wanted, const CancelToken& cancel) {

@@ -34,7 +34,8 @@ TextEncoding ClipTextModel::forward(const torch::Tensor& ids, std::int64_t skip)
   if (ids.numel() > 0 && (ids.min().item<std::int64_t>() < 0 || ids.max().item<std::int64_t>() >= config_.vocab_size))
     reject("the tokenizer gave the id " + std::to_string(ids.max().item<std::int64_t>()) + ", the text encoder knows " + std::to_string(config_.vocab_size),
            "text encoder", "Tokenizer and text encoder belong to different models");
-  torch::Tensor x = token_embedding->forward(ids) + position_embedding->weight.slice(0, 0, ids.size(1));
+  const torch::Tensor there = ids.to(token_embedding->weight.device());
+  torch::Tensor x = token_embedding->forward(there) + position_embedding->weight.slice(0, 0, ids.size(1));
   TextEncoding out;
   for (std::int64_t i = 0; i < config_.layers; ++i) {
     x = (*encoder->layers)[static_cast<size_t>(i)].forward(x);
@@ -43,7 +44,7 @@ TextEncoding ClipTextModel::forward(const torch::Tensor& ids, std::int64_t skip)
   x = final_layer_norm->forward(x);
   out.embedding = skip == 0 ? x : final_layer_norm->forward(out.hidden);
   // transformers: with eos_token_id 2 (OpenAI's own, wrong configuration) the highest id is the end of the text.
-  torch::Tensor end = config_.eos_token_id == 2 ? ids.argmax(-1) : (ids == config_.eos_token_id).to(torch::kInt32).argmax(-1);
+  torch::Tensor end = config_.eos_token_id == 2 ? there.argmax(-1) : (there == config_.eos_token_id).to(torch::kInt32).argmax(-1);
   out.pooled = x.index({torch::arange(ids.size(0), end.options()), end});
   if (text_projection) out.pooled = text_projection->forward(out.pooled);
   return out;

@@ -65,7 +65,7 @@ torch::Tensor LdmBert::forward(const torch::Tensor& ids) const {
   if (ids.numel() > 0 && (ids.min().item<std::int64_t>() < 0 || ids.max().item<std::int64_t>() >= config_.vocab_size))
     reject("the tokenizer gave the id " + std::to_string(ids.max().item<std::int64_t>()) + ", the text encoder knows " + std::to_string(config_.vocab_size),
            "text encoder", "Tokenizer and text encoder belong to different models");
-  torch::Tensor x = embed_tokens->forward(ids) + embed_positions->weight.slice(0, 0, ids.size(1));
+  torch::Tensor x = embed_tokens->forward(ids.to(embed_tokens->weight.device())) + embed_positions->weight.slice(0, 0, ids.size(1));
   for (const auto& layer : *layers_) x = layer->forward(x);
   return layer_norm->forward(x);
 }

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "device/placement.h"
+
 namespace glyphscope {
 
 bool even(const std::vector<double>& weights) {
@@ -11,7 +13,7 @@ bool even(const std::vector<double>& weights) {
 }
 
 torch::Tensor weighted_states(const torch::Tensor& states, const torch::Tensor& empty, const std::vector<double>& weights) {
-  const torch::Tensor factor = torch::tensor(weights, torch::kFloat64).to(states.dtype()).view({1, -1, 1});
+  const torch::Tensor factor = torch::tensor(weights, on_host(torch::kFloat64)).to(states.options()).view({1, -1, 1});
   return torch::where(factor == 1, states, empty + (states - empty) * factor);
 }
 

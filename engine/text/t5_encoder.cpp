@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "device/placement.h"
 
 namespace glyphscope {
 
@@ -82,7 +83,7 @@ T5Encoder::T5Encoder(const T5Config& config) : config_(config) {
 // Source: transformers `T5Attention._relative_position_bucket`, bidirectional.
 torch::Tensor T5Encoder::position_bias(std::int64_t tokens) const {
   const std::int64_t half = config_.buckets / 2, exact = half / 2;
-  torch::Tensor bucket = torch::empty({tokens, tokens}, torch::kInt64);
+  torch::Tensor bucket = torch::empty({tokens, tokens}, on_host(torch::kInt64));
   auto out = bucket.accessor<std::int64_t, 2>();
   for (std::int64_t query = 0; query < tokens; ++query) {
     for (std::int64_t key = 0; key < tokens; ++key) {
@@ -97,18 +98,18 @@ torch::Tensor T5Encoder::position_bias(std::int64_t tokens) const {
       out[query][key] = index + (key > query ? half : 0);
     }
   }
-  return relative_attention_bias->forward(bucket).permute({2, 0, 1}).unsqueeze(0);
+  return relative_attention_bias->forward(bucket.to(relative_attention_bias->weight.device())).permute({2, 0, 1}).unsqueeze(0);
 }
 
 torch::Tensor T5Encoder::forward(const torch::Tensor& ids, const torch::Tensor& mask) const {
   if (ids.numel() > 0 && (ids.min().item<std::int64_t>() < 0 || ids.max().item<std::int64_t>() >= config_.vocab_size))
     reject("the tokenizer gave the id " + std::to_string(ids.max().item<std::int64_t>()) + ", T5 knows " + std::to_string(config_.vocab_size), "text encoder",
            "Tokenizer and text encoder belong to different models");
-  torch::Tensor x = shared->forward(ids);
+  torch::Tensor x = shared->forward(ids.to(shared->weight.device()));
   torch::Tensor bias = position_bias(ids.size(1));
   if (mask.defined()) {
     const double lowest = bias.scalar_type() == torch::kFloat32 ? std::numeric_limits<float>::lowest() : -3e38;
-    bias = bias + (mask == 0).to(bias.scalar_type()).mul(lowest).view({mask.size(0), 1, 1, mask.size(1)});
+    bias = bias + (mask == 0).to(bias.options()).mul(lowest).view({mask.size(0), 1, 1, mask.size(1)});
   }
   for (const auto& block : *blocks_) x = block->forward(x, bias);
   return final_layer_norm->forward(x);

@@ -40,7 +40,7 @@ TEST_P(DenoisersCuda, PatchingDoesWhatItDoesOnTheCpu) {
     for (int site = 0; site < static_cast<int>(denoiser.table().sites.size()); site += 2)
       patches.push_back({.site = site, .prompt = 1, .heads = {0}, .strength = strength});
     const PatchPlan plan(patches);
-    LockstepTaps taps({{&plan, {{1, 1}}}, {}}, {});
+    LockstepTaps taps(denoiser.table(), {{&plan, {{1, 1}}}, {}}, {});
     return denoiser.call(&taps).cpu();
   };
   const torch::Tensor plain = SmallDenoiser(GetParam(), torch::kFloat32, torch::kCUDA).call().cpu();

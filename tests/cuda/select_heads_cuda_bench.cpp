@@ -10,7 +10,7 @@
 #include <functional>
 
 #include "core/random.h"
-#include "cuda/select_heads.h"
+#include "device/select_heads.h"
 
 namespace glyphscope {
 namespace {

@@ -5,7 +5,7 @@
 #include <torch/types.h>
 
 #include "core/random.h"
-#include "cuda/select_heads.h"
+#include "device/select_heads.h"
 
 namespace glyphscope {
 namespace {

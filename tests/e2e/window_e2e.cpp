@@ -356,7 +356,8 @@ class WindowTest : public QObject {
     auto* dialog = window_->findChild<QDialog*>("open_dialog");
     dialog->findChild<QComboBox*>("model")->setEditText(golden + "/single_file/pipeline.safetensors");
     dialog->findChild<QLineEdit*>("config")->setText(golden + "/pipeline");
-    dialog->findChild<QComboBox*>("dtype")->setCurrentIndex(1);
+    auto* dtype = dialog->findChild<QComboBox*>("dtype");
+    dtype->setCurrentIndex(dtype->findData("bf16"));
     QTest::mouseClick(dialog->findChild<QDialogButtonBox*>()->button(QDialogButtonBox::Open), Qt::LeftButton);
     wait();
     QVERIFY2(message().isEmpty(), qPrintable(message()));

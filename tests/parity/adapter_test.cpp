@@ -64,7 +64,7 @@ TEST_P(TrainingParity, GradientsAndStepsEqualTheReferences) {
     SmallDenoiser denoiser(name, dtype);
     const bool exact = dtype == torch::kFloat64;
     auto stored = [&](const std::string& prefix, const std::string& layer, char which) {
-      return expected.tensor(prefix + "." + layer + (which == 'a' ? ".lora_A.weight" : ".lora_B.weight"));
+      return expected.tensor(prefix + "." + layer + (which == 'a' ? ".lora_A.weight" : ".lora_B.weight")).to(testing::test_device());
     };
     Lora lora;
     for (const auto& [key, entry] : expected.entries()) {
@@ -88,11 +88,12 @@ TEST_P(TrainingParity, GradientsAndStepsEqualTheReferences) {
       }
       EXPECT_LT(worst / largest, tolerance) << name << " " << prefix;
     };
-    const TrainingBatch batch{expected.tensor("clean").to(dtype), expected.tensor("noise").to(dtype), expected.tensor("index"), torch::Tensor()};
+    const TrainingBatch batch{expected.tensor("clean").to(testing::test_device(), dtype), expected.tensor("noise").to(testing::test_device(), dtype),
+                              expected.tensor("index"), torch::Tensor()};
     for (int step = 0; step < 10; ++step) {
       const torch::Tensor loss = training_loss(
-          path, [&](const torch::Tensor& x, const torch::Tensor& t, const Conditioning&) { return denoiser.call(x, t).slice(1, 0, x.size(1)); }, batch,
-          snr_gamma);
+          path, [&](const torch::Tensor& x, const torch::Tensor& t, const Conditioning&) { return denoiser.call(x, t.to(x.device())).slice(1, 0, x.size(1)); },
+          batch, snr_gamma);
       loss.backward();
       if (step == 0) expect(exact ? "gradient" : "gradient32", exact ? 1e-9 : 1e-4, true);
       if (exact) EXPECT_NEAR(loss.item<double>(), expected.tensor("losses")[step].item<double>(), step == 0 ? 1e-9 : 1e-7);

@@ -13,7 +13,7 @@ using testing::relative_error;
 
 std::unique_ptr<AutoencoderKl> load(const std::string& name) {
   auto model = std::make_unique<AutoencoderKl>(AutoencoderConfig::parse(Config::read(golden(name) / "config.json")));
-  load_weights(*model, Weights::find(golden(name)), {.rename = modern_autoencoder_key});
+  load_weights(*model, Weights::find(golden(name)), {.placement = {testing::test_device()}, .rename = modern_autoencoder_key});
   return model;
 }
 
@@ -22,10 +22,10 @@ TEST(AutoencoderParity, CodesAsTheReference) {
   for (const std::string name : {"vae", "vae_plain"}) {
     const auto model = load(name);
     const SafetensorsFile expected(golden(name) / "expected.safetensors");
-    const LatentDistribution latent = model->encode(expected.tensor("image"));
+    const LatentDistribution latent = model->encode(expected.tensor("image").to(testing::test_device()));
     EXPECT_LT(relative_error(latent.mean, expected.tensor("mean")), 1e-4) << name;
     EXPECT_LT(relative_error(latent.log_variance, expected.tensor("logvar")), 1e-4) << name;
-    EXPECT_LT(relative_error(model->decode(expected.tensor("latent")), expected.tensor("decoded")), 1e-4) << name;
+    EXPECT_LT(relative_error(model->decode(expected.tensor("latent").to(testing::test_device())), expected.tensor("decoded")), 1e-4) << name;
   }
 }
 
@@ -35,9 +35,9 @@ TEST(AutoencoderParity, TilesAsTheReference) {
   model->tile_size = 32;
   const SafetensorsFile expected(golden("vae") / "expected.safetensors");
   for (const std::string name : {"tiled", "tiled2"}) {
-    const LatentDistribution latent = model->encode(expected.tensor(name + ".image"));
+    const LatentDistribution latent = model->encode(expected.tensor(name + ".image").to(testing::test_device()));
     EXPECT_LT(relative_error(latent.mean, expected.tensor(name + ".mean")), 1e-4) << name;
-    EXPECT_LT(relative_error(model->decode(expected.tensor(name + ".latent")), expected.tensor(name + ".decoded")), 1e-4) << name;
+    EXPECT_LT(relative_error(model->decode(expected.tensor(name + ".latent").to(testing::test_device())), expected.tensor(name + ".decoded")), 1e-4) << name;
   }
 }
 

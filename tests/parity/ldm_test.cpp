@@ -59,7 +59,7 @@ struct LdmParity : testing::PipelineReference, ::testing::WithParamInterface<con
 TEST_P(LdmParity, TheTextEncoderEqualsTheReference) {
   torch::NoGradGuard no_grad;
   LdmBert bert(LdmBertConfig::parse(Config::read(folder / "bert" / "config.json")));
-  load_weights(bert, Weights::find(folder / "bert"), {.rename = ldm_bert_key});
+  load_weights(bert, Weights::find(folder / "bert"), {.placement = {testing::test_device()}, .rename = ldm_bert_key});
   const Tokens tokens = WordPieceTokenizer::load(folder / "tokenizer").tokenize(request.prompts[0], 77);
   EXPECT_LT(relative_error(bert.forward(torch::tensor(tokens.ids).unsqueeze(0)), expected->tensor("states")), 1e-4);
 }

@@ -58,7 +58,7 @@ TEST(T5Parity, EncodesAsTheReference) {
   for (const char* name : {"gated", "relu"}) {
     const auto folder = golden("t5") / name;
     T5Encoder model(T5Config::parse(Config::read(folder / "config.json")));
-    load_weights(model, Weights::find(folder), {.rename = t5_key});
+    load_weights(model, Weights::find(folder), {.placement = {testing::test_device()}, .rename = t5_key});
     const SafetensorsFile expected(folder / "expected.safetensors");
     EXPECT_LT(relative_error(model.forward(expected.tensor("ids")), expected.tensor("all")), kTolerance) << name;
     const torch::Tensor masked = model.forward(expected.tensor("ids"), expected.tensor("mask"));

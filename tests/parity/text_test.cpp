@@ -62,7 +62,9 @@ TEST(ClipParity, EncodesAsTheReference) {
   for (const auto& [name, file] :
        {std::pair<std::string, std::string>{"clip", "model.safetensors"}, {"clip", "published.safetensors"}, {"clip_gelu", "model.safetensors"}}) {
     ClipTextModel model(ClipTextConfig::parse(Config::read(golden(name) / "config.json")));
-    load_weights(model, Weights(golden(name) / file), {.rename = [](const std::string& key) { return key.starts_with("text_model.") ? key.substr(11) : key; }});
+    load_weights(model, Weights(golden(name) / file), {.placement = {testing::test_device()}, .rename = [](const std::string& key) {
+                                                         return key.starts_with("text_model.") ? key.substr(11) : key;
+                                                       }});
     const SafetensorsFile expected(golden(name) / "expected.safetensors");
     const TextEncoding encoding = model.forward(expected.tensor("input_ids"));
     EXPECT_LT(relative_error(encoding.embedding, expected.tensor("last_hidden_state")), 1e-4) << file;
@@ -74,7 +76,7 @@ TEST(ClipParity, ProjectsAndSkipsLayersAsTheReference) {
   torch::NoGradGuard no_grad;
   ClipTextModel model(ClipTextConfig::parse(Config::read(golden("clip_projection") / "config.json")));
   load_weights(model, Weights::find(golden("clip_projection")),
-               {.rename = [](const std::string& key) { return key.starts_with("text_model.") ? key.substr(11) : key; }});
+               {.placement = {testing::test_device()}, .rename = [](const std::string& key) { return key.starts_with("text_model.") ? key.substr(11) : key; }});
   const SafetensorsFile expected(golden("clip_projection") / "expected.safetensors");
   for (std::int64_t skip : {0, 1, 2}) {
     const TextEncoding encoding = model.forward(expected.tensor("input_ids"), skip);

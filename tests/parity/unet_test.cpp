@@ -19,10 +19,10 @@ struct UNetParity : ::testing::TestWithParam<const char*> {
   void SetUp() override {
     const auto folder = golden(GetParam());
     unet = std::make_unique<UNet>(UNetConfig::parse(Config::read(folder / "config.json")));
-    load_weights(*unet, Weights::find(folder));
+    load_weights(*unet, Weights::find(folder), {.placement = {testing::test_device()}});
     expected = std::make_unique<SafetensorsFile>(folder / "expected.safetensors");
   }
-  torch::Tensor get(const std::string& name) const { return expected->tensor(name); }
+  torch::Tensor get(const std::string& name) const { return expected->tensor(name).to(testing::test_device()); }
   // The prompt of that name, and SDXL's pooled prompt and sizes where the reference has them.
   Conditioning conditioning(const std::string& name, const std::string& prefix = "") const {
     const bool added = expected->entries().contains(prefix + "time_ids");
@@ -38,7 +38,8 @@ struct UNetParity : ::testing::TestWithParam<const char*> {
     const torch::Tensor own = get("encoder_hidden_states"), other = get("other_hidden_states");
     // Prompts 0 and 1 are the rows' own, 2 and 3 what they see instead.
     const PatchPlan second = with_prompt(plan, 3);
-    PromptTaps taps({{own.slice(0, 0, 1)}, {own.slice(0, 1, 2)}, {other.slice(0, 0, 1)}, {other.slice(0, 1, 2)}}, {{0, &plan}, {1, &second}}, {}, records);
+    PromptTaps taps(unet->sites(), {{own.slice(0, 0, 1)}, {own.slice(0, 1, 2)}, {other.slice(0, 0, 1)}, {other.slice(0, 1, 2)}}, {{0, &plan}, {1, &second}}, {},
+                    records);
     return unet->forward(get("sample"), get("timestep"), conditioning("encoder_hidden_states"), &taps);
   }
   static PatchPlan with_prompt(const PatchPlan& plan, int prompt) {
@@ -63,7 +64,7 @@ TEST_P(UNetParity, APromptsMaskEqualsTheReference) {
     return PromptStates{states.slice(0, i, i + 1), of.slice(0, i, i + 1)};
   };
   const PatchPlan first({{.site = 1, .prompt = 2}}), second({{.site = 1, .prompt = 3}});
-  PromptTaps taps({row(own, mask, 0), row(own, mask, 1), row(other, other_mask, 0), row(other, other_mask, 1)}, {{0, &first}, {1, &second}}, {});
+  PromptTaps taps(unet->sites(), {row(own, mask, 0), row(own, mask, 1), row(other, other_mask, 0), row(other, other_mask, 1)}, {{0, &first}, {1, &second}}, {});
   EXPECT_LT(relative_error(unet->forward(get("sample"), get("timestep"), masked, &taps), get("masked_patched.output")), kTolerance);
 
   masked.prompt_mask = mask.slice(1, 1);
@@ -127,7 +128,7 @@ TEST_P(UNetParity, TapsThatPatchNothingChangeNoBit) {
   const Conditioning all = conditioning("encoder_hidden_states");
   // The same batch shape: one row, whose prompt is projected alone in both.
   for (std::int64_t row : {0, 1}) {
-    PromptTaps taps({{own.slice(0, row, row + 1)}}, {{0, nullptr}}, {});
+    PromptTaps taps(unet->sites(), {{own.slice(0, row, row + 1)}}, {{0, nullptr}}, {});
     const auto with = unet->forward(x.slice(0, row, row + 1), t.slice(0, row, row + 1), row_of(all, row), &taps);
     EXPECT_TRUE(torch::equal(with, unet->forward(x.slice(0, row, row + 1), t.slice(0, row, row + 1), row_of(all, row))));
   }

@@ -14,7 +14,7 @@ AnyDenoiser AnyDenoiser::open(const std::filesystem::path& folder, torch::Scalar
   const std::string kind = config.text("_class_name", "");
   AnyDenoiser out;
   const auto take = [&](auto model) {
-    load_weights(*model, Weights::find(folder), {.dtype = dtype});
+    load_weights(*model, Weights::find(folder), {.placement = {device, dtype}});
     out.table = model->sites();
     out.module = model;
     out.forward = [model](const torch::Tensor& x, const torch::Tensor& t, const Conditioning& c, Taps* taps) { return model->forward(x, t, c, taps); };
@@ -26,7 +26,6 @@ AnyDenoiser AnyDenoiser::open(const std::filesystem::path& folder, torch::Scalar
     take(std::make_shared<Flux>(FluxConfig::parse(config)));
   else
     take(std::make_shared<UNet>(UNetConfig::parse(config)));
-  out.module->to(device);
   for (auto& parameter : out.module->parameters()) parameter.set_requires_grad(false);
   return out;
 }

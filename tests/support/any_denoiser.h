@@ -10,6 +10,7 @@
 #include "models/conditioning.h"
 #include "patching/site.h"
 #include "patching/taps.h"
+#include "tests/support/test_device.h"
 
 namespace glyphscope::testing {
 
@@ -21,7 +22,7 @@ struct AnyDenoiser {
   std::function<torch::Tensor(const torch::Tensor& sample, const torch::Tensor& timestep, const Conditioning&, Taps*)> forward;
 
   /// Throws a Failure.
-  static AnyDenoiser open(const std::filesystem::path& folder, torch::ScalarType dtype, torch::Device device = torch::kCPU);
+  static AnyDenoiser open(const std::filesystem::path& folder, torch::ScalarType dtype, torch::Device device = test_device());
 };
 
 }  // namespace glyphscope::testing

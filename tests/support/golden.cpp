@@ -24,10 +24,12 @@ fs::path golden(const fs::path& name) { return fs::path(GLYPHSCOPE_GOLDEN) / nam
 
 double relative_error(const torch::Tensor& value, const torch::Tensor& reference) {
   if (value.sizes() != reference.sizes()) return std::numeric_limits<double>::infinity();
-  const torch::Tensor a = value.to(torch::kFloat64), b = reference.to(torch::kFloat64);
+  const torch::Tensor a = value.cpu().to(torch::kFloat64), b = reference.cpu().to(torch::kFloat64);
   const double error = ((a - b).abs().max() / b.abs().max().clamp_min(1e-12)).item<double>();
   return std::isnan(error) ? std::numeric_limits<double>::infinity() : error;
 }
+
+bool same(const torch::Tensor& a, const torch::Tensor& b) { return torch::equal(a.cpu(), b.cpu()); }
 
 TemporaryFolder::TemporaryFolder() {
   std::string name = (fs::temp_directory_path() / "glyphscope-test-XXXXXX").string();

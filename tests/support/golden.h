@@ -6,6 +6,7 @@
 #include <string>
 
 #include "io/safetensors.h"
+#include "tests/support/test_device.h"
 
 namespace glyphscope::testing {
 
@@ -14,6 +15,8 @@ std::filesystem::path golden(const std::filesystem::path& name);
 
 /// Largest difference over the reference's largest magnitude: what a parity test bounds.
 double relative_error(const torch::Tensor& value, const torch::Tensor& reference);
+/// Whether every bit is the same, wherever the tensors are.
+bool same(const torch::Tensor& a, const torch::Tensor& b);
 /// The bound for a denoiser's output in fp32.
 inline constexpr double kTolerance = 1e-4;
 

@@ -24,10 +24,10 @@ class JointParity : public ::testing::TestWithParam<const char*> {
   void SetUp() override {
     const std::filesystem::path folder = golden(this->GetParam());
     model = std::make_unique<Model>(ModelConfig::parse(Config::read(folder / "config.json")));
-    load_weights(*model, Weights::find(folder));
+    load_weights(*model, Weights::find(folder), {.placement = {testing::test_device()}});
     expected = std::make_unique<SafetensorsFile>(folder / "expected.safetensors");
   }
-  torch::Tensor get(const std::string& name) const { return expected->tensor(name); }
+  torch::Tensor get(const std::string& name) const { return expected->tensor(name).to(testing::test_device()); }
   Conditioning conditioning(const std::string& prefix = "") const {
     return {.embedding = get(prefix + "embedding"),
             .pooled = get(prefix + "pooled"),
@@ -36,7 +36,7 @@ class JointParity : public ::testing::TestWithParam<const char*> {
   torch::Tensor run(const Conditioning& c, Taps* taps = nullptr) const { return model->forward(get("sample"), get("timestep"), c, taps); }
   // Rows 0 and 1 are A's, 2 and 3 B's; the plan lets A's rows see B's.
   torch::Tensor patched(const PatchPlan& plan) const {
-    LockstepTaps taps({{&plan, {{1, 2}}}, {&plan, {{1, 3}}}, {}, {}}, {});
+    LockstepTaps taps(model->sites(), {{&plan, {{1, 2}}}, {&plan, {{1, 3}}}, {}, {}}, {});
     const Conditioning a = conditioning(), b = conditioning("other_");
     const torch::Tensor sample = torch::cat({get("sample"), get("sample")}), timestep = torch::cat({get("timestep"), get("timestep")});
     return model->forward(sample, timestep, joined({a, b}), &taps).slice(0, 0, 2);
@@ -65,7 +65,7 @@ class JointParity : public ::testing::TestWithParam<const char*> {
     EXPECT_LT(relative_error(patched(PatchPlan({{.site = 1, .prompt = 1, .heads = {1}}})), get("patched_head.output")), kTolerance);
   }
   void expect_no_bit_changed_by_an_empty_plan() const {
-    LockstepTaps taps({{}, {}}, {});
+    LockstepTaps taps(model->sites(), {{}, {}}, {});
     EXPECT_TRUE(torch::equal(run(conditioning(), &taps), run(conditioning())));
   }
 

@@ -11,13 +11,14 @@
 #include "models/conditioning.h"
 #include "patching/site.h"
 #include "patching/taps.h"
+#include "tests/support/test_device.h"
 
 namespace glyphscope::testing {
 
 /// A denoiser of tests/golden/data of whatever class, with the inputs that the reference called it with.
 class SmallDenoiser {
  public:
-  explicit SmallDenoiser(const std::string& name, torch::ScalarType dtype = torch::kFloat32, torch::Device device = torch::kCPU);
+  explicit SmallDenoiser(const std::string& name, torch::ScalarType dtype = torch::kFloat32, torch::Device device = test_device());
   torch::nn::Module& module() { return *module_; }
   const SiteTable& table() const { return table_; }
   /// What it says of the reference's inputs.

@@ -332,7 +332,9 @@ TEST(FinetuneSamples, AreDrawnAsItGoes) {
   const auto opened = open_model(golden("pipeline").string());
   finetune(**opened, pictures, chosen, folder / "whole", false, &reader, observer, {});
   ASSERT_EQ(drawn.size(), 3u);
-  EXPECT_EQ(drawn.at(0).mean(&TrainingSamples::Item::ssim), 1.0);
+  // On another device than the CPU a layer with an adapter that adds nothing sums in another order.
+  const double no_change = testing::test_device().is_cpu() ? 0 : 1e-5;
+  EXPECT_NEAR(*drawn.at(0).mean(&TrainingSamples::Item::ssim), 1.0, no_change);
   EXPECT_LT(*drawn.at(8).mean(&TrainingSamples::Item::ssim), 1.0);
   EXPECT_EQ(drawn.at(8).mean(&TrainingSamples::Item::exact), 0.5);  // the reader says OPEN of each
   EXPECT_EQ(drawn.at(8).items.size(), 3u);
@@ -342,7 +344,8 @@ TEST(FinetuneSamples, AreDrawnAsItGoes) {
   request.rows = {{0, chosen.seed + 1, {}}};
   request.steps = 2;
   request.width = request.height = chosen.resolution;
-  EXPECT_TRUE(torch::equal((*opened)->generate(request)->images[0], drawn.at(0).items[1].image));
+  EXPECT_LE(((*opened)->generate(request)->images[0].to(torch::kInt32) - drawn.at(0).items[1].image.to(torch::kInt32)).abs().max().item<int>(),
+            no_change > 0 ? 1 : 0);
   EXPECT_TRUE(fs::exists(folder / "whole/samples/000004.png"));
   EXPECT_GT(read_image(folder / "whole/training.png").size(1), 500);  // two charts
 
@@ -518,7 +521,7 @@ TEST(FinetuneCache, CaptionsAreNoPrompts) {
   const auto samples = encoded.prepare(
       pictures.train, [](const Progress&) {}, [](const std::string&) {}, {});
   std::vector<std::string> notes;
-  EXPECT_TRUE(torch::equal(encoded.conditioning(samples[0]).embedding, trainable->condition("a clock \\(10:30\\) and \\\\(a door:1.5\\)", notes).embedding));
+  EXPECT_TRUE(testing::same(encoded.conditioning(samples[0]).embedding, trainable->condition("a clock \\(10:30\\) and \\\\(a door:1.5\\)", notes).embedding));
   EXPECT_EQ(WeightedPrompt::parse(verbatim(caption)).text(), caption);
 }
 

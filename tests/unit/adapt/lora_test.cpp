@@ -62,7 +62,7 @@ class Merged {
         torch::Tensor& weight = layers.at(path)->weight;
         originals_.emplace(layers.at(path), weight.detach());
         const double scale = strength * own.alpha / static_cast<double>(own.a.size(0));
-        weight.set_data(weight.detach() + scale * at::mm(own.b, own.a).view_as(weight));
+        weight.set_data(weight.detach() + (scale * at::mm(own.b, own.a)).to(weight.device()).view_as(weight));
       }
   }
   ~Merged() {
@@ -116,7 +116,7 @@ TEST_P(Adapters, GradientsEqualFiniteDifferences) {
   torch::Tensor weights;
   auto loss = [&] {
     const torch::Tensor out = denoiser.call();
-    if (!weights.defined()) weights = torch::randn(out.sizes(), generator, torch::kFloat64);
+    if (!weights.defined()) weights = torch::randn(out.sizes(), generator, torch::kFloat64).to(out.device());
     return (out * weights).sum();
   };
   loss().backward();
@@ -125,7 +125,7 @@ TEST_P(Adapters, GradientsEqualFiniteDifferences) {
     for (torch::Tensor tensor : {layer.a, layer.b}) {
       // MM-DiT's and FLUX's last context output goes nowhere: PyTorch leaves its gradient undefined.
       const torch::Tensor gradient = tensor.grad().defined() ? tensor.grad() : torch::zeros_like(tensor);
-      const torch::Tensor direction = torch::randn(tensor.sizes(), generator, torch::kFloat64);
+      const torch::Tensor direction = torch::randn(tensor.sizes(), generator, torch::kFloat64).to(tensor.device());
       const double step = 1e-5;
       tensor.add_(direction, step);
       const double above = loss().item<double>();
@@ -202,7 +202,7 @@ TEST_P(Adapters, FilesGiveBackWhatWasWritten) {
       const LoraLayer& got = read.layers.at(path);
       auto product = [](const LoraLayer& one) { return one.alpha / static_cast<double>(one.rank()) * at::mm(one.b, one.a); };
       EXPECT_LT(relative_error(product(got), product(layer)), 1e-6) << path;
-      if (format == LoraFormat::diffusers) EXPECT_TRUE(torch::equal(got.a, layer.a) && torch::equal(got.b, layer.b) && got.alpha == layer.alpha) << path;
+      if (format == LoraFormat::diffusers) EXPECT_TRUE(testing::same(got.a, layer.a) && testing::same(got.b, layer.b) && got.alpha == layer.alpha) << path;
     }
   }
 }

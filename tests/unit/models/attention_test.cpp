@@ -12,6 +12,13 @@
 namespace glyphscope {
 namespace {
 
+// Of a layer alone.
+SiteTable one_site(int heads) {
+  SiteTable out;
+  out.sites.push_back({.heads = heads});
+  return out;
+}
+
 // The heads of an attention layer write into its output independently, through one linear projection. So at one site, with
 // its input fixed, the changes that disjoint sets of heads make add up, and all heads make the change of the whole site.
 TEST(Attention, ChangesOfDisjointHeadSetsAddUp) {
@@ -30,7 +37,7 @@ TEST(Attention, ChangesOfDisjointHeadSetsAddUp) {
   const torch::Tensor hidden = torch::randn({1, 9, 24}, generator), own = torch::randn({1, 5, 10}, generator), other = torch::randn({1, 5, 10}, generator);
   auto run = [&](std::vector<int> heads, bool any) {
     const PatchPlan plan(any ? std::vector<SitePatch>{{.site = 0, .prompt = 1, .heads = std::move(heads)}} : std::vector<SitePatch>{});
-    PromptTaps taps({{own}, {other}}, {{0, &plan}}, {});
+    PromptTaps taps(one_site(4), {{own}, {other}}, {{0, &plan}}, {});
     return attention.forward(hidden, {own}, &taps);
   };
   const torch::Tensor plain = run({}, false), whole = run({}, true) - plain;
@@ -76,7 +83,7 @@ TEST(Attention, PaddingIsAsIfItWereNotThere) {
     // The second row has three tokens more, which the first sees with its keys.
     torch::Tensor longer = mask.clone();
     longer[1].fill_(true);
-    LockstepTaps taps({{&plan, {{1, 1}}}, {}}, {});
+    LockstepTaps taps(one_site(4), {{&plan, {{1, 1}}}, {}}, {});
     const torch::Tensor swapped = form({torch::stack({prompt[1], prompt[1]})}, nullptr);
     EXPECT_LT(testing::relative_error(form({prompt, longer}, &taps)[0], swapped[0]), 1e-6) << name;
   }
@@ -108,7 +115,7 @@ TEST(Attention, ALaterPatchOverridesAnEarlierOne) {
   const torch::Tensor a = torch::zeros({1, 2, 4}), b = torch::ones({1, 2, 4}), c = torch::full({1, 2, 4}, 2.0);
   auto project = [](const PromptStates& x) { return KeyValue{x.embedding.view({1, 2, 2, 2}), x.embedding.view({1, 2, 2, 2})}; };
   const PatchPlan plan({{.site = 0, .prompt = 1}, {.site = 0, .prompt = 2, .heads = {1}, .from_step = 3}});
-  PromptTaps taps({{a}, {b}, {c}}, {{0, &plan}, {0, nullptr}}, {});
+  PromptTaps taps(one_site(2), {{a}, {b}, {c}}, {{0, &plan}, {0, nullptr}}, {});
   taps.begin_step(0);
   EXPECT_EQ(taps.prompt_kv(0, {a}, project).key[0].sum().item<float>(), 8);
   taps.begin_step(3);

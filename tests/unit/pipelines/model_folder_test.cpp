@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "device/devices.h"
 #include "io/files.h"
 #include "pipelines/pipeline.h"
 #include "pipelines/t5_prompt.h"
@@ -51,10 +52,10 @@ TEST(ModelNeeds, AreWhatTheLoadedModelHas) {
     for (const auto& [name, count] : (*opened)->info().parameters) expected[name] = count, sum += count;
     for (const auto& component : needs->components) told[component.name] = component.parameters;
     EXPECT_EQ(told, expected) << source;
-    EXPECT_EQ(needs->bytes("auto"), 4 * sum);
-    EXPECT_EQ(needs->bytes("bf16"), 2 * sum);
+    EXPECT_EQ(plan_memory(needs->components, {.device = "cpu"}).reading_bytes(), 4 * sum);
+    EXPECT_EQ(plan_memory(needs->components, {.device = "cpu", .dtype = "bf16"}).reading_bytes(), 2 * sum);
   }
-  EXPECT_GT(free_memory(), 1 << 20);
+  EXPECT_GT(device_memory(torch::kCPU).free, 1u << 20);
 }
 
 // All that is missing, at once.
@@ -101,7 +102,7 @@ TEST(LargeEncoders, AreReleasedWithoutATrace) {
 TEST(LargeEncoders, AreLoadedForNewPromptsOnly) {
   torch::NoGradGuard no_grad;
   const ModelFolder model = find_model(golden("pipeline_sd3").string());
-  T5Prompt t5(model, "_3", {.held_encoder_bytes = 0}), held(model, "_3", {});
+  T5Prompt t5(model, "_3", {.plan = {}, .held_encoder_bytes = 0}), held(model, "_3", {});
   std::vector<std::string> notes;
   EXPECT_FALSE(t5.loaded());
   const torch::Tensor first = t5.encode("a sign", {}, notes);

@@ -25,6 +25,7 @@ struct SideBySide : ::testing::TestWithParam<const char*> {};
 
 // However rows are shared out among threads: the same pictures, each in its place, whatever sees what.
 TEST_P(SideBySide, RowsAreTheSame) {
+  if (!testing::test_device().is_cpu()) GTEST_SKIP() << "threads are the CPU's";
   const auto opened = open_model(golden(GetParam()).string());
   ASSERT_TRUE(opened) << opened.error().message();
   Pipeline& pipeline = **opened;

@@ -21,9 +21,9 @@ using ::testing::HasSubstr;
 // All that a family is, in one file that nothing else names: pixels from a U-Net of three sites, prompts read by their letters.
 class Invented : public BatchedPipeline {
  public:
-  Invented(const ModelFolder& model, const OpenOptions& options)
-      : BatchedPipeline(model, options, model.scheduler(), {"unet", "scheduler"}), unet_(UNetConfig::parse(Config::read(model / "unet" / "config.json"))) {
-    load("unet", unet_, dtype());
+  Invented(const ModelFolder& model, const Opening& opening)
+      : BatchedPipeline(model, opening, model.scheduler(), {"unet", "scheduler"}), unet_(UNetConfig::parse(Config::read(model / "unet" / "config.json"))) {
+    load("unet", unet_);
     info_.methods = {PatchMethod::injection};
     describe("An invented family", unet_.sites(), unet_.config().sample_size, 1);
   }
@@ -49,7 +49,7 @@ class Invented : public BatchedPipeline {
 
 Family invented() {
   return {.classes = {{"InventedPipeline", "an invented family"}},
-          .open = [](const ModelFolder& model, const OpenOptions& options, const Pipeline*) { return std::make_shared<Invented>(model, options); }};
+          .open = [](const ModelFolder& model, const Opening& opening, const Pipeline*) { return std::make_shared<Invented>(model, opening); }};
 }
 
 void write_invented_model(const std::filesystem::path& folder) {

@@ -1,6 +1,6 @@
 #include <cuda_runtime.h>
 
-#include "cuda/select_heads_kernel.h"
+#include "device/select_heads_kernel.h"
 
 namespace glyphscope {
 namespace {

@@ -1,4 +1,4 @@
-#include "cuda/select_heads.h"
+#include "device/select_heads.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

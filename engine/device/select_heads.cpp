@@ -1,10 +1,10 @@
-#include "cuda/select_heads.h"
+#include "device/select_heads.h"
 
 #include <torch/types.h>
 
 #include "core/error.h"
 #ifdef GLYPHSCOPE_CUDA
-#include "cuda/select_heads_kernel.h"
+#include "device/select_heads_kernel.h"
 #endif
 
 namespace glyphscope {

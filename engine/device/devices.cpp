@@ -1,0 +1,125 @@
+#include "device/devices.h"
+
+#include <ATen/Context.h>
+#include <c10/core/CachingDeviceAllocator.h>
+#include <c10/core/DeviceType.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "core/error.h"
+#include "core/option.h"
+#include "device/cuda.h"
+#include "device/devices_in_sight.h"
+
+namespace glyphscope {
+
+namespace {
+
+constexpr auto kOther = c10::DeviceType::PrivateUse1;
+
+DeviceMemory machine_memory() {
+  DeviceMemory out;
+  std::ifstream file("/proc/meminfo");
+  std::string name, unit;
+  for (std::uint64_t amount = 0; file >> name >> amount >> unit;) {
+    if (name == "MemTotal:") out.total = amount * 1024;
+    if (name == "MemAvailable:") out.free = amount * 1024;
+  }
+  return out;
+}
+
+c10::DeviceAllocator* allocator_of(c10::Device device) {
+  return device.is_cpu() ? nullptr : dynamic_cast<c10::DeviceAllocator*>(c10::GetAllocator(device.type()));
+}
+
+void add(std::vector<DeviceInfo>& all, c10::DeviceType type) {
+  const int count = at::globalContext().getAcceleratorHooksInterface(type).deviceCount();
+  for (int i = 0; i < count; ++i) {
+    DeviceInfo info{c10::Device(type, static_cast<c10::DeviceIndex>(i)), {}, 0, 0, false};
+    if (type == c10::kCUDA) {
+      const CudaDevice cuda = cuda_device(i);
+      info.name = cuda.name;
+      info.computes_bf16 = cuda.computes_bf16;
+    }
+    const DeviceMemory memory = device_memory(info.device);
+    info.free_bytes = memory.free;
+    info.total_bytes = memory.total;
+    all.push_back(std::move(info));
+  }
+}
+
+}  // namespace
+
+std::string DeviceInfo::label() const { return device.str() + (name.empty() ? "" : " (" + name + ")"); }
+
+Devices find_devices() {
+  Devices out;
+  if (const Cuda& cuda = open_cuda(); cuda.opened)
+    add(out.all, c10::kCUDA);
+  else
+    out.why_no_gpu = cuda.why_not, out.hint = cuda.hint, out.gpu_out_of_reach = cuda.driver;
+  if (c10::is_privateuse1_backend_registered()) add(out.all, kOther);
+  return out;
+}
+
+std::vector<NamedDevice> devices_in_sight() {
+  std::vector<NamedDevice> out;
+  for (int i = 0; i < cuda_device_count(); ++i) out.push_back({"cuda:" + std::to_string(i), cuda_device(i).name});
+  if (c10::is_privateuse1_backend_registered())
+    for (int i = 0; i < at::globalContext().getAcceleratorHooksInterface(kOther).deviceCount(); ++i)
+      out.push_back({c10::Device(kOther, static_cast<c10::DeviceIndex>(i)).str(), {}});
+  return out;
+}
+
+c10::Device parse_device(const std::string& name) {
+  if (name == "cpu") return c10::kCPU;
+  const Devices devices = find_devices();
+  const std::string kind = name.substr(0, name.find(':'));
+  std::vector<const DeviceInfo*> alike;
+  std::string known = "cpu";
+  for (const auto& one : devices.all) {
+    known += ", " + one.label();
+    if (c10::DeviceTypeName(one.device.type(), /*lower_case=*/true) == kind) alike.push_back(&one);
+  }
+  const std::string where = option(Option::device, name);
+  if (alike.empty() && kind == "cuda")
+    reject(devices.why_no_gpu, where, devices.hint + (devices.hint.empty() ? "" : "; ") + option(Option::device, "cpu") + " does without");
+  if (alike.empty()) reject("there is no device '" + name + "'", where, "There are: " + known);
+  if (kind == name)
+    return (*std::max_element(alike.begin(), alike.end(), [](const DeviceInfo* a, const DeviceInfo* b) { return a->free_bytes < b->free_bytes; }))->device;
+  for (const DeviceInfo* one : alike)
+    if (one->device.str() == name) return one->device;
+  reject("there is no device '" + name + "'", where, "There are: " + known);
+}
+
+std::string device_label(c10::Device device) {
+  if (device.is_cpu()) return "cpu";
+  return DeviceInfo{device, device.is_cuda() ? cuda_device(device.index()).name : std::string(), 0, 0, false}.label();
+}
+
+std::string device_kind(c10::Device device) {
+  const std::string type = c10::DeviceTypeName(device.type(), /*lower_case=*/true);
+  return device.is_cuda() ? type + " (" + cuda_device(device.index()).name + ", without TF32)" : type;
+}
+
+DeviceMemory device_memory(c10::Device device) {
+  if (device.is_cpu()) return machine_memory();
+  auto* const allocator = allocator_of(device);
+  if (!allocator) return {};
+  const auto [free, total] = allocator->getMemoryInfo(device.index());
+  return {free, total};
+}
+
+std::uint64_t peak_memory(c10::Device device) {
+  auto* const allocator = allocator_of(device);
+  if (!allocator || !allocator->initialized()) return 0;
+  return static_cast<std::uint64_t>(
+      allocator->getDeviceStats(device.index()).allocated_bytes[static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE)].peak);
+}
+
+void forget_peak_memory(c10::Device device) {
+  if (auto* const allocator = allocator_of(device); allocator && allocator->initialized()) allocator->resetPeakStats(device.index());
+}
+
+}  // namespace glyphscope

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace glyphscope {
+
+/// A device that computes, the host's processor aside.
+struct DeviceInfo {
+  c10::Device device;
+  std::string name;  ///< What its maker calls it: "NVIDIA H200".
+  std::uint64_t free_bytes = 0, total_bytes = 0;
+  bool computes_bf16 = false;
+
+  /// "cuda:0 (NVIDIA H200)"
+  std::string label() const;
+};
+
+/// Those that this process can compute on: GPUs, once what they need has been opened; PyTorch's PrivateUse1, where something has registered it.
+struct Devices {
+  std::vector<DeviceInfo> all;
+  std::string why_no_gpu;  ///< A sentence without a full stop, if there is none; and what to do about it, which may be empty.
+  std::string hint;
+  bool gpu_out_of_reach = false;  ///< There seems to be one that cannot be used.
+};
+Devices find_devices();
+
+/// The device of such a name: "cpu", "cuda" (the one with most free memory), "cuda:1", "standin". Throws a Failure that says what there is.
+c10::Device parse_device(const std::string& name);
+
+/// "cpu", or the label of such a device.
+std::string device_label(c10::Device device);
+/// What of it matters to results: "cpu", "cuda (NVIDIA H200, without TF32)".
+std::string device_kind(c10::Device device);
+
+/// Memory that is free on a device and that it has; of the CPU, the machine's.
+struct DeviceMemory {
+  std::uint64_t free = 0, total = 0;
+};
+DeviceMemory device_memory(c10::Device device);
+/// The most that tensors have taken since forget_peak_memory(), in bytes; nothing is known of a CPU: 0.
+std::uint64_t peak_memory(c10::Device device);
+void forget_peak_memory(c10::Device device);
+
+}  // namespace glyphscope
