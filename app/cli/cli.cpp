@@ -90,6 +90,7 @@ void Context::read_by(const std::string& engine) const {
 event::ModelOpened Context::open(const std::string& model) const {
   auto opened = get<event::ModelOpened>(command::OpenModel{
       .source = model, .config = common.config, .upscaler = common.upscaler, .device = common.device, .dtype = common.dtype, .memory = common.memory});
+  if (opened.device != "cpu") note("Computing on " + opened.device + (opened.why_device.empty() ? "" : ": " + opened.why_device));
   set_guard(opened);
   return opened;
 }

@@ -67,6 +67,9 @@ Error current_error() {
     return {ErrorCode::out_of_memory, "not enough memory", "", "Use fewer rows at once, a smaller image or " + option(Option::dtype, "bf16")};
   } catch (const c10::OutOfMemoryError& error) {
     return {ErrorCode::out_of_memory, error.what_without_backtrace(), "", "Use fewer rows at once, a smaller image or " + option(Option::dtype, "bf16")};
+  } catch (const c10::AcceleratorError& error) {
+    return {ErrorCode::internal, std::string("the device failed: ") + error.what_without_backtrace(), "",
+            "What was finished is kept. Go on with it once the device works again, or by " + option(Option::device, "cpu")};
   } catch (const c10::Error& error) {
     std::string what = error.what_without_backtrace();
     if (what.find("not enough memory") != std::string::npos || what.find("can't allocate memory") != std::string::npos)

@@ -5,6 +5,7 @@
 #include <c10/core/DeviceType.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <fstream>
 
 #include "core/error.h"
@@ -120,6 +121,18 @@ std::uint64_t peak_memory(c10::Device device) {
 
 void forget_peak_memory(c10::Device device) {
   if (auto* const allocator = allocator_of(device); allocator && allocator->initialized()) allocator->resetPeakStats(device.index());
+}
+
+void release_cached_memory(c10::Device device) {
+  if (auto* const allocator = allocator_of(device); allocator && allocator->initialized()) allocator->emptyCache();
+}
+
+std::string memory_text(std::uint64_t bytes) {
+  constexpr double kMiB = 1 << 20, kGiB = 1 << 30;
+  const auto amount = static_cast<double>(bytes);
+  char text[32];
+  std::snprintf(text, sizeof text, amount < kGiB ? "%.0f MiB" : "%.1f GiB", amount / (amount < kGiB ? kMiB : kGiB));
+  return text;
 }
 
 }  // namespace glyphscope

@@ -44,5 +44,10 @@ DeviceMemory device_memory(c10::Device device);
 /// The most that tensors have taken since forget_peak_memory(), in bytes; nothing is known of a CPU: 0.
 std::uint64_t peak_memory(c10::Device device);
 void forget_peak_memory(c10::Device device);
+/// Gives back what LibTorch holds of a device for tensors to come.
+void release_cached_memory(c10::Device device);
+
+/// "5.2 GiB", "340 MiB"
+std::string memory_text(std::uint64_t bytes);
 
 }  // namespace glyphscope

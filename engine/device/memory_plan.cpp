@@ -1,7 +1,6 @@
 #include "device/memory_plan.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <optional>
 
 #include "core/error.h"
@@ -15,12 +14,6 @@ namespace {
 
 // What computing takes beside weights, at least: activations of one row, and what the device's libraries work in.
 constexpr std::uint64_t kWorkBytes = std::uint64_t{256} << 20;
-
-std::string gib(std::uint64_t bytes) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.2f GiB", static_cast<double>(bytes) / static_cast<double>(std::uint64_t{1} << 30));
-  return text;
-}
 
 std::uint64_t most(const MemoryPlan& plan) { return std::max(plan.reading_bytes(), plan.drawing_bytes()) + kWorkBytes; }
 
@@ -94,8 +87,8 @@ MemoryPlan plan_memory(const std::vector<ComponentSize>& components, const Place
       if (auto plan = plan_on(device, components, wishes)) return *plan;
       const std::uint64_t free = wishes.memory > 0 ? std::min(wishes.memory, device.free_bytes) : device.free_bytes;
       throw Failure({ErrorCode::out_of_memory,
-                     "the model needs at least " + gib(least_bytes(device, components, wishes)) + " of " + device.label() + ", which has " + gib(free) +
-                         (wishes.memory > 0 ? " to give" : " free"),
+                     "the model needs at least " + memory_text(least_bytes(device, components, wishes)) + " of " + device.label() + ", which has " +
+                         memory_text(free) + (wishes.memory > 0 ? " to give" : " free"),
                      option(Option::device, wishes.device),
                      "Use " + option(Option::dtype, "bf16") + ", end what else uses it, or use " + option(Option::device, "cpu")});
     }
@@ -105,14 +98,15 @@ MemoryPlan plan_memory(const std::vector<ComponentSize>& components, const Place
   std::sort(devices.all.begin(), devices.all.end(), [](const DeviceInfo& a, const DeviceInfo& b) { return a.free_bytes > b.free_bytes; });
   for (const auto& device : devices.all)
     if (auto plan = plan_on(device, components, wishes)) {
-      plan->reason = "it has " + gib(device.free_bytes) + " free, the model takes " + gib(most(*plan));
-      plan->unexpected = true;
+      plan->reason = "it has " + memory_text(device.free_bytes) + " free, the model takes " + memory_text(most(*plan));
       return *plan;
     }
   const auto& best = devices.all.front();
-  return on_cpu(
-      components, wishes,
-      "the model needs at least " + gib(least_bytes(best, components, wishes)) + " of a GPU, " + best.label() + " has " + gib(best.free_bytes) + " free", true);
+  const std::uint64_t free = wishes.memory > 0 ? std::min(wishes.memory, best.free_bytes) : best.free_bytes;
+  return on_cpu(components, wishes,
+                "the model needs at least " + memory_text(least_bytes(best, components, wishes)) + " of a GPU, " + best.label() + " has " + memory_text(free) +
+                    (wishes.memory > 0 ? " to give" : " free"),
+                true);
 }
 
 }  // namespace glyphscope

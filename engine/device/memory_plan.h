@@ -35,7 +35,7 @@ struct MemoryPlan {
   std::uint64_t free = 0;      ///< Bytes that it was made for.
   bool keeps_encoders = true;  ///< Else text encoders are there only while prompts are read.
   std::string reason;          ///< Why this device, a sentence without a full stop; empty where it was named.
-  bool unexpected = false;     ///< A GPU is used, or one that is there is not: worth a note.
+  bool unexpected = false;     ///< There is a GPU, and it is not used: worth a note.
 
   Placement placement(const std::string& component) const;
   std::uint64_t bytes(const std::string& component) const;

@@ -104,14 +104,15 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
   const bool shared_out = placement().device.is_cpu() && is_small(request) && !is_side_by_side();
   const std::int64_t rows = std::min<std::int64_t>(request.rows_at_once, static_cast<std::int64_t>(count));
   const std::int64_t workers = shared_out ? std::clamp<std::int64_t>(at::get_num_threads(), 1, std::max<std::int64_t>(1, rows)) : 1;
-  const size_t at_once = (std::min(count, static_cast<size_t>(request.rows_at_once)) + static_cast<size_t>(workers) - 1) / static_cast<size_t>(workers);
-  const auto batches = static_cast<std::int64_t>((count + at_once - 1) / at_once);
+  size_t at_once = (std::min(count, static_cast<size_t>(request.rows_at_once)) + static_cast<size_t>(workers) - 1) / static_cast<size_t>(workers);
+  const auto batches_of = [&](size_t rows_left) { return static_cast<std::int64_t>((rows_left + at_once - 1) / at_once); };
   const auto scheduler = scheduler_of(request);
-  const std::int64_t total = batches * static_cast<std::int64_t>(scheduler->begin(request.steps, tokens(request))->timesteps().size());
+  const auto calls_each = static_cast<std::int64_t>(scheduler->begin(request.steps, tokens(request))->timesteps().size());
+  std::int64_t total = batches_of(count) * calls_each;
   observer.progress({"reading prompts", 0, total});
   const ReadPrompts read = read_prompts(*this, info_, request, result.notes, cancel);
 
-  std::vector<DrawnBatch> drawn(static_cast<size_t>(batches));
+  std::vector<DrawnBatch> drawn;
   std::atomic<std::int64_t> calls = 0;
   // The observer is called on the thread that runs the request, for all threads.
   const auto thread = std::this_thread::get_id();
@@ -122,22 +123,37 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
     ++calls;
     tell();
   };
-  const auto draw = [&](std::int64_t number) {
-    const size_t begin = static_cast<size_t>(number) * at_once;
-    drawn[static_cast<size_t>(number)] = draw_batch(*this, info_, *scheduler, request, read, begin, std::min(begin + at_once, count), called, cancel);
-  };
+  const auto draw = [&](size_t begin, size_t end) { return draw_batch(*this, info_, *scheduler, request, read, begin, end, called, cancel); };
   tell();
   try {
     if (workers > 1) {
-      side_by_side(batches, workers, [&](std::int64_t number) {
+      drawn.resize(static_cast<size_t>(batches_of(count)));
+      side_by_side(batches_of(count), workers, [&](std::int64_t number) {
         const torch::InferenceMode inference;
-        draw(number);
+        const size_t begin = static_cast<size_t>(number) * at_once;
+        drawn[static_cast<size_t>(number)] = draw(begin, std::min(begin + at_once, count));
       });
       tell();
     } else {
       std::optional<ComputeThreads> one;
       if (shared_out) one.emplace(1);
-      for (std::int64_t number = 0; number < batches; ++number) draw(number);
+      for (size_t begin = 0; begin < count;) {
+        const size_t end = std::min(begin + at_once, count);
+        const std::int64_t before = calls;
+        try {
+          drawn.push_back(draw(begin, end));
+          begin = end;
+        } catch (const c10::OutOfMemoryError& error) {
+          // What the batch had taken is free again: half of its rows may fit.
+          if (end - begin == 1) throw Failure(does_not_fit(error, request));
+          at_once = (end - begin + 1) / 2;
+          release_cached_memory(placement().device);
+          calls = before;
+          total = before + batches_of(count - begin) * calls_each;
+        }
+      }
+      if (at_once < static_cast<size_t>(rows) && workers == 1 && !shared_out)
+        result.notes.push_back("The memory of " + info_.device_label + " holds " + std::to_string(at_once) + " of these rows at once");
     }
     check_mapped_files();
   } catch (const Failure& failure) {
@@ -165,6 +181,15 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
   result.latents = torch::cat(latents);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
+}
+
+Error BatchedPipeline::does_not_fit(const c10::OutOfMemoryError& error, const Request& request) const {
+  const torch::Device device = placement().device;
+  const DeviceMemory memory = device_memory(device);
+  return {ErrorCode::out_of_memory,
+          "one image of " + std::to_string(request.width) + " x " + std::to_string(request.height) + " pixels does not fit into the memory of " +
+              info_.device_label + ", which has " + memory_text(memory.free) + " of " + memory_text(memory.total) + " free: " + error.what_without_backtrace(),
+          "", "Use a smaller image, " + option(Option::dtype, "bf16") + ", or " + option(Option::device, device.is_cpu() ? "cuda" : "cpu")};
 }
 
 void BatchedPipeline::find_bad_numbers() const {

@@ -47,6 +47,8 @@ class BatchedPipeline : public Pipeline, public FamilyModel {
   bool is_small(const Request& request) const;
   // Throws a Failure that says by whose fault the denoiser's output is no number: a file's, an adapter's, the dtype's; returns if by none of them.
   void find_bad_numbers() const;
+  // What is said where a single row is too much.
+  Error does_not_fit(const c10::OutOfMemoryError& error, const Request& request) const;
   void check_paths(const Request& request) const;
   std::unique_ptr<Scheduler> scheduler_of(const Request& request) const;
 

@@ -133,7 +133,7 @@ void Session::open(const command::OpenModel& command, const Job& job) {
   if (!needs) throw Failure(needs.error());
   const MemoryPlan plan = plan_memory(needs->components, options.place());
   const auto bytes = static_cast<std::int64_t>(plan.reading_bytes());
-  if (plan.unexpected) job.note("Computing on " + (plan.device.is_cpu() ? std::string("the CPU") : device_label(plan.device)) + ": " + plan.reason);
+  if (plan.unexpected) job.note("Computing on the CPU: " + plan.reason);
   if (plan.device.is_cpu() && plan.dtype == torch::kFloat16) job.note("fp16 is many times slower than bf16 on a CPU");
   event::ModelMeasured measured{command.source, device_label(plan.device), {}, bytes, static_cast<std::int64_t>(plan.free), plan.dtype == torch::kFloat32};
   for (const auto& component : needs->components) measured.parameters.emplace_back(component.name, component.parameters);

@@ -5,6 +5,12 @@ program=$1
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 failed=0
+# On the stand-in device: GLYPHSCOPE_STAND_IN is its library.
+if [ -n "${GLYPHSCOPE_STAND_IN:-}" ]; then
+  printf '#!/bin/sh\nGLYPHSCOPE_TEST_DEVICE=standin LD_PRELOAD=%s exec %s "$@"\n' "$GLYPHSCOPE_STAND_IN" "$program" > "$work/glyphscope"
+  chmod +x "$work/glyphscope"
+  program=$work/glyphscope
+fi
 # expect CODE PATTERN COMMAND..: the command exits with CODE and what it prints on standard error matches PATTERN
 expect() {
   local code=$1 pattern=$2
@@ -65,12 +71,14 @@ mkfifo "$work/pipe"
 expect 2 'a pipe' timeout 20 "$program" evaluate "$model" --prompts "$work/pipe" --steps 1
 mkfifo "$work/pipe.safetensors"
 expect 2 'a pipe' timeout 20 "$program" generate "$work/pipe.safetensors" --prompt a --steps 1 --out "$work/b.png"
-expect 2 'ulimit -f' bash -c 'ulimit -f 1; "$@"' - "$program" generate "$model" --prompt a --steps 1 --out "$work/b.png"
+# The stand-in device's memory is a file, and an address space of 128 GiB.
+[ -n "${GLYPHSCOPE_STAND_IN:-}" ] || expect 2 'ulimit -f' bash -c 'ulimit -f 1; "$@"' - "$program" generate "$model" --prompt a --steps 1 --out "$work/b.png"
 ls -A "$work" | grep -q part && { echo "FAILED: a limit on the size of files left a part"; failed=1; }
 [ ! -e "$work/b.png" ] || { echo "FAILED: a failed run left a file"; failed=1; }
 # What OCR cannot be trusted to read is said before it scores.
 printf 'a sign that says "5 \u20ac"\n' > "$work/euro.txt"
 expect 0 'note: .*does not know all letters of "5 ' "$program" evaluate "$model" --prompts "$work/euro.txt" --steps 1
+if [ -z "${GLYPHSCOPE_STAND_IN:-}" ]; then
 # Where memory ends, every verb says so, whatever was being made then.
 for limit in 1000000 1200000 1500000; do
   expect 4 'memory' bash -c 'ulimit -v $1; shift; "$@"' - $limit "$program" generate "$model" --prompt a --steps 1 --size 8192x8192 --threads 1 --out "$work/b.png"
@@ -82,6 +90,21 @@ expect 4 'memory' "${limited[@]}" patch "$model" --source 'says "A"' --target 's
 expect 4 'memory' "${limited[@]}" edit "$model" --source 'says "A"' --target 'says "B"' --sites 5 --steps 1 --size 8192x8192 --threads 1 --out "$work/memory2"
 expect 4 'memory' "${limited[@]}" localize "$model" --pairs 1 --steps 1 --size 8192x8192 --threads 1 --out "$work/memory3"
 expect 4 'memory' "${limited[@]}" evaluate "$model" --count 2 --steps 1 --size 8192x8192 --threads 1
+else
+  # There a device's memory ends; or the device is lost, and what was finished is gone on with.
+  expect 0 'note: Computing on standin:0' "$program" generate "$model" --prompt a --steps 1 --out "$work/b.png"
+  rm "$work/b.png"
+  expect 4 'does not fit into the memory of standin:0' env GLYPHSCOPE_STAND_IN_MEMORY=400000000 "$program" generate "$model" --prompt a --steps 1 --size 1024x1024 --out "$work/b.png"
+  expect 4 'needs at least .* of standin:0, which has 95 MiB to give' "$program" generate "$model" --prompt a --steps 1 --device standin --memory 100000000 --out "$work/b.png"
+  expect 0 'note: Computing on the CPU' "$program" generate "$model" --prompt a --steps 1 --memory 100000000 --out "$work/b.png"
+  rm "$work/b.png"
+  expect 5 'the device failed.*What was finished is kept' env GLYPHSCOPE_STAND_IN_LOST_AFTER=1200 "$program" localize "$model" --pairs 2 --steps 1 --random-sets 1 --out "$work/lost"
+  [ -n "$(ls "$work/lost/pairs")" ] || { echo "FAILED: nothing was kept of a run whose device was lost"; failed=1; }
+  expect 2 'device' "$program" localize "$model" --pairs 2 --steps 1 --random-sets 1 --device cpu --resume --out "$work/lost"
+  expect 0 'localized:' "$program" localize "$model" --pairs 2 --steps 1 --random-sets 1 --resume --out "$work/lost"
+fi
+expect 2 "there is no device 'tpu'.*There are: cpu" "$program" inspect "$model" --device tpu
+expect 2 'no NVIDIA driver|sees no GPU|too old|cannot be loaded|no device .cuda:7' "$program" inspect "$model" --device cuda:7
 # The program's threads do not wait for each other by spinning.
 OMP_DISPLAY_ENV=verbose "$program" --version 2>&1 | grep "GOMP_SPINCOUNT = '0'" > /dev/null || { echo "FAILED: it spins"; failed=1; }
 

@@ -285,7 +285,10 @@ class SameDevice {
 
 void count_operator() {
   ++operator_count;
-  if (left_until_lost >= 0) TORCH_CHECK(left_until_lost-- > 0, "stand-in device: the device was lost");
+  if (left_until_lost >= 0 && left_until_lost-- == 0) {
+    left_until_lost = 0;
+    throw c10::AcceleratorError({__func__, __FILE__, __LINE__}, 1, "stand-in device: the device was lost");
+  }
 }
 
 // The size of what they give depends on numbers, for which a GPU waits.
@@ -449,6 +452,8 @@ const bool registered = [] {
   static Allocator allocator;
   c10::SetAllocator(kType, &allocator);
   c10::register_privateuse1_backend(kName);
+  if (const char* bytes = std::getenv("GLYPHSCOPE_STAND_IN_MEMORY")) set_memory(std::strtoull(bytes, nullptr, 10));
+  if (const char* operators = std::getenv("GLYPHSCOPE_STAND_IN_LOST_AFTER")) lose_after(std::strtoll(operators, nullptr, 10));
   at::RegisterPrivateUse1HooksInterface(new Hooks);
   struct sigaction action {};
   action.sa_sigaction = say_and_die;

@@ -88,11 +88,41 @@ TEST_F(StandIn, AutoTakesTheDeviceThatHoldsTheModelElseTheCpu) {
   stand_in::set_memory(stand_in::memory_used() + (std::uint64_t{1} << 20));
   const auto here = *open_model(source);
   EXPECT_EQ(here->info().device, "cpu");
-  EXPECT_THAT(here->info().why_device, HasSubstr("standin:0 has 0.00 GiB free"));
+  EXPECT_THAT(here->info().why_device, HasSubstr("standin:0 has 1 MiB free"));
   const auto refused = open_model(source, {.device = "standin"});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::out_of_memory);
   EXPECT_THAT(refused.error().message(), HasSubstr("the model needs at least"));
+}
+
+// Where rows do not fit together, fewer are drawn at once, to the same pictures; where one does not fit, the numbers are said.
+TEST_F(StandIn, WhatDoesNotFitIsDrawnInParts) {
+  const auto pipeline = *open_model(golden("pipeline").string());
+  const Request request = request_of(8, {0}, 2, pipeline->info());
+  const auto peak_of = [&](int rows) {
+    Request some = request;
+    some.rows.resize(static_cast<size_t>(rows));
+    forget_peak_memory(testing::test_device());
+    EXPECT_TRUE(pipeline->generate(some));
+    return peak_memory(testing::test_device());
+  };
+  const std::uint64_t two = peak_of(2), four = peak_of(4), eight = peak_of(8);
+  ASSERT_LT(two, four);
+  ASSERT_LT(four, eight);
+  const auto whole = pipeline->generate(request);
+  std::vector<Progress> told;
+  stand_in::set_memory((four + eight) / 2);
+  const auto parts = pipeline->generate(request, {.progress = [&](const Progress& p) { told.push_back(p); }});
+  ASSERT_TRUE(parts) << parts.error().message();
+  EXPECT_LT(testing::relative_error(parts->latents, whole->latents), 1e-4);
+  EXPECT_EQ(parts->denoiser_calls, 2 * whole->denoiser_calls);
+  EXPECT_THAT(parts->notes, ::testing::Contains(HasSubstr("holds 4 of these rows at once")));
+  EXPECT_EQ(told.back().done, told.back().total);
+  stand_in::set_memory(stand_in::memory_used() + 100'000);
+  const auto none = pipeline->generate(request);
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code, ErrorCode::out_of_memory);
+  EXPECT_THAT(none.error().message(), HasSubstr("does not fit into the memory of standin:0"));
 }
 
 TEST_F(StandIn, ALostDeviceIsSaid) {
@@ -100,7 +130,7 @@ TEST_F(StandIn, ALostDeviceIsSaid) {
   stand_in::lose_after(200);
   const auto lost = pipeline->generate(request_of(1, {0}, 3, pipeline->info()));
   ASSERT_FALSE(lost);
-  EXPECT_THAT(lost.error().message(), HasSubstr("lost"));
+  EXPECT_THAT(lost.error().message(), HasSubstr("the device failed: stand-in device: the device was lost"));
   stand_in::lose_after(-1);
   EXPECT_TRUE(pipeline->generate(request_of(1, {0}, 3, pipeline->info())));
 }
