@@ -14,5 +14,6 @@ set(CMAKE_CUDA_STANDARD 17)  # CMake 3.25 does not know nvcc 13's C++20
 # The language links this. CMake 3.25's package CUDAToolkit fails where a part that nobody needs is missing.
 set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)
 
-add_library(glyphscope_cuda STATIC engine/device/select_heads.cu)
-target_include_directories(glyphscope_cuda PRIVATE engine)
+# Opened at run time, from beside the program.
+add_library(glyphscope_kernels SHARED engine/device/select_heads.cu)
+set_target_properties(glyphscope_kernels PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})

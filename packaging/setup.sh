@@ -7,19 +7,21 @@ source "$here/dependencies.sh"
 
 usage() {
   cat <<TEXT
-usage: packaging/setup.sh [--engine-only] [--checks] [--cuda] [--no-apt]
+usage: packaging/setup.sh [--engine-only] [--checks] [--gpu] [--cuda] [--no-apt]
   --engine-only   no Qt: enough for the preset engine-only
   --checks        also what the tests and CI need (Xvfb, clang-format, clang-tidy)
+  --gpu           also what computing on an NVIDIA GPU needs at run time (2.2 GB to download): not needed where CUDA 13, cuDNN 9 and NCCL are installed
   --cuda          also the CUDA compiler, where no nvcc 13 is installed: for the preset cuda
   --no-apt        leave Debian packages alone (they are installed already, or by someone else)
 Unpacked libraries go to \$GLYPHSCOPE_DEPS (now: ${GLYPHSCOPE_DEPS:-$HOME/.cache/glyphscope/deps}).
 TEXT
 }
-engine_only= checks= cuda= apt=yes
+engine_only= checks= gpu= cuda= apt=yes
 for argument; do
   case $argument in
     --engine-only) engine_only=yes ;;
     --checks) checks=yes ;;
+    --gpu) gpu=yes ;;
     --cuda) cuda=yes ;;
     --no-apt) apt= ;;
     -h | --help) usage; exit 0 ;;
@@ -78,7 +80,7 @@ fetch() {
     local pip=("${runner[@]}" download "${retries[@]}" --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary=:all:
       --python-version 3.11 --implementation cp --abi cp311 --abi none --abi abi3)
     local platform
-    for platform in manylinux_2_28 manylinux_2_27 manylinux_2_25 manylinux_2_17 manylinux2014 manylinux1; do
+    for platform in manylinux_2_28 manylinux_2_27 manylinux_2_25 manylinux_2_18 manylinux_2_17 manylinux2014 manylinux1; do
       pip+=(--platform "${platform}_x86_64")
     done
     "${pip[@]}" -d "$deps/wheels/partial" -r "$deps/wheels/partial/requirements.txt" ||
@@ -112,6 +114,7 @@ python3 -m pip --version >/dev/null 2>&1 || fail "python3 has no pip; install it
 if [ -n "$cuda" ] && ! PATH=$PATH:/usr/local/cuda/bin nvcc --version 2>/dev/null | grep -q 'release 13'; then
   wheels+=("${wheels_cuda[@]}")
 fi
+[ -z "$gpu" ] || wheels+=("${wheels_gpu[@]}")
 declare -A wheel_version
 for wheel in "${wheels[@]}"; do
   read -r name version _ <<< "$wheel"
@@ -146,5 +149,15 @@ if [ -n "${wheel_version[nvidia-cuda-nvcc]:-}" ] && [ ! -d "$deps/cuda-${wheel_v
   ln -s lib "$toolkit.partial/lib64"
   mv "$toolkit.partial" "$toolkit"
   ln -sfn "$(basename "$toolkit")" "$deps/cuda"
+fi
+# LibTorch's CUDA half looks for its libraries beside the folder that it lies in.
+if [ -n "$gpu" ] && [ ! -d "$deps/torch/nvidia" ]; then
+  libraries=$deps/torch-${wheel_version[torch]}/nvidia
+  rm -rf "$libraries.partial" && mkdir "$libraries.partial"
+  for wheel in "${wheels_gpu[@]}"; do
+    read -r name version _ <<< "$wheel"
+    cp -rl "$deps/$name-$version/nvidia/." "$libraries.partial/" || fail "could not put the CUDA libraries together in $libraries. Is the disk full?"
+  done
+  mv "$libraries.partial" "$libraries"
 fi
 say "ready ($deps)"

@@ -5,13 +5,17 @@
 #include <torch/types.h>
 
 #include "core/random.h"
+#include "device/kernels.h"
 #include "device/select_heads.h"
 
 namespace glyphscope {
 namespace {
 
 struct SelectHeadsCuda : ::testing::TestWithParam<torch::ScalarType> {
-  void SetUp() override { ASSERT_TRUE(torch::cuda::is_available()) << "no GPU on this machine"; }
+  void SetUp() override {
+    ASSERT_TRUE(torch::cuda::is_available()) << "no GPU on this machine";
+    ASSERT_TRUE(kernels().select_heads) << "libglyphscope_kernels.so is not beside this program";
+  }
 };
 
 TEST_P(SelectHeadsCuda, EqualsItsPortableTwin) {
