@@ -51,7 +51,7 @@ committed, made = map(pathlib.Path, sys.argv[1:])
 def without_seconds(value):
     if isinstance(value, dict):
         # A file that names no device was made on the CPU.
-        return {key: without_seconds(one) for key, one in value.items() if key != "seconds" and (key, one) != ("device", "cpu")}
+        return {key: without_seconds(one) for key, one in value.items() if key not in ("seconds", "peak_memory_bytes") and (key, one) != ("device", "cpu")}
     return [without_seconds(one) for one in value] if isinstance(value, list) else value
 
 

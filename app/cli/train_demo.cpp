@@ -3,6 +3,8 @@
 #include <cstdio>
 
 #include "app/cli/cli.h"
+#include "device/devices.h"
+#include "device/memory_plan.h"
 
 namespace glyphscope::cli {
 
@@ -36,6 +38,8 @@ Run add_train_demo(CLI::App& app) {
       recipe.autoencoder_rate /= 4;  // trained latents should stay where the denoiser knows them
     }
     recipe.autoencoder_from = options->autoencoder;
+    recipe.device = plan_memory({}, {.device = context.common.device, .memory = context.common.memory}).device;
+    if (!recipe.device.is_cpu()) context.note("Training on " + device_label(recipe.device));
     recipe.data.styles = options->styles == "plain" ? SignStyles::plain : SignStyles::varied;
     if (options->steps > 0) recipe.denoiser_steps = options->steps;
     if (options->autoencoder_steps > 0) recipe.autoencoder_steps = options->autoencoder_steps;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <c10/core/Device.h>
+
 #include <filesystem>
 #include <string>
 
@@ -30,7 +32,8 @@ struct DemoRecipe {
   std::int64_t checkpoint_every = 1000, curve_every = 50;
   std::int64_t sampling_steps = 20;  ///< What the finished model is best sampled with.
   double sampling_guidance = 3;
-  double report_seconds = 5;  ///< Time between two reports at least.
+  double report_seconds = 5;       ///< Time between two reports at least.
+  c10::Device device = c10::kCPU;  ///< Where it is trained: nothing of the recipe as it is written down.
 
   nlohmann::ordered_json to_json() const;
 };

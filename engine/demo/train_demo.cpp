@@ -15,6 +15,7 @@
 #include "demo/network.h"
 #include "demo/sign_tokenizer.h"
 #include "demo/signs.h"
+#include "device/devices.h"
 #include "io/files.h"
 #include "io/image_file.h"
 #include "io/json.h"
@@ -52,12 +53,16 @@ class DemoTrainer {
     if (autoencoder_) {
       if (!recipe.autoencoder_from.empty()) load_weights(*autoencoder_, Weights::find(recipe.autoencoder_from / "vae"));
       const std::vector<std::pair<std::string, torch::nn::Module*>> modules{{"autoencoder", autoencoder_.get()}};
+      autoencoder_->to(recipe.device);
       autoencoder_state_ = std::make_unique<TrainingState>(modules, TrainingState::Options{});
     } else if (!recipe.autoencoder_from.empty()) {
       reject(recipe.name + " has no autoencoder", option(Option::autoencoder));
     }
     std::vector<std::pair<std::string, torch::nn::Module*>> parts;
-    for (const auto& part : network_->parts()) parts.emplace_back(part.folder, part.module.get());
+    for (const auto& part : network_->parts()) {
+      part.module->to(recipe.device);
+      parts.emplace_back(part.folder, part.module.get());
+    }
     denoiser_state_ = std::make_unique<TrainingState>(parts, TrainingState::Options{});
     claim();
   }
@@ -122,7 +127,7 @@ class DemoTrainer {
       if (recipe.contains(trained)) recipe[trained] = without_key(recipe[trained], "steps");
     std::string tokens;
     for (const auto& token : vocabulary_.tokens) tokens += token + "\n";
-    const ordered_json document{{"recipe", recipe}, {"vocabulary_sha256", sha256_text(tokens)}};
+    const ordered_json document{{"recipe", recipe}, {"vocabulary_sha256", sha256_text(tokens)}, {"device", device_kind(recipe_.device)}};
     claim_folder(checkpoints_ / "recipe.json", document, "the checkpoints are of another recipe, seed or vocabulary");
   }
 
@@ -213,12 +218,12 @@ class DemoTrainer {
         weights.push_back(weight);
       }
       at::Generator generator = make_generator(derive_seed(recipe_.seed, kAutoencoder, 1'000'000'000 + static_cast<std::uint64_t>(step)));
-      const torch::Tensor target = to_signal(torch::stack(pixels));
+      const torch::Tensor target = to_signal(torch::stack(pixels).to(recipe_.device));
       const LatentDistribution latent = autoencoder_->encode(target.to(torch::kBFloat16));
-      const torch::Tensor noise = torch::randn(latent.mean.sizes(), generator).to(torch::kBFloat16);
+      const torch::Tensor noise = torch::randn(latent.mean.sizes(), generator).to(latent.mean.options());
       const torch::Tensor error = autoencoder_->decode(latent.sample(noise)).to(torch::kFloat32) - target;
       const torch::Tensor loss =
-          (torch::stack(weights) * (error.pow(2) + 0.2 * error.abs())).mean() + recipe_.kl_weight * latent.kl().to(torch::kFloat32).mean();
+          (torch::stack(weights).to(recipe_.device) * (error.pow(2) + 0.2 * error.abs())).mean() + recipe_.kl_weight * latent.kl().to(torch::kFloat32).mean();
       loss.backward();
       autoencoder_state_->update(rate(recipe_.autoencoder_rate, step, recipe_.autoencoder_steps, 100));
       return loss.item<double>();
@@ -249,7 +254,7 @@ class DemoTrainer {
       }
       if (have) continue;
       const torch::Tensor signal = to_signal(torch::stack(pixels)).to(torch::kBFloat16);
-      parts.push_back((autoencoder_ ? autoencoder_->encode(signal).mean : signal).contiguous());
+      parts.push_back((autoencoder_ ? autoencoder_->encode(signal.to(recipe_.device)).mean.cpu() : signal).contiguous());
       if (begin % 2000 == 0) report_({autoencoder_ ? "latents" : "signs", begin, recipe_.signs, 0, 0});
     }
     if (!autoencoder_) {
@@ -281,12 +286,12 @@ class DemoTrainer {
     loop(*denoiser_state_, recipe_.denoiser_steps, batch, "denoiser", denoiser_file(), [&](std::int64_t step) {
       at::Generator generator = make_generator(derive_seed(recipe_.seed, kDenoiser, static_cast<std::uint64_t>(step)));
       const torch::Tensor rows = torch::randint(recipe_.signs, {batch}, generator, torch::kInt64);
-      const torch::Tensor clean = latents_.index_select(0, rows).to(torch::kFloat32).sub(scale_.shift).mul(scale_.factor);
+      const torch::Tensor clean = latents_.index_select(0, rows).to(recipe_.device, torch::kFloat32).sub(scale_.shift).mul(scale_.factor);
       torch::Tensor ids = ids_.index_select(0, rows);
       const torch::Tensor empty = torch::rand({batch}, generator) < recipe_.empty_prompt_share;
       ids.index_put_({empty}, empty_ids_);
       const torch::Tensor t = torch::multinomial(density, batch, true, generator);
-      const torch::Tensor noise = torch::randn(clean.sizes(), generator);
+      const torch::Tensor noise = torch::randn(clean.sizes(), generator).to(recipe_.device);
       const torch::Tensor noisy = path.mix(clean, noise, t).to(torch::kBFloat16).contiguous(torch::MemoryFormat::ChannelsLast);
 
       torch::Tensor weight = torch::ones({batch, 1, clean.size(2), clean.size(3)});
@@ -299,8 +304,9 @@ class DemoTrainer {
               .slice(2, box.left / factor, (box.right + factor - 1) / factor)
               .fill_(recipe_.text_weight);
       }
+      weight = weight.to(recipe_.device);
 
-      const torch::Tensor predicted = network_->predict(noisy, path.timestep.index_select(0, t), ids).to(torch::kFloat32);
+      const torch::Tensor predicted = network_->predict(noisy, path.timestep.index_select(0, t).to(recipe_.device), ids).to(torch::kFloat32);
       const torch::Tensor output = predicted.slice(1, 0, clean.size(1));
       torch::Tensor loss = (weight * (output - path.target(clean, noise, t)).pow(2)).sum() / (weight.sum() * clean.size(1));
       if (predicted.size(1) > clean.size(1))
@@ -318,7 +324,7 @@ class DemoTrainer {
                                      const torch::Tensor& epsilon, const torch::Tensor& fraction) {
     const torch::Tensor all = path.alpha.pow(2), before = torch::cat({torch::ones({1}), all.slice(0, 0, -1)}), beta = 1 - all / before;
     const torch::Tensor small = beta * (1 - before) / (1 - all);
-    auto at = [&](const torch::Tensor& table) { return table.index_select(0, t).view({-1, 1, 1, 1}); };
+    auto at = [&](const torch::Tensor& table) { return table.index_select(0, t).view({-1, 1, 1, 1}).to(clean.device()); };
     // The first step's smallest variance is none: as in the authors' code it takes the second's.
     const torch::Tensor low = at(torch::cat({small.slice(0, 1, 2), small.slice(0, 1)}).log()), high = at(beta.log());
     const torch::Tensor share = (fraction + 1) / 2, variance = share * high + (1 - share) * low;

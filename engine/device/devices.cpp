@@ -30,14 +30,21 @@ DeviceMemory machine_memory() {
   return out;
 }
 
+std::uint64_t process_peak() {
+  std::ifstream file("/proc/self/status");
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with("VmHWM:")) return std::stoull(line.substr(6)) * 1024;
+  return 0;
+}
+
 c10::DeviceAllocator* allocator_of(c10::Device device) {
   return device.is_cpu() ? nullptr : dynamic_cast<c10::DeviceAllocator*>(c10::GetAllocator(device.type()));
 }
 
 void add(std::vector<DeviceInfo>& all, c10::DeviceType type) {
-  const int count = at::globalContext().getAcceleratorHooksInterface(type).deviceCount();
-  for (int i = 0; i < count; ++i) {
-    DeviceInfo info{c10::Device(type, static_cast<c10::DeviceIndex>(i)), {}, 0, 0, false};
+  const c10::DeviceIndex count = at::globalContext().getAcceleratorHooksInterface(type).deviceCount();
+  for (c10::DeviceIndex i = 0; i < count; ++i) {
+    DeviceInfo info{c10::Device(type, i), {}, 0, 0, false};
     if (type == c10::kCUDA) {
       const CudaDevice cuda = cuda_device(i);
       info.name = cuda.name;
@@ -68,8 +75,8 @@ std::vector<NamedDevice> devices_in_sight() {
   std::vector<NamedDevice> out;
   for (int i = 0; i < cuda_device_count(); ++i) out.push_back({"cuda:" + std::to_string(i), cuda_device(i).name});
   if (c10::is_privateuse1_backend_registered())
-    for (int i = 0; i < at::globalContext().getAcceleratorHooksInterface(kOther).deviceCount(); ++i)
-      out.push_back({c10::Device(kOther, static_cast<c10::DeviceIndex>(i)).str(), {}});
+    for (c10::DeviceIndex i = 0; i < at::globalContext().getAcceleratorHooksInterface(kOther).deviceCount(); ++i)
+      out.push_back({c10::Device(kOther, i).str(), {}});
   return out;
 }
 
@@ -113,6 +120,7 @@ DeviceMemory device_memory(c10::Device device) {
 }
 
 std::uint64_t peak_memory(c10::Device device) {
+  if (device.is_cpu()) return process_peak();
   auto* const allocator = allocator_of(device);
   if (!allocator || !allocator->initialized()) return 0;
   return static_cast<std::uint64_t>(
@@ -120,6 +128,7 @@ std::uint64_t peak_memory(c10::Device device) {
 }
 
 void forget_peak_memory(c10::Device device) {
+  if (device.is_cpu()) std::ofstream("/proc/self/clear_refs") << 5;  // proc(5): resets the peak
   if (auto* const allocator = allocator_of(device); allocator && allocator->initialized()) allocator->resetPeakStats(device.index());
 }
 

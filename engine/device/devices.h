@@ -41,7 +41,7 @@ struct DeviceMemory {
   std::uint64_t free = 0, total = 0;
 };
 DeviceMemory device_memory(c10::Device device);
-/// The most that tensors have taken since forget_peak_memory(), in bytes; nothing is known of a CPU: 0.
+/// The most that tensors have taken since forget_peak_memory(), in bytes; on the CPU, that the process has taken.
 std::uint64_t peak_memory(c10::Device device);
 void forget_peak_memory(c10::Device device);
 /// Gives back what LibTorch holds of a device for tensors to come.

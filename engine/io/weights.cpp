@@ -174,7 +174,7 @@ std::string sha256_file(const fs::path& path) {
   std::vector<char> buffer(1 << 20);
   while (file.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || file.gcount() > 0)
     hash.add(buffer.data(), static_cast<size_t>(file.gcount()));
-  const std::string out = hash.hex();
+  std::string out = hash.hex();
   // A small one may be written again within the clock's grain.
   if (!error && size > (1u << 20)) {
     const std::lock_guard lock(mutex);

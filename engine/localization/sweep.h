@@ -120,12 +120,19 @@ class RunningScores {
 SweepResult run_sweep(Pipeline& pipeline, TextReader& reader, const SweepSettings& settings, const std::filesystem::path& folder, const SweepObserver& observer,
                       const CancelToken& cancel);
 
+/// What a run took: time, and the most of its device's memory at once.
+struct RunCost {
+  double seconds = 0;
+  std::uint64_t peak_memory_bytes = 0;
+};
+
 /// Writes run.json, sites.csv and heatmap.png into `folder`. `versions` names the program and OCR.
-void write_sweep(const SweepResult& result, const SweepSettings& settings, const ModelInfo& model, const std::string& ocr, double seconds,
+void write_sweep(const SweepResult& result, const SweepSettings& settings, const ModelInfo& model, const std::string& ocr, const RunCost& cost,
                  const std::filesystem::path& folder);
 
 /// run.json as a document.
-nlohmann::ordered_json sweep_document(const SweepResult& result, const SweepSettings& settings, const ModelInfo& model, const std::string& ocr, double seconds);
+nlohmann::ordered_json sweep_document(const SweepResult& result, const SweepSettings& settings, const ModelInfo& model, const std::string& ocr,
+                                      const RunCost& cost);
 
 /// Sites x scores as a picture, [3, H, W] uint8.
 torch::Tensor draw_heatmap(const SweepResult& result, const ModelInfo& model);

@@ -43,7 +43,7 @@ std::string number(double value) {
 
 }  // namespace
 
-ordered_json sweep_document(const SweepResult& result, const SweepSettings& settings, const ModelInfo& model, const std::string& ocr, double seconds) {
+ordered_json sweep_document(const SweepResult& result, const SweepSettings& settings, const ModelInfo& model, const std::string& ocr, const RunCost& cost) {
   ordered_json sites = ordered_json::array(), sets = ordered_json::array(), pairs = ordered_json::array();
   for (const auto& set : result.sites) {
     ordered_json site = describe_site(model.table, set.variant.sites().front());
@@ -68,7 +68,8 @@ ordered_json sweep_document(const SweepResult& result, const SweepSettings& sett
           {"versions", {{"glyphscope", version()}, {"libtorch", torch_version()}, {"ocr", ocr}}},
           {"model", described},
           {"settings", settings.to_json()},
-          {"seconds", {{"mean", seconds}}},
+          {"seconds", {{"mean", cost.seconds}}},
+          {"peak_memory_bytes", {{"mean", cost.peak_memory_bytes}}},
           {"protocol",
            {{"choosing_pairs", result.choosing},
             {"reporting_pairs", result.reporting},
@@ -85,9 +86,9 @@ ordered_json sweep_document(const SweepResult& result, const SweepSettings& sett
           {"pairs", pairs}};
 }
 
-void write_sweep(const SweepResult& result, const SweepSettings& settings, const ModelInfo& model, const std::string& ocr, double seconds,
+void write_sweep(const SweepResult& result, const SweepSettings& settings, const ModelInfo& model, const std::string& ocr, const RunCost& cost,
                  const std::filesystem::path& folder) {
-  const ordered_json document = sweep_document(result, settings, model, ocr, seconds);
+  const ordered_json document = sweep_document(result, settings, model, ocr, cost);
   write_json(folder / "run.json", document);
 
   std::string csv = "index,path,kohya,block,heads,kv_parameters,share,localized,choosing_target_f1,choosing_source_f1";

@@ -37,6 +37,7 @@ void BatchedPipeline::describe(const std::string& family, const SiteTable& table
   info_.hash = components_.hash();
   info_.parameters = components_.parameters();
   info_.dtype = dtype_name(dtype());
+  info_.placement = placement();
   info_.device = device_kind(placement().device);
   info_.device_label = device_label(placement().device);
   info_.why_device = components_.plan().reason;

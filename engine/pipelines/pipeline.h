@@ -112,6 +112,7 @@ struct ModelInfo {
   std::string device = "cpu";        ///< On what it computes, as far as it matters to results: device_kind().
   std::string device_label = "cpu";  ///< "cuda:0 (NVIDIA H200)"
   std::string why_device;            ///< Why on this one, where none was named.
+  Placement placement;               ///< The denoiser's.
   SiteTable table;
   std::vector<std::pair<std::string, std::int64_t>> parameters;  ///< By component.
   std::int64_t default_steps = 50, default_width = 512, default_height = 512;

@@ -24,7 +24,8 @@ ModelNeeds model_needs(const ModelFolder& model, bool without_text) {
   static const std::set<std::string> unused = {"safety_checker", "feature_extractor", "image_encoder", "watermarker"};
   const Family& family = family_of(model);
   ModelNeeds out;
-  for (const auto& [name, value] : model.index().json().items()) {
+  for (const auto& item : model.index().json().items()) {
+    const std::string name = item.key();
     if (unused.contains(name) || !model.has(name)) continue;
     // An encoder without a tokenizer, as T5 of a single file, is not used either.
     if (name.starts_with("text_encoder") && !model.has("tokenizer" + name.substr(12))) continue;

@@ -4,6 +4,7 @@
 
 #include "core/option.h"
 #include "demo/sign_words.h"
+#include "device/devices.h"
 #include "io/files.h"
 #include "io/image_file.h"
 #include "io/json.h"
@@ -70,9 +71,12 @@ event::ScoresReady scores_ready(const SweepResult& result, const SweepSettings& 
 void localize(Session& session, const command::Localize& command, const Job& job) {
   job.tell(event::Started{"Patching every site alone"});
   const auto start = std::chrono::steady_clock::now();
-  const auto seconds = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
   const auto pipeline = session.adapted(command.adapters, [&](const std::string& note) { job.note(note); });
   const ModelInfo& info = pipeline->info();
+  forget_peak_memory(info.placement.device);
+  const auto cost = [&]() -> RunCost {
+    return {std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), peak_memory(info.placement.device)};
+  };
   const SweepSettings settings = sweep_settings(command, *pipeline);
   pipeline->validate(pair_request(settings, 0, 0, {}));
   TextReader& reader = *session.reader(job.cancel);
@@ -87,7 +91,7 @@ void localize(Session& session, const command::Localize& command, const Job& job
 
   // What the scores are of, so that whatever is exported tells it: run.json without its pairs, as far as the run has got.
   const auto document = [&](const SweepResult& result) {
-    return json_text(without_key(sweep_document(result, settings, info, reader.name(), seconds()), "pairs"));
+    return json_text(without_key(sweep_document(result, settings, info, reader.name(), cost()), "pairs"));
   };
   const size_t sites = info.table.sites.size();
   const std::vector<Variant> singles = single_sites(settings, info.table);
@@ -130,7 +134,7 @@ void localize(Session& session, const command::Localize& command, const Job& job
   const Guard::Tally before = session.tally();
   const SweepResult result = run_sweep(*pipeline, reader, settings, command.folder, observer, job.cancel);
   if (const std::string note = session.note_since(before); !note.empty()) job.note(note);
-  if (folder) write_sweep(result, settings, info, reader.name(), seconds(), folder->path());
+  if (folder) write_sweep(result, settings, info, reader.name(), cost(), folder->path());
   event::ScoresReady scores = scores_ready(result, settings, command.folder);
   scores.final = true;
   scores.document = document(result);

@@ -39,7 +39,8 @@ struct TrainDemoOf : ::testing::TestWithParam<const char*> {};
 // Stops before each step in turn, in either stage: every run must end in the same bits.
 TEST_P(TrainDemoOf, StoppedAtAnyStepAndResumedEqualsUninterrupted) {
   testing::TemporaryFolder folder;
-  const DemoRecipe recipe = demo_recipe(GetParam(), true);
+  DemoRecipe recipe = demo_recipe(GetParam(), true);
+  recipe.device = testing::test_device();
   const auto ignore = [](const DemoProgress&) {};
   train_demo(recipe, folder / "whole", false, ignore, {});
   const std::string expected = hashes(folder / "whole" / "model");
@@ -137,7 +138,9 @@ TEST(TrainDemo, UnknownNamesAreListed) {
 
 TEST_P(TrainDemoOf, ItsModelOpensAndDraws) {
   testing::TemporaryFolder folder;
-  train_demo(demo_recipe(GetParam(), true), folder / "out", false, [](const DemoProgress&) {}, {});
+  DemoRecipe recipe = demo_recipe(GetParam(), true);
+  recipe.device = testing::test_device();
+  train_demo(recipe, folder / "out", false, [](const DemoProgress&) {}, {});
   const auto opened = open_model((folder / "out" / "model").string());
   ASSERT_TRUE(opened) << opened.error().message();
   Request request;

@@ -136,6 +136,7 @@ TEST_F(StandIn, ALostDeviceIsSaid) {
 }
 
 TEST_F(StandIn, DeviceMemoryIsNoPlaceForTheHost) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
   const torch::Tensor there = torch::ones({3}).to(testing::test_device());
   EXPECT_DEATH(
       {

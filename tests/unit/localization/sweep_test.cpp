@@ -123,7 +123,7 @@ TEST_F(SweepRun, StoppedAndResumedEqualsUninterrupted) {
       run_sweep(*pipeline, reader, settings, folder / "stopped",
                 {.progress = [](const Progress&) {}, .pair_done = [&](const PairResult&, const torch::Tensor& images) { run_again += images.defined(); }}, {});
   EXPECT_LE(run_again, 2) << "the first pair was kept";
-  auto document = [&](const SweepResult& result) { return sweep_document(result, settings, pipeline->info(), "", 0).dump(); };
+  auto document = [&](const SweepResult& result) { return sweep_document(result, settings, pipeline->info(), "", {}).dump(); };
   EXPECT_EQ(document(resumed), document(whole));
 }
 
@@ -184,7 +184,7 @@ TEST_F(SweepRun, AKeptPairMayLackAScoreAndHasNoneThatCannotBe) {
     return scores.contains("anagram_accuracy") ? scores.at("anagram_accuracy").n : 0;
   };
   EXPECT_EQ(count(again), count(whole) - 1);
-  write_sweep(again, settings, pipeline->info(), "none", 0, folder / "run");
+  write_sweep(again, settings, pipeline->info(), "none", {}, folder / "run");
   EXPECT_THAT(read_text(folder / "run/sites.csv"), ::testing::HasSubstr("anagram_accuracy"));
 
   for (const auto& [score, value] : {std::pair("target_f1", 1e300), {"ssim", -1.5}, {"mse", -1.0}, {"word_accuracy", 2.0}}) {
@@ -309,7 +309,7 @@ TEST_F(SweepRun, WritesItsFiles) {
   settings.sampling.width = settings.sampling.height = 32;
   testing::TemporaryFolder folder;
   const SweepResult result = run_sweep(*pipeline, reader, settings, {}, {}, {});
-  write_sweep(result, settings, pipeline->info(), "test", 1.5, folder.path());
+  write_sweep(result, settings, pipeline->info(), "test", {1.5, 0}, folder.path());
   const auto run = read_json(folder / "run.json");
   EXPECT_EQ(run["schema"], "glyphscope.run/2");
   EXPECT_EQ(run["sites"].size(), 4u);
