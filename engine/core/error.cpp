@@ -58,6 +58,18 @@ std::string json_message(const std::exception& error) {
   return std::string(what.starts_with('[') && number != std::string_view::npos ? what.substr(number + 2) : what);
 }
 
+bool is_out_of_memory(const std::exception& error) {
+  if (dynamic_cast<const c10::OutOfMemoryError*>(&error)) return true;
+  constexpr int kCudaOutOfMemory = 2;  // cudaErrorMemoryAllocation
+  if (const auto* device = dynamic_cast<const c10::AcceleratorError*>(&error); device && device->get_error_code() == kCudaOutOfMemory) return true;
+  const auto* other = dynamic_cast<const c10::Error*>(&error);
+  if (!other) return false;
+  const std::string_view what = other->what_without_backtrace();
+  for (const char* sign : {"not enough memory", "can't allocate memory", "ALLOC_FAILED", "out of memory"})
+    if (what.find(sign) != std::string_view::npos) return true;
+  return false;
+}
+
 Error current_error() {
   try {
     throw;
@@ -65,16 +77,14 @@ Error current_error() {
     return failure.error();
   } catch (const std::bad_alloc&) {
     return {ErrorCode::out_of_memory, "not enough memory", "", "Use fewer rows at once, a smaller image or " + option(Option::dtype, "bf16")};
-  } catch (const c10::OutOfMemoryError& error) {
-    return {ErrorCode::out_of_memory, error.what_without_backtrace(), "", "Use fewer rows at once, a smaller image or " + option(Option::dtype, "bf16")};
-  } catch (const c10::AcceleratorError& error) {
+  } catch (const c10::Error& error) {
+    if (is_out_of_memory(error))
+      return {ErrorCode::out_of_memory, error.what_without_backtrace(), "", "Use fewer rows at once, a smaller image or " + option(Option::dtype, "bf16")};
+    if (!dynamic_cast<const c10::AcceleratorError*>(&error))
+      return {ErrorCode::internal, error.what_without_backtrace(), "LibTorch",
+              "This is a defect of Glyphscope; please report it with the command that caused it"};
     return {ErrorCode::internal, std::string("the device failed: ") + error.what_without_backtrace(), "",
             "What was finished is kept. Go on with it once the device works again, or by " + option(Option::device, "cpu")};
-  } catch (const c10::Error& error) {
-    std::string what = error.what_without_backtrace();
-    if (what.find("not enough memory") != std::string::npos || what.find("can't allocate memory") != std::string::npos)
-      return {ErrorCode::out_of_memory, what, "", "Use fewer rows at once, a smaller image or " + option(Option::dtype, "bf16")};
-    return {ErrorCode::internal, what, "LibTorch", "This is a defect of Glyphscope; please report it with the command that caused it"};
   } catch (const nlohmann::json::exception& error) {
     return {ErrorCode::bad_input, "malformed JSON: " + json_message(error), "", ""};
   } catch (const std::filesystem::filesystem_error& error) {

@@ -65,6 +65,9 @@ struct Done {};
 /// What nlohmann's exception says, without its number: the key at which it arose, as a JSON pointer, and what is wrong there.
 std::string json_message(const std::exception& error);
 
+/// Whether LibTorch says by this that there is no memory left, of the host or of a device, in whichever of its ways.
+bool is_out_of_memory(const std::exception& error);
+
 /// The exception being handled, as an Error: a Failure's own, LibTorch's message without its C++ stack, out of memory,
 /// malformed JSON. Call it only inside a catch block.
 Error current_error();

@@ -12,7 +12,7 @@ namespace {
 // What is asked of the driver, whose interface is older than any of its versions. Source: cuda.h.
 using Status = int;
 constexpr Status kSuccess = 0;
-constexpr int kMajorOfCapability = 75;
+constexpr int kMajorOfCapability = 75, kMinorOfCapability = 76;
 constexpr int kNeededVersion = 13000;  // of the CUDA that LibTorch 2.15 is built with
 
 void* driver() {
@@ -59,11 +59,13 @@ int cuda_device_count() {
 
 CudaDevice cuda_device(int index) {
   CudaDevice out;
-  int handle = 0, major = 0;
+  int handle = 0, major = 0, minor = 0;
   char name[256] = "";
   if (ask("cuDeviceGet", &handle, index)) {
     if (ask("cuDeviceGetName", &name[0], static_cast<int>(sizeof name), handle)) out.name = name;
-    out.computes_bf16 = ask("cuDeviceGetAttribute", &major, kMajorOfCapability, handle) && major >= 8;
+    const bool known = ask("cuDeviceGetAttribute", &major, kMajorOfCapability, handle) && ask("cuDeviceGetAttribute", &minor, kMinorOfCapability, handle);
+    out.computes_bf16 = known && major >= 8;
+    out.has_kernels = known && 10 * major + minor >= 75;  // of torch's wheel
   }
   return out;
 }

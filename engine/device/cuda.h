@@ -19,10 +19,11 @@ const Cuda& open_cuda();
 /// How many GPUs the driver sees; 0 without one.
 int cuda_device_count();
 
-/// Its name as the driver has it, and whether it computes bf16.
+/// Its name as the driver has it, and what it can.
 struct CudaDevice {
   std::string name;
   bool computes_bf16 = false;
+  bool has_kernels = false;  ///< LibTorch is built for it, or for older ones of its kind.
 };
 CudaDevice cuda_device(int index);
 

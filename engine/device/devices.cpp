@@ -41,7 +41,7 @@ c10::DeviceAllocator* allocator_of(c10::Device device) {
   return device.is_cpu() ? nullptr : dynamic_cast<c10::DeviceAllocator*>(c10::GetAllocator(device.type()));
 }
 
-void add(std::vector<DeviceInfo>& all, c10::DeviceType type) {
+void add(Devices& out, c10::DeviceType type) {
   const c10::DeviceIndex count = at::globalContext().getAcceleratorHooksInterface(type).deviceCount();
   for (c10::DeviceIndex i = 0; i < count; ++i) {
     DeviceInfo info{c10::Device(type, i), {}, 0, 0, false};
@@ -49,11 +49,23 @@ void add(std::vector<DeviceInfo>& all, c10::DeviceType type) {
       const CudaDevice cuda = cuda_device(i);
       info.name = cuda.name;
       info.computes_bf16 = cuda.computes_bf16;
+      if (!cuda.has_kernels) {
+        out.why_no_gpu = info.label() + " is older than LibTorch's kernels";
+        continue;
+      }
     }
-    const DeviceMemory memory = device_memory(info.device);
-    info.free_bytes = memory.free;
-    info.total_bytes = memory.total;
-    all.push_back(std::move(info));
+    // A GPU that someone else holds alone, or that is full, is left out. What LibTorch holds for tensors to come is free.
+    const auto memory = attempt([&] {
+      release_cached_memory(info.device);
+      return device_memory(info.device);
+    });
+    if (!memory) {
+      out.why_no_gpu = info.label() + ": " + memory.error().what;
+      continue;
+    }
+    info.free_bytes = memory->free;
+    info.total_bytes = memory->total;
+    out.all.push_back(std::move(info));
   }
 }
 
@@ -63,11 +75,17 @@ std::string DeviceInfo::label() const { return device.str() + (name.empty() ? ""
 
 Devices find_devices() {
   Devices out;
-  if (const Cuda& cuda = open_cuda(); cuda.opened)
-    add(out.all, c10::kCUDA);
-  else
-    out.why_no_gpu = cuda.why_not, out.hint = cuda.hint, out.gpu_out_of_reach = cuda.driver;
-  if (c10::is_privateuse1_backend_registered()) add(out.all, kOther);
+  if (const Cuda& cuda = open_cuda(); !cuda.opened) {
+    out.why_no_gpu = cuda.why_not;
+    out.hint = cuda.hint;
+    out.gpu_out_of_reach = cuda.driver;
+  } else {
+    out.why_no_gpu = "the program had computed on the CPU before a GPU was asked for";
+    out.hint = "Start it anew";
+    add(out, c10::kCUDA);
+    out.gpu_out_of_reach = out.all.empty();
+  }
+  if (c10::is_privateuse1_backend_registered()) add(out, kOther);
   return out;
 }
 

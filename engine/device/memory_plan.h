@@ -13,7 +13,7 @@ struct ComponentSize {
   std::string name;
   std::int64_t parameters = 0;
   bool wide = false;           ///< Computes in fp32 where the run is in fp16.
-  bool reads_prompts = false;  ///< A text encoder: it can go once prompts are read.
+  bool reads_prompts = false;  ///< A T5: it can go once prompts are read.
 
   /// In which it computes where the run computes in `run`.
   torch::ScalarType dtype(torch::ScalarType run) const { return wide && run == torch::kFloat16 ? torch::kFloat32 : run; }
@@ -33,7 +33,7 @@ struct MemoryPlan {
   torch::ScalarType dtype = torch::kFloat32;  ///< Of the run; some components are wider.
   std::vector<ComponentSize> components;
   std::uint64_t free = 0;      ///< Bytes that it was made for.
-  bool keeps_encoders = true;  ///< Else text encoders are there only while prompts are read.
+  bool keeps_encoders = true;  ///< Else a T5 is there only while prompts are read.
   std::string reason;          ///< Why this device, a sentence without a full stop; empty where it was named.
   bool unexpected = false;     ///< There is a GPU, and it is not used: worth a note.
 

@@ -1,5 +1,6 @@
 #include "device/select_heads.h"
 
+#include <c10/core/DeviceGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/types.h>
 
@@ -18,6 +19,7 @@ torch::Tensor select_heads(const torch::Tensor& prompts, const torch::Tensor& ch
   if (prompts.is_cuda() && !prompts.requires_grad() && kernels().select_heads) {
     const torch::Tensor from = prompts.contiguous(), rows = choice.contiguous();
     torch::Tensor out = torch::empty({choice.size(0), prompts.size(1), prompts.size(2), prompts.size(3)}, prompts.options());
+    const c10::DeviceGuard there(prompts.device());
     const c10::impl::VirtualGuardImpl guard(c10::kCUDA);
     const char* error = kernels().select_heads(from.const_data_ptr(), rows.const_data_ptr<int>(), out.mutable_data_ptr(), choice.size(0), prompts.size(1),
                                                prompts.size(2) * prompts.size(3) * prompts.element_size(), guard.getStream(prompts.device()).native_handle());

@@ -89,7 +89,7 @@ torch::Tensor Attention::attend(const AttentionCall& call, Taps* taps) const {
     return options_.upcast ? at::scaled_dot_product_attention(widened(query), widened(call.key), widened(call.value), mask).to(query.scalar_type())
                            : at::scaled_dot_product_attention(query, call.key, call.value, mask);
   };
-  // One call of a large picture would take minutes, in which nobody could stop it: so much at once takes a tenth of a second or two on one core. A
+  // On a CPU one call of a large picture would take minutes, in which nobody could stop it: so much at once takes a tenth of a second or two on one core. A
   // score costs its multiplications, and an exponential that is worth some 64 of them.
   constexpr double kAtOnce = 6e9;
   constexpr std::int64_t kBlock = 256;  // of queries, as LibTorch takes them: whole ones are faster
@@ -97,7 +97,7 @@ torch::Tensor Attention::attend(const AttentionCall& call, Taps* taps) const {
   auto queries = std::max<std::int64_t>(1, static_cast<std::int64_t>(kAtOnce / a_query));
   if (queries > kBlock) queries -= queries % kBlock;
   torch::Tensor out;
-  if (!taps || queries >= call.query.size(2) || at::GradMode::is_enabled()) {
+  if (!taps || queries >= call.query.size(2) || at::GradMode::is_enabled() || !call.query.is_cpu()) {
     out = attended(call.query);
   } else {
     std::vector<torch::Tensor> parts;

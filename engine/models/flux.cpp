@@ -112,9 +112,10 @@ Rotary Flux::rotary(std::int64_t rows, std::int64_t columns, torch::Device devic
     angles.push_back(torch::outer(place, frequency).repeat_interleave(2, 1));
   }
   const torch::Tensor angle = torch::cat(angles, 1);
+  Rotary fresh{angle.cos().to(device, torch::kFloat32), angle.sin().to(device, torch::kFloat32)};
   rotary_.rows = rows;
   rotary_.columns = columns;
-  rotary_.tables = {angle.cos().to(device, torch::kFloat32), angle.sin().to(device, torch::kFloat32)};
+  rotary_.tables = std::move(fresh);
   return rotary_.tables;
 }
 

@@ -106,6 +106,7 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
   const std::int64_t rows = std::min<std::int64_t>(request.rows_at_once, static_cast<std::int64_t>(count));
   const std::int64_t workers = shared_out ? std::clamp<std::int64_t>(at::get_num_threads(), 1, std::max<std::int64_t>(1, rows)) : 1;
   size_t at_once = (std::min(count, static_cast<size_t>(request.rows_at_once)) + static_cast<size_t>(workers) - 1) / static_cast<size_t>(workers);
+  if (workers == 1 && fits_.pixels == request.width * request.height) at_once = std::min(at_once, fits_.rows);
   const auto batches_of = [&](size_t rows_left) { return static_cast<std::int64_t>((rows_left + at_once - 1) / at_once); };
   const auto scheduler = scheduler_of(request);
   const auto calls_each = static_cast<std::int64_t>(scheduler->begin(request.steps, tokens(request))->timesteps().size());
@@ -144,10 +145,12 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
         try {
           drawn.push_back(draw(begin, end));
           begin = end;
-        } catch (const c10::OutOfMemoryError& error) {
+        } catch (const c10::Error& error) {
+          if (!is_out_of_memory(error)) throw;
           // What the batch had taken is free again: half of its rows may fit.
           if (end - begin == 1) throw Failure(does_not_fit(error, request));
           at_once = (end - begin + 1) / 2;
+          fits_ = {request.width * request.height, at_once};
           release_cached_memory(placement().device);
           calls = before;
           total = before + batches_of(count - begin) * calls_each;
@@ -184,7 +187,7 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
   return result;
 }
 
-Error BatchedPipeline::does_not_fit(const c10::OutOfMemoryError& error, const Request& request) const {
+Error BatchedPipeline::does_not_fit(const c10::Error& error, const Request& request) const {
   const torch::Device device = placement().device;
   const DeviceMemory memory = device_memory(device);
   return {ErrorCode::out_of_memory,

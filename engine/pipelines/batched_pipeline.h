@@ -48,13 +48,18 @@ class BatchedPipeline : public Pipeline, public FamilyModel {
   // Throws a Failure that says by whose fault the denoiser's output is no number: a file's, an adapter's, the dtype's; returns if by none of them.
   void find_bad_numbers() const;
   // What is said where a single row is too much.
-  Error does_not_fit(const c10::OutOfMemoryError& error, const Request& request) const;
+  Error does_not_fit(const c10::Error& error, const Request& request) const;
   void check_paths(const Request& request) const;
   std::unique_ptr<Scheduler> scheduler_of(const Request& request) const;
 
   Components components_;
   Config scheduler_config_;
   Trainable trainable_;
+  // Of pictures of the last size for which there was too little memory: how many rows it holds.
+  struct {
+    std::int64_t pixels = 0;
+    size_t rows = 0;
+  } fits_;
 };
 
 }  // namespace glyphscope

@@ -12,7 +12,7 @@ namespace glyphscope {
 T5Prompt::T5Prompt(const ModelFolder& folder, const std::string& number, const Opening& opening)
     : folder_(folder),
       name_("text_encoder" + number),
-      placement_(opening.plan.placement(name_)),
+      placement_{opening.plan.device, t5_dtype(opening.plan.placement(name_).dtype)},
       held_bytes_(opening.held_encoder_bytes),
       tokenizer_(T5Tokenizer::load(folder / ("tokenizer" + number))),
       config_(T5Config::parse(Config::read(folder / name_ / "config.json"))) {}
@@ -35,7 +35,7 @@ void T5Prompt::release() {
 }
 
 torch::Tensor T5Prompt::encode(const std::string& prompt, const Options& options, std::vector<std::string>& notes) {
-  constexpr std::uint64_t kMostBytes = std::uint64_t{512} << 20;
+  const std::uint64_t most_bytes = std::uint64_t{placement_.device.is_cpu() ? 512u : 64u} << 20;
   const std::string key = std::to_string(options.most_tokens) + (options.masks_padding ? "m" : "a") + prompt;
   auto found = read_.find(key);
   if (found == read_.end()) {
@@ -50,7 +50,7 @@ torch::Tensor T5Prompt::encode(const std::string& prompt, const Options& options
     };
     fresh.states = states(tokens);
     if (!even(tokens.weights)) fresh.states = weighted_states(fresh.states, states(tokenizer_.tokenize("", length)), tokens.weights);
-    if (read_bytes_ > kMostBytes) read_.clear(), read_bytes_ = 0;
+    if (read_bytes_ > most_bytes) read_.clear(), read_bytes_ = 0;
     read_bytes_ += fresh.states.nbytes();
     found = read_.emplace(key, std::move(fresh)).first;
   }

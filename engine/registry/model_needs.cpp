@@ -48,9 +48,9 @@ ModelNeeds model_needs(const ModelFolder& model, bool without_text) {
       continue;
     }
     ComponentSize component{.name = name};
-    component.reads_prompts = name.starts_with("text_encoder");
     for (const auto& [key, entry] : weights->entries()) component.parameters += c10::multiply_integers(entry.shape);
-    component.wide = config->text("model_type", "") == "t5" || family.is_wide(model, name, *config);
+    component.reads_prompts = config->text("model_type", "") == "t5";
+    component.wide = component.reads_prompts || family.is_wide(model, name, *config);
     out.components.push_back(component);
   }
   return out;

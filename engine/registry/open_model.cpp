@@ -51,10 +51,12 @@ ModelFolder find_upscaler(const OpenOptions& options) {
 
 namespace {
 
-std::shared_ptr<Pipeline> open_stage(const ModelFolder& model, const OpenOptions& options, const Pipeline* first, bool without_text = false) {
-  Opening opening{plan_memory(model_needs(model, without_text).components, options.place()), options.held_encoder_bytes, options.cancel};
+// whole: the plan of all stages.
+std::shared_ptr<Pipeline> open_stage(const ModelFolder& model, const OpenOptions& options, const MemoryPlan& whole, const Pipeline* first) {
+  Opening opening{whole, options.held_encoder_bytes, options.cancel};
+  opening.plan.components = model_needs(model).components;
   // The host's memory is not planned: its system makes room.
-  if (!opening.plan.device.is_cpu()) opening.held_encoder_bytes = opening.plan.keeps_encoders ? std::numeric_limits<std::int64_t>::max() : 0;
+  if (!whole.device.is_cpu()) opening.held_encoder_bytes = whole.keeps_encoders ? std::numeric_limits<std::int64_t>::max() : 0;
   return family_of(model).open(model, opening, first);
 }
 
@@ -64,13 +66,14 @@ Expected<std::shared_ptr<Pipeline>> open_model(const std::string& source, const 
   settle_compute_threads();
   return attempt([&]() -> std::shared_ptr<Pipeline> {
     const ModelFolder model = find_model(source, options);
-    if (options.upscaler.empty()) return open_stage(model, options, nullptr);
+    if (options.upscaler.empty()) return open_stage(model, options, plan_memory(model_needs(model).components, options.place()), nullptr);
     const auto needs = model_needs(source, options);  // what is wrong with the second is an error now, not after the first is loaded
     if (!needs) throw Failure(needs.error());
     needs->require(source);
     const ModelFolder upscaler = find_upscaler(options);
-    auto first = open_stage(model, options, nullptr);
-    auto second = open_stage(upscaler, options, first.get(), /*without_text=*/&family_of(model) == &family_of(upscaler));
+    const MemoryPlan plan = plan_memory(needs->components, options.place());
+    auto first = open_stage(model, options, plan, nullptr);
+    auto second = open_stage(upscaler, options, plan, first.get());
     return make_cascade(std::move(first), std::move(second));
   });
 }

@@ -131,7 +131,16 @@ void Session::open(const command::OpenModel& command, const Job& job) {
   options.cancel = job.cancel;
   const auto needs = model_needs(command.source, options);
   if (!needs) throw Failure(needs.error());
-  const MemoryPlan plan = plan_memory(needs->components, options.place());
+  auto planned = attempt([&] { return plan_memory(needs->components, options.place()); });
+  // A device may not hold two models: the one before goes where the new one would not fit beside it.
+  if (pipeline_ && !pipeline_->info().placement.device.is_cpu() && (!planned || (planned->device.is_cpu() && command.device == "auto"))) {
+    needs->require(command.source);
+    pipeline_.reset();
+    edited_.clear();
+    planned = attempt([&] { return plan_memory(needs->components, options.place()); });
+  }
+  if (!planned) throw Failure(planned.error());
+  const MemoryPlan& plan = *planned;
   const auto bytes = static_cast<std::int64_t>(plan.reading_bytes());
   if (plan.unexpected) job.note("Computing on the CPU: " + plan.reason);
   if (plan.device.is_cpu() && plan.dtype == torch::kFloat16) job.note("fp16 is many times slower than bf16 on a CPU");

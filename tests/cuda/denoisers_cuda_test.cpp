@@ -58,7 +58,7 @@ TEST_P(DenoisersCuda, AdaptersGradientsEqualTheCpus) {
     at::Generator generator = make_generator(1);
     Lora lora = make_lora(denoiser.module(), denoiser.table(), {.every_attention = true, .rank = 2, .alpha = 1.5}, generator);
     for (auto& [path, layer] : lora.layers) {
-      layer.b.normal_(0, 0.3, generator);
+      layer.b.copy_(torch::randn(layer.b.sizes(), generator) * 0.3);
       layer.a = layer.a.to(device).set_requires_grad(true);
       layer.b = layer.b.to(device).set_requires_grad(true);
     }

@@ -5,6 +5,7 @@ program=$1
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 failed=0
+export CUDA_VISIBLE_DEVICES=  # what is compared is the CPU's, or the stand-in's
 # On the stand-in device: GLYPHSCOPE_STAND_IN is its library.
 if [ -n "${GLYPHSCOPE_STAND_IN:-}" ]; then
   printf '#!/bin/sh\nGLYPHSCOPE_TEST_DEVICE=standin LD_PRELOAD=%s exec %s "$@"\n' "$GLYPHSCOPE_STAND_IN" "$program" > "$work/glyphscope"

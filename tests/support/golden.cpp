@@ -17,6 +17,8 @@ struct SameEverywhere : ::testing::Environment {
     at::manual_seed(1);
   }
 };
+// Before anything asks for a device: where there is a GPU, tests are still the CPU's, or the stand-in's.
+[[maybe_unused]] const int kNoGpu = ::setenv("CUDA_VISIBLE_DEVICES", "", 1);
 [[maybe_unused]] const auto* const kSameEverywhere = ::testing::AddGlobalTestEnvironment(new SameEverywhere);
 }  // namespace
 

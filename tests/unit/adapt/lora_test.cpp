@@ -33,7 +33,7 @@ Lora random_lora(SmallDenoiser& denoiser, std::int64_t rank, std::uint64_t seed,
   at::Generator generator = make_generator(seed);
   Lora lora = make_lora(denoiser.module(), denoiser.table(), {.every_attention = true, .projections = kAll, .rank = rank, .alpha = 1.5}, generator);
   for (auto& [path, layer] : lora.layers) {
-    layer.b.normal_(0, 0.3, generator);
+    layer.b.copy_(torch::randn(layer.b.sizes(), generator) * 0.3);
     layer.a = layer.a.to(dtype);
     layer.b = layer.b.to(dtype);
   }
@@ -507,7 +507,7 @@ TEST(AttachAdapters, AreNotedForAsLongAsTheyAct) {
   std::shared_ptr<Pipeline> pipeline = *opened;
   at::Generator generator = make_generator(1);
   Lora lora = make_lora(pipeline->denoiser_module(), pipeline->info().table, {.sites = {0}}, generator);
-  for (auto& [path, layer] : lora.layers) layer.b.normal_(0, 1, generator);
+  for (auto& [path, layer] : lora.layers) layer.b.copy_(torch::randn(layer.b.sizes(), generator));
   lora.metadata = {{"model", "another model"}, {"model_hash", "0"}};
   const std::string file = (folder / "a:b.safetensors").string();  // a colon may be part of the name
   write_lora(file, lora, LoraFormat::diffusers, pipeline->denoiser_module(), pipeline->info().table);
