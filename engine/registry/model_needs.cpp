@@ -25,7 +25,7 @@ ModelNeeds model_needs(const ModelFolder& model, bool without_text) {
   const Family& family = family_of(model);
   ModelNeeds out;
   for (const auto& item : model.index().json().items()) {
-    const std::string name = item.key();
+    const std::string& name = item.key();
     if (unused.contains(name) || !model.has(name)) continue;
     // An encoder without a tokenizer, as T5 of a single file, is not used either.
     if (name.starts_with("text_encoder") && !model.has("tokenizer" + name.substr(12))) continue;
