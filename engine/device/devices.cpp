@@ -51,6 +51,7 @@ void add(Devices& out, c10::DeviceType type) {
       info.computes_bf16 = cuda.computes_bf16;
       if (!cuda.has_kernels) {
         out.why_no_gpu = info.label() + " is older than LibTorch's kernels";
+        out.hint.clear();
         continue;
       }
     }
@@ -61,6 +62,7 @@ void add(Devices& out, c10::DeviceType type) {
     });
     if (!memory) {
       out.why_no_gpu = info.label() + ": " + memory.error().what;
+      out.hint.clear();
       continue;
     }
     info.free_bytes = memory->free;

@@ -133,7 +133,8 @@ void Session::open(const command::OpenModel& command, const Job& job) {
   if (!needs) throw Failure(needs.error());
   auto planned = attempt([&] { return plan_memory(needs->components, options.place()); });
   // A device may not hold two models: the one before goes where the new one would not fit beside it.
-  if (pipeline_ && !pipeline_->info().placement.device.is_cpu() && (!planned || (planned->device.is_cpu() && command.device == "auto"))) {
+  const bool too_large = planned ? planned->device.is_cpu() && command.device == "auto" : planned.error().code == ErrorCode::out_of_memory;
+  if (pipeline_ && !pipeline_->info().placement.device.is_cpu() && too_large) {
     needs->require(command.source);
     pipeline_.reset();
     edited_.clear();

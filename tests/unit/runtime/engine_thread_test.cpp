@@ -189,6 +189,17 @@ TEST(EngineThread, ALocalizationGoesOnFromItsFolder) {
               HasSubstr("another model"));
 }
 
+// Whatever is wrong with what is asked for, the model that is open stays.
+TEST(EngineThread, AWrongDeviceOrDtypeLeavesTheOpenModelAlone) {
+  Engine engine;
+  ASSERT_EQ(engine.end_of(engine.post(command::OpenModel{golden("pipeline").string()})), "finished");
+  for (const command::OpenModel& wrong : {command::OpenModel{.source = golden("pipeline").string(), .dtype = "fp8"},
+                                          command::OpenModel{.source = golden("pipeline").string(), .device = "tpu"}}) {
+    EXPECT_THAT(engine.end_of(engine.post(wrong)), ::testing::AnyOf(HasSubstr("fp8"), HasSubstr("tpu")));
+    EXPECT_EQ(engine.end_of(engine.post(picture())), "finished");
+  }
+}
+
 TEST(EngineThread, WhatIsEditedIsDrawnOnce) {
   const testing::TemporaryFolder folder;
   Engine engine;
