@@ -24,7 +24,7 @@
 #include "io/image_file.h"
 #include "io/weights.h"
 #include "localization/prompt_set.h"
-#include "models/checkpointing.h"
+#include "models/block.h"
 #include "pipelines/trainable.h"
 
 namespace glyphscope {

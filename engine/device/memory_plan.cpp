@@ -13,12 +13,14 @@ namespace glyphscope {
 
 namespace {
 
-// What computing takes beside weights: at least, for one small row; and so that there is room for some.
-constexpr std::uint64_t kWorkBytes = std::uint64_t{256} << 20, kRoomyBytes = std::uint64_t{2} << 30;
+std::uint64_t needed(const MemoryPlan& plan) { return std::max(plan.reading_bytes(), plan.drawing_bytes() + MemoryPlan::kWorkBytes); }
 
-std::uint64_t least(MemoryPlan plan) {
+// As little as possible.
+MemoryPlan least(MemoryPlan plan) {
   plan.keeps_encoders = false;
-  return std::max(plan.reading_bytes(), plan.drawing_bytes() + kWorkBytes);
+  plan.streams = true;
+  plan.resident = 0;
+  return plan;
 }
 
 std::uint64_t free_for(const DeviceInfo& device, const PlaceWishes& wishes) {
@@ -34,13 +36,22 @@ MemoryPlan resident_on(const DeviceInfo& device, const std::vector<ComponentSize
 // The plan on one device, if the model goes there.
 std::optional<MemoryPlan> plan_on(const DeviceInfo& device, const std::vector<ComponentSize>& components, const PlaceWishes& wishes) {
   MemoryPlan plan = resident_on(device, components, wishes);
-  if (least(plan) > plan.free) return std::nullopt;
-  plan.keeps_encoders = plan.drawing_bytes() + kRoomyBytes <= plan.free;
+  if (plan.drawing_bytes() + MemoryPlan::kRoomyBytes <= plan.free) return plan;
+  plan.keeps_encoders = false;
+  if (needed(plan) <= plan.free) return plan;
+  plan = least(plan);
+  if (needed(plan) > plan.free) return std::nullopt;
+  // What is left stays there, once there is some room to compute in; a denoiser's blocks beside all that reads prompts.
+  double blocks = 0;
+  for (const auto& one : components)
+    if (!one.reads_prompts) blocks += static_cast<double>(one.block_bytes(plan.dtype));
+  const std::uint64_t taken = std::max(plan.reading_bytes(), plan.drawing_bytes() + MemoryPlan::kRoomyBytes);
+  if (blocks > 0 && taken < plan.free) plan.resident = std::min(1.0, static_cast<double>(plan.free - taken) / blocks);
   return plan;
 }
 
 std::uint64_t least_bytes(const DeviceInfo& device, const std::vector<ComponentSize>& components, const PlaceWishes& wishes) {
-  return least(resident_on(device, components, wishes));
+  return needed(least(resident_on(device, components, wishes)));
 }
 
 MemoryPlan on_cpu(const std::vector<ComponentSize>& components, const PlaceWishes& wishes, std::string reason, bool unexpected = false) {
@@ -59,23 +70,48 @@ Placement MemoryPlan::placement(const std::string& component) const {
   return {device, dtype};
 }
 
-std::uint64_t MemoryPlan::bytes(const std::string& component) const {
+double MemoryPlan::resident_share(const std::string& component) const {
   for (const auto& one : components)
-    if (one.name == component) return one.bytes(dtype);
-  return 0;
+    if (one.name == component && streams && one.block_parameters > 0) return one.reads_prompts ? 0 : resident;
+  return 1;
 }
+
+namespace {
+
+// Of one component, on the device.
+std::uint64_t bytes_there(const MemoryPlan& plan, const ComponentSize& one) {
+  const double share = plan.resident_share(one.name);
+  if (share == 1) return one.bytes(plan.dtype);
+  constexpr std::uint64_t kPlaces = 2;
+  return one.bytes(plan.dtype) - one.block_bytes(plan.dtype) + static_cast<std::uint64_t>(share * static_cast<double>(one.block_bytes(plan.dtype))) +
+         kPlaces * one.largest_block_bytes(plan.dtype);
+}
+
+}  // namespace
 
 std::uint64_t MemoryPlan::reading_bytes() const {
   std::uint64_t sum = 0;
-  for (const auto& one : components) sum += one.bytes(dtype);
+  for (const auto& one : components) sum += bytes_there(*this, one);
   return sum;
 }
 
 std::uint64_t MemoryPlan::drawing_bytes() const {
   std::uint64_t sum = 0;
   for (const auto& one : components)
-    if (keeps_encoders || !one.reads_prompts) sum += one.bytes(dtype);
+    if (keeps_encoders || !one.reads_prompts) sum += bytes_there(*this, one);
   return sum;
+}
+
+std::uint64_t MemoryPlan::streamed_bytes() const {
+  double sum = 0;
+  for (const auto& one : components) sum += (1 - resident_share(one.name)) * static_cast<double>(one.block_bytes(dtype));
+  return static_cast<std::uint64_t>(sum);
+}
+
+std::string MemoryPlan::shortage() const {
+  if (streams)
+    return memory_text(streamed_bytes()) + " of its weights stay in the host's memory, and are copied to " + device_label(device) + " when they are to compute";
+  return keeps_encoders ? "" : "What reads prompts is on " + device_label(device) + " only while prompts are read";
 }
 
 torch::ScalarType parse_dtype(const std::string& name, bool computes_bf16) {
@@ -111,7 +147,7 @@ MemoryPlan plan_memory(const std::vector<ComponentSize>& components, const Place
   std::sort(devices.all.begin(), devices.all.end(), [](const DeviceInfo& a, const DeviceInfo& b) { return a.free_bytes > b.free_bytes; });
   for (const auto& device : devices.all)
     if (auto plan = plan_on(device, components, wishes)) {
-      plan->reason = "it has " + memory_text(device.free_bytes) + " free, the model takes at least " + memory_text(least(*plan));
+      plan->reason = "it has " + memory_text(device.free_bytes) + " free, the model takes at least " + memory_text(needed(least(*plan)));
       return *plan;
     }
   const auto& best = devices.all.front();

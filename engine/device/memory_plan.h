@@ -12,12 +12,19 @@ namespace glyphscope {
 struct ComponentSize {
   std::string name;
   std::int64_t parameters = 0;
-  bool wide = false;           ///< Computes in fp32 where the run is in fp16.
-  bool reads_prompts = false;  ///< A T5: it can go once prompts are read.
+  bool wide = false;                  ///< Computes in fp32 where the run is in fp16.
+  bool reads_prompts = false;         ///< It can go once prompts are read.
+  std::int64_t block_parameters = 0;  ///< Of these, what is in blocks that can be copied to the device one by one (BlockStream); 0: it has none.
+  std::int64_t largest_block = 0;     ///< Parameters of the largest.
 
   /// In which it computes where the run computes in `run`.
   torch::ScalarType dtype(torch::ScalarType run) const { return wide && run == torch::kFloat16 ? torch::kFloat32 : run; }
-  std::uint64_t bytes(torch::ScalarType run) const { return static_cast<std::uint64_t>(parameters) * torch::elementSize(dtype(run)); }
+  std::uint64_t bytes(torch::ScalarType run) const { return bytes_of(parameters, run); }
+  std::uint64_t block_bytes(torch::ScalarType run) const { return bytes_of(block_parameters, run); }
+  std::uint64_t largest_block_bytes(torch::ScalarType run) const { return bytes_of(largest_block, run); }
+
+ private:
+  std::uint64_t bytes_of(std::int64_t count, torch::ScalarType run) const { return static_cast<std::uint64_t>(count) * torch::elementSize(dtype(run)); }
 };
 
 /// What a user asks for.
@@ -27,21 +34,31 @@ struct PlaceWishes {
   std::uint64_t memory = 0;     ///< Bytes that the model may take of a device; 0: what is free.
 };
 
-/// Where each component of a model goes.
+/// Where each component of a model goes. In this order, what is first enough: all stay on the device; encoders go after prompts are read; blocks are copied to
+/// the device when they are to compute.
 struct MemoryPlan {
+  /// What computing takes beside weights: at least, for one small row; and so that there is room for some.
+  static constexpr std::uint64_t kWorkBytes = std::uint64_t{256} << 20, kRoomyBytes = std::uint64_t{2} << 30;
+
   torch::Device device = torch::kCPU;
   torch::ScalarType dtype = torch::kFloat32;  ///< Of the run; some components are wider.
   std::vector<ComponentSize> components;
   std::uint64_t free = 0;      ///< Bytes that it was made for.
-  bool keeps_encoders = true;  ///< Else a T5 is there only while prompts are read.
+  bool keeps_encoders = true;  ///< Else what reads prompts is there only while they are read.
+  bool streams = false;        ///< Blocks are copied to the device when they are to compute: of an encoder all, of a denoiser all but `resident`.
+  double resident = 1;         ///< The share of a denoiser's blocks that stays on the device.
   std::string reason;          ///< Why this device, a sentence without a full stop; empty where it was named.
   bool unexpected = false;     ///< There is a GPU, and it is not used: worth a note.
 
   Placement placement(const std::string& component) const;
-  std::uint64_t bytes(const std::string& component) const;
-  /// Bytes of weights that are there at once: while prompts are read, and while pictures are drawn.
+  /// The share of that component's blocks that stays on the device.
+  double resident_share(const std::string& component) const;
+  /// Bytes of weights that are on the device at once: while prompts are read, and while pictures are drawn; and those that are copied there.
   std::uint64_t reading_bytes() const;
   std::uint64_t drawing_bytes() const;
+  std::uint64_t streamed_bytes() const;
+  /// What of the model is not always on the device, a sentence without a full stop; empty if all is.
+  std::string shortage() const;
 };
 
 /// The dtype of that name, on such a device. Throws a Failure.

@@ -92,7 +92,7 @@ class DeepFloydIf : public BatchedPipeline {
   torch::nn::Module& denoiser_module() override { return unet_; }
 
  protected:
-  void prompts_read() override { text_->release(); }
+  void prompts_read() override { text_->encoder().release(); }
   // What the U-Net pools are the same raw states.
   std::vector<WordTokens> words(const std::string& prompt) const override { return {text_->words(prepared(prompt), {.most_tokens = kTokens})}; }
   Prompt encode(const std::string& prompt, std::int64_t, std::vector<std::string>& notes) const override {

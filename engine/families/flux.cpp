@@ -35,11 +35,11 @@ class FluxPipeline : public LatentPipeline {
  public:
   FluxPipeline(const ModelFolder& model, const Opening& opening, std::vector<std::string> components)
       : LatentPipeline(model, opening, read_scheduler(model), std::move(components)),
-        clip_(model, ""),
+        clip_(model, "", opening),
         t5_(model, "_2", opening),
         flux_(FluxConfig::parse(Config::read(model / "transformer" / "config.json"))) {
     check_fit(model);
-    load("text_encoder", clip_.model, bare_clip_key);
+    load(clip_);
     load(t5_);
     load("transformer", flux_);
     load_autoencoder();
@@ -53,7 +53,6 @@ class FluxPipeline : public LatentPipeline {
   torch::nn::Module& denoiser_module() override { return flux_; }
 
  protected:
-  void prompts_read() override { t5_.release(); }
   Prompt encode(const std::string& prompt, std::int64_t, std::vector<std::string>& notes) const override {
     const torch::Tensor embedding = t5_.encode(prompt, {.most_tokens = kT5Tokens}, notes).to(placement().options());
     std::vector<std::string> unused;  // CLIP's pooled state sums the prompt up: what does not fit it is not lost
@@ -84,13 +83,13 @@ class FluxPipeline : public LatentPipeline {
         reject(what + " is " + std::to_string(writes) + " wide, the transformer reads " + std::to_string(reads), model.folder().string(),
                "The components belong to different models");
     };
-    fit(clip_.model.config().hidden_size, c.pooled_projection_dim, "the pooled prompt");
+    fit(clip_.config().hidden_size, c.pooled_projection_dim, "the pooled prompt");
     fit(t5_.width(), c.joint_attention_dim, "what T5 writes");
     fit(autoencoder().latent_channels(), c.latent_channels(), "the autoencoder's latent");
   }
 
   ClipPrompt clip_;
-  mutable T5Prompt t5_;  // its weights come and go
+  T5Prompt t5_;
   Flux flux_;
 };
 

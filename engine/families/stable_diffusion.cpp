@@ -53,9 +53,9 @@ class StableDiffusion : public LatentPipeline {
         zero_negative_(xl_ && model.index().boolean("force_zeros_for_empty_prompt", true)),
         unet_(UNetConfig::parse(Config::read(model / "unet" / "config.json"))) {
     for (const std::string number : {"", "_2"})
-      if (has_component("text_encoder" + number)) encoders_.push_back(std::make_unique<ClipPrompt>(model, number));
+      if (has_component("text_encoder" + number)) encoders_.push_back(std::make_unique<ClipPrompt>(model, number, opening));
     check_fit(model);
-    for (const auto& encoder : encoders_) load(encoder->name, encoder->model, bare_clip_key);
+    for (const auto& encoder : encoders_) load(*encoder);
     load("unet", unet_);
     load_autoencoder();
     info_.default_guidance = xl_ ? 5.0 : 7.5;
@@ -117,7 +117,7 @@ class StableDiffusion : public LatentPipeline {
     const auto& unet = unet_.config();
     if (encoders_.empty()) reject("the model has no text encoder", model.folder().string());
     std::int64_t width = 0;
-    for (const auto& encoder : encoders_) width += encoder->model.config().hidden_size;
+    for (const auto& encoder : encoders_) width += encoder->config().hidden_size;
     if (width != unet.cross_attention_dim)
       reject("the width of what the text encoders write is " + std::to_string(width) + ", the U-Net reads " + std::to_string(unet.cross_attention_dim),
              model.folder().string(), "text encoders and unet belong to different models");
@@ -125,7 +125,7 @@ class StableDiffusion : public LatentPipeline {
     if (channels != unet.in_channels || unet.in_channels != unet.out_channels)
       reject("the autoencoder has " + std::to_string(channels) + " latent channels, the U-Net reads " + std::to_string(unet.in_channels),
              model.folder().string(), "vae and unet belong to different models, or this is an inpainting model, which is not supported");
-    const std::int64_t pooled = encoders_.back()->model.config().projection;
+    const std::int64_t pooled = encoders_.back()->config().projection;
     const std::int64_t added = xl_ ? pooled + (aesthetic_ ? 5 : 6) * unet.addition_time_embed_dim : 0;
     if (added != unet.addition_width)
       reject("the pooled prompt and the sizes make " + std::to_string(added) + " numbers, the U-Net reads " + std::to_string(unet.addition_width),

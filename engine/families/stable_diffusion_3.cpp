@@ -35,8 +35,8 @@ class StableDiffusion3 : public LatentPipeline {
   StableDiffusion3(const ModelFolder& model, const Opening& opening, std::vector<std::string> components)
       : LatentPipeline(model, opening, model.scheduler(), std::move(components)),
         mmdit_(MmDitConfig::parse(Config::read(model / "transformer" / "config.json"))) {
-    if (has_component("text_encoder")) clip_.emplace(model, "");
-    if (has_component("text_encoder_2")) open_clip_.emplace(model, "_2");
+    if (has_component("text_encoder")) clip_.emplace(model, "", opening);
+    if (has_component("text_encoder_2")) open_clip_.emplace(model, "_2", opening);
     if (has_component("text_encoder_3")) t5_.emplace(model, "_3", opening);
     t5_unread_ = model.has("text_encoder_3") && !t5_;
     if (!clip_ && !open_clip_ && !t5_)
@@ -44,7 +44,7 @@ class StableDiffusion3 : public LatentPipeline {
              "Of a file that holds none, " + option(Option::config) + " names a diffusers folder that has them");
     check_fit(model);
     for (auto* encoder : {&clip_, &open_clip_})
-      if (*encoder) load((*encoder)->name, (*encoder)->model, bare_clip_key);
+      if (*encoder) load(**encoder);
     if (t5_) load(*t5_);
     load("transformer", mmdit_);
     load_autoencoder();
@@ -57,9 +57,6 @@ class StableDiffusion3 : public LatentPipeline {
   torch::nn::Module& denoiser_module() override { return mmdit_; }
 
  protected:
-  void prompts_read() override {
-    if (t5_) t5_->release();
-  }
   // Both CLIPs' states side by side, filled up with zeros to T5's width; T5's tokens after theirs. What an absent encoder would
   // say is zeros: for T5 as in diffusers; for a CLIP, which diffusers cannot do without, with a note.
   Prompt encode(const std::string& prompt, std::int64_t clip_skip, std::vector<std::string>& notes) const override {
@@ -91,7 +88,7 @@ class StableDiffusion3 : public LatentPipeline {
                            std::vector<std::string>& notes) const {
     if (encoder) return encoder->encode(prompt, clip_skip + 1, notes);
     // Published CLIPs project to as many numbers as they are wide. With both missing it matters not how they would share.
-    const std::int64_t width = other ? mmdit_.config().pooled_projection_dim - other->model.config().projection : mmdit_.config().pooled_projection_dim;
+    const std::int64_t width = other ? mmdit_.config().pooled_projection_dim - other->config().projection : mmdit_.config().pooled_projection_dim;
     const std::int64_t tokens = other ? other->length() : kClipTokens;
     const bool half = !other && &encoder == &clip_;
     const std::string note = "A CLIP text encoder is missing: its part of the prompt is zeros.";
@@ -110,8 +107,8 @@ class StableDiffusion3 : public LatentPipeline {
     std::int64_t pooled = 0, width = 0;
     for (const auto* encoder : {&clip_, &open_clip_}) {
       if (!*encoder) continue;
-      pooled += (*encoder)->model.config().projection;
-      width += (*encoder)->model.config().hidden_size;
+      pooled += (*encoder)->config().projection;
+      width += (*encoder)->config().hidden_size;
     }
     if ((clip_ && open_clip_) || pooled > c.pooled_projection_dim) fit(pooled, c.pooled_projection_dim, "the pooled prompt");
     if (t5_) fit(t5_->width(), c.joint_attention_dim, "what T5 writes");
@@ -123,7 +120,7 @@ class StableDiffusion3 : public LatentPipeline {
   }
 
   std::optional<ClipPrompt> clip_, open_clip_;
-  mutable std::optional<T5Prompt> t5_;  // its weights come and go
+  std::optional<T5Prompt> t5_;
   bool t5_unread_ = false;
   MmDit mmdit_;
 };

@@ -4,7 +4,7 @@
 
 #include <optional>
 
-#include "models/checkpointing.h"
+#include "models/block.h"
 
 namespace glyphscope {
 
@@ -147,7 +147,7 @@ torch::Tensor Attention::forward_single(const PromptStates& context, const torch
 
 torch::Tensor Attention::forward_added(const torch::Tensor& x, const PromptStates& context, Taps* taps) const {
   if (taps) taps->enter_attention();
-  return checkpointed(*this, {x, context.embedding}, [this, mask = context.mask, taps](const Tensors& in) -> Tensors {
+  return run({x, context.embedding}, [this, mask = context.mask, taps](const Tensors& in) -> Tensors {
     const torch::Tensor hidden = group_norm->forward(in[0]).flatten(2).transpose(1, 2);
     KeyValue kv = prompt_kv({in[1], mask}, taps);
     const std::int64_t points = to_k ? hidden.size(1) : 0;

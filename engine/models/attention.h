@@ -2,6 +2,7 @@
 
 #include <torch/nn/module.h>
 
+#include "models/block.h"
 #include "models/layers.h"
 #include "patching/site.h"
 #include "patching/taps.h"
@@ -16,7 +17,7 @@ struct Rotary {
 };
 
 /// Multi-head attention, the only one there is. Mirrors diffusers' `Attention` (models/attention_processor.py).
-class Attention : public torch::nn::Module {
+class Attention : public Block {
  public:
   struct Options {
     std::int64_t query_width = 0;    ///< Width of the hidden states.

@@ -1,4 +1,4 @@
-#include "models/checkpointing.h"
+#include "models/block.h"
 
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "models/block_stream.h"
 #include "models/layers.h"
 
 namespace glyphscope {
@@ -24,9 +25,11 @@ struct Learning {
   Learning& operator=(const Learning&) = delete;
 };
 
-// What the block does, and the random numbers that it began with, so that dropout is the same again.
-struct Block : torch::CustomClassHolder {
-  std::function<Tensors(const Tensors&)> run;
+// What a block does, where its weights come from, and the random numbers that it began with, so that dropout is the same again.
+struct Kept : torch::CustomClassHolder {
+  std::function<Tensors(const Tensors&)> compute;
+  BlockStream* stream = nullptr;
+  size_t number = 0;
   size_t inputs = 0;
   at::Generator generator;
   at::Tensor state;
@@ -43,7 +46,7 @@ void set_generator_state(at::Generator generator, const at::Tensor& state) {
 }
 
 struct Recomputed : torch::autograd::Function<Recomputed> {
-  static Tensors forward(torch::autograd::AutogradContext* context, const c10::intrusive_ptr<Block>& block, at::TensorList inputs, at::TensorList trained) {
+  static Tensors forward(torch::autograd::AutogradContext* context, const c10::intrusive_ptr<Kept>& block, at::TensorList inputs, at::TensorList trained) {
     Tensors kept = inputs.vec();
     kept.insert(kept.end(), trained.begin(), trained.end());
     context->save_for_backward(std::move(kept));
@@ -51,12 +54,13 @@ struct Recomputed : torch::autograd::Function<Recomputed> {
     block->inputs = inputs.size();
     block->state = generator_state(block->generator);
     const Learning learning;
-    return block->run(inputs.vec());
+    return block->compute(inputs.vec());
   }
 
   static Tensors backward(torch::autograd::AutogradContext* context, const Tensors& gradients) {
     const auto holder = context->saved_data["block"].toCapsule();
-    const Block& block = static_cast<const Block&>(*holder);
+    const Kept& block = static_cast<const Kept&>(*holder);
+    const BlockStream::Visit here(block.stream, block.number);
     const Tensors kept = context->get_saved_variables();
     // The same computation once more, now recorded, from inputs that are cut off from what came before.
     Tensors inputs, wanted;
@@ -73,7 +77,7 @@ struct Recomputed : torch::autograd::Function<Recomputed> {
     Tensors outputs;
     {
       const torch::AutoGradMode recording(true);
-      outputs = block.run(inputs);
+      outputs = block.compute(inputs);
     }
     set_generator_state(block.generator, now);
     Tensors ends, weights;
@@ -113,13 +117,17 @@ bool learning() { return at::GradMode::is_enabled() || recomputed_later; }
 GradientCheckpointing::GradientCheckpointing(bool on) : before_(active) { active = on; }
 GradientCheckpointing::~GradientCheckpointing() { active = before_; }
 
-Tensors checkpointed(const torch::nn::Module& module, const Tensors& inputs, const std::function<Tensors(const Tensors&)>& block) {
-  if (!active || !at::GradMode::is_enabled()) return block(inputs);
-  const Tensors trained = trained_tensors(module);
+Tensors Block::run(const Tensors& inputs, const std::function<Tensors(const Tensors&)>& compute) const {
+  const BlockStream::Visit here(stream_, number_);
+  // What backward would read of a streamed block is gone by then.
+  if (!at::GradMode::is_enabled() || !(active || stream_ != nullptr)) return compute(inputs);
+  const Tensors trained = trained_tensors(*this);
   // Below the lowest adapter nothing is recorded anyway.
-  if (trained.empty() && std::none_of(inputs.begin(), inputs.end(), [](const torch::Tensor& one) { return one.requires_grad(); })) return block(inputs);
-  auto kept = c10::make_intrusive<Block>();
-  kept->run = block;
+  if (trained.empty() && std::none_of(inputs.begin(), inputs.end(), [](const torch::Tensor& one) { return one.requires_grad(); })) return compute(inputs);
+  auto kept = c10::make_intrusive<Kept>();
+  kept->compute = compute;
+  kept->stream = stream_;
+  kept->number = number_;
   kept->generator = at::globalContext().defaultGenerator(inputs.at(0).device());
   return Recomputed::apply(kept, at::TensorList(inputs), at::TensorList(trained));
 }

@@ -1,13 +1,9 @@
 #pragma once
 
-#include <torch/types.h>
+#include <torch/nn/module.h>
 
 #include <functional>
 #include <vector>
-
-namespace torch::nn {
-class Module;
-}
 
 namespace glyphscope {
 
@@ -29,8 +25,25 @@ bool learning();
 
 using Tensors = std::vector<torch::Tensor>;
 
-/// Runs a block of a network, checkpointed if that is asked for and gradients are recorded. module: holds every parameter and adapter that the block
-/// trains, and outlives the graph. inputs: all tensors that carry gradients into the block; what else it reads, it holds by value.
-Tensors checkpointed(const torch::nn::Module& module, const Tensors& inputs, const std::function<Tensors(const Tensors&)>& block);
+class BlockStream;
+
+/// A part of a network that is computed as one: what it keeps for backward can be dropped and computed again, and its weights can be elsewhere until it is run
+/// (BlockStream).
+class Block : public torch::nn::Module {
+ public:
+  /// read_from_outside: other parts of the network read its weights too, so they stay where they are.
+  explicit Block(bool read_from_outside = false) : read_from_outside_(read_from_outside) {}
+
+ protected:
+  /// Runs compute(inputs). inputs: all tensors that carry gradients into the block; what else compute reads, it holds by value. The module holds every
+  /// parameter and adapter that is trained in it, and outlives the graph.
+  Tensors run(const Tensors& inputs, const std::function<Tensors(const Tensors&)>& compute) const;
+
+ private:
+  friend class BlockStream;
+  bool read_from_outside_;
+  BlockStream* stream_ = nullptr;  // where its weights come from, if they are not there
+  size_t number_ = 0;              // in the stream
+};
 
 }  // namespace glyphscope

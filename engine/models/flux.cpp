@@ -6,7 +6,7 @@
 
 #include "core/error.h"
 #include "device/placement.h"
-#include "models/checkpointing.h"
+#include "models/block.h"
 #include "models/joint_block.h"
 
 namespace glyphscope {
@@ -35,7 +35,7 @@ FluxConfig FluxConfig::parse(const Config& config) {
 }
 
 /// Picture and prompt in one stream; attention and feed-forward side by side. Mirrors diffusers' `FluxSingleTransformerBlock`.
-class FluxSingleBlock : public torch::nn::Module {
+class FluxSingleBlock : public Block {
  public:
   explicit FluxSingleBlock(const FluxConfig& c) {
     constexpr std::int64_t kWider = 4;  // mlp_ratio
@@ -50,7 +50,7 @@ class FluxSingleBlock : public torch::nn::Module {
 
   /// both: the prompt's `tokens` tokens, then the picture's, changed in place.
   void forward(torch::Tensor& both, std::int64_t tokens, const torch::Tensor& time, const Rotary& rotary, Taps* taps) const {
-    both = checkpointed(*this, {both, time}, [this, tokens, rotary, taps](const Tensors& in) -> Tensors {
+    both = run({both, time}, [this, tokens, rotary, taps](const Tensors& in) -> Tensors {
       const auto how = norm->forward(in[1]);  // shift, scale, gate
       const torch::Tensor x = modulated(in[0], how[0], how[1]);
       const torch::Tensor attended = attn->forward_single({x.slice(1, 0, tokens)}, x.slice(1, tokens), rotary, taps);

@@ -4,7 +4,7 @@
 
 #include <optional>
 
-#include "models/checkpointing.h"
+#include "models/block.h"
 
 #include "models/conditioning.h"
 
@@ -63,7 +63,7 @@ JointBlock::JointBlock(const Options& o) : last_(o.last) {
 
 void JointBlock::forward(torch::Tensor& hidden, torch::Tensor& context, const torch::Tensor& time, const Rotary* rotary, Taps* taps) const {
   const std::optional<Rotary> turn = rotary ? std::optional(*rotary) : std::nullopt;
-  const Tensors out = checkpointed(*this, {hidden, context, time}, [this, turn, taps](const Tensors& in) -> Tensors {
+  const Tensors out = run({hidden, context, time}, [this, turn, taps](const Tensors& in) -> Tensors {
     Tensors streams{in[0], in[1]};
     compute(streams[0], streams[1], in[2], turn ? &*turn : nullptr, taps);
     return streams;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "models/attention.h"
+#include "models/block.h"
 #include "models/transformer.h"
 
 namespace glyphscope {
@@ -43,7 +44,7 @@ torch::Tensor modulated(const torch::Tensor& x, const torch::Tensor& shift, cons
 
 /// Picture and prompt as two streams that attend to each other. Mirrors diffusers' `JointTransformerBlock` (Stable Diffusion 3) and
 /// `FluxTransformerBlock`.
-class JointBlock : public torch::nn::Module {
+class JointBlock : public Block {
  public:
   struct Options {
     std::int64_t width = 0, heads = 1, head_width = 0;

@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "device/placement.h"
-#include "models/checkpointing.h"
+#include "models/block.h"
 
 namespace glyphscope {
 

@@ -2,7 +2,7 @@
 
 #include <torch/types.h>
 
-#include "models/checkpointing.h"
+#include "models/block.h"
 
 namespace glyphscope {
 
@@ -29,7 +29,7 @@ torch::Tensor ResnetBlock2D::resampled(const torch::Tensor& x) const {
 
 torch::Tensor ResnetBlock2D::forward(const torch::Tensor& x, const torch::Tensor& time) const {
   if (!time.defined()) return compute(x, time);
-  return checkpointed(*this, {x, time}, [this](const Tensors& in) -> Tensors { return {compute(in[0], in[1])}; })[0];
+  return run({x, time}, [this](const Tensors& in) -> Tensors { return {compute(in[0], in[1])}; })[0];
 }
 
 torch::Tensor ResnetBlock2D::compute(torch::Tensor x, const torch::Tensor& time) const {

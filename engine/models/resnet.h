@@ -2,12 +2,13 @@
 
 #include <torch/nn/module.h>
 
+#include "models/block.h"
 #include "models/layers.h"
 
 namespace glyphscope {
 
 /// Mirrors diffusers' `ResnetBlock2D` (models/resnet.py).
-class ResnetBlock2D : public torch::nn::Module {
+class ResnetBlock2D : public Block {
  public:
   enum class Resample { none, up, down };
   struct Options {

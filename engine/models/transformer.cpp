@@ -2,7 +2,7 @@
 
 #include <torch/types.h>
 
-#include "models/checkpointing.h"
+#include "models/block.h"
 
 namespace glyphscope {
 
@@ -31,7 +31,7 @@ TransformerBlock::TransformerBlock(std::int64_t width, int heads, std::int64_t c
 }
 
 torch::Tensor TransformerBlock::forward(const torch::Tensor& x, const PromptStates& prompt, Taps* taps) const {
-  return checkpointed(*this, {x, prompt.embedding}, [this, mask = prompt.mask, taps](const Tensors& in) -> Tensors {
+  return run({x, prompt.embedding}, [this, mask = prompt.mask, taps](const Tensors& in) -> Tensors {
     torch::Tensor h = in[0] + attn1->forward(norm1->forward(in[0]), {}, taps);
     h = h + attn2->forward(norm2->forward(h), {in[1], mask}, taps);
     return {h + ff->forward(norm3->forward(h))};

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "models/attention.h"
+#include "models/block.h"
 
 namespace glyphscope {
 
@@ -17,7 +18,7 @@ class FeedForward : public torch::nn::Module {
 };
 
 /// Self-attention, cross-attention to the prompt, feed-forward. Mirrors diffusers' `BasicTransformerBlock`.
-class TransformerBlock : public torch::nn::Module {
+class TransformerBlock : public Block {
  public:
   TransformerBlock(std::int64_t width, int heads, std::int64_t context_width, bool upcast);
   torch::Tensor forward(const torch::Tensor& x, const PromptStates& prompt, Taps* taps) const;

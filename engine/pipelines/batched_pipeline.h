@@ -29,13 +29,22 @@ class BatchedPipeline : public Pipeline, public FamilyModel {
   Result run(const Request& request, const Observer& observer, const CancelToken& cancel) final;
   Trajectory run_inversion(const Inversion& inversion, const Request& request, const Observer& observer, const CancelToken& cancel) override;
 
-  /// Loads its weights, which info() then counts: see Components. Throw a Failure.
+  /// Loads its weights, which info() then counts: see Components. A prompt is a ClipPrompt or T5Prompt, the family's
+  /// own. Throw a Failure.
   void load(
       const std::string& component, torch::nn::Module& module,
       const std::function<std::string(const std::string&)>& rename = [](const std::string& key) { return key; }) {
     components_.load(component, module, rename);
   }
-  void load(T5Prompt& t5) { components_.load(t5); }
+  template <class Prompt>
+  void load(Prompt& prompt) {
+    components_.load(prompt.encoder());
+    prompts_.push_back([&prompt] { prompt.encoder().release(); });
+  }
+  /// Large encoders go.
+  void prompts_read() override {
+    for (const auto& release : prompts_) release();
+  }
   /// The rest of info(): what all families derive alike. latent_multiple: of which latents' sides must be multiples.
   void describe(const std::string& family, const SiteTable& table, std::int64_t sample_size, std::int64_t latent_multiple);
   bool has_component(const std::string& name) const { return components_.has(name); }
@@ -55,6 +64,7 @@ class BatchedPipeline : public Pipeline, public FamilyModel {
   Components components_;
   Config scheduler_config_;
   Trainable trainable_;
+  std::vector<std::function<void()>> prompts_;  // what releases their encoders
   // Of pictures of the last size for which there was too little memory: how many rows it holds.
   struct {
     std::int64_t pixels = 0;

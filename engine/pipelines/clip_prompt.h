@@ -1,32 +1,37 @@
 #pragma once
 
-#include <algorithm>
 #include <string>
 #include <vector>
 
 #include "patching/word_tokens.h"
-#include "pipelines/model_folder.h"
+#include "pipelines/prompt_encoder.h"
 #include "text/clip_text_model.h"
 #include "text/clip_tokenizer.h"
 
 namespace glyphscope {
 
-/// A CLIP tokenizer and text encoder of a model folder. Weights are loaded by whoever owns it.
-struct ClipPrompt {
-  /// number: "" or "_2", what the folder's names end in. Throws a Failure.
-  ClipPrompt(const ModelFolder& folder, const std::string& number);
+/// A CLIP tokenizer and text encoder of a model folder.
+class ClipPrompt {
+ public:
+  /// number: "" or "_2", what the folder's names end in. No weights are loaded. Throws a Failure.
+  ClipPrompt(const ModelFolder& folder, const std::string& number, const Opening& opening);
 
   /// One prompt, weights and all (its pooled state knows of none); if it was cut, a note that says what is missing (once, however many encoders cut it alike).
+  /// The encoder is loaded if the prompt is new and it is not there.
   TextEncoding encode(const std::string& prompt, std::int64_t skip, std::vector<std::string>& notes) const;
 
   /// Where the prompt's words are among its tokens, which begin at `begin` of the prompt's embedding.
   WordTokens words(const std::string& prompt, std::int64_t begin = 0) const;
   /// Tokens of every prompt.
-  std::int64_t length() const { return std::min(tokenizer.max_length(), model.config().max_positions); }
+  std::int64_t length() const;
+  const ClipTextConfig& config() const { return encoder_.config(); }
 
-  std::string name;  ///< "text_encoder" or "text_encoder_2"
-  ClipTokenizer tokenizer;
-  ClipTextModel model;
+  PromptEncoder<ClipTextModel, ClipTextConfig>& encoder() { return encoder_; }
+
+ private:
+  ClipTokenizer tokenizer_;
+  mutable PromptEncoder<ClipTextModel, ClipTextConfig> encoder_;  // its weights come and go
+  mutable PromptMemory<TextEncoding> read_;
 };
 
 /// A key of a published text encoder without its prefix `text_model.`, which not every file has.

@@ -6,21 +6,32 @@
 
 #include "core/error.h"
 #include "io/weights.h"
-#include "pipelines/t5_prompt.h"
+#include "models/block_stream.h"
 
 namespace glyphscope {
 
 Components::Components(ModelFolder folder, std::vector<std::string> names, Opening opening)
     : folder_(std::move(folder)), names_(std::move(names)), opening_(std::move(opening)) {}
 
+Components::~Components() = default;
+
 bool Components::has(const std::string& name) const { return std::find(names_.begin(), names_.end(), name) != names_.end(); }
 
 void Components::load(const std::string& component, torch::nn::Module& module, const std::function<std::string(const std::string&)>& rename) {
-  load_weights(module, folder_.weights(component), {.placement = opening_.plan.placement(component), .rename = rename, .cancel = opening_.cancel});
+  auto stream = load_to(opening_.plan, component, module, folder_.weights(component), rename, opening_.cancel);
+  if (stream) streams_.push_back(std::move(stream));
   count(component, module);
 }
 
-void Components::load(T5Prompt& t5) { count(t5.name(), t5.load()); }
+std::unique_ptr<BlockStream> load_to(const MemoryPlan& plan, const std::string& component, torch::nn::Module& module, const Weights& weights,
+                                     const std::function<std::string(const std::string&)>& rename, const CancelToken& cancel) {
+  Placement placement = plan.placement(component);
+  const double resident = plan.resident_share(component);
+  const torch::Device device = placement.device;
+  if (resident < 1) placement.device = torch::kCPU;
+  load_weights(module, weights, {.placement = placement, .rename = rename, .cancel = cancel});
+  return resident < 1 ? std::make_unique<BlockStream>(module, device, resident) : nullptr;
+}
 
 void Components::count(const std::string& component, torch::nn::Module& module) {
   const Weights weights = folder_.weights(component);

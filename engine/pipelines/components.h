@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,18 +18,22 @@ class Module;
 
 namespace glyphscope {
 
-class T5Prompt;
+class BlockStream;
 
 /// The components of a model that is being opened: their weights are loaded, counted and hashed here.
 class Components {
  public:
   /// names: those that the model has, in the order in which they are listed.
   Components(ModelFolder folder, std::vector<std::string> names, Opening opening);
+  ~Components();
 
-  /// Loads a component's weights to where the plan has them, and counts them. Throws a Failure.
+  /// Loads a component's weights to where the plan has them, and counts them; its blocks are not to be run after this is gone. Throws a Failure.
   void load(const std::string& component, torch::nn::Module& module, const std::function<std::string(const std::string&)>& rename);
-  /// The same of a T5, which goes once it has read prompts, if it is large.
-  void load(T5Prompt& t5);
+  /// The same of a text encoder, which may go once it has read prompts.
+  template <class Encoder>
+  void load(Encoder& encoder) {
+    count(encoder.name(), encoder.load());
+  }
 
   bool has(const std::string& name) const;
   const ModelFolder& folder() const { return folder_; }
@@ -48,6 +53,12 @@ class Components {
   Opening opening_;
   std::vector<std::filesystem::path> weight_files_;
   std::vector<std::pair<std::string, std::int64_t>> parameters_;
+  std::vector<std::unique_ptr<BlockStream>> streams_;
 };
+
+/// Loads a component's weights to where the plan has them. What is returned copies its blocks to the device, and must outlive their use; null where all are
+/// there. Throws a Failure.
+std::unique_ptr<BlockStream> load_to(const MemoryPlan& plan, const std::string& component, torch::nn::Module& module, const Weights& weights,
+                                     const std::function<std::string(const std::string&)>& rename, const CancelToken& cancel);
 
 }  // namespace glyphscope

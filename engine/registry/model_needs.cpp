@@ -2,7 +2,10 @@
 
 #include <torch/types.h>
 
+#include <algorithm>
+#include <map>
 #include <set>
+#include <vector>
 
 #include "core/error.h"
 #include "io/weights.h"
@@ -18,6 +21,38 @@ void ModelNeeds::require(const std::string& source) const {
   for (const auto& line : missing) what += "\n  " + line;
   reject(what + "\n", source);
 }
+
+namespace {
+
+// Of a denoiser's or an encoder's keys, the part that names the block which holds the tensor; empty: none does.
+std::string block_of(const std::string& key) {
+  static const std::set<std::string> lists{
+      "transformer_blocks", "single_transformer_blocks", "resnets", "attentions", "downsamplers", "upsamplers", "block", "layers"};
+  std::string out;
+  for (size_t begin = 0, dot = 0; (dot = key.find('.', begin)) != std::string::npos; begin = dot + 1) {
+    if (!lists.contains(key.substr(begin, dot - begin))) continue;
+    out = key.substr(0, key.find('.', dot + 1));
+    dot = std::min(out.size(), key.size() - 1);
+  }
+  return out;
+}
+
+// Counts what BlockStream can take of a component, without making its network; a test holds this against the networks.
+void count_blocks(ComponentSize& component, const std::map<std::string, std::vector<std::int64_t>>& shapes) {
+  std::map<std::string, std::int64_t> sizes;
+  for (const auto& [key, shape] : shapes)
+    if (const std::string block = block_of(key); !block.empty()) sizes[block] += c10::multiply_integers(shape);
+  for (const auto& [block, size] : sizes) {
+    const auto below = sizes.upper_bound(block + ".");
+    const bool holds_blocks = below != sizes.end() && below->first.starts_with(block + ".");
+    const bool only_resamples = shapes.contains(block + ".conv.weight");
+    if (holds_blocks || only_resamples || block == "encoder.block.0") continue;  // of the last, the bias by distance is read from outside
+    component.block_parameters += size;
+    component.largest_block = std::max(component.largest_block, size);
+  }
+}
+
+}  // namespace
 
 ModelNeeds model_needs(const ModelFolder& model, bool without_text) {
   // What pipelines may list and Glyphscope does without.
@@ -48,9 +83,16 @@ ModelNeeds model_needs(const ModelFolder& model, bool without_text) {
       continue;
     }
     ComponentSize component{.name = name};
-    for (const auto& [key, entry] : weights->entries()) component.parameters += c10::multiply_integers(entry.shape);
-    component.reads_prompts = config->text("model_type", "") == "t5";
-    component.wide = component.reads_prompts || family.is_wide(model, name, *config);
+    std::map<std::string, std::vector<std::int64_t>> shapes;
+    for (const auto& [key, entry] : weights->entries()) {
+      component.parameters += c10::multiply_integers(entry.shape);
+      shapes[key] = entry.shape;
+    }
+    const auto& named = item.value();  // [library, class]
+    const bool t5 = config->text("model_type", "") == "t5" || (named.is_array() && named.size() == 2 && named[1] == "T5EncoderModel");
+    component.reads_prompts = name.starts_with("text_encoder");
+    component.wide = t5 || family.is_wide(model, name, *config);
+    if (component.reads_prompts || name == "unet" || name == "transformer") count_blocks(component, shapes);
     out.components.push_back(component);
   }
   return out;

@@ -132,8 +132,10 @@ void Session::open(const command::OpenModel& command, const Job& job) {
   const auto needs = model_needs(command.source, options);
   if (!needs) throw Failure(needs.error());
   auto planned = attempt([&] { return plan_memory(needs->components, options.place()); });
-  // A device may not hold two models: the one before goes where the new one would not fit beside it.
-  const bool too_large = planned ? planned->device.is_cpu() && command.device == "auto" : planned.error().code == ErrorCode::out_of_memory;
+  // A device may not hold two models: the one before goes where the new one would not fit well beside it.
+  const bool too_large = !planned                   ? planned.error().code == ErrorCode::out_of_memory
+                         : planned->device.is_cpu() ? command.device == "auto"
+                                                    : !planned->shortage().empty();
   if (pipeline_ && !pipeline_->info().placement.device.is_cpu() && too_large) {
     needs->require(command.source);
     pipeline_.reset();
@@ -144,6 +146,7 @@ void Session::open(const command::OpenModel& command, const Job& job) {
   const MemoryPlan& plan = *planned;
   const auto bytes = static_cast<std::int64_t>(plan.reading_bytes());
   if (plan.unexpected) job.note("Computing on the CPU: " + plan.reason);
+  if (const std::string shortage = plan.shortage(); !shortage.empty()) job.note(shortage);
   if (plan.device.is_cpu() && plan.dtype == torch::kFloat16) job.note("fp16 is many times slower than bf16 on a CPU");
   event::ModelMeasured measured{command.source, device_label(plan.device), {}, bytes, static_cast<std::int64_t>(plan.free), plan.dtype == torch::kFloat32};
   for (const auto& component : needs->components) measured.parameters.emplace_back(component.name, component.parameters);

@@ -31,7 +31,11 @@ ClipLayer::ClipLayer(const ClipLayersConfig& c, bool causal) : heads_(c.heads), 
   layer_norm2 = register_module("layer_norm2", std::make_shared<LayerNorm>(c.hidden_size, c.norm_eps));
 }
 
-torch::Tensor ClipLayer::forward(torch::Tensor x) const {
+torch::Tensor ClipLayer::forward(const torch::Tensor& x) const {
+  return run({x}, [this](const Tensors& in) -> Tensors { return {compute(in[0])}; })[0];
+}
+
+torch::Tensor ClipLayer::compute(torch::Tensor x) const {
   torch::Tensor h = layer_norm1->forward(x);
   auto split = [&](const torch::Tensor& t) { return t.view({t.size(0), t.size(1), heads_, -1}).transpose(1, 2); };
   h = at::scaled_dot_product_attention(split(q_proj->forward(h)), split(k_proj->forward(h)), split(v_proj->forward(h)), {}, 0.0, causal_);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "io/config.h"
+#include "models/block.h"
 #include "models/layers.h"
 
 namespace glyphscope {
@@ -16,14 +17,15 @@ struct ClipLayersConfig {
 };
 
 /// A layer of either tower. Source: transformers `CLIPEncoderLayer`.
-class ClipLayer : public torch::nn::Module {
+class ClipLayer : public Block {
  public:
   /// causal: a token attends to none that comes after it.
   ClipLayer(const ClipLayersConfig& config, bool causal);
   /// [B, T, hidden] -> the same.
-  torch::Tensor forward(torch::Tensor x) const;
+  torch::Tensor forward(const torch::Tensor& x) const;
 
  private:
+  torch::Tensor compute(torch::Tensor x) const;
   std::int64_t heads_;
   bool quick_gelu_, causal_;
   std::shared_ptr<Linear> q_proj, k_proj, v_proj, out_proj, fc1, fc2;

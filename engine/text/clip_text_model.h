@@ -21,6 +21,8 @@ struct TextEncoding {
   torch::Tensor embedding;  ///< [B, T, hidden]: the last hidden state asked for, after the final norm.
   torch::Tensor hidden;     ///< [B, T, hidden]: the same before the final norm.
   torch::Tensor pooled;     ///< [B, hidden]: the final-normed last state of the end-of-text token; projected where the model does.
+
+  size_t nbytes() const { return embedding.nbytes() + hidden.nbytes() + pooled.nbytes(); }
 };
 
 /// transformers' `CLIPTextModel` and `CLIPTextModelWithProjection` (models/clip/modeling_clip.py). Keys are those without the prefix `text_model.`; the

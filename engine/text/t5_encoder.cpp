@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "device/placement.h"
+#include "models/block.h"
 
 namespace glyphscope {
 
@@ -27,9 +28,9 @@ T5Config T5Config::parse(const Config& config) {
 }
 
 /// Self-attention with a bias by distance and no scaling, then a feed-forward layer. Mirrors transformers' `T5Block`.
-class T5Block : public torch::nn::Module {
+class T5Block : public Block {
  public:
-  T5Block(const T5Config& c, std::shared_ptr<Embedding> bias) : heads_(c.heads), gated_(c.gated) {
+  T5Block(const T5Config& c, std::shared_ptr<Embedding> bias) : Block(/*read_from_outside=*/bias != nullptr), heads_(c.heads), gated_(c.gated) {
     const std::int64_t inner = c.heads * c.d_kv;
     auto layer = register_module("layer", std::make_shared<Names>());
     auto first = layer->register_module("0", std::make_shared<Names>()), second = layer->register_module("1", std::make_shared<Names>());
@@ -51,7 +52,12 @@ class T5Block : public torch::nn::Module {
   }
 
   // bias: [1 or B, heads, T, T]
-  torch::Tensor forward(torch::Tensor x, const torch::Tensor& bias) const {
+  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& bias) const {
+    return run({x, bias}, [this](const Tensors& in) -> Tensors { return {compute(in[0], in[1])}; })[0];
+  }
+
+ private:
+  torch::Tensor compute(torch::Tensor x, const torch::Tensor& bias) const {
     torch::Tensor h = norm_1->forward(x);
     auto split = [&](const torch::Tensor& t) { return t.view({t.size(0), t.size(1), heads_, -1}).transpose(1, 2); };
     h = at::scaled_dot_product_attention(split(q->forward(h)), split(k->forward(h)), split(v->forward(h)), bias, 0.0, false, /*scale=*/1.0);
@@ -61,7 +67,6 @@ class T5Block : public torch::nn::Module {
     return x + wo->forward(h);
   }
 
- private:
   std::int64_t heads_;
   bool gated_;
   std::shared_ptr<Linear> q, k, v, o, wi_0, wi_1, wo;
@@ -114,8 +119,6 @@ torch::Tensor T5Encoder::forward(const torch::Tensor& ids, const torch::Tensor& 
   for (const auto& block : *blocks_) x = block->forward(x, bias);
   return final_layer_norm->forward(x);
 }
-
-torch::ScalarType t5_dtype(torch::ScalarType dtype) { return dtype == torch::kFloat16 ? torch::kFloat32 : dtype; }
 
 std::string t5_key(const std::string& key) { return key == "encoder.embed_tokens.weight" ? "shared.weight" : key; }
 

@@ -39,9 +39,6 @@ class T5Encoder : public torch::nn::Module {
   std::shared_ptr<RmsNorm> final_layer_norm;
 };
 
-/// The dtype to load T5 in for a run in `dtype`: its activations overflow fp16.
-torch::ScalarType t5_dtype(torch::ScalarType dtype);
-
 /// The module's key for one of a file: files hold the token embedding under one name, the other, or both.
 std::string t5_key(const std::string& key);
 

@@ -17,7 +17,7 @@
 #include "core/memory.h"
 #include "core/random.h"
 #include "io/safetensors.h"
-#include "models/checkpointing.h"
+#include "models/block.h"
 #include "patching/patch_plan.h"
 #include "tests/support/any_denoiser.h"
 #include "tests/support/process_memory.h"

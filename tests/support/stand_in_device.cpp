@@ -18,6 +18,8 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
@@ -176,24 +178,109 @@ struct Allocator final : c10::DeviceAllocator {
   }
 };
 
-// One stream, and nothing is asynchronous.
+// Host memory from which copies do not wait.
+struct PinnedAllocator final : c10::Allocator {
+  c10::DataPtr allocate(size_t bytes) override {
+    void* const data = bytes > 0 ? c10::GetCPUAllocator()->raw_allocate(bytes) : nullptr;
+    const std::lock_guard lock(mutex_);
+    if (data != nullptr) pieces_[static_cast<char*>(data)] = bytes;
+    return {data, data, raw_deleter(), c10::Device(c10::kCPU)};
+  }
+  c10::DeleterFnPtr raw_deleter() const override;
+  void copy_data(void* to, const void* from, std::size_t bytes) const override { std::memcpy(to, from, bytes); }
+  bool has(const void* pointer) const {
+    const std::lock_guard lock(mutex_);
+    const auto after = pieces_.upper_bound(static_cast<const char*>(pointer));
+    return after != pieces_.begin() && pointer < std::prev(after)->first + std::prev(after)->second;
+  }
+  void forget(void* data) {
+    const std::lock_guard lock(mutex_);
+    pieces_.erase(static_cast<char*>(data));
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<const char*, size_t> pieces_;
+};
+
+PinnedAllocator& pinned() {
+  static PinnedAllocator& it = *new PinnedAllocator;
+  return it;
+}
+
+c10::DeleterFnPtr PinnedAllocator::raw_deleter() const {
+  return [](void* data) {
+    if (data == nullptr) return;
+    pinned().forget(data);
+    c10::GetCPUAllocator()->raw_deallocate(data);
+  };
+}
+
+// What streams beside the first were asked for and have not done: copies from pinned memory. They do it when somebody waits for it, not before, so that who
+// forgets to wait reads what was there.
+class Later {
+ public:
+  void add(std::function<void()> copy) {
+    const std::lock_guard lock(mutex_);
+    waiting_.emplace_back(++asked_, std::move(copy));
+  }
+  std::uint64_t asked() const {
+    const std::lock_guard lock(mutex_);
+    return asked_;
+  }
+  void do_until(std::uint64_t number) {
+    const std::lock_guard lock(mutex_);
+    while (!waiting_.empty() && waiting_.front().first <= number) {
+      waiting_.front().second();
+      waiting_.pop_front();
+    }
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::uint64_t asked_ = 0;
+  std::deque<std::pair<std::uint64_t, std::function<void()>>> waiting_;
+};
+
+Later& later() {
+  static Later& it = *new Later;
+  return it;
+}
+
+thread_local c10::StreamId current_stream = 0;
+
+// The first stream does at once what it is asked for; all others are one. An event is the number of the last copy before it.
 struct Guard final : c10::impl::DeviceGuardImplInterface {
   c10::DeviceType type() const override { return kType; }
   c10::Device exchangeDevice(c10::Device) const override { return device(); }
   c10::Device getDevice() const override { return device(); }
   void setDevice(c10::Device) const override {}
   void uncheckedSetDevice(c10::Device) const noexcept override {}
-  c10::Stream getStream(c10::Device where) const override { return c10::Stream(c10::Stream::DEFAULT, where); }
-  c10::Stream getNewStream(c10::Device where, int) const override { return c10::Stream(c10::Stream::DEFAULT, where); }
-  c10::Stream exchangeStream(c10::Stream stream) const override { return stream; }
+  c10::Stream getStream(c10::Device where) const override { return c10::Stream(c10::Stream::UNSAFE, where, current_stream); }
+  c10::Stream getDefaultStream(c10::Device where) const override { return c10::Stream(c10::Stream::DEFAULT, where); }
+  c10::Stream getStreamFromGlobalPool(c10::Device where, bool) const override { return c10::Stream(c10::Stream::UNSAFE, where, 1); }
+  c10::Stream getNewStream(c10::Device where, int) const override { return c10::Stream(c10::Stream::UNSAFE, where, 1); }
+  c10::Stream exchangeStream(c10::Stream stream) const override {
+    const c10::Stream before = getStream(stream.device());
+    current_stream = stream.id();
+    return before;
+  }
   c10::DeviceIndex deviceCount() const noexcept override { return 1; }
-  void destroyEvent(void*, c10::DeviceIndex) const noexcept override {}
-  void record(void**, const c10::Stream&, c10::DeviceIndex, c10::EventFlag) const override {}
-  void block(void*, const c10::Stream&) const override {}
+  void destroyEvent(void* event, c10::DeviceIndex) const noexcept override { delete static_cast<std::uint64_t*>(event); }
+  void record(void** event, const c10::Stream& stream, c10::DeviceIndex, c10::EventFlag) const override {
+    if (*event == nullptr) *event = new std::uint64_t(0);
+    *static_cast<std::uint64_t*>(*event) = stream.id() == 0 ? 0 : later().asked();
+  }
+  void block(void* event, const c10::Stream& stream) const override {
+    if (event != nullptr && stream.id() == 0) later().do_until(*static_cast<std::uint64_t*>(event));
+  }
   bool queryEvent(void*) const override { return true; }
   bool queryStream(const c10::Stream&) const override { return true; }
-  void synchronizeStream(const c10::Stream&) const override { ++wait_count; }
-  void synchronizeDevice(c10::DeviceIndex) const override { ++wait_count; }
+  void synchronizeStream(const c10::Stream&) const override { synchronizeDevice(0); }
+  void synchronizeDevice(c10::DeviceIndex) const override {
+    ++wait_count;
+    later().do_until(later().asked());
+  }
 };
 
 struct Hooks final : at::PrivateUse1HooksInterface {
@@ -207,6 +294,8 @@ struct Hooks final : at::PrivateUse1HooksInterface {
   // Operators draw by the CPU's.
   const at::Generator& getDefaultGenerator(c10::DeviceIndex) const override { return at::detail::getDefaultCPUGenerator(); }
   at::Device getDeviceFromPtr(void*) const override { return device(); }
+  at::Allocator* getPinnedMemoryAllocator() const override { return &pinned(); }
+  bool isPinnedPtr(const void* data) const override { return pinned().has(data); }
 };
 
 // The same tensor as operators see it.
@@ -223,7 +312,9 @@ Tensor opened(const Tensor& tensor) {
 void count_copy(const Tensor& from, const Tensor& to) {
   if (inside_operators > 0 || from.device() == to.device()) return;
   ++(to.is_cpu() ? to_host_count : to_device_count);
-  if (to.is_cpu()) ++wait_count;
+  // From memory that is not pinned a copy waits too, but for small ones.
+  constexpr size_t kSmall = 64 << 10;
+  if (to.is_cpu() || (from.nbytes() > kSmall && !pinned().has(from.storage().data()))) ++wait_count;
 }
 
 Tensor empty_of_format(c10::SymIntArrayRef size, std::optional<at::ScalarType> dtype, std::optional<at::Layout>, std::optional<at::Device>, std::optional<bool>,
@@ -237,8 +328,12 @@ Tensor empty_of_strides(c10::SymIntArrayRef size, c10::SymIntArrayRef stride, st
                                            c10::dtype_or_default(dtype));
 }
 
-Tensor copy_from(const Tensor& from, const Tensor& to, bool) {
+Tensor copy_from(const Tensor& from, const Tensor& to, bool non_blocking) {
   count_copy(from, to);
+  if (non_blocking && current_stream != 0 && from.is_cpu() && pinned().has(from.storage().data())) {
+    later().add([from, to] { opened(to).copy_(from); });
+    return to;
+  }
   opened(to).copy_(opened(from));
   return to;
 }

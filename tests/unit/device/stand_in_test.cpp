@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "device/devices.h"
+#include "device/memory_plan.h"
 #include "registry/model_needs.h"
 #include "registry/open_model.h"
 #include "tests/support/golden.h"
@@ -77,6 +78,55 @@ TEST_P(OnStandIn, CopiesGrowNeitherWithRowsNorWithSitesNorWithSteps) {
   EXPECT_LE(least.waits, 4);
 }
 
+// With memory for so many bytes beside what computing takes at least.
+std::shared_ptr<Pipeline> opened_in(const std::string& source, std::uint64_t bytes) {
+  const std::uint64_t memory = MemoryPlan::kWorkBytes + bytes;
+  stand_in::set_memory(stand_in::memory_used() + memory);
+  auto pipeline = open_model(source, {.device = "standin", .memory = memory});
+  stand_in::set_memory(std::uint64_t{64} << 30);
+  if (!pipeline) throw Failure(pipeline.error());
+  return *pipeline;
+}
+
+// A model that is larger than the device draws the same pictures, bit for bit: of each block's weights its own are there when it computes. They are copied from
+// pinned memory, for which nobody waits.
+TEST_P(OnStandIn, BlocksThatAreStreamedDrawTheSame) {
+  const std::string source = golden(GetParam()).string();
+  const auto needs = *model_needs(source, {});
+  MemoryPlan plan{.components = needs.components, .keeps_encoders = false};
+  const std::uint64_t whole = plan.drawing_bytes();
+  plan.streams = true;
+  plan.resident = 0;
+  const std::uint64_t least = plan.drawing_bytes();
+  ASSERT_LT(least, whole);
+  const auto there = *open_model(source, {.device = "standin"});
+  const Request request = request_of(2, {0, 1}, 3, there->info());
+  const auto expected = there->generate(request);
+  ASSERT_TRUE(expected) << expected.error().message();
+  for (const std::uint64_t memory : {least, (least + whole) / 2}) {
+    const MemoryPlan planned = plan_memory(needs.components, {.device = "standin", .memory = MemoryPlan::kWorkBytes + memory});
+    ASSERT_TRUE(planned.streams);
+    const std::uint64_t now = stand_in::memory_used();
+    const auto streamed = opened_in(source, memory);
+    // What is there is what was planned, but for gaps between tensors; what stays of blocks is at most its share.
+    const std::uint64_t used = stand_in::memory_used() - now, gaps = 64 << 10;
+    EXPECT_LE(used, planned.reading_bytes() + gaps);
+    EXPECT_GE(used + gaps, plan.reading_bytes());
+    std::vector<stand_in::Traffic> traffic;
+    for (const std::int64_t steps : {3, 3, 6}) {
+      Request each = request;
+      each.steps = steps;
+      stand_in::reset_traffic();
+      const auto result = streamed->generate(each);
+      ASSERT_TRUE(result) << result.error().message();
+      traffic.push_back(stand_in::traffic());
+      if (steps == 3) EXPECT_TRUE(torch::equal(result->latents, expected->latents));
+    }
+    EXPECT_GT(traffic[2].to_device, traffic[1].to_device) << "nothing was streamed";
+    EXPECT_EQ(traffic[2].waits, traffic[1].waits);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Families, OnStandIn,
                          ::testing::Values("pipeline", "pipeline_sdxl", "pipeline_sd3", "pipeline_if", "pipeline_flux", "pipeline_ldm/kl", "pipeline_ldm/vq"));
 
@@ -93,6 +143,35 @@ TEST_F(StandIn, AutoTakesTheDeviceThatHoldsTheModelElseTheCpu) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::out_of_memory);
   EXPECT_THAT(refused.error().message(), HasSubstr("the model needs at least"));
+}
+
+// Whatever memory there is, what a plan has on the device fits, with room to compute; more memory never moves more away. Sizes are SDXL's.
+TEST_F(StandIn, PlansFitTheMemoryThereIs) {
+  const std::vector<ComponentSize> components{
+      {.name = "text_encoder", .parameters = 123'060'480, .reads_prompts = true, .block_parameters = 85'054'464, .largest_block = 7'087'872},
+      {.name = "text_encoder_2", .parameters = 694'659'840, .reads_prompts = true, .block_parameters = 629'678'080, .largest_block = 19'677'440},
+      {.name = "unet", .parameters = 2'567'463'684, .block_parameters = 2'500'000'000, .largest_block = 37'000'000},
+      {.name = "vae", .parameters = 83'653'863, .wide = true}};
+  constexpr std::uint64_t kStep = std::uint64_t{250} << 20, kMost = std::uint64_t{18} << 30;
+  std::set<std::string> ways;
+  double resident = 0;
+  for (std::uint64_t memory = kStep; memory <= kMost; memory += kStep) {
+    const auto plan = attempt([&] { return plan_memory(components, {.device = "standin", .memory = memory}); });
+    if (!plan) {
+      EXPECT_EQ(plan.error().code, ErrorCode::out_of_memory);
+      EXPECT_THAT(plan.error().message(), HasSubstr("the model needs at least 1.4 GiB of standin:0, which has " + memory_text(memory) + " to give"));
+      EXPECT_TRUE(ways.empty()) << "less memory was enough";
+      continue;
+    }
+    EXPECT_LE(plan->reading_bytes(), memory);
+    EXPECT_LE(plan->drawing_bytes() + MemoryPlan::kWorkBytes, memory);
+    const double stays = plan->streams ? plan->resident : 1;
+    EXPECT_GE(stays, resident);
+    resident = stays;
+    ways.insert(plan->streams ? "streams" : plan->keeps_encoders ? "all" : "encoders go");
+    if (plan->streams) EXPECT_THAT(plan->shortage(), HasSubstr("of its weights stay in the host's memory, and are copied to standin:0"));
+  }
+  EXPECT_EQ(ways, (std::set<std::string>{"streams", "encoders go", "all"}));
 }
 
 // Where rows do not fit together, fewer are drawn at once, to the same pictures; where one does not fit, the numbers are said.

@@ -5,6 +5,8 @@
 
 #include "device/devices.h"
 #include "io/files.h"
+#include "models/block_stream.h"
+#include "pipelines/clip_prompt.h"
 #include "pipelines/pipeline.h"
 #include "pipelines/t5_prompt.h"
 #include "registry/model_needs.h"
@@ -58,6 +60,29 @@ TEST(ModelNeeds, AreWhatTheLoadedModelHas) {
   EXPECT_GT(device_memory(torch::kCPU).free, 1u << 20);
 }
 
+// The plan of a model that is larger than its device is made from names of tensors alone.
+TEST(ModelNeeds, KnowTheBlocksOfTheNetworks) {
+  for (const char* name : {"pipeline", "pipeline_sdxl", "pipeline_if", "pipeline_if2", "pipeline_sd3", "pipeline_flux", "pipeline_ldm/kl"}) {
+    const auto needs = model_needs(golden(name).string());
+    ASSERT_TRUE(needs) << needs.error().message();
+    const auto opened = open_model(golden(name).string());
+    ASSERT_TRUE(opened) << opened.error().message();
+    const BlockSizes denoiser = block_sizes((*opened)->denoiser_module());
+    EXPECT_GT(denoiser.parameters, 0);
+    for (const auto& component : needs->components) {
+      BlockSizes expected;
+      const auto config = Config::read(golden(name) / component.name / "config.json");
+      if (component.name == "unet" || component.name == "transformer") expected = denoiser;
+      const std::string type = config.text("model_type", "");
+      if (type == "t5") expected = block_sizes(T5Encoder(T5Config::parse(config)));
+      if (type == "clip_text_model") expected = block_sizes(ClipTextModel(ClipTextConfig::parse(config)));
+      EXPECT_EQ(component.block_parameters, expected.parameters) << name << " " << component.name;
+      EXPECT_EQ(component.largest_block, expected.largest) << name << " " << component.name;
+      EXPECT_LE(component.block_parameters, component.parameters);
+    }
+  }
+}
+
 // All that is missing, at once.
 TEST(ModelNeeds, EverythingMissingIsListed) {
   testing::TemporaryFolder folder;
@@ -104,18 +129,18 @@ TEST(LargeEncoders, AreLoadedForNewPromptsOnly) {
   const ModelFolder model = find_model(golden("pipeline_sd3").string());
   T5Prompt t5(model, "_3", {.plan = {}, .held_encoder_bytes = 0}), held(model, "_3", {});
   std::vector<std::string> notes;
-  EXPECT_FALSE(t5.loaded());
+  EXPECT_FALSE(t5.encoder().loaded());
   const torch::Tensor first = t5.encode("a sign", {}, notes);
-  EXPECT_TRUE(t5.loaded());
-  t5.release();
-  EXPECT_FALSE(t5.loaded());
+  EXPECT_TRUE(t5.encoder().loaded());
+  t5.encoder().release();
+  EXPECT_FALSE(t5.encoder().loaded());
   EXPECT_TRUE(torch::equal(t5.encode("a sign", {}, notes), first));
-  EXPECT_FALSE(t5.loaded()) << "remembered";
+  EXPECT_FALSE(t5.encoder().loaded()) << "remembered";
   EXPECT_FALSE(torch::equal(t5.encode("a sign", {.masks_padding = true}, notes), first));
-  EXPECT_TRUE(t5.loaded());
+  EXPECT_TRUE(t5.encoder().loaded());
   held.encode("a sign", {}, notes);
-  held.release();
-  EXPECT_TRUE(held.loaded()) << "a small one stays";
+  held.encoder().release();
+  EXPECT_TRUE(held.encoder().loaded()) << "a small one stays";
 }
 
 }  // namespace
