@@ -5,6 +5,7 @@
 #include <c10/core/DeviceType.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <fstream>
 
@@ -139,16 +140,45 @@ DeviceMemory device_memory(c10::Device device) {
   return {free, total};
 }
 
-std::uint64_t peak_memory(c10::Device device) {
-  if (device.is_cpu()) return process_peak();
+namespace {
+
+struct Allocated {
+  std::uint64_t now = 0, peak = 0, held = 0;  // by tensors; and by LibTorch, for them and for others to come
+};
+Allocated allocated(c10::Device device) {
   auto* const allocator = allocator_of(device);
-  if (!allocator || !allocator->initialized()) return 0;
-  return static_cast<std::uint64_t>(
-      allocator->getDeviceStats(device.index()).allocated_bytes[static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE)].peak);
+  if (!allocator || !allocator->initialized()) return {};
+  const auto stats = allocator->getDeviceStats(device.index());
+  constexpr auto kAll = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+  const auto& tensors = stats.allocated_bytes[kAll];
+  return {static_cast<std::uint64_t>(tensors.current), static_cast<std::uint64_t>(tensors.peak),
+          static_cast<std::uint64_t>(std::max(tensors.current, stats.reserved_bytes[kAll].current))};
+}
+
+std::atomic<std::uint64_t> peak_before_measuring = 0;  // since when it was last to be forgotten
+
+}  // namespace
+
+std::uint64_t memory_for_tensors(c10::Device device) {
+  const Allocated its = allocated(device);
+  return device_memory(device).free + its.held - its.now;
+}
+
+std::uint64_t peak_memory(c10::Device device) {
+  return device.is_cpu() ? process_peak() : std::max(allocated(device).peak, peak_before_measuring.load());
+}
+
+std::uint64_t memory_taken_by(c10::Device device, const std::function<void()>& call) {
+  const std::uint64_t before = peak_memory(device), there = allocated(device).now;
+  if (auto* const allocator = allocator_of(device); allocator && allocator->initialized()) allocator->resetPeakStats(device.index());
+  peak_before_measuring = before;
+  call();
+  return allocated(device).peak - std::min(allocated(device).peak, there);
 }
 
 void forget_peak_memory(c10::Device device) {
   if (device.is_cpu()) std::ofstream("/proc/self/clear_refs") << 5;  // proc(5): resets the peak
+  if (!device.is_cpu()) peak_before_measuring = 0;
   if (auto* const allocator = allocator_of(device); allocator && allocator->initialized()) allocator->resetPeakStats(device.index());
 }
 

@@ -122,7 +122,7 @@ class DeepFloydIf : public BatchedPipeline {
   }
   std::int64_t channels() const override { return 3; }
   std::int64_t factor() const override { return 1; }
-  torch::Tensor decode(const torch::Tensor& latent, const CancelToken&) const override { return latent; }
+  torch::Tensor decode(const torch::Tensor& latent, std::vector<std::string>&, const CancelToken&) const override { return latent; }
 
  private:
   std::shared_ptr<T5Prompt> text_;

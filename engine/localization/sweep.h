@@ -77,6 +77,8 @@ struct SweepResult {
 struct SweepObserver {
   /// Rows of the whole run, as far as it is known what follows.
   std::function<void(const Progress&)> progress = [](const Progress&) {};
+  /// What a request's result notes, once each.
+  std::function<void(const std::string&)> note = [](const std::string&) {};
   /// After each pair: its result, and its pictures [2 + sites, 3, H, W] (A, B, then one a site).
   std::function<void(const PairResult&, const torch::Tensor& images)> pair_done = [](const PairResult&, const torch::Tensor&) {};
 };

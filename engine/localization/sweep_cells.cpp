@@ -73,6 +73,8 @@ torch::Tensor SweepCells::draw(const Request& request) {
   };
   auto generated = pipeline_.generate(request, observer, cancel_);
   if (!generated) throw Failure(generated.error());
+  for (const auto& note : generated->notes)
+    if (noted_.insert(note).second) observer_.note(note);
   return generated->images;
 }
 

@@ -54,6 +54,7 @@ class SweepCells {
   std::map<std::pair<int, int>, std::vector<TextPiece>> source_pieces_;
   std::string what_;
   std::int64_t done_ = 0, coming_ = 0;  // rows
+  std::set<std::string> noted_;
 };
 
 }  // namespace glyphscope

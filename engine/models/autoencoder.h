@@ -21,6 +21,10 @@ class Autoencoder {
   virtual std::int64_t latent_channels() const = 0;
   /// Pixels a side per latent.
   virtual std::int64_t factor() const = 0;
+  /// Pixels a side of what is coded whole; larger pictures are coded in tiles of this size, which overlap by a quarter and are blended as diffusers does. 0
+  /// never tiles. Smaller tiles take less memory, and let shades differ a little from one to the next.
+  std::int64_t tile_size = 512;
+  virtual std::int64_t usual_tile_size() const = 0;
   /// Latents as they are distributed, fp32.
   struct Latents {
     torch::Tensor mean, deviation;

@@ -160,7 +160,8 @@ class AutoencoderCoder : public torch::nn::Module {
 
 AutoencoderKl::~AutoencoderKl() = default;
 
-AutoencoderKl::AutoencoderKl(const AutoencoderConfig& config) : tile_size(std::max<std::int64_t>(config.sample_size, 512)), config_(config) {
+AutoencoderKl::AutoencoderKl(const AutoencoderConfig& config) : config_(config) {
+  tile_size = usual_tile_size();
   encoder = register_module("encoder", std::make_shared<AutoencoderCoder>(config, true));
   decoder = register_module("decoder", std::make_shared<AutoencoderCoder>(config, false));
   const std::int64_t moments = (config.codebook > 0 ? 1 : 2) * config.latent_channels;

@@ -2,6 +2,8 @@
 
 #include <torch/nn/module.h>
 
+#include <algorithm>
+
 #include "core/progress.h"
 #include "io/config.h"
 #include "models/attention.h"
@@ -47,6 +49,7 @@ class AutoencoderKl : public torch::nn::Module, public Autoencoder {
   std::string rename(const std::string& key) const override;
   std::int64_t latent_channels() const override { return config_.latent_channels; }
   std::int64_t factor() const override { return config_.factor(); }
+  std::int64_t usual_tile_size() const override { return std::max<std::int64_t>(config_.sample_size, 512); }
   Latents to_latents(const torch::Tensor& pixels) const override;
   torch::Tensor to_pixels(const torch::Tensor& latents, torch::ScalarType dtype, const CancelToken& cancel) const override;
 
@@ -55,10 +58,6 @@ class AutoencoderKl : public torch::nn::Module, public Autoencoder {
   LatentDistribution encode(const torch::Tensor& image) const;
   /// latent: [B, latent_channels, h, w], already divided by the scaling factor -> [B, 3, H, W]. `cancel` is asked before each tile.
   torch::Tensor decode(const torch::Tensor& latent, const CancelToken& cancel = {}) const;
-
-  /// Sides of images up to this many pixels are coded whole; above, tiles of this size overlap by a quarter and are
-  /// blended as diffusers does. 0 never tiles. Set before use; default: the larger of sample_size and 512.
-  std::int64_t tile_size;
 
  private:
   torch::Tensor encode_moments(const torch::Tensor& image) const;

@@ -183,6 +183,13 @@ ReadPrompts read_prompts(FamilyModel& model, const ModelInfo& info, const Reques
   return read;
 }
 
+void call_for_one_row(const FamilyModel& model, const ModelInfo& info, const Request& request, const ReadPrompts& read) {
+  const BatchRows rows = rows_of(model, info, request, read, make_batch(request, 0, 1));
+  const auto parts = static_cast<std::int64_t>(rows.prompts.size());
+  const torch::Tensor nothing = torch::zeros({parts, model.channels(), request.height / model.factor(), request.width / model.factor()}, model.placement().options());
+  model.denoiser(nothing, torch::ones({parts}, model.placement().options().dtype(torch::kFloat32)), rows.conditioning, nullptr);
+}
+
 DrawnBatch draw_batch(const FamilyModel& model, const ModelInfo& info, const Scheduler& scheduler, const Request& request, const ReadPrompts& read,
                       size_t begin, size_t end, const std::function<void()>& called, const CancelToken& cancel) {
   DrawnBatch out;
@@ -239,7 +246,7 @@ DrawnBatch draw_batch(const FamilyModel& model, const ModelInfo& info, const Sch
   // A decoder's activations are far larger than its latents: only so many pixels at once.
   constexpr std::int64_t kPixelsAtOnce = 1 << 20;
   for (const auto& part : out.latents.split(std::max<std::int64_t>(1, kPixelsAtOnce / (request.width * request.height))))
-    out.images.push_back(to_pixels(model.decode(part, cancel)).cpu());
+    out.images.push_back(to_pixels(model.decode(part, out.notes, cancel)).cpu());
   out.latents = out.latents.cpu();
   called();
   return out;

@@ -30,7 +30,11 @@ struct DrawnBatch {
   std::vector<torch::Tensor> images;
   std::vector<std::shared_ptr<const Trajectory>> paths;  ///< If the request keeps them.
   std::int64_t calls = 0, rows = 0;                      ///< Of the denoiser.
+  std::vector<std::string> notes;
 };
+
+/// Calls the denoiser once, as it is called for the request's first row alone: to learn what memory that takes.
+void call_for_one_row(const FamilyModel& model, const ModelInfo& info, const Request& request, const ReadPrompts& read);
 
 /// Draws a request's rows from `begin` up to `end` together, the unpatched rows with them whose K and V or attention maps they take. called: the denoiser's
 /// next call, or the decoding, is done. Throws a Failure.

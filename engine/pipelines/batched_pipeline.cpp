@@ -106,13 +106,13 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
   const std::int64_t rows = std::min<std::int64_t>(request.rows_at_once, static_cast<std::int64_t>(count));
   const std::int64_t workers = shared_out ? std::clamp<std::int64_t>(at::get_num_threads(), 1, std::max<std::int64_t>(1, rows)) : 1;
   size_t at_once = (std::min(count, static_cast<size_t>(request.rows_at_once)) + static_cast<size_t>(workers) - 1) / static_cast<size_t>(workers);
-  if (workers == 1 && fits_.pixels == request.width * request.height) at_once = std::min(at_once, fits_.rows);
   const auto batches_of = [&](size_t rows_left) { return static_cast<std::int64_t>((rows_left + at_once - 1) / at_once); };
   const auto scheduler = scheduler_of(request);
   const auto calls_each = static_cast<std::int64_t>(scheduler->begin(request.steps, tokens(request))->timesteps().size());
-  std::int64_t total = batches_of(count) * calls_each;
-  observer.progress({"reading prompts", 0, total});
+  observer.progress({"reading prompts", 0, batches_of(count) * calls_each});
   const ReadPrompts read = read_prompts(*this, info_, request, result.notes, cancel);
+  if (!placement().device.is_cpu() && at_once > 1) at_once = std::min(at_once, rows_that_fit(request, read));
+  std::int64_t total = batches_of(count) * calls_each;
 
   std::vector<DrawnBatch> drawn;
   std::atomic<std::int64_t> calls = 0;
@@ -150,7 +150,7 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
           // What the batch had taken is free again: half of its rows may fit.
           if (end - begin == 1) throw Failure(does_not_fit(error, request));
           at_once = (end - begin + 1) / 2;
-          fits_ = {request.width * request.height, at_once};
+          row_bytes(request, read) *= 2;
           release_cached_memory(placement().device);
           calls = before;
           total = before + batches_of(count - begin) * calls_each;
@@ -172,6 +172,8 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
   for (auto& one : drawn) {
     latents.push_back(one.latents);
     images.insert(images.end(), one.images.begin(), one.images.end());
+    for (const auto& note : one.notes)
+      if (std::find(result.notes.begin(), result.notes.end(), note) == result.notes.end()) result.notes.push_back(note);
     result.paths.insert(result.paths.end(), one.paths.begin(), one.paths.end());
     result.denoiser_calls += one.calls;
     result.denoiser_rows += one.rows;
@@ -185,6 +187,29 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
   result.latents = torch::cat(latents);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return result;
+}
+
+std::uint64_t& BatchedPipeline::row_bytes(const Request& request, const ReadPrompts& read) {
+  const bool shares_maps = std::any_of(request.rows.begin(), request.rows.end(), [](const Row& row) { return row.maps.has_value(); });
+  return row_bytes_[{request.width, request.height, request.method, read.guided, request.safe.has_value() || shares_maps}];
+}
+
+size_t BatchedPipeline::rows_that_fit(const Request& request, const ReadPrompts& read) {
+  const torch::Device device = placement().device;
+  std::uint64_t& each = row_bytes(request, read);
+  if (each == 0) {
+    try {
+      each = std::max<std::uint64_t>(1, memory_taken_by(device, [&] { call_for_one_row(*this, info_, request, read); }));
+    } catch (const c10::Error& error) {
+      if (!is_out_of_memory(error)) throw;
+      return 1;  // whose own error says the numbers
+    }
+  }
+  // Of what it was allowed, if that is less, what weights do not take.
+  const std::uint64_t allowed = components_.plan().free, weights = components_.plan().drawing_bytes();
+  const std::uint64_t free = std::min(memory_for_tensors(device), allowed - std::min(allowed, weights));
+  constexpr double kShare = 0.9;  // what is not the denoiser's own has to go somewhere too
+  return std::max<size_t>(1, static_cast<size_t>(kShare * static_cast<double>(free) / static_cast<double>(each)));
 }
 
 Error BatchedPipeline::does_not_fit(const c10::Error& error, const Request& request) const {

@@ -3,8 +3,10 @@
 #include <torch/types.h>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "pipelines/components.h"
@@ -14,6 +16,8 @@
 #include "pipelines/trainable.h"
 
 namespace glyphscope {
+
+struct ReadPrompts;
 
 /// The pipeline of all families: rows in batches, those of a small picture side by side, and inversion. A family derives from it, and gives what
 /// FamilyModel asks for.
@@ -65,11 +69,10 @@ class BatchedPipeline : public Pipeline, public FamilyModel {
   Config scheduler_config_;
   Trainable trainable_;
   std::vector<std::function<void()>> prompts_;  // what releases their encoders
-  // Of pictures of the last size for which there was too little memory: how many rows it holds.
-  struct {
-    std::int64_t pixels = 0;
-    size_t rows = 0;
-  } fits_;
+  // How many of a request's rows the device's memory holds at once, by what one takes; which is known of requests of before, by what of them it depends on.
+  size_t rows_that_fit(const Request& request, const ReadPrompts& read);
+  std::uint64_t& row_bytes(const Request& request, const ReadPrompts& read);
+  std::map<std::tuple<std::int64_t, std::int64_t, PatchMethod, bool, bool>, std::uint64_t> row_bytes_;
 };
 
 }  // namespace glyphscope

@@ -62,8 +62,8 @@ class FamilyModel {
   /// Channels of what is denoised, and pixels a side for each of its points.
   virtual std::int64_t channels() const = 0;
   virtual std::int64_t factor() const = 0;
-  /// What was denoised -> images [B, 3, H, W] in [-1, 1], on the device.
-  virtual torch::Tensor decode(const torch::Tensor& latent, const CancelToken& cancel) const = 0;
+  /// What was denoised -> images [B, 3, H, W] in [-1, 1], on the device. Notes say how, where memory is short.
+  virtual torch::Tensor decode(const torch::Tensor& latent, std::vector<std::string>& notes, const CancelToken& cancel) const = 0;
   /// What is to be denoised, as it is distributed: [B, C, h, w] fp32 each, scaled as the denoiser has it, on the device. The deviation is undefined where there
   /// is none.
   struct Signal {

@@ -2,12 +2,33 @@
 
 #include <torch/types.h>
 
+#include <algorithm>
+
+#include "core/error.h"
+#include "device/devices.h"
+
 namespace glyphscope {
+
+template <class Code>
+auto LatentPipeline::in_tiles_that_fit(const Code& code) const {
+  for (;;) {
+    try {
+      return code();
+    } catch (const c10::Error& error) {
+      const std::int64_t smaller = autoencoder_->tile_size / 2, least = 8 * factor();
+      if (!is_out_of_memory(error) || smaller < least) throw;
+      autoencoder_->tile_size = smaller;
+    }
+    release_cached_memory(autoencoder_placement_.device);
+  }
+}
 
 FamilyModel::Signal LatentPipeline::encode_pixels(const torch::Tensor& pixels) const {
   torch::NoGradGuard no_grad;
-  const auto [mean, deviation] = autoencoder_->to_latents(pixels.to(autoencoder_placement_.options()));
-  return {mean, deviation};
+  return in_tiles_that_fit([&]() -> Signal {
+    const auto [mean, deviation] = autoencoder_->to_latents(pixels.to(autoencoder_placement_.options()));
+    return {mean, deviation};
+  });
 }
 
 LatentPipeline::LatentPipeline(const ModelFolder& model, const Opening& opening, const Config& scheduler, std::vector<std::string> components,
@@ -21,8 +42,27 @@ void LatentPipeline::load_autoencoder() {
   load(autoencoder_name_, autoencoder_->module(), [this](const std::string& key) { return autoencoder_->rename(key); });
 }
 
-torch::Tensor LatentPipeline::decode(const torch::Tensor& latent, const CancelToken& cancel) const {
-  return autoencoder_->to_pixels(latent.to(autoencoder_placement_.device), autoencoder_placement_.dtype, cancel);
+torch::Tensor LatentPipeline::decode(const torch::Tensor& latent, std::vector<std::string>& notes, const CancelToken& cancel) const {
+  const std::int64_t usual = autoencoder_->usual_tile_size();
+  const auto pixels = [&](const torch::Tensor& some) { return autoencoder_->to_pixels(some, autoencoder_placement_.dtype, cancel); };
+  const torch::Tensor there = latent.to(autoencoder_placement_.device);
+  torch::Tensor out;
+  try {
+    out = pixels(there);
+  } catch (const c10::Error& error) {
+    if (!is_out_of_memory(error)) throw;
+  }
+  if (!out.defined()) {
+    // Then one after the other.
+    release_cached_memory(autoencoder_placement_.device);
+    std::vector<torch::Tensor> each;
+    for (const auto& one : there.split(1)) each.push_back(in_tiles_that_fit([&] { return pixels(one); }));
+    out = torch::cat(each);
+  }
+  if (autoencoder_->tile_size < usual && std::max(out.size(2), out.size(3)) > autoencoder_->tile_size)
+    notes.push_back("For want of memory pictures are decoded in tiles of " + std::to_string(autoencoder_->tile_size) + " pixels a side, not " +
+                    std::to_string(usual) + ": shades may differ a little");
+  return out;
 }
 
 }  // namespace glyphscope

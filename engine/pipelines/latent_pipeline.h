@@ -21,9 +21,12 @@ class LatentPipeline : public BatchedPipeline {
   Signal encode_pixels(const torch::Tensor& pixels) const override;
   std::int64_t channels() const override { return autoencoder_->latent_channels(); }
   std::int64_t factor() const override { return autoencoder_->factor(); }
-  torch::Tensor decode(const torch::Tensor& latent, const CancelToken& cancel) const override;
+  torch::Tensor decode(const torch::Tensor& latent, std::vector<std::string>& notes, const CancelToken& cancel) const override;
 
  private:
+  // code(), with smaller and smaller tiles where memory is too short for larger ones; those that fit are kept.
+  template <class Code>
+  auto in_tiles_that_fit(const Code& code) const;
   std::string autoencoder_name_;
   Placement autoencoder_placement_;
   std::unique_ptr<Autoencoder> autoencoder_;

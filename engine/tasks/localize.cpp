@@ -100,6 +100,7 @@ void localize(Session& session, const command::Localize& command, const Job& job
 
   SweepObserver observer;
   observer.progress = job.progress();
+  observer.note = [&](const std::string& note) { job.note(note); };
   const auto pair_done = [&](const PairResult& pair, const torch::Tensor& images) {
     const PromptPair& prompts = settings.pairs[static_cast<size_t>(pair.pair)];
     if (images.defined()) {

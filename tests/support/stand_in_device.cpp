@@ -35,7 +35,7 @@ constexpr auto kType = c10::DeviceType::PrivateUse1;
 // (its issue 196975). With the mark of one that is there but never called, as PrivateUse1 goes before it, it does.
 const c10::DispatchKeySet kKeys = c10::DispatchKeySet(c10::DispatchKey::PrivateUse1) | c10::DispatchKeySet(c10::DispatchKey::XPU);
 
-std::atomic<std::int64_t> to_device_count = 0, to_host_count = 0, wait_count = 0, operator_count = 0, left_until_lost = -1;
+std::atomic<std::int64_t> to_device_count = 0, to_host_count = 0, wait_count = 0, operator_count = 0, refusal_count = 0, left_until_lost = -1;
 thread_local int inside_operators = 0;  // what these copy is not counted
 
 struct InsideOperator {
@@ -64,9 +64,11 @@ class Memory {
     const size_t size = (bytes + kGrain - 1) / kGrain * kGrain;
     auto found = free_.begin();
     while (found != free_.end() && found->second < size) ++found;
-    if (used_ + size > limit_ || found == free_.end())
+    if (used_ + size > limit_ || found == free_.end()) {
+      ++refusal_count;
       C10_THROW_ERROR(OutOfMemoryError, "stand-in device out of memory: tried to take " + std::to_string(bytes) + " bytes, " +
                                             std::to_string(limit_ - std::min(limit_, used_)) + " of " + std::to_string(limit_) + " are free");
+    }
     const auto [at, length] = *found;
     free_.erase(found);
     if (length > size) free_[at + size] = length - size;
@@ -568,6 +570,7 @@ void reset_traffic() {
 }
 
 void set_memory(std::uint64_t bytes) { memory().set_limit(bytes); }
+std::int64_t refusals() { return refusal_count; }
 std::uint64_t memory_used() { return memory().use().now; }
 void lose_after(std::int64_t operators) { left_until_lost = operators; }
 

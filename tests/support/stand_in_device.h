@@ -25,6 +25,8 @@ void reset_traffic();
 /// From now on the device has so much memory; what is more fails as on a GPU. At first it has 64 GiB, which are not there, or GLYPHSCOPE_STAND_IN_MEMORY bytes.
 void set_memory(std::uint64_t bytes);
 std::uint64_t memory_used();
+/// How often memory was refused so far.
+std::int64_t refusals();
 
 /// After so many more operators each one fails, as on a device that was lost; negative: never. At first GLYPHSCOPE_STAND_IN_LOST_AFTER.
 void lose_after(std::int64_t operators);

@@ -191,17 +191,42 @@ TEST_F(StandIn, WhatDoesNotFitIsDrawnInParts) {
   const auto whole = pipeline->generate(request);
   std::vector<Progress> told;
   stand_in::set_memory((four + eight) / 2);
+  const std::int64_t refusals = stand_in::refusals();
   const auto parts = pipeline->generate(request, {.progress = [&](const Progress& p) { told.push_back(p); }});
   ASSERT_TRUE(parts) << parts.error().message();
   EXPECT_LT(testing::relative_error(parts->latents, whole->latents), 1e-4);
-  EXPECT_EQ(parts->denoiser_calls, 2 * whole->denoiser_calls);
-  EXPECT_THAT(parts->notes, ::testing::Contains(HasSubstr("holds 4 of these rows at once")));
+  EXPECT_EQ(stand_in::refusals(), refusals) << "what one row takes is known before";
+  EXPECT_THAT(parts->notes, ::testing::Contains(::testing::ContainsRegex("holds [3-5] of these rows at once")));
+  EXPECT_LE(parts->denoiser_calls, 3 * whole->denoiser_calls);
   EXPECT_EQ(told.back().done, told.back().total);
   stand_in::set_memory(stand_in::memory_used() + 100'000);
   const auto none = pipeline->generate(request);
   ASSERT_FALSE(none);
   EXPECT_EQ(none.error().code, ErrorCode::out_of_memory);
   EXPECT_THAT(none.error().message(), HasSubstr("does not fit into the memory of standin:0"));
+}
+
+// Where a picture does not fit into the decoder, it goes through it in tiles; that is said, and what was drawn is the same.
+TEST_F(StandIn, PicturesAreDecodedInTilesThatFit) {
+  const auto pipeline = *open_model(golden("pipeline_sdxl").string());
+  Request request = request_of(2, {0}, 2, pipeline->info());
+  request.width = request.height = 256;
+  const auto whole = pipeline->generate(request);
+  ASSERT_TRUE(whole) << whole.error().message();
+  EXPECT_THAT(whole->notes, ::testing::IsEmpty());
+  request.rows_at_once = 1;
+  std::uint64_t memory = stand_in::memory_used() + (std::uint64_t{1} << 30);
+  Expected<Result> tiled = pipeline->generate(request);
+  // As little as still does.
+  for (Expected<Result> less = tiled; less && memory > stand_in::memory_used() + (1 << 20);) {
+    tiled = less;
+    memory -= memory / 8;
+    stand_in::set_memory(memory);
+    less = pipeline->generate(request);
+  }
+  EXPECT_THAT(tiled->notes, ::testing::Contains(::testing::ContainsRegex("decoded in tiles of [0-9]+ pixels a side, not 512")));
+  EXPECT_LT(testing::relative_error(tiled->latents, whole->latents), 1e-4);
+  EXPECT_LT((tiled->images.to(torch::kFloat32) - whole->images.to(torch::kFloat32)).abs().mean().item<double>(), 8) << "of 255";
 }
 
 // Where memory is short T5 is there only while prompts are read; the pictures are the same.
