@@ -17,6 +17,9 @@ struct Placement {
 /// For tensors that are born on the host. In models, pipelines and patching every tensor says where it is made: a check refuses factories without options.
 inline torch::TensorOptions on_host(torch::ScalarType dtype = torch::kFloat32) { return torch::TensorOptions(torch::kCPU).dtype(dtype); }
 
+/// A copy on the device of a tensor of the host's, for which the host does not wait.
+torch::Tensor sent(const torch::Tensor& tensor, torch::Device device);
+
 /// "fp32", "bf16" or "fp16".
 const char* dtype_name(torch::ScalarType dtype);
 

@@ -210,7 +210,7 @@ DrawnBatch draw_batch(const FamilyModel& model, const ModelInfo& info, const Sch
     if (read.guided) rows.conditioning.picture = rows.conditioning.picture.repeat({request.safe ? 3 : 2, 1, 1, 1});
   }
   const auto run = scheduler.begin(request.steps, model.tokens(request));
-  run->set_noise([&] { return rows.noise.draw(shape).to(model.placement().device); });
+  run->set_noise([&] { return sent(rows.noise.draw(shape), model.placement().device); });
   const auto calls = static_cast<std::int64_t>(run->timesteps().size());
   DenoiseOptions options;
   options.guidance = read.guided ? request.guidance : 1;

@@ -311,12 +311,11 @@ Tensor opened(const Tensor& tensor) {
   return out;
 }
 
-void count_copy(const Tensor& from, const Tensor& to) {
+void count_copy(const Tensor& from, const Tensor& to, bool non_blocking) {
   if (inside_operators > 0 || from.device() == to.device()) return;
   ++(to.is_cpu() ? to_host_count : to_device_count);
-  // From memory that is not pinned a copy waits too, but for small ones.
-  constexpr size_t kSmall = 64 << 10;
-  if (to.is_cpu() || (from.nbytes() > kSmall && !pinned().has(from.storage().data()))) ++wait_count;
+  // LibTorch's CUDA copies wait for their end, unless they are asked not to; then, those from memory that is not pinned.
+  if (to.is_cpu() || !non_blocking || !pinned().has(from.storage().data())) ++wait_count;
 }
 
 Tensor empty_of_format(c10::SymIntArrayRef size, std::optional<at::ScalarType> dtype, std::optional<at::Layout>, std::optional<at::Device>, std::optional<bool>,
@@ -331,7 +330,7 @@ Tensor empty_of_strides(c10::SymIntArrayRef size, c10::SymIntArrayRef stride, st
 }
 
 Tensor copy_from(const Tensor& from, const Tensor& to, bool non_blocking) {
-  count_copy(from, to);
+  count_copy(from, to, non_blocking);
   if (non_blocking && current_stream != 0 && from.is_cpu() && pinned().has(from.storage().data())) {
     later().add([from, to] { opened(to).copy_(from); });
     return to;

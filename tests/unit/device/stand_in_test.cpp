@@ -75,7 +75,7 @@ TEST_P(OnStandIn, CopiesGrowNeitherWithRowsNorWithSitesNorWithSteps) {
   const bool draws = pipeline->info().scheduler == "DDPMScheduler";
   EXPECT_EQ(steps.to_device - least.to_device, draws ? 3 : 0);
   EXPECT_EQ(steps.waits, least.waits) << "the host waits at the end of a run, not at its steps";
-  EXPECT_LE(least.waits, 4);
+  EXPECT_LE(least.waits, least.to_device + 4) << "a copy to the device before it begins may wait";
 }
 
 // With memory for so many bytes beside what computing takes at least.
