@@ -1,6 +1,6 @@
 #!/bin/bash
 # Builds the CUDA tests and their benchmark with the PyTorch of `python3` and the nvcc on PATH, and runs them: for a machine with a GPU on which
-# packaging/setup.sh cannot download. Needs g++, and GoogleTest's, nlohmann-json's and OpenSSL's headers and libraries, which CPATH and
+# packaging/setup.sh cannot download; last, speed.py. Needs g++, and GoogleTest's, nlohmann-json's and OpenSSL's headers and libraries, which CPATH and
 # LIBRARY_PATH may point to. BUILD_ONLY=1 runs nothing.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -10,7 +10,7 @@ torch=$(python3 -c 'import os, torch; print(os.path.dirname(torch.__file__))')
 nvcc=$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)
 cuda_libraries=$(python3 -c 'import glob, os, sys; print(":".join(sorted(glob.glob(os.path.dirname(sys.argv[1]) + "/nvidia/*/lib"))))' "$torch")
 
-sources=(engine/core/{error,memory,option,progress,random}.cpp engine/io/{config,files,mapped_files,safetensors,weights}.cpp engine/device/{placement,kernels,select_heads}.cpp engine/models/*.cpp
+sources=(engine/core/{error,memory,option,progress,random}.cpp engine/io/{config,files,mapped_files,safetensors,weights}.cpp engine/device/{placement,devices,cuda,kernels,select_heads}.cpp engine/models/*.cpp
   engine/patching/*.cpp engine/adapt/{lora,lora_plan,prompt_kv_cache,training_state}.cpp
   tests/support/{any_denoiser,golden,small_denoiser}.cpp tests/cuda/*.cpp tests/bench/finetune_steps.cpp)
 flags=(-std=c++20 -O2 -DNDEBUG "-DGLYPHSCOPE_GOLDEN=\"$PWD/tests/golden/data\"" -Iengine -I.
@@ -30,6 +30,7 @@ engine=("$out"/engine_*.o)
 g++ "$out/tests_cuda_select_heads_cuda_test.o" "${engine[@]}" "${libraries[@]}" -lgtest_main -lgtest -o "$out/glyphscope_cuda_test"
 g++ "$out/tests_cuda_denoisers_cuda_test.o" "$out"/tests_support_*.o "${engine[@]}" "${libraries[@]}" -lgtest_main -lgtest -o "$out/glyphscope_cuda_denoisers"
 g++ "$out/tests_cuda_select_heads_cuda_bench.o" "${engine[@]}" "${libraries[@]}" -o "$out/glyphscope_cuda_bench"
+g++ "$out/tests_cuda_denoiser_speed_cuda_bench.o" "$out/tests_support_any_denoiser.o" "${engine[@]}" "${libraries[@]}" -o "$out/glyphscope_cuda_speed"
 # Run by tests/bench/finetune_bench.py --cuda.
 g++ "$out/tests_bench_finetune_steps.o" "$out/tests_support_any_denoiser.o" "${engine[@]}" "${libraries[@]}" -o "$out/glyphscope_finetune_steps"
 [ -z "${BUILD_ONLY:-}" ] || exit 0
@@ -41,4 +42,5 @@ failed=0
 "$out/glyphscope_cuda_test" || failed=1
 "$out/glyphscope_cuda_denoisers" || failed=1
 "$out/glyphscope_cuda_bench" || failed=1
+python3 tests/cuda/speed.py "$out" "$out/scratch" || failed=1
 exit $failed
