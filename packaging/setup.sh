@@ -151,13 +151,15 @@ if [ -n "${wheel_version[nvidia-cuda-nvcc]:-}" ] && [ ! -d "$deps/cuda-${wheel_v
   ln -sfn "$(basename "$toolkit")" "$deps/cuda"
 fi
 # LibTorch's CUDA half looks for its libraries beside the folder that it lies in.
-if [ -n "$gpu" ] && [ ! -d "$deps/torch/nvidia" ]; then
+wanted=$(printf '%s\n' "${wheels_gpu[@]}" | cut -d' ' -f1,2)
+if [ -n "$gpu" ] && [ "$(cat "$deps/torch/nvidia/versions" 2>/dev/null)" != "$wanted" ]; then
   libraries=$deps/torch-${wheel_version[torch]}/nvidia
   rm -rf "$libraries.partial" && mkdir "$libraries.partial"
   for wheel in "${wheels_gpu[@]}"; do
     read -r name version _ <<< "$wheel"
     cp -rl "$deps/$name-$version/nvidia/." "$libraries.partial/" || fail "could not put the CUDA libraries together in $libraries. Is the disk full?"
   done
-  mv "$libraries.partial" "$libraries"
+  echo "$wanted" > "$libraries.partial/versions"
+  rm -rf "$libraries" && mv "$libraries.partial" "$libraries"
 fi
 say "ready ($deps)"

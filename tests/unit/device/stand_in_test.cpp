@@ -4,6 +4,8 @@
 
 #include "device/devices.h"
 #include "device/memory_plan.h"
+#include "io/safetensors.h"
+#include "io/weights.h"
 #include "registry/model_needs.h"
 #include "registry/open_model.h"
 #include "tests/support/golden.h"
@@ -242,6 +244,29 @@ TEST_F(StandIn, T5GoesWhereMemoryIsShort) {
   const auto roomy = drawn(std::uint64_t{8} << 30), tight = drawn(std::uint64_t{1} << 30);
   EXPECT_LT(tight.first, roomy.first);
   EXPECT_TRUE(torch::equal(tight.second, roomy.second));
+}
+
+// Weights of which fp32 and bf16 make numbers, but fp16 does not.
+TEST_F(StandIn, WhatOverflowsInFp16IsSaid) {
+  const testing::TemporaryFolder folder;
+  const auto model = folder / "model";
+  std::filesystem::copy(golden("pipeline"), model, std::filesystem::copy_options::recursive);
+  const auto file = model / "unet" / "diffusion_pytorch_model.safetensors";
+  std::map<std::string, torch::Tensor> weights;
+  for (const auto& [key, value] : Weights(file).tensors()) weights[key] = value.clone();
+  for (const char* key : {"conv_in.weight", "conv_in.bias"}) weights[key] *= 3e4 / weights[key].abs().max();
+  std::filesystem::remove(file);
+  write_safetensors(file, weights);
+  const auto drawn = [&](const char* dtype) {
+    const auto pipeline = *open_model(model.string(), {.device = "standin", .dtype = dtype});
+    return pipeline->generate(request_of(1, {0}, 2, pipeline->info()));
+  };
+  EXPECT_TRUE(drawn("fp32"));
+  EXPECT_TRUE(drawn("bf16"));
+  const auto overflown = drawn("fp16");
+  ASSERT_FALSE(overflown);
+  EXPECT_THAT(overflown.error().message(), HasSubstr("in fp16 the denoiser's output is not a number"));
+  EXPECT_THAT(overflown.error().message(), HasSubstr("need a wider one"));
 }
 
 TEST_F(StandIn, ALostDeviceIsSaid) {
