@@ -8,6 +8,7 @@
 #include "app/window/wording.h"
 #include "app/window/workspace.h"
 #include "core/version.h"
+#include "device/devices_in_sight.h"
 #include "io/resources.h"
 #include "patching/patch_plan.h"
 #include "widgets/adapter_list.h"
@@ -115,7 +116,28 @@ QWidget* MainWindow::build_side() {
   open->setToolTip(tr("Open a model (Ctrl+O)"));
   connect(open, &QPushButton::clicked, this, &MainWindow::choose_model);
   auto* head = new QHBoxLayout;
+  device_menu_ = new QToolButton(side);
+  device_menu_->setObjectName("device_menu");
+  device_menu_->setPopupMode(QToolButton::InstantPopup);
+  device_menu_->setToolButtonStyle(Qt::ToolButtonTextOnly);
+  device_menu_->setToolTip(tr("Where the model computes; choose to open it again elsewhere"));
+  device_menu_->hide();
+  auto* devices = new QMenu(device_menu_);
+  const auto add_device = [&](const QString& name, const QString& label) {
+    connect(devices->addAction(label), &QAction::triggered, this, [this, name] {
+      command::OpenModel again = opened_;
+      again.device = name.toStdString();
+      this->open(again);
+    });
+  };
+  add_device("auto", tr("Automatic"));
+  add_device("cpu", tr("The CPU"));
+  for (const auto& [name, label] : devices_in_sight())
+    add_device(QString::fromStdString(name),
+               label.empty() ? QString::fromStdString(name) : tr("%1: %2").arg(QString::fromStdString(name), QString::fromStdString(label)));
+  device_menu_->setMenu(devices);
   head->addWidget(model_title_, 1);
+  head->addWidget(device_menu_);
   head->addWidget(open);
   column->addLayout(head);
   column->addWidget(model_facts_);
@@ -359,7 +381,11 @@ void MainWindow::show_model(const event::ModelOpened& model) {
   if (second) map_->set_second_stage(tr("Stage II, to %1 \u00d7 %2: not patched").arg(second->width).arg(second->height), site_items(second->table));
   list_->set_sites(sites_);
   for (Page* page : pages_) page->set_model(model);
-  if (opening_.source == model.source) OpenDialog::remember(opening_);
+  device_menu_->setText(QString::fromStdString(model.device).section(' ', 0, 0));
+  device_menu_->show();
+  if (opening_.source != model.source) return;
+  opened_ = opening_;
+  OpenDialog::remember(opening_);
 }
 
 void MainWindow::save_view(const View& view) {

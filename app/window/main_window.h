@@ -6,6 +6,7 @@
 
 class QLabel;
 class QTabWidget;
+class QToolButton;
 class QTimer;
 
 namespace glyphscope {
@@ -70,10 +71,12 @@ class MainWindow : public QMainWindow, public Workbench {
   std::vector<std::string> notes_;  ///< Of the job.
   JobId job_ = 0;                   ///< The job whose events are shown; others are stale.
   std::vector<SiteItem> sites_;
-  command::OpenModel opening_;  ///< The last that was asked for.
-  bool localizing_ = false;     ///< The job is a localization.
+  command::OpenModel opening_, opened_;  ///< The last that was asked for; what was opened last.
+  bool localizing_ = false;              ///< The job is a localization.
   QString model_source_, model_hash_, upscaler_source_, last_done_;
 
+  // Where the model computes, and a menu to open it again elsewhere.
+  QToolButton* device_menu_;
   QLabel *model_title_, *model_facts_, *selection_facts_;
   ModelMap* map_;
   SiteList* list_;

@@ -2,6 +2,7 @@
 
 #include <QtWidgets>
 
+#include "app/window/wording.h"
 #include "device/devices_in_sight.h"
 #include "io/resources.h"
 
@@ -16,11 +17,11 @@ QString open_text(const QString& text) {
   return path.isEmpty() || path.startsWith("demo:") ? path : QDir::cleanPath(path);
 }
 
-// Of a model that was opened: source, configurations, upscaler, dtype, and since there is a choice the device.
+// Of a model that was opened: source, configurations, upscaler, dtype, and since there is a choice the device, and GiB of its memory.
 QList<QStringList> remembered() {
   QList<QStringList> out;
   for (const QVariant& one : QSettings().value("recent").toList())
-    if (const auto count = one.toStringList().size(); count == 4 || count == 5) out << one.toStringList();
+    if (const auto count = one.toStringList().size(); count >= 4 && count <= 6) out << one.toStringList();
   return out;
 }
 
@@ -100,6 +101,15 @@ OpenDialog::OpenDialog(QWidget* parent) : QDialog(parent) {
     device_->addItem(title.empty() ? QString::fromStdString(name) : tr("%1: %2").arg(QString::fromStdString(name), QString::fromStdString(title)),
                      QString::fromStdString(name));
   form->addRow(tr("D&evice"), device_);
+
+  memory_ = new QDoubleSpinBox(this);
+  memory_->setObjectName("memory");
+  memory_->setDecimals(1);
+  memory_->setRange(0, 1000);
+  memory_->setSuffix(tr(" GiB"));
+  memory_->setSpecialValueText(tr("what is free"));
+  memory_->setToolTip(tr("What of a GPU's memory the model may take; of one that needs more, parts are copied there when they compute"));
+  form->addRow(tr("Memo&ry"), memory_);
   rows->addLayout(form);
 
   hint_ = new QLabel(this);
@@ -115,16 +125,18 @@ OpenDialog::OpenDialog(QWidget* parent) : QDialog(parent) {
   rows->addWidget(buttons);
   connect(buttons, &QDialogButtonBox::rejected, this, &QDialog::reject);
   connect(buttons, &QDialogButtonBox::accepted, this, [this] {
-    emit chosen({.source = open_text(source_->currentText()).toStdString(),
-                 .config = config_->isEnabled() ? open_text(config_->text()).toStdString() : std::string(),
-                 .upscaler = open_text(upscaler_->text()).toStdString(),
-                 .device = device_->currentData().toString().toStdString(),
-                 .dtype = dtype_->currentData().toString().toStdString()});
+    emit chosen(entered());
     accept();
   });
   connect(source_, &QComboBox::activated, this, &OpenDialog::recall);
   connect(source_, &QComboBox::editTextChanged, this, &OpenDialog::refresh);
   for (auto* field : {config_, upscaler_}) connect(field, &QLineEdit::textChanged, this, &OpenDialog::refresh);
+  for (auto* field : {dtype_, device_}) connect(field, &QComboBox::currentIndexChanged, this, &OpenDialog::refresh);
+  connect(memory_, &QDoubleSpinBox::valueChanged, this, &OpenDialog::refresh);
+  plan_timer_ = new QTimer(this);
+  plan_timer_->setSingleShot(true);
+  plan_timer_->setInterval(300);
+  connect(plan_timer_, &QTimer::timeout, this, &OpenDialog::find_plan);
   source_->setCurrentIndex(-1);
   source_->lineEdit()->setPlaceholderText(tr("a folder, a .safetensors file, or a demo model"));
   source_->setFocus();
@@ -137,6 +149,32 @@ void OpenDialog::recall(int index) {
   upscaler_->setText(one.value(2));
   dtype_->setCurrentIndex(std::max(0, dtype_->findData(one.value(3))));
   device_->setCurrentIndex(std::max(0, device_->findData(one.value(4))));
+  memory_->setValue(one.value(5).toDouble());
+}
+
+command::OpenModel OpenDialog::entered() const {
+  constexpr double kGiB = 1 << 30;
+  return {.source = open_text(source_->currentText()).toStdString(),
+          .config = config_->isEnabled() ? open_text(config_->text()).toStdString() : std::string(),
+          .upscaler = open_text(upscaler_->text()).toStdString(),
+          .device = device_->currentData().toString().toStdString(),
+          .dtype = dtype_->currentData().toString().toStdString(),
+          .memory = static_cast<std::uint64_t>(memory_->value() * kGiB)};
+}
+
+void OpenDialog::find_plan() {
+  // Files are looked at, and perhaps a GPU for the first time.
+  QThreadPool::globalInstance()->start([self = QPointer<OpenDialog>(this), model = entered()] {
+    const auto plan = describe_plan(model);
+    const QString text = plan ? QString::fromStdString(*plan) : in_words(plan.error());
+    QMetaObject::invokeMethod(qApp, [self, model, text] {
+      if (self) self->show_plan(model, text);
+    });
+  });
+}
+
+void OpenDialog::show_plan(const command::OpenModel& model, const QString& text) {
+  if (model == entered() && open_->isEnabled()) hint_->setText(text);
 }
 
 // What is wrong with the paths is reported here; what is wrong with the model, by the engine.
@@ -158,14 +196,19 @@ void OpenDialog::refresh() {
   open_->setEnabled(hint.isEmpty());
   if (hint.isEmpty() && file) hint = tr("A single file holds weights alone; its configurations are the published ones, or those of the folder you name.");
   hint_->setText(hint);
+  if (open_->isEnabled()) plan_timer_->start();
 }
 
 void OpenDialog::remember(const command::OpenModel& model) {
   const QString source = QString::fromStdString(model.source);
   if (source.startsWith("demo:")) return;
   auto absolute = [](const std::string& path) { return path.empty() ? QString() : QFileInfo(QString::fromStdString(path)).absoluteFilePath(); };
-  const QStringList one{absolute(model.source), absolute(model.config), absolute(model.upscaler), QString::fromStdString(model.dtype),
-                        QString::fromStdString(model.device)};
+  const QStringList one{absolute(model.source),
+                        absolute(model.config),
+                        absolute(model.upscaler),
+                        QString::fromStdString(model.dtype),
+                        QString::fromStdString(model.device),
+                        QString::number(static_cast<double>(model.memory) / (1 << 30))};
   QVariantList recent{one};
   for (const QStringList& other : remembered())
     if (other[0] != one[0] && recent.size() < kRemembered) recent << other;

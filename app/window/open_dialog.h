@@ -5,12 +5,15 @@
 #include "tasks/commands.h"
 
 class QComboBox;
+class QDoubleSpinBox;
 class QLabel;
 class QLineEdit;
+class QTimer;
 
 namespace glyphscope {
 
-/// Asks which model to open, and with what: a folder, a checkpoint in a single file or a demo model; configurations; an upscaler; the dtype and the device.
+/// Asks which model to open, and with what: a folder, a checkpoint in a single file or a demo model; configurations; an upscaler; the dtype, the device and how
+/// much of its memory. Says where the model would go before it is opened.
 class OpenDialog : public QDialog {
   Q_OBJECT
  public:
@@ -26,7 +29,14 @@ class OpenDialog : public QDialog {
   // Fills the fields with a remembered model.
   void recall(int index);
 
+  // What is entered; and where that would go, which takes a moment to find out: then it is shown, if it is still what is entered.
+  command::OpenModel entered() const;
+  void find_plan();
+  void show_plan(const command::OpenModel& model, const QString& text);
+
   QComboBox *source_, *dtype_, *device_;
+  QDoubleSpinBox* memory_;
+  QTimer* plan_timer_;
   QLineEdit *config_, *upscaler_;
   QList<QWidget*> config_row_;
   QLabel* hint_;

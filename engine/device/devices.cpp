@@ -164,9 +164,7 @@ std::uint64_t memory_for_tensors(c10::Device device) {
   return device_memory(device).free + its.held - its.now;
 }
 
-std::uint64_t peak_memory(c10::Device device) {
-  return device.is_cpu() ? process_peak() : std::max(allocated(device).peak, peak_before_measuring.load());
-}
+std::uint64_t peak_memory(c10::Device device) { return device.is_cpu() ? process_peak() : std::max(allocated(device).peak, peak_before_measuring.load()); }
 
 std::uint64_t memory_taken_by(c10::Device device, const std::function<void()>& call) {
   const std::uint64_t before = peak_memory(device), there = allocated(device).now;

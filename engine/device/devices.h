@@ -47,7 +47,8 @@ std::uint64_t memory_for_tensors(c10::Device device);
 /// The most that tensors have taken since forget_peak_memory(), in bytes; on the CPU, that the process has taken.
 std::uint64_t peak_memory(c10::Device device);
 void forget_peak_memory(c10::Device device);
-/// The most that tensors take during a call beside what is there before it, in bytes, on a device other than the CPU; it does not change what peak_memory() says.
+/// The most that tensors take during a call beside what is there before it, in bytes, on a device other than the CPU; it does not change what peak_memory()
+/// says.
 std::uint64_t memory_taken_by(c10::Device device, const std::function<void()>& call);
 /// Gives back what LibTorch holds of a device for tensors to come.
 void release_cached_memory(c10::Device device);

@@ -186,7 +186,8 @@ ReadPrompts read_prompts(FamilyModel& model, const ModelInfo& info, const Reques
 void call_for_one_row(const FamilyModel& model, const ModelInfo& info, const Request& request, const ReadPrompts& read) {
   const BatchRows rows = rows_of(model, info, request, read, make_batch(request, 0, 1));
   const auto parts = static_cast<std::int64_t>(rows.prompts.size());
-  const torch::Tensor nothing = torch::zeros({parts, model.channels(), request.height / model.factor(), request.width / model.factor()}, model.placement().options());
+  const torch::Tensor nothing =
+      torch::zeros({parts, model.channels(), request.height / model.factor(), request.width / model.factor()}, model.placement().options());
   model.denoiser(nothing, torch::ones({parts}, model.placement().options().dtype(torch::kFloat32)), rows.conditioning, nullptr);
 }
 

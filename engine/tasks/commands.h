@@ -26,6 +26,8 @@ namespace command {
 struct OpenModel {
   std::string source, config, upscaler, device = "auto", dtype = "auto";
   std::uint64_t memory = 0;
+
+  bool operator==(const OpenModel&) const = default;
 };
 
 /// As Request has it; 0, negative values and empty texts mean the model's own.
@@ -157,5 +159,7 @@ using Command = std::variant<command::OpenModel, command::Generate, command::Edi
 
 /// Whether there is a model with all of its files under this name: what opening it would find out first, in a moment. The error names what is missing.
 Expected<Done> can_open(const command::OpenModel& model);
+/// Where it would go, and what it would take there, in words. No weights are loaded.
+Expected<std::string> describe_plan(const command::OpenModel& model);
 
 }  // namespace glyphscope

@@ -70,6 +70,21 @@ Expected<Done> can_open(const command::OpenModel& model) {
   });
 }
 
+Expected<std::string> describe_plan(const command::OpenModel& model) {
+  return attempt([&] {
+    const OpenOptions options = open_options(model);
+    const auto needs = model_needs(model.source, options);
+    if (!needs) throw Failure(needs.error());
+    needs->require(model.source);
+    const MemoryPlan plan = plan_memory(needs->components, options.place());
+    std::string out = "On " + device_label(plan.device) + ", in " + dtype_name(plan.dtype) + ": " + memory_text(plan.reading_bytes()) + " of weights, " +
+                      memory_text(plan.free) + " of memory " + (plan.device.is_cpu() ? "free" : "to take") + ".";
+    if (plan.device.is_cpu() && !plan.reason.empty()) out += " Not on a GPU: " + plan.reason + ".";
+    if (const std::string shortage = plan.shortage(); !shortage.empty()) out += " " + shortage + ".";
+    return out;
+  });
+}
+
 Session::Session(MakeReader make_reader, MakeReader make_guard_reader)
     : make_reader_(std::move(make_reader)), make_guard_reader_(std::move(make_guard_reader)) {}
 Session::~Session() = default;
@@ -136,31 +151,47 @@ void Session::open(const command::OpenModel& command, const Job& job) {
   const bool too_large = !planned                   ? planned.error().code == ErrorCode::out_of_memory
                          : planned->device.is_cpu() ? command.device == "auto"
                                                     : !planned->shortage().empty();
-  if (pipeline_ && !pipeline_->info().placement.device.is_cpu() && too_large) {
+  const bool makes_room = too_large && pipeline_ && !pipeline_->info().placement.device.is_cpu();
+  if (makes_room) {
     needs->require(command.source);
     pipeline_.reset();
     edited_.clear();
     planned = attempt([&] { return plan_memory(needs->components, options.place()); });
   }
-  if (!planned) throw Failure(planned.error());
-  const MemoryPlan& plan = *planned;
-  const auto bytes = static_cast<std::int64_t>(plan.reading_bytes());
-  if (plan.unexpected) job.note("Computing on the CPU: " + plan.reason);
-  if (const std::string shortage = plan.shortage(); !shortage.empty()) job.note(shortage);
-  if (plan.device.is_cpu() && plan.dtype == torch::kFloat16) job.note("fp16 is many times slower than bf16 on a CPU");
-  event::ModelMeasured measured{command.source, device_label(plan.device), {}, bytes, static_cast<std::int64_t>(plan.free), plan.dtype == torch::kFloat32};
-  for (const auto& component : needs->components) measured.parameters.emplace_back(component.name, component.parameters);
-  job.tell(std::move(measured));
-  needs->require(command.source);
-  job.cancel.check();
-  auto opened = open_model(command.source, options);
-  if (!opened) throw Failure(opened.error());
-  job.cancel.check();
-  if (guarded_) guarded_->sites.clear();  // of another model
-  guard(**opened, guarded_, job.cancel);
-  pipeline_ = *opened;
-  edited_.clear();
-  job.tell(describe(*pipeline_, bytes));
+  try {
+    if (!planned) throw Failure(planned.error());
+    const MemoryPlan& plan = *planned;
+    const auto bytes = static_cast<std::int64_t>(plan.reading_bytes());
+    if (plan.unexpected) job.note("Computing on the CPU: " + plan.reason);
+    if (const std::string shortage = plan.shortage(); !shortage.empty()) job.note(shortage);
+    if (plan.device.is_cpu() && plan.dtype == torch::kFloat16) job.note("fp16 is many times slower than bf16 on a CPU");
+    event::ModelMeasured measured{command.source, device_label(plan.device), {}, bytes, static_cast<std::int64_t>(plan.free), plan.dtype == torch::kFloat32};
+    for (const auto& component : needs->components) measured.parameters.emplace_back(component.name, component.parameters);
+    job.tell(std::move(measured));
+    needs->require(command.source);
+    job.cancel.check();
+    auto opened = open_model(command.source, options);
+    if (!opened) throw Failure(opened.error());
+    job.cancel.check();
+    if (guarded_) guarded_->sites.clear();  // of another model
+    guard(**opened, guarded_, job.cancel);
+    pipeline_ = *opened;
+    opened_ = command;
+    edited_.clear();
+    job.tell(describe(*pipeline_, bytes));
+  } catch (...) {
+    if (makes_room) open_again(job);
+    throw;
+  }
+}
+
+void Session::open_again(const Job& job) {
+  const auto again = open_model(opened_.source, open_options(opened_));
+  const auto guarding = attempt([&] {
+    if (again) guard(**again, guarded_, {});
+  });
+  if (again && guarding) pipeline_ = *again;
+  job.note(opened_.source + (pipeline_ ? " had made room, and was opened again" : " had made room, and could not be opened again"));
 }
 
 void Session::guard(Pipeline& model, const std::optional<command::SetGuard>& wanted, const CancelToken& cancel) {

@@ -1,7 +1,7 @@
 // A denoiser on a device, for tests/cuda/speed.py, which puts diffusers beside it in turns.
 // Usage: glyphscope_cuda_speed FOLDER fp32|bf16 DEVICE INPUTS.safetensors
-// FOLDER: of a denoiser. INPUTS: one row each of sample, timestep, embedding, other_embedding and, where the model reads them, pooled and time_ids. Each line of
-// the input is a command, each answer a line of JSON:
+// FOLDER: of a denoiser. INPUTS: one row each of sample, timestep, embedding, other_embedding and, where the model reads them, pooled and time_ids. Each line
+// of the input is a command, each answer a line of JSON:
 //   output              one call; writes its result to INPUTS with ".output" after it
 //   call ROWS TIMES     that many calls of that many rows: seconds of one, and the most memory that tensors took, in bytes
 //   localize STEPS ROWS every site alone reads the other prompt, that many rows at once, each with its unconditional half, and beside them both prompts' own

@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <mutex>
 
+#include "device/memory_plan.h"
 #include "editing/guard.h"
 #include "editing/guard_log.h"
 #include "io/canvas.h"
@@ -15,6 +16,7 @@
 #include "metrics/ocr.h"
 #include "tasks/session.h"
 #include "tests/support/golden.h"
+#include "tests/support/test_device.h"
 
 namespace glyphscope {
 namespace {
@@ -198,6 +200,33 @@ TEST(EngineThread, AWrongDeviceOrDtypeLeavesTheOpenModelAlone) {
     EXPECT_THAT(engine.end_of(engine.post(wrong)), ::testing::AnyOf(HasSubstr("fp8"), HasSubstr("tpu")));
     EXPECT_EQ(engine.end_of(engine.post(picture())), "finished");
   }
+}
+
+// On a device that does not hold two models the open one makes room. If the new one cannot be had, it comes back.
+TEST(EngineThread, AModelThatMadeRoomForNothingComesBack) {
+  if (testing::test_device().is_cpu()) GTEST_SKIP() << "a run with GLYPHSCOPE_TEST_DEVICE=standin";
+  const testing::TemporaryFolder folder;
+  const fs::path broken = folder / "model";
+  fs::copy(golden("pipeline"), broken, fs::copy_options::recursive);
+  auto config = read_json(broken / "vae" / "config.json");
+  config["layers_per_block"] = 3;
+  write_json(broken / "vae" / "config.json", config);
+  Engine engine;
+  ASSERT_EQ(engine.end_of(engine.post(command::OpenModel{golden("pipeline").string()})), "finished");
+  const auto before = engine.get<event::PicturesReady>(engine.post(picture()));
+  const JobId failing = engine.post(command::OpenModel{.source = broken.string(), .memory = MemoryPlan::kWorkBytes + (300u << 10)});
+  EXPECT_THAT(engine.end_of(failing), HasSubstr("the weights do not fit the configuration"));
+  EXPECT_THAT(engine.get<event::Noted>(failing).text, HasSubstr("of its weights stay in the host's memory"));
+  const auto after = engine.get<event::PicturesReady>(engine.post(picture()));
+  EXPECT_EQ(*after.source.rgb, *before.source.rgb);
+}
+
+TEST(EngineThread, ThePlanIsSaidBeforeAModelIsOpened) {
+  const auto plan = describe_plan({golden("pipeline").string()});
+  ASSERT_TRUE(plan) << plan.error().message();
+  EXPECT_THAT(*plan, ::testing::ContainsRegex("On (cpu|standin:0), in fp32: [0-9]+ MiB of weights, [0-9.]+ [GM]iB of memory (free|to take)\\."));
+  EXPECT_THAT(describe_plan({.source = golden("pipeline").string(), .device = "tpu"}).error().message(), HasSubstr("there is no device 'tpu'"));
+  EXPECT_THAT(describe_plan({"/nowhere/model"}).error().message(), HasSubstr("no such model"));
 }
 
 TEST(EngineThread, WhatIsEditedIsDrawnOnce) {
