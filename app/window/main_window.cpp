@@ -210,7 +210,7 @@ void MainWindow::build_menus() {
 }
 
 void MainWindow::choose_model() {
-  auto* dialog = new OpenDialog(this);
+  auto* dialog = new OpenDialog(device_menu_->text(), open_bytes_, this);
   dialog->setAttribute(Qt::WA_DeleteOnClose);
   connect(dialog, &OpenDialog::chosen, this, &MainWindow::open);
   dialog->open();
@@ -302,7 +302,6 @@ bool MainWindow::open(const command::OpenModel& model) {
     return false;
   }
   if (!may_end(tr("Opening %1").arg(QString::fromStdString(model.source)))) return false;
-  opening_ = model;
   run(model);
   return true;
 }
@@ -383,9 +382,9 @@ void MainWindow::show_model(const event::ModelOpened& model) {
   for (Page* page : pages_) page->set_model(model);
   device_menu_->setText(QString::fromStdString(model.device).section(' ', 0, 0));
   device_menu_->show();
-  if (opening_.source != model.source) return;
-  opened_ = opening_;
-  OpenDialog::remember(opening_);
+  opened_ = model.opened_by;
+  open_bytes_ = model.bytes;
+  OpenDialog::remember(opened_);
 }
 
 void MainWindow::save_view(const View& view) {

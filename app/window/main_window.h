@@ -71,8 +71,9 @@ class MainWindow : public QMainWindow, public Workbench {
   std::vector<std::string> notes_;  ///< Of the job.
   JobId job_ = 0;                   ///< The job whose events are shown; others are stale.
   std::vector<SiteItem> sites_;
-  command::OpenModel opening_, opened_;  ///< The last that was asked for; what was opened last.
-  bool localizing_ = false;              ///< The job is a localization.
+  command::OpenModel opened_;    ///< By what the model was opened,
+  std::int64_t open_bytes_ = 0;  ///< and what it takes of its device.
+  bool localizing_ = false;      ///< The job is a localization.
   QString model_source_, model_hash_, upscaler_source_, last_done_;
 
   // Where the model computes, and a menu to open it again elsewhere.

@@ -27,7 +27,7 @@ QList<QStringList> remembered() {
 
 }  // namespace
 
-OpenDialog::OpenDialog(QWidget* parent) : QDialog(parent) {
+OpenDialog::OpenDialog(QString device, std::int64_t bytes, QWidget* parent) : QDialog(parent), open_device_(std::move(device)), open_bytes_(bytes) {
   setWindowTitle(tr("Open a model"));
   setObjectName("open_dialog");
   auto* rows = new QVBoxLayout(this);
@@ -164,8 +164,8 @@ command::OpenModel OpenDialog::entered() const {
 
 void OpenDialog::find_plan() {
   // Files are looked at, and perhaps a GPU for the first time.
-  QThreadPool::globalInstance()->start([self = QPointer<OpenDialog>(this), model = entered()] {
-    const auto plan = describe_plan(model);
+  QThreadPool::globalInstance()->start([self = QPointer<OpenDialog>(this), model = entered(), device = open_device_.toStdString(), bytes = open_bytes_] {
+    const auto plan = describe_plan(model, device, bytes);
     const QString text = plan ? QString::fromStdString(*plan) : in_words(plan.error());
     QMetaObject::invokeMethod(qApp, [self, model, text] {
       if (self) self->show_plan(model, text);

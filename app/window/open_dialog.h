@@ -17,7 +17,8 @@ namespace glyphscope {
 class OpenDialog : public QDialog {
   Q_OBJECT
  public:
-  explicit OpenDialog(QWidget* parent = nullptr);
+  /// device, bytes: where the open model is, if there is one, and what it takes there.
+  explicit OpenDialog(QString device = {}, std::int64_t bytes = 0, QWidget* parent = nullptr);
   /// Remembers a model that was opened, with what it was opened with, for the list of the next dialog.
   static void remember(const command::OpenModel& model);
 
@@ -34,6 +35,8 @@ class OpenDialog : public QDialog {
   void find_plan();
   void show_plan(const command::OpenModel& model, const QString& text);
 
+  QString open_device_;
+  std::int64_t open_bytes_;
   QComboBox *source_, *dtype_, *device_;
   QDoubleSpinBox* memory_;
   QTimer* plan_timer_;

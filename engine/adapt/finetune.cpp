@@ -197,9 +197,11 @@ class Finetuning {
     std::vector<CaptionedPicture> held_out = pictures.held_out;
     std::sort(held_out.begin(), held_out.end(), [](const auto& a, const auto& b) { return a.hash < b.hash; });
     if (held_out.size() > kMostHeldOut) held_out.erase(held_out.begin() + kMostHeldOut, held_out.end());
-    train_ = encoded_.prepare(pictures.train, progress, observer_.note, cancel_);
-    held_out_ = encoded_.prepare(held_out, progress, observer_.note, cancel_);
-    trainable_.prompts_read();
+    {
+      const ReadingPrompts reading = trainable_.reading_prompts();
+      train_ = encoded_.prepare(pictures.train, progress, observer_.note, cancel_);
+      held_out_ = encoded_.prepare(held_out, progress, observer_.note, cancel_);
+    }
     watched_ = held_out_.empty() ? std::vector(train_.begin(), train_.begin() + static_cast<std::ptrdiff_t>(std::min(kMostWatched, train_.size()))) : held_out_;
     std::set<std::string> captions;
     for (size_t i = 0; i < train_.size(); ++i) {

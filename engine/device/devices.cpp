@@ -1,6 +1,7 @@
 #include "device/devices.h"
 
 #include <ATen/Context.h>
+#include <ATen/core/CachingHostAllocator.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/DeviceType.h>
 
@@ -57,10 +58,7 @@ void add(Devices& out, c10::DeviceType type) {
       }
     }
     // A GPU that someone else holds alone, or that is full, is left out. What LibTorch holds for tensors to come is free.
-    const auto memory = attempt([&] {
-      release_cached_memory(info.device);
-      return device_memory(info.device);
-    });
+    const auto memory = attempt([&] { return DeviceMemory{memory_for_tensors(info.device), device_memory(info.device).total}; });
     if (!memory) {
       out.why_no_gpu = info.label() + ": " + memory.error().what;
       out.hint.clear();
@@ -161,7 +159,7 @@ std::atomic<std::uint64_t> peak_before_measuring = 0;  // since when it was last
 
 std::uint64_t memory_for_tensors(c10::Device device) {
   const Allocated its = allocated(device);
-  return device_memory(device).free + its.held - its.now;
+  return device_memory(device).free + its.held - std::min(its.held, its.now);
 }
 
 std::uint64_t peak_memory(c10::Device device) { return device.is_cpu() ? process_peak() : std::max(allocated(device).peak, peak_before_measuring.load()); }
@@ -182,6 +180,10 @@ void forget_peak_memory(c10::Device device) {
 
 void release_cached_memory(c10::Device device) {
   if (auto* const allocator = allocator_of(device); allocator && allocator->initialized()) allocator->emptyCache();
+}
+
+void release_pinned_memory(c10::Device device) {
+  if (device.is_cuda()) at::getHostAllocator(device.type())->empty_cache();
 }
 
 std::string memory_text(std::uint64_t bytes) {

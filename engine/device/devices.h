@@ -52,6 +52,8 @@ void forget_peak_memory(c10::Device device);
 std::uint64_t memory_taken_by(c10::Device device, const std::function<void()>& call);
 /// Gives back what LibTorch holds of a device for tensors to come.
 void release_cached_memory(c10::Device device);
+/// The same of the host's memory that is pinned for that device.
+void release_pinned_memory(c10::Device device);
 
 /// "5.2 GiB", "340 MiB"
 std::string memory_text(std::uint64_t bytes);

@@ -13,7 +13,7 @@ namespace glyphscope {
 
 namespace {
 
-std::uint64_t needed(const MemoryPlan& plan) { return std::max(plan.reading_bytes(), plan.drawing_bytes() + MemoryPlan::kWorkBytes); }
+std::uint64_t needed(const MemoryPlan& plan) { return std::max(plan.reading_bytes(), plan.drawing_bytes()) + MemoryPlan::kWorkBytes; }
 
 // As little as possible.
 MemoryPlan least(MemoryPlan plan) {
@@ -34,10 +34,10 @@ MemoryPlan resident_on(const DeviceInfo& device, const std::vector<ComponentSize
 }
 
 // The plan on one device, if the model goes there.
-std::optional<MemoryPlan> plan_on(const DeviceInfo& device, const std::vector<ComponentSize>& components, const PlaceWishes& wishes) {
+std::optional<MemoryPlan> plan_parts(const DeviceInfo& device, const std::vector<ComponentSize>& components, const PlaceWishes& wishes) {
   MemoryPlan plan = resident_on(device, components, wishes);
   if (plan.drawing_bytes() + MemoryPlan::kRoomyBytes <= plan.free) return plan;
-  plan.keeps_encoders = false;
+  plan.keeps_encoders = std::none_of(components.begin(), components.end(), [](const ComponentSize& one) { return one.reads_prompts; });
   if (needed(plan) <= plan.free) return plan;
   plan = least(plan);
   if (needed(plan) > plan.free) return std::nullopt;
@@ -45,8 +45,14 @@ std::optional<MemoryPlan> plan_on(const DeviceInfo& device, const std::vector<Co
   double blocks = 0;
   for (const auto& one : components)
     if (!one.reads_prompts) blocks += static_cast<double>(one.block_bytes(plan.dtype));
-  const std::uint64_t taken = std::max(plan.reading_bytes(), plan.drawing_bytes() + MemoryPlan::kRoomyBytes);
+  const std::uint64_t taken = std::max(plan.reading_bytes() + MemoryPlan::kWorkBytes, plan.drawing_bytes() + MemoryPlan::kRoomyBytes);
   if (blocks > 0 && taken < plan.free) plan.resident = std::min(1.0, static_cast<double>(plan.free - taken) / blocks);
+  return plan;
+}
+
+std::optional<MemoryPlan> plan_on(const DeviceInfo& device, const std::vector<ComponentSize>& components, const PlaceWishes& wishes) {
+  auto plan = plan_parts(device, components, wishes);
+  if (plan && wishes.memory > 0) plan->work_bytes = wishes.memory - std::min(wishes.memory, plan->drawing_bytes());
   return plan;
 }
 
@@ -123,7 +129,34 @@ torch::ScalarType parse_dtype(const std::string& name, bool computes_bf16) {
   reject("unknown dtype '" + name + "'", option(Option::dtype), "Known are auto, fp32, bf16 and fp16");
 }
 
-MemoryPlan plan_memory(const std::vector<ComponentSize>& components, const PlaceWishes& wishes) {
+namespace {
+
+Devices devices_with(const Leaving& leaving) {
+  Devices out = find_devices();
+  for (auto& one : out.all)
+    if (one.device.str() == leaving.device) one.free_bytes += leaving.bytes;
+  return out;
+}
+
+// The higher, the faster it is.
+double goodness(const Expected<MemoryPlan>& plan) {
+  if (!plan) return -1;
+  if (plan->device.is_cpu()) return 0;
+  return plan->streams ? 1 + plan->resident : plan->keeps_encoders ? 4 : 3;
+}
+
+}  // namespace
+
+PlanBeside plan_beside(const std::vector<ComponentSize>& components, const PlaceWishes& wishes, const Leaving& open) {
+  const auto beside = attempt([&] { return plan_memory(components, wishes); });
+  const auto instead = open.bytes > 0 ? attempt([&] { return plan_memory(components, wishes, open); }) : beside;
+  const bool leaves = goodness(instead) > goodness(beside);
+  const auto& chosen = leaves ? instead : beside;
+  if (!chosen) throw Failure(chosen.error());
+  return {*chosen, leaves};
+}
+
+MemoryPlan plan_memory(const std::vector<ComponentSize>& components, const PlaceWishes& wishes, const Leaving& leaving) {
   parse_dtype(wishes.dtype);
   // LibTorch looks for CUDA when it first computes, and never again: a model of later may want it.
   if (wishes.device == "cpu" && cuda_device_count() > 0) open_cuda();
@@ -131,7 +164,7 @@ MemoryPlan plan_memory(const std::vector<ComponentSize>& components, const Place
   if (wishes.device != "auto") {
     const torch::Device wanted = parse_device(wishes.device);
     if (wanted.is_cpu()) return on_cpu(components, wishes, "");
-    for (const auto& device : find_devices().all) {
+    for (const auto& device : devices_with(leaving).all) {
       if (device.device != wanted) continue;
       if (auto plan = plan_on(device, components, wishes)) return *plan;
       const std::uint64_t free = free_for(device, wishes);
@@ -142,7 +175,7 @@ MemoryPlan plan_memory(const std::vector<ComponentSize>& components, const Place
                      "Use " + option(Option::dtype, "bf16") + ", end what else uses it, or use " + option(Option::device, "cpu")});
     }
   }
-  Devices devices = find_devices();
+  Devices devices = devices_with(leaving);
   if (devices.all.empty()) return on_cpu(components, wishes, devices.why_no_gpu + (devices.hint.empty() ? "" : "; " + devices.hint), devices.gpu_out_of_reach);
   std::sort(devices.all.begin(), devices.all.end(), [](const DeviceInfo& a, const DeviceInfo& b) { return a.free_bytes > b.free_bytes; });
   for (const auto& device : devices.all)

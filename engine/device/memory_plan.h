@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -43,12 +44,13 @@ struct MemoryPlan {
   torch::Device device = torch::kCPU;
   torch::ScalarType dtype = torch::kFloat32;  ///< Of the run; some components are wider.
   std::vector<ComponentSize> components;
-  std::uint64_t free = 0;      ///< Bytes that it was made for.
-  bool keeps_encoders = true;  ///< Else what reads prompts is there only while they are read.
-  bool streams = false;        ///< Blocks are copied to the device when they are to compute: of an encoder all, of a denoiser all but `resident`.
-  double resident = 1;         ///< The share of a denoiser's blocks that stays on the device.
-  std::string reason;          ///< Why this device, a sentence without a full stop; empty where it was named.
-  bool unexpected = false;     ///< There is a GPU, and it is not used: worth a note.
+  std::uint64_t free = 0;                                                ///< Bytes that it was made for.
+  std::uint64_t work_bytes = std::numeric_limits<std::uint64_t>::max();  ///< What the user lets rows take.
+  bool keeps_encoders = true;                                            ///< Else what reads prompts is there only while they are read.
+  bool streams = false;     ///< Blocks are copied to the device when they are to compute: of an encoder all, of a denoiser all but `resident`.
+  double resident = 1;      ///< The share of a denoiser's blocks that stays on the device.
+  std::string reason;       ///< Why this device, a sentence without a full stop; empty where it was named.
+  bool unexpected = false;  ///< There is a GPU, and it is not used: worth a note.
 
   Placement placement(const std::string& component) const;
   /// The share of that component's blocks that stays on the device.
@@ -64,7 +66,20 @@ struct MemoryPlan {
 /// The dtype of that name, on such a device. Throws a Failure.
 torch::ScalarType parse_dtype(const std::string& name, bool computes_bf16 = false);
 
+/// What goes of a device's memory before the model is loaded.
+struct Leaving {
+  std::string device;  ///< "cuda:0"
+  std::uint64_t bytes = 0;
+};
+
 /// Throws a Failure that says with numbers what does not fit, or what device there is not.
-MemoryPlan plan_memory(const std::vector<ComponentSize>& components, const PlaceWishes& wishes);
+MemoryPlan plan_memory(const std::vector<ComponentSize>& components, const PlaceWishes& wishes, const Leaving& leaving = {});
+
+/// The plan beside a model that is open; or, if that one is then better, the plan once it has gone. Throws as plan_memory() does.
+struct PlanBeside {
+  MemoryPlan plan;
+  bool leaves = false;  ///< The open one is to go.
+};
+PlanBeside plan_beside(const std::vector<ComponentSize>& components, const PlaceWishes& wishes, const Leaving& open);
 
 }  // namespace glyphscope

@@ -58,17 +58,21 @@ BlockSizes block_sizes(const torch::nn::Module& module) {
   return out;
 }
 
-BlockStream::HostMemory::HostMemory(std::int64_t bytes) {
-  const auto refuse = [bytes](const std::string& why) {
-    throw Failure({ErrorCode::out_of_memory, memory_text(static_cast<std::uint64_t>(bytes)) + " of weights do not fit into the host's memory: " + why, "",
+BlockStream::HostMemory::HostMemory(std::int64_t bytes) : all_bytes_(bytes), piece_bytes_(std::int64_t{64} << 20) {
+  while (piece_bytes_ / 2 >= bytes) piece_bytes_ /= 2;
+}
+
+// As they are needed: what is copied there is freed elsewhere meanwhile.
+void BlockStream::HostMemory::add_piece() {
+  const auto refuse = [this](const std::string& why) {
+    throw Failure({ErrorCode::out_of_memory, memory_text(static_cast<std::uint64_t>(all_bytes_)) + " of weights do not fit into the host's memory: " + why, "",
                    "End what else uses memory, or use " + option(Option::dtype, "bf16")});
   };
-  if (const std::uint64_t free = device_memory(torch::kCPU).free; static_cast<std::uint64_t>(bytes) > free) refuse(memory_text(free) + " are free");
-  piece_bytes_ = std::int64_t{64} << 20;
-  while (piece_bytes_ / 2 >= bytes) piece_bytes_ /= 2;
+  const auto needed = static_cast<std::uint64_t>(piece_bytes_);
+  if (const std::uint64_t free = device_memory(torch::kCPU).free; needed > free)
+    refuse("after " + memory_text(pieces_.size() * needed) + " " + memory_text(free) + " are free");
   try {
-    for (std::int64_t begin = 0; begin < bytes; begin += piece_bytes_)
-      pieces_.push_back(torch::empty({piece_bytes_}, on_host(torch::kUInt8).pinned_memory(true)));
+    pieces_.push_back(torch::empty({piece_bytes_}, on_host(torch::kUInt8).pinned_memory(true)));
   } catch (const c10::Error& error) {
     refuse(error.what_without_backtrace());
   }
@@ -83,6 +87,7 @@ void BlockStream::HostMemory::each_piece(std::int64_t begin, std::int64_t bytes,
 }
 
 void BlockStream::HostMemory::append(const torch::Tensor& bytes) {
+  while (static_cast<std::int64_t>(pieces_.size()) * piece_bytes_ < size_ + bytes.size(0)) add_piece();
   each_piece(size_, bytes.size(0), [&](const torch::Tensor& piece, std::int64_t at) { piece.copy_(bytes.narrow(0, at, piece.size(0))); });
   size_ += padded(bytes.size(0));
 }
@@ -91,8 +96,9 @@ void BlockStream::HostMemory::copy(std::int64_t begin, const torch::Tensor& to) 
   each_piece(begin, to.size(0), [&](const torch::Tensor& piece, std::int64_t at) { to.narrow(0, at, piece.size(0)).copy_(piece, /*non_blocking=*/true); });
 }
 
-BlockStream::BlockStream(torch::nn::Module& module, torch::Device device, double resident)
+BlockStream::BlockStream(torch::nn::Module& module, torch::Device device, double resident, const CancelToken& cancel)
     : device_(device), copies_(c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device, /*isHighPriority=*/false)) {
+  release_pinned_memory(device);
   const torch::InferenceMode also_for_training(false);
   const torch::NoGradGuard no_grad;
   std::vector<Block*> all, streamed;
@@ -112,6 +118,7 @@ BlockStream::BlockStream(torch::nn::Module& module, torch::Device device, double
   for (size_t i = 0; i < kPlaces && !streamed.empty(); ++i)
     places_.emplace_back(torch::empty({place_bytes_}, Placement{device, torch::kUInt8}.options()), device.type());
   for (Block* const block : streamed) {
+    cancel.check();
     Streamed own{host_->size(), bytes_of(*block), block->parameters(), {}};
     std::int64_t offset = 0;
     for (auto& parameter : own.parameters) {
@@ -132,6 +139,8 @@ BlockStream::BlockStream(torch::nn::Module& module, torch::Device device, double
 BlockStream::~BlockStream() {
   try {
     c10::impl::VirtualGuardImpl(device_.type()).synchronizeStream(copies_);
+    host_.reset();
+    release_pinned_memory(device_);
   } catch (const c10::Error&) {  // a device that was lost copies nothing more
   }
 }

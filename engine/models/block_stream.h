@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/progress.h"
 #include "models/block.h"
 
 namespace glyphscope {
@@ -30,7 +31,7 @@ class BlockStream {
   /// module: its weights are anywhere, in the dtype in which they compute; afterwards they are on the device, but for those of blocks that are streamed, which
   /// are spread over the network. resident: the share of the blocks' bytes that is to stay on the device, 0 to 1. The module's blocks are not to be
   /// run after the stream's end. Throws a Failure where host memory cannot be pinned.
-  BlockStream(torch::nn::Module& module, torch::Device device, double resident);
+  BlockStream(torch::nn::Module& module, torch::Device device, double resident, const CancelToken& cancel = {});
   ~BlockStream();
   BlockStream(const BlockStream&) = delete;
   BlockStream& operator=(const BlockStream&) = delete;
@@ -62,6 +63,7 @@ class BlockStream {
   // Pinned memory in pieces, as LibTorch pins whole powers of two.
   class HostMemory {
    public:
+    /// bytes: how many will come.
     explicit HostMemory(std::int64_t bytes);
     /// The place of the next bytes, contiguous ones, which are copied there.
     void append(const torch::Tensor& bytes);
@@ -72,7 +74,8 @@ class BlockStream {
    private:
     // f(piece, what of the bytes it holds) for all pieces of those bytes.
     void each_piece(std::int64_t begin, std::int64_t bytes, const std::function<void(const torch::Tensor&, std::int64_t)>& f) const;
-    std::int64_t piece_bytes_, size_ = 0;
+    void add_piece();
+    std::int64_t all_bytes_, piece_bytes_, size_ = 0;
     std::vector<torch::Tensor> pieces_;
   };
   struct Streamed {

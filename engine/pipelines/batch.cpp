@@ -166,10 +166,7 @@ ReadPrompts read_prompts(FamilyModel& model, const ModelInfo& info, const Reques
   read.negative = static_cast<int>(request.prompts.size());
   read.unwanted = read.negative + 1;
   {
-    struct Reading {  // however it ends, large encoders go
-      FamilyModel& model;
-      ~Reading() { model.prompts_read(); }
-    } reading{model};
+    const ReadingPrompts reading(model);
     for (const auto& prompt : request.prompts) {
       cancel.check();
       read.prompts.push_back(model.encode(prompt, request.clip_skip, notes));

@@ -205,9 +205,7 @@ size_t BatchedPipeline::rows_that_fit(const Request& request, const ReadPrompts&
       return 1;  // whose own error says the numbers
     }
   }
-  // Of what it was allowed, if that is less, what weights do not take.
-  const std::uint64_t allowed = components_.plan().free, weights = components_.plan().drawing_bytes();
-  const std::uint64_t free = std::min(memory_for_tensors(device), allowed - std::min(allowed, weights));
+  const std::uint64_t free = std::min(memory_for_tensors(device), components_.plan().work_bytes);
   constexpr double kShare = 0.9;  // what is not the denoiser's own has to go somewhere too
   return std::max<size_t>(1, static_cast<size_t>(kShare * static_cast<double>(free) / static_cast<double>(each)));
 }
@@ -237,8 +235,11 @@ Trajectory BatchedPipeline::run_inversion(const Inversion& inversion, const Requ
   const auto calls = static_cast<std::int64_t>(run->timesteps().size());
   observer.progress({"inverting", 0, calls});
   std::vector<std::string> notes;
-  const Prompt prompt = encode(inversion.caption, request.clip_skip, notes);
-  prompts_read();
+  Prompt prompt;
+  {
+    const ReadingPrompts reading(*this);
+    prompt = encode(inversion.caption, request.clip_skip, notes);
+  }
   const Conditioning conditioning = conditioned(prompt, request, false).to(placement().device);
   PromptTaps taps(info_.table, {{site_embedding(prompt), prompt.mask}}, {{0, nullptr}}, cancel);
   LockstepTaps joint(info_.table, {{}}, cancel);

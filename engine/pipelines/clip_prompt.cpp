@@ -14,7 +14,7 @@ ClipPrompt::ClipPrompt(const ModelFolder& folder, const std::string& number, con
     : tokenizer_(ClipTokenizer::load(folder / ("tokenizer" + number))),
       encoder_(folder, "text_encoder" + number, ClipTextConfig::parse(Config::read(folder / ("text_encoder" + number) / "config.json")), bare_clip_key, opening,
                opening.plan.device.is_cpu() ? std::numeric_limits<std::int64_t>::max() : opening.held_encoder_bytes),
-      read_(remembered_bytes(opening.plan.device)) {}
+      read_(std::uint64_t{64} << 20) {}
 
 TextEncoding ClipPrompt::encode(const std::string& prompt, std::int64_t skip, std::vector<std::string>& notes) const {
   return read_.get(std::to_string(skip) + ":" + prompt, notes, [&](std::vector<std::string>& its) {

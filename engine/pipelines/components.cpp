@@ -30,7 +30,7 @@ std::unique_ptr<BlockStream> load_to(const MemoryPlan& plan, const std::string& 
   const torch::Device device = placement.device;
   if (resident < 1) placement.device = torch::kCPU;
   load_weights(module, weights, {.placement = placement, .rename = rename, .cancel = cancel});
-  return resident < 1 ? std::make_unique<BlockStream>(module, device, resident) : nullptr;
+  return resident < 1 ? std::make_unique<BlockStream>(module, device, resident, cancel) : nullptr;
 }
 
 void Components::count(const std::string& component, torch::nn::Module& module) {

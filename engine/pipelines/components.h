@@ -32,7 +32,7 @@ class Components {
   /// The same of a text encoder, which may go once it has read prompts.
   template <class Encoder>
   void load(Encoder& encoder) {
-    count(encoder.name(), encoder.load());
+    count(encoder.name(), encoder.load(opening_.cancel));
   }
 
   bool has(const std::string& name) const;

@@ -85,4 +85,16 @@ class FamilyModel {
   Placement placement_;
 };
 
+/// While one lives prompts are read; large encoders go however that ends.
+class ReadingPrompts {
+ public:
+  explicit ReadingPrompts(FamilyModel& model) : model_(model) {}
+  ~ReadingPrompts() { model_.prompts_read(); }
+  ReadingPrompts(const ReadingPrompts&) = delete;
+  ReadingPrompts& operator=(const ReadingPrompts&) = delete;
+
+ private:
+  FamilyModel& model_;
+};
+
 }  // namespace glyphscope

@@ -9,26 +9,31 @@
 
 namespace glyphscope {
 
-template <class Code>
-auto LatentPipeline::in_tiles_that_fit(const Code& code) const {
+// Smaller tiles are kept for the pictures to come, until there is more memory. Pictures are never encoded in them, as what is learned from is kept.
+torch::Tensor LatentPipeline::in_tiles_that_fit(const torch::Tensor& latent, const CancelToken& cancel) const {
+  const torch::Device device = autoencoder_placement_.device;
+  const std::int64_t usual = autoencoder_->usual_tile_size();
   for (;;) {
     try {
-      return code();
+      return autoencoder_->to_pixels(latent, autoencoder_placement_.dtype, cancel);
     } catch (const c10::Error& error) {
       const std::int64_t smaller = autoencoder_->tile_size / 2, least = 8 * factor();
-      if (!is_out_of_memory(error) || smaller < least) throw;
+      if (!is_out_of_memory(error) || smaller < least) {
+        autoencoder_->tile_size = usual;
+        throw;
+      }
       autoencoder_->tile_size = smaller;
     }
-    release_cached_memory(autoencoder_placement_.device);
+    release_cached_memory(device);
+    too_little_ = memory_for_tensors(device);
   }
 }
 
 FamilyModel::Signal LatentPipeline::encode_pixels(const torch::Tensor& pixels) const {
   torch::NoGradGuard no_grad;
-  return in_tiles_that_fit([&]() -> Signal {
-    const auto [mean, deviation] = autoencoder_->to_latents(pixels.to(autoencoder_placement_.options()));
-    return {mean, deviation};
-  });
+  autoencoder_->tile_size = autoencoder_->usual_tile_size();
+  const auto [mean, deviation] = autoencoder_->to_latents(pixels.to(autoencoder_placement_.options()));
+  return {mean, deviation};
 }
 
 LatentPipeline::LatentPipeline(const ModelFolder& model, const Opening& opening, const Config& scheduler, std::vector<std::string> components,
@@ -43,20 +48,21 @@ void LatentPipeline::load_autoencoder() {
 }
 
 torch::Tensor LatentPipeline::decode(const torch::Tensor& latent, std::vector<std::string>& notes, const CancelToken& cancel) const {
+  const torch::Device device = autoencoder_placement_.device;
   const std::int64_t usual = autoencoder_->usual_tile_size();
-  const auto pixels = [&](const torch::Tensor& some) { return autoencoder_->to_pixels(some, autoencoder_placement_.dtype, cancel); };
-  const torch::Tensor there = latent.to(autoencoder_placement_.device);
+  if (autoencoder_->tile_size != usual && memory_for_tensors(device) > too_little_ + too_little_ / 4) autoencoder_->tile_size = usual;
+  const torch::Tensor there = latent.to(device);
   torch::Tensor out;
   try {
-    out = pixels(there);
+    out = autoencoder_->to_pixels(there, autoencoder_placement_.dtype, cancel);
   } catch (const c10::Error& error) {
     if (!is_out_of_memory(error)) throw;
   }
   if (!out.defined()) {
     // Then one after the other.
-    release_cached_memory(autoencoder_placement_.device);
+    release_cached_memory(device);
     std::vector<torch::Tensor> each;
-    for (const auto& one : there.split(1)) each.push_back(in_tiles_that_fit([&] { return pixels(one); }));
+    for (const auto& one : there.split(1)) each.push_back(in_tiles_that_fit(one, cancel));
     out = torch::cat(each);
   }
   if (autoencoder_->tile_size < usual && std::max(out.size(2), out.size(3)) > autoencoder_->tile_size)

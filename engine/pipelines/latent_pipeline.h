@@ -24,9 +24,9 @@ class LatentPipeline : public BatchedPipeline {
   torch::Tensor decode(const torch::Tensor& latent, std::vector<std::string>& notes, const CancelToken& cancel) const override;
 
  private:
-  // code(), with smaller and smaller tiles where memory is too short for larger ones; those that fit are kept.
-  template <class Code>
-  auto in_tiles_that_fit(const Code& code) const;
+  // A picture, in smaller and smaller tiles where memory is too short for larger ones.
+  torch::Tensor in_tiles_that_fit(const torch::Tensor& latent, const CancelToken& cancel) const;
+  mutable std::uint64_t too_little_ = 0;  // memory for which tiles had to be smaller than usual
   std::string autoencoder_name_;
   Placement autoencoder_placement_;
   std::unique_ptr<Autoencoder> autoencoder_;

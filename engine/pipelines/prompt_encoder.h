@@ -30,10 +30,10 @@ class PromptEncoder {
   const Config& config() const { return config_; }
 
   /// Its weights are there afterwards. Throws a Failure; then none are.
-  Model& load() {
+  Model& load(const CancelToken& cancel = {}) {
     if (model_) return *model_;
     auto fresh = std::make_unique<Model>(config_);
-    stream_ = load_to(plan_, name_, *fresh, folder_.weights(name_), rename_, {});
+    stream_ = load_to(plan_, name_, *fresh, folder_.weights(name_), rename_, cancel);
     for (auto& parameter : fresh->parameters()) parameter.set_requires_grad(false);
     model_ = std::move(fresh);
     return *model_;

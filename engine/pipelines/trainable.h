@@ -22,8 +22,8 @@ class Trainable {
   Conditioning condition(const std::string& prompt, std::vector<std::string>& notes) const;
   /// What the denoiser reads beside the caption of a picture, one row: Conditioning's other fields.
   Conditioning beside_caption(const PictureSize& size) const;
-  /// No more prompts for now: large encoders may go.
-  void prompts_read() const { model_.prompts_read(); }
+  /// Large encoders go at its end.
+  ReadingPrompts reading_prompts() const { return ReadingPrompts(model_); }
   /// pixels: [B, 3, H, W] in [-1, 1].
   FamilyModel::Signal encode_pixels(const torch::Tensor& pixels) const { return model_.encode_pixels(pixels); }
   /// Where the denoiser computes.

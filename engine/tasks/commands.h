@@ -159,7 +159,7 @@ using Command = std::variant<command::OpenModel, command::Generate, command::Edi
 
 /// Whether there is a model with all of its files under this name: what opening it would find out first, in a moment. The error names what is missing.
 Expected<Done> can_open(const command::OpenModel& model);
-/// Where it would go, and what it would take there, in words. No weights are loaded.
-Expected<std::string> describe_plan(const command::OpenModel& model);
+/// Where it would go, and what it would take there, in words. No weights are loaded. A model that is open there, and takes so many bytes, goes if it has to.
+Expected<std::string> describe_plan(const command::OpenModel& model, const std::string& open_device = "", std::int64_t open_bytes = 0);
 
 }  // namespace glyphscope

@@ -67,6 +67,7 @@ struct ModelOpened {
     std::int64_t default_steps = 0;
   };
   std::optional<Upscaler> upscaler;
+  command::OpenModel opened_by;
 };
 struct PicturesReady {
   Picture source;

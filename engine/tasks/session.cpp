@@ -22,7 +22,7 @@ OpenOptions open_options(const command::OpenModel& model) {
   return {.device = model.device, .dtype = model.dtype, .memory = model.memory, .config = model.config, .upscaler = model.upscaler};
 }
 
-event::ModelOpened describe(Pipeline& pipeline, std::int64_t bytes) {
+event::ModelOpened describe(Pipeline& pipeline, const command::OpenModel& by, std::int64_t bytes) {
   const ModelInfo& info = pipeline.info();
   const auto [source_prompt, target_prompt] = example_prompts(info);
   event::ModelOpened out{.source = info.source,
@@ -44,7 +44,8 @@ event::ModelOpened describe(Pipeline& pipeline, std::int64_t bytes) {
                          .target_prompt = target_prompt,
                          .learned = learned_text(info),
                          .studied = studied_sites(info),
-                         .upscaler = {}};
+                         .upscaler = {},
+                         .opened_by = by};
   if (const auto& second = info.upscaler)
     out.upscaler = {.source = second->source,
                     .table = second->table,
@@ -70,13 +71,13 @@ Expected<Done> can_open(const command::OpenModel& model) {
   });
 }
 
-Expected<std::string> describe_plan(const command::OpenModel& model) {
+Expected<std::string> describe_plan(const command::OpenModel& model, const std::string& open_device, std::int64_t open_bytes) {
   return attempt([&] {
     const OpenOptions options = open_options(model);
     const auto needs = model_needs(model.source, options);
     if (!needs) throw Failure(needs.error());
     needs->require(model.source);
-    const MemoryPlan plan = plan_memory(needs->components, options.place());
+    const MemoryPlan plan = plan_beside(needs->components, options.place(), {open_device, static_cast<std::uint64_t>(open_bytes)}).plan;
     std::string out = "On " + device_label(plan.device) + ", in " + dtype_name(plan.dtype) + ": " + memory_text(plan.reading_bytes()) + " of weights, " +
                       memory_text(plan.free) + " of memory " + (plan.device.is_cpu() ? "free" : "to take") + ".";
     if (plan.device.is_cpu() && !plan.reason.empty()) out += " Not on a GPU: " + plan.reason + ".";
@@ -104,6 +105,7 @@ void Session::run(const Command& command, const Job& job) {
     void operator()(const command::ConvertAdapter& what) const { convert_adapter(session, what, job); }
     void operator()(const command::CompareGuard& what) const { compare_guard(session, what, job); }
   };
+  if (made_room_ && !std::holds_alternative<command::OpenModel>(command)) open_again(job);
   std::visit(Doing{*this, job}, command);
 }
 
@@ -146,21 +148,18 @@ void Session::open(const command::OpenModel& command, const Job& job) {
   options.cancel = job.cancel;
   const auto needs = model_needs(command.source, options);
   if (!needs) throw Failure(needs.error());
-  auto planned = attempt([&] { return plan_memory(needs->components, options.place()); });
   // A device may not hold two models: the one before goes where the new one would not fit well beside it.
-  const bool too_large = !planned                   ? planned.error().code == ErrorCode::out_of_memory
-                         : planned->device.is_cpu() ? command.device == "auto"
-                                                    : !planned->shortage().empty();
-  const bool makes_room = too_large && pipeline_ && !pipeline_->info().placement.device.is_cpu();
+  Leaving before;
+  if (pipeline_) before = {pipeline_->info().placement.device.str(), opened_.bytes};
+  auto [plan, makes_room] = plan_beside(needs->components, options.place(), before);
   if (makes_room) {
     needs->require(command.source);
     pipeline_.reset();
+    made_room_ = true;
     edited_.clear();
-    planned = attempt([&] { return plan_memory(needs->components, options.place()); });
   }
   try {
-    if (!planned) throw Failure(planned.error());
-    const MemoryPlan& plan = *planned;
+    if (makes_room) plan = plan_memory(needs->components, options.place());
     const auto bytes = static_cast<std::int64_t>(plan.reading_bytes());
     if (plan.unexpected) job.note("Computing on the CPU: " + plan.reason);
     if (const std::string shortage = plan.shortage(); !shortage.empty()) job.note(shortage);
@@ -173,25 +172,32 @@ void Session::open(const command::OpenModel& command, const Job& job) {
     auto opened = open_model(command.source, options);
     if (!opened) throw Failure(opened.error());
     job.cancel.check();
-    if (guarded_) guarded_->sites.clear();  // of another model
-    guard(**opened, guarded_, job.cancel);
+    auto guarding = guarded_;
+    if (guarding) guarding->sites.clear();  // of another model
+    guard(**opened, guarding, job.cancel);
+    guarded_ = std::move(guarding);
     pipeline_ = *opened;
-    opened_ = command;
+    made_room_ = false;
+    opened_ = {command, plan.device.is_cpu() ? 0 : plan.reading_bytes()};
     edited_.clear();
-    job.tell(describe(*pipeline_, bytes));
-  } catch (...) {
-    if (makes_room) open_again(job);
-    throw;
+    job.tell(describe(*pipeline_, command, bytes));
+  } catch (const Failure& failure) {
+    if (!made_room_ || failure.error().code == ErrorCode::cancelled) throw;
+    Error error = failure.error();
+    error.hint += (error.hint.empty() ? "" : ". ") + opened_.by.source + " had made room, and is loaded again when it is needed";
+    throw Failure(error);
   }
 }
 
 void Session::open_again(const Job& job) {
-  const auto again = open_model(opened_.source, open_options(opened_));
-  const auto guarding = attempt([&] {
-    if (again) guard(**again, guarded_, {});
-  });
-  if (again && guarding) pipeline_ = *again;
-  job.note(opened_.source + (pipeline_ ? " had made room, and was opened again" : " had made room, and could not be opened again"));
+  job.tell(event::Started{"Opening " + opened_.by.source + " again"});
+  OpenOptions options = open_options(opened_.by);
+  options.cancel = job.cancel;
+  auto again = open_model(opened_.by.source, options);
+  if (!again) throw Failure(again.error());
+  guard(**again, guarded_, job.cancel);
+  pipeline_ = *again;
+  made_room_ = false;
 }
 
 void Session::guard(Pipeline& model, const std::optional<command::SetGuard>& wanted, const CancelToken& cancel) {

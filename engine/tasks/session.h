@@ -62,14 +62,18 @@ class Session {
 
  private:
   void open(const command::OpenModel& command, const Job& job);
-  // The model that had made room for one that could not be had.
+  // The model that had made room for one that could not be had. Throws a Failure.
   void open_again(const Job& job);
   void set_guard(const command::SetGuard& command, const Job& job);
   void guard(Pipeline& model, const std::optional<command::SetGuard>& wanted, const CancelToken& cancel);
 
   MakeReader make_reader_, make_guard_reader_;
   std::shared_ptr<Pipeline> pipeline_;
-  command::OpenModel opened_;  // by what
+  struct {
+    command::OpenModel by;
+    std::uint64_t bytes = 0;  // of a device
+  } opened_;                  // the model that is open, or has made room
+  bool made_room_ = false;
   std::shared_ptr<TextReader> reader_, guard_reader_;
   std::optional<PictureSet> pictures_;
   std::optional<command::SetGuard> guarded_;                  // the guard that is on,

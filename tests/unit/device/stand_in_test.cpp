@@ -100,10 +100,10 @@ TEST_P(OnStandIn, BlocksThatAreStreamedDrawTheSame) {
   const std::string source = golden(GetParam()).string();
   const auto needs = *model_needs(source, {});
   MemoryPlan plan{.components = needs.components, .keeps_encoders = false};
-  const std::uint64_t whole = plan.drawing_bytes();
+  const std::uint64_t whole = plan.reading_bytes();
   plan.streams = true;
   plan.resident = 0;
-  const std::uint64_t least = plan.drawing_bytes();
+  const std::uint64_t least = plan.reading_bytes();
   ASSERT_LT(least, whole);
   const auto there = *open_model(source, {.device = "standin"});
   const Request request = request_of(2, {0, 1}, 3, there->info());
@@ -178,12 +178,11 @@ TEST_F(StandIn, PlansFitTheMemoryThereIs) {
     const auto plan = attempt([&] { return plan_memory(components, {.device = "standin", .memory = memory}); });
     if (!plan) {
       EXPECT_EQ(plan.error().code, ErrorCode::out_of_memory);
-      EXPECT_THAT(plan.error().message(), HasSubstr("the model needs at least 1.5 GiB of standin:0, which has " + memory_text(memory) + " to give"));
+      EXPECT_THAT(plan.error().message(), HasSubstr("the model needs at least 1.7 GiB of standin:0, which has " + memory_text(memory) + " to give"));
       EXPECT_TRUE(ways.empty()) << "less memory was enough";
       continue;
     }
-    EXPECT_LE(plan->reading_bytes(), memory);
-    EXPECT_LE(plan->drawing_bytes() + MemoryPlan::kWorkBytes, memory);
+    EXPECT_LE(std::max(plan->reading_bytes(), plan->drawing_bytes()) + MemoryPlan::kWorkBytes, memory);
     const double stays = plan->streams ? plan->resident : 1;
     EXPECT_GE(stays, resident);
     resident = stays;
