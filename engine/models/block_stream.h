@@ -28,9 +28,9 @@ BlockSizes block_sizes(const torch::nn::Module& module);
 /// last time: blocks are run in an order that is none of the module's, and the other way round in backward.
 class BlockStream {
  public:
-  /// module: its weights are anywhere, in the dtype in which they compute; afterwards they are on the device, but for those of blocks that are streamed, which
-  /// are spread over the network. resident: the share of the blocks' bytes that is to stay on the device, 0 to 1. The module's blocks are not to be
-  /// run after the stream's end. Throws a Failure where host memory cannot be pinned.
+  /// module: not made in inference mode; its weights are anywhere, in the dtype in which they compute; afterwards they are on the device, but for those of
+  /// blocks that are streamed, which are spread over the network. resident: the share of the blocks' bytes that is to stay on the device, 0 to 1. The module's
+  /// blocks are not to be run after the stream's end. Throws a Failure where host memory cannot be pinned.
   BlockStream(torch::nn::Module& module, torch::Device device, double resident, const CancelToken& cancel = {});
   ~BlockStream();
   BlockStream(const BlockStream&) = delete;

@@ -32,6 +32,7 @@ class PromptEncoder {
   /// Its weights are there afterwards. Throws a Failure; then none are.
   Model& load(const CancelToken& cancel = {}) {
     if (model_) return *model_;
+    const torch::InferenceMode also_for_streams(false);  // which replace what parameters hold
     auto fresh = std::make_unique<Model>(config_);
     stream_ = load_to(plan_, name_, *fresh, folder_.weights(name_), rename_, cancel);
     for (auto& parameter : fresh->parameters()) parameter.set_requires_grad(false);

@@ -4,6 +4,7 @@
 // of the input is a command, each answer a line of JSON:
 //   output              one call; writes its result to INPUTS with ".output" after it
 //   call ROWS TIMES     that many calls of that many rows: seconds of one, and the most memory that tensors took, in bytes
+//   stream SHARE        from now on so many percent of the blocks' weights stay on the device; the others are copied there as they compute
 //   localize STEPS ROWS every site alone reads the other prompt, that many rows at once, each with its unconditional half, and beside them both prompts' own
 //                       pictures; the halves are guided and the latent is stepped on as in a picture's drawing: seconds, sites
 #include <c10/core/impl/VirtualGuardImpl.h>
@@ -12,11 +13,13 @@
 #include <chrono>
 #include <cstdio>
 #include <iostream>
+#include <optional>
 #include <sstream>
 
 #include "core/error.h"
 #include "device/devices.h"
 #include "io/safetensors.h"
+#include "models/block_stream.h"
 #include "patching/prompt_taps.h"
 #include "tests/support/any_denoiser.h"
 
@@ -43,6 +46,8 @@ class Speed {
 
   nlohmann::json answer(const std::string& command, std::int64_t first, std::int64_t second) {
     forget_peak_memory(device_);
+    if (command == "stream")
+      return stream_.emplace(*denoiser_.module, device_, static_cast<double>(first) / 100), nlohmann::json{{"blocks", stream_->blocks()}};
     nlohmann::json out = command == "output" ? output() : command == "call" ? call(first, second) : localize(first, second);
     out["peak_bytes"] = peak_memory(device_);
     return out;
@@ -112,15 +117,16 @@ class Speed {
   torch::ScalarType dtype_;
   std::filesystem::path inputs_;
   AnyDenoiser denoiser_;
+  std::optional<BlockStream> stream_;
   torch::Tensor sample_, timestep_, embedding_, other_, pooled_, sizes_;
 };
 
 int run(char** argv) {
-  const torch::InferenceMode inference;
   const auto dtype = std::string(argv[2]) == "bf16" ? torch::kBFloat16 : torch::kFloat32;
   torch::Device device(argv[3]);
   if (!device.is_cpu() && !device.has_index()) device.set_index(0);
   Speed speed(argv[1], dtype, device, argv[4]);
+  const torch::InferenceMode inference;
   for (std::string line; std::getline(std::cin, line);) {
     std::istringstream words(line);
     std::string command;

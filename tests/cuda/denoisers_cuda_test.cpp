@@ -5,6 +5,7 @@
 
 #include "adapt/lora.h"
 #include "core/random.h"
+#include "models/block_stream.h"
 #include "patching/prompt_taps.h"
 #include "tests/support/golden.h"
 #include "tests/support/small_denoiser.h"
@@ -52,8 +53,23 @@ TEST_P(DenoisersCuda, PatchingDoesWhatItDoesOnTheCpu) {
   }
 }
 
+// Blocks whose weights are copied to the GPU as they compute: call after call, as a copy that comes too early or too late shows now and then only.
+TEST_P(DenoisersCuda, BlocksThatAreStreamedComputeTheSame) {
+  torch::NoGradGuard no_grad;
+  const torch::Device device(torch::kCUDA, 0);
+  SmallDenoiser denoiser(GetParam(), torch::kFloat32, device);
+  const torch::Tensor expected = denoiser.call();
+  for (const double resident : {0.5, 0.0}) {
+    const BlockStream stream(denoiser.module(), device, resident);
+    EXPECT_GT(stream.blocks(), 0u);
+    std::vector<torch::Tensor> outputs;
+    for (int call = 0; call < 50; ++call) outputs.push_back(denoiser.call());
+    for (const auto& output : outputs) EXPECT_TRUE(torch::equal(output, expected));
+  }
+}
+
 TEST_P(DenoisersCuda, AdaptersGradientsEqualTheCpus) {
-  const auto gradients = [&](torch::Device device) {
+  const auto gradients = [&](torch::Device device, bool streamed) {
     SmallDenoiser denoiser(GetParam(), torch::kFloat32, device);
     at::Generator generator = make_generator(1);
     Lora lora = make_lora(denoiser.module(), denoiser.table(), {.every_attention = true, .rank = 2, .alpha = 1.5}, generator);
@@ -63,6 +79,8 @@ TEST_P(DenoisersCuda, AdaptersGradientsEqualTheCpus) {
       layer.b = layer.b.to(device).set_requires_grad(true);
     }
     const AttachedLora attached(denoiser.module(), lora);
+    std::optional<BlockStream> stream;
+    if (streamed) stream.emplace(denoiser.module(), torch::Device(device.type(), 0), 0);
     const torch::Tensor out = denoiser.call();
     (out * torch::randn(out.sizes(), make_generator(2)).to(device)).sum().backward();
     std::map<std::string, torch::Tensor> all;
@@ -72,10 +90,14 @@ TEST_P(DenoisersCuda, AdaptersGradientsEqualTheCpus) {
     }
     return all;
   };
-  const auto here = gradients(torch::kCUDA), reference = gradients(torch::kCPU);
-  ASSERT_EQ(here.size(), reference.size());
-  ASSERT_FALSE(here.empty());
-  for (const auto& [path, gradient] : reference) EXPECT_LT(relative_error(here.at(path), gradient), 10 * kTolerance) << path;
+  const auto reference = gradients(torch::kCPU, false);
+  ASSERT_FALSE(reference.empty());
+  for (const bool streamed : {false, true}) {
+    const auto here = gradients(torch::kCUDA, streamed);
+    ASSERT_EQ(here.size(), reference.size());
+    for (const auto& [path, gradient] : reference)
+      EXPECT_LT(relative_error(here.at(path), gradient), 10 * kTolerance) << path << (streamed ? ", streamed" : "");
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Small, DenoisersCuda,

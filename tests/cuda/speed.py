@@ -10,6 +10,8 @@ the card's name, medians of the turns and ratios with their range:
 - a localization, every site alone and both pictures, 16 rows at once: the paper's way's time, in diffusers one picture at a time whose site is given the other
   prompt, over ours (aim: at least 3). U-Nets only.
 
+- a call of 2 rows with all blocks copied from the host as they compute, over one with all on the GPU.
+
 Training is measured by tests/bench/finetune_bench.py --cuda. --small and --device standin try the script itself on a machine without a GPU (diffusers is on the
 CPU then, numbers mean nothing): GLYPHSCOPE_TEST_DEVICE=standin LD_PRELOAD=BUILD/tests/libglyphscope_stand_in.so go to our program alone.
 """
@@ -188,6 +190,14 @@ def measure(family, options):
         pairs = [(theirs.localize(STEPS), ours.ask("localize", STEPS, AT_ONCE)) for _ in range(max(2, options.turns // 2))]
         assert pairs[0][0]["sites"] == pairs[0][1]["sites"]
         ratio(f"localization, {pairs[0][0]['sites']} sites, {STEPS} steps", *zip(*pairs[1:]))
+    whole = ours.ask("call", 2, TIMES)
+    blocks = ours.ask("stream", 0)["blocks"]
+    streamed = [ours.ask("call", 2, TIMES) for _ in range(2)][1]
+    print(
+        f"  call of 2 rows, all {blocks} blocks copied to the device as they compute: {streamed['seconds'] / whole['seconds']:.2f} times as long,"
+        f" memory {streamed['peak_bytes'] / 2**30:.2f} of {whole['peak_bytes'] / 2**30:.2f} GiB",
+        flush=True,
+    )
     ours.end()
     shutil.rmtree(folder)
     del theirs, model

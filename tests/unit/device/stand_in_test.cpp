@@ -130,6 +130,12 @@ TEST_P(OnStandIn, BlocksThatAreStreamedDrawTheSame) {
     }
     EXPECT_GT(traffic[2].to_device, traffic[1].to_device) << "nothing was streamed";
     EXPECT_EQ(traffic[2].waits, traffic[1].waits);
+    // Prompts that are new, for which encoders that went are loaded again.
+    Request other = request;
+    other.prompts[0] = "a house";
+    const auto streamed_other = streamed->generate(other), expected_other = there->generate(other);
+    ASSERT_TRUE(streamed_other) << streamed_other.error().message();
+    EXPECT_TRUE(torch::equal(streamed_other->latents, expected_other->latents));
   }
 }
 
