@@ -151,9 +151,9 @@ def draws_in_little_memory(build, folder, scratch):
         done = subprocess.run([build / "glyphscope", "generate", folder, *options, "--out", out], capture_output=True, text=True, env=environment, check=False)
         if done.returncode != 0:
             sys.exit(done.stderr)
-        notes = " ".join(line for line in done.stderr.splitlines() if "weights" in line)
+        notes = " ".join(line for line in done.stdout.splitlines() if "weights" in line)
         print(f"  two steps on the stand-in, {memory} to take: {time.monotonic() - start:.0f} s. {notes}", flush=True)
-        pictures.append(list(Image.open(out).getdata()))
+        pictures.append(Image.open(out).tobytes())
     same = pictures[0] == pictures[1]
     print(f"  the pictures are {'the same' if same else 'NOT the same'}, bit for bit")
     return same

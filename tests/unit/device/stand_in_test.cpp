@@ -193,7 +193,7 @@ TEST_F(StandIn, PlansFitTheMemoryThereIs) {
     EXPECT_GE(stays, resident);
     resident = stays;
     ways.insert(plan->streams ? "streams" : plan->keeps_encoders ? "all" : "encoders go");
-    if (plan->streams) EXPECT_THAT(plan->shortage(), HasSubstr("of its weights stay in the host's memory, and are copied to standin:0"));
+    if (plan->streams) EXPECT_THAT(plan->shortage(), HasSubstr("of the model's weights stay in the host's memory, and are copied to standin:0"));
   }
   EXPECT_EQ(ways, (std::set<std::string>{"streams", "encoders go", "all"}));
 }
