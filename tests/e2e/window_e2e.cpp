@@ -349,6 +349,32 @@ class WindowTest : public QObject {
     QVERIFY(metadata["upscaler"].toObject()["model"].toString().endsWith("pipeline_if2"));
   }
 
+  // Where a model would go is said before it is opened; and the open one can be opened again elsewhere.
+  void the_plan_is_shown_and_the_device_can_be_changed() {
+    press("open");
+    auto* dialog = window_->findChild<QDialog*>("open_dialog");
+    dialog->findChild<QComboBox*>("model")->setEditText(model_);
+    auto* device = dialog->findChild<QComboBox*>("device");
+    device->setFocus();  // with which a model that was open before brings what it was opened with
+    device->setCurrentIndex(device->findData("cpu"));
+    auto* hint = dialog->findChild<QLabel*>("hint");
+    QTRY_VERIFY2(hint->text().startsWith("On cpu, in fp32: "), qPrintable(hint->text()));
+    QTest::mouseClick(dialog->findChild<QDialogButtonBox*>()->button(QDialogButtonBox::Open), Qt::LeftButton);
+    wait();
+    QVERIFY2(message().isEmpty(), qPrintable(message()));
+    auto* menu = find<QToolButton>("device_menu");
+    QCOMPARE(menu->text(), QString("cpu"));
+    // Automatic: the stand-in, where there is one.
+    menu->menu()->actions().first()->trigger();
+    wait();
+    QVERIFY2(message().isEmpty(), qPrintable(message()));
+    QCOMPARE(menu->text(), qEnvironmentVariable("GLYPHSCOPE_TEST_DEVICE") == "standin" ? QString("standin:0") : QString("cpu"));
+    find<QSpinBox>("steps")->setValue(1);
+    press("generate");
+    wait();
+    QVERIFY2(message().isEmpty(), qPrintable(message()));
+  }
+
   // A single file with the configurations that the dialog names.
   void the_dialog_opens_a_single_file() {
     const QString golden = qEnvironmentVariable("GLYPHSCOPE_GOLDEN");
