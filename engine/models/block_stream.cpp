@@ -134,6 +134,8 @@ BlockStream::BlockStream(torch::nn::Module& module, torch::Device device, double
   }
   for (auto& parameter : module.parameters())
     if (parameter.device() != device) parameter.set_data(parameter.detach().to(device));
+  // What had the places' memory before may still be computed with.
+  for (Place& place : places_) place.left.record(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
 }
 
 BlockStream::~BlockStream() {

@@ -106,6 +106,7 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
   const std::int64_t rows = std::min<std::int64_t>(request.rows_at_once, static_cast<std::int64_t>(count));
   const std::int64_t workers = shared_out ? std::clamp<std::int64_t>(at::get_num_threads(), 1, std::max<std::int64_t>(1, rows)) : 1;
   size_t at_once = (std::min(count, static_cast<size_t>(request.rows_at_once)) + static_cast<size_t>(workers) - 1) / static_cast<size_t>(workers);
+  if (workers == 1 && fits_.pixels == request.width * request.height) at_once = std::min(at_once, fits_.rows);
   const auto batches_of = [&](size_t rows_left) { return static_cast<std::int64_t>((rows_left + at_once - 1) / at_once); };
   const auto scheduler = scheduler_of(request);
   const auto calls_each = static_cast<std::int64_t>(scheduler->begin(request.steps, tokens(request))->timesteps().size());
@@ -150,7 +151,11 @@ Result BatchedPipeline::run(const Request& request, const Observer& observer, co
           // What the batch had taken is free again: half of its rows may fit.
           if (end - begin == 1) throw Failure(does_not_fit(error, request));
           at_once = (end - begin + 1) / 2;
-          row_bytes(request, read) *= 2;
+          // Remembered as what a row takes; on the CPU, where that is not measured, by the size of the picture.
+          if (placement().device.is_cpu())
+            fits_ = {request.width * request.height, at_once};
+          else
+            row_bytes(request, read) *= 2;
           release_cached_memory(placement().device);
           calls = before;
           total = before + batches_of(count - begin) * calls_each;

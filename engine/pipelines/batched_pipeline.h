@@ -73,6 +73,11 @@ class BatchedPipeline : public Pipeline, public FamilyModel {
   size_t rows_that_fit(const Request& request, const ReadPrompts& read);
   std::uint64_t& row_bytes(const Request& request, const ReadPrompts& read);
   std::map<std::tuple<std::int64_t, std::int64_t, PatchMethod, bool, bool>, std::uint64_t> row_bytes_;
+  // Of pictures of the last size for which the host had too little memory: how many rows it holds.
+  struct {
+    std::int64_t pixels = 0;
+    size_t rows = 0;
+  } fits_;
 };
 
 }  // namespace glyphscope
