@@ -116,7 +116,8 @@ std::uint64_t MemoryPlan::streamed_bytes() const {
 
 std::string MemoryPlan::shortage() const {
   if (streams)
-    return memory_text(streamed_bytes()) + " of the model's weights stay in the host's memory, and are copied to " + device_label(device) + " when they are to compute";
+    return memory_text(streamed_bytes()) + " of the model's weights stay in the host's memory, and are copied to " + device_label(device) +
+           " when they are to compute";
   return keeps_encoders ? "" : "What reads prompts is on " + device_label(device) + " only while prompts are read";
 }
 
