@@ -6,10 +6,10 @@
 #include "app/cli/finetune_options.h"
 #include "core/version.h"
 #include "demo/sign_words.h"
+#include "experiments/prompt_set.h"
 #include "io/files.h"
 #include "io/image_file.h"
 #include "io/resources.h"
-#include "localization/prompt_set.h"
 
 namespace glyphscope::cli {
 

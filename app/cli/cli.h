@@ -109,6 +109,7 @@ Run add_generate(CLI::App& app);
 Run add_patch(CLI::App& app);
 Run add_edit(CLI::App& app);
 Run add_localize(CLI::App& app);
+Run add_merge(CLI::App& app);
 Run add_evaluate(CLI::App& app);
 Run add_finetune(CLI::App& app);
 Run add_convert_adapter(CLI::App& app);

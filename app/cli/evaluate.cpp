@@ -4,10 +4,10 @@
 
 #include "app/cli/cli.h"
 #include "core/version.h"
+#include "experiments/prompt_set.h"
 #include "io/files.h"
 #include "io/image_file.h"
 #include "io/resources.h"
-#include "localization/prompt_set.h"
 
 namespace glyphscope::cli {
 

@@ -2,10 +2,10 @@
 
 #include "app/cli/cli.h"
 #include "editing/audit_log.h"
+#include "experiments/prompt_set.h"
 #include "io/files.h"
 #include "io/resources.h"
 #include "io/text_file.h"
-#include "localization/prompt_set.h"
 
 namespace glyphscope::cli {
 

@@ -1,6 +1,9 @@
+#include <algorithm>
 #include <cstdio>
+#include <tuple>
 
 #include "app/cli/cli.h"
+#include "core/option.h"
 #include "io/files.h"
 #include "io/resources.h"
 #include "registry/families.h"
@@ -55,20 +58,100 @@ void print_findings(const event::ScoresReady& found, const SiteTable& table) {
                 format_sites(found.smallest).c_str(), 100 * table.share(found.smallest));
 }
 
+// A table of the mean of one score: rows x columns, with intervals where one axis leaves room for them.
+void print_map(const event::MapReady& map) {
+  const size_t columns = map.columns.size();
+  const bool narrow = columns > 1;
+  const auto mean = [&](const std::map<std::string, Score>& scores, const char* key) {
+    if (scores.empty()) return std::string("-");
+    if (!narrow) return score_text(scores, key);
+    char text[16];
+    std::snprintf(text, sizeof text, "%.2f", scores.at(key).mean);
+    return std::string(text);
+  };
+  size_t label = 10;
+  for (const auto& row : map.rows) label = std::max(label, row.size());
+  constexpr const char* kKeys[] = {"target_f1", "source_f1", "ssim_outside_text"};
+  const auto cell = [&](const std::string& text, size_t width) { std::printf("  %-*s", static_cast<int>(width), text.c_str()); };
+  if (!narrow) {
+    cell(map.by, label);
+    for (const char* key : kKeys) cell(find_score(key)->title, 19);
+    std::printf("\n");
+    const auto line = [&](const std::string& name, const std::map<std::string, Score>& scores) {
+      cell(name, label);
+      for (const char* key : kKeys) cell(mean(scores, key), 19);
+      std::printf("\n");
+    };
+    line("A's own", map.source);
+    line("B's own", map.target);
+    for (size_t row = 0; row < map.rows.size(); ++row) line(map.rows[row], map.scores[row]);
+  } else {
+    size_t width = 5;
+    for (const auto& column : map.columns) width = std::max(width, column.size());
+    for (const char* key : kKeys) {
+      std::printf("%s (A's own %s, B's own %s)\n", find_score(key)->title, mean(map.source, key).c_str(), mean(map.target, key).c_str());
+      cell("", label);
+      for (const auto& column : map.columns) cell(column, width);
+      std::printf("\n");
+      for (size_t row = 0; row < map.rows.size(); ++row) {
+        cell(map.rows[row], label);
+        for (size_t column = 0; column < columns; ++column) cell(mean(map.scores[row * columns + column], key), width);
+        std::printf("\n");
+      }
+      std::printf("\n");
+    }
+  }
+  std::printf("means over %d pairs and %d noise%s, none of which chose anything\n", map.pairs, map.noises, map.noises == 1 ? "" : "s");
+}
+
+std::string duration(double seconds) {
+  char text[32];
+  if (seconds < 120)
+    std::snprintf(text, sizeof text, "%.0f s", seconds);
+  else if (seconds < 7200)
+    std::snprintf(text, sizeof text, "%.0f min", seconds / 60);
+  else if (seconds < 48 * 3600)
+    std::snprintf(text, sizeof text, "%.1f h", seconds / 3600);
+  else
+    std::snprintf(text, sizeof text, "%.1f days", seconds / 86400);
+  return text;
+}
+
+void print_plan(const event::RunPlanned& plan) {
+  std::printf("  %9s  %9s  %13s\n", "cells", "pictures", "denoiser rows");
+  for (const auto& one : plan.questions)
+    std::printf("  %9lld  %9lld  %13lld  %s%s\n", static_cast<long long>(one.cells), static_cast<long long>(one.pictures),
+                static_cast<long long>(one.denoiser_rows), one.at_most ? "at most: " : "", one.title.c_str());
+  std::printf("%lld pictures, %lld denoiser rows, %.1f MB, about %s here as it is measured now\n", static_cast<long long>(plan.pictures),
+              static_cast<long long>(plan.denoiser_rows), static_cast<double>(plan.bytes) / 1e6, duration(plan.seconds).c_str());
+  std::printf("%d independent words and %d noise%s: a difference of %.2f in a mean share is found four times in five, where words differ as much as they can\n",
+              plan.words, plan.noises, plan.noises == 1 ? "" : "s", plan.detectable);
+}
+
+// "2/4": the second of four.
+std::pair<int, int> parse_shard(const std::string& text) {
+  int index = 0, count = 0;
+  char rest = 0;
+  if (std::sscanf(text.c_str(), "%d/%d%c", &index, &count, &rest) != 2 || index < 1 || count < 1 || index > count)
+    reject("'" + text + "' is no shard", option(Option::shard, text), "Write I/N, as 1/4, .. 4/4");
+  return {index - 1, count};
+}
+
 }  // namespace
 
 Run add_localize(CLI::App& app) {
   struct Options {
-    std::string model, prompts, words, out, ocr = "ppocr", method = "automatic", pooled = "source";
+    std::string model, prompts, words, out, ocr = "ppocr", method = "automatic", pooled = "source", shard;
     bool resume = false;
     command::Localize command;
     SamplingOptions sampling;
   };
   auto options = std::make_shared<Options>();
   command::Localize& settings = options->command;
-  CLI::App* verb = app.add_subcommand(
-      "localize",
-      "Finds the layers that write the text: patches every site alone, reads the images, chooses by half of the words and reports on the other half");
+  CLI::App* verb = app.add_subcommand("localize",
+                                      "Finds the layers that write the text: patches every site alone, reads the images, chooses by half of the words and "
+                                      "reports on the other half. With --by, "
+                                      "a map of what patching does, by steps, heads, tokens and others");
   verb->add_option("MODEL", options->model, kModelHelp)->required();
   auto* file = verb->add_option("--prompts", options->prompts, "File of prompt pairs: A, a tab, B, each with its text in double quotes");
   verb->add_option("--template", settings.templates, "Prompt with <text> for the word (repeatable; default: signs for a demo model, else the paper's)")
@@ -80,6 +163,20 @@ Run add_localize(CLI::App& app) {
       ->check(CLI::Range(1, 1000))
       ->excludes(seeds)
       ->capture_default_str();
+  verb->add_option(
+          "--by", settings.by,
+          "site, set, step, head, stream, token-group, encoder or direction; or two of them, as site-step: rows and columns of a map. All that is not named is "
+          "patched")
+      ->capture_default_str();
+  verb->add_option("--direction", settings.direction,
+                   "sufficiency (A's image, sites see B), necessity (B's image, sites see A) or complement (A's image, all other sites see B)")
+      ->capture_default_str();
+  verb->add_option("--sites", settings.sites, "Sites that a map looks at, as 5,7-9 (default: all)");
+  verb->add_option("--sets", settings.sets, "Sets of sites for --by set, as \"5;7-9;all\"");
+  verb->add_option("--step-ranges", settings.step_ranges, "Ranges of steps for --by step")->check(CLI::Range(1, 1000))->capture_default_str();
+  verb->add_flag("--plan", settings.plan_only, "Print what the run would take: images, denoiser rows, bytes, time; and stop");
+  auto* shard = verb->add_option("--shard", options->shard, "I/N: draw every N-th cell from the I-th on; `glyphscope merge` joins the shards' folders");
+  verb->add_flag("--wait", settings.waits, "Wait for the cells of other shards, which fill the same --out, and finish the run with them")->needs(shard);
   verb->add_option("--from-step", settings.from_step, "First step that is patched")->capture_default_str();
   verb->add_option("--pooled", options->pooled,
                    "source or target: whose pooled prompt patched images read, where the model reads one (" +
@@ -103,7 +200,7 @@ Run add_localize(CLI::App& app) {
   verb->add_option("--ocr", options->ocr, "ppocr or tesseract")->capture_default_str();
   verb->add_flag("--keep-images", settings.keep_images, "Write every pair's images too");
   verb->add_flag("--resume", options->resume, "Go on with the run that is in --out");
-  verb->add_option("--out", options->out, "Folder for run.json, sites.csv and heatmap.png")->required();
+  verb->add_option("--out", options->out, "Folder of the run: its cells, and run.json, sites.csv and heatmap.png, or a map's files")->required();
   options->sampling.add(*verb);
   return [=](const Context& context) {
     command::Localize command = options->command;
@@ -116,14 +213,39 @@ Run add_localize(CLI::App& app) {
     command.adapters = context.common.adapters;
     command.begin = options->resume ? command::Localize::Begin::go_on : command::Localize::Begin::anew;
     command.each_pair = false;
+    if (!options->shard.empty()) std::tie(command.shard, command.shards) = parse_shard(options->shard);
     parse_method(options->method);
     context.read_by(options->ocr);
     const auto model = context.open(options->model);
-    const auto found = context.get<event::ScoresReady>(command);
+    std::optional<event::ScoresReady> found;
+    std::optional<event::MapReady> map;
+    std::optional<event::RunPlanned> plan;
+    std::optional<event::ShardDone> part;
+    context.run(command, [&](const event::Any& what) {
+      if (const auto* one = std::get_if<event::ScoresReady>(&what)) found = *one;
+      if (const auto* one = std::get_if<event::MapReady>(&what)) map = *one;
+      if (const auto* one = std::get_if<event::RunPlanned>(&what)) plan = *one;
+      if (const auto* one = std::get_if<event::ShardDone>(&what)) part = *one;
+    });
+    const bool json = context.common.json;
     const auto folder = std::filesystem::path(options->out);
-    if (context.common.json) return context.print(read_text(folder / "run.json"));
-    print_findings(found, model.table);
-    std::printf("%s\n", (folder / "heatmap.png").c_str());
+    if (plan) return json ? context.print(plan->document) : print_plan(*plan);
+    if (map) {
+      if (json) return context.print(map->document);
+      print_map(*map);
+      std::printf("%s\n", (folder / ("map-" + map->name + ".png")).c_str());
+    }
+    if (found) {
+      if (json) return context.print(read_text(folder / "run.json"));
+      print_findings(*found, model.table);
+      std::printf("%s\n", (folder / "heatmap.png").c_str());
+    }
+    if (!part) return;
+    if (json)
+      return context.print(nlohmann::ordered_json{
+          {"schema", "glyphscope.shard/1"}, {"shard", part->shard + 1}, {"of", part->shards}, {"question", part->question}, {"missing_cells", part->missing}});
+    std::printf("shard %d of %d has drawn its cells of '%s'; %zu of other shards are not in %s\n", part->shard + 1, part->shards, part->question.c_str(),
+                part->missing, folder.c_str());
   };
 }
 

@@ -6,7 +6,7 @@
 #include "app/window/picture_text.h"
 #include "app/window/wording.h"
 #include "core/error.h"
-#include "localization/prompt_set.h"
+#include "experiments/prompt_set.h"
 #include "patching/patch_plan.h"
 
 namespace glyphscope {

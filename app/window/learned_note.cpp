@@ -2,7 +2,7 @@
 
 #include <QLineEdit>
 
-#include "localization/prompt_set.h"
+#include "experiments/prompt_set.h"
 
 namespace glyphscope {
 

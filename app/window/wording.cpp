@@ -15,10 +15,14 @@ QString label(Option name) {
       return QObject::tr("Adapters");
     case Option::autoencoder:
       return QObject::tr("the autoencoder");
+    case Option::by:
+      return QObject::tr("the axes");
     case Option::config:
       return QObject::tr("Configurations");
     case Option::device:
       return QObject::tr("Device");
+    case Option::direction:
+      return QObject::tr("the direction");
     case Option::dtype:
       return QObject::tr("Dtype");
     case Option::format:
@@ -63,10 +67,16 @@ QString label(Option name) {
       return QObject::tr("Schedule");
     case Option::scheduler:
       return QObject::tr("the scheduler");
+    case Option::sets:
+      return QObject::tr("the sets of sites");
+    case Option::shard:
+      return QObject::tr("the shard");
     case Option::sites:
       return QObject::tr("the sites");
     case Option::size:
       return QObject::tr("the size");
+    case Option::step_ranges:
+      return QObject::tr("the ranges of steps");
     case Option::template_text:
       return QObject::tr("the template");
     case Option::upscale:

@@ -37,9 +37,12 @@ QList<UnfinishedRun> unfinished_runs() {
     QFile file(folder.filePath("settings.json"));
     if (folder.exists("run.json") || !file.open(QIODevice::ReadOnly)) continue;
     const QJsonObject document = QJsonDocument::fromJson(file.readAll()).object();
-    if (!document["schema"].toString().startsWith("glyphscope.sweep-settings/")) continue;
+    if (!document["schema"].toString().startsWith("glyphscope.run-settings/")) continue;
     const QJsonObject settings = document["settings"].toObject();
-    const auto done = QDir(folder.filePath("pairs")).entryList({"sites-pair*.json"}, QDir::Files).size();
+    if (!folder.exists("localization.json")) continue;
+    qsizetype done = 0;
+    for (const QFileInfo& cell : QDir(folder.filePath("cells")).entryInfoList(QDir::Dirs | QDir::NoDotAndDotDot))
+      done += QDir(cell.filePath()).entryList({"sites-*.json"}, QDir::Files).isEmpty() ? 0 : 1;
     out << UnfinishedRun{folder.path(),
                          document["model"].toString(),
                          document["model_hash"].toString(),

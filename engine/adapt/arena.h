@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "adapt/finetune.h"
-#include "localization/statistics.h"
+#include "experiments/statistics.h"
 #include "metrics/clip_scorer.h"
 
 namespace glyphscope {

@@ -19,11 +19,11 @@
 #include "core/option.h"
 #include "core/random.h"
 #include "core/unicode.h"
+#include "experiments/prompt_set.h"
 #include "io/canvas.h"
 #include "io/files.h"
 #include "io/image_file.h"
 #include "io/weights.h"
-#include "localization/prompt_set.h"
 #include "models/block.h"
 #include "pipelines/trainable.h"
 

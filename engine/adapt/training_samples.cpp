@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "core/error.h"
-#include "localization/prompt_set.h"
+#include "experiments/prompt_set.h"
 #include "metrics/text_scores.h"
 
 namespace glyphscope {

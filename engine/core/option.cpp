@@ -10,10 +10,12 @@ namespace {
 
 constexpr std::string_view kOpens = "\u2039", kCloses = "\u203a";
 
-constexpr std::array<std::pair<Option, std::string_view>, 33> kNames{{{Option::adapter, "adapter"},
+constexpr std::array<std::pair<Option, std::string_view>, 38> kNames{{{Option::adapter, "adapter"},
                                                                       {Option::autoencoder, "autoencoder"},
+                                                                      {Option::by, "by"},
                                                                       {Option::config, "config"},
                                                                       {Option::device, "device"},
+                                                                      {Option::direction, "direction"},
                                                                       {Option::dtype, "dtype"},
                                                                       {Option::format, "format"},
                                                                       {Option::from_step, "from-step"},
@@ -36,8 +38,11 @@ constexpr std::array<std::pair<Option, std::string_view>, 33> kNames{{{Option::a
                                                                       {Option::resume, "resume"},
                                                                       {Option::schedule, "schedule"},
                                                                       {Option::scheduler, "scheduler"},
+                                                                      {Option::sets, "sets"},
+                                                                      {Option::shard, "shard"},
                                                                       {Option::sites, "sites"},
                                                                       {Option::size, "size"},
+                                                                      {Option::step_ranges, "step-ranges"},
                                                                       {Option::template_text, "template"},
                                                                       {Option::upscale, "upscale"},
                                                                       {Option::upscale_steps, "upscale-steps"},

@@ -6,9 +6,9 @@
 
 #include "core/option.h"
 #include "demo/sign_words.h"
+#include "experiments/prompt_set.h"
 #include "io/canvas.h"
 #include "io/resources.h"
-#include "localization/prompt_set.h"
 #include "metrics/text_scores.h"
 
 namespace glyphscope {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/progress.h"
-#include "localization/statistics.h"
+#include "experiments/statistics.h"
 #include "metrics/ocr.h"
 #include "pipelines/pipeline.h"
 

@@ -4,8 +4,8 @@
 #include <cctype>
 
 #include "core/error.h"
+#include "experiments/prompt_set.h"
 #include "io/resources.h"
-#include "localization/prompt_set.h"
 
 namespace glyphscope {
 

@@ -3,7 +3,7 @@
 #include <map>
 #include <string>
 
-#include "localization/statistics.h"
+#include "experiments/statistics.h"
 
 namespace glyphscope {
 

@@ -10,8 +10,8 @@
 #include "core/option.h"
 #include "core/version.h"
 #include "editing/prompt_terms.h"
+#include "experiments/prompt_set.h"
 #include "io/canvas.h"
-#include "localization/prompt_set.h"
 #include "metrics/image_scores.h"
 #include "metrics/text_scores.h"
 

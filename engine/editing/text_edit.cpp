@@ -8,7 +8,7 @@
 
 #include "adapt/picture_set.h"
 #include "core/option.h"
-#include "localization/prompt_set.h"
+#include "experiments/prompt_set.h"
 #include "schedulers/scheduler.h"
 
 namespace glyphscope {

@@ -54,7 +54,7 @@ class LatentDiffusion : public LatentPipeline {
     return {even(tokens.weights) ? plain : weighted_states(plain, states(tokenizer_.tokenize("", length)), tokens.weights), {}};
   }
   std::vector<WordTokens> words(const std::string& prompt) const override {
-    return {find_words(WeightedPrompt::parse(prompt).text(), 0, bert_.config().max_positions, 1,
+    return {find_words(TokenEncoder::bert, WeightedPrompt::parse(prompt).text(), 0, bert_.config().max_positions, 1,
                        [this](const std::string& text) { return tokenizer_.encode(text); })};
   }
   torch::Tensor denoiser(const torch::Tensor& latent, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const override {

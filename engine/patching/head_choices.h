@@ -16,8 +16,12 @@ struct HeadChoice {
   torch::Tensor key, value;                    ///< Indices into some list of them, int32.
   torch::Tensor own;                           ///< The same of what it has without any plan.
   torch::Tensor key_strength, value_strength;  ///< How far it goes from its own to what it gets, fp32. Undefined: all the way, everywhere.
+  torch::Tensor key_tokens, value_tokens;      ///< Which tokens get them, bool [rows, heads, tokens]; others are its own. Undefined: all.
   bool patched = false;                        ///< Some head sees another prompt than its row's own.
 };
+
+/// Which tokens of a row's prompt a patch replaces, true; as many as the prompt's embedding has.
+using RowTokens = std::function<std::vector<bool>(const SitePatch& patch)>;
 
 /// Those of all sites. They change only where a patch begins or ends, and then go to the device together: copies do not grow with sites or rows.
 class HeadChoices {
@@ -26,6 +30,7 @@ class HeadChoices {
     int own = 0;                            ///< Its index.
     const PatchPlan* plan = nullptr;        ///< Must outlive this; null: nothing.
     std::function<int(int prompt)> source;  ///< The index of what it sees in place of its own, where a patch sees that prompt.
+    RowTokens tokens = {};                  ///< Asked for patches of some tokens only.
   };
   HeadChoices(const SiteTable& table, std::vector<Row> rows);
 

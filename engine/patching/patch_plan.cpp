@@ -12,9 +12,14 @@
 namespace glyphscope {
 
 PatchPlan::PatchPlan(std::vector<SitePatch> patches) : patches_(std::move(patches)) {
+  const auto settle = [](auto& list) {
+    std::sort(list.begin(), list.end());
+    list.erase(std::unique(list.begin(), list.end()), list.end());
+  };
   for (auto& patch : patches_) {
-    std::sort(patch.heads.begin(), patch.heads.end());
-    patch.heads.erase(std::unique(patch.heads.begin(), patch.heads.end()), patch.heads.end());
+    settle(patch.heads);
+    settle(patch.tokens);
+    settle(patch.encoders);
   }
   std::stable_sort(patches_.begin(), patches_.end(), [](const SitePatch& a, const SitePatch& b) { return a.site < b.site; });
 }
@@ -22,7 +27,8 @@ PatchPlan::PatchPlan(std::vector<SitePatch> patches) : patches_(std::move(patche
 PatchPlan PatchPlan::at_sites(const std::vector<int>& sites, int prompt, int from_step, int to_step) {
   std::vector<SitePatch> patches;
   for (int site : sites)
-    patches.push_back({.site = site, .prompt = prompt, .heads = {}, .streams = Streams::key_value, .from_step = from_step, .to_step = to_step});
+    patches.push_back(
+        {.site = site, .prompt = prompt, .heads = {}, .streams = Streams::key_value, .from_step = from_step, .to_step = to_step, .tokens = {}, .encoders = {}});
   return PatchPlan(std::move(patches));
 }
 
@@ -60,6 +66,8 @@ nlohmann::ordered_json PatchPlan::to_json() const {
     nlohmann::ordered_json entry{{"site", patch.site}, {"prompt", patch.prompt}, {"streams", to_string(patch.streams)}, {"from_step", patch.from_step}};
     if (!patch.heads.empty()) entry["heads"] = patch.heads;
     if (patch.to_step != SitePatch::kLastStep) entry["to_step"] = patch.to_step;
+    for (const TokenGroup group : patch.tokens) entry["tokens"].push_back(to_string(group));
+    for (const TokenEncoder encoder : patch.encoders) entry["encoders"].push_back(to_string(encoder));
     if (patch.strength != 1) entry["strength"] = patch.strength;
     out.push_back(std::move(entry));
   }
@@ -76,6 +84,10 @@ PatchPlan PatchPlan::from_json(const nlohmann::json& json) {
     patch.from_step = entry.at("from_step").get<int>();
     if (entry.contains("heads")) patch.heads = entry["heads"].get<std::vector<int>>();
     if (entry.contains("to_step")) patch.to_step = entry["to_step"].get<int>();
+    if (entry.contains("tokens"))
+      for (const auto& group : entry["tokens"]) patch.tokens.push_back(parse_token_group(group.get<std::string>()));
+    if (entry.contains("encoders"))
+      for (const auto& encoder : entry["encoders"]) patch.encoders.push_back(parse_token_encoder(encoder.get<std::string>()));
     if (entry.contains("strength")) patch.strength = entry["strength"].get<double>();
     patches.push_back(std::move(patch));
   }

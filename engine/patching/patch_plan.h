@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "patching/site.h"
+#include "patching/token_groups.h"
 
 namespace glyphscope {
 
@@ -24,8 +25,12 @@ struct SitePatch {
   Streams streams = Streams::key_value;
   int from_step = 0;        ///< First denoising step that is patched.
   int to_step = kLastStep;  ///< First step that is not patched any more.
-  double strength = 1;      ///< How far K and V go from the row's own (0) to those of the prompt it sees (1).
+  /// Which of the prompt's tokens: of these groups, as these encoders read them. Empty: all.
+  std::vector<TokenGroup> tokens;
+  std::vector<TokenEncoder> encoders;
+  double strength = 1;  ///< How far K and V go from the row's own (0) to those of the prompt it sees (1).
 
+  bool all_tokens() const { return tokens.empty() && encoders.empty(); }
   bool active(int step) const { return step >= from_step && step < to_step; }
   bool operator==(const SitePatch&) const = default;
 };
@@ -34,7 +39,7 @@ struct SitePatch {
 class PatchPlan {
  public:
   PatchPlan() = default;
-  /// Sorts by site and, within one, keeps the order given: a later patch overrides an earlier one where both apply.
+  /// Sorts by site and, within one, keeps the order given: a later patch overrides an earlier one at the heads and steps where both apply, at all tokens.
   explicit PatchPlan(std::vector<SitePatch> patches);
   /// The same prompt at each of these sites.
   static PatchPlan at_sites(const std::vector<int>& sites, int prompt, int from_step = 0, int to_step = SitePatch::kLastStep);

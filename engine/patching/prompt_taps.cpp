@@ -20,10 +20,13 @@ KeyValue stack(const std::vector<KeyValue>& prompts) {
   return {torch::cat(keys), torch::cat(values), masks.empty() ? torch::Tensor() : torch::cat(masks)};
 }
 
-torch::Tensor select(const torch::Tensor& from, const torch::Tensor& which, const torch::Tensor& own, const torch::Tensor& strength) {
+torch::Tensor select(const torch::Tensor& from, const torch::Tensor& which, const torch::Tensor& own, const torch::Tensor& strength,
+                     const torch::Tensor& tokens) {
   torch::Tensor seen = select_heads(from, which);
-  if (!strength.defined()) return seen;
-  return torch::lerp(select_heads(from, own), seen, strength.to(from.options()).unsqueeze(-1).unsqueeze(-1));
+  if (!strength.defined() && !tokens.defined()) return seen;
+  const torch::Tensor kept = select_heads(from, own);
+  if (strength.defined()) seen = torch::lerp(kept, seen, strength.to(from.options()).unsqueeze(-1).unsqueeze(-1));
+  return tokens.defined() ? torch::where(tokens.unsqueeze(-1), seen, kept) : seen;
 }
 
 // What is padding follows the keys: of keys that are blended, what is padding in both.
@@ -32,27 +35,30 @@ torch::Tensor select_mask(const torch::Tensor& from, const HeadChoice& choice) {
   const torch::Tensor all = from.expand({-1, choice.key.size(1), -1}), heads = torch::arange(choice.key.size(1), choice.key.options().dtype(torch::kLong));
   const auto of = [&](const torch::Tensor& which) { return all.index({which.to(torch::kLong), heads}); };
   torch::Tensor seen = of(choice.key);
-  if (!choice.key_strength.defined()) return seen;
-  const torch::Tensor strength = choice.key_strength.unsqueeze(-1);
-  return (seen & (strength != 0)) | (of(choice.own) & (strength != 1));
+  if (choice.key_strength.defined()) {
+    const torch::Tensor strength = choice.key_strength.unsqueeze(-1);
+    seen = (seen & (strength != 0)) | (of(choice.own) & (strength != 1));
+  }
+  return choice.key_tokens.defined() ? torch::where(choice.key_tokens, seen, of(choice.own)) : seen;
 }
 
 KeyValue select(const KeyValue& from, const HeadChoice& choice) {
-  return {select(from.key, choice.key, choice.own, choice.key_strength), select(from.value, choice.value, choice.own, choice.value_strength),
-          select_mask(from.mask, choice)};
+  return {select(from.key, choice.key, choice.own, choice.key_strength, choice.key_tokens),
+          select(from.value, choice.value, choice.own, choice.value_strength, choice.value_tokens), select_mask(from.mask, choice)};
 }
 
 // What was recorded of a prompt has the prompt's index plus the number of prompts.
 std::vector<HeadChoices::Row> rows_of(const std::vector<PromptTaps::Row>& rows, int prompts, const std::vector<const KvRecord*>& records) {
   std::vector<HeadChoices::Row> out;
-  for (const auto& row : rows) out.push_back({row.prompt, row.plan, [=](int prompt) { return prompt + (records[static_cast<size_t>(prompt)] ? prompts : 0); }});
+  for (const auto& row : rows)
+    out.push_back({row.prompt, row.plan, [=](int prompt) { return prompt + (records[static_cast<size_t>(prompt)] ? prompts : 0); }, row.tokens});
   return out;
 }
 
 std::vector<HeadChoices::Row> rows_of(const std::vector<LockstepTaps::Row>& rows) {
   std::vector<HeadChoices::Row> out;
   for (size_t i = 0; i < rows.size(); ++i)
-    out.push_back({static_cast<int>(i), rows[i].plan, [sources = rows[i].sources](int prompt) { return sources.at(prompt); }});
+    out.push_back({static_cast<int>(i), rows[i].plan, [sources = rows[i].sources](int prompt) { return sources.at(prompt); }, rows[i].tokens});
   return out;
 }
 

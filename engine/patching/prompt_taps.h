@@ -18,6 +18,7 @@ class PromptTaps : public Taps {
   struct Row {
     int prompt = 0;
     const PatchPlan* plan = nullptr;
+    RowTokens tokens = {};  ///< For plans of some tokens only.
   };
 
   /// table: the denoiser's. prompts: of one row and as many tokens each; all have a mask, or none. records: null, or for each prompt a record to take K and
@@ -51,6 +52,7 @@ class LockstepTaps : public Taps {
   struct Row {
     const PatchPlan* plan = nullptr;  ///< Must outlive the taps; null: nothing.
     std::map<int, int> sources;       ///< By prompt that the plan sees, the batch row to take its K and V from.
+    RowTokens tokens = {};            ///< For plans of some tokens only.
   };
   /// table: the denoiser's.
   LockstepTaps(const SiteTable& table, const std::vector<Row>& rows, CancelToken cancel);

@@ -4,14 +4,16 @@
 
 #include <algorithm>
 
+#include "core/quoted_text.h"
 #include "device/placement.h"
 
 namespace glyphscope {
 
-WordTokens find_words(const std::string& text, std::int64_t begin, std::int64_t length, std::int64_t lead,
+WordTokens find_words(TokenEncoder encoder, const std::string& text, std::int64_t begin, std::int64_t length, std::int64_t lead,
                       const std::function<std::vector<std::int64_t>(const std::string&)>& encode) {
   constexpr const char* kSpaces = " \t\n\r\f\v";
-  WordTokens out{begin, length, encode(text), {}, {}};
+  WordTokens out{.begin = begin, .length = length, .ids = encode(text), .words = {}, .first = {}, .encoder = encoder};
+  const std::vector<std::int64_t> whole = out.ids;
   const std::int64_t room = length - lead - 1;
   if (static_cast<std::int64_t>(out.ids.size()) > room) out.ids.resize(static_cast<size_t>(room));
   const auto tokens_before = [&](size_t byte) {
@@ -24,6 +26,18 @@ WordTokens find_words(const std::string& text, std::int64_t begin, std::int64_t 
     out.words.push_back(text.substr(at, end - at));
     out.first.push_back(tokens_before(end));
     at = text.find_first_not_of(kSpaces, end);
+  }
+  if (const auto quoted = quoted_range(text)) {
+    // A beginning of the text has the tokens that the whole begins with, up to one that goes on beyond it.
+    const auto shared = [&](size_t byte) {
+      const std::vector<std::int64_t> part = encode(text.substr(0, byte));
+      const auto differ = std::mismatch(part.begin(), part.end(), whole.begin(), whole.end()).first;
+      return std::pair(static_cast<std::int64_t>(differ - part.begin()), differ == part.end());
+    };
+    const std::int64_t before = shared(quoted->first).first;
+    const auto [upto, clean] = shared(quoted->second);
+    out.text_begin = std::min(lead + before, length - 1);
+    out.text_end = std::max(out.text_begin, std::min(lead + upto + (clean ? 0 : 1), length - 1));
   }
   return out;
 }

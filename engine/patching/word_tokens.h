@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "patching/token_groups.h"
+
 namespace glyphscope {
 
 /// What one encoder reads of a prompt, and where the prompt's words, which spaces part, stand in it.
@@ -15,10 +17,14 @@ struct WordTokens {
   std::vector<std::int64_t> ids;       ///< Of the text alone, as far as it fits.
   std::vector<std::string> words;
   std::vector<std::int64_t> first;  ///< Each word's first token, counted from `begin`; and, last, the first after all words.
+  /// The text in double quotes: its first token, counted from `begin`, and the first after it; a token that a quote shares with it is of the text. Equal: there
+  /// is none, or it does not fit.
+  std::int64_t text_begin = 0, text_end = 0;
+  TokenEncoder encoder = TokenEncoder::clip;
 };
 
 /// text: without weights. lead: tokens before the text; one is after it. encode: ids of a text alone, which no token may cross a space.
-WordTokens find_words(const std::string& text, std::int64_t begin, std::int64_t length, std::int64_t lead,
+WordTokens find_words(TokenEncoder encoder, const std::string& text, std::int64_t begin, std::int64_t length, std::int64_t lead,
                       const std::function<std::vector<std::int64_t>(const std::string&)>& encode);
 
 /// Which tokens of a source prompt stand for each token of a target prompt, as Prompt-to-Prompt aligns them (arXiv 2208.01626, section 3.1).

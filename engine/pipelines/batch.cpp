@@ -130,6 +130,14 @@ struct BatchRows {
   torch::Tensor pictures;  // that they enlarge, if they do
 };
 
+// Which tokens a patch of a row with that prompt replaces.
+RowTokens tokens_of(const FamilyModel& model, const Request& request, const ReadPrompts& read, int own) {
+  return [&model, &request, &read, own](const SitePatch& patch) {
+    const auto words = [&](int prompt) { return model.words(request.prompts[static_cast<size_t>(prompt)]); };
+    return replaced_tokens(words(own), words(patch.prompt), read.prompts.front().embedding.size(1), patch.tokens, patch.encoders);
+  };
+}
+
 BatchRows rows_of(const FamilyModel& model, const ModelInfo& info, const Request& request, const ReadPrompts& read, const Batch& batch) {
   BatchRows out;
   std::vector<Conditioning> conditionings;
@@ -143,8 +151,10 @@ BatchRows rows_of(const FamilyModel& model, const ModelInfo& info, const Request
     for (const auto& member : batch.members) {
       const auto at = [&](int index) -> const FamilyModel::Prompt& { return read.prompts[static_cast<size_t>(index)]; };
       const int prompt = own ? member.prompt : other;
-      out.prompts.push_back({prompt, own ? member.plan : nullptr});
-      out.lockstep.push_back({member.plan, member.sources});
+      // The unconditional half of a patched row is patched at the tokens that its own half is.
+      const RowTokens tokens = tokens_of(model, request, read, member.prompt);
+      out.prompts.push_back({prompt, own ? member.plan : nullptr, tokens});
+      out.lockstep.push_back({member.plan, member.sources, tokens});
       for (auto& [_, source] : out.lockstep.back().sources) source += first;
       conditionings.push_back(model.conditioned(at(prompt), request, part == Part::unconditional));
       conditionings.back().pooled = at(own ? member.pooled : other).pooled;
@@ -178,6 +188,11 @@ ReadPrompts read_prompts(FamilyModel& model, const ModelInfo& info, const Reques
   if (request.method == PatchMethod::recording) read.records = record(model, info, request, read.prompts);
   for (const auto& prompt : read.prompts) read.states.push_back({model.site_embedding(prompt), prompt.mask});
   return read;
+}
+
+std::int64_t rows_together(const FamilyModel& model, const Request& request, size_t begin, size_t end) {
+  const bool guided = model.guides_by_halves() && request.guidance > 1;
+  return static_cast<std::int64_t>(make_batch(request, begin, end).members.size()) * (1 + (guided ? 1 : 0) + (request.safe ? 1 : 0));
 }
 
 void call_for_one_row(const FamilyModel& model, const ModelInfo& info, const Request& request, const ReadPrompts& read) {

@@ -42,6 +42,8 @@ void BatchedPipeline::describe(const std::string& family, const SiteTable& table
   info_.device_label = device_label(placement().device);
   info_.why_device = components_.plan().reason;
   info_.table = table;
+  for (const auto& one : words(""))
+    if (std::find(info_.encoders.begin(), info_.encoders.end(), one.encoder) == info_.encoders.end()) info_.encoders.push_back(one.encoder);
   info_.size_multiple = factor() * latent_multiple;
   info_.default_width = info_.default_height = sample_size * factor();
   info_.scheduler = scheduler_config_.text("_class_name", "");
@@ -66,7 +68,25 @@ void BatchedPipeline::check(const Request& request) const {
   if (request.safe && !(guides_by_halves() && request.guidance > 1))
     reject("safe guidance needs classifier-free guidance over 1", info_.source,
            guides_by_halves() ? "Raise " + option(Option::guidance) : "This family has none");
+  check_tokens(request);
   check_paths(request);
+}
+
+void BatchedPipeline::check_tokens(const Request& request) const {
+  for (const auto& row : request.rows)
+    for (const auto& patch : row.plan.patches()) {
+      if (patch.all_tokens()) continue;
+      for (const int prompt : {row.prompt, patch.prompt}) {
+        const auto& text = request.prompts[static_cast<size_t>(prompt)];
+        const auto read = words(text);
+        for (const TokenEncoder encoder : patch.encoders)
+          if (std::none_of(read.begin(), read.end(), [&](const WordTokens& one) { return one.encoder == encoder; }))
+            reject("this model's sites read no tokens of " + to_string(encoder), info_.source);
+        const bool asks_text = std::find(patch.tokens.begin(), patch.tokens.end(), TokenGroup::text) != patch.tokens.end();
+        if (asks_text && std::all_of(read.begin(), read.end(), [](const WordTokens& one) { return one.text_begin == one.text_end; }))
+          reject("the prompt has no text in double quotes, whose tokens a patch asks for: '" + text + "'");
+      }
+    }
 }
 
 void BatchedPipeline::check_paths(const Request& request) const {
@@ -98,14 +118,31 @@ bool BatchedPipeline::is_small(const Request& request) const {
   return size <= kSmall;
 }
 
+bool BatchedPipeline::is_shared_out(const Request& request) const { return placement().device.is_cpu() && is_small(request) && !is_side_by_side(); }
+
+BatchedPipeline::Shares BatchedPipeline::shares_of(const Request& request) const {
+  const auto rows = std::min(static_cast<std::int64_t>(request.rows.size()), request.rows_at_once);
+  const std::int64_t workers = is_shared_out(request) ? std::clamp<std::int64_t>(at::get_num_threads(), 1, std::max<std::int64_t>(1, rows)) : 1;
+  return {workers, static_cast<size_t>((rows + workers - 1) / workers)};
+}
+
+std::int64_t BatchedPipeline::denoiser_rows(const Request& asked) const {
+  const Request request = resolve(asked);
+  const size_t at_once = shares_of(request).at_once;
+  std::int64_t rows = 0;
+  for (size_t begin = 0; begin < request.rows.size(); begin += at_once)
+    rows += rows_together(*this, request, begin, std::min(begin + at_once, request.rows.size()));
+  return rows * static_cast<std::int64_t>(scheduler_of(request)->begin(request.steps, tokens(request))->timesteps().size());
+}
+
 Result BatchedPipeline::run(const Request& request, const Observer& observer, const CancelToken& cancel) {
   const auto start = std::chrono::steady_clock::now();
   Result result;
   const size_t count = request.rows.size();
-  const bool shared_out = placement().device.is_cpu() && is_small(request) && !is_side_by_side();
+  const bool shared_out = is_shared_out(request);
   const std::int64_t rows = std::min<std::int64_t>(request.rows_at_once, static_cast<std::int64_t>(count));
-  const std::int64_t workers = shared_out ? std::clamp<std::int64_t>(at::get_num_threads(), 1, std::max<std::int64_t>(1, rows)) : 1;
-  size_t at_once = (std::min(count, static_cast<size_t>(request.rows_at_once)) + static_cast<size_t>(workers) - 1) / static_cast<size_t>(workers);
+  const std::int64_t workers = shares_of(request).workers;
+  size_t at_once = shares_of(request).at_once;
   if (workers == 1 && fits_.pixels == request.width * request.height) at_once = std::min(at_once, fits_.rows);
   const auto batches_of = [&](size_t rows_left) { return static_cast<std::int64_t>((rows_left + at_once - 1) / at_once); };
   const auto scheduler = scheduler_of(request);

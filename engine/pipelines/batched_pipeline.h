@@ -24,6 +24,7 @@ struct ReadPrompts;
 class BatchedPipeline : public Pipeline, public FamilyModel {
  public:
   Trainable* trainable() override { return &trainable_; }
+  std::int64_t denoiser_rows(const Request& request) const override;
 
  protected:
   /// Reads the scheduler; a family loads its components, and then calls describe(). Throws a Failure.
@@ -56,12 +57,21 @@ class BatchedPipeline : public Pipeline, public FamilyModel {
   const ModelFolder& folder() const { return components_.folder(); }
 
  private:
+  // How many threads draw batches of their own, and of how many rows.
+  struct Shares {
+    std::int64_t workers = 1;
+    size_t at_once = 1;
+  };
+  Shares shares_of(const Request& request) const;
+  bool is_shared_out(const Request& request) const;
   // Whether a row's arithmetic is too small to be shared among threads.
   bool is_small(const Request& request) const;
   // Throws a Failure that says by whose fault the denoiser's output is no number: a file's, an adapter's, the dtype's; returns if by none of them.
   void find_bad_numbers() const;
   // What is said where a single row is too much.
   Error does_not_fit(const c10::Error& error, const Request& request) const;
+  // What patches of some tokens only ask for, and is not in the prompts.
+  void check_tokens(const Request& request) const;
   void check_paths(const Request& request) const;
   std::unique_ptr<Scheduler> scheduler_of(const Request& request) const;
 

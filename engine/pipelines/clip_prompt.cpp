@@ -34,7 +34,8 @@ TextEncoding ClipPrompt::encode(const std::string& prompt, std::int64_t skip, st
 std::int64_t ClipPrompt::length() const { return std::min(tokenizer_.max_length(), config().max_positions); }
 
 WordTokens ClipPrompt::words(const std::string& prompt, std::int64_t begin) const {
-  return find_words(WeightedPrompt::parse(prompt).text(), begin, length(), 1, [this](const std::string& text) { return tokenizer_.encode(text); });
+  return find_words(TokenEncoder::clip, WeightedPrompt::parse(prompt).text(), begin, length(), 1,
+                    [this](const std::string& text) { return tokenizer_.encode(text); });
 }
 
 std::string bare_clip_key(const std::string& key) { return key.starts_with("text_model.") ? key.substr(11) : key; }

@@ -155,6 +155,15 @@ nlohmann::ordered_json describe_upscaler(const ModelInfo& model) {
 
 std::string outcome_of(const Result& result, size_t row) { return result.outcomes.empty() ? "" : result.outcomes[row]; }
 
+nlohmann::ordered_json describe_model(const ModelInfo& model) {
+  nlohmann::ordered_json out{{"source", model.source}, {"family", model.family}, {"hash", model.hash},
+                             {"dtype", model.dtype},   {"device", model.device}, {"denoiser_parameters", model.table.denoiser_parameters}};
+  if (!model.adapters.empty()) out["adapters"] = describe_adapters(model);
+  if (model.upscaler) out["upscaler"] = describe_upscaler(model);
+  if (!model.policy.is_null()) out["guard"] = model.policy;
+  return out;
+}
+
 nlohmann::ordered_json describe_image(const ModelInfo& model, const Request& request, const Row& row, const std::string& outcome) {
   nlohmann::ordered_json out{{"schema", "glyphscope.image/1"},
                              {"model", model.source},

@@ -114,6 +114,7 @@ struct ModelInfo {
   std::string why_device;            ///< Why on this one, where none was named.
   Placement placement;               ///< The denoiser's.
   SiteTable table;
+  std::vector<TokenEncoder> encoders;                            ///< Whose tokens its sites read.
   std::vector<std::pair<std::string, std::int64_t>> parameters;  ///< By component.
   std::int64_t default_steps = 50, default_width = 512, default_height = 512;
   double default_guidance = 7.5;
@@ -153,6 +154,8 @@ class Pipeline {
   Request resolve(Request request) const;
   /// Throws a Failure for what generate() would refuse before it starts: to be asked before anything is written.
   void validate(const Request& request) const;
+  /// How many rows go through the denoiser for it, as Result::denoiser_rows counts them, where memory holds as many at once as are asked for.
+  virtual std::int64_t denoiser_rows(const Request& request) const = 0;
   /// Every row's image. A row's noise depends on its seed alone, so rows may be batched in any way.
   Expected<Result> generate(const Request& request, const Observer& observer = {}, const CancelToken& cancel = {});
   /// The trajectory of a picture's latents, without guidance: steps, scheduler, size and clip_skip are the request's. Its latents end in those of the picture;
@@ -175,6 +178,9 @@ class Pipeline {
 /// What of a resolved request enlarges pictures, as a document: noise level, and steps of the second stage or SHA-256 of the pictures given; null if
 /// nothing does.
 nlohmann::ordered_json describe_enlarging(const Request& request);
+
+/// What a model is, as a document: source, family, hash, where it computes, adapters, its second stage, what a guard does.
+nlohmann::ordered_json describe_model(const ModelInfo& model);
 
 /// A model's adapters as a document: file, SHA-256, strength.
 nlohmann::ordered_json describe_adapters(const ModelInfo& model);

@@ -32,7 +32,7 @@ torch::Tensor T5Prompt::encode(const std::string& prompt, const Options& options
 }
 
 WordTokens T5Prompt::words(const std::string& prompt, const Options& options, std::int64_t begin) const {
-  return find_words(WeightedPrompt::parse(prompt).text(), begin, std::min(options.most_tokens, tokenizer_.max_length()), 0,
+  return find_words(TokenEncoder::t5, WeightedPrompt::parse(prompt).text(), begin, std::min(options.most_tokens, tokenizer_.max_length()), 0,
                     [this](const std::string& text) { return tokenizer_.encode(text); });
 }
 

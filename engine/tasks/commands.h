@@ -8,7 +8,7 @@
 
 #include "adapt/finetune_settings.h"
 #include "core/error.h"
-#include "localization/prompt_set.h"
+#include "experiments/prompt_set.h"
 #include "patching/patch_plan.h"
 
 /// What command line and window ask for, as values without a torch type. What is left open is the model's own. Each that draws names adapters, which are
@@ -79,6 +79,7 @@ struct EditText {
   std::vector<std::string> adapters;
 };
 
+/// Which sites write the text; or, by other axes, a map of what patching does.
 struct Localize {
   std::vector<PromptPair> prompts;     ///< None: templates with words.
   std::vector<std::string> templates;  ///< With <text>; none: those that suit the model.
@@ -87,7 +88,11 @@ struct Localize {
   std::vector<std::uint64_t> seeds;    ///< None: `noises` of them, from the sampling's on.
   int noises = 1;
   Sampling sampling;
-  int from_step = 0;  ///< From here on as SweepSettings has it.
+  std::string by = "site";                ///< See Axes::parse. "site" of all sites and sufficiency: a localization.
+  std::string direction = "sufficiency";  ///< See Direction.
+  std::string sites, sets;                ///< As people write them: what a map looks at; empty: all sites.
+  int step_ranges = 5;
+  int from_step = 0;  ///< From here on as LocalizationSettings has it.
   bool pooled_target = false;
   double localized_f1_share = 0.5, localized_ssim = 0.8, kept_f1_share = 0.9;
   int random_sets = 4;
@@ -100,7 +105,10 @@ struct Localize {
     go_on_by_its_own,  ///< With the run in the folder, by its settings: all above but folder and adapters is not looked at.
   };
   Begin begin = Begin::anew;
-  bool each_pair = true;  ///< Tells each pair's pictures, and the scores so far.
+  bool each_pair = true;      ///< Tells each pair's pictures, and the scores so far.
+  bool plan_only = false;     ///< Says what it would take, and draws nothing but to measure time.
+  int shard = 0, shards = 1;  ///< Draws every shards-th cell, from that one on.
+  bool waits = false;         ///< For the others' cells, which their processes put into the same folder.
 };
 
 /// What there is in a folder of pictures to learn from.

@@ -15,8 +15,8 @@
 #include "demo/learned_text.h"
 #include "editing/edit_way.h"
 #include "editing/guard_method.h"
-#include "localization/set_kind.h"
-#include "localization/statistics.h"
+#include "experiments/set_kind.h"
+#include "experiments/statistics.h"
 #include "patching/site.h"
 #include "tasks/commands.h"
 
@@ -132,6 +132,36 @@ struct ScoresReady {
   std::string folder;
   std::string document;  ///< run.json's text without its pairs, as far as the run has got.
 };
+/// What a grid of variants scores.
+struct MapReady {
+  std::string name, by, direction;
+  std::vector<std::string> rows, columns;            ///< Labels; one column without one, if there is one axis.
+  std::vector<std::map<std::string, Score>> scores;  ///< Row by row; empty where there is no such variant.
+  std::map<std::string, Score> source, target;
+  int pairs = 0, noises = 0;
+  std::string folder, document;
+};
+/// What a run would take.
+struct RunPlanned {
+  struct Question {
+    std::string title;
+    std::int64_t cells = 0, pictures = 0, denoiser_rows = 0;
+    bool at_most = false;
+  };
+  std::vector<Question> questions;
+  std::int64_t pictures = 0, denoiser_rows = 0;
+  std::uint64_t bytes = 0;
+  double seconds = 0;
+  int words = 0, noises = 0;
+  double detectable = 0;
+  std::string document;
+};
+/// A shard has drawn its cells; those of others are missing.
+struct ShardDone {
+  int shard = 0, shards = 1;
+  std::string question;
+  std::size_t missing = 0;
+};
 struct PicturesListed {
   struct Item {
     std::string file, caption;
@@ -190,8 +220,9 @@ struct Failed {
 };
 
 /// One of them. Each command ends in exactly one of the last three.
-using Any = std::variant<Started, Progressed, ModelMeasured, ModelOpened, PicturesReady, EditSourceReady, EditReady, PairReady, ScoresReady, PicturesListed,
-                         Trained, SamplesDrawn, Noted, AdapterMade, AdapterConverted, GuardSet, GuardCompared, Finished, Cancelled, Failed>;
+using Any =
+    std::variant<Started, Progressed, ModelMeasured, ModelOpened, PicturesReady, EditSourceReady, EditReady, PairReady, ScoresReady, MapReady, RunPlanned,
+                 ShardDone, PicturesListed, Trained, SamplesDrawn, Noted, AdapterMade, AdapterConverted, GuardSet, GuardCompared, Finished, Cancelled, Failed>;
 
 }  // namespace event
 }  // namespace glyphscope

@@ -2,10 +2,10 @@
 
 #include <cmath>
 
+#include "experiments/localization.h"
 #include "io/files.h"
 #include "io/image_file.h"
 #include "io/json.h"
-#include "localization/sweep.h"
 #include "tasks/session.h"
 
 namespace glyphscope {

@@ -5,10 +5,12 @@
 #include "core/option.h"
 #include "demo/sign_words.h"
 #include "device/devices.h"
+#include "experiments/localization.h"
+#include "experiments/map.h"
+#include "experiments/planner.h"
 #include "io/files.h"
 #include "io/image_file.h"
 #include "io/json.h"
-#include "localization/sweep.h"
 #include "tasks/session.h"
 
 namespace glyphscope {
@@ -16,19 +18,20 @@ namespace glyphscope {
 namespace {
 
 // The settings of a new run; or those that a run's folder tells, which is gone on with.
-SweepSettings sweep_settings(const command::Localize& command, const Pipeline& pipeline) {
+LocalizationSettings settings_of(const command::Localize& command, const Pipeline& pipeline) {
   const ModelInfo& info = pipeline.info();
   if (command.begin == command::Localize::Begin::go_on_by_its_own) {
     const auto file = std::filesystem::path(command.folder) / "settings.json";
-    return reading_json(file, [&] {
+    reading_json(file, [&] {
       const auto document = read_json(file);
       if (document.value("model_hash", "") != info.hash)
         reject("the run is of another model than the one that is open: " + document.value("model", std::string("unnamed")), command.folder,
                "Open that model, and go on");
-      return SweepSettings::from_json(document.at("settings"), file.string());
+      return 0;
     });
+    return LocalizationSettings::read(command.folder);
   }
-  SweepSettings out;
+  LocalizationSettings out;
   out.pairs = command.prompts;
   if (out.pairs.empty())
     out.pairs = make_pairs(command.templates.empty() ? localization_templates(info) : command.templates,
@@ -42,11 +45,54 @@ SweepSettings sweep_settings(const command::Localize& command, const Pipeline& p
   out.localized_ssim = command.localized_ssim;
   out.kept_f1_share = command.kept_f1_share;
   out.random_sets = command.random_sets;
-  out.keep_images = command.keep_images;
   return out;
 }
 
-event::ScoresReady scores_ready(const SweepResult& result, const SweepSettings& settings, const std::string& folder) {
+// What a map looks at; null for a localization.
+std::optional<std::pair<Axes, Scope>> map_of(const command::Localize& command, const RunSettings& settings, const ModelInfo& info) {
+  Scope scope;
+  const Axes axes = Axes::parse(command.by);
+  scope.direction = parse_direction(command.direction);
+  if (!command.sites.empty()) scope.sites = parse_sites(command.sites, info.table);
+  if (axes == Axes{} && scope.direction == Direction::sufficiency && scope.sites.empty()) return std::nullopt;
+  if (!command.sets.empty()) scope.sets = parse_sets(command.sets, info.table);
+  scope.from_step = command.from_step;
+  scope.steps = static_cast<int>(settings.sampling.steps);
+  scope.step_ranges = command.step_ranges;
+  scope.encoders = info.encoders;
+  return std::pair(axes, scope);
+}
+
+event::MapReady map_ready(const EffectMap& map, const RunSettings& settings, const std::string& folder) {
+  return {.name = map.name,
+          .by = to_string(map.grid.axes),
+          .direction = to_string(map.scope.direction),
+          .rows = map.grid.rows,
+          .columns = map.grid.columns,
+          .scores = map.scores,
+          .source = map.source,
+          .target = map.target,
+          .pairs = static_cast<int>(settings.pairs.size()),
+          .noises = static_cast<int>(settings.seeds.size()),
+          .folder = folder,
+          .document = {}};
+}
+
+event::RunPlanned run_planned(const RunPlan& plan) {
+  event::RunPlanned out;
+  for (const auto& one : plan.questions) out.questions.push_back({one.title, one.cells, one.pictures, one.denoiser_rows, one.at_most});
+  out.pictures = plan.pictures();
+  out.denoiser_rows = plan.denoiser_rows();
+  out.bytes = plan.bytes;
+  out.seconds = plan.seconds.value_or(0);
+  out.words = plan.words;
+  out.noises = plan.noises;
+  out.detectable = plan.detectable;
+  out.document = json_text(plan.to_json());
+  return out;
+}
+
+event::ScoresReady scores_ready(const LocalizationResult& result, const LocalizationSettings& settings, const std::string& folder) {
   event::ScoresReady out;
   for (const auto& set : result.sites)
     for (const auto& [name, score] : set.scores) out.sites[name].push_back(score);
@@ -66,45 +112,33 @@ event::ScoresReady scores_ready(const SweepResult& result, const SweepSettings& 
   return out;
 }
 
-}  // namespace
+// What the scores are of, so that whatever is exported tells it: run.json without its pairs, as far as the run has got.
+std::string run_document(const LocalizationResult& result, const LocalizationSettings& settings, const ModelInfo& info, const TextReader& reader,
+                         const RunCost& cost) {
+  return json_text(without_key(localization_document(result, settings, info, reader.name(), cost), "pairs"));
+}
 
-void localize(Session& session, const command::Localize& command, const Job& job) {
-  job.tell(event::Started{"Patching every site alone"});
-  const auto start = std::chrono::steady_clock::now();
-  const auto pipeline = session.adapted(command.adapters, [&](const std::string& note) { job.note(note); });
-  const ModelInfo& info = pipeline->info();
-  forget_peak_memory(info.placement.device);
-  const auto cost = [&]() -> RunCost {
-    return {std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), peak_memory(info.placement.device)};
-  };
-  const SweepSettings settings = sweep_settings(command, *pipeline);
-  pipeline->validate(pair_request(settings, 0, 0, {}));
-  TextReader& reader = *session.reader(job.cancel);
-  std::vector<std::string> texts;
-  for (const auto& pair : settings.pairs) texts.insert(texts.end(), {pair.source_text, pair.target_text});
-  if (const std::string note = note_on_unreadable(reader, texts); !note.empty()) job.note(note);
-  std::optional<OutputFolder> folder;
-  if (!command.folder.empty()) folder.emplace(command.folder);
-  if (folder && command.begin == command::Localize::Begin::anew && std::filesystem::exists(*folder / "settings.json"))
-    reject("the folder holds a run already", folder->path().string(),
-           "Go on with it by " + option(Option::resume) + ", or choose another " + option(Option::out));
-
-  // What the scores are of, so that whatever is exported tells it: run.json without its pairs, as far as the run has got.
-  const auto document = [&](const SweepResult& result) {
-    return json_text(without_key(sweep_document(result, settings, info, reader.name(), cost()), "pairs"));
+// Tells each pair's pictures, and the scores so far. All must outlive it.
+LocalizationObserver observe(const LocalizationSettings& settings, const ModelInfo& info, const TextReader& reader, const command::Localize& command,
+                             const Job& job, const std::function<RunCost()>& cost) {
+  LocalizationObserver out;
+  out.progress = job.progress();
+  out.note = [&job](const std::string& note) { job.note(note); };
+  if (!command.each_pair) return out;
+  struct SoFar {
+    RunningScores source, target;
+    std::vector<RunningScores> patched;
   };
   const size_t sites = info.table.sites.size();
-  const std::vector<Variant> singles = single_sites(settings, info.table);
-  RunningScores source(settings), target(settings);
-  std::vector<RunningScores> patched(sites, RunningScores(settings));
-
-  SweepObserver observer;
-  observer.progress = job.progress();
-  observer.note = [&](const std::string& note) { job.note(note); };
-  const auto pair_done = [&](const PairResult& pair, const torch::Tensor& images) {
+  const auto so_far =
+      std::make_shared<SoFar>(SoFar{RunningScores(settings), RunningScores(settings), std::vector<RunningScores>(sites, RunningScores(settings))});
+  out.pair_done = [=, &settings, &info, &reader, &command, &job](const PairResult& pair, const torch::Tensor& images) {
+    const std::vector<Variant> singles = single_sites(info.table, settings.from_step);
     const PromptPair& prompts = settings.pairs[static_cast<size_t>(pair.pair)];
     if (images.defined()) {
-      const Request request = pair_request(settings, static_cast<size_t>(pair.pair), static_cast<size_t>(pair.noise), singles);
+      std::vector<Variant> drawn{own_picture(0), own_picture(1)};
+      drawn.insert(drawn.end(), singles.begin(), singles.end());
+      const Request request = cell_request(settings, {pair.pair, pair.noise}, drawn);
       const auto picture = [&](size_t row, const Measurement& measured) {
         return to_picture(images[static_cast<std::int64_t>(row)], measured, json_text(describe_image(info, request, request.rows[row])));
       };
@@ -117,29 +151,85 @@ void localize(Session& session, const command::Localize& command, const Job& job
       for (size_t site = 0; site < sites; ++site) ready.patched.push_back(picture(site + 2, pair.patched[site]));
       job.tell(std::move(ready));
     }
-    source.add(pair.source.scores, pair.pair, pair.noise);
-    target.add(pair.target.scores, pair.pair, pair.noise);
-    SweepResult partial;
-    partial.source = source.scores();
-    partial.target = target.scores();
+    so_far->source.add(pair.source.scores, pair.pair, pair.noise);
+    so_far->target.add(pair.target.scores, pair.pair, pair.noise);
+    LocalizationResult partial;
+    partial.source = so_far->source.scores();
+    partial.target = so_far->target.scores();
     for (size_t site = 0; site < sites; ++site) {
-      patched[site].add(pair.patched[site].scores, pair.pair, pair.noise);
-      const auto scores = patched[site].scores();
+      so_far->patched[site].add(pair.patched[site].scores, pair.pair, pair.noise);
+      const auto scores = so_far->patched[site].scores();
       partial.sites.push_back({singles[site], SetKind::site, scores, scores});
     }
     event::ScoresReady ready = scores_ready(partial, settings, command.folder);
-    ready.document = document(partial);
+    ready.document = run_document(partial, settings, info, reader, cost());
     job.tell(std::move(ready));
   };
-  if (command.each_pair) observer.pair_done = pair_done;
-  const Guard::Tally before = session.tally();
-  const SweepResult result = run_sweep(*pipeline, reader, settings, command.folder, observer, job.cancel);
-  if (const std::string note = session.note_since(before); !note.empty()) job.note(note);
-  if (folder) write_sweep(result, settings, info, reader.name(), cost(), folder->path());
-  event::ScoresReady scores = scores_ready(result, settings, command.folder);
-  scores.final = true;
-  scores.document = document(result);
-  job.tell(std::move(scores));
+  return out;
+}
+
+}  // namespace
+
+void localize(Session& session, const command::Localize& command, const Job& job) {
+  job.tell(event::Started{command.by == "site" ? "Patching every site alone" : "Patching by " + command.by});
+  const auto start = std::chrono::steady_clock::now();
+  const auto pipeline = session.adapted(command.adapters, [&](const std::string& note) { job.note(note); });
+  const ModelInfo& info = pipeline->info();
+  forget_peak_memory(info.placement.device);
+  const auto cost = [&]() -> RunCost {
+    return {std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), peak_memory(info.placement.device)};
+  };
+  const LocalizationSettings settings = settings_of(command, *pipeline);
+  const auto map = map_of(command, settings, info);
+  pipeline->validate(own_request(settings, {0, 0}));
+  if (map) make_grid(map->first, map->second, info.table);  // what is wrong with it is an error now
+  if (command.shard < 0 || command.shard >= command.shards)
+    reject("there is no shard " + std::to_string(command.shard + 1) + " of " + std::to_string(command.shards), option(Option::shard));
+  if (command.shards > 1 && command.folder.empty()) reject("a shard needs a folder to keep its cells", option(Option::out));
+  TextReader& reader = *session.reader(job.cancel);
+  std::vector<std::string> texts;
+  for (const auto& pair : settings.pairs) texts.insert(texts.end(), {pair.source_text, pair.target_text});
+  if (const std::string note = note_on_unreadable(reader, texts); !note.empty()) job.note(note);
+  if (command.plan_only) {
+    RunPlan plan = map ? plan_map(*pipeline, settings, map->first, map->second) : plan_localization(*pipeline, settings);
+    measure_time(plan, *pipeline, reader, settings, job.cancel);
+    return job.tell(run_planned(plan));
+  }
+  // Shards fill one folder together; whoever fills it alone holds it.
+  std::optional<OutputFolder> held;
+  std::optional<RunFolder> run;
+  if (!command.folder.empty()) {
+    const std::filesystem::path folder = command.folder;
+    if (command.shards == 1) held.emplace(folder);
+    if (command.shards == 1 && command.begin == command::Localize::Begin::anew && std::filesystem::exists(folder / "settings.json"))
+      reject("the folder holds a run already", folder.string(), "Go on with it by " + option(Option::resume) + ", or choose another " + option(Option::out));
+    run.emplace(folder, describe_run(settings, info, reader.name()));
+  }
+  const Shard shard{command.shard, command.shards, command.waits};
+  try {
+    const Guard::Tally before = session.tally();
+    const LocalizationObserver observer = observe(settings, info, reader, command, job, cost);
+    Cells cells(settings, run ? &*run : nullptr, *pipeline, reader, observer, job.cancel, shard);
+    cells.keep_images = command.keep_images;
+    if (map) {
+      const EffectMap effects = run_map(cells, settings, info.table, map->first, map->second);
+      if (const std::string note = session.note_since(before); !note.empty()) job.note(note);
+      if (run) write_map(effects, settings, info, reader.name(), cost(), run->path());
+      event::MapReady ready = map_ready(effects, settings, command.folder);
+      ready.document = json_text(map_document(effects, settings, info, reader.name(), cost()));
+      job.tell(std::move(ready));
+    } else {
+      const LocalizationResult result = run_localization(cells, settings, info.table, observer);
+      if (const std::string note = session.note_since(before); !note.empty()) job.note(note);
+      if (run) write_localization(result, settings, info, reader.name(), cost(), run->path());
+      event::ScoresReady scores = scores_ready(result, settings, command.folder);
+      scores.final = true;
+      scores.document = run_document(result, settings, info, reader, cost());
+      job.tell(std::move(scores));
+    }
+  } catch (const RunIncomplete& incomplete) {
+    job.tell(event::ShardDone{command.shard, command.shards, incomplete.question, incomplete.missing});
+  }
 }
 
 }  // namespace glyphscope

@@ -131,10 +131,21 @@ for file in run.json sites.csv heatmap.png; do [ -s "$work/run/$file" ] || { ech
 expect 2 '--resume' "$program" localize "$model" --pairs 2 --steps 1 --out "$work/run"
 expect 2 'other settings' "$program" localize "$model" --pairs 2 --steps 2 --random-sets 1 --resume --out "$work/run"
 expect 0 'localized:' "$program" localize "$model" --pairs 2 --steps 1 --random-sets 1 --resume --out "$work/run"
+# A map of effects; two shards of it are, merged, what one run is.
+expect 0 'denoiser rows' "$program" localize "$model" --pairs 2 --steps 2 --plan --out "$work/planned"
+[ ! -e "$work/planned" ] || { echo "FAILED: --plan left a folder"; failed=1; }
+expect 2 'no axis' "$program" localize "$model" --pairs 2 --steps 2 --by layers --out "$work/map"
+expect 2 'no shard' "$program" localize "$model" --pairs 2 --steps 2 --by site --shard 3/2 --out "$work/map"
+expect 0 'reads as B' "$program" localize "$model" --pairs 2 --steps 2 --by site-direction --sites 5-8 --out "$work/map"
+for shard in 1 2; do expect 0 "shard $shard of 2" "$program" localize "$model" --pairs 2 --steps 2 --by site-direction --sites 5-8 --shard $shard/2 --out "$work/shard$shard"; done
+expect 0 '1 cells are missing' "$program" merge "$work/shard1" --out "$work/merged"
+expect 0 'map-site-direction-sites-5-8.png' "$program" merge "$work/shard1" "$work/shard2" --out "$work/merged"
+cmp "$work/map/map-site-direction-sites-5-8.csv" "$work/merged/map-site-direction-sites-5-8.csv" || { echo "FAILED: the merged map is another"; failed=1; }
+expect 2 'no run' "$program" merge "$work" --out "$work/merged2"
 # Ctrl-C is a clean stop.
 "$program" localize "$model" --pairs 16 --steps 30 --out "$work/stopped" > "$work/stdout" 2> "$work/stderr" &
 pid=$!
-while [ ! -e "$work/stopped/pairs" ] && kill -0 $pid 2> /dev/null; do sleep 0.1; done
+while [ ! -e "$work/stopped/cells" ] && kill -0 $pid 2> /dev/null; do sleep 0.1; done
 sleep 1
 kill -INT $pid
 wait $pid

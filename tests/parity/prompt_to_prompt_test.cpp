@@ -77,20 +77,20 @@ TEST(WordTokens, AreFoundCutAndAligned) {
       if (letter != ' ') ids.push_back(letter);
     return ids;
   };
-  const WordTokens a = find_words(" ab  c ", 0, 8, 1, letters), longer = find_words("ab cdef ghij", 0, 8, 1, letters);
+  const WordTokens a = find_words(TokenEncoder::clip, " ab  c ", 0, 8, 1, letters), longer = find_words(TokenEncoder::clip, "ab cdef ghij", 0, 8, 1, letters);
   EXPECT_EQ(a.words, (std::vector<std::string>{"ab", "c"}));
   EXPECT_EQ(a.first, (std::vector<std::int64_t>{1, 3, 4}));
   EXPECT_EQ(longer.first, (std::vector<std::int64_t>{1, 3, 7, 7}));
   EXPECT_EQ(longer.ids.size(), 6u);
   // "c" stands for "xy": its attention is spread over both; the end moves along.
-  const TokenAlignment spread = align_tokens({a}, {find_words("ab xy", 0, 8, 1, letters)}, 9);
+  const TokenAlignment spread = align_tokens({a}, {find_words(TokenEncoder::clip, "ab xy", 0, 8, 1, letters)}, 9);
   EXPECT_EQ(spread.map[3][3].item<float>(), 0.5f);
   EXPECT_EQ(spread.map[3][4].item<float>(), 0.5f);
   EXPECT_EQ(spread.map[4][5].item<float>(), 1.0f);
   EXPECT_EQ(spread.map[8][8].item<float>(), 1.0f);  // of no encoder
   EXPECT_EQ(spread.shared.min().item<float>(), 1.0f);
   // More words: what both have is shared, the rest is not.
-  const TokenAlignment more = align_tokens({a}, {find_words("x ab c", 0, 8, 1, letters)}, 8);
+  const TokenAlignment more = align_tokens({a}, {find_words(TokenEncoder::clip, "x ab c", 0, 8, 1, letters)}, 8);
   EXPECT_EQ(more.shared[1].item<float>(), 0.0f);
   EXPECT_EQ(more.map[1][2].item<float>() + more.map[3][4].item<float>(), 2.0f);
 }

@@ -7,9 +7,9 @@
 #include <sstream>
 
 #include "adapt/picture_set.h"
+#include "experiments/prompt_set.h"
 #include "io/files.h"
 #include "io/resources.h"
-#include "localization/prompt_set.h"
 #include "tests/support/golden.h"
 
 namespace glyphscope {

@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 
 #include "editing/term_list.h"
+#include "experiments/prompt_set.h"
 #include "io/files.h"
 #include "io/resources.h"
-#include "localization/prompt_set.h"
 #include "tests/support/golden.h"
 
 namespace glyphscope {

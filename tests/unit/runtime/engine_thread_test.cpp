@@ -183,7 +183,7 @@ TEST(EngineThread, ALocalizationGoesOnFromItsFolder) {
   const auto whole = engine.get<event::ScoresReady>(engine.post(localize));
   EXPECT_EQ(whole.folder, (folder / "run").string());
   const std::string kept = nlohmann::json::parse(whole.document)["settings"].dump();
-  for (const char* file : {"run.json", "pairs/sites-pair1-noise0.json"}) fs::remove(folder / "run" / file);
+  for (const char* file : {"run.json", "cells/pair1-noise0/sites-reporting.json"}) fs::remove(folder / "run" / file);
   const auto again =
       engine.get<event::ScoresReady>(engine.post(command::Localize{.folder = (folder / "run").string(), .begin = command::Localize::Begin::go_on_by_its_own}));
   EXPECT_EQ(nlohmann::json::parse(again.document)["settings"].dump(), kept);

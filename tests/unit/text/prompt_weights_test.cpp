@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <random>
 
-#include "localization/prompt_set.h"
+#include "experiments/prompt_set.h"
 #include "pipelines/pipeline.h"
 #include "registry/open_model.h"
 #include "tests/support/golden.h"

@@ -1,5 +1,5 @@
 // Localization on a model whose right answer is known: every site's output projection is zero but one's.
-#include "localization/sweep.h"
+#include "experiments/localization.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -36,6 +36,13 @@ class NearestPicture : public TextReader {
   std::vector<std::pair<std::string, torch::Tensor>> pictures_;
 };
 
+// A localization that keeps nothing.
+LocalizationResult localized(Pipeline& pipeline, TextReader& reader, const LocalizationSettings& settings) {
+  const LocalizationObserver observer;
+  Cells cells(settings, nullptr, pipeline, reader, observer, {});
+  return run_localization(cells, settings, pipeline.info().table, observer);
+}
+
 // The golden pipeline with all output projections of prompt-reading layers zeroed but that of `causal`.
 std::filesystem::path plant(const testing::TemporaryFolder& folder, const std::string& causal) {
   const auto model = folder / "planted";
@@ -63,7 +70,7 @@ TEST_P(PlantedModel, YieldsExactlyItsCausalSite) {
   ASSERT_TRUE(opened) << opened.error().message();
   Pipeline& pipeline = **opened;
 
-  SweepSettings settings;
+  LocalizationSettings settings;
   settings.pairs = {{"a red cat", "forty blue ships at night", "cat", "ship"}};
   settings.sampling.steps = 4;
   settings.sampling.guidance = 5;
@@ -76,7 +83,7 @@ TEST_P(PlantedModel, YieldsExactlyItsCausalSite) {
   ASSERT_FALSE(torch::equal(pictures->images[0], pictures->images[1])) << "the planted site must matter";
   NearestPicture reader({{"cat", pictures->images[0]}, {"ship", pictures->images[1]}});
 
-  const SweepResult result = run_sweep(pipeline, reader, settings, {}, {}, {});
+  const LocalizationResult result = localized(pipeline, reader, settings);
   EXPECT_EQ(result.localized, std::vector<int>{causal});
   EXPECT_EQ(result.smallest, std::vector<int>{causal});
   for (const auto& set : result.sites) {
@@ -89,7 +96,7 @@ TEST_P(PlantedModel, YieldsExactlyItsCausalSite) {
 
 INSTANTIATE_TEST_SUITE_P(EverySite, PlantedModel, ::testing::Range(0, 4));
 
-struct SweepRun : ::testing::Test {
+struct LocalizationRun : ::testing::Test {
   void SetUp() override {
     auto opened = open_model(testing::golden("pipeline").string());
     ASSERT_TRUE(opened);
@@ -98,106 +105,93 @@ struct SweepRun : ::testing::Test {
     settings.sampling.steps = 2;
     settings.random_sets = 1;
   }
+  LocalizationResult localize(const std::filesystem::path& folder, const LocalizationObserver& observer = {}, const CancelToken& cancel = {},
+                              Shard shard = {}) {
+    RunFolder run(folder, describe_run(settings, pipeline->info(), reader.name()));
+    Cells cells(settings, &run, *pipeline, reader, observer, cancel, shard);
+    return run_localization(cells, settings, pipeline->info().table, observer);
+  }
   std::shared_ptr<Pipeline> pipeline;
   NearestPicture reader{{{"one", torch::zeros({3, 32, 32}, torch::kUInt8)}, {"two", torch::full({3, 32, 32}, 255, torch::kUInt8)}}};
-  SweepSettings settings;
+  LocalizationSettings settings;
 };
 
-TEST_F(SweepRun, StoppedAndResumedEqualsUninterrupted) {
+TEST_F(LocalizationRun, StoppedAndResumedEqualsUninterrupted) {
   settings.sampling.width = settings.sampling.height = 32;
   testing::TemporaryFolder folder;
-  const SweepResult whole = run_sweep(*pipeline, reader, settings, folder / "whole", {}, {});
+  const LocalizationResult whole = localize(folder / "whole");
   CancelToken cancel;
-  int pairs = 0;
-  EXPECT_THROW(run_sweep(*pipeline, reader, settings, folder / "stopped",
-                         {.progress = [](const Progress&) {},
-                          .pair_done =
-                              [&](const PairResult&, const torch::Tensor&) {
-                                if (++pairs == 2) cancel.cancel();
-                              }},
-                         cancel),
-               Failure);
+  int pairs = 0, run_again = 0;
+  LocalizationObserver stops, counts;
+  stops.pair_done = [&](const PairResult&, const torch::Tensor&) {
+    if (++pairs == 2) cancel.cancel();
+  };
+  counts.pair_done = [&](const PairResult&, const torch::Tensor& images) { run_again += images.defined(); };
+  EXPECT_THROW(localize(folder / "stopped", stops, cancel), Failure);
   EXPECT_EQ(pairs, 2);
-  int run_again = 0;
-  const SweepResult resumed =
-      run_sweep(*pipeline, reader, settings, folder / "stopped",
-                {.progress = [](const Progress&) {}, .pair_done = [&](const PairResult&, const torch::Tensor& images) { run_again += images.defined(); }}, {});
+  const LocalizationResult resumed = localize(folder / "stopped", counts);
   EXPECT_LE(run_again, 2) << "the first pair was kept";
-  auto document = [&](const SweepResult& result) { return sweep_document(result, settings, pipeline->info(), "", {}).dump(); };
+  auto document = [&](const LocalizationResult& result) { return localization_document(result, settings, pipeline->info(), "", {}).dump(); };
   EXPECT_EQ(document(resumed), document(whole));
 }
 
 // A's and B's pictures are drawn once, and what was measured is the same as when every row is drawn in one request.
-TEST_F(SweepRun, NothingIsDrawnTwice) {
+TEST_F(LocalizationRun, NothingIsDrawnTwice) {
   settings.sampling.width = settings.sampling.height = 32;
   testing::TemporaryFolder folder;
   std::int64_t rows = 0;
-  const SweepResult result = run_sweep(*pipeline, reader, settings, folder / "run", {.progress = [&](const Progress& p) { rows = p.total; }}, {});
+  LocalizationObserver counts, none;
+  counts.progress = [&](const Progress& p) { rows = p.total; };
+  none.pair_done = [](const PairResult&, const torch::Tensor& images) { EXPECT_FALSE(images.defined()); };
+  const LocalizationResult result = localize(folder / "run", counts);
   std::int64_t expected = 0;
   for (const auto& pair : result.pairs) expected += 2 + static_cast<std::int64_t>(pair.patched.size());
   EXPECT_EQ(rows, expected) << "the last progress counts the rows that were drawn";
   // Gone on with from its files, it draws none.
-  const SweepResult again = run_sweep(*pipeline, reader, settings, folder / "run",
-                                      {.pair_done = [](const PairResult&, const torch::Tensor& images) { EXPECT_FALSE(images.defined()); }}, {});
+  const LocalizationResult again = localize(folder / "run", none);
   EXPECT_EQ(again.pairs.size(), result.pairs.size());
 }
 
-// Runs of before all sites together were measured with the single ones.
-TEST_F(SweepRun, AKeptPairMayLackAllSitesTogether) {
-  settings.sampling.width = settings.sampling.height = 32;
+TEST_F(LocalizationRun, ARunOfAnOlderGlyphscopeIsRefusedAndLeftAsItIs) {
   testing::TemporaryFolder folder;
-  const SweepResult whole = run_sweep(*pipeline, reader, settings, folder / "run", {}, {});
-  const size_t sites = pipeline->info().table.sites.size();
-  int shortened = 0;
-  for (const auto& file : std::filesystem::directory_iterator(folder / "run" / "pairs")) {
-    if (file.path().extension() != ".json") continue;
-    nlohmann::json pair = read_json(file);
-    if (!file.path().filename().string().starts_with("sites") || pair["patched"].size() == sites) continue;
-    pair["patched"].erase(sites);
-    write_json(file, pair);
-    ++shortened;
-  }
-  EXPECT_EQ(shortened, static_cast<int>(whole.reporting.size()));
-  const SweepResult again = run_sweep(*pipeline, reader, settings, folder / "run", {}, {});
-  ASSERT_EQ(again.sets.size(), whole.sets.size());
-  for (size_t i = 0; i < whole.sets.size(); ++i) {
-    EXPECT_EQ(again.sets[i].variant, whole.sets[i].variant);
-    for (const auto& [name, score] : whole.sets[i].scores) EXPECT_EQ(again.sets[i].scores.at(name).mean, score.mean) << name;
-  }
+  std::filesystem::create_directories(folder / "run");
+  write_text(folder / "run/settings.json", R"({"schema": "glyphscope.sweep-settings/2", "model": "x"})");
+  EXPECT_THAT(testing::failure_of([&] { localize(folder / "run"); }), ::testing::HasSubstr("older Glyphscope"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "run/cells"));
 }
 
 // A score that was added since a pair was kept is not in it; the means are of the pairs that have it. One that cannot be is refused.
-TEST_F(SweepRun, AKeptPairMayLackAScoreAndHasNoneThatCannotBe) {
+TEST_F(LocalizationRun, AKeptPairMayLackAScoreAndHasNoneThatCannotBe) {
   settings.sampling.width = settings.sampling.height = 32;
   testing::TemporaryFolder folder;
-  const SweepResult whole = run_sweep(*pipeline, reader, settings, folder / "run", {}, {});
-  const std::filesystem::path kept = folder / "run/pairs/sites-pair0-noise0.json";
+  const LocalizationResult whole = localize(folder / "run");
+  const std::filesystem::path kept = folder / "run/cells/pair0-noise0/sites-choosing.json";
   const nlohmann::json pair = read_json(kept);
   nlohmann::json without = pair;
-  for (nlohmann::json* one : {&without["source"], &without["target"], &without["patched"][0]}) (*one)["scores"].erase("anagram_accuracy");
+  for (const int one : {0, 1, 2}) without["measured"][one]["scores"].erase("anagram_accuracy");  // A, B, site 0
   write_json(kept, without);
-  const SweepResult again = run_sweep(*pipeline, reader, settings, folder / "run", {}, {});
+  const LocalizationResult again = localize(folder / "run");
   EXPECT_EQ(again.sites[0].scores.at("target_f1").n, whole.sites[0].scores.at("target_f1").n);
   const bool reports = std::find(whole.reporting.begin(), whole.reporting.end(), 0) != whole.reporting.end();
-  const auto count = [&](const SweepResult& result) {
+  const auto count = [&](const LocalizationResult& result) {
     const auto& scores = reports ? result.sites[0].scores : result.sites[0].choosing;
     return scores.contains("anagram_accuracy") ? scores.at("anagram_accuracy").n : 0;
   };
   EXPECT_EQ(count(again), count(whole) - 1);
-  write_sweep(again, settings, pipeline->info(), "none", {}, folder / "run");
+  write_localization(again, settings, pipeline->info(), "none", {}, folder / "run");
   EXPECT_THAT(read_text(folder / "run/sites.csv"), ::testing::HasSubstr("anagram_accuracy"));
 
   for (const auto& [score, value] : {std::pair("target_f1", 1e300), {"ssim", -1.5}, {"mse", -1.0}, {"word_accuracy", 2.0}}) {
     nlohmann::json wrong = pair;
-    wrong["patched"][1]["scores"][score] = value;
+    wrong["measured"][3]["scores"][score] = value;
     write_json(kept, wrong);
-    const std::string refused = testing::failure_of([&] { run_sweep(*pipeline, reader, settings, folder / "run", {}, {}); });
+    const std::string refused = testing::failure_of([&] { localize(folder / "run"); });
     EXPECT_THAT(refused, ::testing::AllOf(::testing::HasSubstr(score), ::testing::HasSubstr(kept.string())));
   }
 }
 
 // While pairs come in, the scores so far are brought up to date; when all are there, they are the run's.
-TEST_F(SweepRun, RunningScoresEndInTheMeans) {
+TEST_F(LocalizationRun, RunningScoresEndInTheMeans) {
   settings.pairs = make_pairs({"says \"<text>\""}, {"one", "two", "ten", "red", "cat", "sun", "fox", "hat", "ice", "jam", "owl", "pen"}, 6);
   settings.seeds = {1, 2, 3};
   Choice choice(7);
@@ -217,47 +211,50 @@ TEST_F(SweepRun, RunningScoresEndInTheMeans) {
 }
 
 // The settings that a folder keeps are the run's: by them alone it can be gone on with.
-TEST_F(SweepRun, SettingsAreReadAsTheyAreWritten) {
+TEST_F(LocalizationRun, SettingsAreReadAsTheyAreWritten) {
   settings.sampling = pipeline->resolve(settings.sampling);
   settings.sampling.negative = "";
   settings.seeds = {42, 7};
   settings.from_step = 1;
-  EXPECT_EQ(SweepSettings::from_json(nlohmann::json(settings.to_json()), "x").to_json(), settings.to_json());
-  nlohmann::json odd = settings.to_json();
-  odd["something"] = "new";
-  EXPECT_THAT(testing::failure_of([&] { SweepSettings::from_json(odd, "x"); }), ::testing::HasSubstr("cannot be repeated"));
-}
-
-TEST_F(SweepRun, OtherSettingsDoNotMixWithARunThatIsThere) {
   settings.sampling.width = settings.sampling.height = 32;
   testing::TemporaryFolder folder;
-  run_sweep(*pipeline, reader, settings, folder / "run", {}, {});
+  localize(folder / "run");
+  EXPECT_EQ(LocalizationSettings::read(folder / "run").to_json(), settings.to_json());
+  nlohmann::json odd = settings.RunSettings::to_json();
+  odd["something"] = "new";
+  EXPECT_THAT(testing::failure_of([&] { RunSettings::from_json(odd, "x"); }), ::testing::HasSubstr("cannot be repeated"));
+}
+
+TEST_F(LocalizationRun, OtherSettingsDoNotMixWithARunThatIsThere) {
+  settings.sampling.width = settings.sampling.height = 32;
+  testing::TemporaryFolder folder;
+  localize(folder / "run");
   settings.from_step = 1;
-  EXPECT_THAT(testing::failure_of([&] { run_sweep(*pipeline, reader, settings, folder / "run", {}, {}); }), ::testing::HasSubstr("other settings"));
+  EXPECT_THAT(testing::failure_of([&] { localize(folder / "run"); }), ::testing::HasSubstr("other settings"));
 }
 
 // Bytes that are no UTF-8 look alike in JSON: the run must tell them apart all the same.
-TEST_F(SweepRun, PromptsThatOnlyLookAlikeDoNotMix) {
+TEST_F(LocalizationRun, PromptsThatOnlyLookAlikeDoNotMix) {
   settings.sampling.width = settings.sampling.height = 32;
   settings.pairs = {{"a \xff \"one\"", "a \xff \"two\"", "one", "two"}};
   testing::TemporaryFolder folder;
-  run_sweep(*pipeline, reader, settings, folder / "run", {}, {});
+  localize(folder / "run");
   settings.pairs[0].source[2] = '\xfe';
-  EXPECT_THAT(testing::failure_of([&] { run_sweep(*pipeline, reader, settings, folder / "run", {}, {}); }), ::testing::HasSubstr("other settings"));
+  EXPECT_THAT(testing::failure_of([&] { localize(folder / "run"); }), ::testing::HasSubstr("other settings"));
 }
 
-TEST_F(SweepRun, ADamagedPairIsNamedNotTrusted) {
+TEST_F(LocalizationRun, ADamagedPairIsNamedNotTrusted) {
   settings.sampling.width = settings.sampling.height = 32;
   testing::TemporaryFolder folder;
-  run_sweep(*pipeline, reader, settings, folder / "run", {}, {});
-  const auto file = folder.path() / "run" / "pairs" / "sites-pair1-noise0.json";
+  localize(folder / "run");
+  const auto file = folder.path() / "run/cells/pair1-noise0/sites-choosing.json";
   const auto whole = read_json(file);
   auto shorter = whole, odd = whole;
-  shorter["patched"].erase(3);
+  shorter["measured"].erase(3);
   odd["noise"] = {"none"};
   for (const auto& pair : {shorter, odd}) {
     write_json(file, pair);
-    EXPECT_THAT(testing::failure_of([&] { run_sweep(*pipeline, reader, settings, folder / "run", {}, {}); }), ::testing::HasSubstr("sites-pair1-noise0.json"));
+    EXPECT_THAT(testing::failure_of([&] { localize(folder / "run"); }), ::testing::HasSubstr("pair1-noise0/sites-choosing.json"));
   }
 }
 
@@ -305,13 +302,13 @@ TEST(Controls, HoldNoChosenSiteAndMatchInParameters) {
   EXPECT_TRUE(matched_random_sets(table, {0, 1, 2, 3}, {4}, 2, 1).empty()) << "three others are too few";
 }
 
-TEST_F(SweepRun, WritesItsFiles) {
+TEST_F(LocalizationRun, WritesItsFiles) {
   settings.sampling.width = settings.sampling.height = 32;
   testing::TemporaryFolder folder;
-  const SweepResult result = run_sweep(*pipeline, reader, settings, {}, {}, {});
-  write_sweep(result, settings, pipeline->info(), "test", {1.5, 0}, folder.path());
+  const LocalizationResult result = localized(*pipeline, reader, settings);
+  write_localization(result, settings, pipeline->info(), "test", {1.5, 0}, folder.path());
   const auto run = read_json(folder / "run.json");
-  EXPECT_EQ(run["schema"], "glyphscope.run/2");
+  EXPECT_EQ(run["schema"], "glyphscope.run/3");
   EXPECT_EQ(run["sites"].size(), 4u);
   EXPECT_TRUE(run["sites"][0]["scores"]["target_f1"].contains("mean"));
   EXPECT_TRUE(run["sites"][0]["scores"]["target_f1"]["low"].is_null()) << "three pairs give no interval";

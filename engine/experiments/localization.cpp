@@ -1,4 +1,4 @@
-#include "localization/sweep.h"
+#include "experiments/localization.h"
 
 #include <torch/types.h>
 
@@ -6,108 +6,59 @@
 #include <iterator>
 #include <set>
 
+#include "core/error.h"
 #include "core/random.h"
-#include "io/weights.h"
-#include "localization/sweep_cells.h"
+#include "io/files.h"
 
 namespace glyphscope {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
-ordered_json SweepSettings::to_json() const {
-  ordered_json list = ordered_json::array();
-  std::string bytes;  // prompts as they are: bytes that are no UTF-8 do not survive JSON
-  for (const auto& pair : pairs) {
-    list.push_back({{"source", pair.source}, {"target", pair.target}, {"source_text", pair.source_text}, {"target_text", pair.target_text}});
-    for (const auto* text : {&pair.source, &pair.target}) bytes += std::to_string(text->size()) + ":" + *text;
-  }
-  ordered_json out{{"steps", sampling.steps},
-                   {"guidance", sampling.guidance},
-                   {"scheduler", sampling.scheduler},
-                   {"negative", sampling.negative ? ordered_json(*sampling.negative) : ordered_json()},
-                   {"width", sampling.width},
-                   {"height", sampling.height},
-                   {"method", method_name(sampling.method)},
-                   {"from_step", from_step},
-                   {"clip_skip", sampling.clip_skip},
-                   {"pooled", pooled_target ? "target" : "source"},
-                   {"seeds", seeds},
-                   {"localized_f1_share", localized_f1_share},
-                   {"localized_ssim", localized_ssim},
-                   {"kept_f1_share", kept_f1_share},
-                   {"random_sets", random_sets},
-                   {"pairs", list},
-                   {"prompts_sha256", sha256_text(bytes)}};
-  if (const auto enlarging = describe_enlarging(sampling); !enlarging.is_null()) out["enlarges"] = enlarging;
-  return out;
-}
-
-SweepSettings SweepSettings::from_json(const nlohmann::json& json, const std::string& where) {
-  SweepSettings out;
-  try {
-    for (const auto& one : json.at("pairs"))
-      out.pairs.push_back({one.at("source").get<std::string>(), one.at("target").get<std::string>(), one.at("source_text").get<std::string>(),
-                           one.at("target_text").get<std::string>()});
-    json.at("seeds").get_to(out.seeds);
-    json.at("steps").get_to(out.sampling.steps);
-    json.at("guidance").get_to(out.sampling.guidance);
-    json.at("scheduler").get_to(out.sampling.scheduler);
-    if (json.at("negative").is_string()) out.sampling.negative = json["negative"].get<std::string>();
-    json.at("width").get_to(out.sampling.width);
-    json.at("height").get_to(out.sampling.height);
-    out.sampling.method = parse_method(json.at("method").get<std::string>());
-    json.at("from_step").get_to(out.from_step);
-    json.at("clip_skip").get_to(out.sampling.clip_skip);
-    out.pooled_target = json.at("pooled") == "target";
-    json.at("localized_f1_share").get_to(out.localized_f1_share);
-    json.at("localized_ssim").get_to(out.localized_ssim);
-    json.at("kept_f1_share").get_to(out.kept_f1_share);
-    json.at("random_sets").get_to(out.random_sets);
-    if (json.contains("enlarges")) {
-      out.sampling.noise_level = json["enlarges"].value("noise_level", out.sampling.noise_level);
-      out.sampling.upscale_steps = json["enlarges"].value("steps", out.sampling.upscale_steps);
-    }
-  } catch (const nlohmann::json::exception& error) {
-    reject("these are not the settings of a localization: " + json_message(error), where);
-  }
-  if (nlohmann::json(out.to_json()) != json)
-    reject("the run has settings that cannot be repeated from the file alone", where, "Go on with it by the settings that began it");
-  return out;
-}
-
 namespace {
 
-ordered_json to_json(const Measurement& one, const PatchPlan& plan) {
-  ordered_json scores;
-  for (const auto& [name, value] : one.scores) scores[name] = std::isfinite(value) ? ordered_json(value) : ordered_json(nullptr);
-  const std::vector<int> sites = sites_of(plan);
-  ordered_json out{{"sites", sites}, {"read", one.read}, {"scores", scores}};
-  const int from_step = plan.empty() ? 0 : plan.patches().front().from_step;
-  if (plan != PatchPlan::at_sites(sites, 1, from_step)) out["plan"] = plan.to_json();
-  return out;
-}
-
-Measurement measurement_from(const nlohmann::json& json) {
-  Measurement out{json.at("read").get<std::string>(), {}};
-  for (const auto& [name, value] : json.at("scores").items()) {
-    const double score = value.is_null() ? std::numeric_limits<double>::infinity() : value.get<double>();
-    // Of a score that is not known, as another version measured it, nothing is said.
-    if (const ScoreInfo* info = find_score(name); info && (score < info->low || score > info->high))
-      reject("the score " + name + " is " + std::to_string(score) + ", and can only be from " + std::to_string(info->low) + " to " +
-             std::to_string(info->high));
-    out.scores[name] = score;
-  }
-  return out;
-}
+constexpr const char* kLocalizationFile = "localization.json";
 
 }  // namespace
 
+ordered_json LocalizationSettings::question() const {
+  return {{"from_step", from_step},
+          {"localized_f1_share", localized_f1_share},
+          {"localized_ssim", localized_ssim},
+          {"kept_f1_share", kept_f1_share},
+          {"random_sets", random_sets}};
+}
+
+ordered_json LocalizationSettings::to_json() const {
+  ordered_json out = RunSettings::to_json();
+  out.update(question());
+  return out;
+}
+
+LocalizationSettings LocalizationSettings::read(const fs::path& run) {
+  LocalizationSettings out;
+  const fs::path file = run / "settings.json", asked = run / kLocalizationFile;
+  static_cast<RunSettings&>(out) = reading_json(file, [&] { return RunSettings::from_json(read_json(file).at("settings"), file.string()); });
+  return reading_json(asked, [&] {
+    const auto question = read_json(asked).at("settings");
+    question.at("from_step").get_to(out.from_step);
+    question.at("localized_f1_share").get_to(out.localized_f1_share);
+    question.at("localized_ssim").get_to(out.localized_ssim);
+    question.at("kept_f1_share").get_to(out.kept_f1_share);
+    question.at("random_sets").get_to(out.random_sets);
+    return out;
+  });
+}
+
 ordered_json PairResult::to_json() const {
   ordered_json list = ordered_json::array();
-  for (const auto& one : patched) list.push_back(glyphscope::to_json(one, one.variant.plan));
+  for (const auto& one : patched) list.push_back(one.to_json());
   ordered_json out{{"pair", pair}, {"noise", noise}};
-  for (const auto& [name, one] : {std::pair("source", &source), {"target", &target}})
-    if (!one->scores.empty()) out[name] = glyphscope::to_json(*one, {});
+  const auto own = [](const Measurement& one) {
+    const ordered_json all = MeasuredVariant{one, {}, {}}.to_json();
+    return ordered_json{{"read", all["read"]}, {"scores", all["scores"]}};
+  };
+  out["source"] = own(source);
+  out["target"] = own(target);
   out["patched"] = list;
   return out;
 }
@@ -117,31 +68,10 @@ const MeasuredVariant* PairResult::of(const Variant& variant) const {
   return found == patched.end() ? nullptr : &*found;
 }
 
-PairResult PairResult::from_json(const nlohmann::json& json, int from_step) {
-  PairResult out{json.at("pair").get<int>(), json.at("noise").get<int>(), {}, {}, {}};
-  for (const auto& [name, one] : {std::pair("source", &out.source), {"target", &out.target}})
-    if (json.contains(name)) *one = measurement_from(json.at(name));
-  for (const auto& one : json.at("patched")) {
-    Variant variant = sites_variant(one.at("sites").get<std::vector<int>>(), from_step);
-    if (one.contains("plan")) variant.plan = PatchPlan::from_json(one["plan"]);
-    out.patched.push_back({measurement_from(one), std::move(variant)});
-  }
-  return out;
-}
-
-std::vector<Variant> single_sites(const SweepSettings& settings, const SiteTable& table) {
+std::vector<Variant> single_sites(const SiteTable& table, int from_step) {
   std::vector<Variant> out;
-  for (const auto& site : table.sites) out.push_back(sites_variant({site.index}, settings.from_step));
+  for (const auto& site : table.sites) out.push_back(sites_variant({site.index}, from_step));
   return out;
-}
-
-Request pair_request(const SweepSettings& settings, size_t pair, size_t noise, const std::vector<Variant>& variants) {
-  Request request = settings.sampling;
-  request.prompts = {settings.pairs[pair].source, settings.pairs[pair].target};
-  const std::uint64_t seed = settings.seeds[noise];
-  request.rows = {{0, seed, {}}, {1, seed, {}}};
-  for (const auto& variant : variants) request.rows.push_back({0, seed, variant.plan, settings.pooled_target ? 1 : 0});
-  return request;
 }
 
 Halves halves_of(const std::vector<PromptPair>& pairs) {
@@ -161,7 +91,7 @@ double f1_of_means(const std::vector<double>& means) { return means[0] + means[1
 
 }  // namespace
 
-std::map<std::string, Score> mean_scores(const SweepSettings& settings, const std::vector<PairResult>& pairs,
+std::map<std::string, Score> mean_scores(const RunSettings& settings, const std::vector<PairResult>& pairs,
                                          const std::function<const Measurement*(const PairResult&)>& pick) {
   const std::vector<int> clusters = word_clusters(settings.pairs);
   std::map<std::string, std::vector<Observation>> observations;
@@ -176,7 +106,7 @@ std::map<std::string, Score> mean_scores(const SweepSettings& settings, const st
   return out;
 }
 
-RunningScores::RunningScores(const SweepSettings& settings) : clusters_(word_clusters(settings.pairs)), noises_(static_cast<int>(settings.seeds.size())) {
+RunningScores::RunningScores(const RunSettings& settings) : clusters_(word_clusters(settings.pairs)), noises_(static_cast<int>(settings.seeds.size())) {
   for (const int cluster : clusters_) words_ = std::max(words_, cluster + 1);
 }
 
@@ -218,25 +148,18 @@ namespace {
 
 bool is_one_of(const std::vector<int>& list, int one) { return std::find(list.begin(), list.end(), one) != list.end(); }
 
-// A sweep's protocol: which sets of sites are tried on which pairs, and what is concluded.
-class Sweep {
+// The protocol: which sets of sites are tried on which pairs, and what is concluded.
+class Localization {
  public:
-  Sweep(Pipeline& pipeline, TextReader& reader, const SweepSettings& settings, const fs::path& folder, const SweepObserver& observer, const CancelToken& cancel)
-      : table_(pipeline.info().table), settings_(settings), cells_(pipeline, reader, settings, folder, observer, cancel) {}
+  Localization(Cells& cells, const LocalizationSettings& settings, const SiteTable& table, const LocalizationObserver& observer)
+      : table_(table), settings_(settings), observer_(observer), cells_(cells) {}
 
-  SweepResult run() {
+  LocalizationResult run() {
     const Halves halves = halves_of(settings_.pairs);
     result_.choosing = halves.choosing;
     result_.reporting = halves.reporting;
-    const std::vector<Cell> all = cells_.all();
-    const auto sites = static_cast<std::int64_t>(table_.sites.size()), noises = static_cast<std::int64_t>(settings_.seeds.size());
-    // All sites together are a control, whatever is found: with the others they take no turn of their own.
-    std::vector<Variant> whole;
-    if (sites > 1) whole.push_back(variant(all_sites()));
-    // At least the random sets follow.
-    const std::int64_t controls = static_cast<std::int64_t>(halves.reporting.size()) * noises * (settings_.random_sets + 1);
-    cells_.expect("pairs, every site alone", static_cast<std::int64_t>(all.size()) * (2 + sites) + controls);
-    for (const Cell& cell : all) result_.pairs.push_back(cells_.sites_alone(cell, is_one_of(halves.reporting, cell.pair) ? whole : std::vector<Variant>()));
+    for (const Cell& cell : settings_.cells()) result_.pairs.push_back({cell.pair, cell.noise, {}, {}, {}});
+    draw_sites();
 
     const std::vector<int> clusters = word_clusters(settings_.pairs);
     std::set<int> reporting;
@@ -281,14 +204,42 @@ class Sweep {
     return mean_scores(settings_, of(pairs), [&](const PairResult& pair) { return pair.of(variant(sites)); });
   }
 
-  // Measures those of the sets that have not been. name: of the file.
-  void add_sets(const std::string& name, PairResult& pair, const std::vector<std::vector<int>>& sets) {
-    std::vector<Variant> missing;
-    for (const auto& sites : sets)
-      if (const Variant one = variant(sites); !pair.of(one)) missing.push_back(one);
-    if (missing.empty()) return;
-    auto measured = cells_.variants(name, {pair.pair, pair.noise}, missing);
-    std::move(measured.begin(), measured.end(), std::back_inserter(pair.patched));
+  // Every site alone on every cell. All sites together are a control, whatever is found: with the others they take no turn of their own.
+  void draw_sites() {
+    std::vector<Variant> singles = single_sites(table_, settings_.from_step), with_whole = singles;
+    if (singles.size() > 1) with_whole.push_back(variant(all_sites()));
+    const std::string title = "pairs, every site alone";
+    Question choosing{"sites-choosing", title, singles, {}}, reporting{"sites-reporting", title, with_whole, {}};
+    for (const Cell& cell : settings_.cells()) (is_one_of(result_.reporting, cell.pair) ? reporting : choosing).cells.push_back(cell);
+    // At least the random sets follow.
+    const auto controls = static_cast<std::int64_t>(reporting.cells.size()) * (settings_.random_sets + 1);
+    const auto done = [&](const Cell& cell, const torch::Tensor& images) {
+      PairResult& result = *std::find_if(result_.pairs.begin(), result_.pairs.end(), [&](const PairResult& one) { return Cell{one.pair, one.noise} == cell; });
+      fill(result, with_whole);
+      observer_.pair_done(result, images);
+    };
+    cells_.expect(controls);
+    cells_.answer(choosing.cells.empty() ? std::vector<Question>{reporting} : std::vector<Question>{choosing, reporting}, done);
+    cells_.expect(0);
+    for (auto& result : result_.pairs) fill(result, with_whole);  // those of other shards too
+  }
+
+  // Takes what was measured of these variants, as far as it was.
+  void fill(PairResult& result, const std::vector<Variant>& variants) {
+    const Cell cell{result.pair, result.noise};
+    for (const int base : {0, 1})
+      if (const auto* own = cells_.find(cell, own_picture(base))) (base == 0 ? result.source : result.target) = *own;
+    for (const auto& one : variants)
+      if (const auto* measured = cells_.find(cell, one); measured && !result.of(one)) result.patched.push_back(*measured);
+  }
+
+  // Measures sets of sites on some pairs.
+  void draw_sets(const std::string& name, const std::vector<PairResult*>& pairs, const std::vector<std::vector<int>>& sets) {
+    Question question{name, "pairs, sets of sites", {}, {}};
+    for (const auto& sites : sets) question.variants.push_back(variant(sites));
+    for (const auto* pair : pairs) question.cells.push_back({pair->pair, pair->noise});
+    cells_.answer({question});
+    for (auto* pair : pairs) fill(*pair, question.variants);
   }
 
   double own() const { return choosing_target_.at("target_f1").mean; }
@@ -341,12 +292,16 @@ class Sweep {
     const std::vector<PairResult*> chosen = results_of(result_.choosing);
     const std::string name = std::string(set_kind_name(kind)) + "-" + std::to_string(candidates.front().size());
     std::map<std::vector<int>, double> sums;
-    for (size_t done = 0; done < chosen.size(); ++done) {
-      cells_.expect("pairs, sets of sites", static_cast<std::int64_t>((chosen.size() - done) * candidates.size()));
-      add_sets(name, *chosen[done], candidates);
-      for (const auto& sites : candidates) sums[sites] += chosen[done]->of(variant(sites))->scores.at("target_f1");
+    // In rounds of ever more pairs.
+    for (size_t done = 0, round = 1; done < chosen.size(); round = std::min(2 * round, chosen.size() - done)) {
+      const std::vector<PairResult*> pairs(chosen.begin() + static_cast<std::ptrdiff_t>(done), chosen.begin() + static_cast<std::ptrdiff_t>(done + round));
+      cells_.expect(static_cast<std::int64_t>((chosen.size() - done - round) * candidates.size()));
+      draw_sets(name + "-from" + std::to_string(done), pairs, candidates);
+      done += round;
+      for (const auto* pair : pairs)
+        for (const auto& sites : candidates) sums[sites] += pair->of(variant(sites))->scores.at("target_f1");
       // Given up is what could not keep enough even if all that follows were perfect.
-      const double best = static_cast<double>(chosen.size() - done - 1), least = wanted() * static_cast<double>(chosen.size()) - 1e-9;
+      const double best = static_cast<double>(chosen.size() - done), least = wanted() * static_cast<double>(chosen.size()) - 1e-9;
       std::erase_if(candidates, [&](const auto& sites) { return sums.at(sites) + best < least; });
       if (candidates.empty()) return;
     }
@@ -375,11 +330,8 @@ class Sweep {
     std::vector<std::vector<int>> drawn;  // single sites are there already
     for (const auto& [sites, kind] : sets)
       if (sites.size() > 1) drawn.push_back(sites);
-    const std::vector<PairResult*> pairs = results_of(result_.reporting);
-    for (size_t done = 0; done < pairs.size() && !drawn.empty(); ++done) {
-      cells_.expect("pairs, what was found and controls", static_cast<std::int64_t>((pairs.size() - done) * drawn.size()));
-      add_sets("report", *pairs[done], drawn);
-    }
+    cells_.expect(0);
+    if (!drawn.empty()) draw_sets("report", results_of(result_.reporting), drawn);
     for (const auto& set : sets) {
       const Variant found = variant(set.first);
       std::erase_if(result_.sets, [&](const SetResult& candidate) { return candidate.variant == found; });
@@ -388,17 +340,20 @@ class Sweep {
   }
 
   const SiteTable& table_;
-  const SweepSettings& settings_;
-  SweepCells cells_;
-  SweepResult result_;
+  const LocalizationSettings& settings_;
+  const LocalizationObserver& observer_;
+  Cells& cells_;
+  LocalizationResult result_;
   std::map<std::string, Score> choosing_source_, choosing_target_;
 };
 
 }  // namespace
 
-SweepResult run_sweep(Pipeline& pipeline, TextReader& reader, const SweepSettings& settings, const fs::path& folder, const SweepObserver& observer,
-                      const CancelToken& cancel) {
-  return Sweep(pipeline, reader, settings, folder, observer, cancel).run();
+LocalizationResult run_localization(Cells& cells, const LocalizationSettings& settings, const SiteTable& table, const LocalizationObserver& observer) {
+  if (const RunFolder* folder = cells.folder())
+    claim_folder(folder->path() / kLocalizationFile, {{"schema", "glyphscope.localization/1"}, {"settings", settings.question()}},
+                 "the run has been localized with other settings");
+  return Localization(cells, settings, table, observer).run();
 }
 
 }  // namespace glyphscope

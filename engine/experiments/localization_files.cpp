@@ -4,23 +4,17 @@
 
 #include "core/heat_colour.h"
 #include "core/version.h"
+#include "experiments/localization.h"
+#include "experiments/score_table_text.h"
 #include "io/canvas.h"
 #include "io/files.h"
 #include "io/image_file.h"
 #include "io/json.h"
-#include "localization/sweep.h"
 
 namespace glyphscope {
 using nlohmann::ordered_json;
 
 namespace {
-
-ordered_json to_json(const std::map<std::string, Score>& scores) {
-  ordered_json out;
-  for (const ScoreInfo* info : reported_scores())
-    if (auto found = scores.find(std::string(info->key)); found != scores.end()) out[found->first] = found->second.to_json();
-  return out;
-}
 
 // None, where pairs that were kept by an older version lack it.
 Score score_in(const std::map<std::string, Score>& scores, std::string_view key) {
@@ -34,39 +28,28 @@ std::string percent(double share) {
   return text;
 }
 
-std::string number(double value) {
-  if (!std::isfinite(value)) return "";
-  char text[32];
-  std::snprintf(text, sizeof text, "%.6g", value);
-  return text;
-}
-
 }  // namespace
 
-ordered_json sweep_document(const SweepResult& result, const SweepSettings& settings, const ModelInfo& model, const std::string& ocr, const RunCost& cost) {
+ordered_json localization_document(const LocalizationResult& result, const LocalizationSettings& settings, const ModelInfo& model, const std::string& ocr,
+                                   const RunCost& cost) {
   ordered_json sites = ordered_json::array(), sets = ordered_json::array(), pairs = ordered_json::array();
   for (const auto& set : result.sites) {
     ordered_json site = describe_site(model.table, set.variant.sites().front());
-    site["scores"] = to_json(set.scores);
-    site["choosing_scores"] = to_json(set.choosing);
+    site["scores"] = scores_json(set.scores);
+    site["choosing_scores"] = scores_json(set.choosing);
     sites.push_back(site);
   }
   for (const auto& set : result.sets) {
     const std::vector<int> at = set.variant.sites();
     ordered_json one{{"sites", at}, {"kind", set_kind_name(set.kind)}, {"share", model.table.share(at)}};
-    if (!set.scores.empty()) one["scores"] = to_json(set.scores);
-    if (!set.choosing.empty()) one["choosing_scores"] = to_json(set.choosing);
+    if (!set.scores.empty()) one["scores"] = scores_json(set.scores);
+    if (!set.choosing.empty()) one["choosing_scores"] = scores_json(set.choosing);
     sets.push_back(std::move(one));
   }
   for (const auto& pair : result.pairs) pairs.push_back(pair.to_json());
-  ordered_json described{{"source", model.source}, {"family", model.family}, {"hash", model.hash},
-                         {"dtype", model.dtype},   {"device", model.device}, {"denoiser_parameters", model.table.denoiser_parameters}};
-  if (!model.adapters.empty()) described["adapters"] = describe_adapters(model);
-  if (model.upscaler) described["upscaler"] = describe_upscaler(model);
-  if (!model.policy.is_null()) described["guard"] = model.policy;
-  return {{"schema", "glyphscope.run/2"},
+  return {{"schema", "glyphscope.run/3"},
           {"versions", {{"glyphscope", version()}, {"libtorch", torch_version()}, {"ocr", ocr}}},
-          {"model", described},
+          {"model", describe_model(model)},
           {"settings", settings.to_json()},
           {"seconds", {{"mean", cost.seconds}}},
           {"peak_memory_bytes", {{"mean", cost.peak_memory_bytes}}},
@@ -75,8 +58,8 @@ ordered_json sweep_document(const SweepResult& result, const SweepSettings& sett
             {"reporting_pairs", result.reporting},
             {"halved", result.choosing != result.reporting},
             {"resampled", {{"word_clusters", result.word_clusters}, {"noises", settings.seeds.size()}}}}},
-          {"source", to_json(result.source)},
-          {"target", to_json(result.target)},
+          {"source", scores_json(result.source)},
+          {"target", scores_json(result.target)},
           {"localized", result.localized},
           {"localized_share", model.table.share(result.localized)},
           {"smallest_set_found", result.smallest},
@@ -86,28 +69,22 @@ ordered_json sweep_document(const SweepResult& result, const SweepSettings& sett
           {"pairs", pairs}};
 }
 
-void write_sweep(const SweepResult& result, const SweepSettings& settings, const ModelInfo& model, const std::string& ocr, const RunCost& cost,
-                 const std::filesystem::path& folder) {
-  const ordered_json document = sweep_document(result, settings, model, ocr, cost);
+void write_localization(const LocalizationResult& result, const LocalizationSettings& settings, const ModelInfo& model, const std::string& ocr,
+                        const RunCost& cost, const std::filesystem::path& folder) {
+  const ordered_json document = localization_document(result, settings, model, ocr, cost);
   write_json(folder / "run.json", document);
 
   std::string csv = "index,path,kohya,block,heads,kv_parameters,share,localized,choosing_target_f1,choosing_source_f1";
-  for (const ScoreInfo* info : reported_scores()) {
-    const std::string name(info->key);
-    csv += "," + name + "," + name + "_low," + name + "_high";
-  }
+  csv += csv_score_names();
   csv += ",psnr_infinite";
   csv += "\n";
   for (const auto& set : result.sites) {
     const Site& site = model.table.sites[static_cast<size_t>(set.variant.sites().front())];
     csv += std::to_string(site.index) + "," + site.path + "," + site.kohya + "," + site.block + "," + std::to_string(site.heads) + "," +
-           std::to_string(site.kv_parameters) + "," + number(model.table.share({site.index})) + "," +
+           std::to_string(site.kv_parameters) + "," + csv_number(model.table.share({site.index})) + "," +
            (std::find(result.localized.begin(), result.localized.end(), site.index) != result.localized.end() ? "1" : "0") + "," +
-           number(set.choosing.at("target_f1").mean) + "," + number(set.choosing.at("source_f1").mean);
-    for (const ScoreInfo* info : reported_scores()) {
-      const Score score = score_in(set.scores, info->key);
-      csv += "," + (score.n > 0 ? number(score.mean) : "") + "," + (score.low ? number(*score.low) : "") + "," + (score.high ? number(*score.high) : "");
-    }
+           csv_number(set.choosing.at("target_f1").mean) + "," + csv_number(set.choosing.at("source_f1").mean);
+    csv += csv_scores(set.scores);
     csv += "," + std::to_string(score_in(set.scores, "psnr").infinite) + "\n";
   }
   write_text(folder / "sites.csv", csv);
@@ -115,7 +92,7 @@ void write_sweep(const SweepResult& result, const SweepSettings& settings, const
   write_png(folder / "heatmap.png", draw_heatmap(result, model), without_key(document, "pairs"));
 }
 
-torch::Tensor draw_heatmap(const SweepResult& result, const ModelInfo& model) {
+torch::Tensor draw_heatmap(const LocalizationResult& result, const ModelInfo& model) {
   const std::vector<const ScoreInfo*> lines = charted_scores();  // the others are in sites.csv
   constexpr int kCell = 46, kRow = 40, kLeft = 190, kTop = 64, kRight = 28, kBottom = 84;
   constexpr Colour kInk{30, 30, 36}, kSoft{110, 110, 120}, kPaper{255, 255, 255};

@@ -1,4 +1,4 @@
-#include "localization/statistics.h"
+#include "experiments/statistics.h"
 
 #include <gtest/gtest.h>
 

@@ -7,37 +7,32 @@
 #include <vector>
 
 #include "core/progress.h"
-#include "localization/prompt_set.h"
-#include "localization/set_kind.h"
-#include "localization/statistics.h"
-#include "localization/variant.h"
+#include "experiments/cells.h"
+#include "experiments/prompt_set.h"
+#include "experiments/run_folder.h"
+#include "experiments/run_settings.h"
+#include "experiments/set_kind.h"
+#include "experiments/statistics.h"
+#include "experiments/variant.h"
 #include "metrics/measurement.h"
 #include "pipelines/pipeline.h"
 
 namespace glyphscope {
 
 /// How a localization is run.
-struct SweepSettings {
-  std::vector<PromptPair> pairs;
-  std::vector<std::uint64_t> seeds{42};  ///< Noises; each pair is run with each.
-  Request sampling;                      ///< Steps, guidance, scheduler, size, method, rows at once; no prompts or rows.
-  int from_step = 0;                     ///< First step that is patched.
-  bool pooled_target = false;            ///< Patched rows read B's pooled prompt, where the model reads one.
-  double localized_f1_share = 0.5;       ///< A site is localized if the lower bound of its target F1 is this share of B's own mean ..
-  double localized_ssim = 0.8;           ///< .. and its SSIM outside the text is at least this.
-  double kept_f1_share = 0.9;            ///< What the smallest set must keep of B's own target F1.
-  int random_sets = 4;                   ///< Random sets of the smallest set's size, as controls.
-  bool keep_images = false;              ///< Writes every pair's pictures too.
+struct LocalizationSettings : RunSettings {
+  int from_step = 0;                ///< First step that is patched.
+  double localized_f1_share = 0.5;  ///< A site is localized if the lower bound of its target F1 is this share of B's own mean ..
+  double localized_ssim = 0.8;      ///< .. and its SSIM outside the text is at least this.
+  double kept_f1_share = 0.9;       ///< What the smallest set must keep of B's own target F1.
+  int random_sets = 4;              ///< Random sets of the smallest set's size, as controls.
 
-  /// All that the result depends on: two runs with equal documents may share their pairs.
+  /// What is asked of the run's cells: all of the above but RunSettings.
+  nlohmann::ordered_json question() const;
+  /// Both, as run.json tells them.
   nlohmann::ordered_json to_json() const;
-  /// The reverse. Throws a Failure that names `where`.
-  static SweepSettings from_json(const nlohmann::json& json, const std::string& where);
-};
-
-/// The picture of a variant.
-struct MeasuredVariant : Measurement {
-  Variant variant;
+  /// The settings of the localization that a run's folder holds. Throws a Failure that names the file.
+  static LocalizationSettings read(const std::filesystem::path& run);
 };
 
 /// Everything measured for one pair and one noise.
@@ -46,9 +41,7 @@ struct PairResult {
   Measurement source, target;                               ///< A's and B's own pictures.
   std::vector<MeasuredVariant> patched;                     ///< A site each, in order; then the variants that were tried on this pair.
   const MeasuredVariant* of(const Variant& variant) const;  ///< Null if it was not tried.
-  nlohmann::ordered_json to_json() const;                   ///< Without source or target where they were not measured.
-  /// The reverse. from_step: of variants that say nothing but their sites. Throws a Failure for a score that cannot be.
-  static PairResult from_json(const nlohmann::json& json, int from_step);
+  nlohmann::ordered_json to_json() const;
 };
 
 /// Scores of one set of sites. What is chosen is chosen by some pairs, and reported on others.
@@ -59,7 +52,7 @@ struct SetResult {
   std::map<std::string, Score> scores;    ///< Over the pairs that report; empty of candidates that were not chosen.
 };
 
-struct SweepResult {
+struct LocalizationResult {
   /// Pairs by number: no word of one half is in the other. The same, all of them, where there are too few to be halved.
   std::vector<int> choosing, reporting;
   int word_clusters = 0;                        ///< Of the pairs that report: what is resampled, beside the noises.
@@ -73,20 +66,14 @@ struct SweepResult {
   std::vector<PairResult> pairs;
 };
 
-/// Listens to a sweep, on the thread that runs it.
-struct SweepObserver {
-  /// Rows of the whole run, as far as it is known what follows.
-  std::function<void(const Progress&)> progress = [](const Progress&) {};
-  /// What a request's result notes, once each.
-  std::function<void(const std::string&)> note = [](const std::string&) {};
-  /// After each pair: its result, and its pictures [2 + sites, 3, H, W] (A, B, then one a site).
+/// Listens to a localization, on the thread that runs it.
+struct LocalizationObserver : RunObserver {
+  /// After each pair: its result, and its pictures [2 + sites, 3, H, W] (A, B, then one a site), if they were drawn just now.
   std::function<void(const PairResult&, const torch::Tensor& images)> pair_done = [](const PairResult&, const torch::Tensor&) {};
 };
 
-/// What is drawn for one pair and noise: A, B, then A by each of these variants. Sampling must be resolved.
-Request pair_request(const SweepSettings& settings, size_t pair, size_t noise, const std::vector<Variant>& variants);
 /// Every site alone.
-std::vector<Variant> single_sites(const SweepSettings& settings, const SiteTable& table);
+std::vector<Variant> single_sites(const SiteTable& table, int from_step);
 
 /// Which pairs choose, and which report.
 struct Halves {
@@ -95,7 +82,7 @@ struct Halves {
 Halves halves_of(const std::vector<PromptPair>& pairs);
 
 /// Means with intervals of what `pick` gives of each pair; null: of that pair there is none.
-std::map<std::string, Score> mean_scores(const SweepSettings& settings, const std::vector<PairResult>& pairs,
+std::map<std::string, Score> mean_scores(const RunSettings& settings, const std::vector<PairResult>& pairs,
                                          const std::function<const Measurement*(const PairResult&)>& pick);
 
 /// Up to `count` sets as large as `set`, without any site of `chosen`, whose K and V parameters are as nearly as many as there are such sets; of those
@@ -106,7 +93,7 @@ std::vector<std::vector<int>> matched_random_sets(const SiteTable& table, const 
 /// The scores of one variant while its pairs come in, in any order: what mean_scores() gives once they are all there.
 class RunningScores {
  public:
-  explicit RunningScores(const SweepSettings& settings);
+  explicit RunningScores(const RunSettings& settings);
   void add(const Scores& scores, int pair, int noise);
   std::map<std::string, Score> scores() const;
 
@@ -117,10 +104,9 @@ class RunningScores {
 };
 
 /// Patches every site alone for every pair and noise; chooses by half of the pairs which sites are localized, and the smallest set found that keeps enough
-/// of B's text; and reports them on the other half, with random sets and all sites beside them. With a folder, each pair's result is kept there as it is
-/// done, and pairs that are there already are not run again; a folder with other settings is refused. Throws a Failure.
-SweepResult run_sweep(Pipeline& pipeline, TextReader& reader, const SweepSettings& settings, const std::filesystem::path& folder, const SweepObserver& observer,
-                      const CancelToken& cancel);
+/// of B's text; and reports them on the other half, with random sets and all sites beside them. Throws a Failure; RunIncomplete as Cells
+/// has it.
+LocalizationResult run_localization(Cells& cells, const LocalizationSettings& settings, const SiteTable& table, const LocalizationObserver& observer);
 
 /// What a run took: time, and the most of its device's memory at once.
 struct RunCost {
@@ -129,14 +115,14 @@ struct RunCost {
 };
 
 /// Writes run.json, sites.csv and heatmap.png into `folder`. `versions` names the program and OCR.
-void write_sweep(const SweepResult& result, const SweepSettings& settings, const ModelInfo& model, const std::string& ocr, const RunCost& cost,
-                 const std::filesystem::path& folder);
+void write_localization(const LocalizationResult& result, const LocalizationSettings& settings, const ModelInfo& model, const std::string& ocr,
+                        const RunCost& cost, const std::filesystem::path& folder);
 
 /// run.json as a document.
-nlohmann::ordered_json sweep_document(const SweepResult& result, const SweepSettings& settings, const ModelInfo& model, const std::string& ocr,
-                                      const RunCost& cost);
+nlohmann::ordered_json localization_document(const LocalizationResult& result, const LocalizationSettings& settings, const ModelInfo& model,
+                                             const std::string& ocr, const RunCost& cost);
 
 /// Sites x scores as a picture, [3, H, W] uint8.
-torch::Tensor draw_heatmap(const SweepResult& result, const ModelInfo& model);
+torch::Tensor draw_heatmap(const LocalizationResult& result, const ModelInfo& model);
 
 }  // namespace glyphscope

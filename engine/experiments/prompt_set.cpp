@@ -1,10 +1,11 @@
-#include "localization/prompt_set.h"
+#include "experiments/prompt_set.h"
 
 #include <algorithm>
 #include <map>
 
 #include "core/error.h"
 #include "core/option.h"
+#include "core/quoted_text.h"
 #include "core/unicode.h"
 #include "io/text_file.h"
 #include "text/weighted_prompt.h"
@@ -22,23 +23,14 @@ std::string fill_template(const std::string& prompt_template, const std::string&
 
 std::string quoted_text(const std::string& weighted) {
   const std::string prompt = WeightedPrompt::parse(weighted).text();
-  for (const auto& [open, close] : {std::pair<std::string, std::string>{"\"", "\""}, {"\u201c", "\u201d"}}) {
-    const auto begin = prompt.find(open);
-    if (begin == std::string::npos) continue;
-    const auto end = prompt.find(close, begin + open.size());
-    if (end != std::string::npos) return prompt.substr(begin + open.size(), end - begin - open.size());
-  }
-  return "";
+  const auto range = quoted_range(prompt);
+  return range ? prompt.substr(range->first, range->second - range->first) : "";
 }
 
 std::string with_quoted_text(const std::string& prompt, const std::string& text) {
-  for (const auto& [open, close] : {std::pair<std::string, std::string>{"\"", "\""}, {"\u201c", "\u201d"}}) {
-    const auto begin = prompt.find(open);
-    if (begin == std::string::npos) continue;
-    const auto end = prompt.find(close, begin + open.size());
-    if (end != std::string::npos) return prompt.substr(0, begin + open.size()) + text + prompt.substr(end);
-  }
-  reject("the prompt has no text in double quotes: '" + prompt + "'");
+  const auto range = quoted_range(prompt);
+  if (!range) reject("the prompt has no text in double quotes: '" + prompt + "'");
+  return prompt.substr(0, range->first) + text + prompt.substr(range->second);
 }
 
 std::vector<PromptPair> make_pairs(const std::vector<std::string>& templates, const std::vector<std::string>& words, size_t count) {

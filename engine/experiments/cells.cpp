@@ -1,0 +1,174 @@
+#include "experiments/cells.h"
+
+#include <torch/types.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include "core/error.h"
+#include "io/image_file.h"
+
+namespace glyphscope {
+namespace fs = std::filesystem;
+
+Cells::Cells(const RunSettings& settings, RunFolder* folder, Pipeline& pipeline, TextReader& reader, const RunObserver& observer, CancelToken cancel,
+             Shard shard)
+    : settings_(settings), folder_(folder), pipeline_(&pipeline), reader_(&reader), observer_(observer), cancel_(std::move(cancel)), shard_(shard) {
+  if (settings.pairs.empty() || settings.seeds.empty()) reject("a run needs at least one pair of prompts and one seed");
+  for (size_t pair = 0; pair < settings.pairs.size(); ++pair) pipeline.validate(own_request(settings, {static_cast<int>(pair), 0}));
+}
+
+Cells::Cells(const RunSettings& settings, RunFolder& folder, const RunObserver& observer) : settings_(settings), folder_(&folder), observer_(observer) {}
+
+const std::vector<MeasuredVariant>& Cells::measured(const Cell& cell) { return folder_ ? folder_->measured(cell) : measured_[{cell.pair, cell.noise}]; }
+
+const MeasuredVariant* Cells::find(const Cell& cell, const Variant& variant) {
+  const auto& all = measured(cell);
+  const auto found = std::find_if(all.begin(), all.end(), [&](const MeasuredVariant& one) { return one.variant == variant; });
+  return found == all.end() ? nullptr : &*found;
+}
+
+std::vector<Variant> Cells::unmeasured(const Cell& cell, const std::vector<Variant>& variants) {
+  std::vector<Variant> out;
+  for (const auto& variant : variants)
+    if (!find(cell, variant)) out.push_back(variant);
+  return out;
+}
+
+void Cells::answer(const std::vector<Question>& questions, const CellDone& cell_done) {
+  struct Asked {
+    const Question* question;
+    Cell cell;
+  };
+  std::vector<Asked> own, others;
+  for (const auto& question : questions) {
+    if (folder_) folder_->ask(question);
+    for (const Cell& cell : question.cells) {
+      const size_t number = own.size() + others.size();
+      (pipeline_ && number % static_cast<size_t>(shard_.count) == static_cast<size_t>(shard_.index) ? own : others).push_back({&question, cell});
+    }
+  }
+  const auto missing = [&](const Asked& one) {
+    size_t out = unmeasured(one.cell, one.question->variants).size();
+    for (const int base : {0, 1}) out += find(one.cell, own_picture(base)) ? 0 : 1;
+    return static_cast<std::int64_t>(out);
+  };
+  what_ = questions.front().title;
+  coming_ = 0;
+  for (const auto& one : own) coming_ += missing(one);
+  for (const auto& one : own) complete(one.cell, *one.question, cell_done);
+  // Those of others are there by now, or they come, or they are missing.
+  std::erase_if(others, [&](const Asked& one) { return missing(one) == 0; });
+  while (!others.empty()) {
+    if (!shard_.waits) throw RunIncomplete{questions.front().name, others.size()};
+    cancel_.check();
+    observer_.progress({what_ + "; others' cells", done_, done_ + static_cast<std::int64_t>(others.size()) + later_});
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    std::erase_if(others, [&](const Asked& one) { return missing(one) == 0; });
+  }
+}
+
+void Cells::complete(const Cell& cell, const Question& question, const CellDone& cell_done) {
+  bool told = false;
+  for (size_t begin = 0; begin < question.variants.size() || begin == 0; begin += kVariantsAtOnce) {
+    const size_t end = std::min(begin + kVariantsAtOnce, question.variants.size());
+    std::vector<Variant> part{own_picture(0), own_picture(1)};
+    part.insert(part.end(), question.variants.begin() + static_cast<std::ptrdiff_t>(begin), question.variants.begin() + static_cast<std::ptrdiff_t>(end));
+    std::vector<Variant> variants;
+    for (const auto& one : unmeasured(cell, part))
+      if (std::find(variants.begin(), variants.end(), one) == variants.end()) variants.push_back(one);
+    if (variants.empty()) continue;
+    const std::string name = question.variants.size() <= kVariantsAtOnce ? question.name : question.name + "." + std::to_string(begin / kVariantsAtOnce);
+    if (folder_ && folder_->has(cell, name))
+      reject("the kept result is damaged: variants are not in it",
+             (folder_->path() / "cells").string() + "/pair" + std::to_string(cell.pair) + "-noise" + std::to_string(cell.noise) + "/" + name + ".json",
+             "Delete the file to have it measured again");
+    const Request request = cell_request(settings_, cell, variants);
+    const torch::Tensor images = draw(request);
+    const auto resolved = pipeline_->resolve(request);
+    const auto metadata = [&](size_t row) { return describe_image(pipeline_->info(), resolved, request.rows[row]); };
+    if (folder_ && !own_images_.empty() && own_images_.begin()->first.first != Key{cell.pair, cell.noise}) own_images_.clear();
+    std::vector<MeasuredVariant> fresh;
+    for (size_t row = 0; row < variants.size(); ++row) {
+      MeasuredVariant one;
+      one.variant = variants[row];
+      if (!one.variant.plan.empty()) {
+        fresh.push_back(std::move(one));
+        continue;
+      }
+      const torch::Tensor image = images[static_cast<std::int64_t>(row)].clone();
+      own_images_[{{cell.pair, cell.noise}, one.variant.base}] = image;
+      if (folder_) one.picture = folder_->keep_picture(image, metadata(row));
+      fresh.push_back(std::move(one));
+    }
+    const PromptPair& pair = settings_.pairs[static_cast<size_t>(cell.pair)];
+    for (size_t row = 0; row < variants.size(); ++row) {
+      cancel_.check();
+      // B's own picture is told from A's, whoever's picture others are told from.
+      const bool own = variants[row].plan.empty();
+      const int base = own ? 0 : variants[row].base;
+      const torch::Tensor image = images[static_cast<std::int64_t>(row)];
+      const std::vector<TextPiece> read = own ? own_pieces(cell, variants[row].base) : reader_->read(image);
+      static_cast<Measurement&>(fresh[row]) = measure(image, read, own_image(cell, base), own_pieces(cell, base), pair.source_text, pair.target_text);
+    }
+    write_images(cell, request, images, variants);
+    if (folder_)
+      folder_->keep(cell, name, fresh);
+    else
+      std::move(fresh.begin(), fresh.end(), std::back_inserter(measured_[{cell.pair, cell.noise}]));
+    const auto rows = static_cast<std::int64_t>(variants.size());
+    done_ += rows;
+    coming_ -= rows;
+    observer_.progress({what_, done_, done_ + coming_ + later_});
+    if (variants == part) {
+      cell_done(cell, images);
+      told = true;
+    }
+  }
+  if (!told) cell_done(cell, {});
+}
+
+torch::Tensor Cells::draw(const Request& request) {
+  cancel_.check();
+  const auto rows = static_cast<std::int64_t>(request.rows.size());
+  Observer observer;
+  // A denoising step of a request is a part of its rows.
+  observer.progress = [&](const Progress& p) {
+    const std::int64_t parts = std::max<std::int64_t>(1, p.total);
+    observer_.progress({what_, done_ * parts + rows * std::min(p.done, parts), (done_ + std::max(coming_ + later_, rows)) * parts});
+  };
+  auto generated = pipeline_->generate(request, observer, cancel_);
+  if (!generated) throw Failure(generated.error());
+  for (const auto& note : generated->notes)
+    if (noted_.insert(note).second) observer_.note(note);
+  return generated->images;
+}
+
+torch::Tensor Cells::own_image(const Cell& cell, int base) {
+  const auto [found, fresh] = own_images_.try_emplace({{cell.pair, cell.noise}, base});
+  if (!fresh) return found->second;
+  const MeasuredVariant* kept = folder_ ? find(cell, own_picture(base)) : nullptr;
+  if (const auto image = kept && !kept->picture.empty() ? folder_->picture(kept->picture) : std::nullopt) return found->second = *image;
+  return found->second = draw(cell_request(settings_, cell, {own_picture(base)}))[0];
+}
+
+const std::vector<TextPiece>& Cells::own_pieces(const Cell& cell, int base) {
+  const auto [found, fresh] = own_pieces_.try_emplace({{cell.pair, cell.noise}, base});
+  if (fresh) found->second = reader_->read(own_image(cell, base));
+  return found->second;
+}
+
+void Cells::write_images(const Cell& cell, const Request& request, const torch::Tensor& images, const std::vector<Variant>& variants) const {
+  if (!keep_images || !folder_) return;
+  const fs::path folder = folder_->path() / "images" / ("pair" + std::to_string(cell.pair) + "-noise" + std::to_string(cell.noise));
+  fs::create_directories(folder);
+  const Request resolved = pipeline_->resolve(request);
+  for (size_t row = 0; row < variants.size(); ++row) {
+    const Variant& one = variants[row];
+    const std::string name = one.plan.empty() ? (one.base == 0 ? "source" : "target") : "patched-" + one.label;
+    write_png(folder / (name + ".png"), images[static_cast<std::int64_t>(row)], describe_image(pipeline_->info(), resolved, request.rows[row]));
+  }
+}
+
+}  // namespace glyphscope

@@ -1,0 +1,51 @@
+#include "experiments/score_table_text.h"
+
+#include <cmath>
+#include <cstdio>
+
+#include "metrics/scores.h"
+
+namespace glyphscope {
+
+nlohmann::ordered_json scores_json(const std::map<std::string, Score>& scores) {
+  nlohmann::ordered_json out;
+  for (const ScoreInfo* info : reported_scores())
+    if (auto found = scores.find(std::string(info->key)); found != scores.end()) out[found->first] = found->second.to_json();
+  return out;
+}
+
+std::string csv_score_names() {
+  std::string out;
+  for (const ScoreInfo* info : reported_scores()) {
+    const std::string name(info->key);
+    out += "," + name + "," + name + "_low," + name + "_high";
+  }
+  return out;
+}
+
+std::string csv_scores(const std::map<std::string, Score>& scores) {
+  std::string out;
+  for (const ScoreInfo* info : reported_scores()) {
+    const auto found = scores.find(std::string(info->key));
+    const Score score = found == scores.end() ? Score{} : found->second;
+    out +=
+        "," + (score.n > 0 ? csv_number(score.mean) : "") + "," + (score.low ? csv_number(*score.low) : "") + "," + (score.high ? csv_number(*score.high) : "");
+  }
+  return out;
+}
+
+std::string csv_number(double value) {
+  if (!std::isfinite(value)) return "";
+  char text[32];
+  std::snprintf(text, sizeof text, "%.6g", value);
+  return text;
+}
+
+std::string csv_field(const std::string& text) {
+  if (text.find_first_of(",\"\n") == std::string::npos) return text;
+  std::string out = "\"";
+  for (const char c : text) out += c == '"' ? "\"\"" : std::string(1, c);
+  return out + "\"";
+}
+
+}  // namespace glyphscope

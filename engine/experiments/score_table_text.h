@@ -1,0 +1,23 @@
+#pragma once
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "experiments/statistics.h"
+
+/// Mean scores in documents and tables, in the order of the table of scores.
+namespace glyphscope {
+
+nlohmann::ordered_json scores_json(const std::map<std::string, Score>& scores);
+
+/// Names of the columns of csv_scores(), each with a comma before: mean, low and high of every score.
+std::string csv_score_names();
+/// Empty where there is no such score, or no interval.
+std::string csv_scores(const std::map<std::string, Score>& scores);
+/// "" for what is not finite.
+std::string csv_number(double value);
+/// A text as a field of a table: in quotes where it has to be.
+std::string csv_field(const std::string& text);
+
+}  // namespace glyphscope

@@ -1,0 +1,80 @@
+#include "tests/support/synthetic.h"
+
+#include <torch/nn/module.h>
+#include <torch/types.h>
+
+#include "core/random.h"
+#include "device/placement.h"
+#include "experiments/prompt_set.h"
+#include "io/weights.h"
+
+namespace glyphscope::testing {
+
+namespace {
+
+constexpr std::int64_t kSide = 16;
+
+// The same for the same text, wherever it is computed; in [0, 1).
+double chance_of(const std::string& text) { return static_cast<double>(std::stoull(sha256_text(text).substr(0, 13), nullptr, 16)) / 0x1p52; }
+
+}  // namespace
+
+SyntheticPipeline::SyntheticPipeline(int sites, int heads, Rule rule) : rule_(std::move(rule)) {
+  info_.family = "synthetic";
+  info_.source = "synthetic";
+  info_.hash = "0";
+  info_.dtype = "fp32";
+  info_.scheduler = "none";
+  info_.default_steps = 10;
+  info_.default_guidance = 1;
+  info_.default_width = info_.default_height = kSide;
+  info_.table.denoiser_parameters = 1000 * sites;
+  info_.encoders = {TokenEncoder::clip, TokenEncoder::t5};
+  for (int site = 0; site < sites; ++site) {
+    Site one;
+    one.index = site;
+    one.path = one.kohya = "site" + std::to_string(site);
+    one.block = "block";
+    one.heads = heads;
+    one.kv_parameters = 10;
+    info_.table.sites.push_back(std::move(one));
+  }
+}
+
+torch::nn::Module& SyntheticPipeline::denoiser_module() {
+  static torch::nn::Module none;
+  return none;
+}
+
+std::int64_t SyntheticPipeline::denoiser_rows(const Request& request) const { return static_cast<std::int64_t>(request.rows.size()) * resolve(request).steps; }
+
+Result SyntheticPipeline::run(const Request& request, const Observer&, const CancelToken&) {
+  Result out;
+  std::vector<torch::Tensor> images;
+  for (const auto& row : request.rows) {
+    ++pictures;
+    const std::string& own = request.prompts[static_cast<size_t>(row.prompt)];
+    std::string text = quoted_text(own);
+    if (!row.plan.empty()) {
+      const std::string& seen = request.prompts[static_cast<size_t>(row.plan.patches().front().prompt)];
+      if (chance_of(own + "|" + seen + "|" + std::to_string(row.seed) + "|" + row.plan.to_json().dump()) < rule_(row.plan)) text = quoted_text(seen);
+    }
+    torch::Tensor image = torch::zeros({3, kSide, kSide}, on_host(torch::kUInt8));
+    for (size_t i = 0; i < text.size() && i < kSide; ++i) image[0][0][static_cast<std::int64_t>(i)] = static_cast<std::uint8_t>(text[i]);
+    image[1].fill_(static_cast<int>(row.seed % 251));  // the background
+    images.push_back(image);
+  }
+  out.images = torch::stack(images);
+  out.denoiser_rows = denoiser_rows(request);
+  return out;
+}
+
+std::vector<TextPiece> SyntheticReader::read(const torch::Tensor& image) {
+  std::string text;
+  for (std::int64_t i = 0; i < kSide; ++i)
+    if (const int letter = image[0][0][i].item<int>(); letter != 0) text += static_cast<char>(letter);
+  if (text.empty()) return {};
+  return {{text, 1, {0, 0, static_cast<int>(kSide), 1}}};
+}
+
+}  // namespace glyphscope::testing

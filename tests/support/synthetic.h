@@ -1,0 +1,39 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "metrics/ocr.h"
+#include "pipelines/pipeline.h"
+
+namespace glyphscope::testing {
+
+/// A model without a denoiser, whose right answer is known: a picture says the text of its own prompt, or of the one that its plan sees, as a rule has it.
+class SyntheticPipeline : public Pipeline {
+ public:
+  /// How likely it is that a picture patched by this plan says the seen prompt's text; by chance over texts and seeds, the same for the same row.
+  using Rule = std::function<double(const PatchPlan& plan)>;
+  SyntheticPipeline(int sites, int heads, Rule rule);
+
+  torch::nn::Module& denoiser_module() override;
+  std::int64_t denoiser_rows(const Request& request) const override;
+
+  std::int64_t pictures = 0;  ///< That were drawn so far.
+
+ protected:
+  Result run(const Request& request, const Observer& observer, const CancelToken& cancel) override;
+
+ private:
+  Rule rule_;
+};
+
+/// Reads what a SyntheticPipeline wrote.
+class SyntheticReader : public TextReader {
+ public:
+  std::vector<TextPiece> read(const torch::Tensor& image) override;
+  std::string name() const override { return "synthetic"; }
+};
+
+}  // namespace glyphscope::testing
