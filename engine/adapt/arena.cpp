@@ -359,8 +359,9 @@ class Arena {
         for (size_t i = 0; i < list->size(); ++i) add(name, (*list)[i], prompt_of(written_ + i));
       add("loss", run.held_out_loss, static_cast<int>(seed));  // one a training, each its own cluster
     }
-    return {score_of(seen["exact"]),     score_of(seen["f1"]),     score_of(seen["alignment"]), score_of(seen["ssim"]), score_of(seen["kernel"]),
-            score_of(seen["precision"]), score_of(seen["recall"]), score_of(seen["pair"]),      score_of(seen["loss"])};
+    return {score_of(seen["exact"], kShare),  score_of(seen["f1"], kShare), score_of(seen["alignment"]),
+            score_of(seen["ssim"]),           score_of(seen["kernel"]),     score_of(seen["precision"], kShare),
+            score_of(seen["recall"], kShare), score_of(seen["pair"]),       score_of(seen["loss"])};
   }
 
   // Paired by prompt and by training; the base model, which is not trained, stands against each.

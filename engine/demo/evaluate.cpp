@@ -30,7 +30,7 @@ class Tally {
     f1_.push_back({scores.f1, item, 0});
   }
   void add_attributes(bool right, int item) { attributes_.push_back({right ? 1.0 : 0.0, item, 0}); }
-  SignScores scores() const { return {score_of(exact_), score_of(f1_), score_of(attributes_)}; }
+  SignScores scores() const { return {score_of(exact_, kShare), score_of(f1_, kShare), score_of(attributes_, kShare)}; }
 
  private:
   std::vector<Observation> exact_, f1_, attributes_;

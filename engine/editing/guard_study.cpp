@@ -115,11 +115,11 @@ class Measured {
 
   void score(GuardMethod& out) const {
     out.ssim = score_of(ssim_);
-    out.term_f1 = score_of(term_f1_);
-    out.readable = score_of(readable_);
-    out.toxic = score_of(toxic_);
-    out.replacement = score_of(replacement_);
-    out.replacement_f1 = score_of(replacement_f1_);
+    out.term_f1 = score_of(term_f1_, kShare);
+    out.readable = score_of(readable_, kShare);
+    out.toxic = score_of(toxic_, kShare);
+    out.replacement = score_of(replacement_, kShare);
+    out.replacement_f1 = score_of(replacement_f1_, kShare);
   }
 
  private:

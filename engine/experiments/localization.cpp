@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/random.h"
+#include "experiments/smallest_set.h"
 #include "io/files.h"
 
 namespace glyphscope {
@@ -86,32 +87,22 @@ Halves halves_of(const std::vector<PromptPair>& pairs) {
 
 namespace {
 
+// What a mean of this score can be.
+Range range_of(const std::string& score) {
+  const ScoreInfo* info = find_score(score);
+  return info ? Range{info->low, info->high} : Range{};
+}
+
 // The paper's code computes F1 of the mean precision and the mean recall.
 double f1_of_means(const std::vector<double>& means) { return means[0] + means[1] > 0 ? 2 * means[0] * means[1] / (means[0] + means[1]) : 0; }
 
 }  // namespace
 
-std::map<std::string, Score> mean_scores(const RunSettings& settings, const std::vector<PairResult>& pairs,
-                                         const std::function<const Measurement*(const PairResult&)>& pick) {
-  const std::vector<int> clusters = word_clusters(settings.pairs);
-  std::map<std::string, std::vector<Observation>> observations;
-  for (const auto& pair : pairs)
-    if (const Measurement* one = pick(pair))
-      for (const auto& [name, value] : one->scores) observations[name].push_back({value, clusters[static_cast<size_t>(pair.pair)], pair.noise});
-  std::map<std::string, Score> out;
-  for (const auto& [name, list] : observations) out[name] = score_of(list);
-  for (const std::string text : {"target", "source"})
-    if (out.contains(text + "_precision"))
-      out[text + "_f1_of_means"] = score_of_means({observations[text + "_precision"], observations[text + "_recall"]}, f1_of_means);
-  return out;
-}
-
-RunningScores::RunningScores(const RunSettings& settings) : clusters_(word_clusters(settings.pairs)), noises_(static_cast<int>(settings.seeds.size())) {
-  for (const int cluster : clusters_) words_ = std::max(words_, cluster + 1);
-}
+RunningScores::RunningScores(const RunSettings& settings) : clusters_(word_clusters(settings.pairs)) {}
 
 void RunningScores::add(const Scores& scores, int pair, int noise) {
-  for (const auto& [name, value] : scores) running_.try_emplace(name, words_, noises_).first->second.add({value, clusters_[static_cast<size_t>(pair)], noise});
+  for (const auto& [name, value] : scores)
+    running_.try_emplace(name, RunningScore(range_of(name))).first->second.add({value, clusters_[static_cast<size_t>(pair)], noise});
 }
 
 std::map<std::string, Score> RunningScores::scores() const {
@@ -152,167 +143,78 @@ bool is_one_of(const std::vector<int>& list, int one) { return std::find(list.be
 class Localization {
  public:
   Localization(Cells& cells, const LocalizationSettings& settings, const SiteTable& table, const LocalizationObserver& observer)
-      : table_(table), settings_(settings), observer_(observer), cells_(cells) {}
+      : table_(table), settings_(settings), observer_(observer), cells_(cells), singles_(single_sites(table, settings.from_step)) {
+    for (const auto& site : table.sites) all_.push_back(site.index);
+  }
 
   LocalizationResult run() {
     const Halves halves = halves_of(settings_.pairs);
     result_.choosing = halves.choosing;
     result_.reporting = halves.reporting;
-    for (const Cell& cell : settings_.cells()) result_.pairs.push_back({cell.pair, cell.noise, {}, {}, {}});
-    draw_sites();
-
+    for (const Cell& cell : settings_.cells()) {
+      if (is_one_of(halves.choosing, cell.pair)) choosing_.push_back(cell);
+      if (is_one_of(halves.reporting, cell.pair)) reporting_.push_back(cell);
+    }
     const std::vector<int> clusters = word_clusters(settings_.pairs);
-    std::set<int> reporting;
-    for (const int pair : halves.reporting) reporting.insert(clusters[static_cast<size_t>(pair)]);
-    result_.word_clusters = static_cast<int>(reporting.size());
-    const auto source = [](const PairResult& pair) { return &pair.source; };
-    const auto target = [](const PairResult& pair) { return &pair.target; };
-    choosing_source_ = mean_scores(settings_, of(halves.choosing), source);
-    choosing_target_ = mean_scores(settings_, of(halves.choosing), target);
-    result_.source = mean_scores(settings_, of(halves.reporting), source);
-    result_.target = mean_scores(settings_, of(halves.reporting), target);
-    for (const auto& site : table_.sites)
-      result_.sites.push_back({variant({site.index}), SetKind::site, scores(halves.choosing, {site.index}), scores(halves.reporting, {site.index})});
+    std::set<int> words;
+    for (const int pair : halves.reporting) words.insert(clusters[static_cast<size_t>(pair)]);
+    result_.word_clusters = static_cast<int>(words.size());
+
+    draw_sites();
+    result_.source = scores(reporting_, own_picture(0));
+    result_.target = scores(reporting_, own_picture(1));
+    demand_ = {scores(choosing_, own_picture(1)).at("target_f1").mean, settings_.kept_f1_share, scores(choosing_, own_picture(0)).at("target_f1").mean};
+    std::vector<TriedSet> tried;
+    for (const auto& site : singles_) {
+      tried.push_back({site, SetKind::site, scores(choosing_, site)});
+      result_.sites.push_back({site, SetKind::site, tried.back().choosing, scores(reporting_, site)});
+    }
     choose_localized();
-    choose_smallest();
+    SmallestSet smallest = find_smallest_set(cells_, settings_, settings_.from_step, choosing_, tried, demand_);
+    result_.smallest = smallest.sites;
+    for (auto& set : smallest.tried) result_.sets.push_back({set.variant, set.kind, set.choosing, {}});
+    drawn_.insert(drawn_.end(), smallest.drawn.begin(), smallest.drawn.end());
     report();
+    for (const Cell& cell : settings_.cells()) result_.pairs.push_back(result_of(cell));
     return std::move(result_);
   }
 
  private:
-  Variant variant(const std::vector<int>& sites) const { return sites_variant(sites, settings_.from_step); }
-  std::vector<int> all_sites() const {
-    std::vector<int> out;
-    for (const auto& site : table_.sites) out.push_back(site.index);
-    return out;
-  }
-
-  std::vector<PairResult> of(const std::vector<int>& pairs) const {
-    std::vector<PairResult> out;
-    for (const auto& one : result_.pairs)
-      if (is_one_of(pairs, one.pair)) out.push_back(one);
-    return out;
-  }
-  std::vector<PairResult*> results_of(const std::vector<int>& pairs) {
-    std::vector<PairResult*> out;
-    for (auto& one : result_.pairs)
-      if (is_one_of(pairs, one.pair)) out.push_back(&one);
-    return out;
-  }
-
-  std::map<std::string, Score> scores(const std::vector<int>& pairs, const std::vector<int>& sites) const {
-    return mean_scores(settings_, of(pairs), [&](const PairResult& pair) { return pair.of(variant(sites)); });
-  }
+  std::map<std::string, Score> scores(const std::vector<Cell>& over, const Variant& one) const { return scores_over(cells_, settings_, over, one); }
 
   // Every site alone on every cell. All sites together are a control, whatever is found: with the others they take no turn of their own.
   void draw_sites() {
-    std::vector<Variant> singles = single_sites(table_, settings_.from_step), with_whole = singles;
-    if (singles.size() > 1) with_whole.push_back(variant(all_sites()));
+    std::vector<Variant> with_all = singles_;
+    if (all_.size() > 1) with_all.push_back(sites_variant(all_, settings_.from_step));
     const std::string title = "pairs, every site alone";
-    Question choosing{"sites-choosing", title, singles, {}}, reporting{"sites-reporting", title, with_whole, {}};
-    for (const Cell& cell : settings_.cells()) (is_one_of(result_.reporting, cell.pair) ? reporting : choosing).cells.push_back(cell);
+    Question choosing{"sites-choosing", title, singles_, {}};
+    const Question reporting{"sites-reporting", title, with_all, reporting_};
+    if (result_.choosing != result_.reporting) choosing.cells = choosing_;
+    drawn_ = {{choosing.cells, choosing.variants}, {reporting.cells, reporting.variants}};
     // At least the random sets follow.
-    const auto controls = static_cast<std::int64_t>(reporting.cells.size()) * (settings_.random_sets + 1);
-    const auto done = [&](const Cell& cell, const torch::Tensor& images) {
-      PairResult& result = *std::find_if(result_.pairs.begin(), result_.pairs.end(), [&](const PairResult& one) { return Cell{one.pair, one.noise} == cell; });
-      fill(result, with_whole);
-      observer_.pair_done(result, images);
-    };
-    cells_.expect(controls);
-    cells_.answer(choosing.cells.empty() ? std::vector<Question>{reporting} : std::vector<Question>{choosing, reporting}, done);
-    cells_.expect(0);
-    for (auto& result : result_.pairs) fill(result, with_whole);  // those of other shards too
+    cells_.expect(static_cast<std::int64_t>(reporting_.size()) * (settings_.random_sets + 1));
+    cells_.answer(choosing.cells.empty() ? std::vector<Question>{reporting} : std::vector<Question>{choosing, reporting},
+                  [&](const Cell& cell, const torch::Tensor& images) { observer_.pair_done(result_of(cell), images); });
   }
 
-  // Takes what was measured of these variants, as far as it was.
-  void fill(PairResult& result, const std::vector<Variant>& variants) {
-    const Cell cell{result.pair, result.noise};
-    for (const int base : {0, 1})
-      if (const auto* own = cells_.find(cell, own_picture(base))) (base == 0 ? result.source : result.target) = *own;
-    for (const auto& one : variants)
-      if (const auto* measured = cells_.find(cell, one); measured && !result.of(one)) result.patched.push_back(*measured);
+  // What was measured of a cell so far, in the order in which it was asked.
+  PairResult result_of(const Cell& cell) const {
+    PairResult out{cell.pair, cell.noise, *cells_.find(cell, own_picture(0)), *cells_.find(cell, own_picture(1)), {}};
+    for (const auto& [cells, variants] : drawn_) {
+      if (std::find(cells.begin(), cells.end(), cell) == cells.end()) continue;
+      for (const auto& one : variants)
+        if (const auto* measured = cells_.find(cell, one); measured && !out.of(one)) out.patched.push_back(*measured);
+    }
+    return out;
   }
-
-  // Measures sets of sites on some pairs.
-  void draw_sets(const std::string& name, const std::vector<PairResult*>& pairs, const std::vector<std::vector<int>>& sets) {
-    Question question{name, "pairs, sets of sites", {}, {}};
-    for (const auto& sites : sets) question.variants.push_back(variant(sites));
-    for (const auto* pair : pairs) question.cells.push_back({pair->pair, pair->noise});
-    cells_.answer({question});
-    for (auto* pair : pairs) fill(*pair, question.variants);
-  }
-
-  double own() const { return choosing_target_.at("target_f1").mean; }
-  // Letters that A's own picture shares with B's text by chance: what does not exceed that has moved nothing.
-  double chance() const { return choosing_source_.at("target_f1").mean; }
-  double wanted() const { return settings_.kept_f1_share * own(); }
-  bool keeps(const std::map<std::string, Score>& scores) const {
-    const double f1 = scores.at("target_f1").mean;
-    return own() > 0 && f1 >= wanted() && f1 > chance();
-  }
-  static double moved(const std::map<std::string, Score>& scores) { return scores.at("target_f1").mean - scores.at("source_f1").mean; }
 
   void choose_localized() {
     for (const auto& site : result_.sites) {
       const Score& f1 = site.choosing.at("target_f1");
-      if (f1.low.value_or(f1.mean) >= settings_.localized_f1_share * own() && site.choosing.at("ssim_outside_text").mean >= settings_.localized_ssim &&
-          own() > 0 && f1.mean > site.choosing.at("source_f1").mean && f1.mean > chance())
+      if (f1.low.value_or(f1.mean) >= settings_.localized_f1_share * demand_.own && site.choosing.at("ssim_outside_text").mean >= settings_.localized_ssim &&
+          demand_.own > 0 && moved(site.choosing) > 0 && f1.mean > demand_.chance)
         result_.localized.push_back(site.variant.sites().front());
     }
-  }
-
-  void choose_smallest() {
-    std::vector<const SetResult*> ranked;
-    for (const auto& site : result_.sites) ranked.push_back(&site);
-    std::stable_sort(ranked.begin(), ranked.end(), [](const auto* a, const auto* b) { return moved(a->choosing) > moved(b->choosing); });
-    std::vector<int> order;
-    for (const auto* site : ranked) order.push_back(site->variant.sites().front());
-    for (const auto* site : ranked)
-      if (result_.smallest.empty() && keeps(site->choosing)) result_.smallest = site->variant.sites();
-
-    constexpr size_t kBest = 10;
-    std::vector<std::vector<int>> candidates;
-    for (size_t a = 0; a < std::min(kBest, order.size()); ++a)
-      for (size_t b = a + 1; b < std::min(kBest, order.size()); ++b) candidates.push_back({order[a], order[b]});
-    if (order.size() > 2) search(SetKind::pair, candidates);
-    // In ever longer lists: most of those that are too small are given up after a few pairs.
-    for (size_t size = 3, next = 5; size < order.size(); size = next, next *= 2) {
-      candidates.clear();
-      for (size_t count = size; count < std::min(next, order.size()); ++count)
-        candidates.emplace_back(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count));
-      search(SetKind::ranked, candidates);
-    }
-    if (order.size() > 1) search(SetKind::all, {order});
-  }
-
-  // Tries sets of sites on the pairs that choose, if nothing smaller was found: of the smallest that keep enough, the one that moves the text most.
-  void search(SetKind kind, std::vector<std::vector<int>> candidates) {
-    if (!result_.smallest.empty() || candidates.empty() || own() <= 0) return;
-    for (auto& sites : candidates) std::sort(sites.begin(), sites.end());
-    const std::vector<PairResult*> chosen = results_of(result_.choosing);
-    const std::string name = std::string(set_kind_name(kind)) + "-" + std::to_string(candidates.front().size());
-    std::map<std::vector<int>, double> sums;
-    // In rounds of ever more pairs.
-    for (size_t done = 0, round = 1; done < chosen.size(); round = std::min(2 * round, chosen.size() - done)) {
-      const std::vector<PairResult*> pairs(chosen.begin() + static_cast<std::ptrdiff_t>(done), chosen.begin() + static_cast<std::ptrdiff_t>(done + round));
-      cells_.expect(static_cast<std::int64_t>((chosen.size() - done - round) * candidates.size()));
-      draw_sets(name + "-from" + std::to_string(done), pairs, candidates);
-      done += round;
-      for (const auto* pair : pairs)
-        for (const auto& sites : candidates) sums[sites] += pair->of(variant(sites))->scores.at("target_f1");
-      // Given up is what could not keep enough even if all that follows were perfect.
-      const double best = static_cast<double>(chosen.size() - done), least = wanted() * static_cast<double>(chosen.size()) - 1e-9;
-      std::erase_if(candidates, [&](const auto& sites) { return sums.at(sites) + best < least; });
-      if (candidates.empty()) return;
-    }
-    const auto count = [](const SetResult& set) { return set.variant.sites().size(); };
-    const SetResult* found = nullptr;
-    for (const auto& sites : candidates) result_.sets.push_back({variant(sites), kind, scores(result_.choosing, sites), {}});
-    for (const auto& set : result_.sets)
-      if (set.kind == kind && keeps(set.choosing) &&
-          (!found || count(set) < count(*found) || (count(set) == count(*found) && moved(set.choosing) > moved(found->choosing))))
-        found = &set;
-    if (found) result_.smallest = found->variant.sites();
   }
 
   // What was chosen, on the pairs that had no part in it, with controls of its size that hold no chosen site.
@@ -320,22 +222,22 @@ class Localization {
     std::vector<std::pair<std::vector<int>, SetKind>> sets;
     if (result_.smallest.size() > 1) sets.emplace_back(result_.smallest, SetKind::smallest);
     std::vector<int> chosen = result_.localized;
-    const std::vector<int> all = all_sites();
     chosen.insert(chosen.end(), result_.smallest.begin(), result_.smallest.end());
     const std::vector<int>& like = result_.smallest.empty() ? result_.localized : result_.smallest;
     if (!like.empty())
       for (auto& one : matched_random_sets(table_, like, chosen, settings_.random_sets, derive_seed(settings_.seeds[0], 7, 0)))
         sets.emplace_back(std::move(one), SetKind::random);
-    if (all.size() > 1 && result_.smallest != all) sets.emplace_back(all, SetKind::all);
-    std::vector<std::vector<int>> drawn;  // single sites are there already
+    if (all_.size() > 1 && result_.smallest != all_) sets.emplace_back(all_, SetKind::all);
+    Question question{"report", "pairs, what was found and controls", {}, reporting_};
     for (const auto& [sites, kind] : sets)
-      if (sites.size() > 1) drawn.push_back(sites);
+      if (sites.size() > 1) question.variants.push_back(sites_variant(sites, settings_.from_step));  // single sites are there already
     cells_.expect(0);
-    if (!drawn.empty()) draw_sets("report", results_of(result_.reporting), drawn);
-    for (const auto& set : sets) {
-      const Variant found = variant(set.first);
+    if (!question.variants.empty()) cells_.answer({question});
+    drawn_.emplace_back(question.cells, question.variants);
+    for (const auto& [sites, kind] : sets) {
+      const Variant found = sites_variant(sites, settings_.from_step);
       std::erase_if(result_.sets, [&](const SetResult& candidate) { return candidate.variant == found; });
-      result_.sets.push_back({found, set.second, scores(result_.choosing, set.first), scores(result_.reporting, set.first)});
+      result_.sets.push_back({found, kind, scores(choosing_, found), scores(reporting_, found)});
     }
   }
 
@@ -343,8 +245,12 @@ class Localization {
   const LocalizationSettings& settings_;
   const LocalizationObserver& observer_;
   Cells& cells_;
+  std::vector<Variant> singles_;
+  std::vector<int> all_;
+  std::vector<Cell> choosing_, reporting_;
+  std::vector<std::pair<std::vector<Cell>, std::vector<Variant>>> drawn_;
+  Demand demand_;
   LocalizationResult result_;
-  std::map<std::string, Score> choosing_source_, choosing_target_;
 };
 
 }  // namespace

@@ -81,16 +81,12 @@ struct Halves {
 };
 Halves halves_of(const std::vector<PromptPair>& pairs);
 
-/// Means with intervals of what `pick` gives of each pair; null: of that pair there is none.
-std::map<std::string, Score> mean_scores(const RunSettings& settings, const std::vector<PairResult>& pairs,
-                                         const std::function<const Measurement*(const PairResult&)>& pick);
-
 /// Up to `count` sets as large as `set`, without any site of `chosen`, whose K and V parameters are as nearly as many as there are such sets; of those
 /// that are equally near, by chance.
 std::vector<std::vector<int>> matched_random_sets(const SiteTable& table, const std::vector<int>& set, const std::vector<int>& chosen, int count,
                                                   std::uint64_t seed);
 
-/// The scores of one variant while its pairs come in, in any order: what mean_scores() gives once they are all there.
+/// Means with intervals of one variant's scores, brought up to date by each that comes in.
 class RunningScores {
  public:
   explicit RunningScores(const RunSettings& settings);
@@ -99,7 +95,6 @@ class RunningScores {
 
  private:
   std::vector<int> clusters_;  // word cluster of each pair
-  int words_ = 0, noises_ = 0;
   std::map<std::string, RunningScore> running_;
 };
 

@@ -9,6 +9,7 @@
 #include "core/heat_colour.h"
 #include "core/version.h"
 #include "experiments/score_table_text.h"
+#include "experiments/smallest_set.h"
 #include "io/canvas.h"
 #include "io/files.h"
 #include "io/image_file.h"
@@ -42,11 +43,7 @@ EffectMap run_map(Cells& cells, const RunSettings& settings, const SiteTable& ta
   EffectMap out{map_name(axes, scope), make_grid(axes, scope, table), scope, {}, {}, {}};
   const Question question{out.name, "pairs, " + to_string(axes), out.grid.variants(), settings.cells(), {{"by", to_string(axes)}, {"scope", scope.to_json()}}};
   cells.answer({question});
-  const auto scores_of = [&](const Variant& variant) {
-    RunningScores running(settings);
-    for (const Cell& cell : question.cells) running.add(cells.find(cell, variant)->scores, cell.pair, cell.noise);
-    return running.scores();
-  };
+  const auto scores_of = [&](const Variant& variant) { return scores_over(cells, settings, question.cells, variant); };
   out.source = scores_of(own_picture(0));
   out.target = scores_of(own_picture(1));
   for (const auto& variant : out.grid.cells) out.scores.push_back(variant ? scores_of(*variant) : std::map<std::string, Score>());

@@ -1,11 +1,10 @@
 #include "experiments/statistics.h"
 
 #include <algorithm>
+#include <boost/math/distributions/students_t.hpp>
 #include <cmath>
-#include <iterator>
-#include <mutex>
-
-#include "core/random.h"
+#include <map>
+#include <set>
 
 namespace glyphscope {
 
@@ -20,68 +19,70 @@ nlohmann::ordered_json Score::to_json() const {
 
 namespace {
 
-constexpr size_t kResamples = 2000, kFewestWords = 5;
+constexpr size_t kFewestWords = 5;
 
-// Numbers from 0 in place of whatever numbers there are.
-struct Dense {
-  std::set<int> words, noises;
-  explicit Dense(const std::vector<Observation>& observations) {
-    for (const auto& one : observations) {
-      words.insert(one.word);
-      noises.insert(one.noise);
-    }
-  }
-  Observation operator()(const Observation& one) const {
-    const auto index_in = [](const std::set<int>& all, int number) { return static_cast<int>(std::distance(all.begin(), all.find(number))); };
-    return {one.value, index_in(words, one.word), index_in(noises, one.noise)};
-  }
-  RunningScore running() const { return {static_cast<int>(words.size()), static_cast<int>(noises.size())}; }
+// Quantile of Student's t that 97.5 % are under.
+double student_quantile(double degrees) { return boost::math::quantile(boost::math::students_t(degrees), 0.975); }
+
+struct Spread {
+  double variance = 0;  // of the mean
+  double degrees = 1;   // of freedom
+  double words = 0;
 };
+
+// deviations: of each observation from the mean, by word and noise.
+Spread spread_of(const std::vector<Observation>& deviations) {
+  std::map<int, double> words, noises;
+  std::map<int, std::set<int>> words_of_noise;
+  double squares = 0;
+  for (const auto& one : deviations) {
+    words[one.word] += one.value;
+    noises[one.noise] += one.value;
+    words_of_noise[one.noise].insert(one.word);
+    squares += one.value * one.value;
+  }
+  const auto sum_of_squares = [](const std::map<int, double>& sums) {
+    double out = 0;
+    for (const auto& [_, sum] : sums) out += sum * sum;
+    return out;
+  };
+  const auto n = static_cast<double>(deviations.size()), w = static_cast<double>(words.size()), s = static_cast<double>(noises.size());
+  Spread out;
+  out.words = w;
+  const double of_words = sum_of_squares(words) * w / n;  // sums of squares between words, and between noises
+  const double mean_words = of_words / (w - 1);
+  const bool nested = std::all_of(words_of_noise.begin(), words_of_noise.end(), [](const auto& one) { return one.second.size() == 1; });
+  if (nested || s < 2) {
+    out.variance = mean_words / n;
+    out.degrees = w - 1;
+    return out;
+  }
+  const double of_noises = sum_of_squares(noises) * s / n, mean_noises = of_noises / (s - 1);
+  const double rest_degrees = std::max(1.0, n - w - s + 1), mean_rest = std::max(0.0, squares - of_words - of_noises) / rest_degrees;
+  // What is estimated is at least what pictures differ by, whatever their words and noises.
+  const double sum = std::max(mean_words + mean_noises - mean_rest, mean_rest);
+  const double terms = mean_words * mean_words / (w - 1) + mean_noises * mean_noises / (s - 1) + mean_rest * mean_rest / rest_degrees;
+  out.variance = sum / n;
+  out.degrees = std::clamp(terms > 0 ? sum * sum / terms : w - 1, std::min(w, s) - 1, n - 1);
+  return out;
+}
+
+// How many words have an observation, in one of the lists, that is not this number.
+size_t words_off(const std::vector<const std::vector<Observation>*>& lists, double number) {
+  std::set<int> out;
+  for (const auto* list : lists)
+    for (const auto& one : *list)
+      if (std::abs(one.value - number) > 1e-9) out.insert(one.word);
+  return out.size();
+}
 
 }  // namespace
 
-// How often each word and each noise is in each resample.
-struct RunningScore::Resamples {
-  size_t words, noises;
-  std::vector<std::uint16_t> word_counts, noise_counts;  // [kResamples, words], [kResamples, noises]
-
-  Resamples(size_t words, size_t noises) : words(words), noises(noises), word_counts(kResamples * words), noise_counts(kResamples * noises) {
-    Choice choice(20250202);
-    const auto resample = [&](std::uint16_t* counts, size_t size) {
-      for (size_t k = 0; k < size; ++k) ++counts[choice.below(static_cast<int>(size))];
-    };
-    for (size_t i = 0; i < kResamples; ++i) {
-      resample(word_counts.data() + i * words, words);
-      resample(noise_counts.data() + i * noises, noises);
-    }
-  }
-};
-
-std::shared_ptr<const RunningScore::Resamples> RunningScore::resamples(int words, int noises) {
-  // The last is kept: scores of one run have all the same.
-  static std::mutex mutex;
-  static std::shared_ptr<const Resamples> last;
-  const std::lock_guard lock(mutex);
-  if (!last || last->words != static_cast<size_t>(words) || last->noises != static_cast<size_t>(noises))
-    last = std::make_shared<const Resamples>(static_cast<size_t>(words), static_cast<size_t>(noises));
-  return last;
-}
-
-RunningScore::RunningScore(int words, int noises) : resamples_(resamples(words, noises)), sums_(kResamples), weights_(kResamples) {}
-
 void RunningScore::add(const Observation& one) {
-  if (!std::isfinite(one.value)) {
+  if (std::isfinite(one.value))
+    values_.push_back(one);
+  else
     ++infinite_;
-    return;
-  }
-  values_.push_back(one.value);
-  words_seen_.insert(one.word);
-  const auto word = static_cast<size_t>(one.word), noise = static_cast<size_t>(one.noise);
-  for (size_t i = 0; i < kResamples; ++i) {
-    const double weight = static_cast<double>(resamples_->word_counts[i * resamples_->words + word]) * resamples_->noise_counts[i * resamples_->noises + noise];
-    sums_[i] += weight * one.value;
-    weights_[i] += weight;
-  }
 }
 
 Score RunningScore::score() const {
@@ -95,37 +96,55 @@ Score RunningScore::of_means(const std::vector<const RunningScore*>& lists, cons
   out.infinite = first.infinite_;
   if (out.n == 0) return out;
   std::vector<double> means(lists.size());
-  for (size_t i = 0; i < lists.size(); ++i)
-    for (const double value : lists[i]->values_) means[i] += value / static_cast<double>(out.n);
-  out.mean = of(means);
-  if (first.words_seen_.size() < kFewestWords) return out;
-  std::vector<double> resampled;
-  for (size_t i = 0; i < kResamples; ++i) {
-    if (first.weights_[i] == 0) continue;
-    for (size_t list = 0; list < lists.size(); ++list) means[list] = lists[list]->sums_[i] / first.weights_[i];
-    resampled.push_back(of(means));
+  std::vector<const std::vector<Observation>*> values;
+  for (size_t i = 0; i < lists.size(); ++i) {
+    values.push_back(&lists[i]->values_);
+    for (const auto& one : lists[i]->values_) means[i] += one.value / static_cast<double>(out.n);
   }
-  std::sort(resampled.begin(), resampled.end());
-  auto quantile = [&](double q) { return resampled[static_cast<size_t>(std::lround(q * static_cast<double>(resampled.size() - 1)))]; };
-  out.low = quantile(0.025);
-  out.high = quantile(0.975);
+  out.mean = of(means);
+  std::set<int> words;
+  for (const auto& one : first.values_) words.insert(one.word);
+  if (words.size() < kFewestWords) return out;
+
+  // How the number changes with each mean, and so with each observation.
+  std::vector<Observation> deviations = first.values_;
+  for (auto& one : deviations) one.value = 0;
+  for (size_t i = 0; i < lists.size(); ++i) {
+    const double step = 1e-6 * std::max(1.0, std::abs(means[i]));
+    std::vector<double> above = means, below = means;
+    above[i] += step;
+    below[i] -= step;
+    const double slope = lists.size() == 1 ? 1 : (of(above) - of(below)) / (2 * step);
+    for (size_t k = 0; k < deviations.size(); ++k) deviations[k].value += slope * ((*values[i])[k].value - means[i]);
+  }
+  const Spread spread = spread_of(deviations);
+  const double t = student_quantile(spread.degrees);
+  const bool share = first.range_.low == kShare.low && first.range_.high == kShare.high;
+  if (share && std::min(words_off(values, 0), words_off(values, 1)) < kFewestWords) {
+    const double throws = spread.variance > 0 ? std::min(out.mean * (1 - out.mean) / spread.variance, static_cast<double>(out.n)) : spread.words;
+    const double square = t * t, middle = (out.mean + square / (2 * throws)) / (1 + square / throws);
+    const double half = t / (1 + square / throws) * std::sqrt(out.mean * (1 - out.mean) / throws + square / (4 * throws * throws));
+    out.low = std::max(0.0, std::min(middle - half, out.mean));
+    out.high = std::min(1.0, std::max(middle + half, out.mean));
+    return out;
+  }
+  const double half = t * std::sqrt(spread.variance);
+  out.low = std::max(first.range_.low, out.mean - half);
+  out.high = std::min(first.range_.high, out.mean + half);
   return out;
 }
 
-Score score_of(const std::vector<Observation>& all) {
-  std::vector<Observation> finite;
-  std::copy_if(all.begin(), all.end(), std::back_inserter(finite), [](const Observation& one) { return std::isfinite(one.value); });
-  Score out = score_of_means({finite}, [](const std::vector<double>& means) { return means.front(); });
-  out.infinite = static_cast<int>(all.size() - finite.size());
-  return out;
+Score score_of(const std::vector<Observation>& observations, Range range) {
+  RunningScore running(range);
+  for (const auto& one : observations) running.add(one);
+  return running.score();
 }
 
-Score score_of_means(const std::vector<std::vector<Observation>>& lists, const std::function<double(const std::vector<double>& means)>& of) {
-  const Dense dense(lists.front());
-  std::vector<RunningScore> running(lists.size(), dense.running());
+Score score_of_means(const std::vector<std::vector<Observation>>& lists, const std::function<double(const std::vector<double>& means)>& of, Range range) {
+  std::vector<RunningScore> running(lists.size(), RunningScore(range));
   std::vector<const RunningScore*> all;
   for (size_t i = 0; i < lists.size(); ++i) {
-    for (const auto& one : lists[i]) running[i].add(dense(one));
+    for (const auto& one : lists[i]) running[i].add(one);
     all.push_back(&running[i]);
   }
   return RunningScore::of_means(all, of);

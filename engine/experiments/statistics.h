@@ -1,10 +1,9 @@
 #pragma once
 
 #include <functional>
-#include <memory>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <set>
 #include <vector>
 
 namespace glyphscope {
@@ -26,33 +25,36 @@ struct Observation {
   int word = 0, noise = 0;
 };
 
-/// Mean with a percentile bootstrap that resamples words and noises, not images: all prompts share the same noises, so
-/// images are not independent. Owen and Eckles, "Bootstrapping data arrays of arbitrary order" (2012), section 3.
-/// 2,000 resamples from a fixed seed, of as many words and noises as there will be at the end: an observation that comes in is added to each, and none is
-/// computed again. Observations that are not finite are left out, and counted.
+/// What a number can be.
+struct Range {
+  double low = -std::numeric_limits<double>::infinity(), high = std::numeric_limits<double>::infinity();
+};
+inline constexpr Range kShare{0, 1};
+
+/// Mean with a 95 % interval over words and noises, which are crossed: all prompts share the same noises, so pictures are not independent. Words and noises
+/// have random effects: the variance of the mean is (MS_words + MS_noises - MS_rest) / n, and its degrees of freedom are Satterthwaite's (Biometrics Bulletin
+/// 2, 1946; Montgomery, "Design and Analysis of Experiments", section 13.6). Where each noise is of one word alone, words are clusters. Of a share, where fewer
+/// than five words differ from 0, or from 1, no spread can be told: the interval is Wilson's (JASA 22, 1927) of as many throws as there are words, or as the
+/// spread tells. By simulation (statistics_test.cpp) the interval holds the true mean in 93 to 97 % of studies of 16 words and 4 noises where words or noises
+/// differ; in more where pictures differ by chance alone, or a share is close to 0 or 1. Observations that are not finite are left out, and counted.
 class RunningScore {
  public:
-  /// How many words and noises there will be, by which observations name them: from 0.
-  RunningScore(int words, int noises);
+  explicit RunningScore(Range range = {}) : range_(range) {}
   void add(const Observation& one);
   Score score() const;
-  /// The same of a number that is computed from the means of several, all of the same observations.
+  /// The same of a number that is computed from the means of several, all of the same observations, by its slopes at the means.
   static Score of_means(const std::vector<const RunningScore*>& lists, const std::function<double(const std::vector<double>& means)>& of);
 
  private:
-  struct Resamples;
-  static std::shared_ptr<const Resamples> resamples(int words, int noises);
-
-  std::shared_ptr<const Resamples> resamples_;
-  std::vector<double> values_, sums_, weights_;  // the latter of each resample
-  std::set<int> words_seen_;
+  Range range_;
+  std::vector<Observation> values_;
   int infinite_ = 0;
 };
 
-/// RunningScore of observations that are all there; words and noises are whatever numbers they have.
-Score score_of(const std::vector<Observation>& observations);
+/// RunningScore of observations that are all there.
+Score score_of(const std::vector<Observation>& observations, Range range = {});
 
 /// The same of a number that is computed from the means of several lists, all finite and of the same words and noises in the same order.
-Score score_of_means(const std::vector<std::vector<Observation>>& lists, const std::function<double(const std::vector<double>& means)>& of);
+Score score_of_means(const std::vector<std::vector<Observation>>& lists, const std::function<double(const std::vector<double>& means)>& of, Range range = {});
 
 }  // namespace glyphscope
