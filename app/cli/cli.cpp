@@ -4,6 +4,7 @@
 #include <torch/types.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -29,7 +30,14 @@ const CancelToken& signal_token() {
   return token;
 }
 
-void on_signal(int) { signal_token().cancel(); }
+std::atomic<bool> keeps_parts = false;
+
+void on_signal(int signal) {
+  if (signal == SIGTERM && keeps_parts && !signal_token().finishing())
+    signal_token().finish();
+  else
+    signal_token().cancel();
+}
 
 int exit_code(ErrorCode code) {
   switch (code) {
@@ -86,6 +94,8 @@ void Context::read_by(const std::string& engine) const {
   if (engine != kGuardEngine) guards = [](const CancelToken& cancel) { return LoadingReader(kGuardEngine).get(cancel); };
   session_ = std::make_shared<Session>([loading](const CancelToken& cancel) { return loading->get(cancel); }, guards);
 }
+
+void Context::finish_on_sigterm() const { keeps_parts = true; }
 
 event::ModelOpened Context::open(const std::string& model) const {
   auto opened = get<event::ModelOpened>(command::OpenModel{
@@ -220,6 +230,7 @@ int run(int argc, char** argv) {
   app.fallthrough();
   Context context;
   context.cancel = signal_token();
+  context.arguments.assign(argv, argv + argc);
   std::signal(SIGINT, on_signal);
   std::signal(SIGTERM, on_signal);
   hold_signals(SIG_UNBLOCK);

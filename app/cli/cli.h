@@ -39,6 +39,7 @@ class Context {
  public:
   Common common;
   CancelToken cancel;
+  std::vector<std::string> arguments;  ///< The program's own.
 
   /// Begins to load the OCR engine that reads for this verb, at the same time as what follows, where there is room for that. To be called before
   /// all else, if at all: without it, ppocr is loaded when it is wanted.
@@ -63,6 +64,8 @@ class Context {
 
   /// Of a verb that no guard could hold: throws a Failure with the hint if one is asked for.
   void refuse_guard(const std::string& hint) const;
+  /// From here on SIGTERM stops the verb where a part of it is done and kept, and a second one at once.
+  void finish_on_sigterm() const;
   /// Draws a bar on standard error while it is a terminal.
   void show(const Progress& progress) const;
   void end_progress() const;

@@ -1,8 +1,10 @@
 #include <algorithm>
 #include <cstdio>
+#include <thread>
 #include <tuple>
 
 #include "app/cli/cli.h"
+#include "app/cli/workers.h"
 #include "core/option.h"
 #include "io/files.h"
 #include "io/resources.h"
@@ -142,6 +144,7 @@ std::pair<int, int> parse_shard(const std::string& text) {
 Run add_localize(CLI::App& app) {
   struct Options {
     std::string model, prompts, words, out, ocr = "ppocr", method = "automatic", pooled = "source", shard;
+    std::vector<std::string> devices;
     bool resume = false;
     command::Localize command;
     SamplingOptions sampling;
@@ -177,6 +180,9 @@ Run add_localize(CLI::App& app) {
   verb->add_flag("--plan", settings.plan_only, "Print what the run would take: images, denoiser rows, bytes, time; and stop");
   auto* shard = verb->add_option("--shard", options->shard, "I/N: draw every N-th cell from the I-th on; `glyphscope merge` joins the shards' folders");
   verb->add_flag("--wait", settings.waits, "Wait for the cells of other shards, which fill the same --out, and finish the run with them")->needs(shard);
+  verb->add_option("--devices", options->devices, "Devices of this machine, as cuda:0,cuda:1, that draw the run together, a process each")
+      ->delimiter(',')
+      ->excludes(shard);
   verb->add_option("--from-step", settings.from_step, "First step that is patched")->capture_default_str();
   verb->add_option("--pooled", options->pooled,
                    "source or target: whose pooled prompt patched images read, where the model reads one (" +
@@ -204,6 +210,7 @@ Run add_localize(CLI::App& app) {
   options->sampling.add(*verb);
   return [=](const Context& context) {
     command::Localize command = options->command;
+    const auto folder = std::filesystem::path(options->out);
     if (!options->prompts.empty()) command.prompts = read_pairs(options->prompts);
     if (!options->words.empty()) command.words = read_word_list(options->words);
     command.sampling = options->sampling.sampling(context.common.seed);
@@ -215,6 +222,17 @@ Run add_localize(CLI::App& app) {
     command.each_pair = false;
     if (!options->shard.empty()) std::tie(command.shard, command.shards) = parse_shard(options->shard);
     parse_method(options->method);
+    context.finish_on_sigterm();
+    if (options->devices.size() > 1) {
+      std::vector<std::string> arguments = without_options(context.arguments, {"--devices", "--device"});
+      const bool on_cpu = std::find(options->devices.begin(), options->devices.end(), "cpu") != options->devices.end();
+      if (on_cpu && context.common.threads == 0)
+        for (const std::string& more : {std::string("--threads"), std::to_string(std::max<size_t>(1, std::thread::hardware_concurrency() / options->devices.size()))})
+          arguments.push_back(more);
+      if (!options->resume && std::filesystem::exists(folder / "settings.json"))
+        reject("the folder holds a run already", folder.string(), "Go on with it by " + option(Option::resume) + ", or choose another " + option(Option::out));
+      return run_workers(options->devices, arguments, options->out, context.cancel);
+    }
     context.read_by(options->ocr);
     const auto model = context.open(options->model);
     std::optional<event::ScoresReady> found;
@@ -228,7 +246,6 @@ Run add_localize(CLI::App& app) {
       if (const auto* one = std::get_if<event::ShardDone>(&what)) part = *one;
     });
     const bool json = context.common.json;
-    const auto folder = std::filesystem::path(options->out);
     if (plan) return json ? context.print(plan->document) : print_plan(*plan);
     if (map) {
       if (json) return context.print(map->document);

@@ -8,4 +8,8 @@ void CancelToken::check() const {
   if (cancelled()) throw Failure({ErrorCode::cancelled, "cancelled", "", ""});
 }
 
+void CancelToken::check_between() const {
+  if (finishing()) throw Failure({ErrorCode::cancelled, "stopped after what was begun", "", ""});
+}
+
 }  // namespace glyphscope

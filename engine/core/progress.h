@@ -11,15 +11,25 @@ namespace glyphscope {
 /// Says stop to a running job, from any thread. Copies share one flag, which is never cleared: a new job takes a new token.
 class CancelToken {
  public:
-  CancelToken() : cancelled_(std::make_shared<std::atomic<bool>>(false)) {}
+  CancelToken() : state_(std::make_shared<std::atomic<int>>(0)) {}
 
-  void cancel() const { cancelled_->store(true, std::memory_order_relaxed); }
-  bool cancelled() const { return cancelled_->load(std::memory_order_relaxed); }
+  void cancel() const { state_->store(kCancelled, std::memory_order_relaxed); }
+  bool cancelled() const { return state_->load(std::memory_order_relaxed) == kCancelled; }
+  /// Says stop where a part is done and kept. A job that keeps no parts does not look at it.
+  void finish() const {
+    int none = 0;
+    state_->compare_exchange_strong(none, kFinishing, std::memory_order_relaxed);
+  }
+  /// Either was said.
+  bool finishing() const { return state_->load(std::memory_order_relaxed) != 0; }
   /// Throws a Failure with ErrorCode::cancelled if the token was cancelled.
   void check() const;
+  /// The same between two parts.
+  void check_between() const;
 
  private:
-  std::shared_ptr<std::atomic<bool>> cancelled_;
+  static constexpr int kFinishing = 1, kCancelled = 2;
+  std::shared_ptr<std::atomic<int>> state_;
 };
 
 /// How far a job is: `done` of `total` units of `what`.

@@ -62,7 +62,7 @@ void Cells::answer(const std::vector<Question>& questions, const CellDone& cell_
   std::erase_if(others, [&](const Asked& one) { return missing(one) == 0; });
   while (!others.empty()) {
     if (!shard_.waits) throw RunIncomplete{questions.front().name, others.size()};
-    cancel_.check();
+    cancel_.check_between();
     observer_.progress({what_ + "; others' cells", done_, done_ + static_cast<std::int64_t>(others.size()) + later_});
     std::this_thread::sleep_for(std::chrono::milliseconds(200));
     std::erase_if(others, [&](const Asked& one) { return missing(one) == 0; });
@@ -79,6 +79,7 @@ void Cells::complete(const Cell& cell, const Question& question, const CellDone&
     for (const auto& one : unmeasured(cell, part))
       if (std::find(variants.begin(), variants.end(), one) == variants.end()) variants.push_back(one);
     if (variants.empty()) continue;
+    cancel_.check_between();
     const std::string name = question.variants.size() <= kVariantsAtOnce ? question.name : question.name + "." + std::to_string(begin / kVariantsAtOnce);
     if (folder_ && folder_->has(cell, name))
       reject("the kept result is damaged: variants are not in it",

@@ -103,11 +103,11 @@ else
   for operators in $(seq 800 100 4000); do
     rm -rf "$work/lost"
     GLYPHSCOPE_STAND_IN_LOST_AFTER=$operators "$program" localize "$model" --pairs 2 --steps 1 --random-sets 1 --out "$work/lost" > /dev/null 2>&1 || true
-    [ -z "$(ls "$work/lost/pairs" 2> /dev/null)" ] || break
+    [ -z "$(ls "$work/lost/cells" 2> /dev/null)" ] || break
   done
   rm -rf "$work/lost"
   expect 5 'the device failed.*What was finished is kept' env GLYPHSCOPE_STAND_IN_LOST_AFTER=$operators "$program" localize "$model" --pairs 2 --steps 1 --random-sets 1 --out "$work/lost"
-  [ -n "$(ls "$work/lost/pairs")" ] || { echo "FAILED: nothing was kept of a run whose device was lost"; failed=1; }
+  [ -n "$(ls "$work/lost/cells")" ] || { echo "FAILED: nothing was kept of a run whose device was lost"; failed=1; }
   expect 2 'device' "$program" localize "$model" --pairs 2 --steps 1 --random-sets 1 --device cpu --resume --out "$work/lost"
   expect 0 'localized:' "$program" localize "$model" --pairs 2 --steps 1 --random-sets 1 --resume --out "$work/lost"
 fi
