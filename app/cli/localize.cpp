@@ -106,6 +106,49 @@ void print_map(const event::MapReady& map) {
   std::printf("means over %d pairs and %d noise%s, none of which chose anything\n", map.pairs, map.noises, map.noises == 1 ? "" : "s");
 }
 
+void print_certificate(const event::Certified& card, const SiteTable& table) {
+  std::printf("  %-6s  %-21s  %-9s  %s\n", "site", "adds to B's F1 alone", "p", "Shapley value among those looked at");
+  for (const auto& site : card.sites) {
+    const bool discovered = std::find(card.discovered.begin(), card.discovered.end(), site.site) != card.discovered.end();
+    std::printf("  %-6d  %-21s  %-9.2g%s %s\n", site.site, score_text({{"effect", site.effect}}, "effect").c_str(), site.p, discovered ? "*" : " ",
+                site.shapley ? score_text({{"effect", *site.shapley}}, "effect").c_str() : "");
+  }
+  std::printf("  * discovered: of all that are, %.0f %% may be false (Benjamini-Hochberg)\n\n", 100 * card.false_discovery);
+  const auto line = [](const std::string& name, const std::map<std::string, Score>& scores) {
+    std::printf("  %-34s", name.c_str());
+    for (const char* key : {"target_f1", "source_f1", "ssim_outside_text"}) std::printf("  %-19s", score_text(scores, key).c_str());
+    std::printf("\n");
+  };
+  std::printf("  %-34s", "on the words that report");
+  for (const char* key : {"target_f1", "source_f1", "ssim_outside_text"}) std::printf("  %-19s", find_score(key)->title);
+  std::printf("\n");
+  line("A's own picture", card.source);
+  line("B's own picture", card.target);
+  for (const auto& set : card.sets) {
+    const std::string sites = format_sites(set.sites);
+    if (set.role == "sufficiency") line("A, " + sites + " see B (sufficiency)", set.scores);
+    if (set.role == "necessity") line("B, " + sites + " see A (necessity)", set.scores);
+    if (set.role == "complement") line("A, all but " + sites + " see B", set.scores);
+    if (set.role == "control") line("control: A, " + sites + " see B", set.scores);
+    if (set.role == "control_necessity") line("control: B, " + sites + " see A", set.scores);
+    if (set.role == "all_sites") line("A, all sites see B", set.scores);
+    if (set.role == "all_sites_necessity") line("B, all sites see A", set.scores);
+  }
+  const auto part = [](int words, int noises) { return std::to_string(words) + " words and " + std::to_string(noises) + (noises == 1 ? " noise" : " noises"); };
+  std::printf("\nchosen on %s, reported on %s (%s)\n", part(card.choosing_words, card.choosing_noises).c_str(),
+              part(card.reporting_words, card.reporting_noises).c_str(),
+              !card.words_apart   ? "the same: there are too few"
+              : card.noises_apart ? "others"
+                                  : "other words, the same noises");
+  if (card.chosen.empty()) {
+    std::printf("no set of sites that was tried keeps B's text\n");
+    return;
+  }
+  std::printf("sites %s (%.2f %% of the denoiser's parameters): %s, %s, %s\n", format_sites(card.chosen).c_str(), 100 * table.share(card.chosen),
+              card.sufficient ? "sufficient" : "not shown to be sufficient", card.necessary ? "necessary" : "not shown to be necessary",
+              card.beats_controls ? "better than its controls" : "not shown to be better than its controls");
+}
+
 std::string duration(double seconds) {
   char text[32];
   if (seconds < 120)
@@ -177,6 +220,14 @@ Run add_localize(CLI::App& app) {
   verb->add_option("--sites", settings.sites, "Sites that a map looks at, as 5,7-9 (default: all)");
   verb->add_option("--sets", settings.sets, "Sets of sites for --by set, as \"5;7-9;all\"");
   verb->add_option("--step-ranges", settings.step_ranges, "Ranges of steps for --by step")->check(CLI::Range(1, 1000))->capture_default_str();
+  verb->add_flag("--certify", settings.certify,
+                 "Choose sites on some words and noises, and report on others: sufficiency, necessity, controls, interactions, as a localization card");
+  verb->add_option("--false-discovery", settings.false_discovery, "For --certify: share of the sites called discovered that may have no effect")
+      ->check(CLI::Range(0.0001, 0.5))
+      ->capture_default_str();
+  verb->add_option("--players", settings.players, "For --certify: sites of which all sets are drawn, for interactions and Shapley values")
+      ->check(CLI::Range(0, 11))
+      ->capture_default_str();
   verb->add_flag("--plan", settings.plan_only, "Print what the run would take: images, denoiser rows, bytes, time; and stop");
   auto* shard = verb->add_option("--shard", options->shard, "I/N: draw every N-th cell from the I-th on; `glyphscope merge` joins the shards' folders");
   verb->add_flag("--wait", settings.waits, "Wait for the cells of other shards, which fill the same --out, and finish the run with them")->needs(shard);
@@ -227,7 +278,8 @@ Run add_localize(CLI::App& app) {
       std::vector<std::string> arguments = without_options(context.arguments, {"--devices", "--device"});
       const bool on_cpu = std::find(options->devices.begin(), options->devices.end(), "cpu") != options->devices.end();
       if (on_cpu && context.common.threads == 0)
-        for (const std::string& more : {std::string("--threads"), std::to_string(std::max<size_t>(1, std::thread::hardware_concurrency() / options->devices.size()))})
+        for (const std::string& more :
+             {std::string("--threads"), std::to_string(std::max<size_t>(1, std::thread::hardware_concurrency() / options->devices.size()))})
           arguments.push_back(more);
       if (!options->resume && std::filesystem::exists(folder / "settings.json"))
         reject("the folder holds a run already", folder.string(), "Go on with it by " + option(Option::resume) + ", or choose another " + option(Option::out));
@@ -237,11 +289,13 @@ Run add_localize(CLI::App& app) {
     const auto model = context.open(options->model);
     std::optional<event::ScoresReady> found;
     std::optional<event::MapReady> map;
+    std::optional<event::Certified> card;
     std::optional<event::RunPlanned> plan;
     std::optional<event::ShardDone> part;
     context.run(command, [&](const event::Any& what) {
       if (const auto* one = std::get_if<event::ScoresReady>(&what)) found = *one;
       if (const auto* one = std::get_if<event::MapReady>(&what)) map = *one;
+      if (const auto* one = std::get_if<event::Certified>(&what)) card = *one;
       if (const auto* one = std::get_if<event::RunPlanned>(&what)) plan = *one;
       if (const auto* one = std::get_if<event::ShardDone>(&what)) part = *one;
     });
@@ -251,6 +305,11 @@ Run add_localize(CLI::App& app) {
       if (json) return context.print(map->document);
       print_map(*map);
       std::printf("%s\n", (folder / ("map-" + map->name + ".png")).c_str());
+    }
+    if (card) {
+      if (json) return context.print(card->document);
+      print_certificate(*card, model.table);
+      std::printf("%s\n", (folder / "card.png").c_str());
     }
     if (found) {
       if (json) return context.print(read_text(folder / "run.json"));

@@ -59,11 +59,9 @@ std::string last_line(const std::string& file) {
 
 Error error_of(const Worker& worker, const std::string& said) {
   const int code = WIFEXITED(worker.status) ? WEXITSTATUS(worker.status) : 0;
-  const ErrorCode kind = code == 2   ? ErrorCode::bad_input
-                         : code == 3 ? ErrorCode::cancelled
-                         : code == 4 ? ErrorCode::out_of_memory
-                                     : ErrorCode::internal;
-  const std::string how = WIFSIGNALED(worker.status) ? "was killed by signal " + std::to_string(WTERMSIG(worker.status)) : "ended with code " + std::to_string(code);
+  const ErrorCode kind = code == 2 ? ErrorCode::bad_input : code == 3 ? ErrorCode::cancelled : code == 4 ? ErrorCode::out_of_memory : ErrorCode::internal;
+  const std::string how =
+      WIFSIGNALED(worker.status) ? "was killed by signal " + std::to_string(WTERMSIG(worker.status)) : "ended with code " + std::to_string(code);
   return {kind, "the worker on " + worker.device + " " + how + (said.empty() ? "" : ": " + said), worker.log,
           "What was finished is kept: the same command goes on"};
 }
@@ -92,8 +90,8 @@ void run_workers(const std::vector<std::string>& devices, const std::vector<std:
   };
   for (size_t i = 0; i < devices.size(); ++i) {
     std::vector<std::string> own = arguments;
-    for (const std::string& more : {std::string("--shard"), std::to_string(i + 1) + "/" + std::to_string(devices.size()), std::string("--wait"),
-                                    std::string("--device"), devices[i]})
+    for (const std::string& more :
+         {std::string("--shard"), std::to_string(i + 1) + "/" + std::to_string(devices.size()), std::string("--wait"), std::string("--device"), devices[i]})
       own.push_back(more);
     const std::string log = i == 0 ? "" : (std::filesystem::path(folder) / ("worker-" + std::to_string(i + 1) + ".log")).string();
     workers.push_back({devices[i], log, start(own, log)});
@@ -117,7 +115,8 @@ void run_workers(const std::vector<std::string>& devices, const std::vector<std:
   // Who failed first stopped the others, which say so themselves.
   for (const bool any : {false, true})
     for (const auto& one : workers)
-      if (one.failed() && (any || !(WIFEXITED(one.status) && WEXITSTATUS(one.status) == 3))) throw Failure(error_of(one, one.log.empty() ? "" : last_line(one.log)));
+      if (one.failed() && (any || !(WIFEXITED(one.status) && WEXITSTATUS(one.status) == 3)))
+        throw Failure(error_of(one, one.log.empty() ? "" : last_line(one.log)));
 }
 
 }  // namespace glyphscope::cli

@@ -51,6 +51,8 @@ QString label(Option name) {
       return QObject::tr("the OCR engine");
     case Option::out:
       return QObject::tr("folder");
+    case Option::players:
+      return QObject::tr("the sites whose sets are looked at");
     case Option::projections:
       return QObject::tr("Of each");
     case Option::prompts:

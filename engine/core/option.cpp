@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::string_view kOpens = "\u2039", kCloses = "\u203a";
 
-constexpr std::array<std::pair<Option, std::string_view>, 38> kNames{{{Option::adapter, "adapter"},
+constexpr std::array<std::pair<Option, std::string_view>, 39> kNames{{{Option::adapter, "adapter"},
                                                                       {Option::autoencoder, "autoencoder"},
                                                                       {Option::by, "by"},
                                                                       {Option::config, "config"},
@@ -30,6 +30,7 @@ constexpr std::array<std::pair<Option, std::string_view>, 38> kNames{{{Option::a
                                                                       {Option::noise_level, "noise-level"},
                                                                       {Option::ocr, "ocr"},
                                                                       {Option::out, "out"},
+                                                                      {Option::players, "players"},
                                                                       {Option::projections, "projections"},
                                                                       {Option::prompts, "prompts"},
                                                                       {Option::rank, "rank"},

@@ -28,6 +28,7 @@ enum class Option {
   noise_level,
   ocr,
   out,  ///< Where results go: a folder or a file.
+  players,
   projections,
   prompts,
   rank,

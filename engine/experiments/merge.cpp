@@ -1,7 +1,9 @@
 #include "experiments/merge.h"
 
 #include <chrono>
+#include <functional>
 
+#include "experiments/certificate.h"
 #include "experiments/localization.h"
 #include "experiments/map.h"
 #include "experiments/run_folder.h"
@@ -36,15 +38,26 @@ MergedRun merge(const std::vector<fs::path>& runs, const fs::path& out) {
     } catch (const RunIncomplete&) {  // its cells are among those that are missing
     }
   }
-  if (!fs::exists(out / "localization.json")) return result;
-  const LocalizationSettings localization = LocalizationSettings::read(out);
-  Cells cells(localization, run, observer);
-  try {
+  // What follows of a protocol's rounds is asked once all cells of those before are there.
+  const auto conclude = [&](const char* file, const std::vector<const char*>& written, const std::function<void()>& make) {
+    if (!fs::exists(out / file)) return;
+    try {
+      make();
+      result.written.insert(result.written.end(), written.begin(), written.end());
+    } catch (const RunIncomplete& incomplete) {
+      if (result.missing.empty()) result.next = incomplete.question;
+    }
+  };
+  conclude("localization.json", {"run.json", "sites.csv", "heatmap.png"}, [&] {
+    const LocalizationSettings localization = LocalizationSettings::read(out);
+    Cells cells(localization, run, observer);
     write_localization(run_localization(cells, localization, table, observer), localization, described.model, described.ocr, cost(), out);
-    for (const char* name : {"run.json", "sites.csv", "heatmap.png"}) result.written.emplace_back(name);
-  } catch (const RunIncomplete& incomplete) {
-    if (result.missing.empty()) result.next = incomplete.question;
-  }
+  });
+  conclude("certificate.json", {"card.json", "card.png"}, [&] {
+    const CertifySettings certificate = CertifySettings::read(out);
+    Cells cells(certificate, run, observer);
+    write_card(certify(cells, certificate, table), certificate, described.model, described.ocr, cost(), out);
+  });
   return result;
 }
 

@@ -68,7 +68,35 @@ void finish(RunPlan& plan, const RunSettings& settings) {
                cells * 2 * (static_cast<std::uint64_t>(settings.sampling.width * settings.sampling.height * 3) + kDocument);
 }
 
+// The search for the smallest set. Whatever set it is, it costs what others of its kind do.
+void plan_search(RunPlan& plan, const Pipeline& pipeline, const RunSettings& settings, int from_step, std::int64_t cells) {
+  const auto count = static_cast<std::int64_t>(pipeline.info().table.sites.size());
+  const auto sets = [&](std::int64_t how_many) { return std::vector<Variant>(static_cast<size_t>(how_many), sites_variant({0}, from_step)); };
+  if (count > 2)
+    plan.questions.push_back(plan_question(pipeline, settings, "pairs of the ten best sites, cells that choose",
+                                           sets(std::min<std::int64_t>(45, count * (count - 1) / 2)), cells, false, true));
+  if (count > 3)
+    plan.questions.push_back(
+        plan_question(pipeline, settings, "the best three, four .. sites together, cells that choose", sets(count - 2), cells, false, true));
+}
+
 }  // namespace
+
+RunPlan plan_certificate(const Pipeline& pipeline, const CertifySettings& settings) {
+  const SiteTable& table = pipeline.info().table;
+  const Parts parts = parts_of(settings);
+  const auto choosing = static_cast<std::int64_t>(parts.choosing.size()), reporting = static_cast<std::int64_t>(parts.reporting.size());
+  RunPlan out;
+  out.questions.push_back(
+      plan_question(pipeline, settings, "every site alone, cells that choose", single_sites(table, settings.from_step), choosing, true, false));
+  plan_search(out, pipeline, settings, settings.from_step, choosing);
+  // The chosen set in three ways, all sites in two, controls in two, sets of the players.
+  const int sets = 5 + 2 * settings.random_sets + (1 << std::min<int>(settings.players, static_cast<int>(table.sites.size())));
+  out.questions.push_back(plan_question(pipeline, settings, "what is chosen, controls and sets of it, cells that report",
+                                        std::vector<Variant>(static_cast<size_t>(sets), sites_variant({0}, settings.from_step)), reporting, true, true));
+  finish(out, settings);
+  return out;
+}
 
 RunPlan plan_localization(const Pipeline& pipeline, const LocalizationSettings& settings) {
   const SiteTable& table = pipeline.info().table;
@@ -85,13 +113,7 @@ RunPlan plan_localization(const Pipeline& pipeline, const LocalizationSettings& 
   RunPlan out;
   if (halved) out.questions.push_back(plan_question(pipeline, settings, "every site alone, pairs that choose", singles, choosing, true, false));
   out.questions.push_back(plan_question(pipeline, settings, "every site alone and all together, pairs that report", with_whole, reporting, true, false));
-  // Whatever set it is, it costs what others of its kind do.
-  const std::vector<Variant> some(static_cast<size_t>(std::min<std::int64_t>(45, count * (count - 1) / 2)), sites_variant({0}, settings.from_step));
-  if (count > 2) out.questions.push_back(plan_question(pipeline, settings, "pairs of the ten best sites, pairs that choose", some, choosing, false, true));
-  if (count > 3) {
-    const std::vector<Variant> ranked(static_cast<size_t>(count - 2), sites_variant({0}, settings.from_step));
-    out.questions.push_back(plan_question(pipeline, settings, "the best three, four .. sites together, pairs that choose", ranked, choosing, false, true));
-  }
+  plan_search(out, pipeline, settings, settings.from_step, choosing);
   const std::vector<Variant> controls(static_cast<size_t>(settings.random_sets + 1), sites_variant({0}, settings.from_step));
   out.questions.push_back(plan_question(pipeline, settings, "what is found and random sets, pairs that report", controls, reporting, false, true));
   finish(out, settings);

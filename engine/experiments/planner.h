@@ -9,6 +9,7 @@
 #include "core/progress.h"
 #include "experiments/axes.h"
 #include "experiments/cells.h"
+#include "experiments/certificate.h"
 #include "experiments/localization.h"
 
 namespace glyphscope {
@@ -41,6 +42,8 @@ double detectable_difference(double standard_deviation, int words);
 
 /// A localization: every site alone, then what it may come to.
 RunPlan plan_localization(const Pipeline& pipeline, const LocalizationSettings& settings);
+/// A certificate: every site alone on the cells that choose, then what it may come to, and what is reported.
+RunPlan plan_certificate(const Pipeline& pipeline, const CertifySettings& settings);
 /// A map of effects.
 RunPlan plan_map(const Pipeline& pipeline, const RunSettings& settings, const Axes& axes, const Scope& scope);
 

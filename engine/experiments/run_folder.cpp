@@ -101,6 +101,7 @@ RunDescription read_description(const fs::path& run) {
       one.at("block").get_to(site.block);
       one.at("heads").get_to(site.heads);
       one.at("kv_parameters").get_to(site.kv_parameters);
+      one.at("projections").get_to(site.projections);
       if (site.index != static_cast<int>(model.table.sites.size())) reject("the sites are not numbered in order", file.string());
       model.table.sites.push_back(std::move(site));
     }
@@ -197,7 +198,8 @@ namespace {
 // What of a run's folder is its own, relative to it.
 std::vector<fs::path> parts_of(const fs::path& run) {
   std::vector<fs::path> out;
-  if (fs::exists(run / "localization.json")) out.emplace_back("localization.json");
+  for (const char* name : {"localization.json", "certificate.json"})
+    if (fs::exists(run / name)) out.emplace_back(name);
   for (const char* folder : {"questions", "cells", "pictures"})
     if (fs::is_directory(run / folder))
       for (const auto& entry : fs::recursive_directory_iterator(run / folder))

@@ -193,6 +193,7 @@ void add_site(SiteTable& table, Attention& attention, const std::string& path, c
   site.heads = attention.heads();
   site.head_width = attention.head_width();
   site.kv_parameters = attention.kv_parameters();
+  site.projections = attention.add_k_proj ? std::vector<std::string>{"add_k_proj", "add_v_proj"} : std::vector<std::string>{"to_k", "to_v"};
   table.sites.push_back(std::move(site));
 }
 

@@ -17,8 +17,9 @@ struct Site {
   std::string block;  ///< "down 0", "mid", "up 1".
   BlockPlace place = BlockPlace::stack;
   int heads = 0;
-  std::int64_t head_width = 0;     ///< Numbers of a head's K, and of its V, for each of the prompt's tokens.
-  std::int64_t kv_parameters = 0;  ///< Parameters of the projections that make K and V of the prompt.
+  std::int64_t head_width = 0;           ///< Numbers of a head's K, and of its V, for each of the prompt's tokens.
+  std::vector<std::string> projections;  ///< The layer's linear layers that make K and V of the prompt, as diffusers names them in it.
+  std::int64_t kv_parameters = 0;        ///< Parameters of the projections that make K and V of the prompt.
 };
 
 /// The sites of a denoiser, and what their parameters are a share of.

@@ -212,8 +212,13 @@ nlohmann::ordered_json describe_image(const ModelInfo& model, const Request& req
 
 nlohmann::ordered_json describe_site(const SiteTable& table, int index) {
   const Site& site = table.sites[static_cast<size_t>(index)];
-  return {{"index", site.index},          {"path", site.path},   {"kohya", site.kohya},
-          {"block", site.block},          {"heads", site.heads}, {"kv_parameters", site.kv_parameters},
+  return {{"index", site.index},
+          {"path", site.path},
+          {"kohya", site.kohya},
+          {"block", site.block},
+          {"heads", site.heads},
+          {"kv_parameters", site.kv_parameters},
+          {"projections", site.projections},
           {"share", table.share({index})}};
 }
 

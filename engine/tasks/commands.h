@@ -105,6 +105,9 @@ struct Localize {
     go_on_by_its_own,  ///< With the run in the folder, by its settings: all above but folder and adapters is not looked at.
   };
   Begin begin = Begin::anew;
+  bool certify = false;  ///< See certificate.h.
+  double false_discovery = 0.05;
+  int players = 4;
   bool each_pair = true;      ///< Tells each pair's pictures, and the scores so far.
   bool plan_only = false;     ///< Says what it would take, and draws nothing but to measure time.
   int shard = 0, shards = 1;  ///< Draws every shards-th cell, from that one on.

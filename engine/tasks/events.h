@@ -141,6 +141,29 @@ struct MapReady {
   int pairs = 0, noises = 0;
   std::string folder, document;
 };
+/// A set of sites, chosen on some words and noises and reported on others.
+struct Certified {
+  std::vector<int> chosen, discovered;
+  bool sufficient = false, necessary = false, beats_controls = false;
+  struct Set {
+    std::string role;
+    std::vector<int> sites;
+    std::map<std::string, Score> scores;
+  };
+  std::vector<Set> sets;
+  std::map<std::string, Score> source, target;
+  struct Site {
+    int site = 0;
+    Score effect;
+    double p = 1;
+    std::optional<Score> shapley;  ///< Of the players.
+  };
+  std::vector<Site> sites;
+  int choosing_words = 0, choosing_noises = 0, reporting_words = 0, reporting_noises = 0;
+  bool words_apart = false, noises_apart = false;
+  double false_discovery = 0;
+  std::string folder, document;
+};
 /// What a run would take.
 struct RunPlanned {
   struct Question {
@@ -220,9 +243,9 @@ struct Failed {
 };
 
 /// One of them. Each command ends in exactly one of the last three.
-using Any =
-    std::variant<Started, Progressed, ModelMeasured, ModelOpened, PicturesReady, EditSourceReady, EditReady, PairReady, ScoresReady, MapReady, RunPlanned,
-                 ShardDone, PicturesListed, Trained, SamplesDrawn, Noted, AdapterMade, AdapterConverted, GuardSet, GuardCompared, Finished, Cancelled, Failed>;
+using Any = std::variant<Started, Progressed, ModelMeasured, ModelOpened, PicturesReady, EditSourceReady, EditReady, PairReady, ScoresReady, MapReady,
+                         Certified, RunPlanned, ShardDone, PicturesListed, Trained, SamplesDrawn, Noted, AdapterMade, AdapterConverted, GuardSet, GuardCompared,
+                         Finished, Cancelled, Failed>;
 
 }  // namespace event
 }  // namespace glyphscope

@@ -5,6 +5,7 @@
 #include "core/option.h"
 #include "demo/sign_words.h"
 #include "device/devices.h"
+#include "experiments/certificate.h"
 #include "experiments/localization.h"
 #include "experiments/map.h"
 #include "experiments/planner.h"
@@ -76,6 +77,44 @@ event::MapReady map_ready(const EffectMap& map, const RunSettings& settings, con
           .noises = static_cast<int>(settings.seeds.size()),
           .folder = folder,
           .document = {}};
+}
+
+CertifySettings certify_settings(const command::Localize& command, const LocalizationSettings& settings) {
+  CertifySettings out;
+  static_cast<RunSettings&>(out) = settings;
+  out.from_step = settings.from_step;
+  out.false_discovery = command.false_discovery;
+  out.kept_f1_share = settings.kept_f1_share;
+  out.verdict_share = settings.localized_f1_share;
+  out.random_sets = settings.random_sets;
+  out.players = command.players;
+  return out;
+}
+
+event::Certified certified(const Certificate& certificate, const CertifySettings& settings, const std::string& folder) {
+  event::Certified out;
+  out.chosen = certificate.chosen;
+  out.discovered = certificate.discovered;
+  out.sufficient = certificate.sufficient;
+  out.necessary = certificate.necessary;
+  out.beats_controls = certificate.beats_controls;
+  for (const auto& set : certificate.sets) out.sets.push_back({set_role_name(set.role), set.sites, set.scores});
+  out.source = certificate.source;
+  out.target = certificate.target;
+  for (const auto& site : certificate.sites) {
+    out.sites.push_back({site.site, site.effect, site.p, std::nullopt});
+    for (size_t i = 0; i < certificate.players.size(); ++i)
+      if (certificate.players[i] == site.site) out.sites.back().shapley = certificate.shapley[i];
+  }
+  out.choosing_words = certificate.choosing_words;
+  out.choosing_noises = certificate.choosing_noises;
+  out.reporting_words = certificate.reporting_words;
+  out.reporting_noises = certificate.reporting_noises;
+  out.words_apart = certificate.parts.words_apart;
+  out.noises_apart = certificate.parts.noises_apart;
+  out.false_discovery = settings.false_discovery;
+  out.folder = folder;
+  return out;
 }
 
 event::RunPlanned run_planned(const RunPlan& plan) {
@@ -182,6 +221,7 @@ void localize(Session& session, const command::Localize& command, const Job& job
   const LocalizationSettings settings = settings_of(command, *pipeline);
   const auto map = map_of(command, settings, info);
   pipeline->validate(own_request(settings, {0, 0}));
+  if (map && command.certify) reject("a map of effects is not certified: a set of sites is", option(Option::by, command.by));
   if (map) make_grid(map->first, map->second, info.table);  // what is wrong with it is an error now
   if (command.shard < 0 || command.shard >= command.shards)
     reject("there is no shard " + std::to_string(command.shard + 1) + " of " + std::to_string(command.shards), option(Option::shard));
@@ -191,7 +231,9 @@ void localize(Session& session, const command::Localize& command, const Job& job
   for (const auto& pair : settings.pairs) texts.insert(texts.end(), {pair.source_text, pair.target_text});
   if (const std::string note = note_on_unreadable(reader, texts); !note.empty()) job.note(note);
   if (command.plan_only) {
-    RunPlan plan = map ? plan_map(*pipeline, settings, map->first, map->second) : plan_localization(*pipeline, settings);
+    RunPlan plan = map               ? plan_map(*pipeline, settings, map->first, map->second)
+                   : command.certify ? plan_certificate(*pipeline, certify_settings(command, settings))
+                                     : plan_localization(*pipeline, settings);
     measure_time(plan, *pipeline, reader, settings, job.cancel);
     return job.tell(run_planned(plan));
   }
@@ -217,6 +259,14 @@ void localize(Session& session, const command::Localize& command, const Job& job
       if (run) write_map(effects, settings, info, reader.name(), cost(), run->path());
       event::MapReady ready = map_ready(effects, settings, command.folder);
       ready.document = json_text(map_document(effects, settings, info, reader.name(), cost()));
+      job.tell(std::move(ready));
+    } else if (command.certify) {
+      const CertifySettings certifying = certify_settings(command, settings);
+      const Certificate certificate = certify(cells, certifying, info.table);
+      if (const std::string note = session.note_since(before); !note.empty()) job.note(note);
+      if (run) write_card(certificate, certifying, info, reader.name(), cost(), run->path());
+      event::Certified ready = certified(certificate, certifying, command.folder);
+      ready.document = json_text(card_document(certificate, certifying, info, reader.name(), cost()));
       job.tell(std::move(ready));
     } else {
       const LocalizationResult result = run_localization(cells, settings, info.table, observer);

@@ -3,6 +3,8 @@
 #include <torch/nn/module.h>
 #include <torch/types.h>
 
+#include <algorithm>
+
 #include "core/random.h"
 #include "device/placement.h"
 #include "experiments/prompt_set.h"
@@ -55,7 +57,7 @@ Result SyntheticPipeline::run(const Request& request, const Observer&, const Can
     ++pictures;
     const std::string& own = request.prompts[static_cast<size_t>(row.prompt)];
     std::string text = quoted_text(own);
-    if (!row.plan.empty()) {
+    if (!row.plan.empty() && row.seed == only_seed.value_or(row.seed)) {
       const std::string& seen = request.prompts[static_cast<size_t>(row.plan.patches().front().prompt)];
       if (chance_of(own + "|" + seen + "|" + std::to_string(row.seed) + "|" + row.plan.to_json().dump()) < rule_(row.plan)) text = quoted_text(seen);
     }
@@ -75,6 +77,11 @@ std::vector<TextPiece> SyntheticReader::read(const torch::Tensor& image) {
     if (const int letter = image[0][0][i].item<int>(); letter != 0) text += static_cast<char>(letter);
   if (text.empty()) return {};
   return {{text, 1, {0, 0, static_cast<int>(kSide), 1}}};
+}
+
+bool has_site(const PatchPlan& plan, int site) {
+  const std::vector<int> sites = sites_of(plan);
+  return std::find(sites.begin(), sites.end(), site) != sites.end();
 }
 
 }  // namespace glyphscope::testing

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,8 @@ class SyntheticPipeline : public Pipeline {
   torch::nn::Module& denoiser_module() override;
   std::int64_t denoiser_rows(const Request& request) const override;
 
-  std::int64_t pictures = 0;  ///< That were drawn so far.
+  std::int64_t pictures = 0;               ///< That were drawn so far.
+  std::optional<std::uint64_t> only_seed;  ///< Plans do nothing to pictures of other noises.
 
  protected:
   Result run(const Request& request, const Observer& observer, const CancelToken& cancel) override;
@@ -35,5 +37,7 @@ class SyntheticReader : public TextReader {
   std::vector<TextPiece> read(const torch::Tensor& image) override;
   std::string name() const override { return "synthetic"; }
 };
+
+bool has_site(const PatchPlan& plan, int site);
 
 }  // namespace glyphscope::testing

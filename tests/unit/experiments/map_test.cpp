@@ -17,6 +17,7 @@
 namespace glyphscope {
 namespace {
 
+using testing::has_site;
 using ::testing::HasSubstr;
 using testing::SyntheticPipeline;
 using testing::SyntheticReader;
@@ -49,11 +50,6 @@ std::vector<std::string> causes(const EffectMap& map) {
   for (size_t i = 0; i < map.grid.cells.size(); ++i)
     if (map.grid.cells[i] && map.scores[i].at(map.grid.cells[i]->base == 0 ? "target_f1" : "source_f1").mean > 0.9) out.push_back(map.grid.cells[i]->label);
   return out;
-}
-
-bool has_site(const PatchPlan& plan, int site) {
-  const auto sites = sites_of(plan);
-  return std::find(sites.begin(), sites.end(), site) != sites.end();
 }
 
 struct Planted {

@@ -1,0 +1,282 @@
+#include "experiments/certificate.h"
+
+#include <torch/types.h>
+
+#include <algorithm>
+#include <set>
+
+#include "core/error.h"
+#include "core/option.h"
+#include "core/random.h"
+#include "experiments/inference.h"
+#include "experiments/smallest_set.h"
+#include "io/files.h"
+
+namespace glyphscope {
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+namespace {
+
+constexpr const char* kCertificateFile = "certificate.json";
+
+int count_of(const std::vector<int>& list) { return static_cast<int>(std::set<int>(list.begin(), list.end()).size()); }
+
+}  // namespace
+
+ordered_json CertifySettings::question() const {
+  return {{"from_step", from_step},         {"false_discovery", false_discovery}, {"kept_f1_share", kept_f1_share},
+          {"verdict_share", verdict_share}, {"random_sets", random_sets},         {"players", players}};
+}
+
+ordered_json CertifySettings::to_json() const {
+  ordered_json out = RunSettings::to_json();
+  out.update(question());
+  return out;
+}
+
+CertifySettings CertifySettings::read(const fs::path& run) {
+  CertifySettings out;
+  const fs::path file = run / "settings.json", asked = run / kCertificateFile;
+  static_cast<RunSettings&>(out) = reading_json(file, [&] { return RunSettings::from_json(read_json(file).at("settings"), file.string()); });
+  return reading_json(asked, [&] {
+    const auto question = read_json(asked).at("settings");
+    question.at("from_step").get_to(out.from_step);
+    question.at("false_discovery").get_to(out.false_discovery);
+    question.at("kept_f1_share").get_to(out.kept_f1_share);
+    question.at("verdict_share").get_to(out.verdict_share);
+    question.at("random_sets").get_to(out.random_sets);
+    question.at("players").get_to(out.players);
+    return out;
+  });
+}
+
+Parts parts_of(const RunSettings& settings) {
+  const Halves halves = halves_of(settings.pairs);
+  Parts out;
+  out.words_apart = halves.choosing != halves.reporting;
+  const auto noises = static_cast<int>(settings.seeds.size());
+  constexpr int kFewestNoises = 4;
+  out.noises_apart = noises >= kFewestNoises;
+  const int choosing_noises = out.noises_apart ? noises / kFewestNoises : noises;
+  const auto has = [](const std::vector<int>& list, int one) { return std::find(list.begin(), list.end(), one) != list.end(); };
+  for (const Cell& cell : settings.cells()) {
+    const bool chooses = cell.noise < choosing_noises, reports = !out.noises_apart || !chooses;
+    if (has(halves.choosing, cell.pair) && chooses) out.choosing.push_back(cell);
+    if (has(halves.reporting, cell.pair) && reports) out.reporting.push_back(cell);
+  }
+  return out;
+}
+
+const char* set_role_name(SetRole role) {
+  switch (role) {
+    case SetRole::sufficiency:
+      return "sufficiency";
+    case SetRole::necessity:
+      return "necessity";
+    case SetRole::complement:
+      return "complement";
+    case SetRole::all_sites:
+      return "all_sites";
+    case SetRole::all_needed:
+      return "all_sites_necessity";
+    case SetRole::control:
+      return "control";
+    case SetRole::control_needed:
+      return "control_necessity";
+    case SetRole::single:
+      return "single";
+    case SetRole::subset:
+      return "subset";
+  }
+  return "";
+}
+
+namespace {
+
+class Certifying {
+ public:
+  Certifying(Cells& cells, const CertifySettings& settings, const SiteTable& table)
+      : cells_(cells), settings_(settings), table_(table), clusters_(word_clusters(settings.pairs)) {
+    for (const auto& site : table.sites) all_.push_back(site.index);
+    out_.parts = parts_of(settings);
+  }
+
+  Certificate run() {
+    count_words_and_noises();
+    choose();
+    report();
+    conclude();
+    return std::move(out_);
+  }
+
+ private:
+  // Of a set of A's picture's sites, or of B's.
+  Variant variant(const std::vector<int>& sites, int base) const {
+    return {(base == 0 ? "" : "B,") + format_sites(sites), PatchPlan::at_sites(sites, 1 - base, settings_.from_step), base};
+  }
+  double target_f1(const Cell& cell, const Variant& one) const { return cells_.find(cell, one)->scores.at("target_f1"); }
+  std::map<std::string, Score> scores(const std::vector<Cell>& over, const Variant& one) const { return scores_over(cells_, settings_, over, one); }
+
+  void count_words_and_noises() {
+    const auto count = [&](const std::vector<Cell>& cells, int& words, int& noises) {
+      std::vector<int> of_words, of_noises;
+      for (const Cell& cell : cells) {
+        of_words.push_back(clusters_[static_cast<size_t>(cell.pair)]);
+        of_noises.push_back(cell.noise);
+      }
+      words = count_of(of_words);
+      noises = count_of(of_noises);
+    };
+    count(out_.parts.choosing, out_.choosing_words, out_.choosing_noises);
+    count(out_.parts.reporting, out_.reporting_words, out_.reporting_noises);
+  }
+
+  // Every site alone, on the cells that choose; then the smallest set.
+  void choose() {
+    const std::vector<Cell>& over = out_.parts.choosing;
+    const std::vector<Variant> singles = single_sites(table_, settings_.from_step);
+    // At least the controls follow.
+    cells_.expect(static_cast<std::int64_t>(out_.parts.reporting.size()) * (2 * settings_.random_sets + 7));
+    cells_.answer({{"certify-sites", "cells that choose, every site alone", singles, over}});
+    cells_.expect(0);
+    std::vector<TriedSet> tried;
+    std::vector<double> p_values;
+    for (const auto& single : singles) {
+      std::vector<Observation> differences;
+      for (const Cell& cell : over)
+        differences.push_back({target_f1(cell, single) - target_f1(cell, own_picture(0)), clusters_[static_cast<size_t>(cell.pair)], cell.noise});
+      SiteEvidence site;
+      site.site = single.sites().front();
+      site.effect = score_of(differences, {-1, 1});
+      site.p = p_value_above_zero(differences);
+      site.choosing = scores(over, single);
+      p_values.push_back(site.p);
+      tried.push_back({single, SetKind::site, site.choosing});
+      out_.sites.push_back(std::move(site));
+    }
+    const std::vector<bool> rejected = benjamini_hochberg(p_values, settings_.false_discovery);
+    for (size_t i = 0; i < rejected.size(); ++i) {
+      out_.sites[i].discovered = rejected[i];
+      if (rejected[i]) out_.discovered.push_back(out_.sites[i].site);
+    }
+    const Demand demand{scores(over, own_picture(1)).at("target_f1").mean, settings_.kept_f1_share, scores(over, own_picture(0)).at("target_f1").mean};
+    out_.chosen = find_smallest_set(cells_, settings_, settings_.from_step, over, tried, demand).sites;
+    choose_players();
+  }
+
+  // The chosen sites first, then those that do most alone.
+  void choose_players() {
+    std::vector<const SiteEvidence*> ranked;
+    for (const auto& site : out_.sites) ranked.push_back(&site);
+    std::stable_sort(ranked.begin(), ranked.end(), [](const auto* a, const auto* b) { return a->effect.mean > b->effect.mean; });
+    std::vector<int> order;
+    for (const bool chosen : {true, false})
+      for (const auto* site : ranked)
+        if ((std::find(out_.chosen.begin(), out_.chosen.end(), site->site) != out_.chosen.end()) == chosen) order.push_back(site->site);
+    order.resize(std::min(order.size(), static_cast<size_t>(settings_.players)));
+    std::sort(order.begin(), order.end());
+    out_.players = order;
+  }
+
+  std::vector<int> subset(std::uint32_t set) const {
+    std::vector<int> sites;
+    for (size_t i = 0; i < out_.players.size(); ++i)
+      if (set >> i & 1) sites.push_back(out_.players[i]);
+    return sites;
+  }
+
+  void add(SetRole role, const std::vector<int>& sites, const Variant& one) {
+    if (!one.plan.empty()) out_.sets.push_back({role, sites, one, {}});
+  }
+
+  // What was chosen, what is left without it, controls, and sets of the players: on the cells that had no part in choosing.
+  void report() {
+    const auto rest_of = [&](const std::vector<int>& sites) {
+      std::vector<int> rest;
+      for (const int site : all_)
+        if (std::find(sites.begin(), sites.end(), site) == sites.end()) rest.push_back(site);
+      return rest;
+    };
+    if (!out_.chosen.empty()) {
+      add(SetRole::sufficiency, out_.chosen, variant(out_.chosen, 0));
+      add(SetRole::necessity, out_.chosen, variant(out_.chosen, 1));
+      add(SetRole::complement, out_.chosen, variant(rest_of(out_.chosen), 0));
+      for (const auto& set : matched_random_sets(table_, out_.chosen, out_.chosen, settings_.random_sets, derive_seed(settings_.seeds[0], 7, 0))) {
+        add(SetRole::control, set, variant(set, 0));
+        add(SetRole::control_needed, set, variant(set, 1));
+      }
+    }
+    add(SetRole::all_sites, all_, variant(all_, 0));
+    add(SetRole::all_needed, all_, variant(all_, 1));
+    for (const int site : out_.discovered) add(SetRole::single, {site}, variant({site}, 0));
+    for (std::uint32_t set = 1; set < (std::uint32_t{1} << out_.players.size()); ++set) add(SetRole::subset, subset(set), variant(subset(set), 0));
+    std::vector<Variant> variants;
+    for (const auto& set : out_.sets)
+      if (std::find(variants.begin(), variants.end(), set.variant) == variants.end()) variants.push_back(set.variant);
+    cells_.answer({{"certify-report", "cells that report", variants, out_.parts.reporting}});
+    for (auto& set : out_.sets) set.scores = scores(out_.parts.reporting, set.variant);
+    out_.source = scores(out_.parts.reporting, own_picture(0));
+    out_.target = scores(out_.parts.reporting, own_picture(1));
+  }
+
+  void conclude() {
+    const auto value = [&](const Cell& cell, std::uint32_t set) {
+      return set == 0 ? target_f1(cell, own_picture(0)) : target_f1(cell, variant(subset(set), 0));
+    };
+    const auto over_cells = [&](const std::function<double(const Cell&)>& of) {
+      std::vector<Observation> list;
+      for (const Cell& cell : out_.parts.reporting) list.push_back({of(cell), clusters_[static_cast<size_t>(cell.pair)], cell.noise});
+      return score_of(list);
+    };
+    const auto players = static_cast<int>(out_.players.size());
+    for (int a = 0; a < players; ++a)
+      for (int b = a + 1; b < players; ++b) {
+        const std::uint32_t first = std::uint32_t{1} << a, second = std::uint32_t{1} << b;
+        out_.interactions.push_back({out_.players[static_cast<size_t>(a)], out_.players[static_cast<size_t>(b)], over_cells([&](const Cell& cell) {
+                                       return value(cell, first | second) - value(cell, first) - value(cell, second) + value(cell, 0);
+                                     })});
+      }
+    std::vector<std::vector<Observation>> shares(static_cast<size_t>(players));
+    for (const Cell& cell : out_.parts.reporting) {
+      const std::vector<double> values = shapley_values(players, [&](std::uint32_t set) { return value(cell, set); });
+      for (size_t i = 0; i < values.size(); ++i) shares[i].push_back({values[i], clusters_[static_cast<size_t>(cell.pair)], cell.noise});
+    }
+    for (const auto& list : shares) out_.shapley.push_back(score_of(list));
+
+    // A few words have no interval: then nothing is sure.
+    const Score* enough = nullptr;
+    const Score* needed = nullptr;
+    for (const auto& set : out_.sets) {
+      if (set.role == SetRole::sufficiency) enough = &set.scores.at("target_f1");
+      if (set.role == SetRole::necessity) needed = &set.scores.at("target_f1");
+    }
+    const double asked = settings_.verdict_share * out_.target.at("target_f1").mean;
+    out_.sufficient = enough && enough->low && asked > 0 && *enough->low >= asked;
+    out_.necessary = needed && needed->high && asked > 0 && *needed->high < asked;
+    out_.beats_controls = enough && enough->low;
+    for (const auto& set : out_.sets)
+      if (set.role == SetRole::control && enough && enough->low)
+        out_.beats_controls = out_.beats_controls && set.scores.at("target_f1").high.value_or(1) < *enough->low;
+  }
+
+  Cells& cells_;
+  const CertifySettings& settings_;
+  const SiteTable& table_;
+  std::vector<int> clusters_, all_;
+  Certificate out_;
+};
+
+}  // namespace
+
+Certificate certify(Cells& cells, const CertifySettings& settings, const SiteTable& table) {
+  if (settings.players < 0 || settings.players > 11)
+    reject("the sets of " + std::to_string(settings.players) + " sites are too many", option(Option::players, std::to_string(settings.players)),
+           "Choose up to 11");
+  if (const RunFolder* folder = cells.folder())
+    claim_folder(folder->path() / kCertificateFile, {{"schema", "glyphscope.certificate/1"}, {"settings", settings.question()}},
+                 "the run has been certified with other settings");
+  return Certifying(cells, settings, table).run();
+}
+
+}  // namespace glyphscope
