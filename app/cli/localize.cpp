@@ -140,6 +140,12 @@ void print_certificate(const event::Certified& card, const SiteTable& table) {
               !card.words_apart   ? "the same: there are too few"
               : card.noises_apart ? "others"
                                   : "other words, the same noises");
+  if (card.search)
+    std::printf(
+        "searched by %lld pictures and gradients worth %.1f, where every site alone would have taken %lld; gradients order the sites that were tried as "
+        "their effects do, with a rank correlation of %.2f\n",
+        static_cast<long long>(card.search->pictures), card.search->gradients_as_pictures, static_cast<long long>(card.search->exhaustive_pictures),
+        card.search->rank_correlation);
   if (card.chosen.empty()) {
     std::printf("no set of sites that was tried keeps B's text\n");
     return;
@@ -222,10 +228,17 @@ Run add_localize(CLI::App& app) {
   verb->add_option("--step-ranges", settings.step_ranges, "Ranges of steps for --by step")->check(CLI::Range(1, 1000))->capture_default_str();
   verb->add_flag("--certify", settings.certify,
                  "Choose sites on some words and noises, and report on others: sufficiency, necessity, controls, interactions, as a localization card");
+  verb->add_option("--search", settings.search,
+                   "For --certify: exhaustive (every site alone on every cell that chooses), or adaptive (gradients order the sites, groups are tested, what "
+                   "is found is "
+                   "verified)")
+      ->check(CLI::IsMember({"exhaustive", "adaptive"}))
+      ->capture_default_str();
   verb->add_option("--false-discovery", settings.false_discovery, "For --certify: share of the sites called discovered that may have no effect")
       ->check(CLI::Range(0.0001, 0.5))
       ->capture_default_str();
-  verb->add_option("--players", settings.players, "For --certify: sites of which all sets are drawn, for interactions and Shapley values")
+  verb->add_option("--players", settings.players,
+                   "For --certify: sites of which all sets are drawn, for interactions and Shapley values (default, 0: those that are chosen, up to four)")
       ->check(CLI::Range(0, 11))
       ->capture_default_str();
   verb->add_flag("--plan", settings.plan_only, "Print what the run would take: images, denoiser rows, bytes, time; and stop");
@@ -268,6 +281,7 @@ Run add_localize(CLI::App& app) {
     command.sampling.method = options->method;
     command.pooled_target = options->pooled == "target";
     command.folder = options->out;
+    command.certify = command.certify || command.search == "adaptive";
     command.adapters = context.common.adapters;
     command.begin = options->resume ? command::Localize::Begin::go_on : command::Localize::Begin::anew;
     command.each_pair = false;

@@ -7,7 +7,9 @@
 #include <thread>
 
 #include "core/error.h"
+#include "device/placement.h"
 #include "io/image_file.h"
+#include "io/weights.h"
 
 namespace glyphscope {
 namespace fs = std::filesystem;
@@ -130,6 +132,36 @@ void Cells::complete(const Cell& cell, const Question& question, const CellDone&
   if (!told) cell_done(cell, {});
 }
 
+SiteGradients Cells::gradients(const Cell& cell, int from_step) {
+  if (folder_)
+    if (auto kept = folder_->gradients(cell, from_step)) return *kept;
+  if (!pipeline_) throw RunIncomplete{"gradients", 1};
+  cancel_.check_between();
+  Request request = cell_request(settings_, cell, {own_picture(0)});
+  AttributionOptions options;
+  const double begin = static_cast<double>(from_step) / static_cast<double>(std::max<std::int64_t>(1, settings_.sampling.steps));
+  for (double& share : options.at) share = begin + (1 - begin) * share;
+  // Where text is in either picture, and a margin about it; everywhere if none is found.
+  const torch::Tensor own = own_image(cell, 0);
+  const std::int64_t height = own.size(1), width = own.size(2), margin = std::max<std::int64_t>(2, height / 32);
+  torch::Tensor mask = torch::zeros({height, width}, on_host());
+  for (const int base : {0, 1})
+    for (const auto& piece : own_pieces(cell, base))
+      mask.slice(0, std::max<std::int64_t>(0, piece.box.top - margin), std::min<std::int64_t>(height, piece.box.bottom + margin))
+          .slice(1, std::max<std::int64_t>(0, piece.box.left - margin), std::min<std::int64_t>(width, piece.box.right + margin))
+          .fill_(1);
+  if (mask.any().item<bool>()) options.mask = mask;
+  const auto found = pipeline_->attribute(request, options, cancel_);
+  if (!found) throw Failure(found.error());
+  SiteGradients out;
+  const torch::Tensor sums = found->effects.sum(1);
+  for (std::int64_t site = 0; site < sums.size(0); ++site) out.effects.push_back(sums[site].item<double>());
+  out.denoiser_rows = found->denoiser_rows;
+  out.picture_rows = pipeline_->denoiser_rows(request);
+  if (folder_) folder_->keep_gradients(cell, from_step, out);
+  return out;
+}
+
 torch::Tensor Cells::draw(const Request& request) {
   cancel_.check();
   const auto rows = static_cast<std::int64_t>(request.rows.size());
@@ -167,7 +199,10 @@ void Cells::write_images(const Cell& cell, const Request& request, const torch::
   const Request resolved = pipeline_->resolve(request);
   for (size_t row = 0; row < variants.size(); ++row) {
     const Variant& one = variants[row];
-    const std::string name = one.plan.empty() ? (one.base == 0 ? "source" : "target") : "patched-" + one.label;
+    // A file's name has an end.
+    constexpr size_t kLongest = 100;
+    const std::string label = one.label.size() <= kLongest ? one.label : sha256_text(one.label).substr(0, 16);
+    const std::string name = one.plan.empty() ? (one.base == 0 ? "source" : "target") : "patched-" + label;
     write_png(folder / (name + ".png"), images[static_cast<std::int64_t>(row)], describe_image(pipeline_->info(), resolved, request.rows[row]));
   }
 }

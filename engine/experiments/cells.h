@@ -57,6 +57,10 @@ class Cells {
   /// Null if it was not measured.
   const MeasuredVariant* find(const Cell& cell, const Variant& variant);
 
+  /// What gradients say that each site does from this step on, where text stands in A's or B's picture. Kept in the folder; else computed, by whichever shard
+  /// asks.
+  SiteGradients gradients(const Cell& cell, int from_step);
+
   /// Rows that follow what is asked now, as far as is known: progress counts them.
   void expect(std::int64_t rows) { later_ = rows; }
 

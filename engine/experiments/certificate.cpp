@@ -25,8 +25,13 @@ int count_of(const std::vector<int>& list) { return static_cast<int>(std::set<in
 }  // namespace
 
 ordered_json CertifySettings::question() const {
-  return {{"from_step", from_step},         {"false_discovery", false_discovery}, {"kept_f1_share", kept_f1_share},
-          {"verdict_share", verdict_share}, {"random_sets", random_sets},         {"players", players}};
+  return {{"from_step", from_step},
+          {"false_discovery", false_discovery},
+          {"kept_f1_share", kept_f1_share},
+          {"verdict_share", verdict_share},
+          {"random_sets", random_sets},
+          {"players", players},
+          {"search", adaptive ? "adaptive" : "exhaustive"}};
 }
 
 ordered_json CertifySettings::to_json() const {
@@ -47,6 +52,7 @@ CertifySettings CertifySettings::read(const fs::path& run) {
     question.at("verdict_share").get_to(out.verdict_share);
     question.at("random_sets").get_to(out.random_sets);
     question.at("players").get_to(out.players);
+    out.adaptive = question.at("search") == "adaptive";
     return out;
   });
 }
@@ -132,49 +138,89 @@ class Certifying {
     count(out_.parts.reporting, out_.reporting_words, out_.reporting_noises);
   }
 
-  // Every site alone, on the cells that choose; then the smallest set.
   void choose() {
     const std::vector<Cell>& over = out_.parts.choosing;
-    const std::vector<Variant> singles = single_sites(table_, settings_.from_step);
     // At least the controls follow.
     cells_.expect(static_cast<std::int64_t>(out_.parts.reporting.size()) * (2 * settings_.random_sets + 7));
-    cells_.answer({{"certify-sites", "cells that choose, every site alone", singles, over}});
+    std::vector<int> alone = all_;
+    if (settings_.adaptive) {
+      out_.search = search_adaptively(cells_, settings_, table_, settings_.from_step, over, settings_.kept_f1_share);
+      out_.chosen = out_.search->sites;
+      alone = worth_trying_alone();
+    }
+    const std::vector<TriedSet> tried = try_alone(alone);
+    if (!settings_.adaptive) {
+      const Demand demand{scores(over, own_picture(1)).at("target_f1").mean, settings_.kept_f1_share, scores(over, own_picture(0)).at("target_f1").mean};
+      out_.chosen = find_smallest_set(cells_, settings_, settings_.from_step, over, tried, demand).sites;
+    }
+    choose_players();
+  }
+
+  // The sites of the set that was found, and those of the largest gradients.
+  std::vector<int> worth_trying_alone() const {
+    constexpr size_t kMost = 3;
+    std::vector<int> order = all_, out = out_.chosen;
+    const auto& gradients = out_.search->gradients;
+    std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return gradients[static_cast<size_t>(a)] > gradients[static_cast<size_t>(b)]; });
+    out.insert(out.end(), order.begin(), order.begin() + static_cast<std::ptrdiff_t>(std::min(kMost, order.size())));
+    out.insert(out.end(), out_.search->alone_on_all.begin(), out_.search->alone_on_all.end());
+    std::sort(out.begin(), out.end());
+    out.erase(std::unique(out.begin(), out.end()), out.end());
+    return out;
+  }
+
+  // These sites alone, on the cells that choose: which have an effect, and how they do. All sites are hypotheses, tried or not.
+  std::vector<TriedSet> try_alone(const std::vector<int>& alone) {
+    const std::vector<Cell>& over = out_.parts.choosing;
+    Question question{"certify-sites", "cells that choose, sites alone", {}, over};
+    for (const int site : alone) question.variants.push_back(sites_variant({site}, settings_.from_step));
+    cells_.answer({question});
     cells_.expect(0);
     std::vector<TriedSet> tried;
-    std::vector<double> p_values;
-    for (const auto& single : singles) {
-      std::vector<Observation> differences;
-      for (const Cell& cell : over)
-        differences.push_back({target_f1(cell, single) - target_f1(cell, own_picture(0)), clusters_[static_cast<size_t>(cell.pair)], cell.noise});
+    std::vector<double> p_values, gradients, effects;
+    for (const int number : all_) {
       SiteEvidence site;
-      site.site = single.sites().front();
-      site.effect = score_of(differences, {-1, 1});
-      site.p = p_value_above_zero(differences);
-      site.choosing = scores(over, single);
+      site.site = number;
+      site.tried = std::find(alone.begin(), alone.end(), number) != alone.end();
+      if (site.tried) {
+        const Variant single = sites_variant({number}, settings_.from_step);
+        std::vector<Observation> differences;
+        for (const Cell& cell : over)
+          differences.push_back({target_f1(cell, single) - target_f1(cell, own_picture(0)), clusters_[static_cast<size_t>(cell.pair)], cell.noise});
+        site.effect = score_of(differences, {-1, 1});
+        site.p = p_value_above_zero(differences);
+        site.choosing = scores(over, single);
+        tried.push_back({single, SetKind::site, site.choosing});
+        if (out_.search) {
+          gradients.push_back(out_.search->gradients[static_cast<size_t>(number)]);
+          effects.push_back(site.effect.mean);
+        }
+      }
       p_values.push_back(site.p);
-      tried.push_back({single, SetKind::site, site.choosing});
       out_.sites.push_back(std::move(site));
     }
+    if (!gradients.empty()) out_.rank_correlation = rank_correlation(gradients, effects);
     const std::vector<bool> rejected = benjamini_hochberg(p_values, settings_.false_discovery);
     for (size_t i = 0; i < rejected.size(); ++i) {
       out_.sites[i].discovered = rejected[i];
       if (rejected[i]) out_.discovered.push_back(out_.sites[i].site);
     }
-    const Demand demand{scores(over, own_picture(1)).at("target_f1").mean, settings_.kept_f1_share, scores(over, own_picture(0)).at("target_f1").mean};
-    out_.chosen = find_smallest_set(cells_, settings_, settings_.from_step, over, tried, demand).sites;
-    choose_players();
+    return tried;
   }
 
   // The chosen sites first, then those that do most alone.
   void choose_players() {
     std::vector<const SiteEvidence*> ranked;
     for (const auto& site : out_.sites) ranked.push_back(&site);
-    std::stable_sort(ranked.begin(), ranked.end(), [](const auto* a, const auto* b) { return a->effect.mean > b->effect.mean; });
+    std::stable_sort(ranked.begin(), ranked.end(),
+                     [](const auto* a, const auto* b) { return std::pair(a->tried, a->effect.mean) > std::pair(b->tried, b->effect.mean); });
     std::vector<int> order;
     for (const bool chosen : {true, false})
       for (const auto* site : ranked)
         if ((std::find(out_.chosen.begin(), out_.chosen.end(), site->site) != out_.chosen.end()) == chosen) order.push_back(site->site);
-    order.resize(std::min(order.size(), static_cast<size_t>(settings_.players)));
+    constexpr size_t kMostChosen = 4;
+    const size_t wanted = settings_.players > 0 ? static_cast<size_t>(settings_.players) : std::min(kMostChosen, out_.chosen.size());
+    order.resize(std::min(order.size(), wanted));
     std::sort(order.begin(), order.end());
     out_.players = order;
   }

@@ -3,9 +3,11 @@
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "experiments/adaptive_search.h"
 #include "experiments/cells.h"
 #include "experiments/localization.h"
 #include "experiments/statistics.h"
@@ -19,7 +21,8 @@ struct CertifySettings : RunSettings {
   double kept_f1_share = 0.9;     ///< What the set that is chosen must keep of B's own target F1, on the cells that choose.
   double verdict_share = 0.5;     ///< What the verdicts ask of it on the cells that report: see Certificate.
   int random_sets = 4;            ///< Controls.
-  int players = 4;                ///< Sites whose interactions and Shapley values are looked at, the chosen ones first; up to 11.
+  int players = 0;        ///< Sites whose interactions and Shapley values are looked at, up to 11, the chosen ones first; 0: the chosen ones, up to four.
+  bool adaptive = false;  ///< The set is searched by search_adaptively(); else every site is tried alone on every cell that chooses.
 
   nlohmann::ordered_json question() const;
   nlohmann::ordered_json to_json() const;
@@ -38,8 +41,9 @@ Parts parts_of(const RunSettings& settings);
 struct SiteEvidence {
   int site = 0;
   Score effect;  ///< Target F1 of A's picture patched there, less that of A's own.
-  double p = 1;  ///< p_value_above_zero() of it.
+  double p = 1;  ///< p_value_above_zero() of it; 1 of a site that was not tried.
   bool discovered = false;
+  bool tried = true;  ///< Alone, on all cells that choose. Else there is no effect and are no scores.
   std::map<std::string, Score> choosing;
 };
 
@@ -62,6 +66,8 @@ struct Certificate {
   std::vector<SiteEvidence> sites;              ///< One a site, in forward order.
   std::vector<int> discovered;                  ///< Sites with an effect alone, false discoveries controlled.
   std::vector<int> chosen;                      ///< The smallest set found that keeps enough. Empty: none does.
+  std::optional<AdaptiveSearch> search;         ///< How the set was found, if not by trying every site.
+  double rank_correlation = 0;                  ///< Of the gradients and the effects of sites that were tried.
   std::vector<SetEvidence> sets;
   std::vector<int> players;
   struct Interaction {

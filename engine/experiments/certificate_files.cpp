@@ -118,9 +118,10 @@ torch::Tensor draw_card(const Certificate& certificate, const ModelInfo& model) 
   canvas.text(model.source + "  (" + model.family + ", " + model.hash.substr(0, 12) + ")", kMargin, 56, 12, kSoft);
   char share[32];
   std::snprintf(share, sizeof share, "%.2f %%", 100 * model.table.share(certificate.chosen));
-  canvas.text(
-      certificate.chosen.empty() ? "No set of sites keeps B's text." : (certificate.chosen.size() == 1 ? "Site " : "Sites ") + text_of(certificate.chosen) + ": " + share + " of the denoiser's parameters",
-      kMargin, 84, 16, kInk);
+  canvas.text(certificate.chosen.empty()
+                  ? "No set of sites keeps B's text."
+                  : (certificate.chosen.size() == 1 ? "Site " : "Sites ") + text_of(certificate.chosen) + ": " + share + " of the denoiser's parameters",
+              kMargin, 84, 16, kInk);
   int left = kMargin;
   for (const auto& [name, holds] :
        {std::pair("sufficient", certificate.sufficient), {"necessary", certificate.necessary}, {"beats its controls", certificate.beats_controls}}) {

@@ -91,7 +91,7 @@ RunPlan plan_certificate(const Pipeline& pipeline, const CertifySettings& settin
       plan_question(pipeline, settings, "every site alone, cells that choose", single_sites(table, settings.from_step), choosing, true, false));
   plan_search(out, pipeline, settings, settings.from_step, choosing);
   // The chosen set in three ways, all sites in two, controls in two, sets of the players.
-  const int sets = 5 + 2 * settings.random_sets + (1 << std::min<int>(settings.players, static_cast<int>(table.sites.size())));
+  const int sets = 5 + 2 * settings.random_sets + (1 << std::min<int>(settings.players > 0 ? settings.players : 4, static_cast<int>(table.sites.size())));
   out.questions.push_back(plan_question(pipeline, settings, "what is chosen, controls and sets of it, cells that report",
                                         std::vector<Variant>(static_cast<size_t>(sets), sites_variant({0}, settings.from_step)), reporting, true, true));
   finish(out, settings);

@@ -18,6 +18,7 @@ using nlohmann::ordered_json;
 namespace {
 
 constexpr const char* kCellSchema = "glyphscope.cell/1";
+constexpr const char* kGradientSchema = "glyphscope.gradients/1";
 constexpr const char* kQuestionSchema = "glyphscope.question/1";
 constexpr const char* kMeasureAgain = "Delete the file to have it measured again";
 
@@ -179,6 +180,36 @@ void RunFolder::keep(const Cell& cell, const std::string& name, const std::vecto
              {{"schema", kCellSchema}, {"pair", cell.pair}, {"noise", cell.noise}, {"question", name}, {"count", measured.size()}, {"measured", list}});
 }
 
+fs::path RunFolder::gradient_file(const Cell& cell, int from_step) const {
+  return folder_ / "gradients" / (cell_name(cell) + "-from" + std::to_string(from_step) + ".json");
+}
+
+std::optional<SiteGradients> RunFolder::gradients(const Cell& cell, int from_step) const {
+  const fs::path file = gradient_file(cell, from_step);
+  if (!fs::exists(file)) return std::nullopt;
+  return reading_kept(file, [&] {
+    const nlohmann::json document = read_json(file);
+    if (document.at("schema") != kGradientSchema || document.at("pair") != cell.pair || document.at("noise") != cell.noise)
+      reject("these are no gradients, or another cell's");
+    SiteGradients out;
+    document.at("effects").get_to(out.effects);
+    document.at("denoiser_rows").get_to(out.denoiser_rows);
+    document.at("picture_rows").get_to(out.picture_rows);
+    return out;
+  });
+}
+
+void RunFolder::keep_gradients(const Cell& cell, int from_step, const SiteGradients& gradients) const {
+  fs::create_directories(folder_ / "gradients");
+  write_json(gradient_file(cell, from_step), {{"schema", kGradientSchema},
+                                              {"pair", cell.pair},
+                                              {"noise", cell.noise},
+                                              {"from_step", from_step},
+                                              {"effects", gradients.effects},
+                                              {"denoiser_rows", gradients.denoiser_rows},
+                                              {"picture_rows", gradients.picture_rows}});
+}
+
 std::string RunFolder::keep_picture(const torch::Tensor& image, const ordered_json& metadata) const {
   const std::string file = "pictures/" + pixels_hash(image) + ".png";
   if (!fs::exists(folder_ / file)) write_png(folder_ / file, image, metadata);
@@ -200,7 +231,7 @@ std::vector<fs::path> parts_of(const fs::path& run) {
   std::vector<fs::path> out;
   for (const char* name : {"localization.json", "certificate.json"})
     if (fs::exists(run / name)) out.emplace_back(name);
-  for (const char* folder : {"questions", "cells", "pictures"})
+  for (const char* folder : {"questions", "cells", "gradients", "pictures"})
     if (fs::is_directory(run / folder))
       for (const auto& entry : fs::recursive_directory_iterator(run / folder))
         if (entry.is_regular_file() && !entry.path().filename().string().starts_with(".")) out.push_back(fs::relative(entry.path(), run));

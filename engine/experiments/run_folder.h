@@ -32,8 +32,16 @@ struct RunDescription {
 };
 RunDescription read_description(const std::filesystem::path& run);
 
+/// What gradients say that each site does on one cell.
+struct SiteGradients {
+  std::vector<double> effects;     ///< One a site: see Attribution.
+  std::int64_t denoiser_rows = 0;  ///< What that took,
+  std::int64_t picture_rows = 0;   ///< and what one picture takes.
+};
+
 /// A folder that several processes may fill, each cell by one of them, and anyone may read while they do. docs/run-format.md tells its layout:
-/// settings.json, questions/NAME.json, cells/pairP-noiseN/NAME.json, pictures/HASH.png. Every file is written whole or not at all, and none is changed.
+/// settings.json, questions/NAME.json, cells/pairP-noiseN/NAME.json, gradients/pairP-noiseN-fromS.json,
+/// pictures/HASH.png. Every file is written whole or not at all, and none is changed.
 class RunFolder {
  public:
   /// Makes the folder a run's, or goes on with one. Throws a Failure if a run with other settings is there.
@@ -51,6 +59,10 @@ class RunFolder {
   bool has(const Cell& cell, const std::string& name) const;
   void keep(const Cell& cell, const std::string& name, const std::vector<MeasuredVariant>& measured);
 
+  /// What is kept of a cell's gradients, taken from this step on.
+  std::optional<SiteGradients> gradients(const Cell& cell, int from_step) const;
+  void keep_gradients(const Cell& cell, int from_step, const SiteGradients& gradients) const;
+
   /// Keeps a picture by its pixels' hash; returns its file, relative to the folder.
   std::string keep_picture(const torch::Tensor& image, const nlohmann::ordered_json& metadata) const;
   /// [3, H, W] uint8; none if the file is gone. Throws a Failure for one that is not what its name says.
@@ -58,6 +70,7 @@ class RunFolder {
 
  private:
   std::filesystem::path cell_folder(const Cell& cell) const;
+  std::filesystem::path gradient_file(const Cell& cell, int from_step) const;
   struct Read {
     std::map<std::string, bool> files;  // by name, those that were read
     std::vector<MeasuredVariant> measured;

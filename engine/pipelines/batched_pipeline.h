@@ -32,6 +32,7 @@ class BatchedPipeline : public Pipeline, public FamilyModel {
 
   void check(const Request& request) const override;
   Result run(const Request& request, const Observer& observer, const CancelToken& cancel) final;
+  Attribution run_attribution(const Request& request, const AttributionOptions& options, const CancelToken& cancel) override;
   Trajectory run_inversion(const Inversion& inversion, const Request& request, const Observer& observer, const CancelToken& cancel) override;
 
   /// Loads its weights, which info() then counts: see Components. A prompt is a ClipPrompt or T5Prompt, the family's

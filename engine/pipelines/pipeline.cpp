@@ -117,6 +117,19 @@ Trajectory Pipeline::run_inversion(const Inversion&, const Request&, const Obser
   reject("a model of several stages cannot invert pictures", info().source, "Open its first stage alone");
 }
 
+Expected<Attribution> Pipeline::attribute(const Request& request, const AttributionOptions& options, const CancelToken& cancel) {
+  return attempt([&] {
+    validate(request);
+    if (request.prompts.size() != 2 || request.rows.empty() || !request.rows.front().plan.empty() || request.rows.front().prompt > 1)
+      reject("what sites would do is estimated of one prompt's own picture towards another prompt");
+    return run_attribution(resolve(request), options, cancel);
+  });
+}
+
+Attribution Pipeline::run_attribution(const Request&, const AttributionOptions&, const CancelToken&) {
+  reject("a model of several stages has no gradients of its sites", info().source, "Open its first stage alone");
+}
+
 void Pipeline::set_policy(std::shared_ptr<PromptPolicy> policy) {
   policy_ = std::move(policy);
   info_.policy = policy_ ? policy_->describe() : nullptr;

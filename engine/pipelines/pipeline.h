@@ -14,6 +14,7 @@
 #include "device/memory_plan.h"
 #include "patching/patch_plan.h"
 #include "patching/site.h"
+#include "pipelines/attribution.h"
 #include "pipelines/kept_outside.h"
 #include "pipelines/prompt_policy.h"
 #include "pipelines/safe_guidance.h"
@@ -162,9 +163,13 @@ class Pipeline {
   /// drawing from its first with the caption gives the picture again, as nearly as steps are many. The scheduler must be reversible.
   Expected<std::shared_ptr<const Trajectory>> invert(const Inversion& inversion, const Request& request, const Observer& observer = {},
                                                      const CancelToken& cancel = {});
+  /// What patching each site would do, estimated for the request's first row, whose prompt is 0 or 1, towards the other of its two prompts. By gradients: they
+  /// say which sites are worth to be patched, and not what that gives.
+  Expected<Attribution> attribute(const Request& request, const AttributionOptions& options, const CancelToken& cancel = {});
 
  protected:
   virtual Trajectory run_inversion(const Inversion& inversion, const Request& request, const Observer& observer, const CancelToken& cancel);
+  virtual Attribution run_attribution(const Request& request, const AttributionOptions& options, const CancelToken& cancel);
   /// What a family refuses of a resolved request. Throws a Failure.
   virtual void check(const Request& request) const { (void)request; }
   virtual Result run(const Request& request, const Observer& observer, const CancelToken& cancel) = 0;

@@ -107,11 +107,12 @@ struct Localize {
   Begin begin = Begin::anew;
   bool certify = false;  ///< See certificate.h.
   double false_discovery = 0.05;
-  int players = 4;
-  bool each_pair = true;      ///< Tells each pair's pictures, and the scores so far.
-  bool plan_only = false;     ///< Says what it would take, and draws nothing but to measure time.
-  int shard = 0, shards = 1;  ///< Draws every shards-th cell, from that one on.
-  bool waits = false;         ///< For the others' cells, which their processes put into the same folder.
+  int players = 0;
+  std::string search = "exhaustive";  ///< Or "adaptive".
+  bool each_pair = true;              ///< Tells each pair's pictures, and the scores so far.
+  bool plan_only = false;             ///< Says what it would take, and draws nothing but to measure time.
+  int shard = 0, shards = 1;          ///< Draws every shards-th cell, from that one on.
+  bool waits = false;                 ///< For the others' cells, which their processes put into the same folder.
 };
 
 /// What there is in a folder of pictures to learn from.

@@ -162,6 +162,12 @@ struct Certified {
   int choosing_words = 0, choosing_noises = 0, reporting_words = 0, reporting_noises = 0;
   bool words_apart = false, noises_apart = false;
   double false_discovery = 0;
+  struct Search {
+    std::int64_t pictures = 0, exhaustive_pictures = 0;  ///< That it asked for, and that trying every site would have.
+    double gradients_as_pictures = 0;                    ///< What gradients took, as so many pictures.
+    double rank_correlation = 0;
+  };
+  std::optional<Search> search;  ///< If not every site was tried.
   std::string folder, document;
 };
 /// What a run would take.

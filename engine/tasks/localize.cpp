@@ -88,6 +88,7 @@ CertifySettings certify_settings(const command::Localize& command, const Localiz
   out.verdict_share = settings.localized_f1_share;
   out.random_sets = settings.random_sets;
   out.players = command.players;
+  out.adaptive = command.search == "adaptive";
   return out;
 }
 
@@ -102,6 +103,7 @@ event::Certified certified(const Certificate& certificate, const CertifySettings
   out.source = certificate.source;
   out.target = certificate.target;
   for (const auto& site : certificate.sites) {
+    if (!site.tried) continue;
     out.sites.push_back({site.site, site.effect, site.p, std::nullopt});
     for (size_t i = 0; i < certificate.players.size(); ++i)
       if (certificate.players[i] == site.site) out.sites.back().shapley = certificate.shapley[i];
@@ -113,6 +115,12 @@ event::Certified certified(const Certificate& certificate, const CertifySettings
   out.words_apart = certificate.parts.words_apart;
   out.noises_apart = certificate.parts.noises_apart;
   out.false_discovery = settings.false_discovery;
+  if (const auto& search = certificate.search) {
+    const auto sites = static_cast<std::int64_t>(certificate.sites.size()), cells = static_cast<std::int64_t>(certificate.parts.choosing.size());
+    event::Certified::Search told{.pictures = search->pictures, .exhaustive_pictures = cells * (2 + sites), .rank_correlation = certificate.rank_correlation};
+    if (search->picture_rows > 0) told.gradients_as_pictures = static_cast<double>(search->gradient_rows) / static_cast<double>(search->picture_rows);
+    out.search = told;
+  }
   out.folder = folder;
   return out;
 }

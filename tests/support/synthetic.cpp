@@ -4,6 +4,7 @@
 #include <torch/types.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/random.h"
 #include "device/placement.h"
@@ -50,6 +51,24 @@ torch::nn::Module& SyntheticPipeline::denoiser_module() {
 
 std::int64_t SyntheticPipeline::denoiser_rows(const Request& request) const { return static_cast<std::int64_t>(request.rows.size()) * resolve(request).steps; }
 
+Attribution SyntheticPipeline::run_attribution(const Request& request, const AttributionOptions&, const CancelToken&) {
+  std::vector<int> all;
+  for (const auto& site : info_.table.sites) all.push_back(site.index);
+  const int other = 1 - request.rows.front().prompt;
+  const auto value = [&](const std::vector<int>& sites) { return sites.empty() ? 0.0 : rule_(PatchPlan::at_sites(sites, other)); };
+  Choice choice(request.rows.front().seed);
+  Attribution out;
+  out.effects = torch::zeros({static_cast<std::int64_t>(all.size()), 1}, on_host(torch::kFloat64));
+  for (const int site : all) {
+    std::vector<int> rest = all;
+    std::erase(rest, site);
+    const double effect = (value({site}) + value(all) - value(rest)) / 2;
+    out.effects[site][0] = effect + gradient_noise * (choice.fraction() - 0.5);
+  }
+  out.denoiser_rows = resolve(request).steps + 24;
+  return out;
+}
+
 Result SyntheticPipeline::run(const Request& request, const Observer&, const CancelToken&) {
   Result out;
   std::vector<torch::Tensor> images;
@@ -59,7 +78,12 @@ Result SyntheticPipeline::run(const Request& request, const Observer&, const Can
     std::string text = quoted_text(own);
     if (!row.plan.empty() && row.seed == only_seed.value_or(row.seed)) {
       const std::string& seen = request.prompts[static_cast<size_t>(row.plan.patches().front().prompt)];
-      if (chance_of(own + "|" + seen + "|" + std::to_string(row.seed) + "|" + row.plan.to_json().dump()) < rule_(row.plan)) text = quoted_text(seen);
+      if (graded) {
+        const std::string other = quoted_text(seen);
+        const auto letters = static_cast<size_t>(std::lround(rule_(row.plan) * static_cast<double>(text.size())));
+        text = other.substr(0, letters) + text.substr(letters);
+      } else if (chance_of(own + "|" + seen + "|" + std::to_string(row.seed) + "|" + row.plan.to_json().dump()) < rule_(row.plan))
+        text = quoted_text(seen);
     }
     torch::Tensor image = torch::zeros({3, kSide, kSide}, on_host(torch::kUInt8));
     for (size_t i = 0; i < text.size() && i < kSide; ++i) image[0][0][static_cast<std::int64_t>(i)] = static_cast<std::uint8_t>(text[i]);

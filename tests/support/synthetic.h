@@ -23,8 +23,12 @@ class SyntheticPipeline : public Pipeline {
 
   std::int64_t pictures = 0;               ///< That were drawn so far.
   std::optional<std::uint64_t> only_seed;  ///< Plans do nothing to pictures of other noises.
+  double gradient_noise = 0.3;
+  bool graded = false;  ///< The rule says what share of the letters, from the first on, are the seen prompt's: of texts of equal length.
 
  protected:
+  /// What the rule gives at a site alone, and what it loses without it: half of each. And, by chance, up to `gradient_noise` of that more or less.
+  Attribution run_attribution(const Request& request, const AttributionOptions& options, const CancelToken& cancel) override;
   Result run(const Request& request, const Observer& observer, const CancelToken& cancel) override;
 
  private:

@@ -1,0 +1,114 @@
+#include "pipelines/attribution.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "io/safetensors.h"
+#include "io/weights.h"
+#include "registry/open_model.h"
+#include "tests/support/golden.h"
+
+namespace glyphscope {
+namespace {
+
+using ::testing::HasSubstr;
+
+Request two_prompts() {
+  Request out;
+  out.prompts = {"says \"one\"", "forty blue ships at night \"two\""};
+  out.rows = {{0, 42, {}}};
+  out.steps = 4;
+  out.guidance = 3;
+  return out;
+}
+
+std::shared_ptr<Pipeline> opened(const std::string& name) {
+  const auto model = open_model(testing::golden(name).string());
+  EXPECT_TRUE(model) << model.error().message();
+  return *model;
+}
+
+struct OfUNets : ::testing::TestWithParam<const char*> {};
+
+// Along the way from no patch to all sites patched, which is B's prediction in a U-Net, the effects of all sites add up to all of it.
+TEST_P(OfUNets, EffectsAddUpToTheWhole) {
+  AttributionOptions options;
+  options.strengths.clear();
+  constexpr int kPoints = 24;
+  for (int i = 0; i < kPoints; ++i) options.strengths.push_back((i + 0.5) / kPoints);
+  const auto found = opened(GetParam())->attribute(two_prompts(), options);
+  ASSERT_TRUE(found) << found.error().message();
+  EXPECT_NEAR(found->effects.sum().item<double>(), 1, 0.02);
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, OfUNets, ::testing::Values("pipeline", "pipeline_sdxl", "pipeline_if", "pipeline_ldm/kl"));
+
+struct OfAll : ::testing::TestWithParam<const char*> {};
+
+// A site whose output goes nowhere has no effect; the others are what they were, in the pass as in the order of its calls.
+TEST_P(OfAll, ASiteThatCannotActHasNone) {
+  const auto whole = opened(GetParam());
+  const auto before = whole->attribute(two_prompts(), {});
+  ASSERT_TRUE(before) << before.error().message();
+  EXPECT_EQ(before->effects.size(0), static_cast<std::int64_t>(whole->info().table.sites.size()));
+  EXPECT_GT(before->effects.abs().max().item<double>(), 0);
+  // The same again, to the bit: nothing of a backward pass stays.
+  EXPECT_TRUE(torch::equal(whole->attribute(two_prompts(), {})->effects, before->effects));
+  Request reverse = two_prompts();
+  reverse.rows = {{1, 42, {}}};
+  EXPECT_FALSE(torch::equal(whole->attribute(reverse, {})->effects, before->effects));
+
+  const testing::TemporaryFolder folder;
+  std::filesystem::copy(testing::golden(GetParam()), folder / "model", std::filesystem::copy_options::recursive);
+  const bool unet = std::filesystem::exists(folder / "model/unet");
+  const std::filesystem::path file =
+      folder / (unet ? "model/unet/diffusion_pytorch_model.safetensors" : "model/transformer/diffusion_pytorch_model.safetensors");
+  if (!std::filesystem::exists(file)) GTEST_SKIP() << "its weights are in another file";
+  const Site& site = whole->info().table.sites.front();
+  std::map<std::string, torch::Tensor> tensors;
+  {
+    const SafetensorsFile read(file);
+    for (const auto& [name, _] : read.entries()) {
+      tensors[name] = read.tensor(name).clone();
+      for (const auto& projection : site.projections)
+        if (name.starts_with(site.path + "." + projection)) tensors[name].zero_();
+    }
+  }
+  write_safetensors(file, tensors);
+  const auto cut = open_model((folder / "model").string());
+  ASSERT_TRUE(cut) << cut.error().message();
+  const auto after = (*cut)->attribute(two_prompts(), {});
+  ASSERT_TRUE(after) << after.error().message();
+  EXPECT_EQ(after->effects[0].abs().max().item<double>(), 0) << "its K and V are those of any prompt";
+  EXPECT_GT(after->effects.abs().max().item<double>(), 0);
+}
+
+// What is drawn after a gradient was taken is what was drawn before.
+TEST_P(OfAll, PicturesStayAsTheyAre) {
+  const auto model = opened(GetParam());
+  const auto before = model->generate(two_prompts());
+  ASSERT_TRUE(before) << before.error().message();
+  ASSERT_TRUE(model->attribute(two_prompts(), {}));
+  EXPECT_TRUE(torch::equal(model->generate(two_prompts())->images, before->images));
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, OfAll, ::testing::Values("pipeline", "pipeline_sdxl", "pipeline_if", "pipeline_ldm/kl", "pipeline_sd3", "pipeline_flux"));
+
+TEST(Attribution, WhatItCannotDoIsSaid) {
+  const auto model = opened("pipeline");
+  Request three = two_prompts();
+  three.prompts.emplace_back("a third");
+  EXPECT_THAT(model->attribute(three, {}).error().message(), HasSubstr("towards another prompt"));
+}
+
+// Prompts that are the same have nothing to tell.
+TEST(Attribution, OfTheSamePromptIsNothing) {
+  Request same = two_prompts();
+  same.prompts[1] = same.prompts[0];
+  const auto found = opened("pipeline")->attribute(same, {});
+  ASSERT_TRUE(found) << found.error().message();
+  EXPECT_EQ(found->effects.abs().max().item<double>(), 0);
+}
+
+}  // namespace
+}  // namespace glyphscope
