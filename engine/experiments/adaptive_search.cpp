@@ -12,7 +12,7 @@ namespace glyphscope {
 
 namespace {
 
-constexpr size_t kFirstCells = 3, kGradientCells = 4;
+constexpr size_t kFirstCells = 3, kGradientCells = 3;
 
 class Searching {
  public:
@@ -176,11 +176,21 @@ class Searching {
   }
   static double moved_of(const Scores& scores) { return scores.at("target_f1") - scores.at("source_f1"); }
 
+  // A few of the first sites alone, where they were not tried: whether gradients order them as they should.
   void finish() {
+    constexpr size_t kAlone = 3;
+    std::vector<std::vector<int>> singles;
+    for (size_t i = 0; i < std::min(kAlone, order_.size()); ++i) singles.push_back({order_[i]});
+    const size_t first = std::min(kFirstCells, over_.size());
+    ask(singles, first);
+    std::vector<double> gradients, effects;
     for (const auto& [site, cells] : alone_) {
       out_.tested_alone.push_back(site);
       if (cells.size() == over_.size()) out_.alone_on_all.push_back(site);
+      gradients.push_back(out_.gradients[static_cast<size_t>(site)]);
+      effects.push_back(mean(variant({site}), first));
     }
+    out_.rank_correlation = rank_correlation(gradients, effects);
     for (auto& group : out_.without_effect) std::sort(group.begin(), group.end());
   }
 

@@ -156,13 +156,9 @@ class Certifying {
     choose_players();
   }
 
-  // The sites of the set that was found, and those of the largest gradients.
+  // The sites of the set that was found, and those that were tried alone anyway.
   std::vector<int> worth_trying_alone() const {
-    constexpr size_t kMost = 3;
-    std::vector<int> order = all_, out = out_.chosen;
-    const auto& gradients = out_.search->gradients;
-    std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return gradients[static_cast<size_t>(a)] > gradients[static_cast<size_t>(b)]; });
-    out.insert(out.end(), order.begin(), order.begin() + static_cast<std::ptrdiff_t>(std::min(kMost, order.size())));
+    std::vector<int> out = out_.chosen;
     out.insert(out.end(), out_.search->alone_on_all.begin(), out_.search->alone_on_all.end());
     std::sort(out.begin(), out.end());
     out.erase(std::unique(out.begin(), out.end()), out.end());
@@ -177,7 +173,7 @@ class Certifying {
     cells_.answer({question});
     cells_.expect(0);
     std::vector<TriedSet> tried;
-    std::vector<double> p_values, gradients, effects;
+    std::vector<double> p_values;
     for (const int number : all_) {
       SiteEvidence site;
       site.site = number;
@@ -191,15 +187,10 @@ class Certifying {
         site.p = p_value_above_zero(differences);
         site.choosing = scores(over, single);
         tried.push_back({single, SetKind::site, site.choosing});
-        if (out_.search) {
-          gradients.push_back(out_.search->gradients[static_cast<size_t>(number)]);
-          effects.push_back(site.effect.mean);
-        }
       }
       p_values.push_back(site.p);
       out_.sites.push_back(std::move(site));
     }
-    if (!gradients.empty()) out_.rank_correlation = rank_correlation(gradients, effects);
     const std::vector<bool> rejected = benjamini_hochberg(p_values, settings_.false_discovery);
     for (size_t i = 0; i < rejected.size(); ++i) {
       out_.sites[i].discovered = rejected[i];

@@ -67,7 +67,6 @@ struct Certificate {
   std::vector<int> discovered;                  ///< Sites with an effect alone, false discoveries controlled.
   std::vector<int> chosen;                      ///< The smallest set found that keeps enough. Empty: none does.
   std::optional<AdaptiveSearch> search;         ///< How the set was found, if not by trying every site.
-  double rank_correlation = 0;                  ///< Of the gradients and the effects of sites that were tried.
   std::vector<SetEvidence> sets;
   std::vector<int> players;
   struct Interaction {

@@ -117,7 +117,7 @@ event::Certified certified(const Certificate& certificate, const CertifySettings
   out.false_discovery = settings.false_discovery;
   if (const auto& search = certificate.search) {
     const auto sites = static_cast<std::int64_t>(certificate.sites.size()), cells = static_cast<std::int64_t>(certificate.parts.choosing.size());
-    event::Certified::Search told{.pictures = search->pictures, .exhaustive_pictures = cells * (2 + sites), .rank_correlation = certificate.rank_correlation};
+    event::Certified::Search told{.pictures = search->pictures, .exhaustive_pictures = cells * (2 + sites), .rank_correlation = search->rank_correlation};
     if (search->picture_rows > 0) told.gradients_as_pictures = static_cast<double>(search->gradient_rows) / static_cast<double>(search->picture_rows);
     out.search = told;
   }

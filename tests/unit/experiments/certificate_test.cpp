@@ -65,7 +65,9 @@ TEST(Certificate, OfACauseThatIsEnoughButNotNeeded) {
   SyntheticPipeline pipeline(7, 1, [](const PatchPlan& plan) {
     return is_reverse(plan) ? (has_site(plan, 1) && has_site(plan, 3) ? 1.0 : 0.0) : (has_site(plan, 1) || has_site(plan, 3) ? 1.0 : 0.0);
   });
-  const Certificate found = certificate_of(pipeline, settings_of(pipeline));
+  CertifySettings settings = settings_of(pipeline);
+  settings.players = 3;
+  const Certificate found = certificate_of(pipeline, settings);
   EXPECT_THAT(found.discovered, ElementsAre(1, 3));
   EXPECT_EQ(found.chosen.size(), 1u);
   EXPECT_TRUE(found.sufficient);
