@@ -20,13 +20,17 @@ print("| --- " * 11 + "|")
 for path in sorted(sys.argv[1:], key=lambda path: path.split("/")):
     run = json.load(open(path))
     found = run["localized"] or run["smallest_set_found"]
+    none = not found
+    if none:  # the site that did most on the pairs that choose
+        found = [max(run["sites"], key=lambda site: site["choosing_scores"]["target_f1"]["mean"])["index"]]
     every = [site | {"sites": [site["index"]]} for site in run["sites"]] + run["sets"]
     best = next((one for one in every if one["sites"] == found and "scores" in one), {})
     scores = best.get("scores")
     whole = next(one["scores"] for one in run["sets"] if one["sites"] == [site["index"] for site in run["sites"]])
     controls = "; ".join(f"{sites(one['sites'])}: {score(one['scores'], 'target_f1')}" for one in run["sets"] if one["kind"] == "random")
     name = f"`{run['model']['source']}`" + (", pooled prompt of B" if run["settings"]["pooled"] == "target" else "")
-    cells = [name, str(len(run["sites"])), sites(found) + ("" if run["localized"] else " together"), f"{100 * best.get('share', run['localized_share']):.2f} %"]
+    words = f"none surely; most by {sites(found)}" if none else sites(found) + ("" if run["localized"] else " together")
+    cells = [name, str(len(run["sites"])), words, f"{100 * best.get('share', run['localized_share']):.2f} %"]
     if scores:
         cells += [f"{score(scores, 'target_f1')} of {run['target']['target_f1']['mean']:.2f}", score(scores, "source_f1"), score(scores, "ssim_outside_text")]
     else:

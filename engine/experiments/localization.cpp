@@ -51,15 +51,19 @@ LocalizationSettings LocalizationSettings::read(const fs::path& run) {
 }
 
 ordered_json PairResult::to_json() const {
-  ordered_json list = ordered_json::array();
-  for (const auto& one : patched) list.push_back(one.to_json());
-  ordered_json out{{"pair", pair}, {"noise", noise}};
-  const auto own = [](const Measurement& one) {
+  const auto measured = [](const Measurement& one) {
     const ordered_json all = MeasuredVariant{one, {}, {}}.to_json();
     return ordered_json{{"read", all["read"]}, {"scores", all["scores"]}};
   };
-  out["source"] = own(source);
-  out["target"] = own(target);
+  ordered_json list = ordered_json::array();
+  for (const auto& one : patched) {  // all of sites alone, from the settings' step on
+    ordered_json entry{{"sites", one.variant.sites()}};
+    entry.update(measured(one));
+    list.push_back(std::move(entry));
+  }
+  ordered_json out{{"pair", pair}, {"noise", noise}};
+  out["source"] = measured(source);
+  out["target"] = measured(target);
   out["patched"] = list;
   return out;
 }
