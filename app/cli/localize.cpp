@@ -246,6 +246,7 @@ Run add_localize(CLI::App& app) {
   verb->add_flag("--wait", settings.waits, "Wait for the cells of other shards, which fill the same --out, and finish the run with them")->needs(shard);
   verb->add_option("--devices", options->devices, "Devices of this machine, as cuda:0,cuda:1, that draw the run together, a process each")
       ->delimiter(',')
+      ->allow_extra_args(false)
       ->excludes(shard);
   verb->add_option("--from-step", settings.from_step, "First step that is patched")->capture_default_str();
   verb->add_option("--pooled", options->pooled,
@@ -288,7 +289,7 @@ Run add_localize(CLI::App& app) {
     if (!options->shard.empty()) std::tie(command.shard, command.shards) = parse_shard(options->shard);
     parse_method(options->method);
     context.finish_on_sigterm();
-    if (options->devices.size() > 1) {
+    if (!options->devices.empty() && !command.plan_only) {
       std::vector<std::string> arguments = without_options(context.arguments, {"--devices", "--device"});
       const bool on_cpu = std::find(options->devices.begin(), options->devices.end(), "cpu") != options->devices.end();
       if (on_cpu && context.common.threads == 0)

@@ -25,7 +25,7 @@ Run add_merge(CLI::App& app) {
     if (merged.missing.size() > kShown) std::printf("and %zu more; --json lists all\n", merged.missing.size() - kShown);
     if (!merged.missing.empty()) std::printf("%zu cells are missing: run their shards, and merge again\n", merged.missing.size());
     if (!merged.next.empty())
-      std::printf("every cell that was asked for is there; the localization goes on with '%s': glyphscope localize MODEL --resume --out %s\n",
+      std::printf("every cell that was asked for is there; the run goes on with '%s': repeat the command that began it, or its shards, with --out %s\n",
                   merged.next.c_str(), options->out.c_str());
     for (const auto& file : merged.written) std::printf("%s\n", (std::filesystem::path(options->out) / file).c_str());
   };

@@ -42,7 +42,13 @@ pid_t start(std::vector<std::string> arguments, const std::string& log) {
     ::posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
   }
   pid_t process = -1;
-  const int error = ::posix_spawn(&process, "/proc/self/exe", &actions, nullptr, list.data(), environ);
+  // A group of its own: a signal to this one's reaches it through this program, once.
+  posix_spawnattr_t attributes;
+  ::posix_spawnattr_init(&attributes);
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+  ::posix_spawnattr_setpgroup(&attributes, 0);
+  const int error = ::posix_spawn(&process, "/proc/self/exe", &actions, &attributes, list.data(), environ);
+  ::posix_spawnattr_destroy(&attributes);
   ::posix_spawn_file_actions_destroy(&actions);
   if (error != 0) throw Failure({ErrorCode::internal, std::string("cannot start a worker: ") + std::strerror(error), "", ""});
   return process;

@@ -39,7 +39,7 @@ QList<UnfinishedRun> unfinished_runs() {
     const QJsonObject document = QJsonDocument::fromJson(file.readAll()).object();
     if (!document["schema"].toString().startsWith("glyphscope.run-settings/")) continue;
     const QJsonObject settings = document["settings"].toObject();
-    if (!folder.exists("localization.json")) continue;
+    if (!folder.exists("asked-localization.json")) continue;
     qsizetype done = 0;
     for (const QFileInfo& cell : QDir(folder.filePath("cells")).entryInfoList(QDir::Dirs | QDir::NoDotAndDotDot))
       done += QDir(cell.filePath()).entryList({"sites-*.json"}, QDir::Files).isEmpty() ? 0 : 1;

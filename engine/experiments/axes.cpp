@@ -53,7 +53,13 @@ std::vector<Value> values_of(Axis axis, const Scope& scope, const SiteTable& tab
       break;
     case Axis::set:
       if (scope.sets.empty()) reject("no set of sites is named", option(Option::sets), "Write for example 5;7-9;all");
-      for (const auto& set : scope.sets) out.push_back(of_sites(set));
+      for (const auto& set : scope.sets) {
+        for (const int site : set)
+          if (!has(sites, site))
+            reject("site " + std::to_string(site) + " of the set " + format_sites(set) + " is not among the sites that are looked at", option(Option::sets),
+                   "Name it by " + option(Option::sites) + " too, or leave that out");
+        out.push_back(of_sites(set));
+      }
       break;
     case Axis::step: {
       const int left = scope.steps - scope.from_step;
@@ -171,6 +177,16 @@ Axes Axes::parse(const std::string& by) {
 
 std::string to_string(const Axes& axes) { return to_string(axes.rows) + (axes.columns ? "-" + to_string(*axes.columns) : ""); }
 
+Scope Scope::of(const Axes& axes) const {
+  const auto uses = [&](Axis axis) { return axes.rows == axis || axes.columns == axis; };
+  Scope out = *this;
+  if (!uses(Axis::set)) out.sets.clear();
+  if (!uses(Axis::step)) out.step_ranges = Scope().step_ranges;
+  if (!uses(Axis::encoder)) out.encoders.clear();
+  if (uses(Axis::direction)) out.direction = Direction::sufficiency;
+  return out;
+}
+
 nlohmann::ordered_json Scope::to_json() const {
   auto read = nlohmann::ordered_json::array();
   for (const TokenEncoder encoder : encoders) read.push_back(to_string(encoder));
@@ -206,6 +222,8 @@ Grid make_grid(const Axes& axes, const Scope& scope, const SiteTable& table) {
   if (scope.from_step >= scope.steps)
     reject("the run has " + std::to_string(scope.steps) + " steps", option(Option::from_step, std::to_string(scope.from_step)));
   Grid out{axes, {}, {}, {}};
+  for (const int site : scope.sites)
+    if (site < 0 || site >= static_cast<int>(table.sites.size())) reject("there is no site " + std::to_string(site), option(Option::sites));
   const std::vector<Value> rows = values_of(axes.rows, scope, table), columns = axes.columns ? values_of(*axes.columns, scope, table) : std::vector<Value>{};
   for (const auto& row : rows) out.rows.push_back(row.label);
   for (const auto& column : columns) out.columns.push_back(column.label);
@@ -214,6 +232,8 @@ Grid make_grid(const Axes& axes, const Scope& scope, const SiteTable& table) {
     for (const auto& column : columns) out.cells.push_back(variant_of(row, &column, scope, table));
     if (!axes.columns) out.cells.push_back(variant_of(row, nullptr, scope, table));
   }
+  if (out.variants().empty())
+    reject("nothing is left to patch", option(Option::by, to_string(axes)), "Of all sites there is no complement; " + option(Option::sites) + " names some");
   return out;
 }
 

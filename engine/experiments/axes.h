@@ -57,6 +57,8 @@ struct Scope {
   Direction direction = Direction::sufficiency;
   std::vector<TokenEncoder> encoders;  ///< That the model's sites read.
 
+  /// As far as it matters to these axes.
+  Scope of(const Axes& axes) const;
   nlohmann::ordered_json to_json() const;
   /// The reverse. Throws a Failure, or what JSON throws.
   static Scope from_json(const nlohmann::json& json);

@@ -45,13 +45,14 @@ void Cells::answer(const std::vector<Question>& questions, const CellDone& cell_
   };
   std::vector<Asked> own, others;
   for (const auto& question : questions) {
-    if (folder_) folder_->ask(question);
+    if (folder_ && pipeline_) folder_->ask(question);
     for (const Cell& cell : question.cells) {
       const size_t number = own.size() + others.size();
       (pipeline_ && number % static_cast<size_t>(shard_.count) == static_cast<size_t>(shard_.index) ? own : others).push_back({&question, cell});
     }
   }
   const auto missing = [&](const Asked& one) {
+    if (folder_) folder_->refresh(one.cell);
     size_t out = unmeasured(one.cell, one.question->variants).size();
     for (const int base : {0, 1}) out += find(one.cell, own_picture(base)) ? 0 : 1;
     return static_cast<std::int64_t>(out);
@@ -72,7 +73,8 @@ void Cells::answer(const std::vector<Question>& questions, const CellDone& cell_
 }
 
 void Cells::complete(const Cell& cell, const Question& question, const CellDone& cell_done) {
-  bool told = false;
+  std::vector<torch::Tensor> drawn;  // of all parts, if all were drawn just now
+  bool all_drawn = true;
   for (size_t begin = 0; begin < question.variants.size() || begin == 0; begin += kVariantsAtOnce) {
     const size_t end = std::min(begin + kVariantsAtOnce, question.variants.size());
     std::vector<Variant> part{own_picture(0), own_picture(1)};
@@ -80,7 +82,10 @@ void Cells::complete(const Cell& cell, const Question& question, const CellDone&
     std::vector<Variant> variants;
     for (const auto& one : unmeasured(cell, part))
       if (std::find(variants.begin(), variants.end(), one) == variants.end()) variants.push_back(one);
-    if (variants.empty()) continue;
+    if (variants.empty()) {
+      all_drawn = false;
+      continue;
+    }
     cancel_.check_between();
     const std::string name = question.variants.size() <= kVariantsAtOnce ? question.name : question.name + "." + std::to_string(begin / kVariantsAtOnce);
     if (folder_ && folder_->has(cell, name))
@@ -115,7 +120,7 @@ void Cells::complete(const Cell& cell, const Question& question, const CellDone&
       const std::vector<TextPiece> read = own ? own_pieces(cell, variants[row].base) : reader_->read(image);
       static_cast<Measurement&>(fresh[row]) = measure(image, read, own_image(cell, base), own_pieces(cell, base), pair.source_text, pair.target_text);
     }
-    write_images(cell, request, images, variants);
+    write_images(cell, question.name, request, images, variants);
     if (folder_)
       folder_->keep(cell, name, fresh);
     else
@@ -124,17 +129,17 @@ void Cells::complete(const Cell& cell, const Question& question, const CellDone&
     done_ += rows;
     coming_ -= rows;
     observer_.progress({what_, done_, done_ + coming_ + later_});
-    if (variants == part) {
-      cell_done(cell, images);
-      told = true;
-    }
+    // A's and B's own pictures stand before the first part's variants; those of later parts have been measured by then.
+    const size_t own = begin == 0 ? 0 : 2;
+    all_drawn = all_drawn && variants == std::vector<Variant>(part.begin() + static_cast<std::ptrdiff_t>(own), part.end());
+    if (all_drawn) drawn.push_back(images);
   }
-  if (!told) cell_done(cell, {});
+  cell_done(cell, all_drawn ? torch::cat(drawn) : torch::Tensor());
 }
 
 SiteGradients Cells::gradients(const Cell& cell, int from_step) {
   if (folder_)
-    if (auto kept = folder_->gradients(cell, from_step)) return *kept;
+    if (auto kept = folder_->gradients(cell, from_step, pipeline_ ? pipeline_->info().table.sites.size() : 0)) return *kept;
   if (!pipeline_) throw RunIncomplete{"gradients", 1};
   cancel_.check_between();
   Request request = cell_request(settings_, cell, {own_picture(0)});
@@ -158,7 +163,8 @@ SiteGradients Cells::gradients(const Cell& cell, int from_step) {
   for (std::int64_t site = 0; site < sums.size(0); ++site) out.effects.push_back(sums[site].item<double>());
   out.denoiser_rows = found->denoiser_rows;
   out.picture_rows = pipeline_->denoiser_rows(request);
-  if (folder_) folder_->keep_gradients(cell, from_step, out);
+  // Whoever was first has them for all shards: the order of the tests depends on their last digits.
+  if (folder_ && !folder_->keep_gradients(cell, from_step, out)) return *folder_->gradients(cell, from_step, out.effects.size());
   return out;
 }
 
@@ -192,9 +198,10 @@ const std::vector<TextPiece>& Cells::own_pieces(const Cell& cell, int base) {
   return found->second;
 }
 
-void Cells::write_images(const Cell& cell, const Request& request, const torch::Tensor& images, const std::vector<Variant>& variants) const {
+void Cells::write_images(const Cell& cell, const std::string& question, const Request& request, const torch::Tensor& images,
+                         const std::vector<Variant>& variants) const {
   if (!keep_images || !folder_) return;
-  const fs::path folder = folder_->path() / "images" / ("pair" + std::to_string(cell.pair) + "-noise" + std::to_string(cell.noise));
+  const fs::path folder = folder_->path() / "images" / ("pair" + std::to_string(cell.pair) + "-noise" + std::to_string(cell.noise)) / question;
   fs::create_directories(folder);
   const Request resolved = pipeline_->resolve(request);
   for (size_t row = 0; row < variants.size(); ++row) {

@@ -46,9 +46,9 @@ class Cells {
   Cells(const RunSettings& settings, RunFolder& folder, const RunObserver& observer);
 
   RunFolder* folder() const { return folder_; }
-  bool keep_images = false;  ///< Every picture goes into the folder's images/.
+  bool keep_images = false;  ///< Every picture goes into the folder's images/, by cell and question.
 
-  /// Pictures of a cell's variants, [variants, 3, H, W], when they were drawn together just now.
+  /// Pictures of A, B and a question's variants, [2 + variants, 3, H, W], if all were drawn just now; else undefined.
   using CellDone = std::function<void(const Cell&, const torch::Tensor& images)>;
   /// Measures what has not been of the questions' variants on their cells, A's and B's own pictures with them. Throws RunIncomplete where cells of other shards
   /// are not there, and are not waited for.
@@ -71,7 +71,8 @@ class Cells {
   torch::Tensor draw(const Request& request);
   torch::Tensor own_image(const Cell& cell, int base);
   const std::vector<TextPiece>& own_pieces(const Cell& cell, int base);
-  void write_images(const Cell& cell, const Request& request, const torch::Tensor& images, const std::vector<Variant>& variants) const;
+  void write_images(const Cell& cell, const std::string& question, const Request& request, const torch::Tensor& images,
+                    const std::vector<Variant>& variants) const;
 
   const RunSettings& settings_;
   RunFolder* folder_;

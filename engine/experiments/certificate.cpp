@@ -18,7 +18,7 @@ using nlohmann::ordered_json;
 
 namespace {
 
-constexpr const char* kCertificateFile = "certificate.json";
+constexpr const char* kCertificateFile = "asked-certificate.json";
 
 int count_of(const std::vector<int>& list) { return static_cast<int>(std::set<int>(list.begin(), list.end()).size()); }
 
@@ -151,7 +151,7 @@ class Certifying {
     const std::vector<TriedSet> tried = try_alone(alone);
     if (!settings_.adaptive) {
       const Demand demand{scores(over, own_picture(1)).at("target_f1").mean, settings_.kept_f1_share, scores(over, own_picture(0)).at("target_f1").mean};
-      out_.chosen = find_smallest_set(cells_, settings_, settings_.from_step, over, tried, demand).sites;
+      out_.chosen = find_smallest_set(cells_, settings_, "certify", settings_.from_step, over, tried, demand).sites;
     }
     choose_players();
   }
@@ -291,10 +291,13 @@ class Certifying {
     const double asked = settings_.verdict_share * out_.target.at("target_f1").mean;
     out_.sufficient = enough && enough->low && asked > 0 && *enough->low >= asked;
     out_.necessary = needed && needed->high && asked > 0 && *needed->high < asked;
-    out_.beats_controls = enough && enough->low;
-    for (const auto& set : out_.sets)
-      if (set.role == SetRole::control && enough && enough->low)
-        out_.beats_controls = out_.beats_controls && set.scores.at("target_f1").high.value_or(1) < *enough->low;
+    int controls = 0, beaten = 0;
+    for (const auto& set : out_.sets) {
+      if (set.role != SetRole::control) continue;
+      ++controls;
+      beaten += enough && enough->low && set.scores.at("target_f1").high.value_or(1) < *enough->low;
+    }
+    out_.beats_controls = controls > 0 && beaten == controls;
   }
 
   Cells& cells_;

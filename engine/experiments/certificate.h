@@ -80,7 +80,7 @@ struct Certificate {
   bool sufficient = false;
   /// B's picture, where only these sites see A, surely reads as B less than that;
   bool necessary = false;
-  /// and no control's interval reaches the chosen set's.
+  /// and no control's interval reaches the chosen set's. False where no control could be drawn.
   bool beats_controls = false;
 };
 

@@ -17,7 +17,7 @@ using nlohmann::ordered_json;
 
 namespace {
 
-constexpr const char* kLocalizationFile = "localization.json";
+constexpr const char* kLocalizationFile = "asked-localization.json";
 
 }  // namespace
 
@@ -174,7 +174,7 @@ class Localization {
       result_.sites.push_back({site, SetKind::site, tried.back().choosing, scores(reporting_, site)});
     }
     choose_localized();
-    SmallestSet smallest = find_smallest_set(cells_, settings_, settings_.from_step, choosing_, tried, demand_);
+    SmallestSet smallest = find_smallest_set(cells_, settings_, "localize", settings_.from_step, choosing_, tried, demand_);
     result_.smallest = smallest.sites;
     for (auto& set : smallest.tried) result_.sets.push_back({set.variant, set.kind, set.choosing, {}});
     drawn_.insert(drawn_.end(), smallest.drawn.begin(), smallest.drawn.end());
@@ -232,7 +232,7 @@ class Localization {
       for (auto& one : matched_random_sets(table_, like, chosen, settings_.random_sets, derive_seed(settings_.seeds[0], 7, 0)))
         sets.emplace_back(std::move(one), SetKind::random);
     if (all_.size() > 1 && result_.smallest != all_) sets.emplace_back(all_, SetKind::all);
-    Question question{"report", "pairs, what was found and controls", {}, reporting_};
+    Question question{"localize-report", "pairs, what was found and controls", {}, reporting_};
     for (const auto& [sites, kind] : sets)
       if (sites.size() > 1) question.variants.push_back(sites_variant(sites, settings_.from_step));  // single sites are there already
     cells_.expect(0);

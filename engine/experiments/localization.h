@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -105,8 +106,12 @@ LocalizationResult run_localization(Cells& cells, const LocalizationSettings& se
 
 /// What a run took: time, and the most of its device's memory at once.
 struct RunCost {
-  double seconds = 0;
-  std::uint64_t peak_memory_bytes = 0;
+  std::optional<double> seconds;
+  std::optional<std::uint64_t> peak_memory_bytes;
+
+  /// {"mean": number}; null for what is not known.
+  nlohmann::ordered_json seconds_json() const { return {{"mean", seconds ? nlohmann::ordered_json(*seconds) : nlohmann::ordered_json()}}; }
+  nlohmann::ordered_json memory_json() const { return {{"mean", peak_memory_bytes ? nlohmann::ordered_json(*peak_memory_bytes) : nlohmann::ordered_json()}}; }
 };
 
 /// Writes run.json, sites.csv and heatmap.png into `folder`. `versions` names the program and OCR.

@@ -39,7 +39,8 @@ std::string map_name(const Axes& axes, const Scope& scope) {
   return out;
 }
 
-EffectMap run_map(Cells& cells, const RunSettings& settings, const SiteTable& table, const Axes& axes, const Scope& scope) {
+EffectMap run_map(Cells& cells, const RunSettings& settings, const SiteTable& table, const Axes& axes, const Scope& asked) {
+  const Scope scope = asked.of(axes);
   EffectMap out{map_name(axes, scope), make_grid(axes, scope, table), scope, {}, {}, {}};
   const Question question{out.name, "pairs, " + to_string(axes), out.grid.variants(), settings.cells(), {{"by", to_string(axes)}, {"scope", scope.to_json()}}};
   cells.answer({question});
@@ -71,8 +72,8 @@ ordered_json map_document(const EffectMap& map, const RunSettings& settings, con
                    {"versions", {{"glyphscope", version()}, {"libtorch", torch_version()}, {"ocr", ocr}}},
                    {"model", describe_model(model)},
                    {"settings", settings.to_json()},
-                   {"seconds", {{"mean", cost.seconds}}},
-                   {"peak_memory_bytes", {{"mean", cost.peak_memory_bytes}}},
+                   {"seconds", cost.seconds_json()},
+                   {"peak_memory_bytes", cost.memory_json()},
                    {"resampled", {{"word_clusters", clusters.size()}, {"noises", settings.seeds.size()}}},
                    {"by", to_string(map.grid.axes)},
                    {"direction", to_string(map.scope.direction)},

@@ -1,6 +1,5 @@
 #include "experiments/merge.h"
 
-#include <chrono>
 #include <functional>
 
 #include "experiments/certificate.h"
@@ -13,9 +12,8 @@ namespace glyphscope {
 namespace fs = std::filesystem;
 
 MergedRun merge(const std::vector<fs::path>& runs, const fs::path& out) {
-  const auto start = std::chrono::steady_clock::now();
-  const auto cost = [&]() -> RunCost { return {std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), 0}; };
   merge_runs(runs, out);
+  const OutputFolder held(out);
   const fs::path file = out / "settings.json";
   const auto settings = reading_json(file, [&] { return nlohmann::ordered_json::parse(read_text(file)); });
   RunFolder run(out, settings);
@@ -33,7 +31,7 @@ MergedRun merge(const std::vector<fs::path>& runs, const fs::path& out) {
       const Scope scope =
           reading_json(out / "questions" / (question.name + ".json"), [&] { return Scope::from_json(nlohmann::json(question.map.at("scope"))); });
       const EffectMap map = run_map(cells, of_run, table, axes, scope);
-      write_map(map, of_run, described.model, described.ocr, cost(), out);
+      write_map(map, of_run, described.model, described.ocr, {}, out);
       for (const char* ending : {".json", ".csv", ".png"}) result.written.push_back("map-" + map.name + ending);
     } catch (const RunIncomplete&) {  // its cells are among those that are missing
     }
@@ -48,15 +46,15 @@ MergedRun merge(const std::vector<fs::path>& runs, const fs::path& out) {
       if (result.missing.empty()) result.next = incomplete.question;
     }
   };
-  conclude("localization.json", {"run.json", "sites.csv", "heatmap.png"}, [&] {
+  conclude("asked-localization.json", {"run.json", "sites.csv", "heatmap.png"}, [&] {
     const LocalizationSettings localization = LocalizationSettings::read(out);
     Cells cells(localization, run, observer);
-    write_localization(run_localization(cells, localization, table, observer), localization, described.model, described.ocr, cost(), out);
+    write_localization(run_localization(cells, localization, table, observer), localization, described.model, described.ocr, {}, out);
   });
-  conclude("certificate.json", {"card.json", "card.png"}, [&] {
+  conclude("asked-certificate.json", {"card.json", "card.png"}, [&] {
     const CertifySettings certificate = CertifySettings::read(out);
     Cells cells(certificate, run, observer);
-    write_card(certify(cells, certificate, table), certificate, described.model, described.ocr, cost(), out);
+    write_card(certify(cells, certificate, table), certificate, described.model, described.ocr, {}, out);
   });
   return result;
 }

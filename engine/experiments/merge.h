@@ -13,8 +13,8 @@ struct MergedRun {
   std::string next;                  ///< What a localization asks next, which shards have not been asked yet; empty: nothing.
 };
 
-/// Joins runs that were drawn in several folders, and draws the conclusions of what is answered, without the model. Throws a Failure, and writes nothing, for
-/// runs that do not belong together.
+/// Joins runs that were drawn in several folders, and draws the conclusions of what is answered, without the model. What the drawing took is not known then:
+/// results have null for it. Throws a Failure, and writes nothing, for runs that do not belong together.
 MergedRun merge(const std::vector<std::filesystem::path>& runs, const std::filesystem::path& out);
 
 }  // namespace glyphscope

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <set>
 
 #include "experiments/map.h"
 #include "metrics/measurement.h"
@@ -55,10 +56,15 @@ PlannedQuestion plan_question(const Pipeline& pipeline, const RunSettings& setti
   return out;
 }
 
-void finish(RunPlan& plan, const RunSettings& settings) {
+void finish(RunPlan& plan, const RunSettings& settings, const std::vector<Cell>& reporting) {
   const std::vector<int> clusters = word_clusters(settings.pairs);
-  plan.words = clusters.empty() ? 0 : 1 + *std::max_element(clusters.begin(), clusters.end());
-  plan.noises = static_cast<int>(settings.seeds.size());
+  std::set<int> words, noises;
+  for (const Cell& cell : reporting) {
+    words.insert(clusters[static_cast<size_t>(cell.pair)]);
+    noises.insert(cell.noise);
+  }
+  plan.words = static_cast<int>(words.size());
+  plan.noises = static_cast<int>(noises.size());
   constexpr double kWidestShare = 0.5;  // of numbers within 0 and 1
   plan.detectable = std::min(1.0, detectable_difference(kWidestShare, plan.words));
   // A picture's document, generously; and A's and B's pictures, uncompressed.
@@ -90,11 +96,12 @@ RunPlan plan_certificate(const Pipeline& pipeline, const CertifySettings& settin
   out.questions.push_back(
       plan_question(pipeline, settings, "every site alone, cells that choose", single_sites(table, settings.from_step), choosing, true, false));
   plan_search(out, pipeline, settings, settings.from_step, choosing);
-  // The chosen set in three ways, all sites in two, controls in two, sets of the players.
-  const int sets = 5 + 2 * settings.random_sets + (1 << std::min<int>(settings.players > 0 ? settings.players : 4, static_cast<int>(table.sites.size())));
+  // The chosen set in three ways, all sites in two, controls in two, sets of the players, and every site that is discovered.
+  const int sets = 5 + static_cast<int>(table.sites.size()) + 2 * settings.random_sets +
+                   (1 << std::min<int>(settings.players > 0 ? settings.players : 4, static_cast<int>(table.sites.size())));
   out.questions.push_back(plan_question(pipeline, settings, "what is chosen, controls and sets of it, cells that report",
                                         std::vector<Variant>(static_cast<size_t>(sets), sites_variant({0}, settings.from_step)), reporting, true, true));
-  finish(out, settings);
+  finish(out, settings, parts.reporting);
   return out;
 }
 
@@ -116,7 +123,10 @@ RunPlan plan_localization(const Pipeline& pipeline, const LocalizationSettings& 
   plan_search(out, pipeline, settings, settings.from_step, choosing);
   const std::vector<Variant> controls(static_cast<size_t>(settings.random_sets + 1), sites_variant({0}, settings.from_step));
   out.questions.push_back(plan_question(pipeline, settings, "what is found and random sets, pairs that report", controls, reporting, false, true));
-  finish(out, settings);
+  std::vector<Cell> over;
+  for (const Cell& cell : settings.cells())
+    if (std::find(halves.reporting.begin(), halves.reporting.end(), cell.pair) != halves.reporting.end()) over.push_back(cell);
+  finish(out, settings, over);
   return out;
 }
 
@@ -125,7 +135,7 @@ RunPlan plan_map(const Pipeline& pipeline, const RunSettings& settings, const Ax
   RunPlan out;
   out.questions.push_back(plan_question(pipeline, settings, to_string(axes), grid.variants(),
                                         static_cast<std::int64_t>(settings.pairs.size() * settings.seeds.size()), true, false));
-  finish(out, settings);
+  finish(out, settings, settings.cells());
   return out;
 }
 

@@ -27,7 +27,7 @@ struct RunPlan {
   std::vector<PlannedQuestion> questions;
   std::uint64_t bytes = 0;        ///< In its folder, at most.
   std::optional<double> seconds;  ///< By what some denoiser calls and pictures took here.
-  int words = 0, noises = 0;      ///< Words: clusters of pairs that share none.
+  int words = 0, noises = 0;      ///< Of the cells that report. Words: clusters of pairs that share none.
   /// The smallest difference of a mean share (as reads as B, F1) that is found four times in five at a level of 5 % (two-sided), if pictures of different
   /// words differ as much as they can, and those of one word not at all.
   double detectable = 0;
@@ -42,7 +42,8 @@ double detectable_difference(double standard_deviation, int words);
 
 /// A localization: every site alone, then what it may come to.
 RunPlan plan_localization(const Pipeline& pipeline, const LocalizationSettings& settings);
-/// A certificate: every site alone on the cells that choose, then what it may come to, and what is reported.
+/// A certificate: every site alone on the cells that choose, then what it may come to, and what is reported. An adaptive search takes far fewer; how many it
+/// finds out as it goes.
 RunPlan plan_certificate(const Pipeline& pipeline, const CertifySettings& settings);
 /// A map of effects.
 RunPlan plan_map(const Pipeline& pipeline, const RunSettings& settings, const Axes& axes, const Scope& scope);

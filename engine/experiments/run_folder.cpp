@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "core/error.h"
 #include "core/option.h"
@@ -152,6 +153,11 @@ std::vector<Question> RunFolder::questions() const {
 fs::path RunFolder::cell_folder(const Cell& cell) const { return folder_ / "cells" / cell_name(cell); }
 
 const std::vector<MeasuredVariant>& RunFolder::measured(const Cell& cell) {
+  if (!read_.contains({cell.pair, cell.noise})) refresh(cell);
+  return read_.at({cell.pair, cell.noise}).measured;
+}
+
+void RunFolder::refresh(const Cell& cell) {
   Read& read = read_[{cell.pair, cell.noise}];
   for (const auto& file : files_in(cell_folder(cell), ".json")) {
     if (read.files.contains(file.filename().string())) continue;
@@ -160,14 +166,18 @@ const std::vector<MeasuredVariant>& RunFolder::measured(const Cell& cell) {
       std::vector<MeasuredVariant> out;
       if (document.at("schema") != kCellSchema || document.at("pair") != cell.pair || document.at("noise") != cell.noise)
         reject("the kept result is damaged, or of another cell");
-      for (const auto& one : document.at("measured")) out.push_back(MeasuredVariant::from_json(one));
+      for (const auto& one : document.at("measured")) {
+        out.push_back(MeasuredVariant::from_json(one));
+        // A score that was added since may be missing, but not what sites are chosen by.
+        for (const char* needed : {"target_f1", "source_f1", "ssim_outside_text"})
+          if (!out.back().scores.contains(needed)) reject("the kept result is damaged: " + out.back().variant.label + " has no score " + needed);
+      }
       if (document.at("count") != out.size()) reject("the kept result is damaged: it has lost some of its variants");
       return out;
     });
     read.files[file.filename().string()] = true;
     read.measured.insert(read.measured.end(), fresh.begin(), fresh.end());
   }
-  return read.measured;
 }
 
 bool RunFolder::has(const Cell& cell, const std::string& name) const { return fs::exists(cell_folder(cell) / (name + ".json")); }
@@ -178,19 +188,22 @@ void RunFolder::keep(const Cell& cell, const std::string& name, const std::vecto
   fs::create_directories(cell_folder(cell));
   write_json(cell_folder(cell) / (name + ".json"),
              {{"schema", kCellSchema}, {"pair", cell.pair}, {"noise", cell.noise}, {"question", name}, {"count", measured.size()}, {"measured", list}});
+  Read& read = read_[{cell.pair, cell.noise}];
+  if (!std::exchange(read.files[name + ".json"], true)) read.measured.insert(read.measured.end(), measured.begin(), measured.end());
 }
 
 fs::path RunFolder::gradient_file(const Cell& cell, int from_step) const {
   return folder_ / "gradients" / (cell_name(cell) + "-from" + std::to_string(from_step) + ".json");
 }
 
-std::optional<SiteGradients> RunFolder::gradients(const Cell& cell, int from_step) const {
+std::optional<SiteGradients> RunFolder::gradients(const Cell& cell, int from_step, size_t sites) const {
   const fs::path file = gradient_file(cell, from_step);
   if (!fs::exists(file)) return std::nullopt;
   return reading_kept(file, [&] {
     const nlohmann::json document = read_json(file);
-    if (document.at("schema") != kGradientSchema || document.at("pair") != cell.pair || document.at("noise") != cell.noise)
-      reject("these are no gradients, or another cell's");
+    if (document.at("schema") != kGradientSchema || document.at("pair") != cell.pair || document.at("noise") != cell.noise ||
+        document.at("from_step") != from_step || (sites > 0 && document.at("effects").size() != sites))
+      reject("these are no gradients, or of another cell or model");
     SiteGradients out;
     document.at("effects").get_to(out.effects);
     document.at("denoiser_rows").get_to(out.denoiser_rows);
@@ -199,15 +212,15 @@ std::optional<SiteGradients> RunFolder::gradients(const Cell& cell, int from_ste
   });
 }
 
-void RunFolder::keep_gradients(const Cell& cell, int from_step, const SiteGradients& gradients) const {
+bool RunFolder::keep_gradients(const Cell& cell, int from_step, const SiteGradients& gradients) const {
   fs::create_directories(folder_ / "gradients");
-  write_json(gradient_file(cell, from_step), {{"schema", kGradientSchema},
-                                              {"pair", cell.pair},
-                                              {"noise", cell.noise},
-                                              {"from_step", from_step},
-                                              {"effects", gradients.effects},
-                                              {"denoiser_rows", gradients.denoiser_rows},
-                                              {"picture_rows", gradients.picture_rows}});
+  return write_json_once(gradient_file(cell, from_step), {{"schema", kGradientSchema},
+                                                          {"pair", cell.pair},
+                                                          {"noise", cell.noise},
+                                                          {"from_step", from_step},
+                                                          {"effects", gradients.effects},
+                                                          {"denoiser_rows", gradients.denoiser_rows},
+                                                          {"picture_rows", gradients.picture_rows}});
 }
 
 std::string RunFolder::keep_picture(const torch::Tensor& image, const ordered_json& metadata) const {
@@ -229,9 +242,9 @@ namespace {
 // What of a run's folder is its own, relative to it.
 std::vector<fs::path> parts_of(const fs::path& run) {
   std::vector<fs::path> out;
-  for (const char* name : {"localization.json", "certificate.json"})
+  for (const char* name : {"asked-localization.json", "asked-certificate.json"})
     if (fs::exists(run / name)) out.emplace_back(name);
-  for (const char* folder : {"questions", "cells", "gradients", "pictures"})
+  for (const char* folder : {"questions", "cells", "gradients", "pictures", "images"})
     if (fs::is_directory(run / folder))
       for (const auto& entry : fs::recursive_directory_iterator(run / folder))
         if (entry.is_regular_file() && !entry.path().filename().string().starts_with(".")) out.push_back(fs::relative(entry.path(), run));
@@ -252,6 +265,7 @@ void merge_runs(const std::vector<fs::path>& runs, const fs::path& out) {
       if (read.value("schema", "") != "glyphscope.run-settings/3") reject("this is not the settings of a run, or of an older Glyphscope", file.string());
       return read;
     });
+    if (run.empty() || out.empty()) reject("a run needs the name of a folder", option(Option::out));
     if (!settings) settings = document;
     // Says what differs.
     if (nlohmann::json(document) != nlohmann::json(*settings)) claim_folder(file, *settings, "the runs have other settings, prompts or another model");

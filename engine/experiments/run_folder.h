@@ -53,15 +53,18 @@ class RunFolder {
   void ask(const Question& question) const;
   std::vector<Question> questions() const;
 
-  /// What has been measured of a cell, whatever it was asked for; the files that came since the last time are read. Throws a Failure that names a damaged one.
+  /// What was measured of a cell when it was read, whatever it was asked for: the first time, and by refresh(), which reads the files that came since. Throw a
+  /// Failure that names a damaged one.
   const std::vector<MeasuredVariant>& measured(const Cell& cell);
+  void refresh(const Cell& cell);
   /// Whether the cell has a file of this name.
   bool has(const Cell& cell, const std::string& name) const;
   void keep(const Cell& cell, const std::string& name, const std::vector<MeasuredVariant>& measured);
 
-  /// What is kept of a cell's gradients, taken from this step on.
-  std::optional<SiteGradients> gradients(const Cell& cell, int from_step) const;
-  void keep_gradients(const Cell& cell, int from_step, const SiteGradients& gradients) const;
+  /// What is kept of a cell's gradients, taken from this step on. sites: of how many; 0: of any number.
+  std::optional<SiteGradients> gradients(const Cell& cell, int from_step, size_t sites) const;
+  /// False: someone has kept others before, which stay.
+  bool keep_gradients(const Cell& cell, int from_step, const SiteGradients& gradients) const;
 
   /// Keeps a picture by its pixels' hash; returns its file, relative to the folder.
   std::string keep_picture(const torch::Tensor& image, const nlohmann::ordered_json& metadata) const;

@@ -24,8 +24,8 @@ namespace {
 
 class Search {
  public:
-  Search(Cells& cells, const RunSettings& settings, int from_step, const std::vector<Cell>& choosing, const Demand& demand)
-      : cells_(cells), settings_(settings), from_step_(from_step), choosing_(choosing), demand_(demand) {}
+  Search(Cells& cells, const RunSettings& settings, std::string name, int from_step, const std::vector<Cell>& choosing, const Demand& demand)
+      : cells_(cells), settings_(settings), name_(std::move(name)), from_step_(from_step), choosing_(choosing), demand_(demand) {}
 
   SmallestSet run(const std::vector<TriedSet>& singles) {
     std::vector<const TriedSet*> ranked;
@@ -57,7 +57,7 @@ class Search {
   void try_sets(SetKind kind, std::vector<std::vector<int>> candidates) {
     if (!out_.sites.empty() || candidates.empty() || demand_.own <= 0) return;
     for (auto& sites : candidates) std::sort(sites.begin(), sites.end());
-    const std::string name = std::string(set_kind_name(kind)) + "-" + std::to_string(candidates.front().size());
+    const std::string name = name_ + "-" + std::string(set_kind_name(kind)) + "-" + std::to_string(candidates.front().size());
     std::map<std::vector<int>, double> sums;
     // In rounds of ever more cells.
     for (size_t done = 0, round = 1; done < choosing_.size(); round = std::min(2 * round, choosing_.size() - done)) {
@@ -93,6 +93,7 @@ class Search {
 
   Cells& cells_;
   const RunSettings& settings_;
+  std::string name_;
   int from_step_;
   const std::vector<Cell>& choosing_;
   const Demand& demand_;
@@ -101,9 +102,9 @@ class Search {
 
 }  // namespace
 
-SmallestSet find_smallest_set(Cells& cells, const RunSettings& settings, int from_step, const std::vector<Cell>& choosing, const std::vector<TriedSet>& singles,
-                              const Demand& demand) {
-  return Search(cells, settings, from_step, choosing, demand).run(singles);
+SmallestSet find_smallest_set(Cells& cells, const RunSettings& settings, const std::string& name, int from_step, const std::vector<Cell>& choosing,
+                              const std::vector<TriedSet>& singles, const Demand& demand) {
+  return Search(cells, settings, name, from_step, choosing, demand).run(singles);
 }
 
 }  // namespace glyphscope

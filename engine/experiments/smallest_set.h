@@ -39,8 +39,8 @@ struct SmallestSet {
 };
 
 /// The smallest set that keeps enough of B's text: of all single sites, all pairs of the ten best, then the best three, four and so on together, all of
-/// them. singles: one a site, scored on `choosing`. Of sets of a size the one that moves the text most.
-SmallestSet find_smallest_set(Cells& cells, const RunSettings& settings, int from_step, const std::vector<Cell>& choosing, const std::vector<TriedSet>& singles,
-                              const Demand& demand);
+/// them. singles: one a site, scored on `choosing`. Of sets of a size the one that moves the text most. name: what its questions' names begin with.
+SmallestSet find_smallest_set(Cells& cells, const RunSettings& settings, const std::string& name, int from_step, const std::vector<Cell>& choosing,
+                              const std::vector<TriedSet>& singles, const Demand& demand);
 
 }  // namespace glyphscope

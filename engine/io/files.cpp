@@ -7,8 +7,10 @@
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <random>
 #include <sstream>
 
 #include "core/error.h"
@@ -27,6 +29,17 @@ namespace {
   reject(what + ": " + std::strerror(error), path.string(), hint);
 }
 
+// Of this process, among those of all machines that write into one folder.
+std::string own_name() {
+  static const std::string token = [] {
+    std::random_device random;
+    char text[24];
+    std::snprintf(text, sizeof text, "%x", random());
+    return std::string(text);
+  }();
+  return std::to_string(::getpid()) + "-" + token;
+}
+
 void sync_path(const fs::path& path, int flags) {
   int file = ::open(path.c_str(), flags);
   if (file < 0) fail_io("cannot write", path, errno);
@@ -40,7 +53,7 @@ void sync_path(const fs::path& path, int flags) {
 void write_atomically(const fs::path& path, const std::function<void(const fs::path&)>& writer) {
   fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
   // The extension stays last: image writers choose the format by it.
-  fs::path temporary = folder / ("." + path.stem().string() + "." + std::to_string(::getpid()) + ".part" + path.extension().string());
+  fs::path temporary = folder / ("." + path.stem().string() + "." + own_name() + ".part" + path.extension().string());
   try {
     writer(temporary);
     sync_path(temporary, O_RDONLY);
@@ -139,6 +152,20 @@ nlohmann::json read_json(const fs::path& path) {
 
 std::string json_text(const nlohmann::ordered_json& document, int indent) {
   return document.dump(indent, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+bool write_json_once(const fs::path& path, const nlohmann::ordered_json& document) {
+  const fs::path whole = path.parent_path() / ("." + path.stem().string() + "." + own_name() + ".once" + path.extension().string());
+  write_json(whole, document);
+  // A link, unlike a renamed file, does not take the place of another.
+  const int failed = ::link(whole.c_str(), path.c_str()) != 0 ? errno : 0;
+  std::error_code ignored;
+  fs::remove(whole, ignored);
+  if (failed == EEXIST) return false;
+  if (failed == 0) return true;
+  if (fs::exists(path)) return false;  // of a file system without links
+  write_json(path, document);
+  return true;
 }
 
 void write_json(const fs::path& path, const nlohmann::ordered_json& document) { write_text(path, json_text(document, 2) + "\n"); }

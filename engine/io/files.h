@@ -43,6 +43,9 @@ std::string json_text(const nlohmann::ordered_json& document, int indent = -1);
 /// write_atomically of a JSON document, indented by two.
 void write_json(const std::filesystem::path& path, const nlohmann::ordered_json& document);
 
+/// write_json, if there is no such file yet, whoever else writes it now. False: there is one, which is left as it is.
+bool write_json_once(const std::filesystem::path& path, const nlohmann::ordered_json& document);
+
 /// Writes what a folder's results depend on into `file`, so that a run with other settings stays out of it: if the file is there and says
 /// something else, throws a Failure with `refusal` and what differs.
 void claim_folder(const std::filesystem::path& file, const nlohmann::ordered_json& document, const std::string& refusal);

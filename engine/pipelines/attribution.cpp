@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "core/option.h"
 #include "device/placement.h"
 #include "patching/attribution_taps.h"
 #include "pipelines/batch.h"
@@ -15,6 +16,10 @@
 namespace glyphscope {
 
 Attribution BatchedPipeline::run_attribution(const Request& request, const AttributionOptions& options, const CancelToken& cancel) {
+  // Their weights would be gone when the gradient comes back to them.
+  if (streams_denoiser())
+    reject("gradients of all sites need the whole denoiser on " + info_.device_label + ", and its blocks are streamed there", info_.source,
+           "Search exhaustively, or use more " + option(Option::memory));
   Attribution out;
   const Row row = request.rows.front();
   Request drawing = request;

@@ -53,6 +53,8 @@ class BatchedPipeline : public Pipeline, public FamilyModel {
   }
   /// The rest of info(): what all families derive alike. latent_multiple: of which latents' sides must be multiples.
   void describe(const std::string& family, const SiteTable& table, std::int64_t sample_size, std::int64_t latent_multiple);
+  /// Whether some of the denoiser's blocks are copied to the device when they are to compute.
+  bool streams_denoiser() const { return components_.streams_denoiser(); }
   bool has_component(const std::string& name) const { return components_.has(name); }
 
   const ModelFolder& folder() const { return components_.folder(); }

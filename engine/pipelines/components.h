@@ -35,6 +35,8 @@ class Components {
     count(encoder.name(), encoder.load(opening_.cancel));
   }
 
+  /// Whether blocks of what was loaded here are copied to the device when they are to compute.
+  bool streams_denoiser() const { return !streams_.empty(); }
   bool has(const std::string& name) const;
   const ModelFolder& folder() const { return folder_; }
   const MemoryPlan& plan() const { return opening_.plan; }

@@ -229,8 +229,17 @@ void localize(Session& session, const command::Localize& command, const Job& job
   const LocalizationSettings settings = settings_of(command, *pipeline);
   const auto map = map_of(command, settings, info);
   pipeline->validate(own_request(settings, {0, 0}));
+  if (settings.from_step >= settings.sampling.steps)
+    reject("the run has " + std::to_string(settings.sampling.steps) + " steps, the first of which is 0: none is patched",
+           option(Option::from_step, std::to_string(settings.from_step)));
+  if (command.certify && command.search == "adaptive" && info.upscaler)
+    reject("a model of several stages has no gradients of its sites", info.source, "Search exhaustively, or open its first stage alone");
   if (map && command.certify) reject("a map of effects is not certified: a set of sites is", option(Option::by, command.by));
-  if (map) make_grid(map->first, map->second, info.table);  // what is wrong with it is an error now
+  // What is wrong with a variant on any pair is an error now, not after hours.
+  if (map) {
+    const Grid grid = make_grid(map->first, map->second, info.table);
+    for (int pair = 0; pair < static_cast<int>(settings.pairs.size()); ++pair) pipeline->validate(cell_request(settings, {pair, 0}, grid.variants()));
+  }
   if (command.shard < 0 || command.shard >= command.shards)
     reject("there is no shard " + std::to_string(command.shard + 1) + " of " + std::to_string(command.shards), option(Option::shard));
   if (command.shards > 1 && command.folder.empty()) reject("a shard needs a folder to keep its cells", option(Option::out));

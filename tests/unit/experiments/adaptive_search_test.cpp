@@ -165,6 +165,21 @@ TEST(AdaptiveSearch, ACardGoesOnAndIsMadeOfItsCells) {
   EXPECT_THAT(merge({folder / "whole"}, folder / "merged").written, ElementsAre("card.json", "card.png"));
 }
 
+// Of two processes that take the gradients of one cell, all go by those of the first; a damaged file is named.
+TEST(AdaptiveSearch, GradientsAreTheFirstOnes) {
+  SyntheticPipeline pipeline(3, 1, [](const PatchPlan& plan) { return has_site(plan, 1) ? 1.0 : 0.0; });
+  SyntheticReader reader;
+  const RunSettings settings = sixteen_words(pipeline);
+  const testing::TemporaryFolder folder;
+  const RunFolder run(folder / "run", describe_run(settings, pipeline.info(), reader.name()));
+  const Cell cell{0, 0};
+  EXPECT_TRUE(run.keep_gradients(cell, 0, {{1, 2, 3}, 10, 5}));
+  EXPECT_FALSE(run.keep_gradients(cell, 0, {{4, 5, 6}, 10, 5}));
+  EXPECT_THAT(run.gradients(cell, 0, 3)->effects, ElementsAre(1, 2, 3));
+  EXPECT_FALSE(run.gradients(cell, 1, 3)) << "from another step on";
+  EXPECT_THAT(testing::failure_of([&] { run.gradients(cell, 0, 4); }), ::testing::HasSubstr("gradients/pair0-noise0-from0.json"));
+}
+
 TEST(AdaptiveSearch, RankCorrelationIsSpearmans) {
   // scipy.stats.spearmanr
   EXPECT_NEAR(rank_correlation({1, 2, 3, 4, 5}, {5, 6, 7, 8, 7}), 0.8207826816681233, 1e-12);

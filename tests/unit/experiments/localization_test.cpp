@@ -13,6 +13,7 @@
 #include "io/weights.h"
 #include "registry/open_model.h"
 #include "tests/support/golden.h"
+#include "tests/support/synthetic.h"
 
 namespace glyphscope {
 namespace {
@@ -188,6 +189,27 @@ TEST_F(LocalizationRun, AKeptPairMayLackAScoreAndHasNoneThatCannotBe) {
     const std::string refused = testing::failure_of([&] { localize(folder / "run"); });
     EXPECT_THAT(refused, ::testing::AllOf(::testing::HasSubstr(score), ::testing::HasSubstr(kept.string())));
   }
+}
+
+// A question of more sites than are drawn at once is told as one: SDXL has 70.
+TEST(Localization, OfManySitesIsToldWhole) {
+  testing::SyntheticPipeline pipeline(70, 1, [](const PatchPlan& plan) { return testing::has_site(plan, 69) ? 1.0 : 0.0; });
+  testing::SyntheticReader reader;
+  LocalizationSettings settings;
+  settings.pairs = make_pairs({"says \"<text>\""}, {"one", "two", "ten", "red"}, 2);
+  settings.sampling = pipeline.resolve(Request{});
+  LocalizationObserver observer;
+  int told = 0;
+  observer.pair_done = [&](const PairResult& pair, const torch::Tensor& images) {
+    ++told;
+    EXPECT_GE(pair.patched.size(), 70u);
+    ASSERT_TRUE(images.defined());
+    EXPECT_GE(images.size(0), 72);
+    EXPECT_EQ(joined_text(reader.read(images[71])), settings.pairs[static_cast<size_t>(pair.pair)].target_text) << "of the last site";
+  };
+  Cells cells(settings, nullptr, pipeline, reader, observer, {});
+  EXPECT_EQ(run_localization(cells, settings, pipeline.info().table, observer).localized, std::vector<int>{69});
+  EXPECT_EQ(told, 2);
 }
 
 // The F1 of mean precision and mean recall is beside the scores that pictures have; and scores stay within what they can be.

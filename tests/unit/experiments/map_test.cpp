@@ -123,6 +123,12 @@ TEST(Axes, WhatTheModelDoesNotHaveIsRefused) {
   EXPECT_THAT(testing::failure_of([&] { make_grid(Axes::parse("set"), scope, table); }), HasSubstr("no set of sites"));
   scope.encoders = {TokenEncoder::clip};
   EXPECT_THAT(testing::failure_of([&] { make_grid(Axes::parse("encoder"), scope, table); }), HasSubstr("one encoder"));
+  scope.sites = {1};
+  scope.sets = {{1, 2}};
+  EXPECT_THAT(testing::failure_of([&] { make_grid(Axes::parse("set"), scope, table); }), HasSubstr("not among the sites"));
+  scope = scope_of(pipeline);
+  scope.direction = Direction::complement;
+  EXPECT_THAT(testing::failure_of([&] { make_grid(Axes::parse("step"), scope, table); }), HasSubstr("nothing is left to patch"));
   EXPECT_THAT(testing::failure_of([&] { parse_sets("1;7", table); }), HasSubstr("0 to 2"));
   EXPECT_EQ(parse_sets("1;0,2;all", table), (std::vector<std::vector<int>>{{1}, {0, 2}, {0, 1, 2}}));
 }
@@ -283,6 +289,16 @@ TEST_F(Shards, QuestionsShareWhatTheyHave) {
   EXPECT_EQ(pipeline.pictures, 6 * 2);
   pipeline.pictures = 0;
   draw("run", {}, "head-site");
+  EXPECT_EQ(pipeline.pictures, 0);
+}
+
+// What a map does not use is no part of its question.
+TEST_F(Shards, OptionsThatAreNotUsedDoNotMatter) {
+  draw("run", {}, "head");
+  scope.step_ranges = 7;
+  scope.sets = {{1}};
+  pipeline.pictures = 0;
+  draw("run", {}, "head");
   EXPECT_EQ(pipeline.pictures, 0);
 }
 

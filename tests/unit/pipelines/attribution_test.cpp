@@ -17,8 +17,16 @@ Request two_prompts() {
   Request out;
   out.prompts = {"says \"one\"", "forty blue ships at night \"two\""};
   out.rows = {{0, 42, {}}};
-  out.steps = 4;
+  out.steps = 3;
   out.guidance = 3;
+  return out;
+}
+
+// At one step, from no patch on.
+AttributionOptions brief() {
+  AttributionOptions out;
+  out.at = {0.5};
+  out.strengths = {0};
   return out;
 }
 
@@ -48,15 +56,15 @@ struct OfAll : ::testing::TestWithParam<const char*> {};
 // A site whose output goes nowhere has no effect; the others are what they were, in the pass as in the order of its calls.
 TEST_P(OfAll, ASiteThatCannotActHasNone) {
   const auto whole = opened(GetParam());
-  const auto before = whole->attribute(two_prompts(), {});
+  const auto before = whole->attribute(two_prompts(), brief());
   ASSERT_TRUE(before) << before.error().message();
   EXPECT_EQ(before->effects.size(0), static_cast<std::int64_t>(whole->info().table.sites.size()));
   EXPECT_GT(before->effects.abs().max().item<double>(), 0);
   // The same again, to the bit: nothing of a backward pass stays.
-  EXPECT_TRUE(torch::equal(whole->attribute(two_prompts(), {})->effects, before->effects));
+  EXPECT_TRUE(torch::equal(whole->attribute(two_prompts(), brief())->effects, before->effects));
   Request reverse = two_prompts();
   reverse.rows = {{1, 42, {}}};
-  EXPECT_FALSE(torch::equal(whole->attribute(reverse, {})->effects, before->effects));
+  EXPECT_FALSE(torch::equal(whole->attribute(reverse, brief())->effects, before->effects));
 
   const testing::TemporaryFolder folder;
   std::filesystem::copy(testing::golden(GetParam()), folder / "model", std::filesystem::copy_options::recursive);
@@ -77,7 +85,7 @@ TEST_P(OfAll, ASiteThatCannotActHasNone) {
   write_safetensors(file, tensors);
   const auto cut = open_model((folder / "model").string());
   ASSERT_TRUE(cut) << cut.error().message();
-  const auto after = (*cut)->attribute(two_prompts(), {});
+  const auto after = (*cut)->attribute(two_prompts(), brief());
   ASSERT_TRUE(after) << after.error().message();
   EXPECT_EQ(after->effects[0].abs().max().item<double>(), 0) << "its K and V are those of any prompt";
   EXPECT_GT(after->effects.abs().max().item<double>(), 0);
@@ -88,7 +96,7 @@ TEST_P(OfAll, PicturesStayAsTheyAre) {
   const auto model = opened(GetParam());
   const auto before = model->generate(two_prompts());
   ASSERT_TRUE(before) << before.error().message();
-  ASSERT_TRUE(model->attribute(two_prompts(), {}));
+  ASSERT_TRUE(model->attribute(two_prompts(), brief()));
   EXPECT_TRUE(torch::equal(model->generate(two_prompts())->images, before->images));
 }
 
@@ -98,14 +106,14 @@ TEST(Attribution, WhatItCannotDoIsSaid) {
   const auto model = opened("pipeline");
   Request three = two_prompts();
   three.prompts.emplace_back("a third");
-  EXPECT_THAT(model->attribute(three, {}).error().message(), HasSubstr("towards another prompt"));
+  EXPECT_THAT(model->attribute(three, brief()).error().message(), HasSubstr("towards another prompt"));
 }
 
 // Prompts that are the same have nothing to tell.
 TEST(Attribution, OfTheSamePromptIsNothing) {
   Request same = two_prompts();
   same.prompts[1] = same.prompts[0];
-  const auto found = opened("pipeline")->attribute(same, {});
+  const auto found = opened("pipeline")->attribute(same, brief());
   ASSERT_TRUE(found) << found.error().message();
   EXPECT_EQ(found->effects.abs().max().item<double>(), 0);
 }
