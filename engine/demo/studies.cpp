@@ -14,7 +14,7 @@ std::vector<int> studied_sites(const ModelInfo& model) {
       const auto file = attempt([&] { return resource("studies/" + demo.substr(demo.find(':') + 1) + study + "/run.json"); });
       if (!file) continue;
       const auto run = read_json(*file);
-      const auto found = reading_json(*file, [&]() -> std::vector<int> {
+      auto found = reading_json(*file, [&]() -> std::vector<int> {
         // A cascade is patched in its first stage.
         const std::string hash = run.at("model").at("hash");
         if (hash != model.hash && !(model.upscaler && sha256_text(hash + model.upscaler->hash) == model.hash)) return {};

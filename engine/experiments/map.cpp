@@ -106,7 +106,7 @@ void write_map(const EffectMap& map, const RunSettings& settings, const ModelInf
 }
 
 torch::Tensor draw_map(const EffectMap& map, const ModelInfo& model, int pairs) {
-  constexpr int kCell = 46, kRow = 30, kMargin = 16, kTop = 66, kBottom = 30, kPanel = 40, kGap = 26;
+  constexpr int kCell = 46, kRow = 30, kMargin = 16, kTop = 66, kBottom = 0, kPanel = 40, kGap = 26;
   constexpr Colour kInk{30, 30, 36}, kSoft{110, 110, 120}, kPaper{255, 255, 255};
   const std::vector<const ScoreInfo*> panels{find_score("target_f1"), find_score("source_f1"), find_score("ssim_outside_text")};
   const int rows = static_cast<int>(map.grid.rows.size()), columns = static_cast<int>(map.grid.columns.size());
@@ -115,11 +115,14 @@ torch::Tensor draw_map(const EffectMap& map, const ModelInfo& model, int pairs) 
   for (const auto& row : map.grid.rows) labels = std::max(labels, measure.text_width(row, 12));
   for (const auto& column : map.grid.columns) widest = std::max(widest, measure.text_width(column, 12) + 12);
   const int left = kMargin + labels + 12, panel_height = kPanel + rows * kRow + kGap;
+  const bool each_direction = map.grid.axes.rows == Axis::direction || map.grid.axes.columns == Axis::direction;
   const std::string title = "Which " + to_string(map.grid.axes.rows) + (map.grid.axes.columns ? " and " + to_string(*map.grid.axes.columns) : "") +
-                            " writes the text? (" + to_string(map.scope.direction) + ")";
-  const std::string whose =
-      map.scope.direction == Direction::necessity ? "prompt B's picture, patched to see prompt A" : "prompt A's picture, patched to see prompt B";
-  const std::string below = model.source + ": " + whose + ". " + std::to_string(pairs) + " pairs";
+                            " writes the text?" + (each_direction ? "" : " (" + to_string(map.scope.direction) + ")");
+  const std::string whose = each_direction                                ? "A's picture, patched to see prompt B; of necessity B's, patched to see A"
+                            : map.scope.direction == Direction::necessity ? "prompt B's picture, patched to see prompt A"
+                                                                          : "prompt A's picture, patched to see prompt B";
+  const std::string below = model.source + ": " + whose + ". " + std::to_string(pairs) + " pairs." +
+                            (map.grid.axes.columns ? " Columns: " + to_string(*map.grid.axes.columns) + "." : "");
   // Beside the grid: A's and B's own pictures.
   const int own = left + widest * columns + 20;
   const int width = std::max({own + 2 * kCell, kMargin + measure.text_width(title, 16), kMargin + measure.text_width(below, 12)}) + kMargin;
@@ -154,13 +157,12 @@ torch::Tensor draw_map(const EffectMap& map, const ModelInfo& model, int pairs) 
       for (int column = 0; column < columns; ++column) {
         const auto& variant = map.grid.at(static_cast<size_t>(row), static_cast<size_t>(column));
         if (variant)
-          cell(left + widest * column, y, widest, mean(map.scores[static_cast<size_t>(row * columns + column)], info));
+          cell(left + widest * column, y, widest, mean(map.scores[static_cast<size_t>(row) * map.grid.columns.size() + static_cast<size_t>(column)], info));
         else
           canvas.fill(left + widest * column + widest / 2 - 4, y + kRow / 2, 8, 1, kSoft);
       }
     }
   }
-  if (map.grid.axes.columns) canvas.text("columns: " + to_string(*map.grid.axes.columns), kMargin, canvas.height() - 12, 12, kSoft);
   return canvas.image();
 }
 

@@ -224,7 +224,7 @@ bool RunFolder::keep_gradients(const Cell& cell, int from_step, const SiteGradie
 }
 
 std::string RunFolder::keep_picture(const torch::Tensor& image, const ordered_json& metadata) const {
-  const std::string file = "pictures/" + pixels_hash(image) + ".png";
+  std::string file = "pictures/" + pixels_hash(image) + ".png";
   if (!fs::exists(folder_ / file)) write_png(folder_ / file, image, metadata);
   return file;
 }
