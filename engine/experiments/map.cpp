@@ -121,7 +121,7 @@ torch::Tensor draw_map(const EffectMap& map, const ModelInfo& model, int pairs) 
   const std::string whose = each_direction                                ? "A's picture, patched to see prompt B; of necessity B's, patched to see A"
                             : map.scope.direction == Direction::necessity ? "prompt B's picture, patched to see prompt A"
                                                                           : "prompt A's picture, patched to see prompt B";
-  const std::string below = model.source + ": " + whose + ". " + std::to_string(pairs) + " pairs." +
+  const std::string below = model.source + ": " + whose + ". " + std::to_string(pairs) + (pairs == 1 ? " pair." : " pairs.") +
                             (map.grid.axes.columns ? " Columns: " + to_string(*map.grid.axes.columns) + "." : "");
   // Beside the grid: A's and B's own pictures.
   const int own = left + widest * columns + 20;
