@@ -17,7 +17,7 @@ set -uo pipefail
 shard=$((SLURM_ARRAY_TASK_ID - SLURM_ARRAY_TASK_MIN + 1))/$SLURM_ARRAY_TASK_COUNT
 "${GLYPHSCOPE:-glyphscope}" localize "$@" --shard "$shard" --wait &
 program=$!
-trap 'kill -TERM $program; (sleep 60; kill -TERM $program 2> /dev/null) &' TERM
+trap 'kill -TERM $program 2> /dev/null; (sleep 60; kill -TERM $program 2> /dev/null) &' TERM
 wait $program
 code=$?
 # A trapped signal ends the wait, not the program.
@@ -27,9 +27,8 @@ if [ $code = 3 ] || [ $code -gt 128 ]; then
   [ "${SLURM_RESTART_COUNT:-0}" -lt "${GLYPHSCOPE_RESTARTS:-50}" ] || { echo "localize.sh: shard $shard was queued again too often" >&2; exit $code; }
   echo "localize.sh: shard $shard ended with $code and is queued again" >&2
   scontrol requeue "${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID"
-fi
-if [ $code != 0 ]; then
-  echo "localize.sh: shard $shard failed with $code" >&2
+elif [ $code != 0 ]; then
+  echo "localize.sh: shard $shard failed with $code; the job is cancelled" >&2
   scancel "$SLURM_ARRAY_JOB_ID"
 fi
 exit $code
