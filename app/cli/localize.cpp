@@ -137,9 +137,9 @@ void print_certificate(const event::Certified& card, const SiteTable& table) {
   const auto part = [](int words, int noises) { return std::to_string(words) + " words and " + std::to_string(noises) + (noises == 1 ? " noise" : " noises"); };
   std::printf("\nchosen on %s, reported on %s (%s)\n", part(card.choosing_words, card.choosing_noises).c_str(),
               part(card.reporting_words, card.reporting_noises).c_str(),
-              !card.words_apart   ? "the same: there are too few"
-              : card.noises_apart ? "others"
-                                  : "other words, the same noises");
+              card.words_apart    ? (card.noises_apart ? "others" : "other words, the same noises")
+              : card.noises_apart ? "the same words, other noises"
+                                  : "the same: there are too few");
   if (card.search)
     std::printf(
         "searched by %lld pictures and gradients worth %.1f, where every site alone would have taken %lld; gradients order the sites that were tried as "

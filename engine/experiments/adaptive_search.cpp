@@ -86,7 +86,7 @@ class Searching {
 
   // Sets that are enough on the first cells, each without a site that could be left out; none if not even all sites are.
   std::vector<std::vector<int>> candidates(size_t first) {
-    out_.without_effect.clear();
+    out_.not_enough.clear();
     std::vector<std::vector<int>> found;
     std::vector<int> left = order_;
     // What is enough is looked for among all; then among those that are no part of it.
@@ -94,7 +94,7 @@ class Searching {
     while (!left.empty() && found.size() < kMostSets) {
       const std::vector<int> prefix = enough_prefix(left, first);
       if (prefix.empty()) {
-        if (left.size() < order_.size()) out_.without_effect.push_back(left);
+        if (left.size() < order_.size()) out_.not_enough.push_back(left);
         break;
       }
       const std::vector<int> least = smaller_within(minimal(prefix, first), prefix, first);
@@ -191,7 +191,7 @@ class Searching {
       effects.push_back(mean(variant({site}), first));
     }
     out_.rank_correlation = rank_correlation(gradients, effects);
-    for (auto& group : out_.without_effect) std::sort(group.begin(), group.end());
+    for (auto& group : out_.not_enough) std::sort(group.begin(), group.end());
   }
 
   Cells& cells_;

@@ -15,7 +15,7 @@ struct AdaptiveSearch {
   std::vector<int> tested_alone;                     ///< Sites that were patched alone, on some cells at least.
   std::vector<int> alone_on_all;                     ///< Those of them on all cells.
   double rank_correlation = 0;                       ///< Of gradients and effects, of the sites that were patched alone: Spearman's.
-  std::vector<std::vector<int>> without_effect;      ///< Groups that together did nothing: none of their sites is enough.
+  std::vector<std::vector<int>> not_enough;          ///< Groups that together were not enough, so that none of their sets is. They may do something.
   std::int64_t pictures = 0;                         ///< That it asked for, A's and B's own among them.
   std::int64_t gradient_rows = 0, picture_rows = 0;  ///< Rows through the denoiser: of all gradients, and of one picture.
 };

@@ -156,8 +156,10 @@ torch::Tensor draw_card(const Certificate& certificate, const ModelInfo& model) 
     canvas.text(text, kAxis + kAxisWidth + 14, y + 4, 11, colour);
   }
   const auto part = [](int words, int noises) { return std::to_string(words) + " words and " + std::to_string(noises) + (noises == 1 ? " noise" : " noises"); };
-  const std::string apart =
-      certificate.parts.words_apart ? (certificate.parts.noises_apart ? "others" : "other words, the same noises") : "the same: there are too few";
+  const bool words = certificate.parts.words_apart, noises = certificate.parts.noises_apart;
+  const std::string apart = words    ? (noises ? "others" : "other words, the same noises")
+                            : noises ? "the same words, other noises"
+                                     : "the same: there are too few";
   canvas.text("Chosen on " + part(certificate.choosing_words, certificate.choosing_noises) + ", reported on " +
                   part(certificate.reporting_words, certificate.reporting_noises) + " (" + apart + ").",
               kMargin, height - 20, 12, kSoft);

@@ -68,9 +68,9 @@ TEST_P(SeventySites, FindsWhatIsPlantedInATwelfthOfTheRows) {
   EXPECT_EQ(found.search.sites, GetParam().sites);
   EXPECT_GE(found.ratio, 12);
   std::printf("%s: %.1f times fewer rows\n", GetParam().name, found.ratio);
-  // All others together do nothing: it says so, and did not try them one by one.
-  ASSERT_EQ(found.search.without_effect.size(), 1u);
-  EXPECT_EQ(found.search.without_effect.front().size(), 70 - GetParam().sites.size());
+  // All others together are not enough: it says so, and did not try them one by one.
+  ASSERT_EQ(found.search.not_enough.size(), 1u);
+  EXPECT_EQ(found.search.not_enough.front().size(), 70 - GetParam().sites.size());
 }
 
 INSTANTIATE_TEST_SUITE_P(Causes, SeventySites,
