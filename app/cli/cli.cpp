@@ -16,6 +16,7 @@
 #include "core/memory.h"
 #include "core/version.h"
 #include "demo/learned_text.h"
+#include "device/devices_in_sight.h"
 #include "editing/audit_log.h"
 #include "io/files.h"
 #include "io/text_file.h"
@@ -98,8 +99,12 @@ void Context::read_by(const std::string& engine) const {
 void Context::finish_on_sigterm() const { keeps_parts = true; }
 
 event::ModelOpened Context::open(const std::string& model) const {
-  auto opened = get<event::ModelOpened>(command::OpenModel{
-      .source = model, .config = common.config, .upscaler = common.upscaler, .device = common.device, .dtype = common.dtype, .memory = common.memory});
+  auto opened = get<event::ModelOpened>(command::OpenModel{.source = model,
+                                                           .config = common.config,
+                                                           .upscaler = common.upscaler,
+                                                           .device = own_device_.empty() ? common.device : own_device_,
+                                                           .dtype = common.dtype,
+                                                           .memory = common.memory});
   if (opened.device != "cpu") note("Computing on " + opened.device + (opened.why_device.empty() ? "" : ": " + opened.why_device));
   set_guard(opened);
   return opened;
@@ -114,7 +119,7 @@ void Context::run(const Command& command, const std::function<void(const event::
     }
     if (listen) listen(what);
   };
-  session().run(command, {.tell = tell, .cancel = cancel});
+  session().run(command, {.tell = tell, .cancel = cancel, .processes = processes_.get()});
   end_progress();
 }
 
@@ -123,6 +128,23 @@ std::shared_ptr<Pipeline> Context::pipeline() const {
 }
 
 std::shared_ptr<TextReader> Context::reader() const { return session().reader(cancel); }
+
+void Context::join_processes() const {
+  processes_ = MpiProcesses::join();
+  if (common.device != "auto" && common.device != "cuda") return;
+  // Processes of one machine take its GPUs in turn.
+  const auto devices = devices_in_sight();
+  if (!devices.empty()) own_device_ = devices[static_cast<size_t>(processes_->local_rank()) % devices.size()].name;
+}
+
+std::string Context::name() const {
+  if (!processes_) return "glyphscope";
+  return "glyphscope (process " + std::to_string(processes_->rank() + 1) + " of " + std::to_string(processes_->size()) + ")";
+}
+
+void Context::leave_processes(bool well) const {
+  if (processes_) processes_->leave(well);
+}
 
 void Context::refuse_guard(const std::string& hint) const {
   if (!common.guard.empty()) reject("there is no guard for this verb", "--guard", hint);
@@ -164,7 +186,7 @@ void Context::note(const std::string& text) const {
 }
 
 void Context::show(const Progress& progress) const {
-  if (!::isatty(STDERR_FILENO) || progress.total <= 0) return;
+  if (!::isatty(STDERR_FILENO) || progress.total <= 0 || !speaks()) return;
   constexpr int kWidth = 30;
   const double share = static_cast<double>(progress.done) / static_cast<double>(progress.total);
   const int filled = static_cast<int>(share * kWidth);
@@ -177,10 +199,12 @@ void Context::end_progress() const {
   if (::isatty(STDERR_FILENO)) std::fputs("\r\033[K", stderr);
 }
 
-void Context::say(const std::string& line) const { std::fprintf(common.json ? stderr : stdout, "%s\n", in_words(line).c_str()); }
+void Context::say(const std::string& line) const {
+  if (speaks()) std::fprintf(common.json ? stderr : stdout, "%s\n", in_words(line).c_str());
+}
 
 void Context::print(const nlohmann::ordered_json& document) const {
-  if (common.json) std::printf("%s\n", json_text(document, 2).c_str());
+  if (common.json && speaks()) std::printf("%s\n", json_text(document, 2).c_str());
 }
 
 void SamplingOptions::add(CLI::App& verb, const std::string& image_help) {
@@ -220,6 +244,14 @@ command::Sampling SamplingOptions::sampling(std::uint64_t seed) const {
   out.width = width;
   out.height = height;
   return out;
+}
+
+void JudgeOptions::add(CLI::App& verb) {
+  verb.add_option("--clip-model", folders.clip,
+                  "Folder of a CLIP (transformers' CLIPModel): scores each image's CLIPScore with prompt B (CLIP-T), and its likeness to A's (CLIP-I)");
+  verb.add_option("--dino-model", folders.dino,
+                  "Folder of a DINO (transformers' Dinov2Model or ViTModel): scores the distance of its features from A's image's");
+  verb.add_option("--lpips-model", folders.lpips, "Folder of LPIPS (packaging/lpips_folder.py writes it): scores the perceptual distance from A's image");
 }
 
 int run(int argc, char** argv) {
@@ -265,8 +297,8 @@ int run(int argc, char** argv) {
   const auto* seed = app.add_option("--seed", context.common.seed, "Seed of the noise")->capture_default_str();
 
   std::vector<std::pair<CLI::App*, Run>> verbs;
-  for (auto add : {add_inspect, add_generate, add_patch, add_edit, add_localize, add_merge, add_evaluate, add_finetune, add_convert_adapter, add_arena,
-                   add_guard, add_draw_signs, add_train_demo}) {
+  for (auto add : {add_inspect, add_generate, add_patch, add_edit, add_localize, add_merge, add_export_card, add_transfer, add_evaluate, add_finetune,
+                   add_convert_adapter, add_arena, add_guard, add_draw_signs, add_train_demo, add_train_reader}) {
     Run run = add(app);
     CLI::App* verb = app.get_subcommands({}).back();
     verb->footer("Options that verbs share, --seed, --adapter and --guard among them: glyphscope --help");
@@ -290,9 +322,9 @@ int run(int argc, char** argv) {
       context.say(log + ": the last hash is " + AuditLog(log).last() + " (keep it: guard --verify-log FILE --expect-last HASH finds a cut end)");
   });
   context.end_progress();
-  if (done) return 0;
-  std::fprintf(stderr, "glyphscope: %s\n", in_words(done.error().message()).c_str());
-  return exit_code(done.error().code);
+  if (!done) std::fprintf(stderr, "%s: %s\n", context.name().c_str(), in_words(done.error().message()).c_str());
+  context.leave_processes(static_cast<bool>(done));
+  return done ? 0 : exit_code(done.error().code);
 }
 
 }  // namespace glyphscope::cli

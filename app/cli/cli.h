@@ -10,6 +10,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "core/processes.h"
 #include "core/progress.h"
 #include "metrics/ocr.h"
 #include "pipelines/pipeline.h"
@@ -62,6 +63,15 @@ class Context {
   std::shared_ptr<TextReader> reader() const;
   const PictureSet& pictures() const { return session().pictures(); }
 
+  /// Joins the processes that mpirun or srun started; from here on the first alone speaks. A device that is left open becomes this process's own of its
+  /// machine's. Throws a Failure.
+  void join_processes() const;
+  bool speaks() const { return !processes_ || processes_->leads(); }
+  /// "glyphscope", and which of several processes it is.
+  std::string name() const;
+  /// Ends this one of them: well if the verb did what it should.
+  void leave_processes(bool well) const;
+
   /// Of a verb that no guard could hold: throws a Failure with the hint if one is asked for.
   void refuse_guard(const std::string& hint) const;
   /// From here on SIGTERM stops the verb where a part of it is done and kept, and a second one at once.
@@ -86,6 +96,8 @@ class Context {
  private:
   Session& session() const;
   void set_guard(const event::ModelOpened& model) const;
+  mutable std::unique_ptr<MpiProcesses> processes_;
+  mutable std::string own_device_;  // one of several processes'; empty: as the options say
   mutable std::shared_ptr<Session> session_;
   mutable std::set<std::string> noted_;
 };
@@ -103,6 +115,12 @@ struct SamplingOptions {
   command::Sampling sampling(std::uint64_t seed) const;
 };
 
+/// Folders of models that score pictures, shared by verbs that compare pictures.
+struct JudgeOptions {
+  JudgeFolders folders;
+  void add(CLI::App& verb);
+};
+
 /// What a verb does; throws a Failure to fail.
 using Run = std::function<void(const Context&)>;
 
@@ -113,6 +131,8 @@ Run add_patch(CLI::App& app);
 Run add_edit(CLI::App& app);
 Run add_localize(CLI::App& app);
 Run add_merge(CLI::App& app);
+Run add_export_card(CLI::App& app);
+Run add_transfer(CLI::App& app);
 Run add_evaluate(CLI::App& app);
 Run add_finetune(CLI::App& app);
 Run add_convert_adapter(CLI::App& app);
@@ -120,6 +140,7 @@ Run add_arena(CLI::App& app);
 Run add_guard(CLI::App& app);
 Run add_draw_signs(CLI::App& app);
 Run add_train_demo(CLI::App& app);
+Run add_train_reader(CLI::App& app);
 
 /// Runs the command line. Returns the exit code: 0 done, 2 the input was wrong, 3 cancelled, 4 out of memory, 5 internal.
 int run(int argc, char** argv);

@@ -37,6 +37,7 @@ Run add_edit(CLI::App& app) {
     PlanOptions plan{"The layers that write the text, for example 5,7-9 (default: those of a demo model's study)"};
     command::EditText command;
     SamplingOptions sampling;
+    JudgeOptions judges;
   };
   auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("edit", "Writes another text into an image, drawn or real, while the rest stays");
@@ -70,6 +71,7 @@ Run add_edit(CLI::App& app) {
                    "Folder for source.png, edit.png, target.png, prompt-to-prompt.png, edit.json; of a real picture, reconstruction.png and, with a mask, "
                    "edit-whole.png too")
       ->required();
+  options->judges.add(*verb);
   options->sampling.add(*verb, "The real picture to edit, with --caption (PNG, JPEG, WebP)");
   return [=](const Context& context) {
     const bool real = !options->sampling.image.empty();
@@ -87,6 +89,7 @@ Run add_edit(CLI::App& app) {
     command.compared = command.each_alone = true;
     command.folder = options->out;
     command.adapters = context.common.adapters;
+    command.judges = options->judges.folders;
     context.read_by(options->ocr);
     const auto model = context.open(options->model);
     command.plan = options->plan.plan(model.table, model.studied);

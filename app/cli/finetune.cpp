@@ -51,7 +51,7 @@ Run add_finetune(CLI::App& app) {
   struct Options {
     std::string model, sites, out, sample_prompts, ocr = "ppocr";
     std::vector<std::string> ranks;
-    bool every_attention = false, resume = false;
+    bool every_attention = false, resume = false, mpi = false;
     std::int64_t save_every = 250, sample_every = 250;
     FinetuneOptions training;
   };
@@ -71,8 +71,11 @@ Run add_finetune(CLI::App& app) {
                    "has drifted (default: some of each)");
   verb->add_option("--ocr", options->ocr, "ppocr or tesseract")->capture_default_str();
   verb->add_flag("--resume", options->resume, "Go on with the training that is in --out");
+  verb->add_flag("--mpi", options->mpi,
+                 "Train with all processes that mpirun or srun started, each with an equal part of every batch; --out must lie where all see it");
   verb->add_option("--out", options->out, "Folder for last.safetensors, best.safetensors, training.csv, training.png and samples")->required();
   return [=](const Context& context) {
+    if (options->mpi) context.join_processes();
     FinetuneSettings settings = options->training.settings(context);
     settings.plan.every_attention = options->every_attention;
     settings.plan.ranks = parse_ranks(options->ranks);
@@ -99,7 +102,7 @@ Run add_finetune(CLI::App& app) {
           if (const auto* adapter = std::get_if<event::AdapterMade>(&what)) made = *adapter;
         });
     context.print(made.document);
-    if (context.common.json) return;
+    if (context.common.json || !context.speaks()) return;
     std::printf("trained %lld parameters (%.3f %% of the denoiser) with %.2f MB of optimizer state; on all %zu sites it would be %lld with %.2f MB\n%s\n",
                 static_cast<long long>(made.parameters), 100 * static_cast<double>(made.parameters) / static_cast<double>(model.table.denoiser_parameters),
                 static_cast<double>(made.optimizer_bytes) / 1e6, model.table.sites.size(), static_cast<long long>(made.all_sites),

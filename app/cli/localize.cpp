@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "app/cli/cli.h"
+#include "app/cli/print_card.h"
 #include "app/cli/workers.h"
 #include "core/option.h"
 #include "io/files.h"
@@ -14,31 +15,16 @@ namespace glyphscope::cli {
 
 namespace {
 
-std::string score_text(const std::map<std::string, Score>& scores, const char* key) {
-  const Score& score = scores.at(key);
-  char text[64];
-  if (score.low)
-    std::snprintf(text, sizeof text, "%.2f [%.2f, %.2f]", score.mean, *score.low, *score.high);
-  else
-    std::snprintf(text, sizeof text, "%.2f", score.mean);
-  return text;
-}
-
 std::string set_name(const event::ScoresReady::Set& set) {
   if (set.kind == SetKind::random) return "random " + format_sites(set.sites);
   return set.kind == SetKind::all ? "all sites" : "sites " + format_sites(set.sites);
 }
 
-void print_findings(const event::ScoresReady& found, const SiteTable& table) {
-  constexpr const char* kColumns[] = {"target_f1", "source_f1", "ssim_outside_text"};
+void print_table(const event::ScoresReady& found, const SiteTable& table, const ScoreColumns& columns) {
   const auto line = [&](const std::string& name, const std::map<std::string, Score>& scores) {
-    std::printf("  %-14s", name.c_str());
-    for (const char* key : kColumns) std::printf("  %-19s", score_text(scores, key).c_str());
-    std::printf("\n");
+    std::printf("  %-14s%s\n", name.c_str(), columns.line(scores).c_str());
   };
-  std::printf("  %-14s", "patched");
-  for (const char* key : kColumns) std::printf("  %-19s", find_score(key)->title);
-  std::printf("\n");
+  std::printf("  %-14s%s\n", "patched", columns.titles().c_str());
   line("nothing (A)", found.source);
   line("B's own image", found.target);
   for (size_t site = 0; site < table.sites.size(); ++site) {
@@ -47,6 +33,22 @@ void print_findings(const event::ScoresReady& found, const SiteTable& table) {
     line("site " + std::to_string(site), scores);
   }
   for (const auto& set : found.sets) line(set_name(set), set.scores);
+}
+
+// The table of arXiv 2502.09935, each number as the paper's code computes it.
+void print_paper_table(const event::ScoresReady& found, const SiteTable& table) {
+  std::vector<const char*> keys{"paper_mse",           "ssim", "paper_psnr", "target_precision", "target_recall", "target_f1_of_means", "anagram_accuracy",
+                                "target_edit_distance"};
+  if (found.source.contains("clip_t")) keys.push_back("clip_t");
+  std::printf(
+      "\nas the code of arXiv 2502.09935 computes it: squared errors in 8 bits, which wrap; accuracy is an anagram's; F1 is of mean precision and mean\n"
+      "recall. Read by this run's OCR, where the paper has EasyOCR; on the pairs that report alone%s\n",
+      found.source.contains("clip_t") ? "" : "; without CLIP-T, as no --clip-model is given");
+  print_table(found, table, ScoreColumns(keys));
+}
+
+void print_findings(const event::ScoresReady& found, const SiteTable& table) {
+  print_table(found, table, ScoreColumns(found.source));
   if (found.halved)
     std::printf("\nchosen by %d pairs, reported on %d others that share no word with them", found.choosing_pairs, found.pairs);
   else
@@ -66,23 +68,20 @@ void print_map(const event::MapReady& map) {
   const bool narrow = columns > 1;
   const auto mean = [&](const std::map<std::string, Score>& scores, const char* key) {
     if (scores.empty()) return std::string("-");
-    if (!narrow) return score_text(scores, key);
     char text[16];
     std::snprintf(text, sizeof text, "%.2f", scores.at(key).mean);
     return std::string(text);
   };
   size_t label = 10;
   for (const auto& row : map.rows) label = std::max(label, row.size());
-  constexpr const char* kKeys[] = {"target_f1", "source_f1", "ssim_outside_text"};
+  const ScoreColumns keys(map.source);
   const auto cell = [&](const std::string& text, size_t width) { std::printf("  %-*s", static_cast<int>(width), text.c_str()); };
   if (!narrow) {
     cell(map.by, label);
-    for (const char* key : kKeys) cell(find_score(key)->title, 19);
-    std::printf("\n");
+    std::printf("%s\n", keys.titles().c_str());
     const auto line = [&](const std::string& name, const std::map<std::string, Score>& scores) {
       cell(name, label);
-      for (const char* key : kKeys) cell(mean(scores, key), 19);
-      std::printf("\n");
+      std::printf("%s\n", keys.line(scores).c_str());
     };
     line("A's own", map.source);
     line("B's own", map.target);
@@ -90,11 +89,18 @@ void print_map(const event::MapReady& map) {
   } else {
     size_t width = 5;
     for (const auto& column : map.columns) width = std::max(width, column.size());
-    for (const char* key : kKeys) {
-      std::printf("%s (A's own %s, B's own %s)\n", find_score(key)->title, mean(map.source, key).c_str(), mean(map.target, key).c_str());
+    for (const ScoreInfo* score : keys.list()) {
+      const char* key = score->key.data();
+      std::printf("%s (A's own %s, B's own %s)\n", score->title, mean(map.source, key).c_str(), mean(map.target, key).c_str());
       cell("", label);
       for (const auto& column : map.columns) cell(column, width);
       std::printf("\n");
+      for (const auto& [name, own] : {std::pair("A's own", &map.attribute_source), {"B's own", &map.attribute_target}}) {
+        if (own->size() != columns) continue;
+        cell(name, label);
+        for (const auto& column : map.columns) cell(mean(own->at(column), key), width);
+        std::printf("\n");
+      }
       for (size_t row = 0; row < map.rows.size(); ++row) {
         cell(map.rows[row], label);
         for (size_t column = 0; column < columns; ++column) cell(mean(map.scores[row * columns + column], key), width);
@@ -104,55 +110,6 @@ void print_map(const event::MapReady& map) {
     }
   }
   std::printf("means over %d pairs and %d noise%s, none of which chose anything\n", map.pairs, map.noises, map.noises == 1 ? "" : "s");
-}
-
-void print_certificate(const event::Certified& card, const SiteTable& table) {
-  std::printf("  %-6s  %-21s  %-9s  %s\n", "site", "adds to B's F1 alone", "p", "Shapley value among those looked at");
-  for (const auto& site : card.sites) {
-    const bool discovered = std::find(card.discovered.begin(), card.discovered.end(), site.site) != card.discovered.end();
-    std::printf("  %-6d  %-21s  %-9.2g%s %s\n", site.site, score_text({{"effect", site.effect}}, "effect").c_str(), site.p, discovered ? "*" : " ",
-                site.shapley ? score_text({{"effect", *site.shapley}}, "effect").c_str() : "");
-  }
-  std::printf("  * discovered: of all that are, %.0f %% may be false (Benjamini-Hochberg)\n\n", 100 * card.false_discovery);
-  const auto line = [](const std::string& name, const std::map<std::string, Score>& scores) {
-    std::printf("  %-34s", name.c_str());
-    for (const char* key : {"target_f1", "source_f1", "ssim_outside_text"}) std::printf("  %-19s", score_text(scores, key).c_str());
-    std::printf("\n");
-  };
-  std::printf("  %-34s", "on the words that report");
-  for (const char* key : {"target_f1", "source_f1", "ssim_outside_text"}) std::printf("  %-19s", find_score(key)->title);
-  std::printf("\n");
-  line("A's own picture", card.source);
-  line("B's own picture", card.target);
-  for (const auto& set : card.sets) {
-    const std::string sites = format_sites(set.sites);
-    if (set.role == "sufficiency") line("A, " + sites + " see B (sufficiency)", set.scores);
-    if (set.role == "necessity") line("B, " + sites + " see A (necessity)", set.scores);
-    if (set.role == "complement") line("A, all but " + sites + " see B", set.scores);
-    if (set.role == "control") line("control: A, " + sites + " see B", set.scores);
-    if (set.role == "control_necessity") line("control: B, " + sites + " see A", set.scores);
-    if (set.role == "all_sites") line("A, all sites see B", set.scores);
-    if (set.role == "all_sites_necessity") line("B, all sites see A", set.scores);
-  }
-  const auto part = [](int words, int noises) { return std::to_string(words) + " words and " + std::to_string(noises) + (noises == 1 ? " noise" : " noises"); };
-  std::printf("\nchosen on %s, reported on %s (%s)\n", part(card.choosing_words, card.choosing_noises).c_str(),
-              part(card.reporting_words, card.reporting_noises).c_str(),
-              card.words_apart    ? (card.noises_apart ? "others" : "other words, the same noises")
-              : card.noises_apart ? "the same words, other noises"
-                                  : "the same: there are too few");
-  if (card.search)
-    std::printf(
-        "searched by %lld pictures and gradients worth %.1f, where every site alone would have taken %lld; gradients order the sites that were tried as "
-        "their effects do, with a rank correlation of %.2f\n",
-        static_cast<long long>(card.search->pictures), card.search->gradients_as_pictures, static_cast<long long>(card.search->exhaustive_pictures),
-        card.search->rank_correlation);
-  if (card.chosen.empty()) {
-    std::printf("no set of sites that was tried keeps B's text\n");
-    return;
-  }
-  std::printf("sites %s (%.2f %% of the denoiser's parameters): %s, %s, %s\n", format_sites(card.chosen).c_str(), 100 * table.share(card.chosen),
-              card.sufficient ? "sufficient" : "not shown to be sufficient", card.necessary ? "necessary" : "not shown to be necessary",
-              card.beats_controls ? "better than its controls" : "not shown to be better than its controls");
 }
 
 std::string duration(double seconds) {
@@ -194,9 +151,10 @@ Run add_localize(CLI::App& app) {
   struct Options {
     std::string model, prompts, words, out, ocr = "ppocr", method = "automatic", pooled = "source", shard;
     std::vector<std::string> devices;
-    bool resume = false;
+    bool resume = false, paper = false;
     command::Localize command;
     SamplingOptions sampling;
+    JudgeOptions judges;
   };
   auto options = std::make_shared<Options>();
   command::Localize& settings = options->command;
@@ -208,6 +166,11 @@ Run add_localize(CLI::App& app) {
   auto* file = verb->add_option("--prompts", options->prompts, "File of prompt pairs: A, a tab, B, each with its text in double quotes");
   verb->add_option("--template", settings.templates, "Prompt with <text> for the word (repeatable; default: signs for a demo model, else the paper's)")
       ->excludes(file);
+  verb->add_option("--attributes", settings.attributes,
+                   "Of a demo model, what pairs differ by, --pairs of each: word, length, sign-colour, wall-colour, shape, or all. With --by site-attribute: "
+                   "which site carries which")
+      ->delimiter(',')
+      ->excludes(file);
   verb->add_option("--words", options->words, "File of words, one a line (default: words that the demo models never saw)")->excludes(file);
   verb->add_option("--pairs", settings.pairs, "Pairs to make of template and words, two words each")->check(CLI::Range(1, 100000))->capture_default_str();
   auto* seeds = verb->add_option("--seeds", settings.seeds, "Seeds of the noises (default: --seed, and --noises of them from there on)")->delimiter(',');
@@ -215,10 +178,10 @@ Run add_localize(CLI::App& app) {
       ->check(CLI::Range(1, 1000))
       ->excludes(seeds)
       ->capture_default_str();
-  verb->add_option(
-          "--by", settings.by,
-          "site, set, step, head, stream, token-group, encoder or direction; or two of them, as site-step: rows and columns of a map. All that is not named is "
-          "patched")
+  verb->add_option("--by", settings.by,
+                   "site, set, step, head, stream, token-group, encoder, direction or attribute; or two of them, as site-step: rows and columns of a map. All "
+                   "that is not named is "
+                   "patched")
       ->capture_default_str();
   verb->add_option("--direction", settings.direction,
                    "sufficiency (A's image, sites see B), necessity (B's image, sites see A) or complement (A's image, all other sites see B)")
@@ -269,21 +232,27 @@ Run add_localize(CLI::App& app) {
       ->capture_default_str();
   verb->add_option("--method", options->method, "automatic, injection, recording or lockstep")->capture_default_str();
   verb->add_option("--ocr", options->ocr, "ppocr or tesseract")->capture_default_str();
+  verb->add_flag("--paper-compatible", options->paper, "Print the table of arXiv 2502.09935 too, each number as the paper's code computes it");
   verb->add_flag("--keep-images", settings.keep_images, "Write every pair's images too");
   verb->add_flag("--resume", options->resume, "Go on with the run that is in --out");
   verb->add_option("--out", options->out, "Folder of the run: its cells, and run.json, sites.csv and heatmap.png, or a map's files")->required();
+  options->judges.add(*verb);
   options->sampling.add(*verb);
   return [=](const Context& context) {
     command::Localize command = options->command;
     const auto folder = std::filesystem::path(options->out);
     if (!options->prompts.empty()) command.prompts = read_pairs(options->prompts);
     if (!options->words.empty()) command.words = read_word_list(options->words);
+    if (!command.attributes.empty() && command.by == "site") command.by = "site-attribute";
     command.sampling = options->sampling.sampling(context.common.seed);
     command.sampling.method = options->method;
     command.pooled_target = options->pooled == "target";
     command.folder = options->out;
     command.certify = command.certify || command.search == "adaptive";
+    if (options->paper && (command.certify || command.by != "site"))
+      reject("the paper's table is of a localization by sites", "--paper-compatible", "Leave out --by, --certify and --search");
     command.adapters = context.common.adapters;
+    command.judges = options->judges.folders;
     command.begin = options->resume ? command::Localize::Begin::go_on : command::Localize::Begin::anew;
     command.each_pair = false;
     if (!options->shard.empty()) std::tie(command.shard, command.shards) = parse_shard(options->shard);
@@ -323,12 +292,13 @@ Run add_localize(CLI::App& app) {
     }
     if (card) {
       if (json) return context.print(card->document);
-      print_certificate(*card, model.table);
+      print_card(*card, model.table);
       std::printf("%s\n", (folder / "card.png").c_str());
     }
     if (found) {
       if (json) return context.print(read_text(folder / "run.json"));
       print_findings(*found, model.table);
+      if (options->paper) print_paper_table(*found, model.table);
       std::printf("%s\n", (folder / "heatmap.png").c_str());
     }
     if (!part) return;

@@ -9,6 +9,7 @@ Run add_patch(CLI::App& app) {
     std::string model, source, target, out, method = "automatic", ocr = "ppocr", pooled = "source";
     PlanOptions plan{"Layers that see prompt B, for example 5,7-9"};
     SamplingOptions sampling;
+    JudgeOptions judges;
   };
   auto options = std::make_shared<Options>();
   CLI::App* verb = app.add_subcommand("patch", "Makes prompt A's image while some layers see prompt B");
@@ -25,6 +26,7 @@ Run add_patch(CLI::App& app) {
       ->capture_default_str();
   verb->add_option("--ocr", options->ocr, "ppocr or tesseract")->capture_default_str();
   verb->add_option("--out", options->out, "Folder for source.png, target.png, patched.png and patch.json")->required();
+  options->judges.add(*verb);
   options->sampling.add(*verb);
   return [=](const Context& context) {
     parse_method(options->method);
@@ -37,7 +39,8 @@ Run add_patch(CLI::App& app) {
                               .pooled_target = options->pooled == "target",
                               .read = command::Generate::Read::must,
                               .folder = options->out,
-                              .adapters = context.common.adapters};
+                              .adapters = context.common.adapters,
+                              .judges = options->judges.folders};
     command.sampling.method = options->method;
     context.note_learned(model, {quoted_text(options->source), quoted_text(options->target)});
     const auto ready = context.get<event::PicturesReady>(command);

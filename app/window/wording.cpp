@@ -13,6 +13,8 @@ QString label(Option name) {
   switch (name) {
     case Option::adapter:
       return QObject::tr("Adapters");
+    case Option::attributes:
+      return QObject::tr("the attributes");
     case Option::autoencoder:
       return QObject::tr("the autoencoder");
     case Option::by:

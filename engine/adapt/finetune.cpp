@@ -66,13 +66,14 @@ class TrainingTaps : public Taps {
 class Finetuning {
  public:
   Finetuning(Pipeline& pipeline, const PictureSet& pictures, const FinetuneSettings& settings, const fs::path& out, TextReader* reader,
-             const FinetuneObserver& observer, const CancelToken& cancel)
+             const FinetuneObserver& observer, const CancelToken& cancel, Processes* processes)
       : pipeline_(pipeline),
         trainable_(trainable_of(pipeline)),
         settings_(settings),
         out_(out),
         observer_(observer),
         cancel_(cancel),
+        processes_(processes),
         path_(NoisePath::parse(trainable_.scheduler_config())),
         density_(path_.prediction == Prediction::flow ? logit_normal_draws(path_.steps())
                                                       : torch::full({path_.steps()}, 1.0 / static_cast<double>(path_.steps()))),
@@ -84,7 +85,13 @@ class Finetuning {
         taps_(cancel) {
     if (pictures.train.empty())
       reject("every picture is held out; there is none to learn from", option(Option::held_out), "Hold out a smaller share, or add pictures");
+    if (settings.batch % count() != 0)
+      reject("a batch of " + std::to_string(settings.batch) + " pictures is not shared evenly by " + std::to_string(count()) + " processes", "the batch",
+             "Choose a multiple of " + std::to_string(count()));
+    // The first has made the folder before the others look into it.
+    if (!leads()) meet();
     claim(pictures);
+    if (leads()) meet();
     if (fs::exists(checkpoint())) {
       state_.load(checkpoint());
       saved_ = state_.step();
@@ -97,8 +104,11 @@ class Finetuning {
         silent_ = best.value("silent", silent_);
       });
     }
+    // The first encodes what is not in the cache; the others find it there.
+    if (!leads()) meet();
     prepare(pictures);
-    if (settings.sample_prompts.empty()) return;
+    if (leads()) meet();
+    if (settings.sample_prompts.empty() || !leads()) return;
     if (const std::string note = note_on_known_texts(pictures, settings.sample_prompts); !note.empty()) observer.note(note);
     Request sampling;
     sampling.steps = settings.sample_steps;
@@ -138,7 +148,9 @@ class Finetuning {
       // A step that is stopped is made again, alike: it depends on its number alone.
       const auto learned = attempt([&] { return learn(step); });
       if (!learned) keep_and_throw(learned.error());
-      const double loss = *learned;
+      const auto summed = attempt([&] { return average(*learned); });
+      if (!summed) keep_and_throw(summed.error());
+      const double loss = *summed;
       // Nothing has been learned from it yet.
       if (!std::isfinite(loss)) diverge("the loss is not a number at step " + std::to_string(step));
       TrainingRow& row = (*table_)[step];
@@ -166,6 +178,34 @@ class Finetuning {
     Bucket bucket;
     std::vector<size_t> pictures;
   };
+
+  bool leads() const { return !processes_ || processes_->leads(); }
+  std::int64_t count() const { return processes_ ? processes_->size() : 1; }
+  std::int64_t number() const { return processes_ ? processes_->rank() : 0; }
+  void meet() {
+    if (processes_) processes_->meet(cancel_);
+  }
+
+  // The mean of all processes' losses and, in the adapter, of their gradients: equal parts of a batch make its mean.
+  double average(double loss) {
+    if (!processes_) return loss;
+    torch::NoGradGuard no_grad;
+    std::vector<torch::Tensor> parts{torch::tensor({loss}, torch::kFloat64)}, gradients;
+    for (auto& parameter : module_.parameters()) {
+      if (!parameter.grad().defined()) parameter.mutable_grad() = torch::zeros_like(parameter);
+      gradients.push_back(parameter.grad());
+      parts.push_back(parameter.grad().to(torch::kCPU, torch::kFloat64).flatten());
+    }
+    const torch::Tensor all = torch::cat(parts).contiguous();
+    processes_->sum(all.data_ptr<double>(), static_cast<size_t>(all.numel()), cancel_);
+    all.div_(static_cast<double>(count()));
+    std::int64_t at = 1;
+    for (auto& gradient : gradients) {
+      gradient.copy_(all.slice(0, at, at + gradient.numel()).view(gradient.sizes()));
+      at += gradient.numel();
+    }
+    return all[0].item<double>();
+  }
 
   static Trainable& trainable_of(Pipeline& pipeline) {
     Trainable* out = pipeline.trainable();
@@ -225,7 +265,7 @@ class Finetuning {
     ordered_json document{{"schema", "glyphscope.finetune/1"}, {"model_hash", pipeline_.info().hash},  {"dtype", pipeline_.info().dtype},
                           {"device", pipeline_.info().device}, {"pictures_sha256", pictures.sha256()}, {"settings", settings_.to_json()}};
     const fs::path file = out_ / "checkpoint" / "settings.json";
-    if (!fs::exists(checkpoint())) {
+    if (leads() && !fs::exists(checkpoint())) {
       const bool known = fs::exists(file);
       for (const char* name : {"last.safetensors", "best.safetensors", "training.csv"})
         if (fs::exists(out_ / name) && (!known || name == std::string("last.safetensors")))
@@ -234,6 +274,8 @@ class Finetuning {
       for (const fs::path& begun : {file, best_file(), out_ / "best.safetensors", out_ / "training.csv", out_ / "training.png"}) fs::remove(begun);
       if (known) fs::remove_all(out_ / "samples");
     }
+    if (!leads() && !fs::exists(file))
+      reject("what the first process of the training has written is not seen here", out_.string(), "Choose a folder that all of them see");
     claim_folder(file, document, "the folder holds a training with other settings, pictures or another model");
   }
 
@@ -258,9 +300,11 @@ class Finetuning {
 
   // Saves what has been learned so far, whatever stopped it; but not over what is better.
   [[noreturn]] void keep_and_throw(const Error& error) {
+    if (!leads()) throw Failure(error);
+    if (processes_) observer_.note("A process of the training is lost, or someone stopped it: it ends at step " + std::to_string(state_.step()));
     if (const double recent = recent_loss(); recent > limit()) {
       observer_.note("The loss had grown to " + std::to_string(recent) + ": what was learned since the last save is not kept");
-    } else if (passed_ == state_.step() || error.code == ErrorCode::cancelled || error.code == ErrorCode::out_of_memory) {
+    } else if (passed_ == state_.step() || processes_ || error.code == ErrorCode::cancelled || error.code == ErrorCode::out_of_memory) {
       const auto saved = attempt([&] { save(); });
       if (!saved) observer_.note("The training could not be saved: " + saved.error().message());
     }
@@ -291,10 +335,10 @@ class Finetuning {
       make_room();
       cancel_.check();
       const GradientCheckpointing checkpointing(settings_.checkpointing);
-      const auto number = static_cast<std::uint64_t>(step * settings_.accumulate + part);
-      torch::manual_seed(derive_seed(settings_.seed, kDropout, number));
-      Choice choice(derive_seed(settings_.seed, kOrder, number));
-      at::Generator generator = make_generator(derive_seed(settings_.seed, kNoise, number));
+      const auto batch_number = static_cast<std::uint64_t>(step * settings_.accumulate + part);
+      torch::manual_seed(derive_seed(settings_.seed, kDropout, batch_number * static_cast<std::uint64_t>(count()) + static_cast<std::uint64_t>(number())));
+      Choice choice(derive_seed(settings_.seed, kOrder, batch_number));
+      at::Generator generator = make_generator(derive_seed(settings_.seed, kNoise, batch_number));
       // A size as often as it has pictures.
       const Group* group = &groups_[0];
       for (int left = choice.below(static_cast<int>(train_.size())); left >= static_cast<int>(group->pictures.size()); ++group)
@@ -302,15 +346,19 @@ class Finetuning {
       std::vector<torch::Tensor> clean;
       std::vector<Conditioning> rows;
       std::vector<std::string> captions;
+      // Each process draws all of the batch, and learns from its part.
+      const std::int64_t share = settings_.batch / count(), first = number() * share;
       for (std::int64_t i = 0; i < settings_.batch; ++i) {
         const auto& sample = train_[group->pictures[static_cast<size_t>(choice.below(static_cast<int>(group->pictures.size())))]];
         clean.push_back(draw(encoded_.signal(sample), generator));
         const bool captioned = choice.fraction() >= settings_.caption_dropout;
+        if (i < first || i >= first + share) continue;
         rows.push_back(encoded_.conditioning(sample, captioned));
         captions.push_back(encoded_.caption(sample, captioned));
       }
       TrainingBatch batch{torch::cat(clean), {}, torch::multinomial(density_, settings_.batch, true, generator), joined(rows)};
       batch.noise = torch::randn(batch.clean.sizes(), generator);
+      for (torch::Tensor* one : {&batch.clean, &batch.noise, &batch.index}) *one = one->slice(0, first, first + share);
       const torch::Tensor loss = loss_of(batch, std::move(captions));
       (loss / static_cast<double>(settings_.accumulate)).backward();
       sum += loss.item<double>();
@@ -364,8 +412,8 @@ class Finetuning {
     const double mean = sum / static_cast<double>(watched_.size());
     if (mean < best_) {
       best_ = mean;
-      if (!held_out_.empty()) write_adapter("best.safetensors");
-      write_json(best_file(), {{"step", state_.step()}, {"loss", mean}, {"silent", silent_}});
+      if (leads() && !held_out_.empty()) write_adapter("best.safetensors");
+      if (leads()) write_json(best_file(), {{"step", state_.step()}, {"loss", mean}, {"silent", silent_}});
     }
     return mean;
   }
@@ -401,13 +449,14 @@ class Finetuning {
     write_lora(out_ / name, lora_, LoraFormat::diffusers, pipeline_.denoiser_module(), pipeline_.info().table);
   }
   void write_table() const {
+    if (!leads()) return;
     table_->save();
     write_png(out_ / "training.png", table_->draw());
   }
   void save() {
     write_table();
-    state_.save(checkpoint());
-    write_adapter("last.safetensors");
+    if (leads()) state_.save(checkpoint());
+    if (leads()) write_adapter("last.safetensors");
     saved_ = state_.step();
   }
 
@@ -417,6 +466,7 @@ class Finetuning {
   fs::path out_;
   const FinetuneObserver& observer_;
   CancelToken cancel_;
+  Processes* processes_;
   NoisePath path_;
   torch::Tensor density_;
   Lora lora_;
@@ -449,10 +499,11 @@ std::string note_on_known_texts(const PictureSet& pictures, const std::vector<st
 }
 
 FinetuneResult finetune(Pipeline& pipeline, const PictureSet& pictures, const FinetuneSettings& settings, const fs::path& out, bool resume, TextReader* reader,
-                        const FinetuneObserver& observer, const CancelToken& cancel) {
-  if (fs::exists(out / "checkpoint" / "settings.json") && !resume)
+                        const FinetuneObserver& observer, const CancelToken& cancel, Processes* processes) {
+  const bool leads = !processes || processes->leads();
+  if (leads && fs::exists(out / "checkpoint" / "settings.json") && !resume)
     reject("the folder holds a training already", out.string(), "Go on with it by " + option(Option::resume) + ", or choose another " + option(Option::out));
-  FinetuneResult result = Finetuning(pipeline, pictures, settings, out, reader, observer, cancel).run();
+  FinetuneResult result = Finetuning(pipeline, pictures, settings, out, reader, observer, cancel, processes).run();
   result.document = {
       {"schema", "glyphscope.finetune/1"},
       {"model", pipeline.info().source},
@@ -466,7 +517,7 @@ FinetuneResult finetune(Pipeline& pipeline, const PictureSet& pictures, const Fi
       {"samples", {{"prompts", settings.sample_prompts}, {"every", settings.sample_every}, {"ocr", reader ? ordered_json(reader->name()) : ordered_json()}}},
       {"best_held_out_loss", result.best_held_out ? ordered_json(*result.best_held_out) : ordered_json(nullptr)},
       {"faults", pictures.faults}};
-  write_json(out / "finetune.json", result.document);
+  if (leads) write_json(out / "finetune.json", result.document);
   return result;
 }
 

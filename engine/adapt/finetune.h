@@ -13,6 +13,7 @@
 #include "adapt/picture_set.h"
 #include "adapt/training_row.h"
 #include "adapt/training_samples.h"
+#include "core/processes.h"
 #include "core/progress.h"
 #include "metrics/ocr.h"
 #include "models/conditioning.h"
@@ -64,8 +65,10 @@ std::string note_on_known_texts(const PictureSet& pictures, const std::vector<st
 /// Trains a new adapter for the pipeline's denoiser. In `out`: finetune.json at the end, last.safetensors and best.safetensors (by held-out loss) in diffusers'
 /// format, training.csv and .png, samples/ by step, checkpoint/ to resume from, cache/ of encoded pictures and captions. Deterministic by seed on the CPU;
 /// stopped at any step and resumed, it gives the same adapter to the bit. A cancelled run saves where it is, and throws. reader: of the text in samples; null
-/// where none are drawn. Throws a Failure; Diverged, if that is what happened.
+/// where none are drawn. processes: that train together, each a part of every batch, or null; all see the same folders. What N of them learn with a batch is
+/// what one learns with it, but for the order of sums and the adapter's dropout; the first alone writes, draws samples and speaks, and it saves when another is
+/// lost. Throws a Failure; Diverged, if that is what happened.
 FinetuneResult finetune(Pipeline& pipeline, const PictureSet& pictures, const FinetuneSettings& settings, const std::filesystem::path& out, bool resume,
-                        TextReader* reader, const FinetuneObserver& observer, const CancelToken& cancel);
+                        TextReader* reader, const FinetuneObserver& observer, const CancelToken& cancel, Processes* processes = nullptr);
 
 }  // namespace glyphscope

@@ -10,7 +10,8 @@ namespace {
 
 constexpr std::string_view kOpens = "\u2039", kCloses = "\u203a";
 
-constexpr std::array<std::pair<Option, std::string_view>, 39> kNames{{{Option::adapter, "adapter"},
+constexpr std::array<std::pair<Option, std::string_view>, 40> kNames{{{Option::adapter, "adapter"},
+                                                                      {Option::attributes, "attributes"},
                                                                       {Option::autoencoder, "autoencoder"},
                                                                       {Option::by, "by"},
                                                                       {Option::config, "config"},

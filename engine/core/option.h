@@ -9,6 +9,7 @@ namespace glyphscope {
 /// users know them: `--dtype fp32` on a command line, the label of a field in a window.
 enum class Option {
   adapter,
+  attributes,
   autoencoder,
   by,
   config,

@@ -11,10 +11,11 @@ namespace glyphscope {
 
 namespace {
 
-constexpr std::pair<Axis, const char*> kAxes[] = {{Axis::site, "site"},       {Axis::set, "set"},
-                                                  {Axis::step, "step"},       {Axis::head, "head"},
-                                                  {Axis::stream, "stream"},   {Axis::token_group, "token-group"},
-                                                  {Axis::encoder, "encoder"}, {Axis::direction, "direction"}};
+constexpr std::pair<Axis, const char*> kAxes[] = {{Axis::site, "site"},          {Axis::set, "set"},
+                                                  {Axis::step, "step"},          {Axis::head, "head"},
+                                                  {Axis::stream, "stream"},      {Axis::token_group, "token-group"},
+                                                  {Axis::encoder, "encoder"},    {Axis::direction, "direction"},
+                                                  {Axis::attribute, "attribute"}};
 constexpr std::pair<Direction, const char*> kDirections[] = {
     {Direction::sufficiency, "sufficiency"}, {Direction::necessity, "necessity"}, {Direction::complement, "complement"}};
 
@@ -113,6 +114,11 @@ std::vector<Value> values_of(Axis axis, const Scope& scope, const SiteTable& tab
     case Axis::direction:
       for (const auto& [direction, name] : kDirections) out.push_back({name, [](SitePatch&, const SiteTable&) { return true; }, direction});
       break;
+    case Axis::attribute:
+      if (scope.attributes.empty())
+        reject("the prompts differ by their texts alone", option(Option::by, to_string(axis)), "Name " + option(Option::attributes));
+      for (const auto& attribute : scope.attributes) out.push_back({.label = attribute});
+      break;
   }
   return out;
 }
@@ -183,6 +189,7 @@ Scope Scope::of(const Axes& axes) const {
   if (!uses(Axis::set)) out.sets.clear();
   if (!uses(Axis::step)) out.step_ranges = Scope().step_ranges;
   if (!uses(Axis::encoder)) out.encoders.clear();
+  if (!uses(Axis::attribute)) out.attributes.clear();
   if (uses(Axis::direction)) out.direction = Direction::sufficiency;
   return out;
 }
@@ -190,13 +197,15 @@ Scope Scope::of(const Axes& axes) const {
 nlohmann::ordered_json Scope::to_json() const {
   auto read = nlohmann::ordered_json::array();
   for (const TokenEncoder encoder : encoders) read.push_back(to_string(encoder));
-  return {{"sites", sites},
-          {"sets", sets},
-          {"from_step", from_step},
-          {"steps", steps},
-          {"step_ranges", step_ranges},
-          {"direction", glyphscope::to_string(direction)},
-          {"encoders", read}};
+  nlohmann::ordered_json out{{"sites", sites},
+                             {"sets", sets},
+                             {"from_step", from_step},
+                             {"steps", steps},
+                             {"step_ranges", step_ranges},
+                             {"direction", glyphscope::to_string(direction)},
+                             {"encoders", read}};
+  if (!attributes.empty()) out["attributes"] = attributes;
+  return out;
 }
 
 Scope Scope::from_json(const nlohmann::json& json) {
@@ -207,6 +216,7 @@ Scope Scope::from_json(const nlohmann::json& json) {
   json.at("steps").get_to(out.steps);
   json.at("step_ranges").get_to(out.step_ranges);
   out.direction = parse_direction(json.at("direction").get<std::string>());
+  if (json.contains("attributes")) json["attributes"].get_to(out.attributes);
   for (const auto& encoder : json.at("encoders")) out.encoders.push_back(parse_token_encoder(encoder.get<std::string>()));
   return out;
 }
@@ -231,6 +241,8 @@ Grid make_grid(const Axes& axes, const Scope& scope, const SiteTable& table) {
   for (const auto& row : rows) {
     for (const auto& column : columns) out.cells.push_back(variant_of(row, &column, scope, table));
     if (!axes.columns) out.cells.push_back(variant_of(row, nullptr, scope, table));
+    for (const auto& column : out.columns)
+      if (axes.rows == Axis::attribute || axes.columns == Axis::attribute) out.attributes.push_back(axes.rows == Axis::attribute ? row.label : column);
   }
   if (out.variants().empty())
     reject("nothing is left to patch", option(Option::by, to_string(axes)), "Of all sites there is no complement; " + option(Option::sites) + " names some");

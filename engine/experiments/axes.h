@@ -21,6 +21,7 @@ enum class Axis {
   token_group,  ///< See TokenGroup.
   encoder,      ///< Tokens of one text encoder, where sites read several.
   direction,    ///< See Direction.
+  attribute,    ///< What prompts A and B differ by: of pairs of that attribute alone.
 };
 
 /// What is asked of a set of sites.
@@ -55,7 +56,8 @@ struct Scope {
   int steps = 0;                       ///< so many,
   int step_ranges = 5;                 ///< which Axis::step parts into as nearly equal ranges.
   Direction direction = Direction::sufficiency;
-  std::vector<TokenEncoder> encoders;  ///< That the model's sites read.
+  std::vector<TokenEncoder> encoders;   ///< That the model's sites read.
+  std::vector<std::string> attributes;  ///< Of the pairs, for Axis::attribute.
 
   /// As far as it matters to these axes.
   Scope of(const Axes& axes) const;
@@ -69,6 +71,7 @@ struct Grid {
   Axes axes;
   std::vector<std::string> rows, columns;     ///< Labels; one column without a second axis, "".
   std::vector<std::optional<Variant>> cells;  ///< Row by row. None: there is no such thing, as a head that a site does not have.
+  std::vector<std::string> attributes;        ///< Of each of cells, on whose pairs alone it is drawn; empty without such an axis.
   const std::optional<Variant>& at(size_t row, size_t column) const { return cells[row * columns.size() + column]; }
   std::vector<Variant> variants() const;  ///< Those there are, each once.
 };

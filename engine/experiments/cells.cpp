@@ -119,6 +119,8 @@ void Cells::complete(const Cell& cell, const Question& question, const CellDone&
       const torch::Tensor image = images[static_cast<std::int64_t>(row)];
       const std::vector<TextPiece> read = own ? own_pieces(cell, variants[row].base) : reader_->read(image);
       static_cast<Measurement&>(fresh[row]) = measure(image, read, own_image(cell, base), own_pieces(cell, base), pair.source_text, pair.target_text);
+      if (more_scores) more_scores(pair, image, fresh[row].read, fresh[row].scores);
+      if (judges) judges->score({image, own_image(cell, base), pair.target, pair.source_text, pair.target_text, text_boxes(cell)}, fresh[row].scores);
     }
     write_images(cell, question.name, request, images, variants);
     if (folder_)
@@ -190,6 +192,13 @@ torch::Tensor Cells::own_image(const Cell& cell, int base) {
   const MeasuredVariant* kept = folder_ ? find(cell, own_picture(base)) : nullptr;
   if (const auto image = kept && !kept->picture.empty() ? folder_->picture(kept->picture) : std::nullopt) return found->second = *image;
   return found->second = draw(cell_request(settings_, cell, {own_picture(base)}))[0];
+}
+
+std::vector<Box> Cells::text_boxes(const Cell& cell) {
+  std::vector<Box> out;
+  for (const int base : {0, 1})
+    for (const auto& piece : own_pieces(cell, base)) out.push_back(piece.box);
+  return out;
 }
 
 const std::vector<TextPiece>& Cells::own_pieces(const Cell& cell, int base) {

@@ -12,6 +12,7 @@
 #include "core/progress.h"
 #include "experiments/run_folder.h"
 #include "experiments/run_settings.h"
+#include "metrics/judges.h"
 #include "metrics/ocr.h"
 
 namespace glyphscope {
@@ -46,6 +47,9 @@ class Cells {
   Cells(const RunSettings& settings, RunFolder& folder, const RunObserver& observer);
 
   RunFolder* folder() const { return folder_; }
+  /// Adds to a picture's scores what is known of its pair otherwise; read: what OCR read in it. None: nothing.
+  std::function<void(const PromptPair&, const torch::Tensor& image, const std::string& read, Scores&)> more_scores;
+  Judges* judges = nullptr;  ///< Score every picture too, if any: those of the settings. Must outlive this.
   bool keep_images = false;  ///< Every picture goes into the folder's images/, by cell and question.
 
   /// Pictures of A, B and a question's variants, [2 + variants, 3, H, W], if all were drawn just now; else undefined.
@@ -71,6 +75,7 @@ class Cells {
   torch::Tensor draw(const Request& request);
   torch::Tensor own_image(const Cell& cell, int base);
   const std::vector<TextPiece>& own_pieces(const Cell& cell, int base);
+  std::vector<Box> text_boxes(const Cell& cell);  // in A's and B's own pictures
   void write_images(const Cell& cell, const std::string& question, const Request& request, const torch::Tensor& images,
                     const std::vector<Variant>& variants) const;
 

@@ -25,13 +25,17 @@ int count_of(const std::vector<int>& list) { return static_cast<int>(std::set<in
 }  // namespace
 
 ordered_json CertifySettings::question() const {
-  return {{"from_step", from_step},
-          {"false_discovery", false_discovery},
-          {"kept_f1_share", kept_f1_share},
-          {"verdict_share", verdict_share},
-          {"random_sets", random_sets},
-          {"players", players},
-          {"search", adaptive ? "adaptive" : "exhaustive"}};
+  ordered_json out{{"from_step", from_step},
+                   {"false_discovery", false_discovery},
+                   {"kept_f1_share", kept_f1_share},
+                   {"verdict_share", verdict_share},
+                   {"random_sets", random_sets},
+                   {"players", players},
+                   {"search", given      ? "given"
+                              : adaptive ? "adaptive"
+                                         : "exhaustive"}};
+  if (given) out["given"] = {{"sites", given->sites}, {"from", given->from}};
+  return out;
 }
 
 ordered_json CertifySettings::to_json() const {
@@ -40,12 +44,10 @@ ordered_json CertifySettings::to_json() const {
   return out;
 }
 
-CertifySettings CertifySettings::read(const fs::path& run) {
+CertifySettings CertifySettings::from_json(const nlohmann::json& run, const nlohmann::json& question, const std::string& where) {
   CertifySettings out;
-  const fs::path file = run / "settings.json", asked = run / kCertificateFile;
-  static_cast<RunSettings&>(out) = reading_json(file, [&] { return RunSettings::from_json(read_json(file).at("settings"), file.string()); });
-  return reading_json(asked, [&] {
-    const auto question = read_json(asked).at("settings");
+  static_cast<RunSettings&>(out) = RunSettings::from_json(run, where);
+  return reading_json(where, [&] {
     question.at("from_step").get_to(out.from_step);
     question.at("false_discovery").get_to(out.false_discovery);
     question.at("kept_f1_share").get_to(out.kept_f1_share);
@@ -53,8 +55,15 @@ CertifySettings CertifySettings::read(const fs::path& run) {
     question.at("random_sets").get_to(out.random_sets);
     question.at("players").get_to(out.players);
     out.adaptive = question.at("search") == "adaptive";
+    if (question.contains("given")) out.given = {question["given"].at("sites").get<std::vector<int>>(), ordered_json(question["given"].at("from"))};
     return out;
   });
+}
+
+CertifySettings CertifySettings::read(const fs::path& run) {
+  const fs::path file = run / "settings.json", asked = run / kCertificateFile;
+  const auto part = [](const fs::path& of) { return reading_json(of, [&] { return read_json(of).at("settings"); }); };
+  return from_json(part(file), part(asked), asked.string());
 }
 
 Parts parts_of(const RunSettings& settings) {
@@ -109,8 +118,12 @@ class Certifying {
   }
 
   Certificate run() {
+    if (settings_.given) out_.parts.choosing.clear();
     count_words_and_noises();
-    choose();
+    if (settings_.given)
+      take_given();
+    else
+      choose();
     report();
     conclude();
     return std::move(out_);
@@ -153,6 +166,12 @@ class Certifying {
       const Demand demand{scores(over, own_picture(1)).at("target_f1").mean, settings_.kept_f1_share, scores(over, own_picture(0)).at("target_f1").mean};
       out_.chosen = find_smallest_set(cells_, settings_, "certify", settings_.from_step, over, tried, demand).sites;
     }
+    choose_players();
+  }
+
+  void take_given() {
+    out_.chosen = settings_.given->sites;
+    for (const int number : all_) out_.sites.push_back({.site = number, .tried = false});
     choose_players();
   }
 

@@ -23,14 +23,23 @@ struct CertifySettings : RunSettings {
   int random_sets = 4;            ///< Controls.
   int players = 0;        ///< Sites whose interactions and Shapley values are looked at, up to 11, the chosen ones first; 0: the chosen ones, up to four.
   bool adaptive = false;  ///< The set is searched by search_adaptively(); else every site is tried alone on every cell that chooses.
+  /// The set is another model's: it is not searched, and the cells that reported there report here.
+  struct Given {
+    std::vector<int> sites;
+    nlohmann::ordered_json from;  ///< What that model's card says: see transfer_of().
+  };
+  std::optional<Given> given;
 
   nlohmann::ordered_json question() const;
   nlohmann::ordered_json to_json() const;
+  /// The reverse of both. Throws a Failure that names `where`.
+  static CertifySettings from_json(const nlohmann::json& run, const nlohmann::json& question, const std::string& where);
   /// The settings of the certificate that a run's folder holds. Throws a Failure that names the file.
   static CertifySettings read(const std::filesystem::path& run);
 };
 
-/// Which cells choose, and which report: no word of one part is in the other, and, from four noises on, no noise. A quarter of the noises choose.
+/// Which cells choose, and which report; of a set that is given, none chooses. No word of one part is in the other, and, from four noises on, no noise. A
+/// quarter of the noises choose.
 struct Parts {
   std::vector<Cell> choosing, reporting;
   bool words_apart = false, noises_apart = false;

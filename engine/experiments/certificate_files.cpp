@@ -43,7 +43,7 @@ ordered_json card_document(const Certificate& certificate, const CertifySettings
   for (const auto& one : certificate.interactions) interactions.push_back({{"sites", {one.first, one.second}}, {"target_f1", one.value.to_json()}});
   for (size_t i = 0; i < certificate.shapley.size(); ++i)
     shapley.push_back({{"site", certificate.players[i]}, {"target_f1", certificate.shapley[i].to_json()}});
-  return {
+  ordered_json out{
       {"schema", "glyphscope.card/1"},
       {"versions", {{"glyphscope", version()}, {"libtorch", torch_version()}, {"ocr", ocr}}},
       {"model", describe_model(model)},
@@ -63,6 +63,8 @@ ordered_json card_document(const Certificate& certificate, const CertifySettings
       {"target", scores_json(certificate.target)},
       {"discovered", certificate.discovered},
       {"evidence", {{"sites", sites}, {"sets", sets}, {"interactions", interactions}, {"shapley", shapley}}}};
+  if (settings.given) out["transferred_from"] = settings.given->from;
+  return out;
 }
 
 void write_card(const Certificate& certificate, const CertifySettings& settings, const ModelInfo& model, const std::string& ocr, const RunCost& cost,
@@ -160,8 +162,10 @@ torch::Tensor draw_card(const Certificate& certificate, const ModelInfo& model) 
   const std::string apart = words    ? (noises ? "others" : "other words, the same noises")
                             : noises ? "the same words, other noises"
                                      : "the same: there are too few";
-  canvas.text("Chosen on " + part(certificate.choosing_words, certificate.choosing_noises) + ", reported on " +
-                  part(certificate.reporting_words, certificate.reporting_noises) + " (" + apart + ").",
+  const std::string reported = "reported on " + part(certificate.reporting_words, certificate.reporting_noises);
+  canvas.text(certificate.parts.choosing.empty()
+                  ? "Sites of another model's card, " + reported + "."
+                  : "Chosen on " + part(certificate.choosing_words, certificate.choosing_noises) + ", " + reported + " (" + apart + ").",
               kMargin, height - 20, 12, kSoft);
   return canvas.image();
 }

@@ -75,7 +75,7 @@ void write_localization(const LocalizationResult& result, const LocalizationSett
   write_json(folder / "run.json", document);
 
   std::string csv = "index,path,kohya,block,heads,kv_parameters,share,localized,choosing_target_f1,choosing_source_f1";
-  csv += csv_score_names();
+  csv += csv_score_names(result.source);
   csv += ",psnr_infinite";
   csv += "\n";
   for (const auto& set : result.sites) {
@@ -84,7 +84,7 @@ void write_localization(const LocalizationResult& result, const LocalizationSett
            std::to_string(site.kv_parameters) + "," + csv_number(model.table.share({site.index})) + "," +
            (std::find(result.localized.begin(), result.localized.end(), site.index) != result.localized.end() ? "1" : "0") + "," +
            csv_number(set.choosing.at("target_f1").mean) + "," + csv_number(set.choosing.at("source_f1").mean);
-    csv += csv_scores(set.scores);
+    csv += csv_scores(set.scores, result.source);
     csv += "," + std::to_string(score_in(set.scores, "psnr").infinite) + "\n";
   }
   write_text(folder / "sites.csv", csv);

@@ -44,10 +44,22 @@ EffectMap run_map(Cells& cells, const RunSettings& settings, const SiteTable& ta
   EffectMap out{map_name(axes, scope), make_grid(axes, scope, table), scope, {}, {}, {}};
   const Question question{out.name, "pairs, " + to_string(axes), out.grid.variants(), settings.cells(), {{"by", to_string(axes)}, {"scope", scope.to_json()}}};
   cells.answer({question});
-  const auto scores_of = [&](const Variant& variant) { return scores_over(cells, settings, question.cells, variant); };
+  const auto scores_of = [&](const Variant& variant, const std::optional<std::string>& attribute = {}) {
+    std::vector<Cell> over = question.cells;
+    if (attribute) std::erase_if(over, [&](const Cell& cell) { return settings.pairs[static_cast<size_t>(cell.pair)].attribute != *attribute; });
+    return scores_over(cells, settings, over, variant);
+  };
   out.source = scores_of(own_picture(0));
   out.target = scores_of(own_picture(1));
-  for (const auto& variant : out.grid.cells) out.scores.push_back(variant ? scores_of(*variant) : std::map<std::string, Score>());
+  for (const auto& attribute : scope.attributes) {
+    out.attribute_source[attribute] = scores_of(own_picture(0), attribute);
+    out.attribute_target[attribute] = scores_of(own_picture(1), attribute);
+  }
+  for (size_t i = 0; i < out.grid.cells.size(); ++i) {
+    const auto& variant = out.grid.cells[i];
+    const auto attribute = out.grid.attributes.empty() ? std::nullopt : std::optional(out.grid.attributes[i]);
+    out.scores.push_back(variant ? scores_of(*variant, attribute) : std::map<std::string, Score>());
+  }
   return out;
 }
 
@@ -82,6 +94,8 @@ ordered_json map_document(const EffectMap& map, const RunSettings& settings, con
   if (map.grid.axes.columns) out["columns"] = map.grid.columns;
   out["source"] = scores_json(map.source);
   out["target"] = scores_json(map.target);
+  for (const auto& attribute : map.scope.attributes)
+    out["attributes"][attribute] = {{"source", scores_json(map.attribute_source.at(attribute))}, {"target", scores_json(map.attribute_target.at(attribute))}};
   out["cells"] = cells;
   return out;
 }
@@ -90,7 +104,7 @@ void write_map(const EffectMap& map, const RunSettings& settings, const ModelInf
                const std::filesystem::path& folder) {
   const ordered_json document = map_document(map, settings, model, ocr, cost);
   write_json(folder / ("map-" + map.name + ".json"), document);
-  std::string csv = "row,column,base,sites,share" + csv_score_names();
+  std::string csv = "row,column,base,sites,share" + csv_score_names(map.source);
   csv += "\n";
   for (size_t row = 0; row < map.grid.rows.size(); ++row)
     for (size_t column = 0; column < map.grid.columns.size(); ++column) {
@@ -98,7 +112,7 @@ void write_map(const EffectMap& map, const RunSettings& settings, const ModelInf
       if (!variant) continue;
       csv += csv_field(map.grid.rows[row]) + "," + csv_field(map.grid.columns[column]) + "," + (variant->base == 0 ? "A" : "B") + "," +
              csv_field(format_sites(variant->sites())) + "," + csv_number(model.table.share(variant->sites())) +
-             csv_scores(map.scores[row * map.grid.columns.size() + column]);
+             csv_scores(map.scores[row * map.grid.columns.size() + column], map.source);
       csv += "\n";
     }
   write_text(folder / ("map-" + map.name + ".csv"), csv);
@@ -108,24 +122,28 @@ void write_map(const EffectMap& map, const RunSettings& settings, const ModelInf
 torch::Tensor draw_map(const EffectMap& map, const ModelInfo& model, int pairs) {
   constexpr int kCell = 46, kRow = 30, kMargin = 16, kTop = 66, kBottom = 0, kPanel = 40, kGap = 26;
   constexpr Colour kInk{30, 30, 36}, kSoft{110, 110, 120}, kPaper{255, 255, 255};
-  const std::vector<const ScoreInfo*> panels{find_score("target_f1"), find_score("source_f1"), find_score("ssim_outside_text")};
+  const bool attributes = !map.scope.attributes.empty();
+  const std::vector<const ScoreInfo*> panels{find_score(attributes ? "target_attribute" : "target_f1"),
+                                             find_score(attributes ? "source_attribute" : "source_f1"), find_score("ssim_outside_text")};
   const int rows = static_cast<int>(map.grid.rows.size()), columns = static_cast<int>(map.grid.columns.size());
   Canvas measure(8, 8, kPaper);
   int labels = measure.text_width(to_string(map.grid.axes.rows), 12), widest = kCell;
   for (const auto& row : map.grid.rows) labels = std::max(labels, measure.text_width(row, 12));
   for (const auto& column : map.grid.columns) widest = std::max(widest, measure.text_width(column, 12) + 12);
-  const int left = kMargin + labels + 12, panel_height = kPanel + rows * kRow + kGap;
+  const int left = kMargin + labels + 12, panel_height = kPanel + (rows + (map.grid.axes.columns == Axis::attribute ? 2 : 0)) * kRow + kGap;
   const bool each_direction = map.grid.axes.rows == Axis::direction || map.grid.axes.columns == Axis::direction;
   const std::string title = "Which " + to_string(map.grid.axes.rows) + (map.grid.axes.columns ? " and " + to_string(*map.grid.axes.columns) : "") +
-                            " writes the text?" + (each_direction ? "" : " (" + to_string(map.scope.direction) + ")");
+                            (attributes ? " carries what the prompts differ by?" : " writes the text?") +
+                            (each_direction ? "" : " (" + to_string(map.scope.direction) + ")");
   const std::string whose = each_direction                                ? "A's picture, patched to see prompt B; of necessity B's, patched to see A"
                             : map.scope.direction == Direction::necessity ? "prompt B's picture, patched to see prompt A"
                                                                           : "prompt A's picture, patched to see prompt B";
   const std::string below = model.source + ": " + whose + ". " + std::to_string(pairs) + (pairs == 1 ? " pair." : " pairs.") +
                             (map.grid.axes.columns ? " Columns: " + to_string(*map.grid.axes.columns) + "." : "");
-  // Beside the grid: A's and B's own pictures.
+  // Beside the grid: A's and B's own pictures; of attributes in columns, of each the own, below it.
+  const bool below_grid = map.grid.axes.columns == Axis::attribute;
   const int own = left + widest * columns + 20;
-  const int width = std::max({own + 2 * kCell, kMargin + measure.text_width(title, 16), kMargin + measure.text_width(below, 12)}) + kMargin;
+  const int width = std::max({own + (below_grid ? 0 : 2 * kCell), kMargin + measure.text_width(title, 16), kMargin + measure.text_width(below, 12)}) + kMargin;
   Canvas canvas(width, kTop + panel_height * static_cast<int>(panels.size()) + kBottom, kPaper);
   canvas.text(title, kMargin, 26, 16, kInk);
   canvas.text(below, kMargin, 46, 12, kSoft);
@@ -147,10 +165,20 @@ torch::Tensor draw_map(const EffectMap& map, const ModelInfo& model, int pairs) 
     canvas.text(to_string(map.grid.axes.rows), left - 12, top + kPanel - 6, 12, kSoft, Canvas::Align::right);
     for (int column = 0; column < columns; ++column)
       canvas.text(map.grid.columns[static_cast<size_t>(column)], left + widest * column + widest / 2, top + kPanel - 6, 12, kInk, Canvas::Align::centre);
-    canvas.text("A", own + kCell / 2, top + kPanel - 6, 12, kInk, Canvas::Align::centre);
-    canvas.text("B", own + kCell + kCell / 2, top + kPanel - 6, 12, kInk, Canvas::Align::centre);
-    cell(own, top + kPanel, kCell, mean(map.source, info));
-    cell(own + kCell, top + kPanel, kCell, mean(map.target, info));
+    if (below_grid) {
+      for (int which = 0; which < 2; ++which) {
+        const int y = top + kPanel + (rows + which) * kRow;
+        canvas.text(which == 0 ? "A" : "B", left - 12, y + kRow / 2 + 5, 12, kSoft, Canvas::Align::right);
+        for (int column = 0; column < columns; ++column)
+          cell(left + widest * column, y, widest,
+               mean((which == 0 ? map.attribute_source : map.attribute_target).at(map.grid.columns[static_cast<size_t>(column)]), info));
+      }
+    } else {
+      canvas.text("A", own + kCell / 2, top + kPanel - 6, 12, kInk, Canvas::Align::centre);
+      canvas.text("B", own + kCell + kCell / 2, top + kPanel - 6, 12, kInk, Canvas::Align::centre);
+      cell(own, top + kPanel, kCell, mean(map.source, info));
+      cell(own + kCell, top + kPanel, kCell, mean(map.target, info));
+    }
     for (int row = 0; row < rows; ++row) {
       const int y = top + kPanel + row * kRow;
       canvas.text(map.grid.rows[static_cast<size_t>(row)], left - 12, y + kRow / 2 + 5, 12, kInk, Canvas::Align::right);

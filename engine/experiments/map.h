@@ -17,7 +17,9 @@ struct EffectMap {
   std::string name;  ///< Of its files: "site-step", "head-necessity-sites-5".
   Grid grid;
   Scope scope;
-  std::map<std::string, Score> source, target;       ///< A's and B's own pictures.
+  std::map<std::string, Score> source, target;  ///< A's and B's own pictures.
+  /// The same of the pairs of one attribute, by its name, where that is an axis.
+  std::map<std::string, std::map<std::string, Score>> attribute_source, attribute_target;
   std::vector<std::map<std::string, Score>> scores;  ///< Of each of grid.cells; empty where there is none.
 };
 

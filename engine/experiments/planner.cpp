@@ -93,9 +93,12 @@ RunPlan plan_certificate(const Pipeline& pipeline, const CertifySettings& settin
   const Parts parts = parts_of(settings);
   const auto choosing = static_cast<std::int64_t>(parts.choosing.size()), reporting = static_cast<std::int64_t>(parts.reporting.size());
   RunPlan out;
+  // A search takes as many as what it finds asks for; where it finds nothing by gradients and groups, every site alone.
   out.questions.push_back(
-      plan_question(pipeline, settings, "every site alone, cells that choose", single_sites(table, settings.from_step), choosing, true, false));
-  plan_search(out, pipeline, settings, settings.from_step, choosing);
+      plan_question(pipeline, settings,
+                    settings.adaptive ? "search by gradients and groups of sites, cells that choose (seldom near it)" : "every site alone, cells that choose",
+                    single_sites(table, settings.from_step), choosing, true, settings.adaptive));
+  if (!settings.adaptive) plan_search(out, pipeline, settings, settings.from_step, choosing);
   // The chosen set in three ways, all sites in two, controls in two, sets of the players, and every site that is discovered.
   const int sets = 5 + static_cast<int>(table.sites.size()) + 2 * settings.random_sets +
                    (1 << std::min<int>(settings.players > 0 ? settings.players : 4, static_cast<int>(table.sites.size())));

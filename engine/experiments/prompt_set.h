@@ -10,6 +10,7 @@ namespace glyphscope {
 struct PromptPair {
   std::string source, target;            ///< Prompts A and B.
   std::string source_text, target_text;  ///< What each wants written.
+  std::string attribute;                 ///< What else they differ by, in place of the text: see sign_attributes.h. Empty: the text.
 };
 
 /// Puts a word into a template's "<text>". Throws a Failure if the template has none.

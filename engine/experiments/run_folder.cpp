@@ -53,7 +53,7 @@ std::string pixels_hash(const torch::Tensor& image) {
 }  // namespace
 
 ordered_json describe_run(const RunSettings& settings, const ModelInfo& model, const std::string& ocr) {
-  ordered_json out{{"schema", "glyphscope.run-settings/3"},
+  ordered_json out{{"schema", "glyphscope.run-settings/4"},
                    {"model", model.source},
                    {"model_hash", model.hash},
                    {"family", model.family},
@@ -104,6 +104,7 @@ RunDescription read_description(const fs::path& run) {
       one.at("heads").get_to(site.heads);
       one.at("kv_parameters").get_to(site.kv_parameters);
       one.at("projections").get_to(site.projections);
+      one.at("original").get_to(site.original);
       if (site.index != static_cast<int>(model.table.sites.size())) reject("the sites are not numbered in order", file.string());
       model.table.sites.push_back(std::move(site));
     }
@@ -115,7 +116,7 @@ RunFolder::RunFolder(fs::path folder, const ordered_json& settings) : folder_(st
   const fs::path file = folder_ / "settings.json";
   if (fs::exists(file)) {
     const auto schema = reading_json(file, [&] { return read_json(file).value("schema", std::string()); });
-    if (schema.starts_with("glyphscope.sweep-settings/"))
+    if (schema != settings.value("schema", "") && schema.starts_with("glyphscope."))
       reject("the run was begun by an older Glyphscope, which kept its files in another way", folder_.string(),
              "Choose another " + option(Option::out) + " and begin it anew");
   }
@@ -262,7 +263,7 @@ void merge_runs(const std::vector<fs::path>& runs, const fs::path& out) {
     if (!fs::exists(file)) reject("there is no run in this folder", run.string(), "A run's folder has a settings.json");
     const auto document = reading_json(file, [&] {
       auto read = ordered_json::parse(read_text(file));
-      if (read.value("schema", "") != "glyphscope.run-settings/3") reject("this is not the settings of a run, or of an older Glyphscope", file.string());
+      if (read.value("schema", "") != "glyphscope.run-settings/4") reject("this is not the settings of a run, or of an older Glyphscope", file.string());
       return read;
     });
     if (run.empty() || out.empty()) reject("a run needs the name of a folder", option(Option::out));

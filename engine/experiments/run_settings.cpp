@@ -12,6 +12,7 @@ ordered_json RunSettings::to_json() const {
   std::string bytes;  // prompts as they are: bytes that are no UTF-8 do not survive JSON
   for (const auto& pair : pairs) {
     list.push_back({{"source", pair.source}, {"target", pair.target}, {"source_text", pair.source_text}, {"target_text", pair.target_text}});
+    if (!pair.attribute.empty()) list.back()["attribute"] = pair.attribute;
     for (const auto* text : {&pair.source, &pair.target}) bytes += std::to_string(text->size()) + ":" + *text;
   }
   ordered_json out{{"steps", sampling.steps},
@@ -27,6 +28,7 @@ ordered_json RunSettings::to_json() const {
                    {"pairs", list},
                    {"prompts_sha256", sha256_text(bytes)}};
   if (const auto enlarging = describe_enlarging(sampling); !enlarging.is_null()) out["enlarges"] = enlarging;
+  if (!judges.is_null()) out["judges"] = judges;
   return out;
 }
 
@@ -35,7 +37,7 @@ RunSettings RunSettings::from_json(const nlohmann::json& json, const std::string
   try {
     for (const auto& one : json.at("pairs"))
       out.pairs.push_back({one.at("source").get<std::string>(), one.at("target").get<std::string>(), one.at("source_text").get<std::string>(),
-                           one.at("target_text").get<std::string>()});
+                           one.at("target_text").get<std::string>(), one.value("attribute", std::string())});
     json.at("seeds").get_to(out.seeds);
     json.at("steps").get_to(out.sampling.steps);
     json.at("guidance").get_to(out.sampling.guidance);
@@ -46,6 +48,7 @@ RunSettings RunSettings::from_json(const nlohmann::json& json, const std::string
     out.sampling.method = parse_method(json.at("method").get<std::string>());
     json.at("clip_skip").get_to(out.sampling.clip_skip);
     out.pooled_target = json.at("pooled") == "target";
+    if (json.contains("judges")) out.judges = nlohmann::ordered_json(json["judges"]);
     if (json.contains("enlarges")) {
       out.sampling.noise_level = json["enlarges"].value("noise_level", out.sampling.noise_level);
       out.sampling.upscale_steps = json["enlarges"].value("steps", out.sampling.upscale_steps);

@@ -16,6 +16,7 @@ struct RunSettings {
   std::vector<PromptPair> pairs;
   std::vector<std::uint64_t> seeds{42};  ///< Noises; each pair is run with each.
   Request sampling;                      ///< Steps, guidance, scheduler, size, method, rows at once; no prompts or rows.
+  nlohmann::ordered_json judges;         ///< What models of the user's score the pictures: Judges::describe().
   bool pooled_target = false;            ///< Patched rows read the other prompt's pooled state, where the model reads one.
 
   /// Two runs with equal documents may share their cells.

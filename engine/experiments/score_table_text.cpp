@@ -14,18 +14,29 @@ nlohmann::ordered_json scores_json(const std::map<std::string, Score>& scores) {
   return out;
 }
 
-std::string csv_score_names() {
+namespace {
+
+// Columns: every score that any picture has, and of those that only a model of the user's gives, the ones that are there.
+std::vector<const ScoreInfo*> columns(const std::map<std::string, Score>& present) {
+  std::vector<const ScoreInfo*> out = reported_scores();
+  std::erase_if(out, [&](const ScoreInfo* info) { return info->if_asked && !present.contains(std::string(info->key)); });
+  return out;
+}
+
+}  // namespace
+
+std::string csv_score_names(const std::map<std::string, Score>& present) {
   std::string out;
-  for (const ScoreInfo* info : reported_scores()) {
+  for (const ScoreInfo* info : columns(present)) {
     const std::string name(info->key);
     out += "," + name + "," + name + "_low," + name + "_high";
   }
   return out;
 }
 
-std::string csv_scores(const std::map<std::string, Score>& scores) {
+std::string csv_scores(const std::map<std::string, Score>& scores, const std::map<std::string, Score>& present) {
   std::string out;
-  for (const ScoreInfo* info : reported_scores()) {
+  for (const ScoreInfo* info : columns(present)) {
     const auto found = scores.find(std::string(info->key));
     const Score score = found == scores.end() ? Score{} : found->second;
     out +=

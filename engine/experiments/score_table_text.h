@@ -11,10 +11,11 @@ namespace glyphscope {
 
 nlohmann::ordered_json scores_json(const std::map<std::string, Score>& scores);
 
-/// Names of the columns of csv_scores(), each with a comma before: mean, low and high of every score.
-std::string csv_score_names();
+/// Names of the columns of csv_scores(), each with a comma before: mean, low and high of every score. present: of a picture of the run, which says what models
+/// of the user's have scored.
+std::string csv_score_names(const std::map<std::string, Score>& present);
 /// Empty where there is no such score, or no interval.
-std::string csv_scores(const std::map<std::string, Score>& scores);
+std::string csv_scores(const std::map<std::string, Score>& scores, const std::map<std::string, Score>& present);
 /// "" for what is not finite.
 std::string csv_number(double value);
 /// A text as a field of a table: in quotes where it has to be.

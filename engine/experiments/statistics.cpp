@@ -17,6 +17,16 @@ nlohmann::ordered_json Score::to_json() const {
   return out;
 }
 
+Score Score::from_json(const nlohmann::ordered_json& json) {
+  Score out;
+  json.at("n").get_to(out.n);
+  if (out.n > 0) json.at("mean").get_to(out.mean);
+  if (!json.at("low").is_null()) out.low = json["low"].get<double>();
+  if (!json.at("high").is_null()) out.high = json["high"].get<double>();
+  out.infinite = json.value("infinite", 0);
+  return out;
+}
+
 namespace {
 
 constexpr size_t kFewestWords = 5;

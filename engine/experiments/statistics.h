@@ -17,6 +17,8 @@ struct Score {
 
   /// {"mean", "low", "high", "n"}, and "infinite" where there are some; a value that is not finite is null.
   nlohmann::ordered_json to_json() const;
+  /// The reverse. Throws nlohmann::json::exception.
+  static Score from_json(const nlohmann::ordered_json& json);
 };
 
 /// One observation of a score: of which word (cluster one) and which noise (cluster two).

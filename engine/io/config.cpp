@@ -99,4 +99,8 @@ std::int64_t Config::size(const std::string& key, std::int64_t fallback, std::in
   return value;
 }
 
+Config Config::part(const std::string& key) const {
+  return {document_.contains(key) && document_[key].is_object() ? document_[key] : nlohmann::json::object(), where_ + ": " + key};
+}
+
 }  // namespace glyphscope

@@ -33,6 +33,9 @@ class Config {
   /// An integer in [low, high], so that a lying configuration cannot ask for absurd memory.
   std::int64_t size(const std::string& key, std::int64_t fallback, std::int64_t low = 1, std::int64_t high = 1 << 20) const;
 
+  /// The object under this key; an empty one where there is none.
+  Config part(const std::string& key) const;
+
   const nlohmann::json& json() const { return document_; }
 
  private:

@@ -30,6 +30,12 @@ std::map<std::string, torch::Tensor> Weights::tensors() const {
   return out;
 }
 
+std::string Weights::hash() const {
+  std::string out;
+  for (const auto& file : files_) out += sha256_file(file);
+  return files_.size() == 1 ? out : sha256_text(out);
+}
+
 Weights Weights::find(const fs::path& folder) {
   // transformers and diffusers name the same thing differently; variants (".fp16") are taken where nothing else is there.
   std::string missing;

@@ -15,12 +15,12 @@ namespace glyphscope {
 class ClipScorer {
  public:
   /// Throws a Failure that says what is missing or does not fit.
-  explicit ClipScorer(const std::filesystem::path& folder);
+  explicit ClipScorer(const std::filesystem::path& folder, torch::Device device = torch::kCPU);
   ~ClipScorer();
 
   /// image: [3, H, W] uint8 -> [3, size, size] fp32, scaled (bicubic, antialiased), cut in the middle and normalized; as `CLIPImageProcessor`.
   torch::Tensor prepare(const torch::Tensor& image) const;
-  /// prepared: [N, 3, size, size] -> [N, projection]: transformers' `image_embeds` before they are normalized.
+  /// prepared: [N, 3, size, size] -> [N, projection] on the host: transformers' `image_embeds` before they are normalized.
   torch::Tensor image_features(const torch::Tensor& prepared) const;
   /// One row of features, [N, projection], for each picture.
   torch::Tensor features(const std::vector<torch::Tensor>& images) const;

@@ -54,6 +54,9 @@ ImageScores score_images(const torch::Tensor& image, const torch::Tensor& refere
   out.mse = (image.to(torch::kFloat64) - reference.to(torch::kFloat64)).pow(2).mean().item<double>();
   out.psnr = out.mse > 0 ? 10 * std::log10(255.0 * 255.0 / out.mse) : std::numeric_limits<double>::infinity();
   out.ssim = structural_similarity(image, reference);
+  const torch::Tensor wrapped = image - reference;  // of bytes, as numpy's
+  out.wrapped_mse = (wrapped * wrapped).to(torch::kFloat64).mean().item<double>();
+  out.wrapped_psnr = 10 * std::log10(255.0 * 255.0 / (out.wrapped_mse + 1e-10));
   return out;
 }
 

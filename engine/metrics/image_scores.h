@@ -16,6 +16,8 @@ struct ImageScores {
   double mse = 0;
   double psnr = 0;  ///< Decibels; infinity for equal images.
   double ssim = 0;
+  /// What the code of arXiv 2502.09935 has for the first two: it subtracts and squares in 8 bits, which wrap, and adds 1e-10 before the logarithm.
+  double wrapped_mse = 0, wrapped_psnr = 0;
 };
 
 /// Throws a Failure for images of different or wrong shapes, or with a side under 11 pixels.

@@ -49,6 +49,19 @@ Info amount(std::string_view key, const char* title, const char* sentence, doubl
   return out;
 }
 
+// A number that may be under 0.
+Info margin(std::string_view key, const char* title, const char* sentence, Better better, Against against) {
+  Info out = amount(key, title, sentence, kInfinite, better, against, 2, "", nullptr);
+  out.low = -kInfinite;
+  return out;
+}
+
+// What not every run asks for.
+Info if_asked(Info info) {
+  info.if_asked = true;
+  return info;
+}
+
 }  // namespace
 
 const std::vector<ScoreInfo>& score_table() {
@@ -78,6 +91,30 @@ const std::vector<ScoreInfo>& score_table() {
              [](const In& in) { return static_cast<double>(in.source.edit_distance); }),
       share("anagram_accuracy", "is an anagram of B's word", "the target's letters in any order", higher, target_text, 0, false,
             [](const In& in) { return in.target.anagram ? 1.0 : 0.0; }),
+      share("target_normalized_edit_distance", "edit distance to B (share)", "edit distance to the target's text, as a share of its length", lower, target_text,
+            2, false, [](const In& in) { return in.target.normalized_edit_distance; }),
+      share("source_normalized_edit_distance", "edit distance to A (share)", "edit distance to the source's text, as a share of its length", higher,
+            source_text, 2, false, [](const In& in) { return in.source.normalized_edit_distance; }),
+      share("target_word_precision", "B's words (precision)", "words read that are the target's", higher, target_text, 2, false,
+            [](const In& in) { return in.target.word_precision; }),
+      share("target_word_recall", "B's words (recall)", "words of the target's text that are read", higher, target_text, 2, false,
+            [](const In& in) { return in.target.word_recall; }),
+      share("target_word_f1", "B's words (F1)", "words of the target's text (F1)", higher, target_text, 2, false,
+            [](const In& in) { return in.target.word_f1; }),
+      share("source_word_f1", "A's words (F1)", "words of the source's text (F1)", lower, source_text, 2, false,
+            [](const In& in) { return in.source.word_f1; }),
+      amount("paper_mse", "squared error (8 bits, wrapped)", "mean squared error in 8 bits that wrap, as the paper's code has it", kLargestSquare, lower,
+             source_picture, 1, "", [](const In& in) { return in.image.wrapped_mse; }),
+      amount("paper_psnr", "PSNR (8 bits, wrapped)", "PSNR of that", 200, higher, source_picture, 1, " dB", [](const In& in) { return in.image.wrapped_psnr; }),
+      if_asked(amount("clip_t", "CLIPScore of B's prompt", "CLIPScore of the target's prompt", 2.5, higher, source_picture, 3, "", nullptr)),
+      if_asked(similarity("clip_t_cosine", "CLIP's cosine, B's prompt", "cosine of CLIP's features with the target's prompt", false, nullptr)),
+      if_asked(similarity("clip_i", "CLIP-I to A", "cosine of CLIP's features with the source", false, nullptr)),
+      if_asked(amount("dino_distance", "DINO distance to A", "distance of DINO's features from the source", 2, lower, source_picture, 3, "", nullptr)),
+      if_asked(amount("lpips", "LPIPS to A", "LPIPS to the source", kInfinite, lower, source_picture, 3, "", nullptr)),
+      if_asked(margin("reader_margin", "reader: B less A", "nats a letter by which the reader finds the target's text likelier than the source's", higher,
+                      target_text)),
+      if_asked(share("target_attribute", "shows B's attribute", "the target's attribute", higher, source_picture, 0, false, nullptr)),
+      if_asked(share("source_attribute", "shows A's attribute", "the source's attribute", lower, source_picture, 0, false, nullptr)),
       share("target_f1_of_means", "reads as B (F1 of means)", "", higher, target_text, 2, false, nullptr),
       share("source_f1_of_means", "reads as A (F1 of means)", "", lower, source_text, 2, false, nullptr),
       similarity("ssim_outside_box", "kept outside the box", "SSIM outside the box", false, nullptr),
@@ -112,7 +149,7 @@ std::vector<const ScoreInfo*> measured_scores() {
   return those([](const ScoreInfo& one) { return one.compute != nullptr; });
 }
 std::vector<const ScoreInfo*> reported_scores() {
-  return those([](const ScoreInfo& one) { return one.compute != nullptr || one.key.ends_with("_of_means"); });
+  return those([](const ScoreInfo& one) { return one.compute != nullptr || one.if_asked || one.key.ends_with("_of_means"); });
 }
 std::vector<const ScoreInfo*> charted_scores() {
   return those([](const ScoreInfo& one) { return one.charted; });

@@ -37,8 +37,10 @@ struct ScoreInfo {
   const char* unit;  ///< With its space; "" for none.
   bool charted;      ///< Lies in [0, 1] and is worth a row of a heatmap.
   int version;       ///< Counted up when the same picture scores otherwise: older values are then another score's.
-  /// Null for what is computed elsewhere: of a box that an edit may change, or of several pictures' means.
+  /// Null for what is computed elsewhere: of a box that an edit may change, of several pictures' means, or by a model that the user gives.
   double (*compute)(const ScoreInputs&);
+  bool if_asked =
+      false;  ///< Pictures have it only where it is asked for: by a model that the user gives (see Judges), or of pairs that differ by an attribute.
 };
 
 /// All of them, in the order of tables and figures.
@@ -50,6 +52,15 @@ const ScoreInfo* find_score(std::string_view key);
 std::vector<const ScoreInfo*> measured_scores();
 /// Those that a localization reports: those, and F1 of the mean precision and recall, as the paper's code has it.
 std::vector<const ScoreInfo*> reported_scores();
+/// Those of them that a table for people shows: how well both texts are read, what is kept; and what the user's models say, where `scores` (by key) has it.
+template <class Value>
+std::vector<const ScoreInfo*> shown_scores(const std::map<std::string, Value>& scores) {
+  std::vector<const ScoreInfo*> out;
+  for (const ScoreInfo* one : reported_scores())
+    if (scores.contains(std::string(one->key)) && (one->if_asked || one->key == "target_f1" || one->key == "source_f1" || one->key == "ssim_outside_text"))
+      out.push_back(one);
+  return out;
+}
 /// Those that a heatmap shows.
 std::vector<const ScoreInfo*> charted_scores();
 

@@ -39,6 +39,35 @@ int levenshtein(const std::vector<char32_t>& a, const std::vector<char32_t>& b) 
   return row.back();
 }
 
+std::vector<std::u32string> words_of(const std::vector<char32_t>& text) {
+  std::vector<std::u32string> out;
+  bool inside = false;
+  for (const char32_t code : text) {
+    if (code != U' ' && !inside) out.emplace_back();
+    inside = code != U' ';
+    if (inside) out.back() += code;
+  }
+  return out;
+}
+
+struct Shares {
+  double precision = 0, recall = 0, f1 = 0;
+};
+
+// Of what is in two lists, as multisets.
+template <class T>
+Shares shares(const std::vector<T>& read, const std::vector<T>& wanted) {
+  std::map<T, int> counts;
+  for (const T& one : wanted) ++counts[one];
+  int common = 0;
+  for (const T& one : read) common += counts[one]-- > 0;
+  Shares out;
+  out.precision = read.empty() ? (wanted.empty() ? 1 : 0) : static_cast<double>(common) / static_cast<double>(read.size());
+  out.recall = wanted.empty() ? (read.empty() ? 1 : 0) : static_cast<double>(common) / static_cast<double>(wanted.size());
+  out.f1 = out.precision + out.recall > 0 ? 2 * out.precision * out.recall / (out.precision + out.recall) : 0;
+  return out;
+}
+
 std::vector<char32_t> sorted_letters(std::vector<char32_t> text) {
   std::erase(text, U' ');
   std::sort(text.begin(), text.end());
@@ -49,18 +78,19 @@ std::vector<char32_t> sorted_letters(std::vector<char32_t> text) {
 
 TextScores score_text(const std::string& read, const std::string& wanted) {
   const auto a = normal_form(read), b = normal_form(wanted);
-  std::map<char32_t, int> counts;
-  for (char32_t code : b) ++counts[code];
-  int common = 0;
-  for (char32_t code : a) common += counts[code]-- > 0;
-
+  const Shares characters = shares(a, b), words = shares(words_of(a), words_of(b));
   TextScores out;
-  out.precision = a.empty() ? (b.empty() ? 1 : 0) : static_cast<double>(common) / static_cast<double>(a.size());
-  out.recall = b.empty() ? (a.empty() ? 1 : 0) : static_cast<double>(common) / static_cast<double>(b.size());
-  out.f1 = out.precision + out.recall > 0 ? 2 * out.precision * out.recall / (out.precision + out.recall) : 0;
+  out.precision = characters.precision;
+  out.recall = characters.recall;
+  out.f1 = characters.f1;
+  out.word_precision = words.precision;
+  out.word_recall = words.recall;
+  out.word_f1 = words.f1;
   out.exact = a == b;
   out.anagram = sorted_letters(a) == sorted_letters(b);
   out.edit_distance = levenshtein(a, b);
+  const size_t longer = std::max(a.size(), b.size());
+  if (longer > 0) out.normalized_edit_distance = out.edit_distance / static_cast<double>(longer);
   return out;
 }
 

@@ -182,14 +182,9 @@ std::int64_t Attention::kv_parameters() const {
   return sum;
 }
 
-void add_site(SiteTable& table, Attention& attention, const std::string& path, const std::string& block, const std::string& kohya, BlockPlace place) {
+void add_site(SiteTable& table, Attention& attention, Site site) {
   attention.site = static_cast<int>(table.sites.size());
-  Site site;
   site.index = attention.site;
-  site.path = path;
-  site.kohya = kohya;
-  site.block = block;
-  site.place = place;
   site.heads = attention.heads();
   site.head_width = attention.head_width();
   site.kv_parameters = attention.kv_parameters();

@@ -86,8 +86,7 @@ class Attention : public Block {
   Options options_;
 };
 
-/// Makes this layer the table's next site. `kohya`: its name there, "" if it has none.
-void add_site(SiteTable& table, Attention& attention, const std::string& path, const std::string& block, const std::string& kohya,
-              BlockPlace place = BlockPlace::stack);
+/// Makes this layer the table's next site. `site`: its names and its place; number, heads and parameters are the layer's.
+void add_site(SiteTable& table, Attention& attention, Site site);
 
 }  // namespace glyphscope

@@ -84,12 +84,19 @@ Flux::Flux(const FluxConfig& c) : config_(c) {
 
   for (size_t i = 0; i < transformer_blocks->size(); ++i) {
     const std::string number = std::to_string(i);
-    add_site(sites_, *(*transformer_blocks)[i].attn, "transformer_blocks." + number + ".attn", "double", "lora_unet_double_blocks_" + number + "_txt_attn_qkv");
+    add_site(sites_, *(*transformer_blocks)[i].attn,
+             {.path = "transformer_blocks." + number + ".attn",
+              .kohya = "lora_unet_double_blocks_" + number + "_txt_attn_qkv",
+              .block = "double",
+              .original = {"double_blocks." + number + ".txt_attn.qkv"}});
   }
   for (size_t i = 0; i < single_transformer_blocks->size(); ++i) {
     const std::string number = std::to_string(i);
-    add_site(sites_, *(*single_transformer_blocks)[i].attn, "single_transformer_blocks." + number + ".attn", "single",
-             "lora_unet_single_blocks_" + number + "_linear1");
+    add_site(sites_, *(*single_transformer_blocks)[i].attn,
+             {.path = "single_transformer_blocks." + number + ".attn",
+              .kohya = "lora_unet_single_blocks_" + number + "_linear1",
+              .block = "single",
+              .original = {"single_blocks." + number + ".linear1"}});
   }
   for (const auto& parameter : parameters()) sites_.denoiser_parameters += parameter.numel();
 }

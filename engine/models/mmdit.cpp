@@ -56,8 +56,11 @@ MmDit::MmDit(const MmDitConfig& c) : config_(c) {
 
   for (size_t i = 0; i < transformer_blocks->size(); ++i) {
     const std::string number = std::to_string(i);
-    add_site(sites_, *(*transformer_blocks)[i].attn, "transformer_blocks." + number + ".attn", "blocks",
-             "lora_unet_joint_blocks_" + number + "_context_block_attn_qkv");
+    add_site(sites_, *(*transformer_blocks)[i].attn,
+             {.path = "transformer_blocks." + number + ".attn",
+              .kohya = "lora_unet_joint_blocks_" + number + "_context_block_attn_qkv",
+              .block = "blocks",
+              .original = {"joint_blocks." + number + ".context_block.attn.qkv"}});
   }
   for (const auto& parameter : parameters()) sites_.denoiser_parameters += parameter.numel();
   sites_.denoiser_parameters -= position_table_.numel();

@@ -372,8 +372,12 @@ void UNet::number_sites() {
       const std::string numbered = original + (original == "middle_block" ? "" : "." + std::to_string(first + i)) + ".1" + rest;
       std::string kohya = "lora_unet_" + (original_names ? numbered : own);
       std::replace(kohya.begin(), kohya.end(), '.', '_');
-      if (config_.added_kv) kohya.clear();  // kohya has no names for DeepFloyd IF
-      add_site(sites_, attention, own, name, kohya, place);
+      Site site{.path = own, .block = name, .place = place};
+      if (!config_.added_kv) {  // DeepFloyd IF's layers have other names there, and none in kohya's files
+        site.kohya = kohya;
+        site.original = {numbered + ".to_k", numbered + ".to_v"};
+      }
+      add_site(sites_, attention, std::move(site));
       site_attentions_.push_back(&attention);
     });
   };

@@ -19,7 +19,10 @@ struct Site {
   int heads = 0;
   std::int64_t head_width = 0;           ///< Numbers of a head's K, and of its V, for each of the prompt's tokens.
   std::vector<std::string> projections;  ///< The layer's linear layers that make K and V of the prompt, as diffusers names them in it.
-  std::int64_t kv_parameters = 0;        ///< Parameters of the projections that make K and V of the prompt.
+  /// The same in the model's first code, whose names single files, ComfyUI and some trainers use: whole paths, or that of one layer that makes Q, K and V.
+  /// Empty: not known.
+  std::vector<std::string> original;
+  std::int64_t kv_parameters = 0;  ///< Parameters of the projections that make K and V of the prompt.
 };
 
 /// The sites of a denoiser, and what their parameters are a share of.

@@ -232,6 +232,7 @@ nlohmann::ordered_json describe_site(const SiteTable& table, int index) {
           {"heads", site.heads},
           {"kv_parameters", site.kv_parameters},
           {"projections", site.projections},
+          {"original", site.original},
           {"share", table.share({index})}};
 }
 

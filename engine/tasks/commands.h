@@ -9,6 +9,7 @@
 #include "adapt/finetune_settings.h"
 #include "core/error.h"
 #include "experiments/prompt_set.h"
+#include "metrics/judge_folders.h"
 #include "patching/patch_plan.h"
 
 /// What command line and window ask for, as values without a torch type. What is left open is the model's own. Each that draws names adapters, which are
@@ -57,6 +58,7 @@ struct Generate {
   Read read = Read::if_possible;  ///< What the pictures say.
   std::string folder;             ///< For source.png, target.png, patched.png and patch.json.
   std::vector<std::string> adapters;
+  JudgeFolders judges;  ///< Score the pictures that are read.
 };
 
 /// Writes other texts into a picture that a prompt draws, or into a real one. What is edited is kept: the next edit of the same begins at once.
@@ -77,6 +79,7 @@ struct EditText {
   bool each_alone = false;                     ///< Variants are drawn one after the other, so that the cost of each is its own.
   std::string folder;                          ///< For source.png, edit.png and so on, and edit.json; with one target and one step alone.
   std::vector<std::string> adapters;
+  JudgeFolders judges;
 };
 
 /// Which sites write the text; or, by other axes, a map of what patching does.
@@ -90,7 +93,9 @@ struct Localize {
   Sampling sampling;
   std::string by = "site";                ///< See Axes::parse. "site" of all sites and sufficiency: a localization.
   std::string direction = "sufficiency";  ///< See Direction.
-  std::string sites, sets;                ///< As people write them: what a map looks at; empty: all sites.
+  /// In place of templates and words: what the pairs of a demo model differ by, so many pairs each; see attribute_pairs().
+  std::vector<std::string> attributes;
+  std::string sites, sets;  ///< As people write them: what a map looks at; empty: all sites.
   int step_ranges = 5;
   int from_step = 0;  ///< From here on as LocalizationSettings has it.
   bool pooled_target = false;
@@ -99,6 +104,7 @@ struct Localize {
   bool keep_images = false;
   std::string folder;
   std::vector<std::string> adapters;
+  JudgeFolders judges;
   enum class Begin {
     anew,              ///< A folder that holds a run is refused.
     go_on,             ///< With the run in the folder, if its settings are these.
@@ -109,10 +115,13 @@ struct Localize {
   double false_discovery = 0.05;
   int players = 0;
   std::string search = "exhaustive";  ///< Or "adaptive".
-  bool each_pair = true;              ///< Tells each pair's pictures, and the scores so far.
-  bool plan_only = false;             ///< Says what it would take, and draws nothing but to measure time.
-  int shard = 0, shards = 1;          ///< Draws every shards-th cell, from that one on.
-  bool waits = false;                 ///< For the others' cells, which their processes put into the same folder.
+  /// A card.json of another model, whose sites are tested on this one: with its prompts, noises and settings of drawing, on the cells that reported there. Then
+  /// only what is said of folders, shards and adapters is looked at.
+  std::string card;
+  bool each_pair = true;      ///< Tells each pair's pictures, and the scores so far.
+  bool plan_only = false;     ///< Says what it would take, and draws nothing but to measure time.
+  int shard = 0, shards = 1;  ///< Draws every shards-th cell, from that one on.
+  bool waits = false;         ///< For the others' cells, which their processes put into the same folder.
 };
 
 /// What there is in a folder of pictures to learn from.

@@ -158,13 +158,17 @@ class Editing {
 
   void draw(const EditSource& source) {
     const size_t at_once = command_.each_alone ? 1 : variants_.size();
+    std::vector<Box> boxes;
+    for (const auto& piece : source.pieces) boxes.push_back(piece.box);
     std::vector<std::string> notes = source.notes, outcomes, names;
     for (size_t begin = 0; begin < variants_.size(); begin += at_once) {
       const std::vector<EditVariant> batch(variants_.begin() + static_cast<std::ptrdiff_t>(begin),
                                            variants_.begin() + static_cast<std::ptrdiff_t>(begin + at_once));
-      const EditedImages drawn = draw_variants(*pipeline_, source, batch, reader(), job_.progress(), job_.cancel);
+      EditedImages drawn = draw_variants(*pipeline_, source, batch, reader(), job_.progress(), job_.cancel);
       for (size_t i = 0; i < batch.size(); ++i) {
-        const EditedImage& one = drawn.images[i];
+        EditedImage& one = drawn.images[i];
+        session_.judges(command_.judges)
+            .score({one.image, source.image, batch[i].target, quoted_text(source.settings.source), quoted_text(batch[i].target), boxes}, one.measured.scores);
         event::EditReady::Variant& variant = ready_.variants[begin + i];
         variant.picture = to_picture(one.image, one.measured, json_text(describe_image(info_, one.request, one.request.rows[0], one.outcome)));
         variant.denoiser_rows = drawn.denoiser_rows;

@@ -138,6 +138,7 @@ struct MapReady {
   std::vector<std::string> rows, columns;            ///< Labels; one column without one, if there is one axis.
   std::vector<std::map<std::string, Score>> scores;  ///< Row by row; empty where there is no such variant.
   std::map<std::string, Score> source, target;
+  std::map<std::string, std::map<std::string, Score>> attribute_source, attribute_target;  ///< As EffectMap has them.
   int pairs = 0, noises = 0;
   std::string folder, document;
 };
@@ -168,6 +169,14 @@ struct Certified {
     double rank_correlation = 0;
   };
   std::optional<Search> search;  ///< If not every site was tried.
+  /// What the card says that the sites were taken from.
+  struct From {
+    std::string model;
+    bool sufficient = false, necessary = false, beats_controls = false;
+    std::vector<Set> sets;  ///< With the target F1 alone.
+    Score source, target;   ///< Target F1 of A's and B's own pictures.
+  };
+  std::optional<From> from;
   std::string folder, document;
 };
 /// What a run would take.

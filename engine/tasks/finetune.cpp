@@ -38,8 +38,11 @@ void finetune(Session& session, const command::Finetune& command, const Job& job
   if (settings.sample_every == 0) settings.sample_prompts.clear();
   const PictureSet pictures = command.pictures_read ? session.pictures() : read_picture_set(command.pictures, settings.held_out, job.progress(), job.cancel);
   // Without samples the reader's files need not be there.
-  TextReader* reader = settings.sample_prompts.empty() ? nullptr : session.reader(job.cancel).get();
-  const OutputFolder folder(command.folder);
+  const bool leads = !job.processes || job.processes->leads();
+  TextReader* reader = settings.sample_prompts.empty() || !leads ? nullptr : session.reader(job.cancel).get();
+  std::optional<OutputFolder> held;  // by the first of several processes
+  if (leads) held.emplace(command.folder);
+  const std::filesystem::path folder = command.folder;
 
   FinetuneObserver observer;
   observer.preparing = job.progress();
@@ -51,7 +54,7 @@ void finetune(Session& session, const command::Finetune& command, const Job& job
   observer.note = [&](const std::string& note) { job.note(note); };
   observer.interrupted = job.interrupted;
   observer.interlude = job.interlude;
-  const FinetuneResult result = finetune(pipeline, pictures, settings, folder.path(), command.resume, reader, observer, job.cancel);
+  const FinetuneResult result = finetune(pipeline, pictures, settings, folder, command.resume, reader, observer, job.cancel, job.processes);
   job.tell(event::AdapterMade{.file = (folder / "last.safetensors").string(),
                               .parameters = result.trained,
                               .all_sites = result.all_sites,

@@ -26,12 +26,20 @@ std::vector<std::optional<Measurement>> read_texts(Session& session, const comma
     notes.push_back("Nothing is scored against prompt " + unscored + ", which has no text in double quotes. Write for example: a sign that says \"OPEN\".");
   const auto read = attempt([&] {
     TextReader& reader = *session.reader(cancel);
+    Judges& judges = session.judges(command.judges);
     if (const std::string note = note_on_unreadable(reader, {pair.source_text, pair.target_text}); !note.empty()) notes.push_back(note + ".");
-    const auto source_pieces = reader.read(result.images[0]);
+    std::vector<std::vector<TextPiece>> pieces;
+    std::vector<Box> boxes;  // in A's and B's own pictures
+    for (size_t i = 0; i < out.size(); ++i) {
+      pieces.push_back(reader.read(result.images[static_cast<std::int64_t>(i)]));
+      for (const auto& piece : pieces.back())
+        if (i < 2) boxes.push_back(piece.box);
+    }
     for (size_t i = 0; i < out.size(); ++i) {
       const torch::Tensor image = result.images[static_cast<std::int64_t>(i)];
-      out[i] = measure(image, i == 0 ? source_pieces : reader.read(image), result.images[0], source_pieces, pair.source_text, pair.target_text);
+      out[i] = measure(image, pieces[i], result.images[0], pieces[0], pair.source_text, pair.target_text);
       leave_out_unscored(*out[i], pair.source_text, pair.target_text);
+      judges.score({image, result.images[0], pair.target, pair.source_text, pair.target_text, boxes}, out[i]->scores);
     }
   });
   if (read) return out;
@@ -42,13 +50,14 @@ std::vector<std::optional<Measurement>> read_texts(Session& session, const comma
 
 // patch.json
 nlohmann::ordered_json describe(const ModelInfo& info, const command::Generate& command, const Request& request, const Result& result,
-                                const std::vector<std::optional<Measurement>>& measured, const std::string& ocr) {
+                                const std::vector<std::optional<Measurement>>& measured, const std::string& ocr, const nlohmann::ordered_json& judges) {
   auto out = describe_image(info, request, request.rows[2], outcome_of(result, 2));
   const std::vector<int> sites = sites_of(command.plan);
   out["schema"] = "glyphscope.patch/1";
   out["sites"] = sites;
   out["share"] = info.table.share(sites);
   out["ocr"] = ocr;
+  if (!judges.is_null()) out["judges"] = judges;
   nlohmann::ordered_json images;
   for (size_t i = 0; i < measured.size(); ++i) {
     images[kNames[i]] = nlohmann::ordered_json::object();
@@ -82,7 +91,10 @@ void generate(Session& session, const command::Generate& command, const Job& job
   }
   if (command.target && !command.plan.empty()) request.rows.push_back({0, seed, command.plan, command.pooled_target ? 1 : 0});
   pipeline->validate(request);
-  if (command.read == command::Generate::Read::must) session.reader(job.cancel);  // a wrong engine is an error now, not after minutes
+  if (command.read == command::Generate::Read::must) {  // a wrong engine or folder is an error now, not after minutes
+    session.reader(job.cancel);
+    session.judges(command.judges);
+  }
   std::optional<OutputFolder> folder;
   if (!command.folder.empty()) {
     folder.emplace(command.folder);
@@ -110,7 +122,8 @@ void generate(Session& session, const command::Generate& command, const Job& job
   ready.sites = sites_of(command.plan);
   ready.seconds = result->seconds;
   if (!ready.patched.empty()) {
-    const auto document = describe(info, command, request, *result, measured, measured[0] ? session.reader(job.cancel)->name() : "");
+    const auto document =
+        describe(info, command, request, *result, measured, measured[0] ? session.reader(job.cancel)->name() : "", session.judges(command.judges).describe());
     ready.document = json_text(document);
     if (folder) write_json(*folder / "patch.json", document);
   }

@@ -1,10 +1,13 @@
 #include <torch/types.h>
 
+#include <algorithm>
 #include <chrono>
 
 #include "core/option.h"
+#include "demo/sign_attributes.h"
 #include "demo/sign_words.h"
 #include "device/devices.h"
+#include "experiments/card.h"
 #include "experiments/certificate.h"
 #include "experiments/localization.h"
 #include "experiments/map.h"
@@ -34,6 +37,7 @@ LocalizationSettings settings_of(const command::Localize& command, const Pipelin
   }
   LocalizationSettings out;
   out.pairs = command.prompts;
+  if (!command.attributes.empty()) out.pairs = attribute_pairs(info, command.attributes, command.pairs, command.sampling.seed);
   if (out.pairs.empty())
     out.pairs = make_pairs(command.templates.empty() ? localization_templates(info) : command.templates,
                            command.words.empty() ? localization_words(sign_data(info), command.pairs) : command.words, command.pairs);
@@ -61,6 +65,9 @@ std::optional<std::pair<Axes, Scope>> map_of(const command::Localize& command, c
   scope.steps = static_cast<int>(settings.sampling.steps);
   scope.step_ranges = command.step_ranges;
   scope.encoders = info.encoders;
+  for (const auto& pair : settings.pairs)
+    if (!pair.attribute.empty() && std::find(scope.attributes.begin(), scope.attributes.end(), pair.attribute) == scope.attributes.end())
+      scope.attributes.push_back(pair.attribute);
   return std::pair(axes, scope);
 }
 
@@ -73,14 +80,25 @@ event::MapReady map_ready(const EffectMap& map, const RunSettings& settings, con
           .scores = map.scores,
           .source = map.source,
           .target = map.target,
+          .attribute_source = map.attribute_source,
+          .attribute_target = map.attribute_target,
           .pairs = static_cast<int>(settings.pairs.size()),
           .noises = static_cast<int>(settings.seeds.size()),
           .folder = folder,
           .document = {}};
 }
 
-CertifySettings certify_settings(const command::Localize& command, const LocalizationSettings& settings) {
+CertifySettings certify_settings(const command::Localize& command, const LocalizationSettings& settings, const std::optional<Card>& card,
+                                 const ModelInfo& info) {
   CertifySettings out;
+  if (card) {
+    // Its sites are tested on this model as they were on theirs.
+    out = card->settings;
+    out.adaptive = false;
+    out.given = {sites_of(*card, info.table), transfer_of(*card)};
+    static_cast<RunSettings&>(out) = settings;
+    return out;
+  }
   static_cast<RunSettings&>(out) = settings;
   out.from_step = settings.from_step;
   out.false_discovery = command.false_discovery;
@@ -89,6 +107,20 @@ CertifySettings certify_settings(const command::Localize& command, const Localiz
   out.random_sets = settings.random_sets;
   out.players = command.players;
   out.adaptive = command.search == "adaptive";
+  return out;
+}
+
+event::Certified::From transferred_from(const nlohmann::ordered_json& from) {
+  const auto f1 = [](const nlohmann::ordered_json& scores) { return Score::from_json(scores.at("target_f1")); };
+  event::Certified::From out;
+  from.at("model").at("source").get_to(out.model);
+  from.at("verdict").at("sufficient").get_to(out.sufficient);
+  from.at("verdict").at("necessary").get_to(out.necessary);
+  from.at("verdict").at("beats_controls").get_to(out.beats_controls);
+  out.source = f1(from.at("source"));
+  out.target = f1(from.at("target"));
+  for (const auto& one : from.at("sets"))
+    out.sets.push_back({one.at("role").get<std::string>(), one.at("sites").get<std::vector<int>>(), {{"target_f1", f1(one.at("scores"))}}});
   return out;
 }
 
@@ -121,6 +153,7 @@ event::Certified certified(const Certificate& certificate, const CertifySettings
     if (search->picture_rows > 0) told.gradients_as_pictures = static_cast<double>(search->gradient_rows) / static_cast<double>(search->picture_rows);
     out.search = told;
   }
+  if (settings.given) out.from = transferred_from(settings.given->from);
   out.folder = folder;
   return out;
 }
@@ -218,7 +251,7 @@ LocalizationObserver observe(const LocalizationSettings& settings, const ModelIn
 }  // namespace
 
 void localize(Session& session, const command::Localize& command, const Job& job) {
-  job.tell(event::Started{command.by == "site" ? "Patching every site alone" : "Patching by " + command.by});
+  job.tell(event::Started{!command.card.empty() ? "Testing a card's sites" : command.by == "site" ? "Patching every site alone" : "Patching by " + command.by});
   const auto start = std::chrono::steady_clock::now();
   const auto pipeline = session.adapted(command.adapters, [&](const std::string& note) { job.note(note); });
   const ModelInfo& info = pipeline->info();
@@ -226,8 +259,24 @@ void localize(Session& session, const command::Localize& command, const Job& job
   const auto cost = [&]() -> RunCost {
     return {std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), peak_memory(info.placement.device)};
   };
-  const LocalizationSettings settings = settings_of(command, *pipeline);
-  const auto map = map_of(command, settings, info);
+  std::optional<Card> card;
+  if (!command.card.empty()) card = read_card(command.card);
+  LocalizationSettings settings;
+  if (card) {
+    static_cast<RunSettings&>(settings) = card->settings;
+    settings.sampling.rows_at_once = command.sampling.rows_at_once;
+    settings.sampling = pipeline->resolve(settings.sampling);
+    settings.from_step = card->settings.from_step;
+  } else {
+    settings = settings_of(command, *pipeline);
+  }
+  Judges& judges = session.judges(command.judges);
+  if (command.begin == command::Localize::Begin::go_on_by_its_own && settings.judges != judges.describe())
+    reject("the run's pictures are scored by models that are not given now", command.folder, "Go on with it by the command that began it");
+  settings.judges = judges.describe();
+  const auto map = card ? std::nullopt : map_of(command, settings, info);
+  if (!map && std::any_of(settings.pairs.begin(), settings.pairs.end(), [](const PromptPair& pair) { return !pair.attribute.empty(); }))
+    reject("what is localized or certified is the text", option(Option::attributes), "Ask for a map: " + option(Option::by, "site-attribute"));
   pipeline->validate(own_request(settings, {0, 0}));
   if (settings.from_step >= settings.sampling.steps)
     reject("the run has " + std::to_string(settings.sampling.steps) + " steps, the first of which is 0: none is patched",
@@ -248,9 +297,9 @@ void localize(Session& session, const command::Localize& command, const Job& job
   for (const auto& pair : settings.pairs) texts.insert(texts.end(), {pair.source_text, pair.target_text});
   if (const std::string note = note_on_unreadable(reader, texts); !note.empty()) job.note(note);
   if (command.plan_only) {
-    RunPlan plan = map               ? plan_map(*pipeline, settings, map->first, map->second)
-                   : command.certify ? plan_certificate(*pipeline, certify_settings(command, settings))
-                                     : plan_localization(*pipeline, settings);
+    RunPlan plan = map                       ? plan_map(*pipeline, settings, map->first, map->second)
+                   : command.certify || card ? plan_certificate(*pipeline, certify_settings(command, settings, card, info))
+                                             : plan_localization(*pipeline, settings);
     measure_time(plan, *pipeline, reader, settings, job.cancel);
     return job.tell(run_planned(plan));
   }
@@ -270,6 +319,8 @@ void localize(Session& session, const command::Localize& command, const Job& job
     const LocalizationObserver observer = observe(settings, info, reader, command, job, cost);
     Cells cells(settings, run ? &*run : nullptr, *pipeline, reader, observer, job.cancel, shard);
     cells.keep_images = command.keep_images;
+    cells.judges = &judges;
+    cells.more_scores = score_attribute;
     if (map) {
       const EffectMap effects = run_map(cells, settings, info.table, map->first, map->second);
       if (const std::string note = session.note_since(before); !note.empty()) job.note(note);
@@ -277,8 +328,8 @@ void localize(Session& session, const command::Localize& command, const Job& job
       event::MapReady ready = map_ready(effects, settings, command.folder);
       ready.document = json_text(map_document(effects, settings, info, reader.name(), cost()));
       job.tell(std::move(ready));
-    } else if (command.certify) {
-      const CertifySettings certifying = certify_settings(command, settings);
+    } else if (command.certify || card) {
+      const CertifySettings certifying = certify_settings(command, settings, card, info);
       const Certificate certificate = certify(cells, certifying, info.table);
       if (const std::string note = session.note_since(before); !note.empty()) job.note(note);
       if (run) write_card(certificate, certifying, info, reader.name(), cost(), run->path());

@@ -9,9 +9,11 @@
 
 #include "adapt/picture_set.h"
 #include "core/error.h"
+#include "core/processes.h"
 #include "core/progress.h"
 #include "editing/guard.h"
 #include "editing/text_edit.h"
+#include "metrics/judges.h"
 #include "metrics/ocr.h"
 #include "pipelines/pipeline.h"
 #include "tasks/commands.h"
@@ -26,6 +28,7 @@ struct Job {
   /// Asked by a training between two steps; if it says yes, `interlude` is called, with the model as it was before the training.
   std::function<bool()> interrupted = [] { return false; };
   std::function<void()> interlude = [] {};
+  Processes* processes = nullptr;  ///< That train together, of which this is one; must outlive the job.
 
   void note(const std::string& text) const;
   /// Tells how far something is.
@@ -50,6 +53,8 @@ class Session {
   /// The open model with adapters at work, as long as what is returned lives. Throws a Failure.
   std::shared_ptr<Pipeline> adapted(const std::vector<std::string>& adapters, const std::function<void(const std::string&)>& note) const;
   const std::shared_ptr<TextReader>& reader(const CancelToken& cancel);
+  /// Those of these folders, on the open model's device; kept until others are asked for. Throws a Failure.
+  Judges& judges(const JudgeFolders& folders);
   /// What the last ReadPictures found. Throws a Failure if there was none.
   const PictureSet& pictures() const;
   void keep_pictures(PictureSet pictures) { pictures_ = std::move(pictures); }
@@ -75,6 +80,9 @@ class Session {
   } opened_;                  // the model that is open, or has made room
   bool made_room_ = false;
   std::shared_ptr<TextReader> reader_, guard_reader_;
+  JudgeFolders judge_folders_;
+  std::string judge_device_;
+  std::unique_ptr<Judges> judges_;
   std::optional<PictureSet> pictures_;
   std::optional<command::SetGuard> guarded_;                  // the guard that is on,
   std::shared_ptr<Guard> policy_;                             // and what of it is set to the model

@@ -8,7 +8,7 @@ from fixed seeds, so that a second run with the same versions on the same kind o
 README.md, next to this program, says what is in each file.
 
 Versions used: Python 3.11, torch 2.15.0 (CPU), diffusers 0.42.1, transformers 5.23.0, tokenizers 0.23.3,
-safetensors 0.8.0, scikit-image 0.26.0, scipy 1.17.1, numpy 2.4.6.
+safetensors 0.8.0, scikit-image 0.26.0, lpips 0.1.4, scipy 1.17.1, numpy 2.4.6.
 """
 
 import io
@@ -25,6 +25,7 @@ from collections import Counter
 from pathlib import Path
 
 import diffusers
+import lpips
 import numpy as np
 import sentencepiece
 import tokenizers
@@ -61,7 +62,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
-from transformers import BertTokenizer, CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, RobertaConfig, RobertaForSequenceClassification, T5Config, T5EncoderModel, T5Tokenizer
+from transformers import BertTokenizer, BitImageProcessorPil, CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer, Dinov2Config, Dinov2Model, RobertaConfig, RobertaForSequenceClassification, T5Config, T5EncoderModel, T5Tokenizer, ViTConfig, ViTImageProcessorPil, ViTModel
 
 # ---------------------------------------------------------------------------------------------------------------- helpers
 
@@ -762,6 +763,50 @@ def write_clip_scores(out):
     alignment = result.logits_per_text[0] / model.logit_scale.exp()
     text_features = model.text_projection(model.text_model(ids).pooler_output)
     save(out / "expected.safetensors", tensors | {"features": torch.stack(features), "text_features": text_features, "alignment": alignment})
+
+
+def smooth_pictures(seed, sizes):
+    """Pictures that are no noise, so that scaling them means something: [3, H, W] bytes each."""
+    generator = np.random.default_rng(seed)
+    for height, width in sizes:
+        coarse = generator.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+        yield Image.fromarray(coarse).resize((width, height), Image.BICUBIC)
+
+
+def write_dino(out):
+    """Class tokens of DINO's two kinds: with positions that are interpolated, a gated feed-forward, and the first DINO's."""
+    small = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4, "image_size": 56}
+    models = {
+        "dinov2": Dinov2Model(Dinov2Config(**small, patch_size=14, mlp_ratio=2)),
+        "dinov2_gated": Dinov2Model(Dinov2Config(**small, patch_size=14, mlp_ratio=4, use_swiglu_ffn=True)),
+        "vit": ViTModel(ViTConfig(**small, patch_size=8, intermediate_size=40), add_pooling_layer=False),
+    }
+    processors = {
+        "dinov2": BitImageProcessorPil(size={"shortest_edge": 48}, crop_size={"height": 42, "width": 42}, image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225]),
+        "vit": ViTImageProcessorPil(size={"height": 56, "width": 56}, resample=3, image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225]),
+    }
+    for seed, (name, model) in enumerate(models.items(), start=830):
+        randomise(model, seed)
+        processor = processors["vit" if name == "vit" else "dinov2"]
+        model.save_pretrained(out / name)
+        processor.save_pretrained(out / name)
+        tensors = {}
+        for i, image in enumerate(smooth_pictures(835, [(96, 64), (33, 57), (48, 48)])):
+            prepared = processor(image, return_tensors="pt")["pixel_values"]
+            tensors |= {f"image.{i}": torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous(), f"prepared.{i}": prepared[0]}
+            tensors[f"features.{i}"] = model(pixel_values=prepared).last_hidden_state[0, 0]
+        save(out / name / "expected.safetensors", tensors)
+
+
+def write_lpips(out):
+    """The package lpips on networks whose weights are drawn from a seed: the test draws them again, as they are too many to keep."""
+    tensors = {f"image.{i}": torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous() for i, image in enumerate(smooth_pictures(845, [(80, 96)] * 3))}
+    normalized = [tensors[f"image.{i}"][None].float() / 127.5 - 1 for i in range(3)]
+    for net, seed in (("alex", 840), ("vgg", 841)):
+        model = randomise(lpips.LPIPS(net=net, pretrained=False, pnet_rand=True, verbose=False), seed)
+        # Only its size matters here, not that a distance is no less than 0.
+        tensors[net] = torch.stack([model(normalized[0], normalized[i]).flatten()[0] for i in range(3)])
+    save(out / "lpips.safetensors", tensors)
 
 
 def write_roberta(out):
@@ -1903,6 +1948,7 @@ FOLDERS = {
     "unet_if2": write_unet_if2,
     "clip_projection": write_clip_projection,
     "clip_scores": write_clip_scores,
+    "dino": write_dino,
     "roberta": write_roberta,
     "pipeline_sdxl": write_pipeline_sdxl,
     "mmdit_sd3": write_mmdit_sd3,
@@ -2095,6 +2141,7 @@ def write_prompt_to_prompt(out):
 
 FILES = {
     "safe_guidance": write_safe_guidance,
+    "lpips": write_lpips,
     "schedulers": write_schedulers,
     "metrics": write_metrics,
     "random": write_random,

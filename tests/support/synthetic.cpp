@@ -108,4 +108,15 @@ bool has_site(const PatchPlan& plan, int site) {
   return std::find(sites.begin(), sites.end(), site) != sites.end();
 }
 
+CertifySettings certify_settings(const Pipeline& pipeline, size_t pairs, int noises) {
+  static const std::vector<std::string> words{"one", "two", "six", "ten", "red", "cat", "sun", "fox", "hat", "ice", "jam", "owl", "pen", "arm", "bed", "cup",
+                                              "dog", "egg", "fig", "gum", "hen", "ink", "jar", "key", "log", "map", "net", "oak", "pig", "rug", "saw", "tie"};
+  CertifySettings out;
+  out.pairs = make_pairs({"says \"<text>\""}, words, pairs);
+  out.seeds.clear();
+  for (int noise = 0; noise < noises; ++noise) out.seeds.push_back(42 + static_cast<std::uint64_t>(noise));
+  out.sampling = pipeline.resolve(Request{});
+  return out;
+}
+
 }  // namespace glyphscope::testing

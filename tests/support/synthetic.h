@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "experiments/certificate.h"
 #include "metrics/ocr.h"
 #include "pipelines/pipeline.h"
 
@@ -43,5 +44,8 @@ class SyntheticReader : public TextReader {
 };
 
 bool has_site(const PatchPlan& plan, int site);
+
+/// Words of three letters, as a certificate asks for them, two a pair.
+CertifySettings certify_settings(const Pipeline& pipeline, size_t pairs = 16, int noises = 4);
 
 }  // namespace glyphscope::testing

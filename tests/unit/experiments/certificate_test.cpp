@@ -17,6 +17,7 @@
 namespace glyphscope {
 namespace {
 
+using testing::certify_settings;
 using ::testing::ElementsAre;
 using testing::has_site;
 using ::testing::HasSubstr;
@@ -24,19 +25,7 @@ using ::testing::IsEmpty;
 using testing::SyntheticPipeline;
 using testing::SyntheticReader;
 
-const std::vector<std::string> kWords{"one", "two", "six", "ten", "red", "cat", "sun", "fox", "hat", "ice", "jam", "owl", "pen", "arm", "bed", "cup",
-                                      "dog", "egg", "fig", "gum", "hen", "ink", "jar", "key", "log", "map", "net", "oak", "pig", "rug", "saw", "tie"};
-
 bool is_reverse(const PatchPlan& plan) { return plan.patches().front().prompt == 0; }
-
-CertifySettings settings_of(const Pipeline& pipeline, size_t pairs = 16, int noises = 4) {
-  CertifySettings out;
-  out.pairs = make_pairs({"says \"<text>\""}, kWords, pairs);
-  out.seeds.clear();
-  for (int noise = 0; noise < noises; ++noise) out.seeds.push_back(42 + static_cast<std::uint64_t>(noise));
-  out.sampling = pipeline.resolve(Request{});
-  return out;
-}
 
 Certificate certificate_of(SyntheticPipeline& pipeline, const CertifySettings& settings) {
   SyntheticReader reader;
@@ -51,7 +40,7 @@ const SetEvidence& set_of(const Certificate& certificate, SetRole role) {
 
 TEST(Certificate, OfOneCause) {
   SyntheticPipeline pipeline(7, 1, [](const PatchPlan& plan) { return has_site(plan, 3) ? 1.0 : 0.0; });
-  const Certificate found = certificate_of(pipeline, settings_of(pipeline));
+  const Certificate found = certificate_of(pipeline, certify_settings(pipeline));
   EXPECT_THAT(found.discovered, ElementsAre(3));
   EXPECT_THAT(found.chosen, ElementsAre(3));
   EXPECT_TRUE(found.sufficient && found.necessary && found.beats_controls);
@@ -65,7 +54,7 @@ TEST(Certificate, OfACauseThatIsEnoughButNotNeeded) {
   SyntheticPipeline pipeline(7, 1, [](const PatchPlan& plan) {
     return is_reverse(plan) ? (has_site(plan, 1) && has_site(plan, 3) ? 1.0 : 0.0) : (has_site(plan, 1) || has_site(plan, 3) ? 1.0 : 0.0);
   });
-  CertifySettings settings = settings_of(pipeline);
+  CertifySettings settings = certify_settings(pipeline);
   settings.players = 3;
   const Certificate found = certificate_of(pipeline, settings);
   EXPECT_THAT(found.discovered, ElementsAre(1, 3));
@@ -83,7 +72,7 @@ TEST(Certificate, OfTwoSitesThatWriteTogether) {
   SyntheticPipeline pipeline(7, 1, [](const PatchPlan& plan) {
     return is_reverse(plan) ? (has_site(plan, 1) || has_site(plan, 3) ? 1.0 : 0.0) : (has_site(plan, 1) && has_site(plan, 3) ? 1.0 : 0.0);
   });
-  const Certificate found = certificate_of(pipeline, settings_of(pipeline));
+  const Certificate found = certificate_of(pipeline, certify_settings(pipeline));
   EXPECT_THAT(found.discovered, IsEmpty());
   EXPECT_THAT(found.chosen, ElementsAre(1, 3));
   EXPECT_TRUE(found.sufficient && found.necessary && found.beats_controls);
@@ -101,7 +90,7 @@ TEST(Certificate, OfTwoSitesThatWriteTogether) {
 
 TEST(Certificate, OfNoCauseClaimsNothing) {
   SyntheticPipeline pipeline(7, 1, [](const PatchPlan&) { return 0.02; });
-  const Certificate found = certificate_of(pipeline, settings_of(pipeline));
+  const Certificate found = certificate_of(pipeline, certify_settings(pipeline));
   EXPECT_THAT(found.chosen, IsEmpty());
   EXPECT_FALSE(found.sufficient || found.necessary || found.beats_controls);
   EXPECT_GT(draw_card(found, pipeline.info()).size(1), 100);
@@ -110,7 +99,7 @@ TEST(Certificate, OfNoCauseClaimsNothing) {
 // A site that writes in one noise only is chosen by that noise, and does not pass on the others.
 TEST(Certificate, WhatHoldsForOneNoiseDoesNotPass) {
   SyntheticPipeline pipeline(7, 1, [](const PatchPlan& plan) { return has_site(plan, 3) ? 1.0 : 0.0; });
-  CertifySettings settings = settings_of(pipeline);
+  CertifySettings settings = certify_settings(pipeline);
   SyntheticPipeline lucky(7, 1, [](const PatchPlan& plan) { return has_site(plan, 3) ? 1.0 : 0.0; });
   lucky.only_seed = settings.seeds.front();
   const Certificate found = certificate_of(lucky, settings);
@@ -121,7 +110,7 @@ TEST(Certificate, WhatHoldsForOneNoiseDoesNotPass) {
 TEST(Certificate, WordsAndNoisesOfItsPartsAreApart) {
   SyntheticPipeline pipeline(1, 1, [](const PatchPlan&) { return 0.0; });
   for (const int noises : {1, 2, 4, 8}) {
-    const CertifySettings settings = settings_of(pipeline, 9, noises);
+    const CertifySettings settings = certify_settings(pipeline, 9, noises);
     const Parts parts = parts_of(settings);
     std::set<std::string> words;
     std::set<int> seeds;
@@ -143,7 +132,7 @@ TEST(Certificate, WordsAndNoisesOfItsPartsAreApart) {
 TEST(Certificate, ShardsMakeTheSame) {
   SyntheticPipeline pipeline(9, 1, [](const PatchPlan& plan) { return has_site(plan, 3) ? 0.9 : 0.05; });
   SyntheticReader reader;
-  const CertifySettings settings = settings_of(pipeline, 12);
+  const CertifySettings settings = certify_settings(pipeline, 12);
   const testing::TemporaryFolder folder;
   const RunObserver observer;
   const auto draw = [&](const std::string& name, Shard shard) {
@@ -187,7 +176,7 @@ TEST(Certificate, SharesAFolderWithALocalization) {
   // Two sites together, so that both search.
   SyntheticPipeline pipeline(7, 1, [](const PatchPlan& plan) { return has_site(plan, 1) && has_site(plan, 3) ? 1.0 : 0.0; });
   SyntheticReader reader;
-  const CertifySettings settings = settings_of(pipeline);
+  const CertifySettings settings = certify_settings(pipeline);
   LocalizationSettings localization;
   static_cast<RunSettings&>(localization) = settings;
   const testing::TemporaryFolder folder;
@@ -203,7 +192,7 @@ TEST(Certificate, SharesAFolderWithALocalization) {
 
 TEST(Certificate, WithoutControlsItBeatsNone) {
   SyntheticPipeline pipeline(3, 1, [](const PatchPlan& plan) { return has_site(plan, 1) ? 1.0 : 0.0; });
-  CertifySettings settings = settings_of(pipeline);
+  CertifySettings settings = certify_settings(pipeline);
   settings.random_sets = 0;
   const Certificate found = certificate_of(pipeline, settings);
   EXPECT_TRUE(found.sufficient);
@@ -213,7 +202,7 @@ TEST(Certificate, WithoutControlsItBeatsNone) {
 // The plan of what is certain is what is drawn; the rest is at most what it says.
 TEST(Certificate, IsPlannedBefore) {
   SyntheticPipeline pipeline(7, 1, [](const PatchPlan& plan) { return has_site(plan, 3) ? 1.0 : 0.0; });
-  const CertifySettings settings = settings_of(pipeline);
+  const CertifySettings settings = certify_settings(pipeline);
   const RunPlan plan = plan_certificate(pipeline, settings);
   certificate_of(pipeline, settings);
   EXPECT_LE(pipeline.pictures, plan.pictures());

@@ -170,6 +170,37 @@ TEST(Map, NamesTellWhatIsAsked) {
   add("set");
 }
 
+// A site that writes words and changes no shape: each column is of the pairs of its attribute, and the picture draws both prompts' own below.
+TEST(Map, ColumnsOfAttributesAreOfTheirPairsAlone) {
+  SyntheticPipeline pipeline(4, 1, [](const PatchPlan& plan) { return has_site(plan, 2) ? 1.0 : 0.0; });
+  SyntheticReader reader;
+  const RunObserver observer;
+  RunSettings settings = run_settings(pipeline, 4);
+  for (size_t i = 0; i < settings.pairs.size(); ++i) settings.pairs[i].attribute = i < 2 ? "word" : "shape";
+  const auto run = [&](bool with_attributes) {
+    Cells cells(settings, nullptr, pipeline, reader, observer, {});
+    cells.more_scores = [](const PromptPair& pair, const torch::Tensor&, const std::string& read, Scores& scores) {
+      scores["target_attribute"] = pair.attribute == "word" && read == pair.target_text ? 1 : 0;
+    };
+    Scope scope = scope_of(pipeline);
+    if (with_attributes) scope.attributes = {"word", "shape"};
+    return run_map(cells, settings, pipeline.info().table, Axes::parse("site-attribute"), scope);
+  };
+  const EffectMap map = run(true);
+  EXPECT_EQ(map.grid.columns, (std::vector<std::string>{"word", "shape"}));
+  for (size_t site = 0; site < 4; ++site) {
+    EXPECT_EQ(map.scores[2 * site].at("target_attribute").mean, site == 2 ? 1 : 0) << site;
+    EXPECT_EQ(map.scores[2 * site + 1].at("target_attribute").mean, 0) << site;
+    EXPECT_EQ(map.scores[2 * site].at("target_attribute").n, 2);
+  }
+  EXPECT_EQ(map.attribute_target.at("word").at("target_attribute").mean, 1);
+  EXPECT_EQ(map.attribute_target.at("shape").at("target_attribute").mean, 0);
+  EXPECT_GT(draw_map(map, pipeline.info(), 4).size(1), 100);
+  EXPECT_EQ(Scope::from_json(nlohmann::json(map.scope.to_json())).attributes, map.scope.attributes);
+  EXPECT_EQ(RunSettings::from_json(nlohmann::json(settings.to_json()), "").pairs[3].attribute, "shape");
+  EXPECT_THAT(testing::failure_of([&] { run(false); }), HasSubstr("differ by their texts alone"));
+}
+
 // What the planner counts is what is drawn, whatever has to be drawn beside it.
 TEST(Planner, CountsWhatIsDrawn) {
   for (const char* model : {"pipeline", "pipeline_sd3"}) {

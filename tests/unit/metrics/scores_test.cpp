@@ -27,6 +27,16 @@ TEST(ImageScores, EqualScikitImage) {
   }
 }
 
+// As numpy has it in uint8: 3 - 5 is 254, whose square is 4; and equal pictures have a PSNR of 148.13.
+TEST(ImageScores, OfThePapersCodeWrap) {
+  const torch::Tensor a = torch::full({3, 16, 16}, 3, torch::kUInt8), b = torch::full({3, 16, 16}, 5, torch::kUInt8),
+                      c = torch::full({3, 16, 16}, 19, torch::kUInt8);
+  EXPECT_EQ(score_images(a, b).wrapped_mse, 4);
+  EXPECT_EQ(score_images(a, c).wrapped_mse, 0) << "16 x 16 is 256";
+  EXPECT_EQ(score_images(a, c).mse, 256);
+  EXPECT_NEAR(score_images(a, a).wrapped_psnr, 148.13, 0.005);
+}
+
 TEST(ImageScores, RefusesPairsThatDoNotFit) {
   const torch::Tensor a = torch::zeros({3, 20, 20}, torch::kUInt8);
   EXPECT_THAT(testing::failure_of([&] { score_images(a, torch::zeros({3, 20, 21}, torch::kUInt8)); }), ::testing::HasSubstr("equal size"));
@@ -52,6 +62,21 @@ TEST(TextScores, CountCharactersAsMultisets) {
   EXPECT_TRUE(shuffled.anagram);
   EXPECT_FALSE(shuffled.exact);
   EXPECT_DOUBLE_EQ(shuffled.precision, 4.0 / 5) << "the space counts";
+}
+
+// Words of several lines, as multisets; an edit distance as a share of the longer text.
+TEST(TextScores, CountWords) {
+  const TextScores two = score_text("open late\nOPEN", "Open until late");
+  EXPECT_NEAR(two.word_precision, 2.0 / 3, 1e-12) << "open and late of open, late, open";
+  EXPECT_NEAR(two.word_recall, 2.0 / 3, 1e-12);
+  EXPECT_NEAR(two.word_f1, 2.0 / 3, 1e-12);
+  const TextScores none = score_text("opne", "open");
+  EXPECT_EQ(none.word_f1, 0) << "every letter is there, the word is not";
+  EXPECT_EQ(none.f1, 1);
+  EXPECT_EQ(score_text("", "").word_f1, 1);
+  EXPECT_EQ(score_text("", "").normalized_edit_distance, 0);
+  EXPECT_EQ(score_text("", "open").normalized_edit_distance, 1);
+  EXPECT_EQ(score_text("kitten", "sitting").normalized_edit_distance, 3.0 / 7);
 }
 
 TEST(TextScores, NothingReadIsNothingRight) {
