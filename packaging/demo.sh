@@ -23,11 +23,11 @@ mkdir -p "$out"
 resume=()
 [ ! -e "$out/study/settings.json" ] || resume=(--resume)
 # A study of an older demo model cannot be gone on with (exit code 2): it is moved aside. One that was stopped goes on.
-"$program" localize demo:sign-unet --noises 3 --out "$out/study" --keep-images "${resume[@]}" || {
+"$program" localize demo:sign-unet --noises 4 --out "$out/study" --keep-images "${resume[@]}" || {
   code=$?
   [ $code = 2 ] && [ ${#resume[@]} -gt 0 ] || exit $code
   mv "$out/study" "$out/study-$(date +%Y%m%d-%H%M%S)"
-  "$program" localize demo:sign-unet --noises 3 --out "$out/study" --keep-images
+  "$program" localize demo:sign-unet --noises 4 --out "$out/study" --keep-images
 }
 # The smallest set that keeps B's text; where there is none, the site that moves most.
 sites=$(python3 - "$out/study/run.json" << 'PYTHON'

@@ -24,11 +24,19 @@ arena() {
     --prompts "resources/arena/$model-numbers/prompts.txt" --out "$out/arena/$model-numbers" "$@"
 }
 
+# A localization, and a card of the same cells.
+study() {
+  local out=$1
+  shift
+  "$program" localize "$@" --noises 4 --out "$out" --resume
+  "$program" localize "$@" --noises 4 --out "$out" --resume --certify
+}
+
 remake() {
   case $1 in
     edits) GLYPHSCOPE=$program packaging/edits.sh "$out/edits" ;;
-    studies/sign-mmdit-pooled) "$program" localize demo:sign-mmdit --noises 3 --pooled target --out "$out/$1" --resume ;;
-    studies/*) "$program" localize "demo:${1#studies/}" --noises 3 --out "$out/$1" --resume ;;
+    studies/sign-mmdit-pooled) study "$out/$1" demo:sign-mmdit --pooled target ;;
+    studies/*) study "$out/$1" "demo:${1#studies/}" ;;
     guard/*) [ -e "$out/$1/guard.json" ] || "$program" guard "demo:${1#guard/}" --out "$out/$1" ;;
     arena/sign-pixel-numbers) arena sign-pixel --sites 3,4 --steps 300 --evaluate-every 300 --random-sets 1 --seeds 3 ;;
     arena/sign-mmdit-numbers) arena sign-mmdit --sites 4 --steps 500 --evaluate-every 250 --random-sets 1 --seeds 3 ;;

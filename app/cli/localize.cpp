@@ -178,10 +178,11 @@ Run add_localize(CLI::App& app) {
       ->check(CLI::Range(1, 1000))
       ->excludes(seeds)
       ->capture_default_str();
-  verb->add_option("--by", settings.by,
-                   "site, set, step, head, stream, token-group, encoder, direction or attribute; or two of them, as site-step: rows and columns of a map. All "
-                   "that is not named is "
-                   "patched")
+  verb->add_option(
+          "--by", settings.by,
+          "site, set, step, head, stream, part, token-group, encoder, direction or attribute; or two of them, as site-step: rows and columns of a map. All "
+          "that is not named is "
+          "patched")
       ->capture_default_str();
   verb->add_option("--direction", settings.direction,
                    "sufficiency (A's image, sites see B), necessity (B's image, sites see A) or complement (A's image, all other sites see B)")

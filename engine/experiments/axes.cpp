@@ -11,10 +11,15 @@ namespace glyphscope {
 
 namespace {
 
-constexpr std::pair<Axis, const char*> kAxes[] = {{Axis::site, "site"},          {Axis::set, "set"},
-                                                  {Axis::step, "step"},          {Axis::head, "head"},
-                                                  {Axis::stream, "stream"},      {Axis::token_group, "token-group"},
-                                                  {Axis::encoder, "encoder"},    {Axis::direction, "direction"},
+constexpr std::pair<Axis, const char*> kAxes[] = {{Axis::site, "site"},
+                                                  {Axis::set, "set"},
+                                                  {Axis::step, "step"},
+                                                  {Axis::head, "head"},
+                                                  {Axis::stream, "stream"},
+                                                  {Axis::part, "part"},
+                                                  {Axis::token_group, "token-group"},
+                                                  {Axis::encoder, "encoder"},
+                                                  {Axis::direction, "direction"},
                                                   {Axis::attribute, "attribute"}};
 constexpr std::pair<Direction, const char*> kDirections[] = {
     {Direction::sufficiency, "sufficiency"}, {Direction::necessity, "necessity"}, {Direction::complement, "complement"}};
@@ -94,6 +99,14 @@ std::vector<Value> values_of(Axis axis, const Scope& scope, const SiteTable& tab
         out.push_back({label, [streams = streams](SitePatch& patch, const SiteTable&) {
                          patch.streams = streams;
                          return true;
+                       }});
+      break;
+    case Axis::part:
+      for (const BlockPart part : {BlockPart::prompt, BlockPart::picture, BlockPart::mlp})
+        out.push_back({to_string(part), [part](SitePatch& patch, const SiteTable& all) {
+                         patch.part = part;
+                         const Site& site = all.sites[static_cast<size_t>(patch.site)];
+                         return part == BlockPart::prompt || (part == BlockPart::picture ? site.has_picture_kv : site.has_mlp);
                        }});
       break;
     case Axis::token_group:

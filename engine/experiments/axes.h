@@ -18,6 +18,7 @@ enum class Axis {
   step,         ///< A range of denoising steps.
   head,         ///< The head of that number, at each site that has so many.
   stream,       ///< K, V, or both.
+  part,         ///< Of a site's block: the prompt's K and V, the picture's own, or the MLP. See BlockPart.
   token_group,  ///< See TokenGroup.
   encoder,      ///< Tokens of one text encoder, where sites read several.
   direction,    ///< See Direction.

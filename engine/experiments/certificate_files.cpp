@@ -63,6 +63,20 @@ ordered_json card_document(const Certificate& certificate, const CertifySettings
       {"target", scores_json(certificate.target)},
       {"discovered", certificate.discovered},
       {"evidence", {{"sites", sites}, {"sets", sets}, {"interactions", interactions}, {"shapley", shapley}}}};
+  if (const auto& search = certificate.search) {
+    // What it took, beside what trying every site would have; and what was not tried.
+    const auto cells = static_cast<std::int64_t>(certificate.parts.choosing.size()), count = static_cast<std::int64_t>(certificate.sites.size());
+    out["search"] = {{"sites", search->sites},
+                     {"pictures", search->pictures},
+                     {"gradient_rows", search->gradient_rows},
+                     {"rows", search->pictures * search->picture_rows + search->gradient_rows},
+                     {"rows_of_every_site_alone", cells * (2 + count) * search->picture_rows},
+                     {"gradients", search->gradients},
+                     {"rank_correlation", search->rank_correlation},
+                     {"tried_alone", search->tested_alone},
+                     {"tried_alone_on_all_cells", search->alone_on_all},
+                     {"groups_that_are_not_enough", search->not_enough}};
+  }
   if (settings.given) out["transferred_from"] = settings.given->from;
   return out;
 }

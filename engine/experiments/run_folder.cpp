@@ -105,6 +105,8 @@ RunDescription read_description(const fs::path& run) {
       one.at("kv_parameters").get_to(site.kv_parameters);
       one.at("projections").get_to(site.projections);
       one.at("original").get_to(site.original);
+      one.at("picture_kv").get_to(site.has_picture_kv);
+      one.at("mlp").get_to(site.has_mlp);
       if (site.index != static_cast<int>(model.table.sites.size())) reject("the sites are not numbered in order", file.string());
       model.table.sites.push_back(std::move(site));
     }

@@ -74,6 +74,12 @@ KeyValue Attention::prompt_kv(const PromptStates& context, Taps* taps) const {
   return taps->prompt_kv(site, context, [this](const PromptStates& prompt) { return project(prompt); });
 }
 
+// Of a layer that reads the prompt too, of its own block.
+KeyValue Attention::picture_kv(KeyValue own, Taps* taps) const {
+  const int block = site >= 0 ? site : beside;
+  return taps && block >= 0 ? taps->picture_kv(block, std::move(own)) : own;
+}
+
 namespace {
 
 // Of all keys: what is not the prompt's is attended to. prompt: its mask, [B, heads or 1, T], or undefined.
@@ -114,7 +120,7 @@ torch::Tensor Attention::forward(const torch::Tensor& hidden, const PromptStates
   if (taps) taps->enter_attention();
   const torch::Tensor query = normed(norm_q, split_heads(to_q->forward(hidden)));
   const bool crosses = context.embedding.defined();
-  const KeyValue kv = prompt_kv(crosses ? context : PromptStates{hidden}, taps);
+  const KeyValue kv = crosses ? prompt_kv(context, taps) : picture_kv(project({hidden}), taps);
   return (*to_out)[0].forward(
       attend({query, kv.key, kv.value, 0, crosses ? context.embedding.size(1) : 0, 0, hidden.size(1), mask_of_keys(kv.mask, 0, 0)}, taps));
 }
@@ -126,10 +132,10 @@ Attention::Streams Attention::forward_joint(const torch::Tensor& hidden, const P
   const torch::Tensor query = at::cat(
       {turned(rotary, normed(norm_q, split_heads(to_q->forward(hidden)))), normed(norm_added_q, split_heads(add_q_proj->forward(context.embedding)))}, 2);
   const std::int64_t own = hidden.size(1);
-  const torch::Tensor attended =
-      attend({query, at::cat({turned(rotary, normed(norm_k, split_heads(to_k->forward(hidden)))), prompt.key}, 2),
-              at::cat({split_heads(to_v->forward(hidden)), prompt.value}, 2), own, own + context.embedding.size(1), 0, own, mask_of_keys(prompt.mask, own, 0)},
-             taps);
+  const KeyValue picture = picture_kv({normed(norm_k, split_heads(to_k->forward(hidden))), split_heads(to_v->forward(hidden)), {}}, taps);
+  const torch::Tensor attended = attend({query, at::cat({turned(rotary, picture.key), prompt.key}, 2), at::cat({picture.value, prompt.value}, 2), own,
+                                         own + context.embedding.size(1), 0, own, mask_of_keys(prompt.mask, own, 0)},
+                                        taps);
   return {(*to_out)[0].forward(attended.slice(1, 0, own)), to_add_out ? to_add_out->forward(attended.slice(1, own)) : torch::Tensor()};
 }
 
@@ -138,7 +144,7 @@ torch::Tensor Attention::forward_single(const PromptStates& context, const torch
   const KeyValue prompt = prompt_kv(context, taps);
   const torch::Tensor query =
       at::cat({normed(norm_q, split_heads(to_q->forward(context.embedding))), rotary.turn(normed(norm_q, split_heads(to_q->forward(hidden))))}, 2);
-  const KeyValue own = project({hidden});
+  const KeyValue own = picture_kv(project({hidden}), taps);
   const std::int64_t tokens = context.embedding.size(1), points = hidden.size(1);
   return attend({query, at::cat({prompt.key, rotary.turn(own.key)}, 2), at::cat({prompt.value, own.value}, 2), 0, tokens, tokens, tokens + points,
                  mask_of_keys(prompt.mask, 0, points)},
@@ -151,7 +157,10 @@ torch::Tensor Attention::forward_added(const torch::Tensor& x, const PromptState
     const torch::Tensor hidden = group_norm->forward(in[0]).flatten(2).transpose(1, 2);
     KeyValue kv = prompt_kv({in[1], mask}, taps);
     const std::int64_t points = to_k ? hidden.size(1) : 0;
-    if (to_k) kv = {at::cat({kv.key, split_heads(to_k->forward(hidden))}, 2), at::cat({kv.value, split_heads(to_v->forward(hidden))}, 2), kv.mask};
+    if (to_k) {
+      const KeyValue own = picture_kv({split_heads(to_k->forward(hidden)), split_heads(to_v->forward(hidden)), {}}, taps);
+      kv = {at::cat({kv.key, own.key}, 2), at::cat({kv.value, own.value}, 2), kv.mask};
+    }
     const torch::Tensor out = (*to_out)[0].forward(
         attend({split_heads(to_q->forward(hidden)), kv.key, kv.value, 0, in[1].size(1), 0, hidden.size(1), mask_of_keys(kv.mask, 0, points)}, taps));
     return {in[0] + out.transpose(1, 2).reshape(in[0].sizes())};

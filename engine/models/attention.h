@@ -72,6 +72,8 @@ class Attention : public Block {
   std::int64_t kv_parameters() const;
   /// Index of the site this layer is, -1 for one that reads no prompt. Set once, by the denoiser that builds it.
   int site = -1;
+  /// The site in whose block this layer is, where the picture attends to itself: its own K and V can be patched there. -1: in none.
+  int beside = -1;
 
   std::shared_ptr<Linear> to_q, to_k, to_v, add_q_proj, add_k_proj, add_v_proj, to_add_out;
   std::shared_ptr<GroupNorm> group_norm, norm_cross;
@@ -82,6 +84,7 @@ class Attention : public Block {
   torch::Tensor split_heads(const torch::Tensor& x) const;
   torch::Tensor merge_heads(const torch::Tensor& x) const;
   KeyValue prompt_kv(const PromptStates& context, Taps* taps) const;
+  KeyValue picture_kv(KeyValue own, Taps* taps) const;
   torch::Tensor attend(const AttentionCall& call, Taps* taps) const;
   Options options_;
 };

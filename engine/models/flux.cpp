@@ -54,7 +54,8 @@ class FluxSingleBlock : public Block {
       const auto how = norm->forward(in[1]);  // shift, scale, gate
       const torch::Tensor x = modulated(in[0], how[0], how[1]);
       const torch::Tensor attended = attn->forward_single({x.slice(1, 0, tokens)}, x.slice(1, tokens), rotary, taps);
-      return {in[0] + how[2] * proj_out->forward(at::cat({attended, at::gelu(proj_mlp->forward(x), "tanh")}, 2))};
+      const torch::Tensor mlp = at::gelu(proj_mlp->forward(x), "tanh");
+      return {in[0] + how[2] * proj_out->forward(at::cat({attended, taps && attn->site >= 0 ? taps->mlp(attn->site, mlp) : mlp}, 2))};
     })[0];
   }
 

@@ -80,10 +80,14 @@ void JointBlock::compute(torch::Tensor& hidden, torch::Tensor& context, const to
   const torch::Tensor again = attn2 ? attn2->forward(modulated(hidden, own[6], own[7]), {}, taps) : torch::Tensor();
   hidden = at::addcmul(hidden, own[2], attended.hidden);
   if (attn2) hidden = at::addcmul(hidden, own[8], again);
-  hidden = at::addcmul(hidden, own[5], ff->forward(modulated(hidden, own[3], own[4])));
+  const auto mlp = [&](const FeedForward& layer, const torch::Tensor& x) {
+    const torch::Tensor out = layer.forward(x);
+    return taps && attn->site >= 0 ? taps->mlp(attn->site, out) : out;
+  };
+  hidden = at::addcmul(hidden, own[5], mlp(*ff, modulated(hidden, own[3], own[4])));
   if (last_) return;
   context = at::addcmul(context, other[2], attended.context);
-  context = at::addcmul(context, other[5], ff_context->forward(modulated(context, other[3], other[4])));
+  context = at::addcmul(context, other[5], mlp(*ff_context, modulated(context, other[3], other[4])));
 }
 
 }  // namespace glyphscope

@@ -61,6 +61,7 @@ MmDit::MmDit(const MmDitConfig& c) : config_(c) {
               .kohya = "lora_unet_joint_blocks_" + number + "_context_block_attn_qkv",
               .block = "blocks",
               .original = {"joint_blocks." + number + ".context_block.attn.qkv"}});
+    if (auto& again = (*transformer_blocks)[i].attn2) again->beside = static_cast<int>(i);
   }
   for (const auto& parameter : parameters()) sites_.denoiser_parameters += parameter.numel();
   sites_.denoiser_parameters -= position_table_.numel();

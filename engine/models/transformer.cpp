@@ -34,7 +34,8 @@ torch::Tensor TransformerBlock::forward(const torch::Tensor& x, const PromptStat
   return run({x, prompt.embedding}, [this, mask = prompt.mask, taps](const Tensors& in) -> Tensors {
     torch::Tensor h = in[0] + attn1->forward(norm1->forward(in[0]), {}, taps);
     h = h + attn2->forward(norm2->forward(h), {in[1], mask}, taps);
-    return {h + ff->forward(norm3->forward(h))};
+    const torch::Tensor out = ff->forward(norm3->forward(h));
+    return {h + (taps && attn2->site >= 0 ? taps->mlp(attn2->site, out) : out)};
   })[0];
 }
 

@@ -227,7 +227,10 @@ class UNetLevel : public torch::nn::Module {
   void each_site(const Visit& visit) const {
     for (size_t i = 0; i < transformers_->size(); ++i) {
       auto& layers = *(*transformers_)[i].transformer_blocks;
-      for (size_t j = 0; j < layers.size(); ++j) visit(*layers[j].attn2, i, "transformer_blocks." + std::to_string(j) + ".attn2");
+      for (size_t j = 0; j < layers.size(); ++j) {
+        visit(*layers[j].attn2, i, "transformer_blocks." + std::to_string(j) + ".attn2");
+        layers[j].attn1->beside = layers[j].attn2->site;
+      }
     }
     for (size_t i = 0; i < added_->size(); ++i) visit((*added_)[i], i, std::string());
   }
@@ -377,6 +380,8 @@ void UNet::number_sites() {
         site.kohya = kohya;
         site.original = {numbered + ".to_k", numbered + ".to_v"};
       }
+      site.has_mlp = !inner.empty();
+      site.has_picture_kv = !inner.empty() || attention.to_k != nullptr;
       add_site(sites_, attention, std::move(site));
       site_attentions_.push_back(&attention);
     });

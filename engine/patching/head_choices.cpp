@@ -30,7 +30,7 @@ bool HeadChoices::sees(int site, int prompt) const {
     if (!rows_[row].plan) continue;
     const auto& patches = rows_[row].plan->patches();
     for (size_t i = 0; i < patches.size(); ++i)
-      if (active_[row][i] && patches[i].site == site && patches[i].prompt == prompt) return true;
+      if (active_[row][i] && patches[i].part == BlockPart::prompt && patches[i].site == site && patches[i].prompt == prompt) return true;
   }
   return false;
 }
@@ -48,7 +48,7 @@ void HeadChoices::build(torch::Device device) {
       if (!rows_[row].plan) continue;
       const auto& patches = rows_[row].plan->patches();
       for (size_t i = 0; i < patches.size(); ++i)
-        if (active_[row][i]) visit(row, patches[i]);
+        if (active_[row][i] && patches[i].part == BlockPart::prompt) visit(row, patches[i]);
     }
   };
   each_patch([&](size_t, const SitePatch& patch) {

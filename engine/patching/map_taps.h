@@ -24,6 +24,8 @@ class MapTaps : public Taps {
   void begin_step(int step) { step_ = step; }
   void enter_attention() override { beneath_.enter_attention(); }
   KeyValue prompt_kv(int site, const PromptStates& prompt, const Project& project) override { return beneath_.prompt_kv(site, prompt, project); }
+  KeyValue picture_kv(int site, KeyValue own) override { return beneath_.picture_kv(site, std::move(own)); }
+  torch::Tensor mlp(int site, torch::Tensor out) override { return beneath_.mlp(site, std::move(out)); }
   torch::Tensor attended(const AttentionCall& call, torch::Tensor out) override;
 
  private:

@@ -27,8 +27,15 @@ PatchPlan::PatchPlan(std::vector<SitePatch> patches) : patches_(std::move(patche
 PatchPlan PatchPlan::at_sites(const std::vector<int>& sites, int prompt, int from_step, int to_step) {
   std::vector<SitePatch> patches;
   for (int site : sites)
-    patches.push_back(
-        {.site = site, .prompt = prompt, .heads = {}, .streams = Streams::key_value, .from_step = from_step, .to_step = to_step, .tokens = {}, .encoders = {}});
+    patches.push_back({.site = site,
+                       .part = BlockPart::prompt,
+                       .prompt = prompt,
+                       .heads = {},
+                       .streams = Streams::key_value,
+                       .from_step = from_step,
+                       .to_step = to_step,
+                       .tokens = {},
+                       .encoders = {}});
   return PatchPlan(std::move(patches));
 }
 
@@ -47,8 +54,25 @@ void PatchPlan::validate(const SiteTable& table, int prompts) const {
     if (patch.prompt < 0 || patch.prompt >= prompts) reject("there is no prompt " + std::to_string(patch.prompt), where);
     if (patch.from_step < 0 || patch.from_step > patch.to_step)
       reject("steps " + std::to_string(patch.from_step) + " to " + std::to_string(patch.to_step) + " are no range", where, "The first step is 0");
+    if (patch.part != BlockPart::prompt && !patch.whole())
+      reject("heads, streams, tokens and strengths are of the prompt's K and V, not of the " + to_string(patch.part), where);
+    if (const Site& site = table.sites[static_cast<size_t>(patch.site)];
+        (patch.part == BlockPart::picture && !site.has_picture_kv) || (patch.part == BlockPart::mlp && !site.has_mlp))
+      reject("the block of site " + std::to_string(patch.site) + " has no " + (patch.part == BlockPart::mlp ? "MLP" : "K and V of the picture"), where);
     if (!(patch.strength >= 0 && patch.strength <= 1)) reject("a strength of " + std::to_string(patch.strength) + " is not within 0 and 1", where);
   }
+}
+
+bool PatchPlan::beside_prompts() const {
+  return std::any_of(patches_.begin(), patches_.end(), [](const SitePatch& patch) { return patch.part != BlockPart::prompt; });
+}
+
+std::string to_string(BlockPart part) { return part == BlockPart::prompt ? "prompt" : part == BlockPart::picture ? "picture" : "mlp"; }
+
+BlockPart parse_block_part(const std::string& text) {
+  for (const BlockPart part : {BlockPart::prompt, BlockPart::picture, BlockPart::mlp})
+    if (text == to_string(part)) return part;
+  reject("unknown part of a block '" + text + "'", "", "Known are prompt, picture and mlp");
 }
 
 std::string to_string(Streams streams) { return streams == Streams::key ? "k" : streams == Streams::value ? "v" : "kv"; }
@@ -64,6 +88,7 @@ nlohmann::ordered_json PatchPlan::to_json() const {
   auto out = nlohmann::ordered_json::array();
   for (const auto& patch : patches_) {
     nlohmann::ordered_json entry{{"site", patch.site}, {"prompt", patch.prompt}, {"streams", to_string(patch.streams)}, {"from_step", patch.from_step}};
+    if (patch.part != BlockPart::prompt) entry["part"] = to_string(patch.part);
     if (!patch.heads.empty()) entry["heads"] = patch.heads;
     if (patch.to_step != SitePatch::kLastStep) entry["to_step"] = patch.to_step;
     for (const TokenGroup group : patch.tokens) entry["tokens"].push_back(to_string(group));
@@ -82,6 +107,7 @@ PatchPlan PatchPlan::from_json(const nlohmann::json& json) {
     patch.prompt = entry.at("prompt").get<int>();
     patch.streams = parse_streams(entry.at("streams").get<std::string>());
     patch.from_step = entry.at("from_step").get<int>();
+    if (entry.contains("part")) patch.part = parse_block_part(entry["part"].get<std::string>());
     if (entry.contains("heads")) patch.heads = entry["heads"].get<std::vector<int>>();
     if (entry.contains("to_step")) patch.to_step = entry["to_step"].get<int>();
     if (entry.contains("tokens"))

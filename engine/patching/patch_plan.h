@@ -15,13 +15,21 @@ namespace glyphscope {
 /// Which of a prompt's two streams are replaced.
 enum class Streams { key_value, key, value };
 
+/// What of a site's block is patched: the layer that reads the prompt, or, as controls, others beside it.
+enum class BlockPart {
+  prompt,   ///< K and V of the prompt: what the site is.
+  picture,  ///< K and V that the picture makes of itself: self-attention, or its part of joint attention.
+  mlp,      ///< What the block's MLPs give.
+};
+
 /// At one site, some heads see another prompt for some steps.
 struct SitePatch {
   static constexpr int kLastStep = std::numeric_limits<int>::max();
 
   int site = 0;
-  int prompt = 0;          ///< Which prompt it sees: an index into the prompts of the run.
-  std::vector<int> heads;  ///< Empty: all of them.
+  BlockPart part = BlockPart::prompt;  ///< Others than the prompt are taken whole from the other prompt's run, which goes on in lockstep.
+  int prompt = 0;                      ///< Which prompt it sees: an index into the prompts of the run.
+  std::vector<int> heads;              ///< Empty: all of them.
   Streams streams = Streams::key_value;
   int from_step = 0;        ///< First denoising step that is patched.
   int to_step = kLastStep;  ///< First step that is not patched any more.
@@ -30,6 +38,8 @@ struct SitePatch {
   std::vector<TokenEncoder> encoders;
   double strength = 1;  ///< How far K and V go from the row's own (0) to those of the prompt it sees (1).
 
+  /// Of other parts than the prompt there are no heads, streams, tokens or strengths.
+  bool whole() const { return heads.empty() && streams == Streams::key_value && all_tokens() && strength == 1; }
   bool all_tokens() const { return tokens.empty() && encoders.empty(); }
   bool active(int step) const { return step >= from_step && step < to_step; }
   bool operator==(const SitePatch&) const = default;
@@ -47,6 +57,8 @@ class PatchPlan {
   static PatchPlan at_sites(const std::vector<int>& sites, const std::map<int, std::vector<int>>& heads, double strength);
 
   const std::vector<SitePatch>& patches() const { return patches_; }
+  /// Whether it patches anything beside prompts' K and V.
+  bool beside_prompts() const;
   bool empty() const { return patches_.empty(); }
   bool operator==(const PatchPlan&) const = default;
 
@@ -79,6 +91,9 @@ std::vector<std::vector<int>> random_site_sets(const std::vector<int>& sites, co
 /// The reverse: {5, 7, 8, 9} -> "5,7-9".
 std::string format_sites(const std::vector<int>& sites);
 
+std::string to_string(BlockPart part);
+/// "prompt", "picture" or "mlp". Throws a Failure.
+BlockPart parse_block_part(const std::string& text);
 std::string to_string(Streams streams);
 /// "kv", "k" or "v".
 Streams parse_streams(const std::string& text);

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "device/placement.h"
 #include "device/select_heads.h"
 
 namespace glyphscope {
@@ -110,7 +111,38 @@ KeyValue PromptTaps::prompt_kv(int site, const PromptStates&, const Project& pro
 }
 
 LockstepTaps::LockstepTaps(const SiteTable& table, const std::vector<Row>& rows, CancelToken cancel)
-    : cancel_(std::move(cancel)), choices_(table, rows_of(rows)) {}
+    : rows_(rows), cancel_(std::move(cancel)), choices_(table, rows_of(rows)) {}
+
+torch::Tensor LockstepTaps::rows_for(int site, BlockPart part, torch::Device device) {
+  std::vector<std::int64_t> from(rows_.size());
+  bool patched = false;
+  for (size_t row = 0; row < rows_.size(); ++row) {
+    from[row] = static_cast<std::int64_t>(row);
+    if (!rows_[row].plan) continue;
+    for (const auto& patch : rows_[row].plan->patches())
+      if (patch.part == part && patch.site == site && patch.active(step_)) {
+        from[row] = rows_[row].sources.at(patch.prompt);
+        patched = true;
+      }
+  }
+  if (!patched) return {};
+  auto& [rows, there] = sent_[{site, part}];
+  if (rows != from) {
+    there = torch::tensor(from, on_host(torch::kLong)).to(device);
+    rows = std::move(from);
+  }
+  return there;
+}
+
+KeyValue LockstepTaps::picture_kv(int site, KeyValue own) {
+  const torch::Tensor rows = rows_for(site, BlockPart::picture, own.key.device());
+  return rows.defined() ? KeyValue{own.key.index_select(0, rows), own.value.index_select(0, rows), own.mask} : own;
+}
+
+torch::Tensor LockstepTaps::mlp(int site, torch::Tensor out) {
+  const torch::Tensor rows = rows_for(site, BlockPart::mlp, out.device());
+  return rows.defined() ? out.index_select(0, rows) : out;
+}
 
 KeyValue LockstepTaps::prompt_kv(int site, const PromptStates& prompt, const Project& project) {
   const KeyValue own = project(prompt);

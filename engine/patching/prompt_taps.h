@@ -57,13 +57,24 @@ class LockstepTaps : public Taps {
   /// table: the denoiser's.
   LockstepTaps(const SiteTable& table, const std::vector<Row>& rows, CancelToken cancel);
 
-  void begin_step(int step) { choices_.begin_step(step); }
+  void begin_step(int step) {
+    step_ = step;
+    choices_.begin_step(step);
+  }
   void enter_attention() override { cancel_.check(); }
   KeyValue prompt_kv(int site, const PromptStates& prompt, const Project& project) override;
+  KeyValue picture_kv(int site, KeyValue own) override;
+  torch::Tensor mlp(int site, torch::Tensor out) override;
 
  private:
+  // Each row's own, or that of the row whose it sees; undefined if no patch of this part is at work.
+  torch::Tensor rows_for(int site, BlockPart part, torch::Device device);
+  std::vector<Row> rows_;
+  // What was sent to the device last, by site and part: it seldom changes from step to step.
+  std::map<std::pair<int, BlockPart>, std::pair<std::vector<std::int64_t>, torch::Tensor>> sent_;
   CancelToken cancel_;
   HeadChoices choices_;
+  int step_ = 0;
 };
 
 }  // namespace glyphscope

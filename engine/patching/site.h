@@ -17,8 +17,9 @@ struct Site {
   std::string block;  ///< "down 0", "mid", "up 1".
   BlockPlace place = BlockPlace::stack;
   int heads = 0;
-  std::int64_t head_width = 0;           ///< Numbers of a head's K, and of its V, for each of the prompt's tokens.
-  std::vector<std::string> projections;  ///< The layer's linear layers that make K and V of the prompt, as diffusers names them in it.
+  bool has_picture_kv = true, has_mlp = true;  ///< What else its block has: see BlockPart.
+  std::int64_t head_width = 0;                 ///< Numbers of a head's K, and of its V, for each of the prompt's tokens.
+  std::vector<std::string> projections;        ///< The layer's linear layers that make K and V of the prompt, as diffusers names them in it.
   /// The same in the model's first code, whose names single files, ComfyUI and some trainers use: whole paths, or that of one layer that makes Q, K and V.
   /// Empty: not known.
   std::vector<std::string> original;

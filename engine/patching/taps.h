@@ -45,6 +45,18 @@ class Taps {
     return project(prompt);
   }
 
+  /// K and V that the picture makes of itself in the block of a site, before they are turned; without taps its own.
+  virtual KeyValue picture_kv(int site, KeyValue own) {
+    (void)site;
+    return own;
+  }
+
+  /// What an MLP in the block of a site gives, [batch, tokens, width]: of each of its MLPs.
+  virtual torch::Tensor mlp(int site, torch::Tensor out) {
+    (void)site;
+    return out;
+  }
+
   /// What a layer goes on with, [batch, heads, queries, head dimension]: of every layer, what it attended to, or something else in its place.
   virtual torch::Tensor attended(const AttentionCall& call, torch::Tensor out) {
     (void)call;

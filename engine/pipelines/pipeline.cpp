@@ -69,6 +69,10 @@ void Pipeline::validate(const Request& request) const {
   if (request.method != PatchMethod::automatic && std::find(methods.begin(), methods.end(), request.method) == methods.end())
     reject(std::string("this family cannot patch by ") + method_name(request.method), option(Option::method),
            "Its prompt K and V change from step to step: use " + std::string(method_name(methods.front())));
+  for (const Row& row : request.rows)
+    if (row.plan.beside_prompts() && resolve(request).method != PatchMethod::lockstep)
+      reject("what is beside the prompt's K and V is patched in lockstep alone", option(Option::method, method_name(resolve(request).method)),
+             "Choose lockstep or automatic");
   if (request.safe && std::any_of(request.rows.begin(), request.rows.end(), [](const Row& row) { return !row.plan.empty(); }))
     reject("safe guidance does not go together with a patch plan");
   if (request.rows_at_once < 1) reject("at least one row must go at once");
@@ -141,7 +145,9 @@ Request Pipeline::resolve(Request request) const {
   if (request.guidance < 0) request.guidance = model.default_guidance;
   if (request.width <= 0) request.width = model.default_width;
   if (request.height <= 0) request.height = model.default_height;
-  if (request.method == PatchMethod::automatic) request.method = model.methods.front();
+  // What is not of the prompt alone changes with the picture.
+  const bool beside = std::any_of(request.rows.begin(), request.rows.end(), [](const Row& row) { return row.plan.beside_prompts(); });
+  if (request.method == PatchMethod::automatic) request.method = beside ? PatchMethod::lockstep : model.methods.front();
   if (model.upscaler && request.upscale_steps <= 0) request.upscale_steps = model.upscaler->default_steps;
   return request;
 }
@@ -233,6 +239,8 @@ nlohmann::ordered_json describe_site(const SiteTable& table, int index) {
           {"kv_parameters", site.kv_parameters},
           {"projections", site.projections},
           {"original", site.original},
+          {"picture_kv", site.has_picture_kv},
+          {"mlp", site.has_mlp},
           {"share", table.share({index})}};
 }
 

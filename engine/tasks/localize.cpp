@@ -43,7 +43,11 @@ LocalizationSettings settings_of(const command::Localize& command, const Pipelin
                            command.words.empty() ? localization_words(sign_data(info), command.pairs) : command.words, command.pairs);
   out.seeds = command.seeds;
   for (int noise = 0; command.seeds.empty() && noise < command.noises; ++noise) out.seeds.push_back(command.sampling.seed + static_cast<std::uint64_t>(noise));
-  out.sampling = pipeline.resolve(to_request(command.sampling));
+  Request sampling = to_request(command.sampling);
+  // What is beside the prompt's K and V is patched so alone.
+  const Axes axes = Axes::parse(command.by);
+  if (sampling.method == PatchMethod::automatic && (axes.rows == Axis::part || axes.columns == Axis::part)) sampling.method = PatchMethod::lockstep;
+  out.sampling = pipeline.resolve(sampling);
   out.from_step = command.from_step;
   out.pooled_target = command.pooled_target;
   out.localized_f1_share = command.localized_f1_share;

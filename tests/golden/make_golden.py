@@ -1965,6 +1965,83 @@ FOLDERS = {
     "pipeline_ldm": write_pipeline_ldm,
     "single_file": write_single_file,
 }
+def write_block_parts(out):
+    """One call of a denoiser of two rows, whose first row has, in the block of one site, the second row's K and V of the picture, or outputs of the MLPs."""
+
+    def second_row(since=0):
+        def hook(_, __, result):
+            result = result.clone()
+            result[0, since:] = result[1, since:]
+            return result
+
+        return hook
+
+    def run(model, call, layers):
+        hooks = [model.get_submodule(path).register_forward_hook(second_row(since)) for path, since in layers]
+        result = call(model)
+        for hook in hooks:
+            hook.remove()
+        return result
+
+    tensors = {}
+    folders = {"unet_sd1": UNet2DConditionModel, "unet_sdxl": UNet2DConditionModel, "unet_if1": UNet2DConditionModel, "mmdit_sd35": SD3Transformer2DModel, "flux_dev": FluxTransformer2DModel}
+    for name, model_class in folders.items():
+        model = model_class.from_pretrained(out / name).eval()
+        given = load_file(out / name / "expected.safetensors")
+        tokens = 7
+        if name.startswith("unet"):
+            added = {key: given[key] for key in ("text_embeds", "time_ids") if key in given}
+            call = lambda unet: unet(given["sample"], given["timestep"], given["encoder_hidden_states"], added_cond_kwargs=added).sample
+            sites = []
+            names = [path for path, module in model.named_modules() if (path.endswith(".attn2") or (name == "unet_if1" and module.__class__.__name__ == "Attention"))]
+            hooks = [model.get_submodule(path).register_forward_pre_hook(lambda *_, path=path: sites.append(path)) for path in names]
+            call(model)
+            for hook in hooks:
+                hook.remove()
+            parts = {}
+            for index, path in enumerate(sites):
+                block = path.removesuffix(".attn2")
+                own = block if name == "unet_if1" else f"{block}.attn1"
+                parts[f"picture.{index}"] = [(f"{own}.to_k", 0), (f"{own}.to_v", 0)]
+                if name != "unet_if1":
+                    parts[f"mlp.{index}"] = [(f"{block}.ff", 0)]
+        elif name.startswith("mmdit"):
+            call = lambda mmdit: mmdit(given["sample"], given["embedding"], given["pooled"], given["timestep"]).sample
+            parts = {}
+            for index, block in enumerate(model.transformer_blocks):
+                path = f"transformer_blocks.{index}"
+                own = [f"{path}.attn"] + ([f"{path}.attn2"] if block.attn2 is not None else [])
+                parts[f"picture.{index}"] = [(f"{one}.{layer}", 0) for one in own for layer in ("to_k", "to_v")]
+                parts[f"mlp.{index}"] = [(f"{path}.ff", 0)] + ([(f"{path}.ff_context", 0)] if block.ff_context is not None else [])
+        else:
+            rows, columns = given["sample"].shape[2] // 2, given["sample"].shape[3] // 2
+            ids = FluxPipeline._prepare_latent_image_ids(2, rows, columns, "cpu", torch.float32)
+            packed = FluxPipeline._pack_latents(given["sample"], 2, 4, 2 * rows, 2 * columns)
+            call = lambda flux: FluxPipeline._unpack_latents(
+                flux(packed, given["embedding"], given["pooled"], given["timestep"] / 1000, ids, torch.zeros(tokens, 3), given["time_ids"]).sample,
+                2 * rows * 8, 2 * columns * 8, 8,
+            )
+            parts = {}
+            for index in range(len(model.transformer_blocks)):
+                path = f"transformer_blocks.{index}"
+                parts[f"picture.{index}"] = [(f"{path}.attn.to_k", 0), (f"{path}.attn.to_v", 0)]
+                parts[f"mlp.{index}"] = [(f"{path}.ff", 0), (f"{path}.ff_context", 0)]
+            for index in range(len(model.single_transformer_blocks)):
+                path, site = f"single_transformer_blocks.{index}", index + len(model.transformer_blocks)
+                # Prompt and picture are one stream there; the picture's part alone is its own.
+                parts[f"picture.{site}"] = [(f"{path}.attn.to_k", tokens), (f"{path}.attn.to_v", tokens)]
+                parts[f"mlp.{site}"] = [(f"{path}.proj_mlp", 0)]
+        plain = call(model)
+        torch.testing.assert_close(plain, given["output"], rtol=0, atol=1e-4)
+        for part, layers in parts.items():
+            result = run(model, call, layers)
+            # A last block's part may be what the second row has anyway, but it always does something here.
+            assert (result[0] - plain[0]).abs().max() > 1e-4, f"{name}: {part} does nothing"
+            torch.testing.assert_close(result[1], plain[1], rtol=0, atol=1e-6)
+            tensors[f"{name}.{part}"] = result
+    save(out / "block_parts.safetensors", tensors)
+
+
 def write_safe_guidance(out):
     """Safe Latent Diffusion's guidance over a few calls: each call's three outputs of a denoiser, and what comes of them."""
     settings = {"sld_guidance_scale": 1000.0, "sld_warmup_steps": 2, "sld_threshold": 0.01, "sld_momentum_scale": 0.3, "sld_mom_beta": 0.4}
@@ -2142,6 +2219,7 @@ def write_prompt_to_prompt(out):
 FILES = {
     "safe_guidance": write_safe_guidance,
     "lpips": write_lpips,
+    "block_parts": write_block_parts,
     "schedulers": write_schedulers,
     "metrics": write_metrics,
     "random": write_random,

@@ -54,22 +54,21 @@ compare one two
 
 echo "two of which one is killed:"
 train lost 4000 mpirun -np 2 > "$scratch/lost.log" 2>&1 &
-mpirun=$!
+training=$!
 for ((i = 0; i < 600; ++i)); do
-  # The last of the two processes; mpirun's children are launchers or the programs themselves.
-  processes=$(pgrep -f "glyphscope-main finetune.*$scratch/lost" || true)
+  processes=$(pgrep -P "$(pgrep -f "^mpirun .*$scratch/lost" | head -1)" 2> /dev/null || true)
   grep -q "^step [1-9]" "$scratch/lost.log" && [ "$(wc -w <<< "$processes")" = 2 ] && break
   sleep 0.1
 done
 kill -KILL "$(tail -1 <<< "$processes")"
-wait "$mpirun" && { echo "trial: the training ended well without a process" >&2; exit 1; }
+wait "$training" && { echo "trial: the training ended well without a process" >&2; exit 1; }
 grep -h -i "lost, or someone stopped it" "$scratch/lost.log" || { cat "$scratch/lost.log"; echo "trial: nobody said that a process is lost" >&2; exit 1; }
 [ -e "$scratch/lost/checkpoint/state.safetensors" ] || { echo "trial: no checkpoint was left" >&2; exit 1; }
 more=(--mpi --resume)
 step=$(python3 -c "
 import json, struct, sys
 data = open('$scratch/lost/last.safetensors', 'rb').read()
-print(json.loads(data[8:8 + struct.unpack('<Q', data[:8])[0]])['__metadata__']['glyphscope'].split('\"step\":\"')[1].split('\"')[0])")
+print(json.loads(json.loads(data[8:8 + struct.unpack('<Q', data[:8])[0]])['__metadata__']['glyphscope'])['step'])")
 train lost $((step + 2)) mpirun -np 2 > "$scratch/resumed.log" 2>&1
 grep -q "step $((step + 2))/" "$scratch/resumed.log" || { cat "$scratch/resumed.log"; echo "trial: it did not go on" >&2; exit 1; }
 echo "saved at step $step, and gone on with"

@@ -158,7 +158,8 @@ TEST(Processes, WhenOneIsLostTheFirstSaves) {
   ASSERT_FALSE(results[0]);
   EXPECT_THAT(results[0].error().message(), HasSubstr("lost"));
   ASSERT_TRUE(fs::exists(folder / "lost/checkpoint/state.safetensors"));
-  EXPECT_EQ(nlohmann::json::parse(SafetensorsFile(folder / "lost/last.safetensors").metadata().at("glyphscope")).at("step"), "3") << "of which none is a multiple of save_every";
+  EXPECT_EQ(nlohmann::json::parse(SafetensorsFile(folder / "lost/last.safetensors").metadata().at("glyphscope")).at("step"), "3")
+      << "of which none is a multiple of save_every";
   ASSERT_TRUE(train_together(pictures, settings, folder / "lost", true, 2)[0]);
   ASSERT_TRUE(train_together(pictures, settings, folder / "whole", false, 2)[0]);
   EXPECT_LT(largest_difference(folder / "whole/last.safetensors", folder / "lost/last.safetensors"), 1e-6);
