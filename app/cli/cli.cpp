@@ -142,8 +142,8 @@ std::string Context::name() const {
   return "glyphscope (process " + std::to_string(processes_->rank() + 1) + " of " + std::to_string(processes_->size()) + ")";
 }
 
-void Context::leave_processes(bool well) const {
-  if (processes_) processes_->leave(well);
+void Context::leave_processes(int code) const {
+  if (processes_) processes_->leave(code);
 }
 
 void Context::refuse_guard(const std::string& hint) const {
@@ -323,8 +323,9 @@ int run(int argc, char** argv) {
   });
   context.end_progress();
   if (!done) std::fprintf(stderr, "%s: %s\n", context.name().c_str(), in_words(done.error().message()).c_str());
-  context.leave_processes(static_cast<bool>(done));
-  return done ? 0 : exit_code(done.error().code);
+  const int code = done ? 0 : exit_code(done.error().code);
+  context.leave_processes(code);
+  return code;
 }
 
 }  // namespace glyphscope::cli

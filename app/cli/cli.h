@@ -69,8 +69,8 @@ class Context {
   bool speaks() const { return !processes_ || processes_->leads(); }
   /// "glyphscope", and which of several processes it is.
   std::string name() const;
-  /// Ends this one of them: well if the verb did what it should.
-  void leave_processes(bool well) const;
+  /// Ends this one of them with an exit code; 0: waits for the others.
+  void leave_processes(int code) const;
 
   /// Of a verb that no guard could hold: throws a Failure with the hint if one is asked for.
   void refuse_guard(const std::string& hint) const;

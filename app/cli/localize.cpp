@@ -7,6 +7,7 @@
 #include "app/cli/print_card.h"
 #include "app/cli/workers.h"
 #include "core/option.h"
+#include "experiments/certificate.h"
 #include "io/files.h"
 #include "io/resources.h"
 #include "registry/families.h"
@@ -67,9 +68,10 @@ void print_map(const event::MapReady& map) {
   const size_t columns = map.columns.size();
   const bool narrow = columns > 1;
   const auto mean = [&](const std::map<std::string, Score>& scores, const char* key) {
-    if (scores.empty()) return std::string("-");
+    const auto found = scores.find(key);
+    if (found == scores.end()) return std::string("-");
     char text[16];
-    std::snprintf(text, sizeof text, "%.2f", scores.at(key).mean);
+    std::snprintf(text, sizeof text, "%.2f", found->second.mean);
     return std::string(text);
   };
   size_t label = 10;
@@ -96,7 +98,7 @@ void print_map(const event::MapReady& map) {
       for (const auto& column : map.columns) cell(column, width);
       std::printf("\n");
       for (const auto& [name, own] : {std::pair("A's own", &map.attribute_source), {"B's own", &map.attribute_target}}) {
-        if (own->size() != columns) continue;
+        if (!std::all_of(map.columns.begin(), map.columns.end(), [&own = own](const std::string& column) { return own->contains(column); })) continue;
         cell(name, label);
         for (const auto& column : map.columns) cell(mean(own->at(column), key), width);
         std::printf("\n");
@@ -109,7 +111,9 @@ void print_map(const event::MapReady& map) {
       std::printf("\n");
     }
   }
-  std::printf("means over %d pairs and %d noise%s, none of which chose anything\n", map.pairs, map.noises, map.noises == 1 ? "" : "s");
+  const auto attributes = static_cast<int>(map.attribute_source.size());
+  std::printf("means over %d pairs%s and %d noise%s, none of which chose anything\n", attributes > 0 ? map.pairs / attributes : map.pairs,
+              attributes > 0 ? " of each attribute" : "", map.noises, map.noises == 1 ? "" : "s");
 }
 
 std::string duration(double seconds) {
@@ -164,14 +168,20 @@ Run add_localize(CLI::App& app) {
                                       "a map of what patching does, by steps, heads, tokens and others");
   verb->add_option("MODEL", options->model, kModelHelp)->required();
   auto* file = verb->add_option("--prompts", options->prompts, "File of prompt pairs: A, a tab, B, each with its text in double quotes");
-  verb->add_option("--template", settings.templates, "Prompt with <text> for the word (repeatable; default: signs for a demo model, else the paper's)")
-      ->excludes(file);
-  verb->add_option("--attributes", settings.attributes,
-                   "Of a demo model, what pairs differ by, --pairs of each: word, length, sign-colour, wall-colour, shape, or all. With --by site-attribute: "
-                   "which site carries which")
-      ->delimiter(',')
-      ->excludes(file);
-  verb->add_option("--words", options->words, "File of words, one a line (default: words that the demo models never saw)")->excludes(file);
+  auto* forms =
+      verb->add_option("--template", settings.templates, "Prompt with <text> for the word (repeatable; default: signs for a demo model, else the paper's)")
+          ->excludes(file);
+  auto* attributes =
+      verb->add_option(
+              "--attributes", settings.attributes,
+              "Of a demo model, what pairs differ by, --pairs of each: word, length, sign-colour, wall-colour, shape, or all. With --by site-attribute: "
+              "which site carries which")
+          ->delimiter(',')
+          ->excludes(file)
+          ->excludes(forms);
+  verb->add_option("--words", options->words, "File of words, one a line (default: words that the demo models never saw)")
+      ->excludes(file)
+      ->excludes(attributes);
   verb->add_option("--pairs", settings.pairs, "Pairs to make of template and words, two words each")->check(CLI::Range(1, 100000))->capture_default_str();
   auto* seeds = verb->add_option("--seeds", settings.seeds, "Seeds of the noises (default: --seed, and --noises of them from there on)")->delimiter(',');
   verb->add_option("--noises", settings.noises, "Noises for each pair; with one alone, intervals are over words only")
@@ -227,10 +237,12 @@ Run add_localize(CLI::App& app) {
   verb->add_option("--kept-f1", settings.kept_f1_share, "Share of B's own target F1 that the smallest set found must keep")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
-  verb->add_option("--random-sets", settings.random_sets,
-                   "Random sets, as controls: of as many sites as the smallest set found, none of them chosen, with as nearly as many parameters as there are")
-      ->check(CLI::Range(0, 100))
-      ->capture_default_str();
+  auto* random_sets =
+      verb->add_option("--random-sets", settings.random_sets,
+                       "Random sets, as controls: of as many sites as the smallest set found, none of them chosen, with as nearly as many parameters as there "
+                       "are; of a card 2, if it is left out")
+          ->check(CLI::Range(0, 100))
+          ->capture_default_str();
   verb->add_option("--method", options->method, "automatic, injection, recording or lockstep")->capture_default_str();
   verb->add_option("--ocr", options->ocr, "ppocr or tesseract")->capture_default_str();
   verb->add_flag("--paper-compatible", options->paper, "Print the table of arXiv 2502.09935 too, each number as the paper's code computes it");
@@ -250,6 +262,7 @@ Run add_localize(CLI::App& app) {
     command.pooled_target = options->pooled == "target";
     command.folder = options->out;
     command.certify = command.certify || command.search == "adaptive";
+    if (command.certify && random_sets->count() == 0) command.random_sets = CertifySettings().random_sets;
     if (options->paper && (command.certify || command.by != "site"))
       reject("the paper's table is of a localization by sites", "--paper-compatible", "Leave out --by, --certify and --search");
     command.adapters = context.common.adapters;

@@ -17,8 +17,8 @@ class PlanOptions {
   PatchPlan plan(const SiteTable& table, const std::vector<int>& sites = {}) const;
 
  private:
-  std::string sites_help_, sites_, streams_ = "kv";
-  std::vector<std::string> heads_;
+  std::string sites_help_, sites_, streams_ = "kv", part_ = "prompt";
+  std::vector<std::string> heads_, tokens_, encoders_;
   int from_step_ = 0, to_step_ = SitePatch::kLastStep;
   double strength_ = 1;
 };

@@ -56,7 +56,6 @@ std::string line_name(const event::Certified::Set& set) {
   if (set.role == "control") return "control: A, " + sites + " see B";
   if (set.role == "control_necessity") return "control: B, " + sites + " see A";
   if (set.role == "all_sites") return "A, all sites see B";
-  if (set.role == "all_sites_necessity") return "B, all sites see A";
   return {};
 }
 
@@ -116,9 +115,10 @@ void print_card(const event::Certified& card, const SiteTable& table) {
     const std::string name = line_name(set);
     if (name.empty()) continue;
     const Score* there = nullptr;
-    if (card.from)
+    // Controls are other sets there.
+    if (card.from && !set.role.starts_with("control"))
       for (const auto& other : card.from->sets)
-        if (other.role == set.role && other.sites == set.sites) there = &other.scores.at("target_f1");
+        if (other.role == set.role) there = &other.scores.at("target_f1");
     line(name, set.scores, there);
   }
   print_protocol(card);

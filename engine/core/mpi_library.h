@@ -8,6 +8,6 @@ using GlyphscopeMpiStart = const char* (*)(int* rank, int* size, int* local_rank
 using GlyphscopeMpiBegin = const char* (*)(double* values, int count);
 /// Whether that is done: sets `done`.
 using GlyphscopeMpiTest = const char* (*)(int* done);
-/// well: waits for all others to end; else ends them.
-using GlyphscopeMpiEnd = void (*)(int well);
+/// With 0 waits for all others to end; else ends them, with that code.
+using GlyphscopeMpiEnd = void (*)(int code);
 }

@@ -61,14 +61,14 @@ std::unique_ptr<MpiProcesses> MpiProcesses::join() {
   return out;
 }
 
-MpiProcesses::~MpiProcesses() { leave(false); }
+MpiProcesses::~MpiProcesses() { leave(1); }
 
-void MpiProcesses::leave(bool well) {
+void MpiProcesses::leave(int code) {
   if (left_) return;
   left_ = true;
   // What went wrong here may go wrong everywhere at once: the first saves what it has before it is ended.
-  if (!well && !leads()) std::this_thread::sleep_for(std::chrono::seconds(3));
-  library().end(well ? 1 : 0);
+  if (code != 0 && !leads()) std::this_thread::sleep_for(std::chrono::seconds(3));
+  library().end(code);
 }
 
 void MpiProcesses::sum(double* values, std::size_t count, const CancelToken& cancel) {
@@ -91,9 +91,6 @@ void MpiProcesses::wait(const CancelToken& cancel) {
     if (done) return;
     cancel.check();
     const double seconds = std::chrono::duration<double>(clock::now() - start).count();
-    if (seconds > patience_seconds)
-      reject("another process of the training has not answered for " + std::to_string(static_cast<long long>(patience_seconds)) + " seconds: it is lost", "MPI",
-             kHint);
     // What is computed meanwhile needs the core more.
     if (seconds > 1e-3) std::this_thread::sleep_for(std::chrono::microseconds(seconds > 0.1 ? 2000 : 100));
   }

@@ -36,10 +36,8 @@ class MpiProcesses : public Processes {
   int size() const override { return size_; }
   int local_rank() const { return local_rank_; }  ///< Among those of this machine.
   void sum(double* values, std::size_t count, const CancelToken& cancel) override;
-  /// Well, where all others will: waits for them. Else ends all, after giving the first time to save.
-  void leave(bool well);
-
-  double patience_seconds = 1800;  ///< How long another may take to come to the same sum, before it is taken for lost.
+  /// With 0, where all others will: waits for them. Else ends all with that code, after giving the first time to save.
+  void leave(int code);
 
  private:
   MpiProcesses() = default;

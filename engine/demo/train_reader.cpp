@@ -37,7 +37,7 @@ constexpr const char* kFaces[] = {"DejaVuSans.ttf",
                                   "DejaVuSerif-BoldItalic.ttf",
                                   "DejaVuSerifCondensed.ttf",
                                   "DejaVuSansMono-BoldOblique.ttf"};
-constexpr const char* kHeldOutFaces[] = {"DejaVuSerif-Bold.ttf", "DejaVuSansCondensed-BoldOblique.ttf", "DejaVuSerifCondensed-Italic.ttf"};
+constexpr const char* kHeldOutFaces[] = {"DejaVuSerifCondensed-Bold.ttf", "DejaVuSansCondensed-BoldOblique.ttf", "DejaVuSerifCondensed-Italic.ttf"};
 constexpr const char* kSigns = ".,!?'\"&-+%$#@/:()";
 
 enum ReaderStream : std::uint64_t { kReaderWeights = 51, kReaderLines = 52, kReaderTest = 53 };
@@ -228,7 +228,7 @@ void train_reader(const TrainReaderSettings& settings, const fs::path& out, bool
     curve.add("reader", state.step(), loss.item<double>());
     sum += loss.item<double>();
     ++since;
-    if (state.step() % 50 == 0) {
+    if (state.step() % settings.report_every == 0) {
       report({state.step(), settings.steps, sum / since});
       sum = 0, since = 0;
     }

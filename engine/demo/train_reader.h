@@ -46,6 +46,7 @@ struct TrainReaderSettings {
   std::int64_t steps = 4000, batch = 48;
   double rate = 2e-3;
   std::uint64_t seed = 42;
+  std::int64_t report_every = 50;  ///< Steps between two reports, which change nothing.
 };
 
 /// Trains a CtcReader into `out`: checkpoints while it runs, to which it goes back with `resume`, and at the end a folder `out`/reader whose config.json has

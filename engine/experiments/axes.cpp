@@ -154,6 +154,8 @@ std::optional<Variant> variant_of(const Value& row, const Value* column, const S
       if (std::any_of(kept.begin(), kept.end(), [&](const SitePatch& patch) { return patch.site == site; })) continue;
       SitePatch patch = kept.front();
       patch.site = site;
+      const Site& other = table.sites[static_cast<size_t>(site)];
+      if ((patch.part == BlockPart::picture && !other.has_picture_kv) || (patch.part == BlockPart::mlp && !other.has_mlp)) continue;
       if (patch.heads.empty() || patch.heads.front() < table.sites[static_cast<size_t>(site)].heads) others.push_back(std::move(patch));
     }
     if (others.empty()) return std::nullopt;

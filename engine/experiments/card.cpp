@@ -57,7 +57,7 @@ Card read_card(const fs::path& file) {
       one.at("path").get_to(site.path);
       one.at("kohya").get_to(site.kohya);
       one.at("projections").get_to(site.projections);
-      one.at("original").get_to(site.original);
+      site.original = one.value("original", std::vector<std::string>());
       out.sites.push_back(std::move(site));
     }
     // The run's settings and what was asked of it stand side by side.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "core/error.h"
 #include "core/option.h"
@@ -93,8 +94,6 @@ const char* set_role_name(SetRole role) {
       return "complement";
     case SetRole::all_sites:
       return "all_sites";
-    case SetRole::all_needed:
-      return "all_sites_necessity";
     case SetRole::control:
       return "control";
     case SetRole::control_needed:
@@ -154,7 +153,7 @@ class Certifying {
   void choose() {
     const std::vector<Cell>& over = out_.parts.choosing;
     // At least the controls follow.
-    cells_.expect(static_cast<std::int64_t>(out_.parts.reporting.size()) * (2 * settings_.random_sets + 7));
+    cells_.expect(static_cast<std::int64_t>(out_.parts.reporting.size()) * (settings_.random_sets + 7));
     std::vector<int> alone = all_;
     if (settings_.adaptive) {
       out_.search = search_adaptively(cells_, settings_, table_, settings_.from_step, over, settings_.kept_f1_share);
@@ -258,13 +257,14 @@ class Certifying {
       add(SetRole::sufficiency, out_.chosen, variant(out_.chosen, 0));
       add(SetRole::necessity, out_.chosen, variant(out_.chosen, 1));
       add(SetRole::complement, out_.chosen, variant(rest_of(out_.chosen), 0));
+      // One of the controls is asked in the other direction too: B's picture should keep its text without it.
+      bool first = true;
       for (const auto& set : matched_random_sets(table_, out_.chosen, out_.chosen, settings_.random_sets, derive_seed(settings_.seeds[0], 7, 0))) {
         add(SetRole::control, set, variant(set, 0));
-        add(SetRole::control_needed, set, variant(set, 1));
+        if (std::exchange(first, false)) add(SetRole::control_needed, set, variant(set, 1));
       }
     }
     add(SetRole::all_sites, all_, variant(all_, 0));
-    add(SetRole::all_needed, all_, variant(all_, 1));
     for (const int site : out_.discovered) add(SetRole::single, {site}, variant({site}, 0));
     for (std::uint32_t set = 1; set < (std::uint32_t{1} << out_.players.size()); ++set) add(SetRole::subset, subset(set), variant(subset(set), 0));
     std::vector<Variant> variants;

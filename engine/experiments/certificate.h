@@ -20,7 +20,7 @@ struct CertifySettings : RunSettings {
   double false_discovery = 0.05;  ///< Share of the sites that are called discovered that may have no effect.
   double kept_f1_share = 0.9;     ///< What the set that is chosen must keep of B's own target F1, on the cells that choose.
   double verdict_share = 0.5;     ///< What the verdicts ask of it on the cells that report: see Certificate.
-  int random_sets = 4;            ///< Controls.
+  int random_sets = 2;            ///< Controls.
   int players = 0;        ///< Sites whose interactions and Shapley values are looked at, up to 11, the chosen ones first; 0: the chosen ones, up to four.
   bool adaptive = false;  ///< The set is searched by search_adaptively(); else every site is tried alone on every cell that chooses.
   /// The set is another model's: it is not searched, and the cells that reported there report here.
@@ -57,7 +57,7 @@ struct SiteEvidence {
 };
 
 /// Why a set was drawn on the cells that report.
-enum class SetRole { sufficiency, necessity, complement, all_sites, all_needed, control, control_needed, single, subset };
+enum class SetRole { sufficiency, necessity, complement, all_sites, control, control_needed, single, subset };
 const char* set_role_name(SetRole role);
 
 struct SetEvidence {

@@ -113,9 +113,6 @@ torch::Tensor draw_card(const Certificate& certificate, const ModelInfo& model) 
       case SetRole::all_sites:
         name = "A, all sites see B";
         break;
-      case SetRole::all_needed:
-        name = "B, all sites see A";
-        break;
       case SetRole::control:
         name = "control: A, " + text_of(set.sites) + " see B";
         break;

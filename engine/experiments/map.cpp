@@ -74,7 +74,8 @@ ordered_json map_document(const EffectMap& map, const RunSettings& settings, con
                        {"variant", variant->label},
                        {"base", variant->base == 0 ? "A" : "B"},
                        {"sites", variant->sites()},
-                       {"share", model.table.share(variant->sites())},
+                       // Of what is beside the prompt's K and V it would be of other parameters.
+                       {"share", variant->plan.beside_prompts() ? ordered_json() : ordered_json(model.table.share(variant->sites()))},
                        {"plan", variant->plan.to_json()},
                        {"scores", scores_json(map.scores[row * map.grid.columns.size() + column])}});
     }
@@ -111,7 +112,7 @@ void write_map(const EffectMap& map, const RunSettings& settings, const ModelInf
       const auto& variant = map.grid.at(row, column);
       if (!variant) continue;
       csv += csv_field(map.grid.rows[row]) + "," + csv_field(map.grid.columns[column]) + "," + (variant->base == 0 ? "A" : "B") + "," +
-             csv_field(format_sites(variant->sites())) + "," + csv_number(model.table.share(variant->sites())) +
+             csv_field(format_sites(variant->sites())) + "," + (variant->plan.beside_prompts() ? "" : csv_number(model.table.share(variant->sites()))) +
              csv_scores(map.scores[row * map.grid.columns.size() + column], map.source);
       csv += "\n";
     }

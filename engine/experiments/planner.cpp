@@ -93,14 +93,15 @@ RunPlan plan_certificate(const Pipeline& pipeline, const CertifySettings& settin
   const Parts parts = parts_of(settings);
   const auto choosing = static_cast<std::int64_t>(parts.choosing.size()), reporting = static_cast<std::int64_t>(parts.reporting.size());
   RunPlan out;
-  // A search takes as many as what it finds asks for; where it finds nothing by gradients and groups, every site alone.
-  out.questions.push_back(
-      plan_question(pipeline, settings,
-                    settings.adaptive ? "search by gradients and groups of sites, cells that choose (seldom near it)" : "every site alone, cells that choose",
-                    single_sites(table, settings.from_step), choosing, true, settings.adaptive));
-  if (!settings.adaptive) plan_search(out, pipeline, settings, settings.from_step, choosing);
-  // The chosen set in three ways, all sites in two, controls in two, sets of the players, and every site that is discovered.
-  const int sets = 5 + static_cast<int>(table.sites.size()) + 2 * settings.random_sets +
+  // How much a search asks for depends on what it finds: what trying every site would take is told in its place.
+  if (!settings.given)
+    out.questions.push_back(plan_question(
+        pipeline, settings,
+        settings.adaptive ? "cells that choose, if every site were tried alone: a search seldom takes as many" : "every site alone, cells that choose",
+        single_sites(table, settings.from_step), choosing, true, false));
+  if (!settings.adaptive && !settings.given) plan_search(out, pipeline, settings, settings.from_step, choosing);
+  // The chosen set in three ways, all sites, controls, one of them in two directions, sets of the players, and every site that is discovered.
+  const int sets = 5 + static_cast<int>(table.sites.size()) + settings.random_sets +
                    (1 << std::min<int>(settings.players > 0 ? settings.players : 4, static_cast<int>(table.sites.size())));
   out.questions.push_back(plan_question(pipeline, settings, "what is chosen, controls and sets of it, cells that report",
                                         std::vector<Variant>(static_cast<size_t>(sets), sites_variant({0}, settings.from_step)), reporting, true, true));
@@ -142,7 +143,7 @@ RunPlan plan_map(const Pipeline& pipeline, const RunSettings& settings, const Ax
   return out;
 }
 
-void measure_time(RunPlan& plan, Pipeline& pipeline, TextReader& reader, const RunSettings& settings, const CancelToken& cancel) {
+void measure_time(RunPlan& plan, Pipeline& pipeline, TextReader& reader, Judges& judges, const RunSettings& settings, const CancelToken& cancel) {
   const auto seconds = [](const auto& work) {
     const auto start = std::chrono::steady_clock::now();
     work();
@@ -170,7 +171,10 @@ void measure_time(RunPlan& plan, Pipeline& pipeline, TextReader& reader, const R
   const auto& pair = settings.pairs.front();
   const double reading = seconds([&] {
     const auto pieces = reader.read(images[0]);
-    measure(images[0], pieces, images[0], pieces, pair.source_text, pair.target_text);
+    Measurement measured = measure(images[0], pieces, images[0], pieces, pair.source_text, pair.target_text);
+    std::vector<Box> boxes;
+    for (const auto& piece : pieces) boxes.push_back(piece.box);
+    judges.score({images[0], images[0], pair.target, pair.source_text, pair.target_text, boxes}, measured.scores);
   });
   plan.seconds = each_row * static_cast<double>(plan.denoiser_rows()) + (beside + reading) * static_cast<double>(plan.pictures());
 }

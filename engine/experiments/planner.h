@@ -49,6 +49,6 @@ RunPlan plan_certificate(const Pipeline& pipeline, const CertifySettings& settin
 RunPlan plan_map(const Pipeline& pipeline, const RunSettings& settings, const Axes& axes, const Scope& scope);
 
 /// Fills in the time: draws a few rows of one and of two steps, and reads one picture. Throws a Failure.
-void measure_time(RunPlan& plan, Pipeline& pipeline, TextReader& reader, const RunSettings& settings, const CancelToken& cancel);
+void measure_time(RunPlan& plan, Pipeline& pipeline, TextReader& reader, Judges& judges, const RunSettings& settings, const CancelToken& cancel);
 
 }  // namespace glyphscope

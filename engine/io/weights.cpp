@@ -30,10 +30,17 @@ std::map<std::string, torch::Tensor> Weights::tensors() const {
   return out;
 }
 
-std::string Weights::hash() const {
+std::string Weights::hash(const std::vector<fs::path>& beside) const {
   std::string out;
-  for (const auto& file : files_) out += sha256_file(file);
-  return files_.size() == 1 ? out : sha256_text(out);
+  int count = 0;
+  const auto add = [&](const fs::path& file) {
+    out += sha256_file(file);
+    ++count;
+  };
+  for (const auto& file : files_) add(file);
+  for (const auto& file : beside)
+    if (fs::exists(file)) add(file);
+  return count == 1 ? out : sha256_text(out);
 }
 
 Weights Weights::find(const fs::path& folder) {

@@ -40,8 +40,8 @@ class Weights {
   /// Where they came from, for error messages.
   const std::string& where() const { return where_; }
   const std::vector<std::filesystem::path>& files() const { return files_; }
-  /// SHA-256 of the file, or of all files' together.
-  std::string hash() const;
+  /// SHA-256 of the file, or of all files' together; and of these files of the folder beside them, as far as they are there.
+  std::string hash(const std::vector<std::filesystem::path>& beside = {}) const;
 
  private:
   Weights() = default;

@@ -102,7 +102,8 @@ ClipScorer::ClipScorer(const fs::path& folder, torch::Device device) : parts_(st
   parts_->vision = std::make_shared<ClipVisionModel>(vision);
   const Weights weights = Weights::find(folder);
   parts_->folder = folder;
-  parts_->hash = weights.hash();
+  parts_->hash =
+      weights.hash({folder / "config.json", folder / "preprocessor_config.json", folder / "tokenizer.json", folder / "vocab.json", folder / "merges.txt"});
   load_weights(*parts_->vision, weights, {.placement = {device, torch::kFloat32}, .rename = renaming("vision_model.", "visual_projection")});
   if (whole) {
     ClipTextConfig text = ClipTextConfig::parse(config.part("text_config"));

@@ -32,7 +32,7 @@ class ClipScorer {
   double alignment(const torch::Tensor& image_features, const std::string& text) const;
 
   const std::filesystem::path& folder() const;
-  /// SHA-256 of its weights.
+  /// SHA-256 of its weights and configurations.
   const std::string& hash() const;
 
  private:

@@ -30,7 +30,7 @@ class Judges {
   explicit Judges(const JudgeFolders& folders, torch::Device device = torch::kCPU);
   ~Judges();
 
-  /// {"clip": SHA-256 of its weights, ..}; null without any.
+  /// {"clip": SHA-256 of its weights and configurations, ..}; null without any.
   nlohmann::ordered_json describe() const;
   /// Adds their scores.
   void score(const JudgedPicture& picture, Scores& scores);

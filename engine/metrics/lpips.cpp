@@ -87,7 +87,7 @@ Lpips::Lpips(const fs::path& folder, torch::Device device) : parts_(std::make_un
   const auto& slices = net == "alex" ? kAlex : kVgg;
   parts_->network = std::make_shared<LpipsNetwork>(slices);
   const Weights weights = Weights::find(folder);
-  parts_->hash = weights.hash();
+  parts_->hash = weights.hash({folder / "config.json"});
   // The package's module has its linear layers a second time, and constants.
   const auto rename = [](const std::string& key) -> std::string { return key.starts_with("lins.") || key.starts_with("scaling_layer.") ? "" : key; };
   load_weights(*parts_->network, weights, {.placement = {device, torch::kFloat32}, .rename = rename});

@@ -22,7 +22,7 @@ class Lpips {
   /// 0 of equal pictures.
   double distance(const std::vector<torch::Tensor>& a, const std::vector<torch::Tensor>& b) const;
 
-  /// SHA-256 of its weights.
+  /// SHA-256 of its weights and configurations.
   const std::string& hash() const;
 
  private:

@@ -155,7 +155,7 @@ VisionTransformer::VisionTransformer(const fs::path& folder, torch::Device devic
   parts_->device = device;
   parts_->model = std::make_shared<VitModel>(config);
   const Weights weights = Weights::find(folder);
-  parts_->hash = weights.hash();
+  parts_->hash = weights.hash({folder / "config.json", folder / "preprocessor_config.json"});
   // A whole model's file may hold what classifies or masks beside it.
   const auto rename = [](const std::string& key) -> std::string {
     std::string name = key;

@@ -23,7 +23,7 @@ class VisionTransformer {
   /// prepared: [N, 3, h, w] -> [N, hidden] on the host: the class token after the final norm.
   torch::Tensor features(const torch::Tensor& prepared) const;
 
-  /// SHA-256 of its weights.
+  /// SHA-256 of its weights and configurations.
   const std::string& hash() const;
 
  private:

@@ -40,11 +40,11 @@ const char* glyphscope_mpi_begin_broadcast(double* values, int count) { return m
 
 const char* glyphscope_mpi_test(int* done) { return message_of(MPI_Test(&request, done, MPI_STATUS_IGNORE)); }
 
-void glyphscope_mpi_end(int well) {
-  if (well)
+void glyphscope_mpi_end(int code) {
+  if (code == 0)
     MPI_Finalize();
   else
-    MPI_Abort(MPI_COMM_WORLD, 1);
+    MPI_Abort(MPI_COMM_WORLD, code);
 }
 
 }  // extern "C"

@@ -55,6 +55,7 @@ class Editing {
     settings_.refinements = command_.refinements;
     if (!command_.picture.empty()) take_picture(settings_, info_, read_image(command_.picture));
     settings_.sampling = pipeline_->resolve(settings_.sampling);
+    session_.judges(command_.judges);
     const std::int64_t width = settings_.sampling.width, height = settings_.sampling.height;
     if (const auto& box = command_.mask; command_.masked && box && (box->left < 0 || box->top < 0 || box->right > width || box->bottom > height))
       reject("the box " + std::to_string(box->left) + "," + std::to_string(box->top) + "," + std::to_string(box->right) + "," + std::to_string(box->bottom) +
@@ -237,6 +238,7 @@ class Editing {
                           {"sites", sites},
                           {"share", info_.table.share(sites)},
                           {"request", described_.at("request")}};
+    if (const auto judges = session_.judges(command_.judges).describe(); !judges.is_null()) document["judges"] = judges;
     document["source"] = {{"denoiser_rows", source.denoiser_rows}, {"seconds", source.seconds}};
     if (mask_) document["mask"] = {{"box", {mask_->box.left, mask_->box.top, mask_->box.right, mask_->box.bottom}}, {"feather", mask_->feather}};
     if (source.settings.picture.defined()) document["inversion"] = describe_inversion(source);

@@ -122,8 +122,8 @@ void generate(Session& session, const command::Generate& command, const Job& job
   ready.sites = sites_of(command.plan);
   ready.seconds = result->seconds;
   if (!ready.patched.empty()) {
-    const auto document =
-        describe(info, command, request, *result, measured, measured[0] ? session.reader(job.cancel)->name() : "", session.judges(command.judges).describe());
+    const auto document = describe(info, command, request, *result, measured, measured[0] ? session.reader(job.cancel)->name() : "",
+                                   measured[0] ? session.judges(command.judges).describe() : nullptr);
     ready.document = json_text(document);
     if (folder) write_json(*folder / "patch.json", document);
   }

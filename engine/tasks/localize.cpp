@@ -264,7 +264,10 @@ void localize(Session& session, const command::Localize& command, const Job& job
     return {std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), peak_memory(info.placement.device)};
   };
   std::optional<Card> card;
-  if (!command.card.empty()) card = read_card(command.card);
+  if (!command.card.empty()) {
+    card = read_card(command.card);
+    sites_of(*card, info.table);  // before anything else is looked at
+  }
   LocalizationSettings settings;
   if (card) {
     static_cast<RunSettings&>(settings) = card->settings;
@@ -304,7 +307,7 @@ void localize(Session& session, const command::Localize& command, const Job& job
     RunPlan plan = map                       ? plan_map(*pipeline, settings, map->first, map->second)
                    : command.certify || card ? plan_certificate(*pipeline, certify_settings(command, settings, card, info))
                                              : plan_localization(*pipeline, settings);
-    measure_time(plan, *pipeline, reader, settings, job.cancel);
+    measure_time(plan, *pipeline, reader, judges, settings, job.cancel);
     return job.tell(run_planned(plan));
   }
   // Shards fill one folder together; whoever fills it alone holds it.

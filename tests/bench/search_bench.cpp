@@ -29,6 +29,7 @@ void run(const std::string& source, const std::filesystem::path& folder) {
   RunFolder run(folder, describe_run(settings, model.info(), reader->name()));
   const RunObserver observer;
   Judges judges({.reader = settings.judges.contains("reader")});
+  if (judges.describe() != settings.judges) reject("the run's pictures are scored by other models than the reader that ships", folder.string());
   Cells cells(settings, &run, model, *reader, observer, {});
   cells.judges = &judges;
   const SiteTable& table = model.info().table;

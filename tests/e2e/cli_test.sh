@@ -142,6 +142,35 @@ expect 0 '1 cells are missing' "$program" merge "$work/shard1" --out "$work/merg
 expect 0 'map-site-direction-sites-5-8.png' "$program" merge "$work/shard1" "$work/shard2" --out "$work/merged"
 cmp "$work/map/map-site-direction-sites-5-8.csv" "$work/merged/map-site-direction-sites-5-8.csv" || { echo "FAILED: the merged map is another"; failed=1; }
 expect 2 'no run' "$program" merge "$work" --out "$work/merged2"
+# Attributes, parts of a block, models that judge, and cards.
+goldens=$(cd "$(dirname "$0")/../golden/data" && pwd)
+expect 0 'sign-colour +shape' "$program" localize "$model" --attributes sign-colour,shape --pairs 1 --steps 1 --sites 8 --out "$work/attributes"
+expect 2 'unknown attribute .smell.' "$program" localize "$model" --attributes smell --pairs 1 --steps 1 --out "$work/attributes2"
+expect 2 '--attributes' "$program" localize "$model" --by site-attribute --pairs 1 --steps 1 --out "$work/attributes2"
+expect 2 'is the text' "$program" localize "$model" --attributes shape --certify --by step --pairs 1 --steps 1 --out "$work/attributes2"
+expect 0 'patched.png reads' "$program" patch "$model" --source 'a "ON"' --target 'a "UP"' --sites 8 --tokens text,marks --steps 1 --out "$work/tokens"
+expect 2 'not of the mlp' "$program" patch "$model" --source 'a "ON"' --target 'a "UP"' --sites 8 --tokens text --part mlp --steps 1 --out "$work/tokens2"
+expect 0 'mlp' "$program" localize "$model" --by site-part --sites 8 --pairs 1 --steps 1 --out "$work/parts"
+judges=(--clip-model "$goldens/clip_scores" --dino-model "$goldens/dino/dinov2")
+expect 0 'CLIPScore of B.s prompt' "$program" localize "$model" --pairs 1 --steps 1 --random-sets 0 "${judges[@]}" --paper-compatible --out "$work/judged"
+expect 0 'the code of arXiv 2502.09935' "$program" localize "$model" --pairs 1 --steps 1 --random-sets 0 "${judges[@]}" --paper-compatible --resume --out "$work/judged"
+expect 2 'settings/judges' "$program" localize "$model" --pairs 1 --steps 1 --random-sets 0 --resume --out "$work/judged"
+[ "$(field "$work/judged/run.json" '["settings"]["judges"].keys()')" = "dict_keys(['clip', 'dino', 'reader'])" ] || { echo "FAILED: run.json does not say what judged"; failed=1; }
+expect 2 'no such folder of a DINO' "$program" patch "$model" --source 'a "A"' --target 'a "B"' --sites 8 --steps 1 --dino-model "$work/nowhere" --out "$work/p"
+expect 2 'by sites' "$program" localize "$model" --by step --paper-compatible --pairs 1 --steps 1 --out "$work/p"
+expect 2 'no localization card' "$program" export-card "$work/judged/run.json" --out "$work/exported"
+expect 0 'card.png' "$program" localize "$model" --certify --pairs 1 --steps 1 --random-sets 0 --out "$work/card"
+# One step writes nothing: a site is named by hand.
+python3 - "$work/card/card.json" "$work/named.json" "$work/card/settings.json" << 'PYTHON'
+import json, sys
+card, settings = json.load(open(sys.argv[1])), json.load(open(sys.argv[3]))
+card["sites"] = [settings["sites"][8]]
+json.dump(card, open(sys.argv[2], "w"))
+PYTHON
+expect 0 'lycoris.toml' "$program" export-card "$work/named.json" --out "$work/exported"
+for file in peft.json onetrainer.json lycoris.toml comfyui.json; do grep -q 'attn2' "$work/exported/$file" || { echo "FAILED: export-card wrote no $file"; failed=1; }; done
+expect 0 'sites of the card of' "$program" transfer "$work/named.json" "$model" --dtype bf16 --out "$work/transferred"
+expect 2 'has no layer' "$program" transfer "$work/named.json" "$goldens/pipeline_sd3" --out "$work/transferred2"
 # Ctrl-C is a clean stop.
 "$program" localize "$model" --pairs 16 --steps 30 --out "$work/stopped" > "$work/stdout" 2> "$work/stderr" &
 pid=$!

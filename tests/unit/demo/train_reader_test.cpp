@@ -106,12 +106,14 @@ TEST(CtcReader, ScoresAreSmooth) {
 // Stopped and gone on with, the same reader comes of it; and other settings are refused.
 TEST(TrainReader, GoesOnToTheBit) {
   const testing::TemporaryFolder folder;
-  const TrainReaderSettings settings{.steps = 4, .batch = 2};
+  const TrainReaderSettings settings{.steps = 4, .batch = 2, .report_every = 1};
   const auto ignore = [](const ReaderProgress&) {};
   train_reader(settings, folder / "whole", false, ignore, {});
   const CancelToken cancel;
-  cancel.cancel();
-  EXPECT_THAT(failure_of([&] { train_reader(settings, folder / "parts", false, ignore, cancel); }), HasSubstr("cancel"));
+  const auto stop = [&](const ReaderProgress& progress) {
+    if (progress.step == 2) cancel.cancel();
+  };
+  EXPECT_THAT(failure_of([&] { train_reader(settings, folder / "parts", false, stop, cancel); }), HasSubstr("cancel"));
   train_reader(settings, folder / "parts", true, ignore, {});
   EXPECT_EQ(read_text(folder / "whole/reader/model.safetensors"), read_text(folder / "parts/reader/model.safetensors"));
   EXPECT_THAT(failure_of([&] { train_reader({.steps = 5, .batch = 2}, folder / "parts", true, ignore, {}); }), HasSubstr("other settings"));
