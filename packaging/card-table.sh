@@ -26,9 +26,10 @@ def table_of(card):
     show = lambda name, scores: line(name, *(score(scores[key]) for key in SHOWN))
     show("A's own", card["source"])
     names = {"sufficiency": "**A's, site{} see{} B** (sufficiency)", "necessity": "**B's, site{} see{} A** (necessity)", "complement": "A's, all but site{} see B (complement)",
-             "control": "A's, site{} see{} B (a control of its size)", "control_necessity": "B's, site{} see{} A (the same control)", "all_sites": "A's, all sites see B"}
+             "control": "A's, site{} see{} B (a control of its size)", "control_necessity": "B's, site{} see{} A (the same control)", "single": "A's, site{} see{} B (discovered alone)", "all_sites": "A's, all sites see B"}
+    chosen = [one["index"] for one in card["sites"]]
     for one in card["evidence"]["sets"]:
-        if one["role"] in names:
+        if one["role"] in names and not (one["role"] == "single" and one["sites"] == chosen):
             many = len(one["sites"]) > 1
             which = ("s " if many else " ") + numbers(one["sites"])
             show(names[one["role"]].format(*([which, "" if many else "s"])), one["scores"])

@@ -55,6 +55,7 @@ std::string line_name(const event::Certified::Set& set) {
   if (set.role == "complement") return "A, all but " + sites + " see B";
   if (set.role == "control") return "control: A, " + sites + " see B";
   if (set.role == "control_necessity") return "control: B, " + sites + " see A";
+  if (set.role == "single") return "A, " + sites + " sees B (discovered alone)";
   if (set.role == "all_sites") return "A, all sites see B";
   return {};
 }
@@ -113,7 +114,7 @@ void print_card(const event::Certified& card, const SiteTable& table) {
   line("B's own picture", card.target, card.from ? &card.from->target : nullptr);
   for (const auto& set : card.sets) {
     const std::string name = line_name(set);
-    if (name.empty()) continue;
+    if (name.empty() || (set.role == "single" && set.sites == card.chosen)) continue;
     const Score* there = nullptr;
     // Controls are other sets there.
     if (card.from && !set.role.starts_with("control"))

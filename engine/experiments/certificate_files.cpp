@@ -119,6 +119,10 @@ torch::Tensor draw_card(const Certificate& certificate, const ModelInfo& model) 
       case SetRole::control_needed:
         name = "control: B, " + text_of(set.sites) + " see A";
         break;
+      case SetRole::single:
+        if (set.sites == certificate.chosen) continue;
+        name = "A, " + text_of(set.sites) + " sees B (discovered)";
+        break;
       default:
         continue;
     }

@@ -109,7 +109,9 @@ Score RunningScore::of_means(const std::vector<const RunningScore*>& lists, cons
   std::vector<const std::vector<Observation>*> values;
   for (size_t i = 0; i < lists.size(); ++i) {
     values.push_back(&lists[i]->values_);
-    for (const auto& one : lists[i]->values_) means[i] += one.value / static_cast<double>(out.n);
+    // The sum first: the mean of equal numbers is that number, and their spread nothing.
+    for (const auto& one : lists[i]->values_) means[i] += one.value;
+    means[i] /= static_cast<double>(out.n);
   }
   out.mean = of(means);
   std::set<int> words;
@@ -131,7 +133,8 @@ Score RunningScore::of_means(const std::vector<const RunningScore*>& lists, cons
   const double t = student_quantile(spread.degrees);
   const bool share = first.range_.low == kShare.low && first.range_.high == kShare.high;
   if (share && std::min(words_off(values, 0), words_off(values, 1)) < kFewestWords) {
-    const double throws = spread.variance > 0 ? std::min(out.mean * (1 - out.mean) / spread.variance, static_cast<double>(out.n)) : spread.words;
+    constexpr double kRounding = 1e-24;  // a variance of equal numbers
+    const double throws = spread.variance > kRounding ? std::min(out.mean * (1 - out.mean) / spread.variance, static_cast<double>(out.n)) : spread.words;
     const double square = t * t, middle = (out.mean + square / (2 * throws)) / (1 + square / throws);
     const double half = t / (1 + square / throws) * std::sqrt(out.mean * (1 - out.mean) / throws + square / (4 * throws * throws));
     out.low = std::max(0.0, std::min(middle - half, out.mean));
