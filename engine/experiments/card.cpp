@@ -120,10 +120,10 @@ std::vector<std::string> export_card(const Card& card, const fs::path& folder) {
   for (const auto& name : names.diffusers) filter += (filter.empty() ? "" : ",") + exact_pattern(name);
   write_json(out / "onetrainer.json", {{"layer_filter", filter}, {"layer_filter_preset", "custom"}, {"layer_filter_regex", true}});
   if (!names.trainer.empty()) {
-    std::string preset = "# The sites of a localization card of " + card.model_hash +
-                         ", for kohya-ss/sd-scripts:\n"
-                         "# --network_module lycoris.kohya --network_args \"preset=lycoris.toml\" --network_train_unet_only\n"
-                         "enable_conv = false\nunet_target_module = []\nunet_target_name = [\n";
+    std::string preset =
+        "# The sites of a localization card of " + card.model_hash +
+        ", for kohya-ss/sd-scripts:\n# network_module = \"lycoris.kohya\", network_args = [\"preset=lycoris.toml\"], network_train_unet_only = true\n"
+        "enable_conv = false\nunet_target_module = []\nunet_target_name = [\n";
     for (const auto& name : names.trainer) preset += "  '" + exact_pattern(name) + "',\n";
     preset += "]\ntext_encoder_target_module = []\ntext_encoder_target_name = []\n";
     write_text(out / "lycoris.toml", preset);

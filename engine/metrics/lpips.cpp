@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "io/config.h"
 #include "io/weights.h"
 #include "models/layers.h"
 

@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include "core/error.h"
+#include "io/config.h"
 #include "io/weights.h"
 #include "metrics/image_processor.h"
 #include "models/layers.h"

@@ -147,7 +147,7 @@ goldens=$(cd "$(dirname "$0")/../golden/data" && pwd)
 expect 0 'sign-colour +shape' "$program" localize "$model" --attributes sign-colour,shape --pairs 1 --steps 1 --sites 8 --out "$work/attributes"
 expect 2 'unknown attribute .smell.' "$program" localize "$model" --attributes smell --pairs 1 --steps 1 --out "$work/attributes2"
 expect 2 '--attributes' "$program" localize "$model" --by site-attribute --pairs 1 --steps 1 --out "$work/attributes2"
-expect 2 'is the text' "$program" localize "$model" --attributes shape --certify --by step --pairs 1 --steps 1 --out "$work/attributes2"
+expect 2 'not certified' "$program" localize "$model" --attributes shape --certify --by step --pairs 1 --steps 1 --out "$work/attributes2"
 expect 0 'patched.png reads' "$program" patch "$model" --source 'a "ON"' --target 'a "UP"' --sites 8 --tokens text,marks --steps 1 --out "$work/tokens"
 expect 2 'not of the mlp' "$program" patch "$model" --source 'a "ON"' --target 'a "UP"' --sites 8 --tokens text --part mlp --steps 1 --out "$work/tokens2"
 expect 0 'mlp' "$program" localize "$model" --by site-part --sites 8 --pairs 1 --steps 1 --out "$work/parts"

@@ -487,7 +487,7 @@ TEST(FinetuneErrors, AStopDoesNotKeepWhatExploded) {
   FinetuneSettings chosen = settings();
   chosen.plan.every_attention = true;
   chosen.resolution = 64;
-  chosen.rate = 4;
+  chosen.rate = 20;
   chosen.steps = chosen.warmup = 40;
   chosen.save_every = chosen.evaluate_every = 1000;
   chosen.accumulate = 1;
