@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/random.h"
 #include "core/unicode.h"
+#include "io/config.h"
 #include "io/files.h"
 #include "io/safetensors.h"
 #include "io/weights.h"
