@@ -90,9 +90,9 @@ TEST_P(TrainingParity, GradientsAndStepsEqualTheReferences) {
     };
     const TrainingBatch batch{expected.tensor("clean").to(testing::test_device(), dtype), expected.tensor("noise").to(testing::test_device(), dtype),
                               expected.tensor("index"), torch::Tensor()};
-    // Frequencies of the timestep's embedding are fp32 exponentials in the reference too, and their last bits are those of MKL's code for the processor
-    // (MKL_CBWR=AVX, AVX2 and AVX512 give three): on another than the references' PyTorch itself comes to other numbers, by up to 5e-5 of the largest. Where
-    // the first loss is the references', all that follows must be.
+    // Some of the reference is fp32 whatever the dtype, and its last bits are the processor's: the exponentials of the timestep's embedding (by
+    // MKL_CBWR=COMPATIBLE the last three have the references' bits everywhere), and something in the noise schedule of Stable Diffusion's. Elsewhere PyTorch
+    // itself comes to other numbers, by up to 5e-5 of the largest. Where the first loss is the references', all that follows must be.
     bool same_bits = true;
     for (int step = 0; step < 10; ++step) {
       const torch::Tensor loss = training_loss(
@@ -102,7 +102,7 @@ TEST_P(TrainingParity, GradientsAndStepsEqualTheReferences) {
       const double own = loss.item<double>(), reference = expected.tensor("losses")[step].item<double>();
       if (step == 0) same_bits = std::abs(own - reference) < 1e-12;
       if (step == 0) expect(exact ? "gradient" : "gradient32", !exact ? 1e-4 : same_bits ? 1e-9 : 1e-4, true);
-      if (exact) EXPECT_NEAR(own, reference, !same_bits ? 1e-5 : step == 0 ? 1e-9 : 1e-7);
+      if (exact) EXPECT_NEAR(own, reference, !same_bits ? 3e-5 : step == 0 ? 1e-9 : 1e-7);
       state.update(1e-2);
       if (exact && step == 0) expect("after1", same_bits ? 1e-9 : 1e-4, false);
       if (exact && step == 9) expect("after10", same_bits ? 1e-7 : 2e-4, false);
