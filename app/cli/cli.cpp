@@ -21,6 +21,7 @@
 #include "io/files.h"
 #include "io/text_file.h"
 #include "registry/families.h"
+#include "schedulers/scheduler.h"
 
 namespace glyphscope::cli {
 
@@ -210,7 +211,11 @@ void Context::print(const nlohmann::ordered_json& document) const {
 void SamplingOptions::add(CLI::App& verb, const std::string& image_help) {
   verb.add_option("--steps", steps, "Denoising steps (default: the model's)")->check(CLI::Range(1, 1000));
   verb.add_option("--guidance", guidance, "Classifier-free guidance; up to 1: none (default: the model's)")->check(CLI::Range(0.0, 100.0));
-  verb.add_option("--scheduler", scheduler, "ddim, ddpm, euler, pndm, dpm++ or flow (default: the model's)");
+  std::string known;
+  for (const auto& name : scheduler_names()) known += (known.empty() ? "" : ", ") + name;
+  verb.add_option("--scheduler", scheduler,
+                  "How it is sampled (default: as the model's folder says): " + known +
+                      "; of noise levels as NAME-karras, NAME-exponential or NAME-beta. 'inspect' says which go with a model");
   verb.add_option("--size", size, "WIDTHxHEIGHT in pixels, before --upscale (default: the model's)");
   // By a function: CLI11 takes an empty text for an optional that is not there.
   verb.add_option_function<std::string>(

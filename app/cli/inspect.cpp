@@ -22,6 +22,7 @@ Run add_inspect(CLI::App& app) {
                    {"dtype", info.dtype},
                    {"device", info.device},
                    {"scheduler", info.scheduler},
+                   {"schedulers", info.schedulers},
                    {"width", info.default_width},
                    {"height", info.default_height},
                    {"upscaler", info.upscaler ? nlohmann::ordered_json(info.upscaler->source) : nlohmann::ordered_json(nullptr)},
@@ -33,6 +34,9 @@ Run add_inspect(CLI::App& app) {
     std::printf("%s\n  family     %s\n  hash       %s\n  image      %lld x %lld, scheduler %s\n", info.source.c_str(), info.family.c_str(),
                 info.hash.substr(0, 16).c_str(), static_cast<long long>(info.default_width), static_cast<long long>(info.default_height),
                 info.scheduler.c_str());
+    std::string schedulers;
+    for (const auto& name : info.schedulers) schedulers += " " + name;
+    std::printf("  others    %s\n", schedulers.c_str());
     if (const auto& second = info.upscaler)
       std::printf("  upscaler   %s, to %lld x %lld, not patched\n", second->source.c_str(), static_cast<long long>(second->default_width),
                   static_cast<long long>(second->default_height));

@@ -2,6 +2,7 @@
 
 #include <torch/types.h>
 
+#include "core/error.h"
 #include "schedulers/scheduler.h"
 
 namespace glyphscope {
@@ -15,11 +16,13 @@ torch::Tensor at_rows(const torch::Tensor& table, const torch::Tensor& index, co
 
 NoisePath NoisePath::parse(const Config& scheduler, bool shifted) {
   NoisePath out;
-  if (is_flow(scheduler)) {
+  const DenoiserKind kind = denoiser_kind(scheduler);
+  if (kind == DenoiserKind::edm) reject("models of EDM are not trained here", scheduler.where(), "Models that predict noise, v or a flow are");
+  if (kind == DenoiserKind::flow) {
     const std::int64_t steps = scheduler.size("num_train_timesteps", 1000, 1, 100'000);
     out.sigma = torch::arange(1, steps + 1).to(torch::kFloat32) / static_cast<double>(steps);
     // A shift that depends on the picture's size is left to sampling, as in diffusers' examples.
-    const double shift = shifted && !scheduler.boolean("use_dynamic_shifting", false) ? scheduler.number("shift", 1.0) : 1.0;
+    const double shift = shifted && !scheduler.boolean("use_dynamic_shifting", false) ? scheduler.number("shift", scheduler.number("flow_shift", 1.0)) : 1.0;
     out.sigma = shift * out.sigma / (1 + (shift - 1) * out.sigma);
     out.alpha = 1 - out.sigma;
     out.timestep = out.sigma * static_cast<double>(steps);

@@ -82,7 +82,7 @@ void take_picture(EditSettings& settings, const ModelInfo& model, const torch::T
   settings.given = picture;
   const bool fits = picture.size(1) == request.height && picture.size(2) == request.width;
   settings.picture = fits ? picture : crop_to(picture, {request.width, request.height});
-  if (request.scheduler.empty()) request.scheduler = reversible_scheduler(model.scheduler);
+  if (request.scheduler.empty()) request.scheduler = model.reversible_scheduler;
 }
 
 EditSource draw_source(Pipeline& pipeline, const EditSettings& settings, TextReader& reader, const ProgressCallback& progress, const CancelToken& cancel) {

@@ -79,6 +79,11 @@ class StableDiffusion3 : public LatentPipeline {
     return out;
   }
 
+  std::int64_t tokens(const Request& request) const override {
+    const std::int64_t side = factor() * mmdit_.config().patch_size;
+    return request.width * request.height / (side * side);
+  }
+
   torch::Tensor denoiser(const torch::Tensor& latent, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const override {
     return mmdit_.forward(latent, timestep, conditioning, taps);
   }

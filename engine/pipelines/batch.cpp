@@ -117,9 +117,6 @@ std::vector<MapTaps::Row> aligned_maps(const FamilyModel& model, const ModelInfo
   return out;
 }
 
-// PNDM's one call more belongs to the step before it.
-std::int64_t step_of(std::int64_t call, std::int64_t calls, std::int64_t steps) { return calls > steps && call > 0 ? call - 1 : call; }
-
 // What the denoiser and its taps get of a batch: of each part that guidance takes, its members in their order.
 struct BatchRows {
   std::vector<PromptTaps::Row> prompts;
@@ -224,19 +221,18 @@ DrawnBatch draw_batch(const FamilyModel& model, const ModelInfo& info, const Sch
   }
   const auto run = scheduler.begin(request.steps, model.tokens(request));
   run->set_noise([&] { return sent(rows.noise.draw(shape), model.placement().device); });
-  const auto calls = static_cast<std::int64_t>(run->timesteps().size());
   DenoiseOptions options;
   options.guidance = read.guided ? request.guidance : 1;
   options.safe = request.safe;
   options.cancel = cancel;
   std::vector<const Following*> following;
   for (const auto& member : batch.members) following.push_back(&member.follow);
-  const Followers followers(following, model.placement().device, [&](std::int64_t call) { return step_of(call, calls, request.steps); });
+  const Followers followers(following, model.placement().device, [&](std::int64_t call) { return run->step_of(static_cast<size_t>(call)); });
   options.followers = &followers;
   std::vector<Trajectory> record;
   if (request.keep_paths) options.record = &record;
   options.before_call = [&](std::int64_t call) {
-    const auto step = static_cast<int>(step_of(call, calls, request.steps));
+    const auto step = static_cast<int>(run->step_of(static_cast<size_t>(call)));
     prompt_taps.begin_step(step);
     lockstep_taps.begin_step(step);
     map_taps.begin_step(step);

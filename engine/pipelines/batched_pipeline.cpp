@@ -47,6 +47,8 @@ void BatchedPipeline::describe(const std::string& family, const SiteTable& table
   info_.size_multiple = factor() * latent_multiple;
   info_.default_width = info_.default_height = sample_size * factor();
   info_.scheduler = scheduler_config_.text("_class_name", "");
+  info_.schedulers = scheduler_names(denoiser_kind(scheduler_config_));
+  info_.reversible_scheduler = reversible_scheduler(scheduler_config_);
   // A model may say in recipe.json what it is best sampled with; ours do.
   if (std::filesystem::exists(folder() / "recipe.json")) {
     const Config recipe = Config::read(folder() / "recipe.json");
@@ -103,7 +105,7 @@ void BatchedPipeline::check_paths(const Request& request) const {
         !(path.outputs.empty() || path.outputs.size() == calls))
       reject("the trajectory that it follows is of another number of steps, scheduler or size", where);
     if (path.outputs.empty() && follow.until_step > 0 && !run->reversible())
-      reject("only ddim and flow can follow an inverted picture beyond the first step", where, "Choose " + option(Option::scheduler, "ddim"));
+      reject("only ddim, flow and edm can follow an inverted picture beyond the first step", where, "Choose " + option(Option::scheduler, reversible_scheduler(scheduler_config_)));
     if (follow.mask.defined() && follow.mask.sizes() != at::IntArrayRef(shape).slice(1)) reject("the mask is not as large as the latents", where);
   }
 }
@@ -273,7 +275,7 @@ void BatchedPipeline::find_bad_numbers() const {
 Trajectory BatchedPipeline::run_inversion(const Inversion& inversion, const Request& request, const Observer& observer, const CancelToken& cancel) {
   if (info_.enlarges) reject("a model that enlarges pictures cannot invert them", info_.source);
   const auto run = make_scheduler(scheduler_config_, request.scheduler)->begin(request.steps, tokens(request));
-  if (!run->reversible()) reject("this scheduler's steps cannot be gone back", option(Option::scheduler), "ddim and flow can");
+  if (!run->reversible()) reject("this scheduler's steps cannot be gone back", option(Option::scheduler), "ddim, flow and edm can");
   const auto calls = static_cast<std::int64_t>(run->timesteps().size());
   observer.progress({"inverting", 0, calls});
   std::vector<std::string> notes;

@@ -122,7 +122,9 @@ struct ModelInfo {
   std::int64_t size_multiple = 8;             ///< Width and height must be multiples of it.
   bool enlarges = false;                      ///< It draws Request::pictures larger.
   std::shared_ptr<const ModelInfo> upscaler;  ///< Of a cascade: the second stage, which enlarges what this one draws; else null.
-  std::string scheduler;
+  std::string scheduler;                      ///< The class of its own.
+  std::vector<std::string> schedulers;        ///< The names of those that go with it, as Request::scheduler has them, without spacings.
+  std::string reversible_scheduler = "ddim";  ///< The name of one whose steps can be gone back; empty: its own.
   std::vector<AdapterInfo> adapters;
   nlohmann::ordered_json policy;                             ///< What PromptPolicy::describe() says; null without one.
   std::vector<PatchMethod> methods{PatchMethod::injection};  ///< What this family can do; the first is automatic's choice.

@@ -1,9 +1,10 @@
 #include <torch/types.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/error.h"
-#include "schedulers/scheduler.h"
+#include "schedulers/solver.h"
 
 namespace glyphscope {
 namespace {
@@ -13,64 +14,108 @@ namespace {
 struct FlowEuler : Scheduler {
   explicit FlowEuler(const Config& config)
       : length(config.size("num_train_timesteps", 1000, 1, 100000)),
-        shift(config.number("shift", 1.0)),
-        dynamic(config.boolean("use_dynamic_shifting", false)),
+        shift(config.number("shift", 1.0, 1e-3, 1e3)),
         even(config.boolean("even_sigmas", false)),
-        fewest(config.number("base_image_seq_len", 256)),
-        most(config.number("max_image_seq_len", 4096)),
-        low(config.number("base_shift", 0.5)),
-        high(config.number("max_shift", 1.15)) {
-    for (const char* option : {"use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "invert_sigmas", "stochastic_sampling"})
-      config.require(option, false);
-    config.require("shift_terminal", nullptr);
-    if (dynamic && !even) reject("dynamic shifting is known for FLUX alone", config.where());
-    if (const std::string type = config.text("time_shift_type", "exponential"); dynamic && type != "exponential")
-      reject("time_shift_type '" + type + "' is not supported", config.where());
+        inverted(config.boolean("invert_sigmas", false)),
+        stochastic(config.boolean("stochastic_sampling", false)),
+        linear(config.text("time_shift_type", "exponential") == "linear"),
+        terminal(config.number("shift_terminal", 0, 0, 1)),
+        dynamic(DynamicShift::parse(config)) {
+    const std::string type = config.text("time_shift_type", "exponential");
+    if (type != "exponential" && type != "linear") reject("unknown time_shift_type '" + type + "'", config.where(), "Known are exponential and linear");
+    using Curve = SigmaSpacing::Curve;
+    for (const auto& [key, known] :
+         {std::pair{"use_karras_sigmas", Curve::karras}, {"use_exponential_sigmas", Curve::exponential}, {"use_beta_sigmas", Curve::beta}})
+      if (config.boolean(key, false)) curve = known;
+    if (inverted && curve != Curve::table) reject("invert_sigmas does not go with a curve of noise levels", config.where());
   }
   std::unique_ptr<SchedulerRun> begin(std::int64_t steps, std::int64_t tokens) const override;
 
   double shifted(double sigma) const { return shift * sigma / (1 + (shift - 1) * sigma); }
-  // The larger the picture, the more of the steps are spent where it is noisy.
-  double shifted(double sigma, std::int64_t tokens) const {
-    if (!dynamic) return shifted(sigma);
-    const double mu = low + (high - low) * (static_cast<double>(tokens) - fewest) / (most - fewest);
-    return std::exp(mu) / (std::exp(mu) + 1 / sigma - 1);
+
+  std::vector<double> levels(std::int64_t steps, std::int64_t tokens) const {
+    check_steps(steps, length);
+    const double n = static_cast<double>(length), top = dynamic.on ? 1 : shifted(1), bottom = dynamic.on ? 1 / n : shifted(1 / n);
+    // The reference shifts the already shifted ends once more; images depend on it.
+    std::vector<double> out = even ? linspace(1, 1 / static_cast<double>(steps), steps) : linspace(top, bottom, steps);
+    // The larger the picture, the more of the steps are spent where it is noisy.
+    const double mu = dynamic.mu(tokens), times = linear ? mu : std::exp(mu);
+    for (double& one : out) one = dynamic.on ? times / (times + 1 / one - 1) : shifted(one);
+    if (const double rest = 1 - out.back(); terminal > 0 && rest > 0)
+      for (double& one : out) one = 1 - (1 - one) / (rest / (1 - terminal));
+    if (curve != SigmaSpacing::Curve::table) out = along(curve, out.front(), out.back(), steps);
+    for (double& one : out) one = static_cast<double>(static_cast<float>(inverted ? 1 - one : one));
+    out.push_back(inverted ? 1 : 0);
+    return out;
   }
+
   std::int64_t length;
   double shift;
-  bool dynamic, even;
-  double fewest, most, low, high;  // tokens, and the shifts that go with them
+  bool even, inverted, stochastic, linear;
+  double terminal;  // the last level before none, if any
+  DynamicShift dynamic;
+  SigmaSpacing::Curve curve = SigmaSpacing::Curve::table;
 };
 
 struct FlowEulerRun : SchedulerRun {
-  FlowEulerRun(const FlowEuler& flow, std::int64_t steps, std::int64_t tokens) {
-    const double n = static_cast<double>(flow.length), top = flow.shifted(1.0), bottom = flow.shifted(1.0 / n);
-    for (std::int64_t i = 0; i < steps; ++i) {
-      const double share = steps == 1 ? 0 : static_cast<double>(i) / static_cast<double>(steps - 1);
-      // The reference shifts the already shifted ends once more; images depend on it.
-      sigmas.push_back(flow.even ? flow.shifted(1 - static_cast<double>(i) / static_cast<double>(steps), tokens) : flow.shifted(top + share * (bottom - top)));
-      timesteps_.push_back(sigmas.back() * n);
-    }
-    sigmas.push_back(0);
+  FlowEulerRun(const FlowEuler& flow, std::int64_t steps, std::int64_t tokens) : levels(flow.levels(steps, tokens)), stochastic(flow.stochastic) {
+    for (size_t i = 0; i + 1 < levels.size(); ++i) timesteps_.push_back(levels[i] * static_cast<double>(flow.length));
   }
 
-  torch::Tensor step(const torch::Tensor& output, size_t call, const torch::Tensor& x) override { return x + (sigmas.at(call + 1) - sigmas.at(call)) * output; }
+  torch::Tensor step(const torch::Tensor& output, size_t call, const torch::Tensor& x) override {
+    const double now = levels.at(call), next = levels[call + 1];
+    if (!stochastic) return x + (next - now) * output;
+    return (1 - next) * (x - now * output) + next * draw_noise();
+  }
 
-  bool reversible() const override { return true; }
+  bool reversible() const override { return !stochastic; }
   torch::Tensor step_back(const torch::Tensor& output, size_t call, const torch::Tensor& next) const override {
-    return next - (sigmas.at(call + 1) - sigmas.at(call)) * output;
+    if (stochastic) return SchedulerRun::step_back(output, call, next);
+    return next - (levels.at(call + 1) - levels.at(call)) * output;
   }
 
-  std::vector<double> sigmas;
+  std::vector<double> levels;
+  bool stochastic;
 };
 
-std::unique_ptr<SchedulerRun> FlowEuler::begin(std::int64_t steps, std::int64_t tokens) const {
-  check_steps(steps, length);
-  return std::make_unique<FlowEulerRun>(*this, steps, tokens);
-}
+std::unique_ptr<SchedulerRun> FlowEuler::begin(std::int64_t steps, std::int64_t tokens) const { return std::make_unique<FlowEulerRun>(*this, steps, tokens); }
+
+/// Heun's method for the same. Source: diffusers `FlowMatchHeunDiscreteScheduler`.
+struct FlowHeun : FlowEuler {
+  using FlowEuler::FlowEuler;
+  std::unique_ptr<SchedulerRun> begin(std::int64_t steps, std::int64_t tokens) const override;
+};
+
+struct FlowHeunRun : SchedulerRun {
+  FlowHeunRun(const FlowHeun& flow, std::int64_t steps, std::int64_t tokens) : levels(flow.levels(steps, tokens)) {
+    for (size_t i = 0; i + 1 < levels.size(); ++i)
+      for (int call = 0; call < (i == 0 ? 1 : 2); ++call) timesteps_.push_back(levels[i] * static_cast<double>(flow.length));
+  }
+  std::int64_t step_of(size_t call) const override { return static_cast<std::int64_t>(call / 2); }
+
+  torch::Tensor step(const torch::Tensor& output, size_t call, const torch::Tensor& x) override {
+    const size_t at = call / 2;
+    const double move = levels.at(at + 1) - levels[at];
+    if (call % 2 == 1) return before + move * (slope + output) / 2;
+    before = x;
+    slope = output;
+    return x + move * output;
+  }
+
+  std::vector<double> levels;
+  torch::Tensor before, slope;
+};
+
+std::unique_ptr<SchedulerRun> FlowHeun::begin(std::int64_t steps, std::int64_t tokens) const { return std::make_unique<FlowHeunRun>(*this, steps, tokens); }
 
 }  // namespace
 
 std::unique_ptr<Scheduler> make_flow_euler(const Config& config) { return std::make_unique<FlowEuler>(config); }
+
+std::unique_ptr<Scheduler> make_flow_heun(const Config& config) {
+  // The class has a shift, and no other key.
+  nlohmann::json known = {{"num_train_timesteps", config.integer("num_train_timesteps", 1000)}, {"shift", config.number("shift", 1.0)}};
+  return std::make_unique<FlowHeun>(Config(known, config.where()));
+}
 
 }  // namespace glyphscope

@@ -17,13 +17,13 @@ Prediction parse_prediction(const Config& config, const std::string& fallback) {
   reject("unknown prediction_type '" + name + "'", config.where(), "Known are epsilon, v_prediction, sample and flow_prediction");
 }
 
-NoiseSchedule NoiseSchedule::parse(const Config& config) {
+NoiseSchedule NoiseSchedule::parse(const Config& config, const Betas& fallback) {
   NoiseSchedule out;
   out.prediction = parse_prediction(config);
   const std::int64_t steps = config.size("num_train_timesteps", 1000, 1, 100000);
-  const double start = config.number("beta_start", 0.0001), end = config.number("beta_end", 0.02);
+  const double start = config.number("beta_start", fallback.start), end = config.number("beta_end", fallback.end);
   if (!(start > 0 && start <= end && end < 1)) reject("beta_start and beta_end must satisfy 0 < beta_start <= beta_end < 1", config.where());
-  const std::string name = config.text("beta_schedule", "linear");
+  const std::string name = config.text("beta_schedule", fallback.schedule);
   torch::Tensor betas;
   if (config.has("trained_betas")) {
     const std::vector<double> trained = config.numbers("trained_betas");
@@ -35,8 +35,10 @@ NoiseSchedule NoiseSchedule::parse(const Config& config) {
     betas = torch::linspace(start, end, steps, torch::kFloat32);
   } else if (name == "scaled_linear") {
     betas = torch::linspace(std::sqrt(start), std::sqrt(end), steps, torch::kFloat32).pow(2);
-  } else if (name == "squaredcos_cap_v2") {
-    auto bar = [](double t) { return std::pow(std::cos((t + 0.008) / 1.008 * M_PI / 2), 2); };
+  } else if (name == "sigmoid") {
+    betas = torch::linspace(-6, 6, steps, torch::kFloat32).sigmoid() * (end - start) + start;
+  } else if (name == "squaredcos_cap_v2" || name == "exp") {
+    auto bar = [&](double t) { return name == "exp" ? std::exp(-12 * t) : std::pow(std::cos((t + 0.008) / 1.008 * M_PI / 2), 2); };
     std::vector<float> values;
     for (std::int64_t i = 0; i < steps; ++i) {
       const double n = static_cast<double>(steps), t = static_cast<double>(i);
@@ -44,7 +46,7 @@ NoiseSchedule NoiseSchedule::parse(const Config& config) {
     }
     betas = torch::tensor(values);
   } else {
-    reject("unknown beta_schedule '" + name + "'", config.where(), "Known are linear, scaled_linear and squaredcos_cap_v2");
+    reject("unknown beta_schedule '" + name + "'", config.where(), "Known are linear, scaled_linear, squaredcos_cap_v2, sigmoid and exp");
   }
   if (config.boolean("rescale_betas_zero_snr", false)) {
     // arXiv 2305.08891, algorithm 1

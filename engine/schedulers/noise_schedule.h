@@ -19,8 +19,14 @@ struct NoiseSchedule {
   /// of 4096, as diffusers has it.
   torch::Tensor sigmas() const;
 
+  /// What a class of scheduler takes where its configuration has none.
+  struct Betas {
+    double start = 0.0001, end = 0.02;
+    const char* schedule = "linear";
+  };
   /// Reads beta_schedule, beta_start, beta_end, num_train_timesteps, trained_betas, prediction_type, rescale_betas_zero_snr.
-  static NoiseSchedule parse(const Config& config);
+  static NoiseSchedule parse(const Config& config, const Betas& fallback);
+  static NoiseSchedule parse(const Config& config) { return parse(config, {}); }
 };
 
 Prediction parse_prediction(const Config& config, const std::string& fallback = "epsilon");

@@ -17,8 +17,10 @@ class SchedulerRun {
  public:
   virtual ~SchedulerRun() = default;
 
-  /// The timestep of each denoiser call, in order; PNDM makes one call more than there are steps.
+  /// The timestep of each denoiser call, in order.
   const std::vector<double>& timesteps() const { return timesteps_; }
+  /// Which of the steps a call belongs to; some schedulers ask more than once a step.
+  virtual std::int64_t step_of(size_t call) const { return static_cast<std::int64_t>(call); }
   /// What unit noise is multiplied by to start.
   virtual double initial_scale() const { return 1; }
   /// What the denoiser sees of `latent` at a call.
@@ -56,25 +58,43 @@ class Scheduler {
   virtual std::unique_ptr<SchedulerRun> begin(std::int64_t steps, std::int64_t tokens = 0) const = 0;
 };
 
-/// Builds the scheduler a configuration names (`_class_name`), or the one `name` does ("ddim", "ddpm", "euler", "pndm", "dpm++", "flow"),
-/// with the configuration's noise schedule. Throws a Failure that names what is unknown or does not fit.
+/// What a model was trained to predict, which decides the schedulers that it goes with: noise over a discrete schedule, a flow, or EDM's clean latent.
+enum class DenoiserKind { noise, flow, edm };
+DenoiserKind denoiser_kind(const Config& config);
+
+/// Builds the scheduler that a configuration names (`_class_name`), or the one that `name` does, over the configuration's noise schedule: one of
+/// scheduler_names(), and behind it, for those that have them, "-karras", "-exponential" or "-beta" for how noise levels are spaced; without, as the
+/// configuration says. Throws a Failure that names what is unknown or does not fit.
 std::unique_ptr<Scheduler> make_scheduler(const Config& config, const std::string& name = "");
 
-/// Whether a configuration is of a model that was trained to predict a flow.
-bool is_flow(const Config& config);
-/// The name of a scheduler whose steps can be gone back, for a model whose own is of this class; empty: its own.
-std::string reversible_scheduler(const std::string& class_name);
+/// The name of a scheduler whose steps can be gone back, for a model of this kind; empty: its own.
+std::string reversible_scheduler(const Config& config);
 
-/// The names make_scheduler knows.
-const std::vector<std::string>& scheduler_names();
+/// The names make_scheduler knows, without spacings; of a kind: those that go with its models.
+std::vector<std::string> scheduler_names();
+std::vector<std::string> scheduler_names(DenoiserKind kind);
 
-// One factory a scheduler, each in a file of its own.
+// One factory a scheduler.
 std::unique_ptr<Scheduler> make_ddim(const Config& config);
 std::unique_ptr<Scheduler> make_ddpm(const Config& config);
-std::unique_ptr<Scheduler> make_euler(const Config& config);
-std::unique_ptr<Scheduler> make_pndm(const Config& config);
+std::unique_ptr<Scheduler> make_deis(const Config& config);
+std::unique_ptr<Scheduler> make_dpm2(const Config& config);
+std::unique_ptr<Scheduler> make_dpm2_ancestral(const Config& config);
+std::unique_ptr<Scheduler> make_dpm_sde(const Config& config);
 std::unique_ptr<Scheduler> make_dpm_solver(const Config& config);
+std::unique_ptr<Scheduler> make_dpm_solver_single(const Config& config);
+std::unique_ptr<Scheduler> make_edm_dpm_solver(const Config& config);
+std::unique_ptr<Scheduler> make_edm_euler(const Config& config);
+std::unique_ptr<Scheduler> make_euler(const Config& config);
+std::unique_ptr<Scheduler> make_euler_ancestral(const Config& config);
 std::unique_ptr<Scheduler> make_flow_euler(const Config& config);
+std::unique_ptr<Scheduler> make_flow_heun(const Config& config);
+std::unique_ptr<Scheduler> make_heun(const Config& config);
+std::unique_ptr<Scheduler> make_lcm(const Config& config);
+std::unique_ptr<Scheduler> make_lms(const Config& config);
+std::unique_ptr<Scheduler> make_pndm(const Config& config);
+std::unique_ptr<Scheduler> make_tcd(const Config& config);
+std::unique_ptr<Scheduler> make_unipc(const Config& config);
 
 /// Dynamic thresholding of predicted pixels (arXiv 2205.11487, section 2.3), as a configuration sets it: those beyond what most of an
 /// image's reach are saturated, and the image is scaled back. Source: diffusers `_threshold_sample`.

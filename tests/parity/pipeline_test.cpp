@@ -98,8 +98,8 @@ TEST_F(PipelineParity, WrongRequestsAreNamed) {
   EXPECT_THAT(message(wrong), ::testing::HasSubstr("multiples of"));
   wrong = request;
   wrong.rows = {{0, 42, {}}};
-  wrong.scheduler = "heun";
-  EXPECT_THAT(message(wrong), ::testing::HasSubstr("unknown scheduler 'heun'"));
+  wrong.scheduler = "ddim3";
+  EXPECT_THAT(message(wrong), ::testing::HasSubstr("unknown scheduler 'ddim3'"));
   wrong = request;
   wrong.rows = {{0, 42, PatchPlan::at_sites({1}, 1)}};
   wrong.method = PatchMethod::recording;

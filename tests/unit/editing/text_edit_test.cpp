@@ -100,7 +100,7 @@ TEST(Trajectory, OfAnotherRunIsRefused) {
   EXPECT_THAT(refusal(model.request(4), {path, 1, torch::ones({3, 3})}), HasSubstr("mask"));
   const auto inverted = std::make_shared<Trajectory>(*path);
   inverted->outputs.clear();
-  EXPECT_THAT(refusal(model.request(4, "euler"), {inverted, 1, {}}), HasSubstr("only ddim and flow"));
+  EXPECT_THAT(refusal(model.request(4, "euler"), {inverted, 1, {}}), HasSubstr("only ddim, flow and edm"));
 }
 
 // In lockstep, where the denoiser is asked for all rows of a batch as one of them needs it.
