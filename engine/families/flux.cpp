@@ -143,7 +143,9 @@ namespace family {
 // FLUX.1: CLIP's pooled prompt, T5's tokens, a transformer of two kinds of joint attention, flow matching with a shift that grows with the picture. Guidance
 // is a number that the model reads; there is no negative prompt. Source: diffusers `FluxPipeline`.
 Family flux() {
-  return {.classes = {{.name = "FluxPipeline", .models = "FLUX.1", .reads_pooled_prompt = true, .projects_prompt_by_itself = true}},
+  return {.classes = {{.name = "FluxPipeline", .models = "FLUX.1", .reads_pooled_prompt = true, .projects_prompt_by_itself = true},
+                      {.name = "FluxImg2ImgPipeline", .models = "the same, saved from its picture-to-picture pipeline", .reads_pooled_prompt = true,
+                       .projects_prompt_by_itself = true}},
           .open = [](const ModelFolder& model, const Opening& opening,
                      const Pipeline*) { return std::make_shared<FluxPipeline>(model, opening, find_components(model)); },
           .kohya_places = kohya_places};

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/option.h"
 #include "device/placement.h"
 #include "models/unet.h"
 #include "pipelines/clip_prompt.h"
@@ -32,6 +33,9 @@ bool is_wide(const ModelFolder& model, const std::string& component, const Confi
   return is_xl(model) && component == "vae" && config.boolean("force_upcast", true);
 }
 
+// What is read beside the latents, by its channels.
+const char* kind_of_input(std::int64_t beside) { return beside == 5 ? "an inpainting" : beside == 4 ? "a picture-editing (InstructPix2Pix)" : nullptr; }
+
 Config read_scheduler(const ModelFolder& model) {
   Config config = model.scheduler();
   if (is_xl(model)) return config;
@@ -58,7 +62,8 @@ class StableDiffusion : public LatentPipeline {
     for (const auto& encoder : encoders_) load(*encoder);
     load("unet", unet_);
     load_autoencoder();
-    info_.default_guidance = xl_ ? 5.0 : 7.5;
+    info_.default_guidance = reads_guidance() ? 8.5 : xl_ ? 5.0 : 7.5;
+    if (reads_guidance()) info_.default_steps = 4;
     info_.methods = {PatchMethod::injection, PatchMethod::recording, PatchMethod::lockstep};
     // So does diffusers: U-Nets saved before 0.9 claim the size of their first training, not of their last.
     std::int64_t sample_size = unet_.config().sample_size;
@@ -91,6 +96,10 @@ class StableDiffusion : public LatentPipeline {
     return out;
   }
 
+  // Models distilled with guidance (arXiv 2310.04378) read it as a number.
+  bool reads_guidance() const { return unet_.config().guidance_width > 0; }
+  bool guides_by_halves() const override { return !reads_guidance(); }
+
   std::vector<WordTokens> words(const std::string& prompt) const override { return {encoders_.front()->words(prompt)}; }
 
   Prompt encode_negative(const Request& request, std::vector<std::string>& notes) const override {
@@ -102,10 +111,22 @@ class StableDiffusion : public LatentPipeline {
   // XL's sizes: as large as it is drawn, nothing cropped. The refiner reads an aesthetic score in place of the target size;
   // diffusers' defaults.
   Conditioning beside_prompt(const Request& request, bool negative) const override {
+    Conditioning out = sizes(request, negative);
+    if (reads_guidance()) out.guidance = torch::full({1}, request.guidance, on_host());
+    return out;
+  }
+
+  Conditioning sizes(const Request& request, bool negative) const {
     if (!xl_) return {};
     const auto height = static_cast<double>(request.height), width = static_cast<double>(request.width);
     return {.sizes = aesthetic_ ? torch::tensor({{height, width, 0.0, 0.0, negative ? 2.5 : 6.0}}, on_host())
                                 : torch::tensor({{height, width, 0.0, 0.0, height, width}}, on_host())};
+  }
+
+  void check(const Request& request) const override {
+    BatchedPipeline::check(request);
+    if (reads_guidance() && request.negative && !request.negative->empty())
+      reject("this model has no negative prompt: it reads its guidance as a number", option(Option::negative));
   }
 
   torch::Tensor denoiser(const torch::Tensor& latent, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const override {
@@ -122,9 +143,12 @@ class StableDiffusion : public LatentPipeline {
       reject("the width of what the text encoders write is " + std::to_string(width) + ", the U-Net reads " + std::to_string(unet.cross_attention_dim),
              model.folder().string(), "text encoders and unet belong to different models");
     const std::int64_t channels = autoencoder().latent_channels();
+    if (const char* kind = kind_of_input(unet.in_channels - channels))
+      reject(std::string("this is ") + kind + " model: its U-Net reads " + std::to_string(unet.in_channels) + " channels, the latents' and others beside them",
+             model.folder().string(), "Models that draw from a prompt alone are supported; use the one that it was trained from");
     if (channels != unet.in_channels || unet.in_channels != unet.out_channels)
       reject("the autoencoder has " + std::to_string(channels) + " latent channels, the U-Net reads " + std::to_string(unet.in_channels),
-             model.folder().string(), "vae and unet belong to different models, or this is an inpainting model, which is not supported");
+             model.folder().string(), "vae and unet belong to different models");
     const std::int64_t pooled = encoders_.back()->config().projection;
     const std::int64_t added = xl_ ? pooled + (aesthetic_ ? 5 : 6) * unet.addition_time_embed_dim : 0;
     if (added != unet.addition_width)
@@ -141,10 +165,22 @@ class StableDiffusion : public LatentPipeline {
 
 namespace {
 
+void refuse_other_inputs(const SafetensorsFile& file) {
+  const auto first = file.entries().find("model.diffusion_model.input_blocks.0.0.weight");
+  if (first == file.entries().end() || first->second.shape.size() != 4) return;
+  const std::int64_t channels = first->second.shape[1];
+  if (const char* kind = kind_of_input(channels - 4))
+    reject(std::string("this is ") + kind + " model: its U-Net reads " + std::to_string(channels) + " channels, the latents' and others beside them",
+           file.path().string(), "Models that draw from a prompt alone are supported; use the one that it was trained from");
+}
+
 SingleFileLayout layout(const char* models, const char* mark, const char* configs, std::vector<SingleFileLayout::Place> encoders) {
   SingleFileLayout out{models,
                        mark,
-                       [configs](const SafetensorsFile&) { return configs; },
+                       [configs](const SafetensorsFile& file) {
+                         refuse_other_inputs(file);
+                         return configs;
+                       },
                        {{"unet", "model.diffusion_model.", unet_keys}, {"vae", "first_stage_model.", autoencoder_keys}}};
   out.places.insert(out.places.end(), encoders.begin(), encoders.end());
   return out;
@@ -182,6 +218,8 @@ namespace family {
 // and draws from noise like the base.
 Family stable_diffusion() {
   return {.classes = {{"StableDiffusionPipeline", "Stable Diffusion 1.x and 2.x"},
+                      {"StableDiffusionImg2ImgPipeline", "the same, saved from its picture-to-picture pipeline"},
+                      {"LatentConsistencyModelPipeline", "latent consistency models"},
                       {.name = "StableDiffusionXLPipeline", .models = "Stable Diffusion XL", .reads_pooled_prompt = true},
                       {.name = "StableDiffusionXLImg2ImgPipeline", .models = "Stable Diffusion XL refiner", .reads_pooled_prompt = true}},
           .open = [](const ModelFolder& model, const Opening& opening,

@@ -226,7 +226,9 @@ namespace family {
 // T5 reads as zeros, as in diffusers; so does an absent CLIP, with a note.
 Family stable_diffusion_3() {
   return {
-      .classes = {{.name = "StableDiffusion3Pipeline", .models = "Stable Diffusion 3 and 3.5", .reads_pooled_prompt = true, .projects_prompt_by_itself = true}},
+      .classes = {{.name = "StableDiffusion3Pipeline", .models = "Stable Diffusion 3 and 3.5", .reads_pooled_prompt = true, .projects_prompt_by_itself = true},
+                  {.name = "StableDiffusion3Img2ImgPipeline", .models = "the same, saved from its picture-to-picture pipeline", .reads_pooled_prompt = true,
+                   .projects_prompt_by_itself = true}},
       .open = [](const ModelFolder& model, const Opening& opening,
                  const Pipeline*) { return std::make_shared<StableDiffusion3>(model, opening, find_components(model)); },
       .single_files = {layout()},

@@ -95,6 +95,25 @@ void check_regular(const fs::path& path) {
     if (type == kind) reject(std::string("this is ") + name + ", a file was expected", path.string());
 }
 
+void refuse_stand_in(const fs::path& path, std::string_view head, std::uintmax_t size) {
+  const auto refuse = [&](const std::string& what, const std::string& hint) { reject(what, path.string(), hint); };
+  if (head.starts_with("version https://git-lfs"))
+    refuse("this is a Git LFS pointer of " + std::to_string(size) + " bytes, which stands for the file",
+           "Run 'git lfs pull' in the repository, or download the file itself");
+  const bool one_line = head.find('\n') == head.npos || head.find('\n') + 1 == head.size();
+  if (size < 256 && one_line && (head.starts_with("../") || head.starts_with("./")))
+    refuse("this holds the path of another file, '" + std::string(head.substr(0, head.find('\n'))) + "': a link that was copied as text",
+           "Copy the folder with its links followed ('cp -rL'), or download it again");
+  const std::string_view trimmed = head.substr(std::min(head.find_first_not_of(" \t\r\n"), head.size()));
+  if (trimmed.starts_with("<!") || trimmed.starts_with("<html") || trimmed.starts_with("<HTML"))
+    refuse("this is a web page, which stands in the place of the file", "Download the file itself; some want one to be logged in");
+  const bool zip = head.starts_with("PK\x03\x04"), pickle = head.size() > 1 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5;
+  if (zip || pickle)
+    refuse("this is a pickle, which can run any code when it is read",
+           "Convert it to safetensors where you trust it: in Python, load it with torch.load(..., weights_only=True) and save it with "
+           "safetensors.torch.save_file");
+}
+
 std::string read_text(const fs::path& path, std::uintmax_t limit) {
   std::error_code error;
   check_regular(path);
@@ -136,7 +155,8 @@ std::string without_bare_infinities(const std::string& text) {
 }  // namespace
 
 nlohmann::json read_json(const fs::path& path) {
-  const std::string text = without_bare_infinities(read_text(path));
+  const std::string bytes = read_text(path), text = without_bare_infinities(bytes);
+  refuse_stand_in(path, std::string_view(bytes).substr(0, 256), bytes.size());
   // nlohmann copies and prints recursively: a file of a million brackets would overflow the stack.
   constexpr int kDeepest = 64;
   auto limit_depth = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {

@@ -140,6 +140,7 @@ SafetensorsFile::SafetensorsFile(const fs::path& path) {
   if (!contents->data) reject(std::string("cannot map into memory: ") + std::strerror(error), where);
   watch_mapped_file(contents->data, contents->size, where);
 
+  refuse_stand_in(path, {contents->data, static_cast<size_t>(std::min<std::uint64_t>(contents->size, 256))}, contents->size);
   std::uint64_t header = 0;
   std::memcpy(&header, contents->data, 8);
   if (header > kMaxHeader || header > contents->size - 8)

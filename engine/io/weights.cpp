@@ -44,9 +44,23 @@ std::string Weights::hash(const std::vector<fs::path>& beside) const {
 }
 
 Weights Weights::find(const fs::path& folder) {
-  // transformers and diffusers name the same thing differently; variants (".fp16") are taken where nothing else is there.
+  // transformers and diffusers name the same thing differently; a variant ("model.fp16.safetensors") is taken where nothing else is there.
+  std::set<std::string> found;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error))
+    for (const std::string stem : {"diffusion_pytorch_model.", "model."})
+      for (const std::string end : {".safetensors", ".json"}) {
+        std::string name = entry.path().filename().string();
+        if (!name.starts_with(stem) || !name.ends_with(end) || name.size() < stem.size() + end.size()) continue;
+        name = name.substr(stem.size(), name.size() - stem.size() - end.size());
+        if (name.starts_with("safetensors.index.")) name = name.substr(18);
+        if (!name.empty() && name.find('.') == name.npos && name.find("-of-") == name.npos) found.insert("." + name);
+      }
+  std::vector<std::string> variants{"", ".fp32", ".bf16", ".fp16"};  // the most exact first
+  for (const auto& one : found)
+    if (std::find(variants.begin(), variants.end(), one) == variants.end()) variants.push_back(one);
   std::string missing;
-  for (const std::string variant : {"", ".fp16"}) {
+  for (const std::string& variant : variants) {
     for (const std::string stem : {"diffusion_pytorch_model", "model"}) {
       const fs::path file = folder / (stem + variant + ".safetensors"), index = folder / (stem + ".safetensors.index" + variant + ".json");
       if (fs::exists(file)) return Weights(file);

@@ -12,7 +12,7 @@ struct Conditioning {
   torch::Tensor pooled;       ///< SDXL and SD 3: the pooled prompt, [B, width]. DeepFloyd IF: the tokens it pools, if not `embedding`.
   torch::Tensor sizes;        ///< SDXL: original size, crop and target size, [B, 6]; its refiner: size, crop, aesthetic score, [B, 5].
   torch::Tensor noise_level;  ///< DeepFloyd IF's stage II: how far its picture is noised, as a timestep, [B].
-  torch::Tensor guidance;     ///< FLUX: the guidance as a number, [B].
+  torch::Tensor guidance;     ///< FLUX and consistency models: the guidance as a number, [B].
   torch::Tensor picture;      ///< DeepFloyd IF's stage II: the noised picture that it enlarges, [B, 3, H, W].
   torch::Tensor prompt_mask;  ///< Of models with padded prompts: false where a token is padding that nothing attends to, bool [B, T].
 

@@ -52,8 +52,10 @@ void parse_blocks(UNetConfig& out, const Config& config) {
     if (name != kind.attention_up && name != kind.plain_up) reject("unknown up block '" + name + "'", config.where());
     out.up_attention.push_back(name == kind.attention_up);
   }
-  const std::string mid = config.text("mid_block_type", "UNetMidBlock2DCrossAttn");
-  if (mid != kind.mid) reject("'mid_block_type' is '" + mid + "', which is not known", config.where());
+  out.mid_block = !config.json().contains("mid_block_type") || config.has("mid_block_type");
+  const std::string mid = config.text("mid_block_type", kind.mid);
+  out.mid_attention = out.mid_block && mid == kind.mid;
+  if (mid != kind.mid && (mid != "UNetMidBlock2D" || out.added_kv)) reject("'mid_block_type' is '" + mid + "', which is not known", config.where());
 }
 
 // What only U-Nets with added K and V choose.
@@ -82,12 +84,54 @@ void parse_added_kv(UNetConfig& out, const Config& config) {
   }
 }
 
+// How deep the attentions of each block are: a number for all, or one a level, or a list a level with one for each attention.
+std::vector<std::vector<std::int64_t>> parse_depths(const Config& config, const std::string& key, const std::vector<std::int64_t>& attentions) {
+  const nlohmann::json value = config.has(key) ? config.json().at(key) : nlohmann::json(1);
+  std::vector<std::vector<std::int64_t>> out;
+  const auto wrong = [&](const std::string& expected) { reject("'" + key + "' is " + value.dump() + ", expected " + expected, config.where()); };
+  if (value.is_array() && value.size() != attentions.size()) wrong("a list of " + std::to_string(attentions.size()));
+  for (size_t level = 0; level < attentions.size(); ++level) {
+    const nlohmann::json& own = value.is_array() ? value[level] : value;
+    const auto count = static_cast<size_t>(attentions[level]);
+    std::vector<std::int64_t>& depths = out.emplace_back();
+    for (size_t i = 0; i < count; ++i) {
+      if (own.is_array() && own.size() < count) wrong("a number for each of the " + std::to_string(count) + " attentions of level " + std::to_string(level));
+      const nlohmann::json& one = own.is_array() ? own[i] : own;
+      if (!one.is_number_integer() || one < 0 || one > 256) wrong("depths of 0 to 256");
+      depths.push_back(one.get<std::int64_t>());
+    }
+  }
+  return out;
+}
+
+bool is_nested(const Config& config, const std::string& key) {
+  if (!config.has(key) || !config.json().at(key).is_array()) return false;
+  const auto& value = config.json().at(key);
+  return std::any_of(value.begin(), value.end(), [](const auto& one) { return one.is_array(); });
+}
+
+// Down blocks, mid block and up blocks, which go the other way.
+void parse_transformers(UNetConfig& out, const Config& config) {
+  const std::string key = "transformer_layers_per_block", back = "reverse_" + key;
+  out.down_depths = parse_depths(config, key, out.layers_per_block);
+  out.mid_depth = out.down_depths.back().front();
+  std::vector<std::int64_t> attentions = out.layers_per_block;
+  for (auto& one : attentions) ++one;
+  if (config.has(back)) {
+    std::reverse(attentions.begin(), attentions.end());
+    out.up_depths = parse_depths(config, back, attentions);
+  } else {
+    if (is_nested(config, key)) reject("'" + key + "' has a list for a level, and '" + back + "' is missing", config.where());
+    out.up_depths = parse_depths(config, key, attentions);
+    std::reverse(out.up_depths.begin(), out.up_depths.end());
+  }
+}
+
 // Widths, depths and heads, level by level.
 void parse_levels(UNetConfig& out, const Config& config) {
   const size_t levels = out.down_attention.size();
   out.block_out_channels = config.integers("block_out_channels", levels, 320);
   out.layers_per_block = config.integers("layers_per_block", levels, 2);
-  out.transformer_layers = config.integers("transformer_layers_per_block", levels, 1);
   // diffusers reads `attention_head_dim` as the NUMBER of heads where num_attention_heads is absent (its issue 2011).
   // Blocks with added K and V do read it as the width of one.
   out.heads = config.has("num_attention_heads") ? config.integers("num_attention_heads", levels, 8) : config.integers("attention_head_dim", levels, 8);
@@ -99,7 +143,6 @@ void parse_levels(UNetConfig& out, const Config& config) {
     };
     within(channels, 65536, "block_out_channels");
     within(out.layers_per_block[i], 64, "layers_per_block");
-    within(out.transformer_layers[i], 256, "transformer_layers_per_block");
     if (out.added_kv) {
       const auto widths = config.integers("attention_head_dim", levels, 8);
       within(widths[i], 65536, "attention_head_dim");
@@ -136,7 +179,6 @@ UNetConfig UNetConfig::parse(const Config& config) {
   // Options whose other values change the computation and are not built here.
   config.require("num_class_embeds", nullptr);
   config.require("time_embedding_type", "positional");
-  config.require("time_cond_proj_dim", nullptr);
   config.require("dual_cross_attention", false);
   config.require("conv_in_kernel", 3);
   config.require("conv_out_kernel", 3);
@@ -144,7 +186,6 @@ UNetConfig UNetConfig::parse(const Config& config) {
   config.require("attention_type", "default");
   config.require("timestep_post_act", nullptr);
   config.require("class_embeddings_concat", false);
-  config.require("reverse_transformer_layers_per_block", nullptr);
 
   parse_blocks(out, config);
   out.activation = parse_activation(config, "act_fn", config.text("act_fn", "silu"));
@@ -173,8 +214,10 @@ UNetConfig UNetConfig::parse(const Config& config) {
   out.flip_sin_to_cos = config.boolean("flip_sin_to_cos", true);
   out.freq_shift = config.number("freq_shift", 0);
   out.center_input_sample = config.boolean("center_input_sample", false);
+  if (config.has("time_cond_proj_dim")) out.guidance_width = config.size("time_cond_proj_dim", 256, 2, 65536);
   parse_addition(out, config);
   parse_levels(out, config);
+  parse_transformers(out, config);
   return out;
 }
 
@@ -189,11 +232,11 @@ class UNetLevel : public torch::nn::Module {
     added_ = std::make_shared<List<Attention>>();
   }
 
-  void add_attention(const UNetConfig& c, size_t level, bool added_only) {
+  void add_attention(const UNetConfig& c, size_t level, std::int64_t depth, bool added_only) {
     const std::int64_t channels = c.block_out_channels[level];
     const auto heads = static_cast<int>(c.heads[level]);
     if (!c.added_kv) {
-      transformers_->add(channels, heads, c.transformer_layers[level], c.cross_attention_dim, c.norm_groups, c.linear_projection, c.upcast_attention);
+      transformers_->add(channels, heads, depth, c.cross_attention_dim, c.norm_groups, c.linear_projection, c.upcast_attention);
       return;
     }
     added_->add(Attention::Options{.query_width = channels,
@@ -292,6 +335,9 @@ UNet::UNet(const UNetConfig& c) : config_(c) {
   linear_1 = time_embedding->register_module("linear_1", std::make_shared<Linear>(c.block_out_channels[0], time_width));
   linear_2 = time_embedding->register_module("linear_2", std::make_shared<Linear>(time_width, time_width));
 
+  if (c.guidance_width > 0)
+    guidance_proj = time_embedding->register_module("cond_proj", std::make_shared<Linear>(c.guidance_width, c.block_out_channels[0], false));
+
   if (c.noise_level) {
     auto names = register_module("class_embedding", std::make_shared<Names>());
     level_1_ = names->register_module("linear_1", std::make_shared<Linear>(c.block_out_channels[0], time_width));
@@ -313,7 +359,7 @@ UNet::UNet(const UNetConfig& c) : config_(c) {
     const std::int64_t out = c.block_out_channels[level];
     for (std::int64_t i = 0; i < c.layers_per_block[level]; ++i) {
       block.resnets->add(i == 0 ? channels : out, out, resnet);
-      if (c.down_attention[level]) block.add_attention(c, level, c.added_only[level]);
+      if (c.down_attention[level]) block.add_attention(c, level, c.down_depths[level][static_cast<size_t>(i)], c.added_only[level]);
       skips.push_back(out);
     }
     if (level + 1 < levels) {
@@ -331,14 +377,18 @@ UNet::UNet(const UNetConfig& c) : config_(c) {
     channels = out;
   }
 
-  mid_block = std::make_shared<UNetLevel>();
-  ResnetBlock2D::Options mid = resnet;
-  mid.output_scale = c.mid_scale;
-  mid_block->resnets->add(channels, channels, mid);
-  mid_block->add_attention(c, levels - 1, c.mid_added_only);
-  mid_block->resnets->add(channels, channels, mid);
-  mid_block->finish();
-  register_module("mid_block", mid_block);
+  if (c.mid_block) {
+    mid_block = std::make_shared<UNetLevel>();
+    ResnetBlock2D::Options mid = resnet;
+    mid.output_scale = c.mid_scale;
+    mid_block->resnets->add(channels, channels, mid);
+    if (c.mid_attention) {
+      mid_block->add_attention(c, levels - 1, c.mid_depth, c.mid_added_only);
+      mid_block->resnets->add(channels, channels, mid);
+    }
+    mid_block->finish();
+    register_module("mid_block", mid_block);
+  }
 
   up_blocks = register_module("up_blocks", std::make_shared<List<UNetLevel>>());
   for (size_t i = 0; i < levels; ++i) {
@@ -348,7 +398,7 @@ UNet::UNet(const UNetConfig& c) : config_(c) {
     for (std::int64_t j = 0; j < c.layers_per_block[level] + 1; ++j) {
       block.resnets->add((j == 0 ? channels : out) + skips.back(), out, resnet);
       skips.pop_back();
-      if (c.up_attention[i]) block.add_attention(c, level, c.added_only[level]);
+      if (c.up_attention[i]) block.add_attention(c, level, c.up_depths[i][static_cast<size_t>(j)], c.added_only[level]);
     }
     if (level > 0 && c.added_kv) {
       ResnetBlock2D::Options up = resnet;
@@ -392,13 +442,21 @@ void UNet::number_sites() {
     visit((*down_blocks)[i], "down_blocks." + std::to_string(i), "input_blocks", first, "down " + std::to_string(i), BlockPlace::down);
     first += (*down_blocks)[i].resnets->size() + 1;
   }
-  visit(*mid_block, "mid_block", "middle_block", 0, "mid", BlockPlace::middle);
+  if (mid_block) visit(*mid_block, "mid_block", "middle_block", 0, "mid", BlockPlace::middle);
   first = 0;
   for (size_t i = 0; i < up_blocks->size(); ++i) {
     visit((*up_blocks)[i], "up_blocks." + std::to_string(i), "output_blocks", first, "up " + std::to_string(i), BlockPlace::up);
     first += (*up_blocks)[i].resnets->size();
   }
   for (const auto& parameter : parameters()) sites_.denoiser_parameters += parameter.numel();
+}
+
+// Sinusoids of how far guidance is over 1. Source: diffusers `get_guidance_scale_embedding` of its latent consistency pipeline.
+static torch::Tensor guidance_embedding(const torch::Tensor& guidance, std::int64_t width) {
+  const std::int64_t half = width / 2;
+  const torch::Tensor rates = (torch::arange(half, guidance.options()) * (-std::log(10000.0) / static_cast<double>(half - 1))).exp();
+  const torch::Tensor angles = ((guidance - 1) * 1000).unsqueeze(1) * rates.unsqueeze(0), out = at::cat({angles.sin(), angles.cos()}, 1);
+  return width % 2 == 0 ? out : at::constant_pad_nd(out, {0, 1});
 }
 
 // The timestep's embedding [B, 4 x the first width], and SDXL's pooled prompt and sizes added to it.
@@ -410,7 +468,12 @@ torch::Tensor UNet::time_features(const torch::Tensor& timestep, const Condition
   auto embed = [&](const Linear& first, const Linear& second, const torch::Tensor& values) {
     return second.forward(activate(config_.activation, first.forward(sinusoids(values, config_.block_out_channels[0]).to(dtype))));
   };
-  torch::Tensor time = embed(*linear_1, *linear_2, timestep);
+  torch::Tensor steps = sinusoids(timestep, config_.block_out_channels[0]).to(dtype);
+  if (guidance_proj) {
+    if (!conditioning.guidance.defined() || conditioning.guidance.sizes() != timestep.sizes()) reject("this model reads the guidance as a number", "U-Net");
+    steps = steps + guidance_proj->forward(guidance_embedding(conditioning.guidance, config_.guidance_width).to(dtype));
+  }
+  torch::Tensor time = linear_2->forward(activate(config_.activation, linear_1->forward(steps)));
   if (level_1_) {
     if (!conditioning.noise_level.defined()) reject("this model reads a noise level beside the timestep", "U-Net");
     time = time + embed(*level_1_, *level_2_, conditioning.noise_level.reshape({-1}));
@@ -450,9 +513,10 @@ torch::Tensor UNet::forward(const torch::Tensor& sample, const torch::Tensor& ti
     if (block->downsampler) skips.push_back(x = block->downsampler->forward(x));
     if (block->resnet_resampler) skips.push_back(x = block->resnet_resampler->forward(x, time));
   }
-  x = (*mid_block->resnets)[0].forward(x, time);
-  x = mid_block->attend(0, x, prompt, taps);
-  x = (*mid_block->resnets)[1].forward(x, time);
+  for (size_t i = 0; mid_block && i < mid_block->resnets->size(); ++i) {
+    if (i > 0) x = mid_block->attend(i - 1, x, prompt, taps);
+    x = (*mid_block->resnets)[i].forward(x, time);
+  }
   for (const auto& block : *up_blocks) {
     for (size_t i = 0; i < block->resnets->size(); ++i) {
       x = (*block->resnets)[i].forward(at::cat({x, skips.back()}, 1), time);

@@ -17,8 +17,11 @@ struct UNetConfig {
   std::int64_t in_channels = 4, out_channels = 4, sample_size = 64;
   std::vector<std::int64_t> block_out_channels;
   std::vector<bool> down_attention, up_attention;  ///< Whether each block is a CrossAttn block, in forward order.
-  bool mid_attention = true;
-  std::vector<std::int64_t> layers_per_block, transformer_layers, heads;  ///< One entry a level, from the outermost.
+  bool mid_block = true, mid_attention = true;  ///< Distilled U-Nets may have no block in the middle, or one resnet without attention.
+  std::vector<std::int64_t> layers_per_block, heads;  ///< One entry a level, from the outermost.
+  /// Transformer blocks of each attention of a block, in forward order; a block that does not attend has them too.
+  std::vector<std::vector<std::int64_t>> down_depths, up_depths;
+  std::int64_t mid_depth = 1;
   std::int64_t cross_attention_dim = 768, norm_groups = 32;
   double norm_eps = 1e-5;
   bool linear_projection = false, upcast_attention = false, flip_sin_to_cos = true;
@@ -35,6 +38,7 @@ struct UNetConfig {
   std::int64_t prompt_width = 0;              ///< `encoder_hid_dim`: of the raw prompt, which the U-Net projects; 0: it does not.
   std::int64_t pooling_heads = 0;             ///< `addition_embed_type` text: heads of the pooling of the raw prompt; 0: none.
   bool noise_level = false;                   ///< `class_embed_type` timestep: stage II's own noise level.
+  std::int64_t guidance_width = 0;            ///< `time_cond_proj_dim`: of the guidance's embedding, which consistency models read; 0: they do not.
   /// SDXL's `text_time` conditioning: width of the sinusoids of each time id, and of what `add_embedding` reads; 0: none.
   std::int64_t addition_time_embed_dim = 0, addition_width = 0;
 
@@ -78,10 +82,10 @@ class UNet : public torch::nn::Module {
   std::vector<Attention*> site_attentions_;
   std::shared_ptr<Conv2d> conv_in, conv_out;
   std::shared_ptr<torch::nn::Module> time_embedding;
-  std::shared_ptr<Linear> linear_1, linear_2, add_linear_1, add_linear_2, level_1_, level_2_, encoder_hid_proj;
+  std::shared_ptr<Linear> linear_1, linear_2, guidance_proj, add_linear_1, add_linear_2, level_1_, level_2_, encoder_hid_proj;
   std::shared_ptr<TextPooling> pooling_;
   std::shared_ptr<List<UNetLevel>> down_blocks, up_blocks;
-  std::shared_ptr<UNetLevel> mid_block;
+  std::shared_ptr<UNetLevel> mid_block;  // null: none
   std::shared_ptr<GroupNorm> conv_norm_out;
 };
 

@@ -9,10 +9,32 @@
 
 namespace glyphscope {
 
+namespace {
+
+// Whether the model's index takes the encoder's pooled state through a projection; of a whole CLIP its own configuration does not say.
+ClipTextConfig read_config(const ModelFolder& folder, const std::string& name) {
+  const Config file = Config::read(folder / name / "config.json");
+  ClipTextConfig out = ClipTextConfig::parse(file);
+  if (file.has("text_config") && folder.index().json()[name][1] == "CLIPTextModelWithProjection") out.projection = file.size("projection_dim", 512, 1, 65536);
+  return out;
+}
+
+// A whole CLIP's pictures are not read.
+std::string projecting_key(const std::string& key) {
+  const bool other = key.starts_with("vision_model.") || key == "visual_projection.weight" || key == "logit_scale";
+  return other ? "" : bare_clip_key(key);
+}
+
+std::string plain_key(const std::string& key) { return key == "text_projection.weight" ? "" : projecting_key(key); }
+
+auto key_of(const ClipTextConfig& config) { return config.projection > 0 ? &projecting_key : &plain_key; }
+
+}  // namespace
+
 // On the host one stays.
 ClipPrompt::ClipPrompt(const ModelFolder& folder, const std::string& number, const Opening& opening)
     : tokenizer_(ClipTokenizer::load(folder / ("tokenizer" + number))),
-      encoder_(folder, "text_encoder" + number, ClipTextConfig::parse(Config::read(folder / ("text_encoder" + number) / "config.json")), bare_clip_key, opening,
+      encoder_(folder, "text_encoder" + number, read_config(folder, "text_encoder" + number), key_of(read_config(folder, "text_encoder" + number)), opening,
                opening.plan.device.is_cpu() ? std::numeric_limits<std::int64_t>::max() : opening.held_encoder_bytes),
       read_(std::uint64_t{64} << 20) {}
 

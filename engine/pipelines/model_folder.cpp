@@ -11,6 +11,30 @@
 namespace glyphscope {
 namespace fs = std::filesystem;
 
+namespace {
+
+// Hugging Face's cache has a folder a model, "models--AUTHOR--NAME", and its revisions below "snapshots"; refs/main names the newest.
+fs::path snapshot_of(const fs::path& folder) {
+  std::error_code error;
+  const fs::path snapshots = folder / "snapshots";
+  if (fs::exists(folder / "model_index.json", error) || !fs::is_directory(snapshots, error)) return folder;
+  if (fs::exists(folder / "refs" / "main", error)) {
+    std::string revision = read_text(folder / "refs" / "main", 4096);
+    revision.erase(std::min(revision.find_last_not_of(" \r\n") + 1, revision.size()));
+    if (fs::path(revision).filename() == fs::path(revision) && fs::is_directory(snapshots / revision, error)) return snapshots / revision;
+  }
+  std::vector<fs::path> found;
+  for (const auto& entry : fs::directory_iterator(snapshots, error))
+    if (entry.is_directory()) found.push_back(entry.path());
+  if (found.size() == 1) return found.front();
+  std::string names;
+  for (const auto& one : found) names += "\n  " + one.string();
+  reject("this is a model's folder in Hugging Face's cache, with " + std::to_string(found.size()) + " revisions and none that refs/main names", folder.string(),
+         found.empty() ? "Download the model again" : "Name one of them:" + names);
+}
+
+}  // namespace
+
 ModelFolder::ModelFolder(fs::path path, std::string source, const std::vector<SingleFileLayout>& layouts, const fs::path& config)
     : folder_(std::move(path)), source_(std::move(source)) {
   std::error_code error;
@@ -21,16 +45,18 @@ ModelFolder::ModelFolder(fs::path path, std::string source, const std::vector<Si
     reject("this is a pickle, which can run any code when it is read", folder_.string(),
            "Convert it to safetensors where you trust it: in Python, load it with torch.load(..., weights_only=True) and save it with "
            "safetensors.torch.save_file");
-  if (!fs::is_directory(folder_, error)) {
+  if (fs::is_directory(folder_, error)) {
+    folder_ = snapshot_of(folder_);
+  } else {
     if (extension != ".safetensors") reject("a diffusers folder or a .safetensors file was expected", folder_.string());
     single_file_ = std::make_shared<SingleFile>(folder_, layouts);
     published_ = config.empty();
-    folder_ = config.empty() ? resource(fs::path("configs") / single_file_->configs()) : config;
-  } else if (!config.empty()) {
-    reject("configurations go with a checkpoint in a single file; this is a folder, which has its own", option(Option::config));
+    folder_ = config.empty() ? resource(fs::path("configs") / single_file_->configs()) : snapshot_of(config);
   }
+  if (!single_file_ && !config.empty())
+    reject("configurations go with a checkpoint in a single file; this is a folder, which has its own", option(Option::config));
   if (!fs::exists(folder_ / "model_index.json"))
-    reject("there is no model_index.json", folder_.string(), "A diffusers folder has one beside unet, vae, text_encoder, tokenizer and scheduler");
+    reject("there is no model_index.json", folder_.string(), "A diffusers folder has one beside unet (or transformer), vae, text_encoder, tokenizer and scheduler");
   index_ = Config::read(folder_ / "model_index.json");
   pipeline_class_ = index_.text("_class_name", "");
   if (pipeline_class_.empty()) reject("model_index.json does not name the pipeline's class (_class_name)", folder_.string());

@@ -39,6 +39,7 @@ KeyTable unet_keys(const Config& config) {
       out.push_back({back + ".1.*", {up + ".attentions." + number(layer) + ".*"}});
     }
   }
+  out.push_back({"time_embed.cond_proj.*", {"time_embedding.cond_proj.*"}});
   resnet("middle_block.0", "mid_block.resnets.0");
   out.push_back({"middle_block.1.*", {"mid_block.attentions.0.*"}});
   resnet("middle_block.2", "mid_block.resnets.1");

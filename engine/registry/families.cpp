@@ -24,6 +24,9 @@ const Family& family_of(const ModelFolder& model) {
       if (one.name == model.pipeline_class()) return family;
       supported += (supported.empty() ? "" : ", ") + one.name + " (" + one.models + ")";
     }
+  if (model.pipeline_class().find("Inpaint") != std::string::npos)
+    reject("this is an inpainting model (" + model.pipeline_class() + ")", model.folder().string(),
+           "Models that draw from a prompt alone are supported; use the one that it was trained from");
   reject("models of class " + model.pipeline_class() + " are not supported yet", model.folder().string(), "Supported are " + supported);
 }
 

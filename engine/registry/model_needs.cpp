@@ -85,6 +85,8 @@ ModelNeeds model_needs(const ModelFolder& model, bool without_text) {
     ComponentSize component{.name = name};
     std::map<std::string, std::vector<std::int64_t>> shapes;
     for (const auto& [key, entry] : weights->entries()) {
+      // A whole T5 or CLIP's other half is not loaded.
+      if (name.starts_with("text_encoder") && (key.starts_with("decoder.") || key.starts_with("lm_head.") || key.starts_with("vision_model."))) continue;
       component.parameters += c10::multiply_integers(entry.shape);
       shapes[key] = entry.shape;
     }

@@ -6,8 +6,10 @@
 
 namespace glyphscope {
 
-ClipTextConfig ClipTextConfig::parse(const Config& config) {
+ClipTextConfig ClipTextConfig::parse(const Config& whole) {
   ClipTextConfig out;
+  // A whole CLIP has one for each of its halves.
+  const Config config = whole.has("text_config") ? whole.part("text_config") : whole;
   out.vocab_size = config.size("vocab_size", 49408, 3, 1 << 22);
   out.read(config);
   out.max_positions = config.size("max_position_embeddings", 77, 2, 65536);

@@ -120,6 +120,9 @@ torch::Tensor T5Encoder::forward(const torch::Tensor& ids, const torch::Tensor& 
   return final_layer_norm->forward(x);
 }
 
-std::string t5_key(const std::string& key) { return key == "encoder.embed_tokens.weight" ? "shared.weight" : key; }
+std::string t5_key(const std::string& key) {
+  if (key.starts_with("decoder.") || key.starts_with("lm_head.")) return "";
+  return key == "encoder.embed_tokens.weight" ? "shared.weight" : key;
+}
 
 }  // namespace glyphscope

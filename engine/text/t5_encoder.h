@@ -39,7 +39,8 @@ class T5Encoder : public torch::nn::Module {
   std::shared_ptr<RmsNorm> final_layer_norm;
 };
 
-/// The module's key for one of a file: files hold the token embedding under one name, the other, or both.
+/// The module's key for one of a file: files hold the token embedding under one name, the other, or both. Empty for the
+/// decoder of a whole T5.
 std::string t5_key(const std::string& key);
 
 }  // namespace glyphscope
