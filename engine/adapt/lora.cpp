@@ -14,6 +14,7 @@ namespace glyphscope {
 std::int64_t Lora::parameters() const {
   std::int64_t sum = 0;
   for (const auto& [path, layer] : layers) sum += layer.a.numel() + layer.b.numel();
+  for (const auto& [path, change] : changes) sum += change.parameters();
   return sum;
 }
 
@@ -23,6 +24,7 @@ Lora Lora::to(torch::Device device) const {
     layer.a = layer.a.to(device);
     layer.b = layer.b.to(device);
   }
+  for (auto& [path, change] : out.changes) change = change.to(device);
   return out;
 }
 
@@ -111,6 +113,30 @@ std::vector<WeightedLayer*> find_layers(const torch::nn::Module& denoiser, const
   return out;
 }
 
+// The layers it changes; what each makes of its layer is tried, so that nothing is attached by half.
+std::vector<AdaptableLayer*> find_changed(const torch::nn::Module& module, const Lora& lora) {
+  const auto layers = changeable_layers(module);
+  std::vector<AdaptableLayer*> out;
+  std::string wrong;
+  for (const auto& [path, change] : lora.changes) {
+    const auto found = layers.find(path);
+    if (found == layers.end()) {
+      wrong += "\n  " + path + ": the model has no such layer";
+      continue;
+    }
+    out.push_back(found->second);
+    const auto tried = attempt([&] {
+      const LayerChange there = change.to(found->second->weight.device());
+      there.weight(found->second->weight, 1);
+      there.changed_bias(found->second->bias, 1);
+      return true;
+    });
+    if (!tried) wrong += "\n  " + path + ": " + tried.error().what;
+  }
+  if (!wrong.empty()) reject("the adapter does not fit the model:" + wrong, "", "It was made for another model");
+  return out;
+}
+
 double scale_of(const LoraLayer& layer) { return layer.alpha / static_cast<double>(layer.rank()); }
 
 }  // namespace
@@ -118,6 +144,12 @@ double scale_of(const LoraLayer& layer) { return layer.alpha / static_cast<doubl
 AttachedLora::AttachedLora(const torch::nn::Module& denoiser, const Lora& lora, double strength, double dropout) {
   torch::NoGradGuard no_grad;
   const std::vector<WeightedLayer*> layers = find_layers(denoiser, lora);
+  const std::vector<AdaptableLayer*> changed = find_changed(denoiser, lora);
+  for (const auto& [path, change] : lora.changes) {
+    AdaptableLayer* layer = changed[changes_.size()];
+    changes_.push_back({layer, std::make_shared<ActiveChange>(change.to(layer->weight.device()), strength)});
+    layer->changes.reserve(layer->changes.size() + 1);
+  }
   for (const auto& [path, own] : lora.layers) {
     WeightedLayer* layer = layers[places_.size()];
     const torch::Device device = layer->weight.device();
@@ -128,6 +160,7 @@ AttachedLora::AttachedLora(const torch::nn::Module& denoiser, const Lora& lora, 
   }
   // From here on nothing can fail: an object that is not finished would leave its terms behind.
   for (const auto& place : places_) place.layer->adapters.push_back(place.term);
+  for (const auto& change : changes_) change.layer->changes.push_back(change.active);
 }
 
 AttachedLora::~AttachedLora() {
@@ -135,10 +168,15 @@ AttachedLora::~AttachedLora() {
     auto& list = place.layer->adapters;
     list.erase(std::find(list.begin(), list.end(), place.term));
   }
+  for (const auto& change : changes_) {
+    auto& list = change.layer->changes;
+    list.erase(std::find(list.begin(), list.end(), change.active));
+  }
 }
 
 void AttachedLora::set_strength(double strength) {
   for (auto& place : places_) place.term->scale = place.scale * strength;
+  for (auto& change : changes_) change.active->strength = strength;
 }
 
 }  // namespace glyphscope

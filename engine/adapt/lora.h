@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "adapt/layer_change.h"
 #include "adapt/lora_plan.h"
 #include "models/layers.h"
 #include "patching/site.h"
@@ -20,10 +21,12 @@ struct LoraLayer {
   std::int64_t rank() const { return a.size(0); }
 };
 
-/// A low-rank adapter of a denoiser (LoRA, arXiv 2106.09685): a value, by the paths of the linear layers, as diffusers spells them
-/// ("mid_block.attentions.0.transformer_blocks.0.attn2.to_k").
+/// An adapter of a denoiser or a text encoder (LoRA, arXiv 2106.09685, or a relative): a value, by the paths of the layers, as diffusers and transformers
+/// spell them ("mid_block.attentions.0.transformer_blocks.0.attn2.to_k").
 struct Lora {
   std::map<std::string, LoraLayer> layers;
+  /// What it makes of layers by another method (DoRA, LoHa, ..), or of layers that are not linear; a layer may have both.
+  std::map<std::string, LayerChange> changes;
   std::map<std::string, std::string> metadata;  ///< Of the file: model, sites and settings that it was made with.
   std::int64_t parameters() const;
   /// The same there.
@@ -62,7 +65,12 @@ class AttachedLora {
     double scale;  // at strength 1
     std::shared_ptr<LowRank> term;
   };
+  struct Change {
+    AdaptableLayer* layer;
+    std::shared_ptr<ActiveChange> active;
+  };
   std::vector<Place> places_;
+  std::vector<Change> changes_;
 };
 
 }  // namespace glyphscope

@@ -18,6 +18,7 @@
 #include "io/safetensors.h"
 #include "metrics/text_scores.h"
 #include "models/unet.h"
+#include "pipelines/original_keys.h"
 #include "registry/families.h"
 
 namespace glyphscope {
@@ -29,8 +30,6 @@ namespace {
 
 constexpr const char* kSettings = "lora_adapter_metadata";  // diffusers' LORA_ADAPTER_METADATA_KEY
 constexpr const char* kOurs = "glyphscope";
-constexpr std::array kOtherMethods{"hada_", "lokr_", "dora_scale", "magnitude_vector", ".diff"};
-
 std::string component_of(const torch::nn::Module& denoiser) { return dynamic_cast<const UNet*>(&denoiser) ? "unet" : "transformer"; }
 
 bool cut_prefix(std::string& text, const std::string& prefix) {
@@ -44,29 +43,110 @@ bool cut_suffix(std::string& text, const std::string& suffix) {
   return true;
 }
 
-// One layer of a file, as the file names it.
+// What a file holds of one layer, by the names of LyCORIS.
 struct Stored {
-  torch::Tensor a, b;
+  std::map<std::string, torch::Tensor> parts;
   std::optional<double> alpha;
   std::optional<std::int64_t> alphas;  // numbers that it was given as
+  bool peft = false;                   // by PEFT's names
+
+  bool has(const std::string& part) const { return parts.contains(part); }
+  torch::Tensor take(const std::string& part) {
+    const auto found = parts.find(part);
+    if (found == parts.end()) return {};
+    torch::Tensor out = found->second;
+    parts.erase(found);
+    return out;
+  }
 };
 
-// "unet.mid_block.attentions.0.proj_in.lora_A.weight" -> its layer, and which of the two tensors or alpha it is; ' ' for none of them.
-char parse_key(std::string& key) {
-  // PEFT and diffusers; kohya; diffusers before 0.22, and before 0.18.
-  for (const char* suffix : {".lora_A.weight", ".lora_A.default.weight", ".lora_down.weight", ".lora.down.weight", ".lora_linear_layer.down.weight"})
-    if (cut_suffix(key, suffix)) return 'a';
-  for (const char* suffix : {".lora_B.weight", ".lora_B.default.weight", ".lora_up.weight", ".lora.up.weight", ".lora_linear_layer.up.weight"})
-    if (cut_suffix(key, suffix)) return 'b';
-  if (cut_suffix(key, ".alpha")) return 'l';
-  const bool down = key.ends_with("_lora.down.weight");
-  if (down || key.ends_with("_lora.up.weight")) {
+struct Ending {
+  const char* text;
+  const char* part;
+};
+
+// What the names of a layer's tensors end in: PEFT and diffusers; kohya; diffusers before 0.22, and before 0.18; LyCORIS, and PEFT for its methods.
+constexpr Ending kEndings[] = {{".lora_A.weight", "lora_down"},
+                               {".lora_B.weight", "lora_up"},
+                               {".lora_B.bias", "lora_bias"},
+                               {".lora_magnitude_vector.weight", "magnitude"},
+                               {".lora_magnitude_vector", "magnitude"},
+                               {".lora_down.weight", "lora_down"},
+                               {".lora_up.weight", "lora_up"},
+                               {".lora_mid.weight", "lora_mid"},
+                               {".lora.down.weight", "lora_down"},
+                               {".lora.up.weight", "lora_up"},
+                               {".lora_linear_layer.down.weight", "lora_down"},
+                               {".lora_linear_layer.up.weight", "lora_up"},
+                               {".dora_scale", "dora_scale"},
+                               {".alpha", "alpha"},
+                               {".hada_w1_a", "hada_w1_a"},
+                               {".hada_w1_b", "hada_w1_b"},
+                               {".hada_w2_a", "hada_w2_a"},
+                               {".hada_w2_b", "hada_w2_b"},
+                               {".hada_t1", "hada_t1"},
+                               {".hada_t2", "hada_t2"},
+                               {".lokr_w1", "lokr_w1"},
+                               {".lokr_w1_a", "lokr_w1_a"},
+                               {".lokr_w1_b", "lokr_w1_b"},
+                               {".lokr_w2", "lokr_w2"},
+                               {".lokr_w2_a", "lokr_w2_a"},
+                               {".lokr_w2_b", "lokr_w2_b"},
+                               {".lokr_t2", "lokr_t2"},
+                               {".diff", "diff"},
+                               {".diff_b", "diff_b"},
+                               {".w_norm", "diff"},
+                               {".b_norm", "diff_b"},
+                               {".oft_blocks", "oft_blocks"},
+                               {".rescale", "rescale"},
+                               {".on_input", "on_input"},
+                               {".ia3_l", "ia3_l"}};
+
+// Methods that are known by a part of their tensors' names, and cannot be used.
+constexpr std::pair<const char*, const char*> kOthers[] = {{"oft_R", "OFT as PEFT writes it"},
+                                                           {"boft_R", "BOFT as PEFT writes it"},
+                                                           {"vera_", "VeRA"},
+                                                           {"lambda_layer", "T-LoRA"},
+                                                           {".a1.weight", "GLoRA"},
+                                                           {".b1.weight", "GLoRA"},
+                                                           {"lora_embedding", "LoRA of an embedding"},
+                                                           {"hra_u", "HRA"},
+                                                           {"spectrum", "FourierFT"},
+                                                           {"lora_ga", "LoRA-GA"}};
+
+// "unet.mid_block.attentions.0.proj_in.lora_A.weight" -> its layer, and which part of it it is; empty for none.
+std::string parse_key(std::string& key) {
+  for (const auto& [text, part] : kEndings)
+    if (cut_suffix(key, text)) return part;
+  // PEFT may put the adapter's name before the last part: ".lora_A.default.weight", ".hada_w1_a.default".
+  if (const size_t last = key.rfind('.'); last != std::string::npos) {
+    const std::string tail = key.substr(last + 1);
+    const bool named_last = tail != "weight" && tail != "bias";
+    const size_t name = named_last ? last : key.rfind('.', last - 1);
+    if (name != std::string::npos && name > 0) {
+      std::string without = key.substr(0, name) + (named_last ? "" : key.substr(last));
+      const bool peft_part = without.find(".lora_") != std::string::npos || without.find(".hada_") != std::string::npos ||
+                             without.find(".lokr_") != std::string::npos || without.ends_with(".ia3_l");
+      if (peft_part)
+        for (const auto& [text, part] : kEndings)
+          if (cut_suffix(without, text)) {
+            key = without;
+            return part;
+          }
+    }
+  }
+  const bool down = key.ends_with("_lora.down.weight"), xlabs = key.find(".processor.qkv_lora") != std::string::npos || key.find(".processor.proj_lora") != std::string::npos;
+  if (!xlabs && (down || key.ends_with("_lora.up.weight"))) {
     cut_suffix(key, down ? "_lora.down.weight" : "_lora.up.weight");
     if (const size_t processor = key.find(".processor."); processor != std::string::npos) key.erase(processor, 10);
     if (key.ends_with(".to_out")) key += ".0";
-    return down ? 'a' : 'b';
+    return down ? "lora_down" : "lora_up";
   }
-  return ' ';
+  // XLabs' processors: "double_blocks.0.processor.qkv_lora1.down.weight".
+  for (const char* half : {"down", "up"})
+    if (xlabs && cut_suffix(key, std::string(".") + half + ".weight"))
+      return std::string("lora_") + half;
+  return {};
 }
 
 // What stands in a file's metadata, or beside PEFT's own file, on how much each layer counts.
@@ -106,13 +186,21 @@ class Settings {
       for (const auto& [pattern, alpha] : value.items()) add_pattern(pattern, number(prefix + "alpha_pattern " + pattern, alpha));
     }
     rank_stabilised_ |= take("use_rslora") == ordered_json(true);
-    if (take("use_dora") == ordered_json(true)) reject("the adapter is of DoRA, which has a magnitude for each row too", where_, "Only LoRA can be used");
+    dora_ = take("use_dora") == ordered_json(true);
+    // PEFT's LoHa and LoKr call it alpha, and their rank is not always to be seen.
+    if (const auto type = take("peft_type"); type.is_string() && (type == "LOHA" || type == "LOKR")) {
+      if (const auto value = take("alpha"); !value.is_null()) alpha_ = number(prefix + "alpha", value);
+      if (const auto value = take("r"); !value.is_null()) rank_ = number(prefix + "r", value);
+    }
     if (const auto init = take("init_lora_weights"); init.is_string())
       for (const char* method : {"pissa", "olora", "corda", "loftq", "lora_ga"})
         if (init.get<std::string>().starts_with(method))
           reject("the adapter was started by " + init.get<std::string>() + ", which changes the model's own weights too", where_,
                  "Convert it to plain LoRA in PEFT (path_initial_model_for_weight_conversion)");
   }
+  bool dora() const { return dora_; }
+  /// Of PEFT's LoHa and LoKr; 0: the tensors say it.
+  double rank() const { return rank_; }
   double alpha(const std::string& path, std::int64_t rank) const {
     double out = alpha_.value_or(static_cast<double>(rank));
     for (const auto& pattern : patterns_) {
@@ -163,9 +251,10 @@ class Settings {
     return out;
   }
   std::string where_;
+  double rank_ = 0;
   std::optional<double> alpha_;
   std::vector<Pattern> patterns_;
-  bool rank_stabilised_ = false;
+  bool rank_stabilised_ = false, dora_ = false;
 };
 
 [[noreturn]] void reject_twice(const std::string& layer, const fs::path& path) {
@@ -187,17 +276,17 @@ torch::Tensor swapped_halves(const torch::Tensor& rows) {
 
 // What of a file's layer one of ours is: rows of a fused one, whose columns that do not act are left out. None if none of them acts: the others'
 // are padded with zeros; but a layer that has learned nothing yet is all zeros.
-std::optional<LoraLayer> part_of(const Stored& stored, double alpha, const KohyaPlace& place, std::int64_t rows) {
-  if (place.swapped) return LoraLayer{stored.a, swapped_halves(stored.b), alpha};
-  if (place.rows == 0 || stored.b.size(0) != place.rows) return LoraLayer{stored.a, stored.b, alpha};  // misshapen: attaching it says so
-  const torch::Tensor b = stored.b.slice(0, place.first_row, place.first_row + rows);
+std::optional<LoraLayer> part_of(const LoraLayer& whole, const KohyaPlace& place, std::int64_t rows) {
+  if (place.swapped) return LoraLayer{whole.a, swapped_halves(whole.b), whole.alpha};
+  if (place.rows == 0 || whole.b.size(0) != place.rows) return whole;  // misshapen: attaching it says so
+  const torch::Tensor b = whole.b.slice(0, place.first_row, place.first_row + rows);
   torch::Tensor columns = (b != 0).any(0).nonzero().flatten();
   if (columns.size(0) == 0) {
-    if ((stored.b != 0).any().item<bool>()) return std::nullopt;
+    if ((whole.b != 0).any().item<bool>()) return std::nullopt;
     columns = torch::zeros({1}, torch::kInt64);
   }
-  const double scale = alpha / static_cast<double>(stored.a.size(0));
-  return LoraLayer{stored.a.index_select(0, columns), b.index_select(1, columns), scale * static_cast<double>(columns.size(0))};
+  const double scale = whole.alpha / static_cast<double>(whole.rank());
+  return LoraLayer{whole.a.index_select(0, columns), b.index_select(1, columns), scale * static_cast<double>(columns.size(0))};
 }
 
 }  // namespace
@@ -208,20 +297,275 @@ LoraFormat parse_lora_format(const std::string& name) {
   reject("unknown adapter format '" + name + "'", option(Option::format), "Known are diffusers and kohya");
 }
 
-Lora read_lora(const fs::path& path, const torch::nn::Module& denoiser, const SiteTable& table, std::vector<std::string>& notes) {
+namespace {
+
+// Where a file's layer is in the model: a path, and of which rows of a fused layer.
+struct Target {
+  std::string path;
+  KohyaPlace place;
+};
+
+// The names that files give the layers of one network.
+class LayerNames {
+ public:
+  // A denoiser's.
+  LayerNames(const torch::nn::Module& denoiser, const SiteTable& table) : layers_(changeable_layers(denoiser)) {
+    for (const auto& [path, place] : kohya_places(denoiser, table)) add(place.module, {path, place});
+    const auto originals = original_unet_names(denoiser);
+    for (const auto& [path, layer] : layers_) {
+      known_.push_back(path);
+      // Some trainers name layers as diffusers does, with underscores.
+      for (const char* prefix : {"lora_unet_", "lora_transformer_", "lycoris_"})
+        if (const std::string flat = prefix + underscored(path); !names_.contains(flat)) add(flat, {path, {}});
+      const auto [begin, end] = originals.equal_range(path);
+      for (auto one = begin; one != end; ++one)
+        if (const std::string flat = "lora_unet_" + underscored(one->second); !names_.contains(flat)) add(flat, {path, {}});
+    }
+    // XLabs' single blocks have q, k and v as one layer, without the rest that the original code has beside them.
+    for (const auto& [path, layer] : layers_) {
+      const std::string begin = "single_transformer_blocks.";
+      if (!path.starts_with(begin) || !path.ends_with(".attn.to_q")) continue;
+      const std::string number = path.substr(begin.size(), path.size() - begin.size() - 10);
+      const std::int64_t rows = layer->weight.size(0);
+      int part = 0;
+      for (const char* name : {"to_q", "to_k", "to_v"})
+        add("lora_unet_single_blocks_" + number + "_xlabs_qkv",
+            {begin + number + ".attn." + name, {"lora_unet_single_blocks_" + number + "_xlabs_qkv", rows * part++, 3 * rows}});
+    }
+  }
+  // A text encoder's: the paths of transformers, with or without CLIP's own prefix.
+  explicit LayerNames(const torch::nn::Module& encoder) : layers_(changeable_layers(encoder)) {
+    for (const auto& [path, layer] : layers_) {
+      known_.push_back(path);
+      for (const std::string& own : {path, "text_model." + path}) {
+        add(own, {path, {}});
+        add(underscored(own), {path, {}});
+      }
+      // diffusers before 0.18.
+      std::string old = path;
+      for (const auto& [now, then] : {std::pair{".q_proj", ".to_q"}, {".k_proj", ".to_k"}, {".v_proj", ".to_v"}, {".out_proj", ".to_out.0"}})
+        if (cut_suffix(old, now)) {
+          add("text_model." + old + then, {path, {}});
+          break;
+        }
+    }
+  }
+
+  const AdaptableLayer& layer(const std::string& path) const { return *layers_.at(path); }
+  std::vector<Target> find(const std::string& name) const {
+    if (layers_.contains(name)) return {{name, {}}};
+    std::string own = name;
+    if (const size_t processor = own.find(".processor."); processor != std::string::npos) {
+      const std::string block = own.substr(0, processor), part = own.substr(processor + 11);
+      for (const auto& [theirs, original] : {std::pair{"qkv_lora1", "img_attn.qkv"},
+                                             {"proj_lora1", "img_attn.proj"},
+                                             {"qkv_lora2", "txt_attn.qkv"},
+                                             {"proj_lora2", "txt_attn.proj"},
+                                             {"qkv_lora", "xlabs_qkv"},
+                                             {"proj_lora", "linear2"}})
+        if (part == theirs) own = block + "." + original;
+    }
+    std::vector<Target> out;
+    // The authors' own names, with dots, are kohya's with underscores; a norm's weight may be called its scale.
+    for (std::string each : {own, "lora_unet_" + underscored(own)})
+      for (const char* ending : {"", ".scale", "_scale", ".weight", "_weight"}) {
+        std::string cut = each;
+        if (*ending && !cut_suffix(cut, ending)) continue;
+        const auto [begin, end] = names_.equal_range(cut);
+        for (auto one = begin; one != end; ++one) out.push_back(one->second);
+        if (!out.empty()) return out;
+      }
+    return out;
+  }
+  const std::vector<std::string>& known() const { return known_; }
+
+ private:
+  void add(const std::string& name, Target target) {
+    names_.emplace(name, std::move(target));
+    known_.push_back(name);
+  }
+  std::map<std::string, AdaptableLayer*> layers_;
+  std::multimap<std::string, Target> names_;
+  std::vector<std::string> known_;
+};
+
+// Which encoder a name is of, "text_encoder_2", by the prefixes that people's tools give them; and the name without it. Empty: of none.
+std::string cut_encoder(std::string& name, const std::vector<std::string>& encoders, const std::function<bool(const std::string&)>& is_t5) {
+  const auto nth = [&](bool t5, size_t n) {
+    size_t seen = 0;
+    for (const auto& one : encoders)
+      if (is_t5(one) == t5 && seen++ == n) return one;
+    return std::string();
+  };
+  // Of two encoders the second may be T5, as FLUX's.
+  const std::string second = encoders.size() > 1 ? encoders[1] : "", only_second = encoders.size() == 1 && encoders[0] == "text_encoder_2" ? encoders[0] : "";
+  const std::pair<const char*, std::string> prefixes[] = {{"text_encoder_3.", "text_encoder_3"},
+                                                          {"text_encoder_2.", "text_encoder_2"},
+                                                          {"text_encoder.", "text_encoder"},
+                                                          {"lora_te3_", nth(true, 0)},
+                                                          {"lora_te2_", second.empty() ? only_second : second},
+                                                          {"lora_te1_", nth(false, 0)},
+                                                          {"lora_te_", nth(false, 0)},
+                                                          {"text_encoders.clip_l.transformer.", nth(false, 0)},
+                                                          {"text_encoders.clip_g.transformer.", nth(false, 1)},
+                                                          {"text_encoders.t5xxl.transformer.", nth(true, 0)},
+                                                          {"clip_l.", nth(false, 0)},
+                                                          {"clip_g.", nth(false, 1)},
+                                                          {"t5xxl.", nth(true, 0)}};
+  for (const auto& [prefix, component] : prefixes) {
+    if (!cut_prefix(name, prefix)) continue;
+    cut_prefix(name, "base_model.model.");
+    return component.empty() ? "text_encoder_that_is_not_there" : component;
+  }
+  return {};
+}
+
+bool is_encoder_name(const std::string& name) {
+  return name.starts_with("text_encoder") || name.starts_with("lora_te") || name.starts_with("clip_l.") || name.starts_with("clip_g.") || name.starts_with("t5xxl.");
+}
+
+// A layer's part of the adapter: products beside it, and what is made of its own numbers.
+struct LayerPart {
+  std::optional<LoraLayer> product;
+  std::optional<LayerChange> change;
+};
+
+// name: the layer's, for errors. alpha: (rank) -> the adapter's alpha where the file has none at the layer.
+LayerPart make_part(Stored one, const std::string& name, const Settings& settings, const std::string& where) {
+  const auto wrong = [&](const std::string& what, const std::string& hint) { reject("'" + name + "' " + what, where, hint); };
+  if (one.alphas.value_or(1) != 1) reject("the alpha of '" + name + "' is of " + std::to_string(*one.alphas) + " numbers, one was expected", where, "The file is damaged");
+  for (const auto& [part, tensor] : one.parts)
+    if (!tensor.isfinite().all().item<bool>()) wrong("holds numbers that are not finite", "The file is damaged, or its training went astray");
+  const auto alpha = [&](std::int64_t rank) {
+    const double out = one.alpha.value_or(settings.alpha(name, rank));
+    if (!std::isfinite(out)) wrong("holds numbers that are not finite", "The file is damaged, or its training went astray");
+    return out;
+  };
+  using Method = LayerChange::Method;
+  LayerChange change;
+  change.peft = one.has("magnitude");
+  change.magnitude = one.has("magnitude") ? one.take("magnitude").flatten() : one.take("dora_scale");
+  const torch::Tensor bias = one.take("diff_b"), lora_bias = one.take("lora_bias");
+  LayerPart out;
+  if (one.has("lora_down") || one.has("lora_up") || one.has("lora_mid")) {
+    if (!one.has("lora_down") || !one.has("lora_up")) wrong(std::string("is no pair of matrices: its ") + (one.has("lora_up") ? "first" : "second") + " is missing", "The file is damaged");
+    const torch::Tensor down = one.take("lora_down"), up = one.take("lora_up"), mid = one.take("lora_mid");
+    const bool fit = down.dim() >= 2 && up.dim() >= 2 && down.size(0) >= 1 && (mid.defined() ? mid.dim() >= 2 && mid.size(0) == up.size(1) && mid.size(1) == down.size(0)
+                                                                                              : down.size(0) == up.size(1));
+    if (settings.dora() && !change.magnitude.defined()) wrong("lacks the magnitudes of DoRA, which the adapter's settings say it is", "The file is damaged");
+    if (!fit) wrong(c10::str("is no pair of matrices: they are ", up.sizes(), " and ", down.sizes()), "The file is damaged");
+    const auto rank = down.size(0);
+    change.scale = alpha(rank) / static_cast<double>(rank);
+    if (!mid.defined() && down.dim() == 2 && up.dim() == 2 && !change.magnitude.defined()) {
+      out.product = LoraLayer{down, up, alpha(rank)};
+    } else {
+      change.method = Method::low_rank;
+      change.parts = {{"lora_down", down}, {"lora_up", up}};
+      if (mid.defined()) change.parts["lora_mid"] = mid;
+    }
+    if (lora_bias.defined()) change.bias = lora_bias * change.scale;
+  } else if (one.has("hada_w1_a") || one.has("hada_w1_b") || one.has("hada_w2_a") || one.has("hada_w2_b")) {
+    change.method = Method::hadamard;
+    for (const char* part : {"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"})
+      if (!one.has(part)) wrong(std::string("is no LoHa: ") + part + " is missing", "The file is damaged");
+    const auto rank = one.parts["hada_w1_b"].size(0);
+    change.scale = alpha(rank) / static_cast<double>(rank);
+    for (const char* part : {"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2"})
+      if (one.has(part)) change.parts[part] = one.take(part);
+  } else if (std::any_of(one.parts.begin(), one.parts.end(), [](const auto& part) { return part.first.starts_with("lokr_"); })) {
+    change.method = Method::kronecker;
+    if (!(one.has("lokr_w1") || (one.has("lokr_w1_a") && one.has("lokr_w1_b"))) || !(one.has("lokr_w2") || (one.has("lokr_w2_a") && one.has("lokr_w2_b"))))
+      wrong("is no LoKr: one of its two matrices is missing", "The file is damaged");
+    // Two whole matrices have no rank to be scaled by.
+    const std::int64_t rank = one.has("lokr_w1_b") ? one.parts["lokr_w1_b"].size(0) : one.has("lokr_w2_b") ? one.parts["lokr_w2_b"].size(0) : 0;
+    const double own = settings.rank() > 0 ? settings.rank() : static_cast<double>(rank);
+    change.scale = own > 0 ? alpha(static_cast<std::int64_t>(own)) / own : 1;
+    for (const char* part : {"lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b", "lokr_t2"})
+      if (one.has(part)) change.parts[part] = one.take(part);
+  } else if (one.has("oft_blocks")) {
+    const torch::Tensor blocks = one.take("oft_blocks");
+    if ((blocks.dim() != 3 && blocks.dim() != 4) || blocks.size(-1) != blocks.size(-2)) wrong(c10::str("has blocks of ", blocks.sizes(), ", square ones were expected"), "The file is damaged");
+    change.method = blocks.dim() == 4 ? Method::butterfly : Method::orthogonal;
+    change.constraint = one.alpha.value_or(0);
+    change.parts["oft_blocks"] = blocks;
+    if (one.has("rescale")) change.parts["rescale"] = one.take("rescale");
+  } else if (one.has("ia3_l") || one.has("on_input")) {
+    change.method = Method::scaling;
+    if (!one.has("ia3_l") && !one.has("weight")) wrong("is no IA3: its weight is missing", "The file is damaged");
+    for (const char* part : {"ia3_l", "weight", "on_input"})
+      if (one.has(part)) change.parts[part] = one.take(part);
+  } else if (one.has("diff")) {
+    change.method = Method::difference;
+    change.parts["diff"] = one.take("diff");
+  } else if (one.has("weight")) {
+    change.method = Method::replacement;
+    change.parts["weight"] = one.take("weight");
+    change.bias = one.take("bias");
+    change.replaces_bias = change.bias.defined();
+  }
+  if (bias.defined()) change.bias = change.bias.defined() ? change.bias + bias : bias;
+  if (!one.parts.empty()) {
+    const std::string& extra = one.parts.begin()->first;
+    const std::string other = extra == "oft_blocks" ? " of OFT" : extra.starts_with("hada_") ? " of LoHa" : extra.starts_with("lokr_") ? " of LoKr" : extra == "ia3_l" ? " of IA3" : "";
+    wrong("has a part '" + extra + "'" + other + " beside those of " + (out.product ? "LoRA" : change.name()), "The file mixes methods, or is damaged");
+  }
+  if (change.method != Method::none || change.magnitude.defined() || change.bias.defined()) out.change = change;
+  return out;
+}
+
+}  // namespace
+
+bool has_encoder_part(const fs::path& path) {
+  const SafetensorsFile file(adapter_file(path));
+  return std::any_of(file.entries().begin(), file.entries().end(), [](const auto& entry) { return is_encoder_name(entry.first); });
+}
+
+fs::path adapter_file(const fs::path& path) {
+  std::error_code error;
+  if (!fs::is_directory(path, error)) return path;
+  for (const char* name : {"adapter_model.safetensors", "pytorch_lora_weights.safetensors"})
+    if (fs::exists(path / name, error)) return path / name;
+  std::vector<fs::path> found;
+  for (const auto& entry : fs::directory_iterator(path, error))
+    if (entry.path().extension() == ".safetensors") found.push_back(entry.path());
+  if (found.size() == 1) return found.front();
+  for (const char* name : {"adapter_model.bin", "pytorch_lora_weights.bin"})
+    if (fs::exists(path / name, error)) return path / name;  // which is refused as what it is
+  reject("this folder holds " + std::string(found.empty() ? "no adapter" : "several files"), path.string(),
+         "An adapter's folder has adapter_model.safetensors; or name one file in it");
+}
+
+Adapter read_adapter(const fs::path& named, const AdapterTarget& target, std::vector<std::string>& notes) {
+  const fs::path path = adapter_file(named);
   const SafetensorsFile file(path);
-  const std::string component = component_of(denoiser);
-  std::map<std::string, Stored> stored;
-  std::string foreign;
+  const std::string component = component_of(target.denoiser);
+  std::vector<std::string> encoders;
+  for (const auto& one : target.encoders) encoders.push_back(one.component);
+  const auto is_t5 = [&](const std::string& name) {
+    return std::any_of(target.encoders.begin(), target.encoders.end(), [&](const auto& one) { return one.component == name && one.t5; });
+  };
+  std::map<std::string, std::map<std::string, Stored>> stored;  // by component, "" for the denoiser
+  std::string foreign, embeddings;
   bool text = false, peft = false;
   for (const auto& [name, entry] : file.entries()) {
     std::string key = name;
-    if (key.starts_with("text_encoder") || key.starts_with("lora_te")) {
-      text = true;
+    if (key.starts_with("bundle_emb.")) {
+      const std::string embedding = key.substr(11, key.find('.', 11) - 11);
+      if (embeddings.find("'" + embedding + "'") == std::string::npos) embeddings += (embeddings.empty() ? "'" : ", '") + embedding + "'";
       continue;
     }
-    const char kind = parse_key(key);
-    if (kind == ' ') {
+    std::string part = parse_key(key);
+    const bool wrapped = key.starts_with("base_model.model.");
+    if (part.empty() && (key.ends_with(".weight") || key.ends_with(".bias"))) {
+      // PEFT's whole modules, and LyCORIS' IA3, whose other tensor says which side it is of.
+      const bool scaling = key.ends_with(".weight") && file.entries().contains(key.substr(0, key.size() - 7) + ".on_input");
+      if (wrapped || scaling) {
+        part = key.ends_with(".weight") ? "weight" : "bias";
+        cut_suffix(key, "." + part);
+        cut_suffix(key, ".modules_to_save.default");
+      }
+    }
+    if (part.empty()) {
       // Counters and the like, of whatever type, are no weights that would be missed.
       if (entry.dtype == torch::ScalarType::Undefined || !c10::isFloatingType(entry.dtype))
         notes.push_back("'" + name + "' (" + entry.type + ") is no part of the adapter, and not used: " + path.string());
@@ -230,83 +574,97 @@ Lora read_lora(const fs::path& path, const torch::nn::Module& denoiser, const Si
       continue;
     }
     peft |= cut_prefix(key, "base_model.model.");
-    for (const std::string& prefix : {component + ".", std::string("diffusion_model.")}) cut_prefix(key, prefix);
-    // An alpha may be a whole number.
-    if (!c10::isFloatingType(entry.dtype) && !(kind == 'l' && c10::isIntegralType(entry.dtype, /*includeBool=*/false)))
+    std::string owner;
+    if (is_encoder_name(key)) {
+      text = true;
+      if (encoders.empty()) continue;
+      owner = cut_encoder(key, encoders, is_t5);
+      if (owner.empty()) owner = "text_encoder_that_is_not_there";
+    }
+    if (owner.empty())
+      for (const std::string& prefix : {component + ".", std::string("model.diffusion_model."), std::string("diffusion_model.")}) cut_prefix(key, prefix);
+    // An alpha may be a whole number, and which side IA3 is of.
+    const bool whole = part == "alpha" || part == "on_input";
+    if (!c10::isFloatingType(entry.dtype) && !(whole && c10::isIntegralType(entry.dtype, /*includeBool=*/part == "on_input")))
       reject("'" + name + "' is of dtype " + entry.type + ", a floating-point one was expected", path.string(), "Save it in a floating-point dtype");
     torch::Tensor tensor = file.tensor(name).to(torch::kFloat32);
-    if (tensor.dim() == 4 && tensor.size(2) == 1 && tensor.size(3) == 1) tensor = tensor.flatten(1);  // of a convolution of one point
-    Stored& one = stored[key];
-    if ((kind == 'a' && one.a.defined()) || (kind == 'b' && one.b.defined()) || (kind == 'l' && one.alphas)) reject_twice(key, path);
-    if (kind == 'a') one.a = tensor;
-    if (kind == 'b') one.b = tensor;
-    if (kind == 'l') {
+    const bool matrix = part == "lora_down" || part == "lora_up";
+    if (matrix && tensor.dim() == 4 && tensor.size(2) == 1 && tensor.size(3) == 1) tensor = tensor.flatten(1);  // of a convolution of one point
+    Stored& one = stored[owner][key];
+    if (part == "alpha") {
+      if (one.alphas) reject_twice(key, path);
       one.alphas = tensor.numel();
       if (one.alphas == 1) one.alpha = tensor.item<double>();
+    } else if (!one.parts.emplace(part, tensor).second) {
+      reject_twice(key, path);
     }
   }
   if (!foreign.empty()) {
-    const bool other = std::any_of(kOtherMethods.begin(), kOtherMethods.end(), [&](const char* part) { return foreign.find(part) != std::string::npos; });
-    reject("the file holds '" + foreign + "', which is no LoRA of a denoiser", path.string(),
-           other ? "It is of another method (LoHa, LoKr, DoRA or whole weight differences), which cannot be used" : "");
+    for (const auto& [mark, method] : kOthers)
+      if (foreign.find(mark) != std::string::npos)
+        reject("the file holds '" + foreign + "', which is of " + method, path.string(), "That method cannot be used here: merge it into the model, or convert it to LoRA");
+    reject("the file holds '" + foreign + "', which is no part of an adapter that is known", path.string(),
+           "Known are LoRA, DoRA, LoHa, LoKr, OFT, BOFT, IA3 and whole differences, by the names of PEFT, diffusers, kohya, LyCORIS, OneTrainer, ComfyUI and XLabs");
   }
   if (stored.empty())
-    reject(text ? "the file holds a LoRA of a text encoder alone" : "the file holds no LoRA", path.string(), "A LoRA of the denoiser is needed");
+    reject(text ? "the file holds an adapter of a text encoder alone" : "the file holds no LoRA", path.string(),
+           text ? "This model has no encoder that takes one" : "An adapter of the denoiser is needed");
+  if (!embeddings.empty()) notes.push_back("The embeddings that the file brings, " + embeddings + ", are not used: " + path.string());
 
-  const auto layers = adaptable_layers(denoiser);
-  const auto places = kohya_places(denoiser, table);
-  std::multimap<std::string, std::string> modules;  // a file's name -> paths
-  std::vector<std::string> known;
-  for (const auto& [layer, place] : places) modules.emplace(place.module, layer);
-  for (const auto& [module, _] : modules) known.push_back(module);
-  for (const auto& [layer, _] : layers) {
-    known.push_back(layer);
-    // Some trainers name layers as diffusers does, with underscores.
-    for (const char* prefix : {"lora_unet_", "lora_transformer_"})
-      if (const std::string flat = prefix + underscored(layer); !modules.contains(flat)) modules.emplace(flat, layer);
-  }
-
-  const Settings settings(file, component, peft, notes);
-  Lora out;
+  Adapter out;
   std::string unknown;
-  int unknown_count = 0;
-  for (const auto& [name, one] : stored) {
-    // The authors' own names, with dots, are kohya's with underscores.
-    const auto [begin, end] = modules.equal_range(modules.contains(name) ? name : "lora_unet_" + underscored(name));
-    if (!layers.contains(name) && begin == end) {
-      if (++unknown_count <= 3) unknown += "\n  " + name + ": the nearest here is " + nearest(name, known);
+  size_t unknown_count = 0, all = 0;
+  for (const auto& [owner, layers] : stored) {
+    all += layers.size();
+    if (owner == "text_encoder_that_is_not_there") {
+      notes.push_back("The adapter's part for a text encoder that the model does not have is not used: " + path.string());
       continue;
     }
-    if (!one.a.defined() || !one.b.defined() || one.a.dim() != 2 || one.b.dim() != 2 || one.a.size(0) != one.b.size(1) || one.a.size(0) < 1)
-      reject("'" + name + "' is no pair of matrices", path.string(), "The file is damaged, or its adapter is of a convolution, which cannot be used");
-    if (one.alphas.value_or(1) != 1)
-      reject("the alpha of '" + name + "' is of " + std::to_string(*one.alphas) + " numbers, one was expected", path.string(), "The file is damaged");
-    const double alpha = one.alpha.value_or(settings.alpha(name, one.a.size(0)));
-    if (!std::isfinite(alpha) || !one.a.isfinite().all().item<bool>() || !one.b.isfinite().all().item<bool>())
-      reject("'" + name + "' holds numbers that are not finite", path.string(), "The file is damaged, or its training went astray");
-    if (layers.contains(name)) {
-      if (!out.layers.emplace(name, LoraLayer{one.a, one.b, alpha}).second) reject_twice(name, path);
-      continue;
-    }
-    for (auto module = begin; module != end; ++module) {
-      const std::string& layer = module->second;
-      const auto place = places.find(layer);
-      const bool own = place != places.end() && place->second.module == module->first;
-      if (auto part = part_of(one, alpha, own ? place->second : KohyaPlace{}, layers.at(layer)->weight.size(0)))
-        if (!out.layers.emplace(layer, std::move(*part)).second) reject_twice(layer, path);
+    const auto encoder = std::find_if(target.encoders.begin(), target.encoders.end(), [&, &wanted = owner](const auto& one) { return one.component == wanted; });
+    const LayerNames names = owner.empty() ? LayerNames(target.denoiser, target.table) : LayerNames(*encoder->module);
+    Lora& lora = owner.empty() ? out.denoiser : out.encoders[owner];
+    const Settings settings(file, owner.empty() ? component : owner, peft, notes);
+    for (const auto& [name, one] : layers) {
+      const std::vector<Target> found = names.find(name);
+      if (found.empty()) {
+        if (++unknown_count <= 3) unknown += "\n  " + name + ": the nearest here is " + nearest(name, names.known());
+        continue;
+      }
+      const LayerPart part = make_part(one, name, settings, path.string());
+      for (const auto& [layer, place] : found) {
+        const AdaptableLayer& there = names.layer(layer);
+        if (part.product) {
+          // A product goes beside a layer that multiplies; what is of a norm's shape does not fit, and attaching it says so.
+          if (auto own = part_of(*part.product, place, there.weight.size(0)))
+            if (!lora.layers.emplace(layer, std::move(*own)).second) reject_twice(layer, path);
+        }
+        if (part.change) {
+          LayerChange change = *part.change;
+          change.first_row = place.first_row;
+          change.rows = place.rows;
+          change.swapped = place.swapped;
+          const bool by_column = change.magnitude.defined() && change.magnitude.dim() > 1 && change.magnitude.size(0) == 1;
+          if (place.rows > 0 && (by_column || change.method == LayerChange::Method::orthogonal || change.method == LayerChange::Method::butterfly))
+            reject("'" + name + "' is " + change.name() + " of a layer that is several here", path.string(), "Convert it to LoRA, or to diffusers' layers");
+          if (!lora.changes.emplace(layer, std::move(change)).second) reject_twice(layer, path);
+        }
+      }
     }
   }
   if (unknown_count > 0)
-    reject(std::to_string(unknown_count) + " of " + std::to_string(stored.size()) + " layers of the adapter are not in the model:" + unknown +
-               (unknown_count > 3 ? "\n  ..." : "") + "\n",
-           path.string(), "It was made for another model, or changes convolutions, which cannot be used");
-  if (text) notes.push_back("The adapter's part for the text encoder is not used: " + path.string());
+    reject(std::to_string(unknown_count) + " of " + std::to_string(all) + " layers of the adapter are not in the model:" + unknown + (unknown_count > 3 ? "\n  ..." : "") + "\n",
+           path.string(), "It was made for another model");
+  if (text && encoders.empty()) notes.push_back("The adapter's part for the text encoder is not used: " + path.string());
   if (const auto ours = file.metadata().find(kOurs); ours != file.metadata().end()) {
     const json document = json::parse(ours->second, nullptr, /*allow_exceptions=*/false);
     if (document.is_object())
-      for (const auto& [key, value] : document.items()) out.metadata[key] = value.is_string() ? value.get<std::string>() : value.dump();
+      for (const auto& [key, value] : document.items()) out.denoiser.metadata[key] = value.is_string() ? value.get<std::string>() : value.dump();
   }
   return out;
+}
+
+Lora read_lora(const fs::path& path, const torch::nn::Module& denoiser, const SiteTable& table, std::vector<std::string>& notes) {
+  return read_adapter(path, {denoiser, table, {}}, notes).denoiser;
 }
 
 namespace {

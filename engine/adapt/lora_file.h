@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -16,9 +17,34 @@ enum class LoraFormat {
 /// Throws a Failure that lists the names.
 LoraFormat parse_lora_format(const std::string& name);
 
-/// Reads an adapter of a denoiser in either format, in PEFT's own (`adapter_model.safetensors`, with adapter_config.json beside it), or in the
-/// older ones of diffusers. Adapters of text encoders in the same file are passed over, with a note. Throws a Failure that lists the names which
-/// the model does not have, with the nearest that it has; or says which other method than LoRA the file is of.
+/// What a file changes of a model.
+struct Adapter {
+  Lora denoiser;
+  std::map<std::string, Lora> encoders;  ///< By component: "text_encoder_2".
+};
+
+/// The networks of a model, whose layers a file names.
+struct AdapterTarget {
+  const torch::nn::Module& denoiser;
+  const SiteTable& table;
+  struct Encoder {
+    std::string component;  ///< In the order of the components.
+    bool t5 = false;
+    const torch::nn::Module* module = nullptr;
+  };
+  std::vector<Encoder> encoders = {};  ///< Empty: a file's parts of text encoders are passed over, with a note.
+};
+
+/// The file in an adapter's folder, or the file itself. Throws a Failure for a folder without one.
+std::filesystem::path adapter_file(const std::filesystem::path& path);
+/// Whether the file has a part for a text encoder. Throws a Failure for a file that cannot be read.
+bool has_encoder_part(const std::filesystem::path& path);
+
+/// Reads an adapter of any method that LayerChange knows, by the names of diffusers (old and new), PEFT (with adapter_config.json beside it, or its folder),
+/// kohya, LyCORIS, OneTrainer, ComfyUI and XLabs; docs/files.md has the table. Throws a Failure that lists the names which the model does not have, with the
+/// nearest that it has; or says which other method the file is of.
+Adapter read_adapter(const std::filesystem::path& path, const AdapterTarget& target, std::vector<std::string>& notes);
+/// Its part for the denoiser alone.
 Lora read_lora(const std::filesystem::path& file, const torch::nn::Module& denoiser, const SiteTable& table, std::vector<std::string>& notes);
 
 /// Writes it, fp32 as it is trained; atomic. Throws a Failure if the format has no name for one of its layers (kohya's for LDM and DeepFloyd IF).

@@ -127,7 +127,13 @@ const std::vector<KohyaRule> kKohya = {{"transformer_blocks.#.attn.to_q", "doubl
                                        {"single_transformer_blocks.#.attn.to_k", "single_blocks_#_linear1", 1, 7},
                                        {"single_transformer_blocks.#.attn.to_v", "single_blocks_#_linear1", 2, 7},
                                        {"single_transformer_blocks.#.proj_mlp", "single_blocks_#_linear1", 3, 7, 4},
-                                       {"single_transformer_blocks.#.proj_out", "single_blocks_#_linear2", 0, 0}};
+                                       {"single_transformer_blocks.#.proj_out", "single_blocks_#_linear2", 0, 0},
+                                       {"transformer_blocks.#.attn.norm_q", "double_blocks_#_img_attn_norm_query_norm", 0, 0},
+                                       {"transformer_blocks.#.attn.norm_k", "double_blocks_#_img_attn_norm_key_norm", 0, 0},
+                                       {"transformer_blocks.#.attn.norm_added_q", "double_blocks_#_txt_attn_norm_query_norm", 0, 0},
+                                       {"transformer_blocks.#.attn.norm_added_k", "double_blocks_#_txt_attn_norm_key_norm", 0, 0},
+                                       {"single_transformer_blocks.#.attn.norm_q", "single_blocks_#_norm_query_norm", 0, 0},
+                                       {"single_transformer_blocks.#.attn.norm_k", "single_blocks_#_norm_key_norm", 0, 0}};
 
 KohyaPlaces kohya_places(const torch::nn::Module& denoiser, const SiteTable&) {
   if (!dynamic_cast<const Flux*>(&denoiser)) return {};

@@ -32,6 +32,18 @@ torch::Tensor narrowed(const LowRank& adapter, const torch::Tensor& x, Multiply 
 
 }  // namespace
 
+torch::Tensor AdaptableLayer::weight_now() const {
+  torch::Tensor out = weight;
+  for (const auto& change : changes) out = change->weight(out);
+  return out;
+}
+
+torch::Tensor AdaptableLayer::bias_now() const {
+  torch::Tensor out = bias;
+  for (const auto& change : changes) out = change->bias(out);
+  return out.defined() ? out.to(weight.scalar_type()) : out;
+}
+
 torch::Tensor WeightedLayer::adapted(const torch::Tensor& out, const torch::Tensor& x, Multiply multiply) const {
   torch::Tensor sum = out;
   for (const auto& one : adapters) sum = sum + multiply(narrowed(*one, x, multiply), one->b);
@@ -39,12 +51,12 @@ torch::Tensor WeightedLayer::adapted(const torch::Tensor& out, const torch::Tens
 }
 
 torch::Tensor Linear::forward(const torch::Tensor& x) const {
-  if (adapters.empty()) return at::linear(x, weight, bias);
+  if (adapters.empty()) return at::linear(x, weight_now(), bias_now());
   const bool alike = std::all_of(adapters.begin(), adapters.end(), [&](const auto& one) { return one->a.scalar_type() == x.scalar_type(); });
-  if (!alike) return adapted(at::linear(x, weight, bias), x, multiply_rows);
+  if (!alike) return adapted(at::linear(x, weight_now(), bias_now()), x, multiply_rows);
   // Adapters are added to the product where it lies, which nothing else reads.
   const torch::Tensor rows = x.reshape({-1, x.size(-1)});
-  torch::Tensor out = at::linear(rows, weight, bias);
+  torch::Tensor out = at::linear(rows, weight_now(), bias_now());
   for (const auto& one : adapters) out.addmm_(narrowed(*one, rows, multiply_rows), one->b.t());
   std::vector<std::int64_t> sizes = x.sizes().vec();
   sizes.back() = weight.size(0);
@@ -57,7 +69,7 @@ Conv2d::Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int6
 }
 
 torch::Tensor Conv2d::forward(const torch::Tensor& x) const {
-  torch::Tensor out = at::conv2d(x, weight, bias, stride_, padding_);
+  torch::Tensor out = at::conv2d(x, weight_now(), bias_now(), stride_, padding_);
   if (adapters.empty()) return out;
   return adapted(out, x, [](const torch::Tensor& own, const torch::Tensor& matrix) { return at::conv2d(own, matrix.unsqueeze(-1).unsqueeze(-1)); });
 }
@@ -69,25 +81,32 @@ std::map<std::string, WeightedLayer*> adaptable_layers(const torch::nn::Module& 
   return out;
 }
 
+std::map<std::string, AdaptableLayer*> changeable_layers(const torch::nn::Module& module) {
+  std::map<std::string, AdaptableLayer*> out;
+  for (const auto& item : module.named_modules(/*name_prefix=*/"", /*include_self=*/false))
+    if (auto* layer = dynamic_cast<AdaptableLayer*>(item.value().get())) out[item.key()] = layer;
+  return out;
+}
+
 GroupNorm::GroupNorm(std::int64_t groups, std::int64_t channels, double eps) : groups_(groups), eps_(eps) {
   weight = register_parameter("weight", torch::empty({channels}, on_host()));
   bias = register_parameter("bias", torch::empty({channels}, on_host()));
 }
 
-torch::Tensor GroupNorm::forward(const torch::Tensor& x) const { return at::group_norm(x, groups_, weight, bias, eps_); }
+torch::Tensor GroupNorm::forward(const torch::Tensor& x) const { return at::group_norm(x, groups_, weight_now(), bias_now(), eps_); }
 
 LayerNorm::LayerNorm(std::int64_t width, double eps) : eps_(eps) {
   weight = register_parameter("weight", torch::empty({width}, on_host()));
   bias = register_parameter("bias", torch::empty({width}, on_host()));
 }
 
-torch::Tensor LayerNorm::forward(const torch::Tensor& x) const { return at::layer_norm(x, {weight.size(0)}, weight, bias, eps_); }
+torch::Tensor LayerNorm::forward(const torch::Tensor& x) const { return at::layer_norm(x, {weight.size(0)}, weight_now(), bias_now(), eps_); }
 
 RmsNorm::RmsNorm(std::int64_t width, double eps) : eps_(eps) { weight = register_parameter("weight", torch::empty({width}, on_host())); }
 
 torch::Tensor RmsNorm::forward(const torch::Tensor& x) const {
   const torch::Tensor wide = widened(x);
-  return weight * (wide * at::rsqrt(wide.pow(2).mean(-1, true) + eps_)).to(weight.scalar_type());
+  return weight_now() * (wide * at::rsqrt(wide.pow(2).mean(-1, true) + eps_)).to(weight.scalar_type());
 }
 
 Embedding::Embedding(std::int64_t count, std::int64_t width) { weight = register_parameter("weight", torch::empty({count, width}, on_host())); }

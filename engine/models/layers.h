@@ -27,10 +27,31 @@ struct LowRank {
   double dropout = 0;  ///< Share of x that is left out of the product, while gradients are recorded.
 };
 
-/// A layer that multiplies by a weight, and to which adapters may be attached.
-class WeightedLayer : public torch::nn::Module {
+/// What an adapter that is no product beside a layer makes of the layer's own numbers. It is asked at each pass, so that they are changed nowhere, and
+/// gradients reach what the change is made of.
+struct WeightChange {
+  virtual ~WeightChange() = default;
+  /// own: the weight, or what a change before made of it -> the same shape and dtype.
+  virtual torch::Tensor weight(const torch::Tensor& own) const = 0;
+  /// own: undefined if the layer has no bias.
+  virtual torch::Tensor bias(const torch::Tensor& own) const = 0;
+};
+
+/// A layer whose numbers adapters may change.
+class AdaptableLayer : public torch::nn::Module {
  public:
   torch::Tensor weight, bias;
+  /// Attached for a while by an AttachedLora, which takes them away again; in the order in which they act.
+  std::vector<std::shared_ptr<const WeightChange>> changes;
+
+ protected:
+  torch::Tensor weight_now() const;
+  torch::Tensor bias_now() const;
+};
+
+/// A layer that multiplies by a weight, and to which low-rank products may be attached.
+class WeightedLayer : public AdaptableLayer {
+ public:
   /// Attached for a while by an AttachedLora, which takes them away again; no part of the module's parameters.
   std::vector<std::shared_ptr<const LowRank>> adapters;
 
@@ -45,7 +66,7 @@ class Linear : public WeightedLayer {
   torch::Tensor forward(const torch::Tensor& x) const;
 };
 
-/// Adapters are for kernels of one point only.
+/// Low-rank products are for kernels of one point only.
 class Conv2d : public WeightedLayer {
  public:
   Conv2d(std::int64_t in, std::int64_t out, std::int64_t kernel, std::int64_t stride = 1, std::int64_t padding = 0);
@@ -58,23 +79,23 @@ class Conv2d : public WeightedLayer {
 /// What of a denoiser an adapter may change, by path: linear layers, and convolutions of one point, which are the same. Ours are of attention layers;
 /// those of others also of feed-forward layers, modulations and the projections around them.
 std::map<std::string, WeightedLayer*> adaptable_layers(const torch::nn::Module& denoiser);
+/// All of its layers whose numbers an adapter may change: convolutions of any kernel and norms too.
+std::map<std::string, AdaptableLayer*> changeable_layers(const torch::nn::Module& module);
 
-class GroupNorm : public torch::nn::Module {
+class GroupNorm : public AdaptableLayer {
  public:
   GroupNorm(std::int64_t groups, std::int64_t channels, double eps);
   torch::Tensor forward(const torch::Tensor& x) const;
-  torch::Tensor weight, bias;
 
  private:
   std::int64_t groups_;
   double eps_;
 };
 
-class LayerNorm : public torch::nn::Module {
+class LayerNorm : public AdaptableLayer {
  public:
   explicit LayerNorm(std::int64_t width, double eps = 1e-5);
   torch::Tensor forward(const torch::Tensor& x) const;
-  torch::Tensor weight, bias;
 
  private:
   double eps_;
@@ -82,11 +103,10 @@ class LayerNorm : public torch::nn::Module {
 
 /// Root-mean-square norm without a mean or a bias. Mirrors diffusers' `RMSNorm` and transformers' `T5LayerNorm`: the mean of
 /// squares is taken in fp32.
-class RmsNorm : public torch::nn::Module {
+class RmsNorm : public AdaptableLayer {
  public:
   explicit RmsNorm(std::int64_t width, double eps = 1e-6);
   torch::Tensor forward(const torch::Tensor& x) const;
-  torch::Tensor weight;
 
  private:
   double eps_;

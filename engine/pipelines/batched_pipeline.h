@@ -24,6 +24,7 @@ struct ReadPrompts;
 class BatchedPipeline : public Pipeline, public FamilyModel {
  public:
   Trainable* trainable() override { return &trainable_; }
+  std::vector<AdaptableEncoder*> text_encoders() override { return encoders_; }
   std::int64_t denoiser_rows(const Request& request) const override;
 
  protected:
@@ -46,6 +47,7 @@ class BatchedPipeline : public Pipeline, public FamilyModel {
   void load(Prompt& prompt) {
     components_.load(prompt.encoder());
     prompts_.push_back([&prompt] { prompt.encoder().release(); });
+    encoders_.push_back(&prompt);
   }
   /// Large encoders go.
   void prompts_read() override {
@@ -82,6 +84,7 @@ class BatchedPipeline : public Pipeline, public FamilyModel {
   Config scheduler_config_;
   Trainable trainable_;
   std::vector<std::function<void()>> prompts_;  // what releases their encoders
+  std::vector<AdaptableEncoder*> encoders_;     // the family's
   // How many of a request's rows the device's memory holds at once, by what one takes; which is known of requests of before, by what of them it depends on.
   size_t rows_that_fit(const Request& request, const ReadPrompts& read);
   std::uint64_t& row_bytes(const Request& request, const ReadPrompts& read);

@@ -26,6 +26,7 @@ class Cascade : public Pipeline {
     for (const auto& [name, count] : info_.upscaler->parameters) info_.parameters.emplace_back("upscaler's " + name, count);
   }
   torch::nn::Module& denoiser_module() override { return first_->denoiser_module(); }
+  std::vector<AdaptableEncoder*> text_encoders() override { return first_->text_encoders(); }
   std::int64_t denoiser_rows(const Request& asked) const override {
     const Request request = resolve(asked);
     return first_->denoiser_rows(drawing(request)) + second_->denoiser_rows(enlarging(request, torch::zeros({1, 3, 1, 1}, on_host(torch::kUInt8))));

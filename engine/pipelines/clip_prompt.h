@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "patching/word_tokens.h"
@@ -11,7 +12,7 @@
 namespace glyphscope {
 
 /// A CLIP tokenizer and text encoder of a model folder.
-class ClipPrompt {
+class ClipPrompt : public AdaptableEncoder {
  public:
   /// number: "" or "_2", what the folder's names end in. No weights are loaded. Throws a Failure.
   ClipPrompt(const ModelFolder& folder, const std::string& number, const Opening& opening);
@@ -27,6 +28,14 @@ class ClipPrompt {
   const ClipTextConfig& config() const { return encoder_.config(); }
 
   PromptEncoder<ClipTextModel, ClipTextConfig>& encoder() { return encoder_; }
+
+  const std::string& component() const override { return encoder_.name(); }
+  bool is_t5() const override { return false; }
+  torch::nn::Module& network() override { return encoder_.load(); }
+  void set_attached(std::vector<Attach> attached) override {
+    read_.forget();
+    encoder_.set_attached(std::move(attached));
+  }
 
  private:
   ClipTokenizer tokenizer_;

@@ -17,7 +17,7 @@ std::string underscored(std::string path) {
 KohyaPlaces renamed_places(const torch::nn::Module& denoiser, const std::vector<KohyaRule>& rules) {
   static const std::regex number("\\.([0-9]+)\\.");
   KohyaPlaces out;
-  for (const auto& [path, layer] : adaptable_layers(denoiser)) {
+  for (const auto& [path, layer] : changeable_layers(denoiser)) {
     std::smatch found;
     const bool numbered = std::regex_search(path, found, number);
     const std::string shape = numbered ? found.prefix().str() + ".#." + found.suffix().str() : path;

@@ -1,5 +1,8 @@
 #include "pipelines/original_keys.h"
 
+#include "models/layers.h"
+#include "models/unet.h"
+
 namespace glyphscope {
 namespace {
 
@@ -43,6 +46,22 @@ KeyTable unet_keys(const Config& config) {
   resnet("middle_block.0", "mid_block.resnets.0");
   out.push_back({"middle_block.1.*", {"mid_block.attentions.0.*"}});
   resnet("middle_block.2", "mid_block.resnets.1");
+  return out;
+}
+
+std::multimap<std::string, std::string> original_unet_names(const torch::nn::Module& denoiser) {
+  const auto* unet = dynamic_cast<const UNet*>(&denoiser);
+  if (!unet || unet->config().added_kv) return {};
+  nlohmann::json config{{"down_block_types", std::vector<std::string>(unet->config().block_out_channels.size())},
+                        {"layers_per_block", unet->config().layers_per_block.front()}};
+  const KeyTable table = unet_keys(Config(config, "U-Net"));
+  const auto without_star = [](const std::string& name) { return name.substr(0, name.size() - 2); };
+  std::multimap<std::string, std::string> out;
+  for (const auto& [path, layer] : changeable_layers(denoiser))
+    for (const auto& rule : table) {
+      const std::string ours = without_star(rule.to.front());
+      if (path == ours || path.starts_with(ours + ".")) out.emplace(path, without_star(rule.from) + path.substr(ours.size()));
+    }
   return out;
 }
 

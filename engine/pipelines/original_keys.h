@@ -1,5 +1,8 @@
 #pragma once
 
+#include <map>
+#include <string>
+
 #include "pipelines/single_file.h"
 
 namespace glyphscope {
@@ -15,5 +18,8 @@ KeyTable autoencoder_keys(const Config& config);
 KeyTable open_clip_keys(const Config& config);
 /// Of a component that keeps the keys it has in transformers.
 KeyTable same_keys(const Config& config);
+
+/// The original code's names of a U-Net's layers, by the paths of diffusers; a path may have two. Empty for another denoiser.
+std::multimap<std::string, std::string> original_unet_names(const torch::nn::Module& denoiser);
 
 }  // namespace glyphscope

@@ -26,6 +26,8 @@ class Module;
 
 namespace glyphscope {
 
+class AdaptableEncoder;
+
 class Trainable;
 
 /// Attention maps that a row has from a run of another prompt with its noise, in the same batch: Prompt-to-Prompt (arXiv 2208.01626). Guidance's
@@ -145,6 +147,8 @@ class Pipeline {
   const ModelInfo& info() const { return info_; }
   /// What adapters are attached to: the U-Net or transformer, whose modules are named as the checkpoint's keys are.
   virtual torch::nn::Module& denoiser_module() = 0;
+  /// Its text encoders that take adapters, in the order of the components.
+  virtual std::vector<AdaptableEncoder*> text_encoders() { return {}; }
   /// This model as it is trained, as long as this lives; null: it cannot be.
   virtual Trainable* trainable() { return nullptr; }
   /// Says in info() what is attached, so that every document tells it. Attaches nothing.

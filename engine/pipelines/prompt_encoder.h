@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "models/block_stream.h"
+#include "pipelines/adaptable_encoder.h"
 #include "pipelines/components.h"
 #include "pipelines/model_folder.h"
 #include "pipelines/pipeline.h"
@@ -36,8 +37,18 @@ class PromptEncoder {
     auto fresh = std::make_unique<Model>(config_);
     stream_ = load_to(plan_, name_, *fresh, folder_.weights(name_), rename_, cancel);
     for (auto& parameter : fresh->parameters()) parameter.set_requires_grad(false);
+    std::vector<std::shared_ptr<void>> attached;
+    for (const auto& attach : attach_) attached.push_back(attach(*fresh));
+    attached_ = std::move(attached);
     model_ = std::move(fresh);
     return *model_;
+  }
+  void set_attached(std::vector<AdaptableEncoder::Attach> attached) {
+    attached_.clear();
+    attach_.clear();
+    if (model_)
+      for (const auto& attach : attached) attached_.push_back(attach(*model_));
+    attach_ = std::move(attached);
   }
   bool loaded() const { return model_ != nullptr; }
   /// Frees the weights if they take more than they may.
@@ -46,6 +57,7 @@ class PromptEncoder {
     std::int64_t bytes = 0;
     for (const auto& parameter : model_->parameters()) bytes += static_cast<std::int64_t>(parameter.nbytes());
     if (bytes <= held_bytes_) return;
+    attached_.clear();
     model_.reset();
     stream_.reset();
   }
@@ -59,6 +71,8 @@ class PromptEncoder {
   std::int64_t held_bytes_;
   std::unique_ptr<BlockStream> stream_;
   std::unique_ptr<Model> model_;
+  std::vector<AdaptableEncoder::Attach> attach_;
+  std::vector<std::shared_ptr<void>> attached_;  // to the model
 };
 
 /// What was read of prompts of late, as a localization asks for its pairs again with each set of sites.
@@ -81,6 +95,10 @@ class PromptMemory {
     for (const auto& note : found->second.notes)
       if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
     return found->second.states;
+  }
+  void forget() {
+    read_.clear();
+    bytes_ = 0;
   }
 
  private:

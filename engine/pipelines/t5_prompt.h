@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "patching/word_tokens.h"
@@ -11,7 +12,7 @@
 namespace glyphscope {
 
 /// A T5 tokenizer and encoder of a model folder. The published T5 is larger than most denoisers.
-class T5Prompt {
+class T5Prompt : public AdaptableEncoder {
  public:
   /// number: "", "_2" or "_3", what the folder's names end in. No weights are loaded. Throws a Failure.
   T5Prompt(const ModelFolder& folder, const std::string& number, const Opening& opening);
@@ -28,6 +29,14 @@ class T5Prompt {
   std::int64_t width() const { return encoder_.config().d_model; }
 
   PromptEncoder<T5Encoder, T5Config>& encoder() { return encoder_; }
+
+  const std::string& component() const override { return encoder_.name(); }
+  bool is_t5() const override { return true; }
+  torch::nn::Module& network() override { return encoder_.load(); }
+  void set_attached(std::vector<Attach> attached) override {
+    read_.forget();
+    encoder_.set_attached(std::move(attached));
+  }
 
  private:
   T5Tokenizer tokenizer_;

@@ -2,12 +2,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "adapt/adapters.h"
 #include "adapt/finetune.h"
 #include "adapt/lora_file.h"
 #include "adapt/training_state.h"
+#include "io/files.h"
 #include "io/safetensors.h"
+#include "pipelines/adaptable_encoder.h"
+#include "registry/open_model.h"
 #include "tests/support/golden.h"
 #include "tests/support/small_denoiser.h"
+#include "text/clip_text_model.h"
+#include "text/t5_encoder.h"
 
 namespace glyphscope {
 namespace {
@@ -111,6 +117,64 @@ TEST_P(TrainingParity, GradientsAndStepsEqualTheReferences) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Objectives, TrainingParity, ::testing::Values("unet_sd1", "unet_sd2", "unet_sdxl", "unet_if1", "mmdit_sd3", "flux_dev"));
+
+// Every method as its own library computes it: tests/golden/make_adapter_methods.py.
+TEST(AdapterParity, EveryMethodActsAsItsLibraryHasIt) {
+  torch::NoGradGuard no_grad;
+  const auto folder = golden("adapter_methods");
+  int count = 0;
+  const nlohmann::json places = read_json(folder / "methods.json");
+  for (const auto& [file, name] : places.items()) {
+    SCOPED_TRACE(file);
+    SmallDenoiser denoiser(name.get<std::string>());
+    const torch::Tensor plain = denoiser.call();
+    const std::string stem = std::filesystem::path(file).stem().string();
+    const SafetensorsFile expected(folder / (stem + ".expected.safetensors"));
+    std::vector<std::string> notes;
+    const Lora lora = read_lora(folder / file, denoiser.module(), denoiser.table(), notes);
+    {
+      AttachedLora attached(denoiser.module(), lora);
+      EXPECT_LT(relative_error(denoiser.call(), expected.tensor("output")), 3e-5);
+      if (expected.entries().contains("half")) {
+        attached.set_strength(0.5);
+        EXPECT_LT(relative_error(denoiser.call(), expected.tensor("half")), 3e-5);
+      }
+    }
+    EXPECT_TRUE(torch::equal(denoiser.call(), plain)) << "nothing is left behind";
+    ++count;
+  }
+  EXPECT_EQ(count, 27);
+}
+
+// Text encoders' adapters, in both namings, act on whatever network is loaded, and leave nothing behind.
+TEST(AdapterParity, TextEncodersEqualTheReference) {
+  torch::NoGradGuard no_grad;
+  const auto folder = golden("adapter_methods");
+  const SafetensorsFile expected(folder / "text.expected.safetensors");
+  const torch::Tensor ids = expected.tensor("ids");
+  for (const auto& [name, model, component] : {std::tuple("clip", "pipeline", "text_encoder"), {"t5", "pipeline_sd3", "text_encoder_3"}}) {
+    auto pipeline = *open_model(golden(model).string(), {});
+    const auto states = [&, &wanted = component](Pipeline& one) {
+      for (AdaptableEncoder* encoder : one.text_encoders())
+        if (encoder->component() == wanted) {
+          auto* clip = dynamic_cast<ClipTextModel*>(&encoder->network());
+          return clip ? clip->forward(ids).embedding : dynamic_cast<T5Encoder&>(encoder->network()).forward(ids);
+        }
+      return torch::Tensor();
+    };
+    const std::string stem = std::string("text_") + name;
+    EXPECT_LT(relative_error(states(*pipeline), expected.tensor(std::string(name) + ".plain")), kTolerance);
+    for (const char* end : {".safetensors", "_kohya.safetensors"}) {
+      std::vector<std::string> notes;
+      {
+        const auto adapted = attach_adapters(pipeline, {(folder / (stem + end)).string()}, notes);
+        EXPECT_LT(relative_error(states(*adapted), expected.tensor(std::string(name) + ".output")), kTolerance) << stem << end;
+      }
+      EXPECT_LT(relative_error(states(*pipeline), expected.tensor(std::string(name) + ".plain")), kTolerance) << "nothing is left behind";
+      EXPECT_THAT(notes, ::testing::IsEmpty());
+    }
+  }
+}
 
 }  // namespace
 }  // namespace glyphscope

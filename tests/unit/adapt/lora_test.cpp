@@ -266,11 +266,18 @@ TEST(AdapterFiles, WhatIsWrongIsNamed) {
   EXPECT_THAT(read({{"unet." + path + "x.lora_A.weight", a}, {"unet." + path + "x.lora_B.weight", b}}), HasSubstr("nearest here is " + path));
   EXPECT_THAT(read({{"unet." + path + ".lora_A.weight", a}}), HasSubstr("no pair of matrices"));
   EXPECT_THAT(read({{"unet." + path + ".lora_A.weight", torch::full({2, 12}, NAN)}, {"unet." + path + ".lora_B.weight", b}}), HasSubstr("not finite"));
-  EXPECT_THAT(read({{"unet." + path + ".hada_w1_a", a}}), HasSubstr("LoHa"));
+  EXPECT_THAT(read({{"unet." + path + ".hada_w1_a", a}}), HasSubstr("is no LoHa: hada_w1_b is missing"));
+  EXPECT_THAT(read({{"unet." + path + ".lokr_w1", a}}), HasSubstr("is no LoKr"));
+  EXPECT_THAT(read({{"unet." + path + ".on_input", torch::ones({})}}), HasSubstr("is no IA3"));
+  EXPECT_THAT(read({{"unet." + path + ".oft_blocks", torch::ones({2, 4, 3})}}), HasSubstr("square ones were expected"));
+  EXPECT_THAT(read({{"unet." + path + ".lora_A.weight", a}, {"unet." + path + ".lora_B.weight", b}, {"unet." + path + ".oft_blocks", torch::ones({2, 4, 4})}}),
+              HasSubstr("has a part 'oft_blocks' of OFT beside those of LoRA"));
+  EXPECT_THAT(read({{"unet." + path + ".oft_R.default.weight", a}}), HasSubstr("is of OFT as PEFT writes it"));
+  EXPECT_THAT(read({{"unet." + path + ".lora_A.weight", torch::ones({3, 12})}, {"unet." + path + ".lora_B.weight", b}}), HasSubstr("they are [8, 2] and [3, 12]"));
   EXPECT_THAT(read({{"x", a}}), HasSubstr("the file holds 'x'"));
   EXPECT_THAT(read({{"text_encoder.x.lora_A.weight", a}}), HasSubstr("text encoder alone"));
-  EXPECT_THAT(read({{"unet.conv_in.lora_A.weight", torch::ones({2, 4, 3, 3})}, {"unet.conv_in.lora_B.weight", torch::ones({8, 2, 1, 1})}}),
-              HasSubstr("conv_in: the nearest here is"));
+  EXPECT_THAT(read({{"unet.conv_inn.lora_A.weight", torch::ones({2, 4, 3, 3})}, {"unet.conv_inn.lora_B.weight", torch::ones({8, 2, 1, 1})}}),
+              HasSubstr("conv_inn: the nearest here is conv_in"));
 
   const Lora lora = random_lora(other, 2, 1);
   EXPECT_THAT(testing::failure_of([&] { const AttachedLora attached(denoiser.module(), lora); }),
@@ -278,6 +285,9 @@ TEST(AdapterFiles, WhatIsWrongIsNamed) {
   Lora wide;
   wide.layers[path] = {torch::ones({2, 5}), b, 2};
   EXPECT_THAT(testing::failure_of([&] { const AttachedLora attached(denoiser.module(), wide); }), HasSubstr("[8, 2] x [2, 5], the layer [8, 12]"));
+  Lora whole;
+  whole.changes[path] = {.method = LayerChange::Method::difference, .parts = {{"diff", torch::ones({3, 3})}}};
+  EXPECT_THAT(testing::failure_of([&] { const AttachedLora attached(denoiser.module(), whole); }), HasSubstr("a whole weight difference is [3, 3], the layer [8, 12]"));
 
   // A text encoder's part is passed over, and said so.
   write_safetensors(file, {{"unet." + path + ".lora_A.weight", a}, {"unet." + path + ".lora_B.weight", b}, {"text_encoder.x.lora_A.weight", a}});
@@ -398,7 +408,7 @@ TEST(AdapterFiles, SpellingsOfOthersAreRead) {
   EXPECT_EQ(alpha({{"lora_alpha", 8}, {"alpha_pattern", {{"to_q", 3}}}}), 8);
   EXPECT_NEAR(alpha({{"lora_alpha", 8}, {"use_rslora", true}}), 8 * std::sqrt(2.0), 1e-9);
   auto error = [&](const nlohmann::json& settings) { return testing::failure_of([&] { alpha(settings); }); };
-  EXPECT_THAT(error({{"use_dora", true}}), HasSubstr("DoRA"));
+  EXPECT_THAT(error({{"use_dora", true}}), HasSubstr("lacks the magnitudes of DoRA"));
   EXPECT_THAT(error({{"init_lora_weights", "pissa_niter_4"}}), HasSubstr("pissa"));
   EXPECT_THAT(error({{"alpha_pattern", {{"to_[", 3}}}}), HasSubstr("to_["));
   // One that would take longer than a life.
@@ -475,7 +485,7 @@ TEST(AdapterFiles, WhatElseIsInAFileIsReadOrNamed) {
   EXPECT_EQ(read(more, {}), 2);
   EXPECT_THAT(notes, ::testing::ElementsAre(AllOf(HasSubstr("'step' (U64)"), HasSubstr("not used"))));
   more["step"] = torch::zeros({2});
-  EXPECT_THAT(testing::failure_of([&] { read(more, {}); }), HasSubstr("'step', which is no LoRA"));
+  EXPECT_THAT(testing::failure_of([&] { read(more, {}); }), HasSubstr("'step', which is no part of an adapter"));
   auto two = tensors;
   auto other = tensors;
   other["unet." + key + ".alpha"] = torch::tensor(3);

@@ -1,0 +1,199 @@
+#include "adapt/layer_change.h"
+
+#include <torch/torch.h>
+
+#include <array>
+#include <limits>
+
+#include "core/error.h"
+
+namespace glyphscope {
+namespace {
+
+// Two factors and a core. core: [i, j, k, l]; left: [i, out]; right: [j, in] -> [out, in, k, l]. Source: LyCORIS `rebuild_tucker`.
+torch::Tensor tucker(const torch::Tensor& core, const torch::Tensor& left, const torch::Tensor& right) {
+  return torch::einsum("ij...,jr->ir...", {core, right}).movedim(0, -1).matmul(left).movedim(-1, 0);
+}
+
+// Rotations from the skew parts of blocks [.., n, n] by Cayley's transform.
+torch::Tensor rotations(const torch::Tensor& blocks, double constraint) {
+  torch::Tensor skew = blocks - blocks.transpose(-1, -2);
+  if (constraint > 0) {
+    const torch::Tensor norm = skew.norm() + 1e-8;
+    if (norm.item<double>() > constraint) skew = skew * (constraint / norm);
+  }
+  const torch::Tensor one = torch::eye(blocks.size(-1), blocks.options());
+  return (one + skew).matmul(torch::linalg_inv(one - skew));
+}
+
+torch::Tensor beside(const torch::Tensor& vector, std::int64_t dims) {
+  std::vector<std::int64_t> sizes(static_cast<size_t>(dims), 1);
+  sizes[0] = vector.numel();
+  return vector.reshape(sizes);
+}
+
+}  // namespace
+
+std::string LayerChange::name() const {
+  if (magnitude.defined()) return "DoRA";
+  switch (method) {
+    case Method::low_rank:
+      return "LoRA of a convolution";
+    case Method::hadamard:
+      return "LoHa";
+    case Method::kronecker:
+      return "LoKr";
+    case Method::difference:
+      return "a whole weight difference";
+    case Method::replacement:
+      return "a whole weight (modules_to_save)";
+    case Method::orthogonal:
+      return "OFT";
+    case Method::butterfly:
+      return "BOFT";
+    case Method::scaling:
+      return "IA3";
+    default:
+      return "a bias";
+  }
+}
+
+std::int64_t LayerChange::parameters() const {
+  std::int64_t sum = (magnitude.defined() ? magnitude.numel() : 0) + (bias.defined() ? bias.numel() : 0);
+  for (const auto& [name, part] : parts) sum += part.numel();
+  return sum;
+}
+
+LayerChange LayerChange::to(torch::Device device) const {
+  LayerChange out = *this;
+  for (auto& [name, part] : out.parts) part = part.to(device);
+  if (magnitude.defined()) out.magnitude = magnitude.to(device);
+  if (bias.defined()) out.bias = bias.to(device);
+  return out;
+}
+
+torch::Tensor LayerChange::weight(const torch::Tensor& own, double strength) const {
+  if (method == Method::none && !magnitude.defined()) return own;
+  const torch::Tensor before = widened(own);
+  const auto has = [&](const char* part) { return parts.contains(part); };
+  const auto part = [&](const char* wanted) {
+    const auto found = parts.find(wanted);
+    if (found == parts.end()) reject(name() + " lacks its part '" + wanted + "'");
+    return found->second.to(before.scalar_type());
+  };
+  // In the layer's shape: of a fused layer's rows the own ones.
+  const auto fitted = [&](const torch::Tensor& change) {
+    torch::Tensor out = change;
+    if (rows > 0) {
+      if (out.size(0) != rows) reject(name() + c10::str(" is of ", out.size(0), " rows, the fused layer has ", rows));
+      out = out.narrow(0, first_row, before.size(0));
+    }
+    if (out.numel() != before.numel()) reject(name() + c10::str(" is ", change.sizes(), ", the layer ", before.sizes()));
+    out = out.reshape(before.sizes());
+    if (!swapped) return out;
+    const auto halves = out.chunk(2, 0);
+    return torch::cat({halves[1], halves[0]});
+  };
+  torch::Tensor added;
+  switch (method) {
+    case Method::low_rank: {
+      const torch::Tensor up = part("lora_up").flatten(1), down = part("lora_down");
+      added = has("lora_mid") ? tucker(part("lora_mid"), up.t(), down.flatten(1)) : up.matmul(down.flatten(1));
+      break;
+    }
+    case Method::hadamard:
+      added = has("hada_t1") ? tucker(part("hada_t1"), part("hada_w1_a"), part("hada_w1_b")) * tucker(part("hada_t2"), part("hada_w2_a"), part("hada_w2_b"))
+                             : part("hada_w1_a").matmul(part("hada_w1_b").flatten(1)) * part("hada_w2_a").matmul(part("hada_w2_b").flatten(1));
+      break;
+    case Method::kronecker: {
+      torch::Tensor first = has("lokr_w1") ? part("lokr_w1") : part("lokr_w1_a").matmul(part("lokr_w1_b")), second;
+      if (has("lokr_w2"))
+        second = part("lokr_w2");
+      else if (has("lokr_t2"))
+        second = tucker(part("lokr_t2"), part("lokr_w2_a"), part("lokr_w2_b"));
+      else
+        second = part("lokr_w2_a").matmul(part("lokr_w2_b").flatten(1)).reshape([&] {
+          std::vector<std::int64_t> sizes = part("lokr_w2_b").sizes().vec();
+          sizes[0] = part("lokr_w2_a").size(0);
+          return sizes;
+        }());
+      while (first.dim() < second.dim()) first = first.unsqueeze(-1);
+      added = torch::kron(first, second.contiguous());
+      break;
+    }
+    case Method::difference:
+      added = part("diff");
+      break;
+    case Method::replacement:
+      return (before + strength * (fitted(part("weight")) - before)).to(own.scalar_type());
+    case Method::scaling: {
+      torch::Tensor factor;
+      if (has("ia3_l")) {
+        factor = part("ia3_l") - 1;
+        factor = factor.size(0) == before.size(0) ? beside(factor.flatten(), before.dim()) : beside(factor.flatten(), before.dim()).transpose(0, 1);
+      } else {
+        factor = beside(part("weight").flatten(), before.dim());
+        if (has("on_input") && part("on_input").item<double>() != 0) factor = factor.transpose(0, 1);
+      }
+      return (before * (1 + strength * factor)).to(own.scalar_type());
+    }
+    case Method::orthogonal: {
+      const torch::Tensor turn = rotations(part("oft_blocks"), constraint * static_cast<double>(own.size(0))), one = torch::eye(turn.size(-1), turn.options());
+      const torch::Tensor grouped = before.reshape({turn.size(0), turn.size(1), -1});
+      torch::Tensor out = torch::einsum("knm,knr->kmr", {(turn - one) * strength, grouped}).reshape(before.sizes());
+      if (has("rescale")) out = part("rescale").reshape(beside(part("rescale").flatten(), before.dim()).sizes()) * out +
+                                (part("rescale") - 1).reshape(beside(part("rescale").flatten(), before.dim()).sizes()) * before;
+      return (before + out).to(own.scalar_type());
+    }
+    case Method::butterfly: {
+      const torch::Tensor turns = rotations(part("oft_blocks"), constraint * static_cast<double>(own.size(0))), one = torch::eye(turns.size(-1), turns.options());
+      const std::int64_t size = turns.size(-1);
+      torch::Tensor x = before;
+      for (std::int64_t stage = 0; stage < turns.size(0); ++stage) {
+        const torch::Tensor turn = turns[stage] * strength + (1 - strength) * one;
+        const std::int64_t apart = (std::int64_t{1} << stage) * (size / 2);
+        x = x.unflatten(0, {-1, 2, apart}).transpose(1, 2).flatten(0, 2).unflatten(0, {-1, size});
+        x = torch::einsum("bij,bj...->bi...", {turn, x});
+        x = x.flatten(0, 1).unflatten(0, {-1, apart, 2}).transpose(1, 2).flatten(0, 2);
+      }
+      if (has("rescale")) x = x * beside(part("rescale").flatten(), before.dim());
+      return x.to(own.scalar_type());
+    }
+    default:
+      break;
+  }
+  const torch::Tensor term = added.defined() ? fitted(added) * scale : torch::zeros_like(before);
+  if (!magnitude.defined()) return (before + strength * term).to(own.scalar_type());
+
+  // The direction is the changed weight's, the length is learned apart: of each row, or of each column.
+  torch::Tensor length = magnitude.to(before.scalar_type());
+  if (length.dim() == 1) length = length.unsqueeze(1);
+  const bool by_column = length.size(0) == 1 && before.size(0) != 1;
+  if (!by_column && rows > 0 && length.size(0) == rows) length = length.narrow(0, first_row, before.size(0));
+  if (length.numel() != (by_column ? before.size(1) : before.size(0))) reject(c10::str("DoRA's magnitudes are ", magnitude.sizes(), ", the layer ", before.sizes()));
+  length = by_column ? beside(length.flatten(), before.dim()).transpose(0, 1) : beside(length.flatten(), before.dim());
+  const auto norms = [&](const torch::Tensor& of) {
+    if (by_column) return beside(of.transpose(0, 1).flatten(1).norm(2, 1), before.dim()).transpose(0, 1);
+    return beside(of.flatten(1).norm(2, 1), before.dim());
+  };
+  const torch::Tensor whole = before + (peft ? strength : 1) * term;
+  const double tiny = peft ? 0 : std::numeric_limits<float>::epsilon();
+  const torch::Tensor ratio = length / (norms(whole) + tiny);
+  return (peft ? whole * ratio : whole * (strength * (ratio - 1) + 1)).to(own.scalar_type());
+}
+
+torch::Tensor LayerChange::changed_bias(const torch::Tensor& own, double strength) const {
+  if (!bias.defined()) return own;
+  torch::Tensor change = bias;
+  if (rows > 0 && own.defined() && change.size(0) == rows) change = change.narrow(0, first_row, own.size(0));
+  if (swapped) {
+    const auto halves = change.chunk(2, 0);
+    change = torch::cat({halves[1], halves[0]});
+  }
+  if (!own.defined()) return (strength * change);
+  if (change.numel() != own.numel()) reject(c10::str("the bias is of ", change.numel(), " numbers, the layer's of ", own.numel()));
+  const torch::Tensor wide = widened(own), added = change.to(wide.scalar_type()).reshape(own.sizes());
+  return (wide + strength * (replaces_bias ? added - wide : added)).to(own.scalar_type());
+}
+
+}  // namespace glyphscope
