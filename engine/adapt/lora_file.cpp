@@ -1,47 +1,30 @@
 #include "adapt/lora_file.h"
 
 #include <torch/types.h>
-#include <unicode/regex.h>
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <cmath>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "adapt/adapter_names.h"
+#include "adapt/adapter_settings.h"
 #include "core/error.h"
 #include "core/option.h"
-#include "io/config.h"
-#include "io/files.h"
 #include "io/safetensors.h"
-#include "metrics/text_scores.h"
 #include "models/unet.h"
+#include "pipelines/kohya_names.h"
 #include "pipelines/original_keys.h"
 #include "registry/families.h"
 
 namespace glyphscope {
 namespace fs = std::filesystem;
 using nlohmann::json;
-using nlohmann::ordered_json;
 
 namespace {
 
-constexpr const char* kSettings = "lora_adapter_metadata";  // diffusers' LORA_ADAPTER_METADATA_KEY
 constexpr const char* kOurs = "glyphscope";
 std::string component_of(const torch::nn::Module& denoiser) { return dynamic_cast<const UNet*>(&denoiser) ? "unet" : "transformer"; }
-
-bool cut_prefix(std::string& text, const std::string& prefix) {
-  if (!text.starts_with(prefix)) return false;
-  text.erase(0, prefix.size());
-  return true;
-}
-bool cut_suffix(std::string& text, const std::string& suffix) {
-  if (!text.ends_with(suffix)) return false;
-  text.erase(text.size() - suffix.size());
-  return true;
-}
 
 // What a file holds of one layer, by the names of LyCORIS.
 struct Stored {
@@ -149,124 +132,8 @@ std::string parse_key(std::string& key) {
   return {};
 }
 
-// What stands in a file's metadata, or beside PEFT's own file, on how much each layer counts.
-class Settings {
- public:
-  // peft: the file's keys are PEFT's own, whose settings are in a file beside it.
-  Settings(const SafetensorsFile& file, const std::string& component, bool peft, std::vector<std::string>& notes) : where_(file.path().string()) {
-    const fs::path beside = file.path().parent_path() / "adapter_config.json";
-    ordered_json all = ordered_json::object();  // of several patterns that match, the first counts
-    if (const auto found = file.metadata().find(kSettings); found != file.metadata().end()) {
-      all = ordered_json::parse(found->second, nullptr, /*allow_exceptions=*/false);
-      if (!all.is_object()) reject(std::string("the metadata '") + kSettings + "' is no JSON object", where_, "The file is damaged");
-    } else if (peft && fs::exists(beside)) {
-      all = ordered_json::parse(read_text(beside), nullptr, /*allow_exceptions=*/false);
-      if (!all.is_object()) reject("this is no JSON object", beside.string(), "It is to hold PEFT's settings of the adapter");
-    } else if (peft) {
-      notes.push_back("There is no adapter_config.json beside " + where_ + ": each layer's alpha is taken to be its rank");
-    }
-    // diffusers writes a pipeline's settings with the component's name before each, a single model's without.
-    std::string prefix = component + ".";
-    bool prefixed = false;
-    for (const auto& [key, _] : all.items()) prefixed |= key.starts_with(prefix);
-    if (!prefixed) prefix.clear();
-    auto take = [&](const char* name) { return all.contains(prefix + name) ? all[prefix + name] : ordered_json(); };
-    if (const auto value = take("lora_alpha"); !value.is_null()) alpha_ = number(prefix + "lora_alpha", value);
-    // Some trainers write it as a key of the header's own, with or without the component's name; so rank-stabilised alphas are told too.
-    for (const std::string& key : {component + ".lora_alpha", std::string("lora_alpha")})
-      if (const auto found = file.metadata().find(key); !alpha_ && found != file.metadata().end()) {
-        alpha_ = header_number(key, found->second);
-        notes.push_back("The header's " + key + " of " + found->second + " is each layer's alpha: " + where_);
-      }
-    for (const std::string& key : {component + ".use_rslora", std::string("use_rslora")})
-      if (const auto found = file.metadata().find(key); found != file.metadata().end() && (found->second == "true" || found->second == "True"))
-        rank_stabilised_ = true;
-    if (const auto value = take("alpha_pattern"); !value.is_null()) {
-      if (!value.is_object()) reject("'" + prefix + "alpha_pattern' is " + value.dump().substr(0, 60) + ", patterns and numbers were expected", where_);
-      for (const auto& [pattern, alpha] : value.items()) add_pattern(pattern, number(prefix + "alpha_pattern " + pattern, alpha));
-    }
-    rank_stabilised_ |= take("use_rslora") == ordered_json(true);
-    dora_ = take("use_dora") == ordered_json(true);
-    // PEFT's LoHa and LoKr call it alpha, and their rank is not always to be seen.
-    if (const auto type = take("peft_type"); type.is_string() && (type == "LOHA" || type == "LOKR")) {
-      if (const auto value = take("alpha"); !value.is_null()) alpha_ = number(prefix + "alpha", value);
-      if (const auto value = take("r"); !value.is_null()) rank_ = number(prefix + "r", value);
-    }
-    if (const auto init = take("init_lora_weights"); init.is_string())
-      for (const char* method : {"pissa", "olora", "corda", "loftq", "lora_ga"})
-        if (init.get<std::string>().starts_with(method))
-          reject("the adapter was started by " + init.get<std::string>() + ", which changes the model's own weights too", where_,
-                 "Convert it to plain LoRA in PEFT (path_initial_model_for_weight_conversion)");
-  }
-  bool dora() const { return dora_; }
-  /// Of PEFT's LoHa and LoKr; 0: the tensors say it.
-  double rank() const { return rank_; }
-  double alpha(const std::string& path, std::int64_t rank) const {
-    double out = alpha_.value_or(static_cast<double>(rank));
-    for (const auto& pattern : patterns_) {
-      if (!matches(pattern, path)) continue;
-      out = pattern.alpha;
-      break;
-    }
-    return rank_stabilised_ ? out * std::sqrt(static_cast<double>(rank)) : out;
-  }
-
- private:
-  double header_number(const std::string& key, const std::string& text) const {
-    double value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value))
-      reject("the header's " + key + " is '" + text.substr(0, 60) + "', which is no number", where_, "The file is damaged");
-    return value;
-  }
-  double number(const std::string& key, const ordered_json& value) const {
-    if (!value.is_number()) reject("'" + key + "' is " + value.dump().substr(0, 60) + ", a number was expected", where_, "The adapter's settings are damaged");
-    return value.get<double>();
-  }
-  struct Pattern {
-    std::string text;
-    std::unique_ptr<icu::RegexPattern> compiled;
-    double alpha;
-  };
-  // As PEFT's `get_pattern_key` matches them.
-  void add_pattern(const std::string& pattern, double alpha) {
-    UErrorCode error = U_ZERO_ERROR;
-    UParseError place;
-    std::unique_ptr<icu::RegexPattern> compiled(icu::RegexPattern::compile(icu::UnicodeString::fromUTF8("(.*\\.)?(" + pattern + ")"), 0, place, error));
-    if (U_FAILURE(error)) reject("the pattern '" + pattern + "' of the adapter's alphas cannot be read", where_);
-    patterns_.push_back({pattern, std::move(compiled), alpha});
-  }
-  // A pattern is a stranger's: some take longer than a life.
-  bool matches(const Pattern& pattern, const std::string& path) const {
-    constexpr int kLongest = 100, kStack = 1 << 20;  // some milliseconds; bytes
-    UErrorCode error = U_ZERO_ERROR;
-    const icu::UnicodeString text = icu::UnicodeString::fromUTF8(path);
-    const std::unique_ptr<icu::RegexMatcher> matcher(pattern.compiled->matcher(text, error));
-    if (matcher) {
-      matcher->setTimeLimit(kLongest, error);
-      matcher->setStackLimit(kStack, error);
-    }
-    const bool out = matcher && matcher->matches(error);
-    if (U_FAILURE(error)) reject("the pattern '" + pattern.text + "' of the adapter's alphas takes too long on '" + path + "'", where_, "Write it more simply");
-    return out;
-  }
-  std::string where_;
-  double rank_ = 0;
-  std::optional<double> alpha_;
-  std::vector<Pattern> patterns_;
-  bool rank_stabilised_ = false, dora_ = false;
-};
-
 [[noreturn]] void reject_twice(const std::string& layer, const fs::path& path) {
   reject("the adapter of '" + layer + "' is there twice, under two names", path.string(), "Take one of them out");
-}
-
-std::string nearest(const std::string& name, const std::vector<std::string>& known) {
-  std::string best;
-  int least = std::numeric_limits<int>::max();
-  for (const auto& one : known)
-    if (const int distance = score_text(name, one).edit_distance; distance < least) least = distance, best = one;
-  return best;
 }
 
 torch::Tensor swapped_halves(const torch::Tensor& rows) {
@@ -299,131 +166,6 @@ LoraFormat parse_lora_format(const std::string& name) {
 
 namespace {
 
-// Where a file's layer is in the model: a path, and of which rows of a fused layer.
-struct Target {
-  std::string path;
-  KohyaPlace place;
-};
-
-// The names that files give the layers of one network.
-class LayerNames {
- public:
-  // A denoiser's.
-  LayerNames(const torch::nn::Module& denoiser, const SiteTable& table) : layers_(changeable_layers(denoiser)) {
-    for (const auto& [path, place] : kohya_places(denoiser, table)) add(place.module, {path, place});
-    const auto originals = original_unet_names(denoiser);
-    for (const auto& [path, layer] : layers_) {
-      known_.push_back(path);
-      // Some trainers name layers as diffusers does, with underscores.
-      for (const char* prefix : {"lora_unet_", "lora_transformer_", "lycoris_"})
-        if (const std::string flat = prefix + underscored(path); !names_.contains(flat)) add(flat, {path, {}});
-      const auto [begin, end] = originals.equal_range(path);
-      for (auto one = begin; one != end; ++one)
-        if (const std::string flat = "lora_unet_" + underscored(one->second); !names_.contains(flat)) add(flat, {path, {}});
-    }
-    // XLabs' single blocks have q, k and v as one layer, without the rest that the original code has beside them.
-    for (const auto& [path, layer] : layers_) {
-      const std::string begin = "single_transformer_blocks.";
-      if (!path.starts_with(begin) || !path.ends_with(".attn.to_q")) continue;
-      const std::string number = path.substr(begin.size(), path.size() - begin.size() - 10);
-      const std::int64_t rows = layer->weight.size(0);
-      int part = 0;
-      for (const char* name : {"to_q", "to_k", "to_v"})
-        add("lora_unet_single_blocks_" + number + "_xlabs_qkv",
-            {begin + number + ".attn." + name, {"lora_unet_single_blocks_" + number + "_xlabs_qkv", rows * part++, 3 * rows}});
-    }
-  }
-  // A text encoder's: the paths of transformers, with or without CLIP's own prefix.
-  explicit LayerNames(const torch::nn::Module& encoder) : layers_(changeable_layers(encoder)) {
-    for (const auto& [path, layer] : layers_) {
-      known_.push_back(path);
-      for (const std::string& own : {path, "text_model." + path}) {
-        add(own, {path, {}});
-        add(underscored(own), {path, {}});
-      }
-      // diffusers before 0.18.
-      std::string old = path;
-      for (const auto& [now, then] : {std::pair{".q_proj", ".to_q"}, {".k_proj", ".to_k"}, {".v_proj", ".to_v"}, {".out_proj", ".to_out.0"}})
-        if (cut_suffix(old, now)) {
-          add("text_model." + old + then, {path, {}});
-          break;
-        }
-    }
-  }
-
-  const AdaptableLayer& layer(const std::string& path) const { return *layers_.at(path); }
-  std::vector<Target> find(const std::string& name) const {
-    if (layers_.contains(name)) return {{name, {}}};
-    std::string own = name;
-    if (const size_t processor = own.find(".processor."); processor != std::string::npos) {
-      const std::string block = own.substr(0, processor), part = own.substr(processor + 11);
-      for (const auto& [theirs, original] : {std::pair{"qkv_lora1", "img_attn.qkv"},
-                                             {"proj_lora1", "img_attn.proj"},
-                                             {"qkv_lora2", "txt_attn.qkv"},
-                                             {"proj_lora2", "txt_attn.proj"},
-                                             {"qkv_lora", "xlabs_qkv"},
-                                             {"proj_lora", "linear2"}})
-        if (part == theirs) own = block + "." + original;
-    }
-    std::vector<Target> out;
-    // The authors' own names, with dots, are kohya's with underscores; a norm's weight may be called its scale.
-    for (std::string each : {own, "lora_unet_" + underscored(own)})
-      for (const char* ending : {"", ".scale", "_scale", ".weight", "_weight"}) {
-        std::string cut = each;
-        if (*ending && !cut_suffix(cut, ending)) continue;
-        const auto [begin, end] = names_.equal_range(cut);
-        for (auto one = begin; one != end; ++one) out.push_back(one->second);
-        if (!out.empty()) return out;
-      }
-    return out;
-  }
-  const std::vector<std::string>& known() const { return known_; }
-
- private:
-  void add(const std::string& name, Target target) {
-    names_.emplace(name, std::move(target));
-    known_.push_back(name);
-  }
-  std::map<std::string, AdaptableLayer*> layers_;
-  std::multimap<std::string, Target> names_;
-  std::vector<std::string> known_;
-};
-
-// Which encoder a name is of, "text_encoder_2", by the prefixes that people's tools give them; and the name without it. Empty: of none.
-std::string cut_encoder(std::string& name, const std::vector<std::string>& encoders, const std::function<bool(const std::string&)>& is_t5) {
-  const auto nth = [&](bool t5, size_t n) {
-    size_t seen = 0;
-    for (const auto& one : encoders)
-      if (is_t5(one) == t5 && seen++ == n) return one;
-    return std::string();
-  };
-  // Of two encoders the second may be T5, as FLUX's.
-  const std::string second = encoders.size() > 1 ? encoders[1] : "", only_second = encoders.size() == 1 && encoders[0] == "text_encoder_2" ? encoders[0] : "";
-  const std::pair<const char*, std::string> prefixes[] = {{"text_encoder_3.", "text_encoder_3"},
-                                                          {"text_encoder_2.", "text_encoder_2"},
-                                                          {"text_encoder.", "text_encoder"},
-                                                          {"lora_te3_", nth(true, 0)},
-                                                          {"lora_te2_", second.empty() ? only_second : second},
-                                                          {"lora_te1_", nth(false, 0)},
-                                                          {"lora_te_", nth(false, 0)},
-                                                          {"text_encoders.clip_l.transformer.", nth(false, 0)},
-                                                          {"text_encoders.clip_g.transformer.", nth(false, 1)},
-                                                          {"text_encoders.t5xxl.transformer.", nth(true, 0)},
-                                                          {"clip_l.", nth(false, 0)},
-                                                          {"clip_g.", nth(false, 1)},
-                                                          {"t5xxl.", nth(true, 0)}};
-  for (const auto& [prefix, component] : prefixes) {
-    if (!cut_prefix(name, prefix)) continue;
-    cut_prefix(name, "base_model.model.");
-    return component.empty() ? "text_encoder_that_is_not_there" : component;
-  }
-  return {};
-}
-
-bool is_encoder_name(const std::string& name) {
-  return name.starts_with("text_encoder") || name.starts_with("lora_te") || name.starts_with("clip_l.") || name.starts_with("clip_g.") || name.starts_with("t5xxl.");
-}
-
 // A layer's part of the adapter: products beside it, and what is made of its own numbers.
 struct LayerPart {
   std::optional<LoraLayer> product;
@@ -431,7 +173,7 @@ struct LayerPart {
 };
 
 // name: the layer's, for errors. alpha: (rank) -> the adapter's alpha where the file has none at the layer.
-LayerPart make_part(Stored one, const std::string& name, const Settings& settings, const std::string& where) {
+LayerPart make_part(Stored one, const std::string& name, const AdapterSettings& settings, const std::string& where) {
   const auto wrong = [&](const std::string& what, const std::string& hint) { reject("'" + name + "' " + what, where, hint); };
   if (one.alphas.value_or(1) != 1) reject("the alpha of '" + name + "' is of " + std::to_string(*one.alphas) + " numbers, one was expected", where, "The file is damaged");
   for (const auto& [part, tensor] : one.parts)
@@ -539,11 +281,8 @@ Adapter read_adapter(const fs::path& named, const AdapterTarget& target, std::ve
   const fs::path path = adapter_file(named);
   const SafetensorsFile file(path);
   const std::string component = component_of(target.denoiser);
-  std::vector<std::string> encoders;
-  for (const auto& one : target.encoders) encoders.push_back(one.component);
-  const auto is_t5 = [&](const std::string& name) {
-    return std::any_of(target.encoders.begin(), target.encoders.end(), [&](const auto& one) { return one.component == name && one.t5; });
-  };
+  std::vector<NamedEncoder> encoders;
+  for (const auto& one : target.encoders) encoders.push_back({one.component, one.t5});
   std::map<std::string, std::map<std::string, Stored>> stored;  // by component, "" for the denoiser
   std::string foreign, embeddings;
   bool text = false, peft = false;
@@ -578,8 +317,12 @@ Adapter read_adapter(const fs::path& named, const AdapterTarget& target, std::ve
     if (is_encoder_name(key)) {
       text = true;
       if (encoders.empty()) continue;
-      owner = cut_encoder(key, encoders, is_t5);
-      if (owner.empty()) owner = "text_encoder_that_is_not_there";
+      owner = cut_encoder(key, encoders);
+      if (owner.empty()) {
+        const std::string note = "The adapter's part for a text encoder that the model does not have is not used: " + path.string();
+        if (std::find(notes.begin(), notes.end(), note) == notes.end()) notes.push_back(note);
+        continue;
+      }
     }
     if (owner.empty())
       for (const std::string& prefix : {component + ".", std::string("model.diffusion_model."), std::string("diffusion_model.")}) cut_prefix(key, prefix);
@@ -616,18 +359,14 @@ Adapter read_adapter(const fs::path& named, const AdapterTarget& target, std::ve
   size_t unknown_count = 0, all = 0;
   for (const auto& [owner, layers] : stored) {
     all += layers.size();
-    if (owner == "text_encoder_that_is_not_there") {
-      notes.push_back("The adapter's part for a text encoder that the model does not have is not used: " + path.string());
-      continue;
-    }
     const auto encoder = std::find_if(target.encoders.begin(), target.encoders.end(), [&, &wanted = owner](const auto& one) { return one.component == wanted; });
-    const LayerNames names = owner.empty() ? LayerNames(target.denoiser, target.table) : LayerNames(*encoder->module);
+    const AdapterNames names = owner.empty() ? AdapterNames(target.denoiser, target.table) : AdapterNames(*encoder->module);
     Lora& lora = owner.empty() ? out.denoiser : out.encoders[owner];
-    const Settings settings(file, owner.empty() ? component : owner, peft, notes);
+    const AdapterSettings settings(file, owner.empty() ? component : owner, peft, notes);
     for (const auto& [name, one] : layers) {
-      const std::vector<Target> found = names.find(name);
+      const std::vector<AdapterNames::Target> found = names.find(name);
       if (found.empty()) {
-        if (++unknown_count <= 3) unknown += "\n  " + name + ": the nearest here is " + nearest(name, names.known());
+        if (++unknown_count <= 3) unknown += "\n  " + name + ": the nearest here is " + names.nearest(name);
         continue;
       }
       const LayerPart part = make_part(one, name, settings, path.string());
@@ -671,17 +410,29 @@ namespace {
 
 // PEFT's settings of an adapter whose layers may differ in rank and alpha: the first layer's, and what differs from it.
 json peft_settings(const Lora& lora, const std::string& component) {
-  const LoraLayer& first = lora.layers.begin()->second;
+  struct Size {
+    std::int64_t rank;
+    double alpha;
+  };
+  std::map<std::string, Size> sizes;
+  bool dora = false;
+  for (const auto& [path, layer] : lora.layers) sizes[path] = {layer.rank(), layer.alpha};
+  for (const auto& [path, change] : lora.changes) {
+    const auto rank = change.parts.at("lora_down").size(0);
+    sizes[path] = {rank, change.scale * static_cast<double>(rank)};
+    dora |= change.magnitude.defined();
+  }
+  const Size first = sizes.begin()->second;
   json targets = json::array(), ranks = json::object(), alphas = json::object();
-  for (const auto& [path, layer] : lora.layers) {
+  for (const auto& [path, size] : sizes) {
     targets.push_back(path);
     // Anchored: unanchored patterns match the ends of paths, so that "proj_out" would be every block's too.
-    if (layer.rank() != first.rank()) ranks["^" + path] = layer.rank();
-    if (layer.alpha != first.alpha) alphas["^" + path] = layer.alpha;
+    if (size.rank != first.rank) ranks["^" + path] = size.rank;
+    if (size.alpha != first.alpha) alphas["^" + path] = size.alpha;
   }
-  const json settings{{"peft_type", "LORA"},   {"r", first.rank()},       {"lora_alpha", first.alpha}, {"target_modules", targets},
+  const json settings{{"peft_type", "LORA"},   {"r", first.rank},         {"lora_alpha", first.alpha}, {"target_modules", targets},
                       {"rank_pattern", ranks}, {"alpha_pattern", alphas}, {"lora_dropout", 0.0},       {"bias", "none"},
-                      {"use_rslora", false},   {"use_dora", false},       {"init_lora_weights", true}};
+                      {"use_rslora", false},   {"use_dora", dora},        {"init_lora_weights", true}};
   json out;
   for (const auto& [key, value] : settings.items()) out[component + "." + key] = value;
   return out;
@@ -689,30 +440,65 @@ json peft_settings(const Lora& lora, const std::string& component) {
 
 }  // namespace
 
-void write_lora(const fs::path& path, const Lora& anywhere, LoraFormat format, const torch::nn::Module& denoiser, const SiteTable& table) {
-  const Lora lora = anywhere.to(torch::kCPU);
-  if (lora.layers.empty()) reject("the adapter has no layer", path.string());
-  const std::string component = component_of(denoiser);
-  std::map<std::string, torch::Tensor> tensors;
-  std::map<std::string, std::string> metadata{{kOurs, json(lora.metadata).dump()}};
-  // A convolution of one point has its adapter's matrices as convolutions of one point.
-  const auto known = adaptable_layers(denoiser);
-  const auto as_stored = [&](const std::string& layer, const torch::Tensor& matrix) {
-    const auto found = known.find(layer);
-    return found != known.end() && found->second->weight.dim() == 4 ? matrix.unsqueeze(-1).unsqueeze(-1) : matrix;
-  };
-  if (format == LoraFormat::diffusers) {
-    for (const auto& [layer, own] : lora.layers) {
-      tensors[component + "." + layer + ".lora_A.weight"] = as_stored(layer, own.a);
-      tensors[component + "." + layer + ".lora_B.weight"] = as_stored(layer, own.b);
-    }
-    metadata["format"] = "pt";
-    metadata[kSettings] = peft_settings(lora, component).dump();
-    return write_safetensors(path, tensors, metadata);
-  }
+namespace {
 
-  const auto places = kohya_places(denoiser, table);
-  if (places.empty()) reject("kohya's format has no names for this family of models", path.string(), "Write it in diffusers' format");
+using StoredTensors = std::map<std::string, torch::Tensor>;
+
+// A convolution of one point has its adapter's matrices as convolutions of one point.
+torch::Tensor as_stored(const torch::nn::Module& network, const std::string& layer, const torch::Tensor& matrix) {
+  const auto known = adaptable_layers(network);
+  const auto found = known.find(layer);
+  return found != known.end() && found->second->weight.dim() == 4 ? matrix.unsqueeze(-1).unsqueeze(-1) : matrix;
+}
+
+// What of a change diffusers' names can say: a product, of a convolution too, and DoRA's magnitudes. Throws a Failure for another method.
+void write_in_diffusers(StoredTensors& out, const std::string& name, const LayerChange& change, const fs::path& path) {
+  const bool tucker = change.parts.contains("lora_mid"), columns = change.magnitude.defined() && change.magnitude.dim() > 1 && change.magnitude.size(0) == 1;
+  if (change.method != LayerChange::Method::low_rank || tucker || columns || change.bias.defined() || change.rows > 0)
+    reject("diffusers' format has no names for what the adapter is at " + name + ": " + change.name(), path.string(), "Write it in kohya's format");
+  out[name + ".lora_A.weight"] = change.parts.at("lora_down");
+  out[name + ".lora_B.weight"] = change.parts.at("lora_up");
+  if (change.magnitude.defined()) out[name + ".lora_magnitude_vector"] = change.magnitude.flatten();
+}
+
+// By LyCORIS' names, with the scale in a first part and an alpha that is the rank.
+void write_in_lycoris(StoredTensors& out, const std::string& name, const LayerChange& change, const fs::path& path) {
+  using Method = LayerChange::Method;
+  if (change.rows > 0 || change.swapped || change.method == Method::replacement || change.parts.contains("ia3_l"))
+    reject("kohya's format has no names for what the adapter is at " + name + ": " + change.name(), path.string());
+  bool scaled = change.scale == 1;
+  double rank = 1;
+  for (const auto& [part, tensor] : change.parts) {
+    const bool first = part == "lora_up" || part == "hada_w1_a" || part == "lokr_w1" || part == "lokr_w1_a";
+    const bool own = part == "diff" && tensor.dim() == 1;
+    std::string as = own ? "w_norm" : part;
+    if (part == "lora_up" || part == "lora_down" || part == "lora_mid") as += ".weight";
+    out[name + "." + as] = first && !scaled ? tensor * change.scale : tensor;
+    scaled |= first;
+    if (part == "lora_down") rank = static_cast<double>(tensor.size(0));
+    if (part == "hada_w1_b" || part == "lokr_w1_b" || (part == "lokr_w2_b" && !change.parts.contains("lokr_w1_b"))) rank = static_cast<double>(tensor.size(0));
+  }
+  if (change.magnitude.defined()) out[name + ".dora_scale"] = change.magnitude.dim() == 1 ? change.magnitude.unsqueeze(1) : change.magnitude;
+  const bool norm = change.parts.contains("diff") && change.parts.at("diff").dim() == 1;
+  if (change.bias.defined()) out[name + (norm ? ".b_norm" : ".diff_b")] = change.bias;
+  const bool turns = change.method == Method::orthogonal || change.method == Method::butterfly;
+  if (turns || (!change.parts.empty() && change.method != Method::difference && change.method != Method::scaling))
+    out[name + ".alpha"] = torch::tensor(turns ? change.constraint : rank, torch::kFloat32);
+}
+
+// kohya's names of the layers of a U-Net that are in no transformer: as diffusers has them, or for SDXL as the first code did.
+std::string kohya_name(const torch::nn::Module& denoiser, const KohyaPlaces& places, const std::string& layer) {
+  if (const auto place = places.find(layer); place != places.end()) return place->second.module;
+  const auto* unet = dynamic_cast<const UNet*>(&denoiser);
+  if (!unet || places.empty()) return {};
+  if (unet->config().addition_width == 0) return "lora_unet_" + underscored(layer);
+  const auto originals = original_unet_names(denoiser);
+  const auto found = originals.find(layer);
+  return found == originals.end() ? std::string() : "lora_unet_" + underscored(found->second);
+}
+
+// Layers of the denoiser, of which some are one layer in kohya's files.
+void write_products_in_kohya(StoredTensors& tensors, const Lora& lora, const torch::nn::Module& denoiser, const KohyaPlaces& places, const fs::path& path) {
   struct Fused {
     std::string layer;  // the first of its parts
     std::int64_t rows = 0;
@@ -741,6 +527,7 @@ void write_lora(const fs::path& path, const Lora& anywhere, LoraFormat format, c
     for (const auto& [_, own] : module.parts) rank += own->rank();
     return rank;
   };
+  if (modules.empty()) return;
   // One alpha everywhere, the most frequent: diffusers 0.42 gives attention layers the most frequent one whatever each says.
   std::map<double, int> alphas;
   for (const auto& [name, module] : modules) ++alphas[largest(module) * static_cast<double>(rank_of(module))];
@@ -757,12 +544,75 @@ void write_lora(const fs::path& path, const Lora& anywhere, LoraFormat format, c
       b.slice(0, row, row + own->b.size(0)).slice(1, column, column + own->rank()).copy_(part);
       column += own->rank();
     }
-    tensors[name + ".lora_down.weight"] = as_stored(module.layer, torch::cat(a));
-    tensors[name + ".lora_up.weight"] = as_stored(module.layer, module.swapped ? swapped_halves(b) : b);
+    tensors[name + ".lora_down.weight"] = as_stored(denoiser, module.layer, torch::cat(a));
+    tensors[name + ".lora_up.weight"] = as_stored(denoiser, module.layer, module.swapped ? swapped_halves(b) : b);
     tensors[name + ".alpha"] = torch::tensor(first * static_cast<double>(rank), torch::kFloat32);
   }
-  metadata["ss_network_module"] = "networks.lora";
+}
+
+}  // namespace
+
+void write_adapter(const fs::path& path, const Adapter& adapter, LoraFormat format, const AdapterTarget& target) {
+  const Lora lora = adapter.denoiser.to(torch::kCPU);
+  if (lora.layers.empty() && lora.changes.empty() && adapter.encoders.empty()) reject("the adapter has no layer", path.string());
+  StoredTensors tensors;
+  std::map<std::string, std::string> metadata{{kOurs, json(lora.metadata).dump()}};
+  const auto module_of = [&](const std::string& component) -> const AdapterTarget::Encoder& {
+    for (const auto& one : target.encoders)
+      if (one.component == component) return one;
+    reject("the model has no " + component, path.string());
+  };
+  if (format == LoraFormat::diffusers) {
+    json settings = json::object();
+    const auto add = [&](const Lora& own, const std::string& component, const torch::nn::Module& network, const std::string& begin) {
+      for (const auto& [layer, one] : own.layers) {
+        tensors[begin + layer + ".lora_A.weight"] = as_stored(network, layer, one.a);
+        tensors[begin + layer + ".lora_B.weight"] = as_stored(network, layer, one.b);
+      }
+      for (const auto& [layer, one] : own.changes) write_in_diffusers(tensors, begin + layer, one, path);
+      if (!own.layers.empty() || !own.changes.empty()) settings.update(peft_settings(own, component));
+    };
+    const std::string component = component_of(target.denoiser);
+    add(lora, component, target.denoiser, component + ".");
+    for (const auto& [name, own] : adapter.encoders) {
+      const auto& encoder = module_of(name);
+      add(own.to(torch::kCPU), name, *encoder.module, name + (encoder.t5 ? "." : ".text_model."));
+    }
+    metadata["format"] = "pt";
+    metadata[kAdapterSettings] = settings.dump();
+    return write_safetensors(path, tensors, metadata);
+  }
+
+  const auto places = kohya_places(target.denoiser, target.table);
+  if (places.empty()) reject("kohya's format has no names for this family of models", path.string(), "Write it in diffusers' format");
+  write_products_in_kohya(tensors, lora, target.denoiser, places, path);
+  for (const auto& [layer, change] : lora.changes) {
+    const std::string name = kohya_name(target.denoiser, places, layer);
+    const auto place = places.find(layer);
+    if (name.empty()) reject("kohya's format has no name for " + layer, path.string(), "Write it in diffusers' format");
+    if (place != places.end() && place->second.rows > 0)
+      reject("kohya's format has " + layer + " within a larger layer, which " + change.name() + " cannot be a part of", path.string(), "Write it in diffusers' format");
+    write_in_lycoris(tensors, name, change, path);
+  }
+  for (const auto& [component, anywhere] : adapter.encoders) {
+    const auto& encoder = module_of(component);
+    const Lora own = anywhere.to(torch::kCPU);
+    // "lora_te_" where there is one, "lora_te1_" and so on where there are more; T5 is the third.
+    const std::string number = encoder.t5 ? "3" : component.ends_with("_2") ? "2" : target.encoders.size() > 1 ? "1" : "";
+    const auto name = [&](const std::string& layer) { return "lora_te" + number + "_" + underscored(encoder.t5 ? layer : "text_model." + layer); };
+    for (const auto& [layer, one] : own.layers) {
+      tensors[name(layer) + ".lora_down.weight"] = one.a;
+      tensors[name(layer) + ".lora_up.weight"] = one.b;
+      tensors[name(layer) + ".alpha"] = torch::tensor(one.alpha, torch::kFloat32);
+    }
+    for (const auto& [layer, change] : own.changes) write_in_lycoris(tensors, name(layer), change, path);
+  }
+  metadata["ss_network_module"] = lora.changes.empty() ? "networks.lora" : "lycoris.kohya";
   write_safetensors(path, tensors, metadata);
+}
+
+void write_lora(const fs::path& path, const Lora& lora, LoraFormat format, const torch::nn::Module& denoiser, const SiteTable& table) {
+  write_adapter(path, {lora, {}}, format, {denoiser, table});
 }
 
 }  // namespace glyphscope

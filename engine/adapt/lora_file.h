@@ -47,7 +47,10 @@ Adapter read_adapter(const std::filesystem::path& path, const AdapterTarget& tar
 /// Its part for the denoiser alone.
 Lora read_lora(const std::filesystem::path& file, const torch::nn::Module& denoiser, const SiteTable& table, std::vector<std::string>& notes);
 
-/// Writes it, fp32 as it is trained; atomic. Throws a Failure if the format has no name for one of its layers (kohya's for LDM and DeepFloyd IF).
+/// Writes it, fp32 as it is trained; atomic. Throws a Failure if the format has no name for one of its layers (kohya's for LDM and DeepFloyd IF), or for its
+/// method: diffusers' has LoRA and DoRA, kohya's all of LyCORIS'.
+void write_adapter(const std::filesystem::path& file, const Adapter& adapter, LoraFormat format, const AdapterTarget& target);
+/// Of a denoiser's alone.
 void write_lora(const std::filesystem::path& file, const Lora& lora, LoraFormat format, const torch::nn::Module& denoiser, const SiteTable& table);
 
 }  // namespace glyphscope

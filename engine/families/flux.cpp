@@ -10,6 +10,7 @@
 #include "pipelines/family.h"
 #include "pipelines/kohya_names.h"
 #include "pipelines/latent_pipeline.h"
+#include "pipelines/original_keys.h"
 #include "pipelines/t5_prompt.h"
 
 namespace glyphscope {
@@ -98,6 +99,53 @@ class FluxPipeline : public LatentPipeline {
 namespace {
 
 // A single block's first layer holds q, k, v and, four times as wide, what goes into its feed-forward layer.
+// The original code's keys. Source: diffusers' `convert_flux_transformer_checkpoint_to_diffusers`.
+KeyTable flux_keys(const Config&) {
+  KeyTable out = {{"final_layer.adaLN_modulation.1.*", {"norm_out.linear.*"}, KeyChange::swap}, {"final_layer.linear.*", {"proj_out.*"}}, {"img_in.*", {"x_embedder.*"}},
+                  {"txt_in.*", {"context_embedder.*"}}};
+  for (auto [from, to] : {std::pair{"time_in", "timestep_embedder"}, {"vector_in", "text_embedder"}, {"guidance_in", "guidance_embedder"}}) {
+    out.push_back({std::string(from) + ".in_layer.*", {std::string("time_text_embed.") + to + ".linear_1.*"}});
+    out.push_back({std::string(from) + ".out_layer.*", {std::string("time_text_embed.") + to + ".linear_2.*"}});
+  }
+  const std::string two = "double_blocks.#.", ours = "transformer_blocks.#.", one = "single_blocks.#.", ours_one = "single_transformer_blocks.#.";
+  out.push_back({two + "img_attn.qkv.*", {ours + "attn.to_q.*", ours + "attn.to_k.*", ours + "attn.to_v.*"}, KeyChange::split});
+  out.push_back({two + "txt_attn.qkv.*", {ours + "attn.add_q_proj.*", ours + "attn.add_k_proj.*", ours + "attn.add_v_proj.*"}, KeyChange::split});
+  for (auto [from, to] : {std::pair{"img_mod.lin", "norm1.linear"},
+                          {"txt_mod.lin", "norm1_context.linear"},
+                          {"img_mlp.0", "ff.net.0.proj"},
+                          {"img_mlp.2", "ff.net.2"},
+                          {"txt_mlp.0", "ff_context.net.0.proj"},
+                          {"txt_mlp.2", "ff_context.net.2"},
+                          {"img_attn.proj", "attn.to_out.0"},
+                          {"txt_attn.proj", "attn.to_add_out"}})
+    out.push_back({two + from + ".*", {ours + to + ".*"}});
+  for (const char* part : {"query", "key"}) {
+    const std::string norm = std::string("norm.") + part + "_norm.", letter = std::string(1, part[0]);
+    for (const char* name : {"scale", "weight"}) {
+      out.push_back({two + "img_attn." + norm + name, {ours + "attn.norm_" + letter + ".weight"}});
+      out.push_back({two + "txt_attn." + norm + name, {ours + "attn.norm_added_" + letter + ".weight"}});
+      out.push_back({one + norm + name, {ours_one + "attn.norm_" + letter + ".weight"}});
+    }
+  }
+  out.push_back({one + "modulation.lin.*", {ours_one + "norm.linear.*"}});
+  out.push_back({one + "linear1.*", {ours_one + "attn.to_q.*", ours_one + "attn.to_k.*", ours_one + "attn.to_v.*", ours_one + "proj_mlp.*"}, KeyChange::split, {1, 1, 1, 4}});
+  out.push_back({one + "linear2.*", {ours_one + "proj_out.*"}});
+  return out;
+}
+
+std::vector<SingleFileLayout> layouts() {
+  // T5's tokenizer is in no such file, and too large to ship.
+  const auto none = [](const SafetensorsFile&) { return std::string(); };
+  return {{.models = "FLUX.1",
+           .mark = "model.diffusion_model.double_blocks.",
+           .configs = none,
+           .places = {{"transformer", "model.diffusion_model.", flux_keys},
+                      {"vae", "vae.", autoencoder_keys},
+                      {"text_encoder", "text_encoders.clip_l.transformer.", same_keys},
+                      {"text_encoder_2", "text_encoders.t5xxl.transformer.", same_keys}}},
+          {.models = "FLUX.1's transformer", .mark = "double_blocks.", .configs = none, .places = {{"transformer", "", flux_keys}}}};
+}
+
 const std::vector<KohyaRule> kKohya = {{"transformer_blocks.#.attn.to_q", "double_blocks_#_img_attn_qkv", 0, 3},
                                        {"transformer_blocks.#.attn.to_k", "double_blocks_#_img_attn_qkv", 1, 3},
                                        {"transformer_blocks.#.attn.to_v", "double_blocks_#_img_attn_qkv", 2, 3},
@@ -154,6 +202,7 @@ Family flux() {
                        .projects_prompt_by_itself = true}},
           .open = [](const ModelFolder& model, const Opening& opening,
                      const Pipeline*) { return std::make_shared<FluxPipeline>(model, opening, find_components(model)); },
+          .single_files = layouts(),
           .kohya_places = kohya_places};
 }
 

@@ -207,7 +207,9 @@ std::vector<SingleFileLayout> layouts() {
           layout("Stable Diffusion XL refiner", "conditioner.embedders.0.model.", "sdxl-refiner",
                  {{"text_encoder_2", "conditioner.embedders.0.model.", open_clip_keys}}),
           layout("Stable Diffusion 2.x", "cond_stage_model.model.", "sd2", {{"text_encoder", "cond_stage_model.model.", open_clip_keys}}),
-          layout("Stable Diffusion 1.x", "cond_stage_model.transformer.", "sd1", {{"text_encoder", "cond_stage_model.transformer.", same_keys}})};
+          layout("Stable Diffusion 1.x", "cond_stage_model.transformer.", "sd1", {{"text_encoder", "cond_stage_model.transformer.", same_keys}}),
+          // Of any of them, without the encoders.
+          layout("Stable Diffusion's U-Net", "model.diffusion_model.input_blocks.", "", {})};
 }
 
 }  // namespace

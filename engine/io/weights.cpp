@@ -21,7 +21,46 @@ Weights::Weights(const fs::path& file) : where_(file.string()) { add(Safetensors
 
 void Weights::add(const SafetensorsFile& file) {
   files_.push_back(file.path());
-  for (const auto& [key, entry] : file.entries()) entries_[key] = {entry.shape, entry.dtype, [file, key = key] { return file.tensor(key); }};
+  for (const auto& [key, entry] : file.entries())
+    if (!is_scale_key(file, key)) entries_[key] = {entry.shape, entry.dtype, scaled_reader(file, key)};
+}
+
+namespace {
+
+constexpr const char* kScales[] = {".scale_weight", ".weight_scale"};
+constexpr const char* kInputScales[] = {".scale_input", ".input_scale"};
+
+// "X.scale_weight" -> "X.weight"; empty for another key.
+std::string scaled_key(const std::string& key, const char* ending) {
+  return key.ends_with(ending) ? key.substr(0, key.size() - std::string(ending).size()) + ".weight" : std::string();
+}
+
+}  // namespace
+
+bool is_scale_key(const SafetensorsFile& file, const std::string& key) {
+  if (key == "scaled_fp8" || key.ends_with(".scaled_fp8")) return true;
+  for (const char* ending : {kScales[0], kScales[1], kInputScales[0], kInputScales[1]})
+    if (const std::string weight = scaled_key(key, ending); !weight.empty() && file.entries().contains(weight)) return true;
+  return false;
+}
+
+std::function<torch::Tensor()> scaled_reader(const SafetensorsFile& file, const std::string& key) {
+  if (key.ends_with(".weight"))
+    for (const char* ending : kScales) {
+      const std::string scale = key.substr(0, key.size() - 7) + ending;
+      const auto found = file.entries().find(scale);
+      if (found == file.entries().end() || !c10::isFloatingType(found->second.dtype)) continue;
+      return [file, key, scale] {
+        const torch::Tensor weight = file.tensor(key).to(torch::kFloat32), times = file.tensor(scale).to(torch::kFloat32);
+        if (times.numel() == 1) return weight * times.reshape({});
+        if (weight.dim() == 0 || times.numel() != weight.size(0))
+          reject(c10::str("'", scale, "' is ", times.sizes(), ", one number or one a row of ", weight.sizes(), " was expected"), file.path().string());
+        std::vector<std::int64_t> sizes(static_cast<size_t>(weight.dim()), 1);
+        sizes[0] = times.numel();
+        return weight * times.reshape(sizes);
+      };
+    }
+  return [file, key] { return file.tensor(key); };
 }
 
 std::map<std::string, torch::Tensor> Weights::tensors() const {

@@ -51,6 +51,11 @@ class Weights {
   std::vector<std::filesystem::path> files_;
 };
 
+/// Whether a key holds what an fp8 weight of the same file is multiplied by, or says that there are such: no weight of the model itself.
+bool is_scale_key(const SafetensorsFile& file, const std::string& key);
+/// Reads a tensor, times its scale if the file has one for it: "X.scale_weight" or "X.weight_scale" of "X.weight", one number or one a row.
+std::function<torch::Tensor()> scaled_reader(const SafetensorsFile& file, const std::string& key);
+
 struct LoadOptions {
   Placement placement;
   /// The module's key for a key of the file; "" leaves the key out.

@@ -51,6 +51,9 @@ ModelFolder::ModelFolder(fs::path path, std::string source, const std::vector<Si
     if (extension != ".safetensors") reject("a diffusers folder or a .safetensors file was expected", folder_.string());
     single_file_ = std::make_shared<SingleFile>(folder_, layouts);
     published_ = config.empty();
+    if (published_ && single_file_->configs().empty())
+      reject("this file holds weights alone: " + single_file_->models(), folder_.string(),
+             option(Option::config) + " names a diffusers folder of the same model that has the rest: configurations, tokenizers, and the weights that are not in it");
     folder_ = config.empty() ? resource(fs::path("configs") / single_file_->configs()) : snapshot_of(config);
   }
   if (!single_file_ && !config.empty())
@@ -96,7 +99,7 @@ void ModelFolder::require(const std::vector<std::string>& components) const {
 }
 
 Weights ModelFolder::weights(const std::string& component) const {
-  const bool beside = component.starts_with("text_encoder") && single_file_ && !single_file_->has(component) && holds_weights(component);
+  const bool beside = single_file_ && !single_file_->has(component) && holds_weights(component);
   if (!single_file_ || beside) return Weights::find(folder_ / component);
   return single_file_->weights(component, Config::read(folder_ / component / "config.json"));
 }

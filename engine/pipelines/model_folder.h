@@ -34,7 +34,7 @@ class ModelFolder {
 
   /// Throws one Failure that lists every one of these components (and its config.json) that is missing.
   void require(const std::vector<std::string>& components) const;
-  /// A component's weights; a text encoder that a single file lacks comes from the folder beside it. Throws a Failure.
+  /// A component's weights; one that a single file lacks comes from the folder beside it. Throws a Failure.
   Weights weights(const std::string& component) const;
   /// SHA-256 over what decides the model's images: these weight files, model_index.json, and every configuration and
   /// vocabulary file (.json, .txt, .model) of these components.

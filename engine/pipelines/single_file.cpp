@@ -3,9 +3,11 @@
 #include <torch/types.h>
 
 #include <algorithm>
+#include <numeric>
 #include <optional>
 
 #include "core/error.h"
+#include "core/option.h"
 #include "device/placement.h"
 
 namespace glyphscope {
@@ -60,10 +62,15 @@ std::string fill(const std::string& pattern, const Match& match) {
 }
 
 // The i-th of `count` tensors that a line makes of one.
-torch::Tensor changed(const torch::Tensor& whole, KeyChange change, std::int64_t i, std::int64_t count) {
-  switch (change) {
-    case KeyChange::split:
-      return whole.chunk(count)[static_cast<size_t>(i)];
+torch::Tensor changed(const torch::Tensor& whole, const KeyRule& rule, std::int64_t i) {
+  const auto count = static_cast<std::int64_t>(rule.to.size());
+  switch (rule.change) {
+    case KeyChange::split: {
+      if (rule.shares.empty()) return whole.chunk(count)[static_cast<size_t>(i)];
+      const auto share = [&](auto begin, auto end) { return std::accumulate(begin, end, std::int64_t{0}); };
+      const std::int64_t unit = whole.size(0) / share(rule.shares.begin(), rule.shares.end());
+      return whole.narrow(0, unit * share(rule.shares.begin(), rule.shares.begin() + i), unit * rule.shares[static_cast<size_t>(i)]);
+    }
     case KeyChange::swap:
       return torch::cat({whole.chunk(2)[1], whole.chunk(2)[0]});
     case KeyChange::transpose:
@@ -88,7 +95,7 @@ SingleFile::SingleFile(const std::filesystem::path& file, const std::vector<Sing
     std::string known;
     for (const auto& layout : layouts) known += (known.empty() ? "" : ", ") + layout.models;
     reject("this is no checkpoint of a family that is known", file.string(),
-           "Known are whole models of " + known + " in their authors' keys; a file of weights alone belongs into a diffusers folder");
+           "Known are " + known);
   }
   layout_ = *found;
   configs_ = layout_.configs(file_);
@@ -105,7 +112,7 @@ bool SingleFile::has(const std::string& component) const { return find(component
 
 Weights SingleFile::weights(const std::string& component, const Config& config) const {
   const SingleFileLayout::Place* place = find(component);
-  if (place == nullptr) reject("the checkpoint holds no " + component, path().string(), "Use a file that holds the whole model");
+  if (place == nullptr) reject("the checkpoint holds no " + component, path().string(), option(Option::config) + " names a diffusers folder that has it; or use a file that holds the whole model");
   const std::string begin = place->prefix;
   const KeyTable table = place->table(config);
   std::vector<std::vector<std::string>> patterns;
@@ -117,7 +124,8 @@ Weights SingleFile::weights(const std::string& component, const Config& config) 
     std::optional<Match> found;
     size_t number = 0;
     while (number < table.size() && !(found = match(patterns[number], parts))) ++number;
-    const auto read = [file = file_, key = entry->first] { return file.tensor(key); };
+    if (is_scale_key(file_, entry->first)) continue;
+    const auto read = scaled_reader(file_, entry->first);
     const torch::Tensor shape = torch::empty(entry->second.shape, torch::kMeta);
     auto add = [&](const std::string& name, const torch::Tensor& of, std::function<torch::Tensor()> tensor) {
       out[name] = {of.sizes().vec(), entry->second.dtype, std::move(tensor)};
@@ -128,11 +136,12 @@ Weights SingleFile::weights(const std::string& component, const Config& config) 
     }
     const KeyRule& rule = table[number];
     const auto count = static_cast<std::int64_t>(rule.to.size());
-    const std::int64_t divisor = rule.change == KeyChange::split ? std::max<std::int64_t>(count, 1) : rule.change == KeyChange::swap ? 2 : 1;
+    const std::int64_t shares = rule.shares.empty() ? count : std::accumulate(rule.shares.begin(), rule.shares.end(), std::int64_t{0});
+    const std::int64_t divisor = rule.change == KeyChange::split ? std::max<std::int64_t>(shares, 1) : rule.change == KeyChange::swap ? 2 : 1;
     if (divisor > 1 && (shape.dim() == 0 || shape.size(0) % divisor != 0))
       reject("'" + entry->first + "' is " + c10::str(shape.sizes()) + ", which cannot be divided", path().string(), "The file is damaged");
     for (std::int64_t i = 0; i < count; ++i) {
-      const auto part = [change = rule.change, i, count](const torch::Tensor& whole) { return changed(whole, change, i, count); };
+      const auto part = [rule, i](const torch::Tensor& whole) { return changed(whole, rule, i); };
       add(fill(rule.to[static_cast<size_t>(i)], *found), part(shape), [read, part] { return part(read()); });
     }
   }

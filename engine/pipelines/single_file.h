@@ -27,6 +27,7 @@ struct KeyRule {
   std::string from;
   std::vector<std::string> to;  ///< None: left out.
   KeyChange change = KeyChange::none;
+  std::vector<std::int64_t> shares = {};  ///< Of a split in unequal parts: how many of their sum each of `to` has.
 };
 /// The first line that fits a key counts.
 using KeyTable = std::vector<KeyRule>;
@@ -40,7 +41,7 @@ struct SingleFileLayout {
   };
   std::string models;  ///< What people call them.
   std::string mark;    ///< How some key begins that no other layout has.
-  /// The folder of resources/configs that holds its published configurations.
+  /// The folder of resources/configs that holds its published configurations; "": none does, the user names one.
   std::function<std::string(const SafetensorsFile& file)> configs;
   std::vector<Place> places;
   /// What keys of the file say of the scheduler, whatever a configuration says: an object of scheduler_config.json's keys, perhaps empty. Throws a
@@ -58,6 +59,8 @@ class SingleFile {
   SingleFile(const std::filesystem::path& file, const std::vector<SingleFileLayout>& layouts);
 
   const std::string& configs() const { return configs_; }
+  /// What people call the models of its layout.
+  const std::string& models() const { return layout_.models; }
   const std::filesystem::path& path() const { return file_.path(); }
   const nlohmann::json& scheduler() const { return scheduler_; }
   bool has(const std::string& component) const;

@@ -7,6 +7,7 @@
 #include "demo/sign_words.h"
 #include "io/files.h"
 #include "io/weights.h"
+#include "pipelines/adaptable_encoder.h"
 #include "tasks/session.h"
 
 namespace glyphscope {
@@ -67,20 +68,31 @@ void convert_adapter(Session& session, const command::ConvertAdapter& command, c
   job.tell(event::Started{"Writing " + command.file});
   const LoraFormat format = parse_lora_format(command.format);
   check_output_file(command.file, ".safetensors", {command.adapter});
-  torch::nn::Module& denoiser = session.model().denoiser_module();
-  const SiteTable& table = session.model().info().table;
+  Pipeline& model = session.model();
+  AdapterTarget target{model.denoiser_module(), model.info().table};
+  if (has_encoder_part(command.adapter))
+    for (AdaptableEncoder* encoder : model.text_encoders()) target.encoders.push_back({encoder->component(), encoder->is_t5(), &encoder->network()});
   std::vector<std::string> notes;
-  const Lora lora = read_lora(command.adapter, denoiser, table, notes);
+  const Adapter adapter = read_adapter(command.adapter, target, notes);
   for (const auto& note : notes) job.note(note);
-  write_lora(command.file, lora, format, denoiser, table);
+  write_adapter(command.file, adapter, format, target);
 
-  event::AdapterConverted out{.file = command.file, .sha256 = sha256_file(command.file), .layers = lora.layers.size(), .parameters = lora.parameters()};
+  event::AdapterConverted out{.file = command.file, .sha256 = sha256_file(command.file)};
   std::set<std::int64_t> ranks;
-  for (const auto& [path, layer] : lora.layers) ranks.insert(layer.rank());
+  const auto count = [&](const Lora& lora) {
+    out.layers += lora.layers.size() + lora.changes.size();
+    out.parameters += lora.parameters();
+    for (const auto& [path, layer] : lora.layers) ranks.insert(layer.rank());
+  };
+  count(adapter.denoiser);
+  for (const auto& [component, lora] : adapter.encoders) count(lora);
   out.ranks.assign(ranks.begin(), ranks.end());
-  for (const auto& site : table.sites)
-    if (const auto first = lora.layers.lower_bound(site.path + "."); first != lora.layers.end() && first->first.starts_with(site.path + "."))
-      out.sites.push_back(site.index);
+  const auto has = [](const auto& layers, const std::string& begin) {
+    const auto first = layers.lower_bound(begin);
+    return first != layers.end() && first->first.starts_with(begin);
+  };
+  for (const auto& site : target.table.sites)
+    if (has(adapter.denoiser.layers, site.path + ".") || has(adapter.denoiser.changes, site.path + ".")) out.sites.push_back(site.index);
   job.tell(std::move(out));
 }
 

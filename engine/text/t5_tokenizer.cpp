@@ -2,8 +2,11 @@
 
 #include <sentencepiece_processor.h>
 
+#include <map>
+
 #include "core/error.h"
 #include "io/config.h"
+#include "text/sentence_piece_json.h"
 #include "text/special_tokens.h"
 
 namespace glyphscope {
@@ -13,11 +16,19 @@ T5Tokenizer::~T5Tokenizer() = default;
 T5Tokenizer::T5Tokenizer(T5Tokenizer&&) noexcept = default;
 
 T5Tokenizer T5Tokenizer::load(const std::filesystem::path& folder) {
-  const auto file = folder / "spiece.model";
-  if (!std::filesystem::exists(file))
-    reject("spiece.model is missing", folder.string(), "transformers 5 leaves it out when it saves: copy it from the published model's folder");
+  const auto file = folder / "spiece.model", json = folder / "tokenizer.json";
   T5Tokenizer out;
-  if (const auto status = out.model_->Load(file.string()); !status.ok()) reject("this is no SentencePiece model: " + status.ToString(), file.string());
+  std::map<std::string, std::int64_t> added;
+  if (std::filesystem::exists(file)) {
+    if (const auto status = out.model_->Load(file.string()); !status.ok()) reject("this is no SentencePiece model: " + status.ToString(), file.string());
+  } else if (std::filesystem::exists(json)) {
+    SentencePieceJson read = SentencePieceJson::read(json);
+    if (const auto status = out.model_->LoadFromSerializedProto(read.model); !status.ok())
+      reject("its Unigram model cannot be used: " + status.ToString(), json.string(), "The file is damaged");
+    added = std::move(read.added);
+  } else {
+    reject("spiece.model or tokenizer.json is missing", folder.string(), "Copy it from the published model's folder");
+  }
   std::int64_t extra = 100;
   if (const auto path = folder / "tokenizer_config.json"; std::filesystem::exists(path)) {
     const Config config = Config::read(path);
@@ -27,6 +38,10 @@ T5Tokenizer T5Tokenizer::load(const std::filesystem::path& folder) {
     if (out.max_length_ < 2) reject("model_max_length is " + std::to_string(out.max_length_), path.string());
   }
   if (extra < 0 || extra > 10000) reject("extra_ids is " + std::to_string(extra), (folder / "tokenizer_config.json").string());
+  if (!added.empty()) {
+    for (const auto& [token, id] : added) out.add_special(token, id);
+    return out;
+  }
   for (const char* token : {"<pad>", "</s>", "<unk>"}) out.add_special(token, out.model_->PieceToId(token));
   // The sentinels come after all pieces, the highest first.
   for (std::int64_t i = 0; i < extra; ++i) out.add_special("<extra_id_" + std::to_string(i) + ">", out.model_->GetPieceSize() + extra - 1 - i);

@@ -18,7 +18,7 @@ namespace glyphscope {
 /// T5's tokenizer: special tokens are split off first, the rest is SentencePiece's. Source: transformers `T5Tokenizer`.
 class T5Tokenizer {
  public:
-  /// Reads spiece.model and, where present, tokenizer_config.json of a folder. Throws a Failure that names the file.
+  /// Reads spiece.model, or a tokenizer.json alone, and, where present, tokenizer_config.json of a folder. Throws a Failure that names the file.
   static T5Tokenizer load(const std::filesystem::path& folder);
   ~T5Tokenizer();
   T5Tokenizer(T5Tokenizer&&) noexcept;

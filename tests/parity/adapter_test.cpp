@@ -17,6 +17,7 @@
 
 namespace glyphscope {
 namespace {
+using ::testing::HasSubstr;
 using testing::golden;
 using testing::kTolerance;
 using testing::relative_error;
@@ -146,6 +147,38 @@ TEST(AdapterParity, EveryMethodActsAsItsLibraryHasIt) {
   EXPECT_EQ(count, 27);
 }
 
+// What is written again, in kohya's names of all methods and in diffusers' of those it has, says the same.
+TEST(AdapterParity, EveryMethodIsWrittenAgain) {
+  torch::NoGradGuard no_grad;
+  const auto folder = golden("adapter_methods");
+  const testing::TemporaryFolder scratch;
+  const nlohmann::json places = read_json(folder / "methods.json");
+  int kohya = 0, diffusers = 0;
+  for (const auto& [file, name] : places.items()) {
+    SmallDenoiser denoiser(name.get<std::string>());
+    const SafetensorsFile expected(folder / (std::filesystem::path(file).stem().string() + ".expected.safetensors"));
+    std::vector<std::string> notes;
+    const Lora lora = read_lora(folder / file, denoiser.module(), denoiser.table(), notes);
+    for (const auto& [format, count] : {std::pair(LoraFormat::kohya, &kohya), std::pair(LoraFormat::diffusers, &diffusers)}) {
+      SCOPED_TRACE(file + (format == LoraFormat::kohya ? " as kohya" : " as diffusers"));
+      const auto written = attempt([&] {
+        write_lora(scratch / "again.safetensors", lora, format, denoiser.module(), denoiser.table());
+        return true;
+      });
+      if (!written) {
+        EXPECT_THAT(written.error().what, ::testing::AnyOf(HasSubstr("format has no name"), HasSubstr("within a larger layer")));
+        continue;
+      }
+      const Lora again = read_lora(scratch / "again.safetensors", denoiser.module(), denoiser.table(), notes);
+      const AttachedLora attached(denoiser.module(), again);
+      EXPECT_LT(relative_error(denoiser.call(), expected.tensor("output")), 3e-5);
+      ++*count;
+    }
+  }
+  EXPECT_EQ(kohya, 20);
+  EXPECT_EQ(diffusers, 4);
+}
+
 // Text encoders' adapters, in both namings, act on whatever network is loaded, and leave nothing behind.
 TEST(AdapterParity, TextEncodersEqualTheReference) {
   torch::NoGradGuard no_grad;
@@ -172,6 +205,16 @@ TEST(AdapterParity, TextEncodersEqualTheReference) {
       }
       EXPECT_LT(relative_error(states(*pipeline), expected.tensor(std::string(name) + ".plain")), kTolerance) << "nothing is left behind";
       EXPECT_THAT(notes, ::testing::IsEmpty());
+    }
+    // Written again in the other naming, and read.
+    AdapterTarget target{pipeline->denoiser_module(), pipeline->info().table};
+    for (AdaptableEncoder* encoder : pipeline->text_encoders()) target.encoders.push_back({encoder->component(), encoder->is_t5(), &encoder->network()});
+    const testing::TemporaryFolder scratch;
+    std::vector<std::string> notes;
+    for (const auto& [from, format] : {std::pair("_kohya.safetensors", LoraFormat::diffusers), {".safetensors", LoraFormat::kohya}}) {
+      write_adapter(scratch / "again.safetensors", read_adapter(folder / (stem + from), target, notes), format, target);
+      const auto adapted = attach_adapters(pipeline, {(scratch / "again.safetensors").string()}, notes);
+      EXPECT_LT(relative_error(states(*adapted), expected.tensor(std::string(name) + ".output")), kTolerance) << stem << from;
     }
   }
 }

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <unicode/regex.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/safetensors.h"
+
+namespace glyphscope {
+
+/// diffusers' LORA_ADAPTER_METADATA_KEY.
+inline constexpr const char* kAdapterSettings = "lora_adapter_metadata";
+
+/// What stands in an adapter file's metadata, or beside PEFT's own file, on how much each layer of a component counts.
+class AdapterSettings {
+ public:
+  /// component: "unet". peft: the file's keys are PEFT's own, whose settings are in a file beside it. Throws a Failure.
+  AdapterSettings(const SafetensorsFile& file, const std::string& component, bool peft, std::vector<std::string>& notes);
+
+  /// Each layer has a magnitude.
+  bool dora() const { return dora_; }
+  /// Of PEFT's LoHa and LoKr; 0: the tensors say it.
+  double rank() const { return rank_; }
+  /// Of a layer whose file gives it none. Throws a Failure for a pattern that takes too long.
+  double alpha(const std::string& path, std::int64_t rank) const;
+
+ private:
+  struct Pattern {
+    std::string text;
+    std::unique_ptr<icu::RegexPattern> compiled;
+    double alpha;
+  };
+  double header_number(const std::string& key, const std::string& text) const;
+  double number(const std::string& key, const nlohmann::ordered_json& value) const;
+  void add_pattern(const std::string& pattern, double alpha);
+  bool matches(const Pattern& pattern, const std::string& path) const;
+
+  std::string where_;
+  double rank_ = 0;
+  std::optional<double> alpha_;
+  std::vector<Pattern> patterns_;
+  bool rank_stabilised_ = false, dora_ = false;
+};
+
+}  // namespace glyphscope
