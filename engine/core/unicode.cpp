@@ -41,6 +41,26 @@ std::string encode_utf8(const std::vector<char32_t>& codes) {
   return text;
 }
 
+std::vector<std::string_view> graphemes(std::string_view text) {
+  std::vector<std::string_view> out;
+  const auto* data = reinterpret_cast<const utf8proc_uint8_t*>(text.data());
+  utf8proc_int32_t before = 0, state = 0;
+  size_t begin = 0;
+  for (size_t at = 0; at < text.size();) {
+    utf8proc_int32_t code = 0;
+    const utf8proc_ssize_t used = utf8proc_iterate(data + at, static_cast<utf8proc_ssize_t>(text.size() - at), &code);
+    if (used <= 0) code = 0xFFFD;
+    if (at > 0 && utf8proc_grapheme_break_stateful(before, code, &state)) {
+      out.push_back(text.substr(begin, at - begin));
+      begin = at;
+    }
+    before = code;
+    at += used > 0 ? static_cast<size_t>(used) : 1;
+  }
+  if (begin < text.size()) out.push_back(text.substr(begin));
+  return out;
+}
+
 namespace {
 
 std::string normalize(std::string_view text, int form) {

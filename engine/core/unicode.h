@@ -16,6 +16,9 @@ size_t first_invalid_utf8(std::string_view text);
 void append_utf8(std::string& text, char32_t code);
 std::string encode_utf8(const std::vector<char32_t>& codes);
 
+/// The grapheme clusters of a text, what people take for a letter each, as views into it. Bytes that are not UTF-8 stand alone.
+std::vector<std::string_view> graphemes(std::string_view text);
+
 /// Unicode normalization form C.
 std::string normalize_nfc(std::string_view text);
 

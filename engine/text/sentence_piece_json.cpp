@@ -46,7 +46,7 @@ std::string from_base64(const std::string& text, const std::string& where) {
 std::string type_of(const nlohmann::json& part) { return part.is_object() && part.contains("type") && part["type"].is_string() ? part["type"].get<std::string>() : "?"; }
 
 // What SentencePiece's own normaliser does: characters by a compiled map, and runs of spaces as one.
-std::string charsmap(const nlohmann::json& normalizer, const std::string& where) {
+std::string compiled_map(const nlohmann::json& normalizer, const std::string& where) {
   if (normalizer.is_null()) return {};
   const std::string type = type_of(normalizer);
   if (type == "Precompiled") {
@@ -56,7 +56,7 @@ std::string charsmap(const nlohmann::json& normalizer, const std::string& where)
   if (type == "Sequence") {
     std::string out;
     for (const auto& one : normalizer.at("normalizers"))
-      if (const std::string each = charsmap(one, where); !each.empty()) out = each;
+      if (const std::string each = compiled_map(one, where); !each.empty()) out = each;
     return out;
   }
   // Runs of spaces, and those at the ends, are what SentencePiece takes away by itself.
@@ -108,12 +108,13 @@ SentencePieceJson SentencePieceJson::read(const std::filesystem::path& file) {
     append_varint(trainer, 35, model.value("byte_fallback", false) ? 1 : 0);
     append_varint(trainer, 40, unknown_id);
     for (const std::uint64_t field : {41, 42, 43}) append_varint(trainer, field, ~std::uint64_t{0});  // begin, end and padding: none of its own
-    append_bytes(normalizer, 2, charsmap(json.value("normalizer", nlohmann::json()), where));
+    append_bytes(normalizer, 1, "identity");
     append_varint(normalizer, 3, adds_prefix(json.value("pre_tokenizer", nlohmann::json()), where) ? 1 : 0);
     append_varint(normalizer, 4, 1);  // runs of spaces are one
     append_varint(normalizer, 5, 1);  // spaces become a letter
     append_bytes(out.model, 2, trainer);
     append_bytes(out.model, 3, normalizer);
+    out.charsmap = compiled_map(json.value("normalizer", nlohmann::json()), where);
     return out;
   });
 }

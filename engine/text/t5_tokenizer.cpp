@@ -5,6 +5,7 @@
 #include <map>
 
 #include "core/error.h"
+#include "core/unicode.h"
 #include "io/config.h"
 #include "text/sentence_piece_json.h"
 #include "text/special_tokens.h"
@@ -25,6 +26,7 @@ T5Tokenizer T5Tokenizer::load(const std::filesystem::path& folder) {
     SentencePieceJson read = SentencePieceJson::read(json);
     if (const auto status = out.model_->LoadFromSerializedProto(read.model); !status.ok())
       reject("its Unigram model cannot be used: " + status.ToString(), json.string(), "The file is damaged");
+    if (!read.charsmap.empty()) out.charsmap_.emplace(read.charsmap, json.string());
     added = std::move(read.added);
   } else {
     reject("spiece.model or tokenizer.json is missing", folder.string(), "Copy it from the published model's folder");
@@ -56,15 +58,30 @@ void T5Tokenizer::add_special(const std::string& token, std::int64_t id) {
 std::vector<T5Tokenizer::Token> T5Tokenizer::tokens(const std::string& text) const {
   std::vector<Token> out;
   size_t at = 0;
-  auto add = [&](const std::string& part) {
+  auto add = [&](const std::string& given) {
+    std::string part = given;
+    std::vector<size_t> origin;
+    if (charsmap_) {
+      Charsmap::Text normal = charsmap_->apply(given);
+      part.clear();
+      // Words are split at white space of any kind.
+      for (size_t i = 0; i < normal.text.size();) {
+        size_t end = i + 1;
+        while (end < normal.text.size() && (static_cast<unsigned char>(normal.text[end]) & 0xC0) == 0x80) ++end;
+        const std::string letter = normal.text.substr(i, end - i), own = is_space(decode_utf8(letter)[0]) ? " " : letter;
+        part += own;
+        origin.insert(origin.end(), own.size(), normal.origin[i]);
+        i = end;
+      }
+    }
     const auto encoded = model_->EncodeAsImmutableProto(part);
     for (size_t i = 0; i < encoded.pieces_size(); ++i) {
       const auto piece = encoded.pieces(static_cast<int>(i));
       // A piece may take the space before its word with it.
       const size_t begin = piece.begin() + (piece.begin() < piece.end() && part[piece.begin()] == ' ' ? 1 : 0);
-      out.push_back({piece.id(), at + begin});
+      out.push_back({piece.id(), at + (charsmap_ ? begin < origin.size() ? origin[begin] : given.size() : begin)});
     }
-    at += part.size();
+    at += given.size();
   };
   auto special = [&](const std::string& token) {
     out.push_back({special_ids_.at(token), at});

@@ -3,10 +3,12 @@
 #include <filesystem>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "text/charsmap.h"
 #include "text/clip_tokenizer.h"
 
 namespace sentencepiece {
@@ -40,6 +42,7 @@ class T5Tokenizer {
   std::vector<Token> tokens(const std::string& text) const;
   void add_special(const std::string& token, std::int64_t id);
   std::unique_ptr<sentencepiece::SentencePieceProcessor> model_;
+  std::optional<Charsmap> charsmap_;  // of a tokenizer.json; else the model has its own
   std::vector<std::string> special_;
   std::int64_t max_length_ = std::numeric_limits<int>::max();
   std::unordered_map<std::string, std::int64_t> special_ids_;

@@ -33,6 +33,7 @@ import torch
 import torch.nn.functional as F
 import transformers
 from diffusers import (
+    LatentConsistencyModelPipeline,
     AutoencoderKL,
     DDIMScheduler,
     DDPMScheduler,
@@ -280,6 +281,32 @@ def write_unet_sdxl(out):
         addition_time_embed_dim=8,
         projection_class_embeddings_input_dim=10 + 6 * 8,
     )
+
+
+def write_unet_variants(out):
+    """U-Nets of other shapes: distilled ones without a middle block, or with depths of their own for each attention, and one that reads its guidance."""
+    common = {
+        "sample_size": 8, "block_out_channels": (8, 16), "norm_num_groups": 4, "cross_attention_dim": 12, "layers_per_block": 1, "attention_head_dim": 2,
+        "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"), "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+    }  # fmt: skip
+    variants = {
+        "no_middle": {"mid_block_type": None},
+        "resnet_middle": {"mid_block_type": "UNetMidBlock2D"},
+        "nested": {"layers_per_block": 2, "transformer_layers_per_block": [[2, 1], [3, 0]], "reverse_transformer_layers_per_block": [[1, 2, 1], [0, 2, 1]]},
+        "guidance": {"time_cond_proj_dim": 16},
+    }
+    for index, (name, options) in enumerate(variants.items()):
+        unet = randomise(UNet2DConditionModel(**(common | options)), 900 + index)
+        unet.save_pretrained(out / name)
+        noise = generator(950 + index)
+        inputs = torch.randn([2, 4, 8, 8], generator=noise), torch.tensor([801.0, 17.0]), torch.randn([2, 5, 12], generator=noise)
+        tensors = {"sample": inputs[0], "timestep": inputs[1], "encoder_hidden_states": inputs[2]}
+        more = {}
+        if "time_cond_proj_dim" in options:
+            tensors["guidance"] = torch.tensor([8.5, 2.0])
+            more["timestep_cond"] = LatentConsistencyModelPipeline.get_guidance_scale_embedding(None, tensors["guidance"] - 1, embedding_dim=16)
+        tensors["output"] = unet(*inputs, **more).sample
+        save(out / name / "expected.safetensors", tensors)
 
 
 class PatchedAddedAttention:
@@ -1943,6 +1970,7 @@ FOLDERS = {
     "tokenizer": write_tokenizer,
     "tokenizer_sd2": write_tokenizer_sd2,
     "pipeline": write_pipeline,
+    "unet_variants": write_unet_variants,
     "unet_sdxl": write_unet_sdxl,
     "unet_if1": write_unet_if1,
     "unet_if2": write_unet_if2,

@@ -89,9 +89,43 @@ TEST(T5Tokenizer, CutsPadsAndSaysWhatIsCut) {
   EXPECT_TRUE(cut.cut.ends_with("goodbye")) << cut.cut;
   EXPECT_EQ(tokenizer.tokenize(std::string("\xff\xfe\0x", 4), 8).ids.size(), 8u);
   testing::TemporaryFolder folder;
-  EXPECT_THAT(testing::failure_of([&] { T5Tokenizer::load(folder.path()); }), ::testing::HasSubstr("spiece.model is missing"));
+  EXPECT_THAT(testing::failure_of([&] { T5Tokenizer::load(folder.path()); }), ::testing::HasSubstr("spiece.model or tokenizer.json is missing"));
   write_text(folder / "spiece.model", "no model");
   EXPECT_THAT(testing::failure_of([&] { T5Tokenizer::load(folder.path()); }), ::testing::HasSubstr("no SentencePiece model"));
+}
+
+// What transformers 5 writes of T5's tokenizer: tests/golden/make_tokenizer_json.py.
+TEST(T5TokenizerParity, ATokenizerJsonAloneIsReadAsItsLibraryReadsIt) {
+  const auto folder = golden("tokenizer_json");
+  const T5Tokenizer tokenizer = T5Tokenizer::load(folder);
+  int count = 0, differ = 0;
+  for (const auto& one : read_json(folder / "expected.json")) {
+    const auto text = one[0].get<std::string>();
+    ++count;
+    if (tokenizer.encode(text) == one[1].get<std::vector<std::int64_t>>()) continue;
+    if (++differ <= 5) ADD_FAILURE() << nlohmann::json(text) << "\n  " << one[1].dump() << "\n  " << nlohmann::json(tokenizer.encode(text)).dump();
+  }
+  EXPECT_EQ(count, 1000);
+  EXPECT_EQ(differ, 0);
+}
+
+TEST(T5TokenizerParity, WhatATokenizerJsonIsNotIsNamed) {
+  const testing::TemporaryFolder folder;
+  const nlohmann::json good = read_json(golden("tokenizer_json") / "tokenizer.json");
+  const auto failure = [&](const std::function<void(nlohmann::json&)>& change) {
+    nlohmann::json document = good;
+    change(document);
+    write_text(folder / "tokenizer.json", document.dump());
+    return testing::failure_of([&] { T5Tokenizer::load(folder.path()); });
+  };
+  EXPECT_EQ(failure([](auto&) {}), "");
+  EXPECT_THAT(failure([](auto& json) { json["model"]["type"] = "BPE"; }), ::testing::HasSubstr("of type 'BPE', Unigram was expected"));
+  EXPECT_THAT(failure([](auto& json) { json["model"].erase("unk_id"); }), ::testing::HasSubstr("no unk_id"));
+  EXPECT_THAT(failure([](auto& json) { json["model"]["unk_id"] = 100000; }), ::testing::HasSubstr("unk_id is 100000"));
+  EXPECT_THAT(failure([](auto& json) { json["model"].erase("vocab"); }), ::testing::HasSubstr("vocab"));
+  EXPECT_THAT(failure([](auto& json) { json["normalizer"] = {{"type", "Lowercase"}}; }), ::testing::HasSubstr("normalizer is of type 'Lowercase'"));
+  EXPECT_THAT(failure([](auto& json) { json["pre_tokenizer"] = {{"type", "ByteLevel"}}; }), ::testing::HasSubstr("pre_tokenizer is of type 'ByteLevel'"));
+  EXPECT_THAT(failure([](auto& json) { json["normalizer"]["precompiled_charsmap"] = "#"; }), ::testing::HasSubstr("no base64"));
 }
 
 struct Sd3Parity : testing::PipelineReference {

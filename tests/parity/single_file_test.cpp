@@ -23,6 +23,7 @@ namespace glyphscope {
 namespace {
 using testing::failure_of;
 using testing::golden;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using testing::relative_error;
 
@@ -178,7 +179,21 @@ TEST(SingleFile, WrongFilesAreNamed) {
   auto without = tensors;
   std::erase_if(without, [](const auto& item) { return item.first.starts_with("first_stage_model."); });
   write_safetensors(folder / "no-vae.safetensors", without);
-  EXPECT_THAT(open("no-vae.safetensors", options), HasSubstr("holds no vae"));
+  EXPECT_EQ(open("no-vae.safetensors", options), "") << "the folder has one";
+  std::filesystem::copy(golden("pipeline_sdxl"), folder / "bare", std::filesystem::copy_options::recursive);
+  std::filesystem::remove(folder / "bare" / "vae" / "diffusion_pytorch_model.safetensors");
+  OpenOptions bare;
+  bare.config = folder / "bare";
+  EXPECT_THAT(open("no-vae.safetensors", bare), AllOf(HasSubstr("holds no vae"), HasSubstr("names a diffusers folder that has it")));
+  // A denoiser alone, in either naming, takes the rest from the folder, and says so where there is none.
+  auto alone = tensors;
+  std::erase_if(alone, [](const auto& item) { return !item.first.starts_with("model.diffusion_model."); });
+  write_safetensors(folder / "unet.safetensors", alone);
+  EXPECT_EQ(open("unet.safetensors", options), "");
+  EXPECT_THAT(open("unet.safetensors"), AllOf(HasSubstr("holds weights alone"), HasSubstr("\u2039config")));
+  std::filesystem::copy(golden("pipeline_sdxl") / "unet" / "diffusion_pytorch_model.safetensors", folder / "diffusers.safetensors");
+  EXPECT_EQ(open("diffusers.safetensors", options), "");
+  EXPECT_THAT(open("diffusers.safetensors"), HasSubstr("a U-Net in diffusers' keys"));
   auto more = tensors;
   more["model.diffusion_model.control.weight"] = torch::zeros({1});
   write_safetensors(folder / "more.safetensors", more);
@@ -193,6 +208,93 @@ TEST(SingleFile, WrongFilesAreNamed) {
                 if (!opened) throw Failure(opened.error());
               }),
               HasSubstr("\u2039config"));
+}
+
+// FLUX.1's transformer as its authors name it: fused projections, shift before scale. The folder has the rest.
+TEST(SingleFile, AFluxTransformerAloneIsTheFoldersOne) {
+  const SafetensorsFile ours(golden("pipeline_flux") / "transformer" / "diffusion_pytorch_model.safetensors");
+  std::map<std::string, torch::Tensor> theirs;
+  const auto names = [](const std::string& block, std::initializer_list<const char*> parts, const std::string& kind) {
+    std::vector<std::string> out;
+    for (const char* part : parts) out.push_back(block + part + "." + kind);
+    return out;
+  };
+  const auto joined = [&](const std::vector<std::string>& keys) {
+    std::vector<torch::Tensor> parts;
+    for (const auto& key : keys) parts.push_back(ours.tensor(key));
+    return torch::cat(parts);
+  };
+  for (const std::string kind : {"weight", "bias"}) {
+    const auto same = [&](const std::string& from, const std::string& to) {
+      if (ours.entries().contains(to + "." + kind)) theirs[from + "." + kind] = ours.tensor(to + "." + kind);
+    };
+    for (auto [from, to] : {std::pair{"img_in", "x_embedder"}, {"txt_in", "context_embedder"}, {"final_layer.linear", "proj_out"}}) same(from, to);
+    for (auto [from, to] : {std::pair{"time_in", "timestep_embedder"}, {"vector_in", "text_embedder"}, {"guidance_in", "guidance_embedder"}}) {
+      same(std::string(from) + ".in_layer", std::string("time_text_embed.") + to + ".linear_1");
+      same(std::string(from) + ".out_layer", std::string("time_text_embed.") + to + ".linear_2");
+    }
+    const auto halves = ours.tensor("norm_out.linear." + kind).chunk(2);
+    theirs["final_layer.adaLN_modulation.1." + kind] = torch::cat({halves[1], halves[0]});
+    for (int i = 0; ours.entries().contains("transformer_blocks." + std::to_string(i) + ".attn.to_q.weight"); ++i) {
+      const std::string from = "double_blocks." + std::to_string(i) + ".", to = "transformer_blocks." + std::to_string(i) + ".";
+      theirs[from + "img_attn.qkv." + kind] = joined(names(to + "attn.", {"to_q", "to_k", "to_v"}, kind));
+      theirs[from + "txt_attn.qkv." + kind] = joined(names(to + "attn.", {"add_q_proj", "add_k_proj", "add_v_proj"}, kind));
+      for (auto [name, own] : {std::pair{"img_mod.lin", "norm1.linear"},
+                               {"txt_mod.lin", "norm1_context.linear"},
+                               {"img_mlp.0", "ff.net.0.proj"},
+                               {"img_mlp.2", "ff.net.2"},
+                               {"txt_mlp.0", "ff_context.net.0.proj"},
+                               {"txt_mlp.2", "ff_context.net.2"},
+                               {"img_attn.proj", "attn.to_out.0"},
+                               {"txt_attn.proj", "attn.to_add_out"}})
+        same(from + name, to + own);
+      for (auto [name, own] : {std::pair{"img_attn.norm.query_norm.scale", "attn.norm_q.weight"},
+                               {"img_attn.norm.key_norm.scale", "attn.norm_k.weight"},
+                               {"txt_attn.norm.query_norm.scale", "attn.norm_added_q.weight"},
+                               {"txt_attn.norm.key_norm.scale", "attn.norm_added_k.weight"}})
+        theirs[from + name] = ours.tensor(to + own);
+    }
+    for (int i = 0; ours.entries().contains("single_transformer_blocks." + std::to_string(i) + ".attn.to_q.weight"); ++i) {
+      const std::string from = "single_blocks." + std::to_string(i) + ".", to = "single_transformer_blocks." + std::to_string(i) + ".";
+      theirs[from + "linear1." + kind] = joined(names(to, {"attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp"}, kind));
+      same(from + "linear2", to + "proj_out");
+      same(from + "modulation.lin", to + "norm.linear");
+      theirs[from + "norm.query_norm.scale"] = ours.tensor(to + "attn.norm_q.weight");
+      theirs[from + "norm.key_norm.scale"] = ours.tensor(to + "attn.norm_k.weight");
+    }
+  }
+  const testing::TemporaryFolder folder;
+  write_safetensors(folder / "flux.safetensors", theirs);
+  OpenOptions options;
+  options.config = golden("pipeline_flux");
+  auto whole = open_model(golden("pipeline_flux").string(), {}), single = open_model((folder / "flux.safetensors").string(), options);
+  ASSERT_TRUE(whole && single) << (single ? "" : single.error().message());
+  const auto expected = parameter_map((*whole)->denoiser_module()), got = parameter_map((*single)->denoiser_module());
+  ASSERT_EQ(expected.size(), got.size());
+  for (const auto& [key, tensor] : expected) EXPECT_TRUE(torch::equal(tensor, got.at(key))) << key;
+}
+
+// fp8 weights are multiplied by what stands beside them, one number or one a row; the scales are no weights of the model.
+TEST(Weights, Fp8IsScaledAsTheFileSays) {
+  const testing::TemporaryFolder folder;
+  const torch::Tensor values = torch::linspace(-2, 2, 12).reshape({4, 3}), stored = values.to(torch::kFloat8_e4m3fn), rows = torch::tensor({1.0F, 2.0F, 0.5F, 3.0F});
+  const std::map<std::string, torch::Tensor> tensors{{"a.weight", stored},
+                                                     {"a.scale_weight", torch::tensor(0.25F)},
+                                                     {"a.scale_input", torch::tensor(7.0F)},
+                                                     {"b.weight", values.to(torch::kFloat8_e5m2)},
+                                                     {"b.weight_scale", rows},
+                                                     {"c.weight", stored},
+                                                     {"scaled_fp8", torch::zeros({2}).to(torch::kFloat8_e4m3fn)}};
+  write_safetensors(folder / "model.safetensors", tensors);
+  const auto read = Weights::find(folder.path()).tensors();
+  ASSERT_EQ(read.size(), 3U);
+  EXPECT_TRUE(torch::equal(read.at("a.weight"), stored.to(torch::kFloat32) * 0.25));
+  EXPECT_TRUE(torch::equal(read.at("b.weight"), values.to(torch::kFloat8_e5m2).to(torch::kFloat32) * rows.unsqueeze(1)));
+  EXPECT_TRUE(torch::equal(read.at("c.weight").to(torch::kFloat32), stored.to(torch::kFloat32)));
+  auto wrong = tensors;
+  wrong["b.weight_scale"] = torch::ones({3});
+  write_safetensors(folder / "model.safetensors", wrong);
+  EXPECT_THAT(failure_of([&] { Weights::find(folder.path()).tensors(); }), HasSubstr("'b.weight_scale' is [3], one number or one a row of [4, 3] was expected"));
 }
 
 // Numbers of parameters as diffusers and transformers count them in models of these configurations.

@@ -151,5 +151,21 @@ TEST_P(UNetParity, BatchedEqualsOneByOne) {
 
 INSTANTIATE_TEST_SUITE_P(Options, UNetParity, ::testing::Values("unet_sd1", "unet_sd2", "unet_sdxl"));
 
+// Distilled shapes, and guidance that is read as a number.
+TEST(UNetVariants, EqualTheReference) {
+  torch::NoGradGuard no_grad;
+  for (const auto& [name, sites] : {std::pair("no_middle", 6), {"resnet_middle", 6}, {"nested", 16}, {"guidance", 7}}) {
+    SCOPED_TRACE(name);
+    const auto folder = golden("unet_variants") / name;
+    UNet unet(UNetConfig::parse(Config::read(folder / "config.json")));
+    load_weights(unet, Weights::find(folder));
+    const SafetensorsFile expected(folder / "expected.safetensors");
+    Conditioning conditioning{.embedding = expected.tensor("encoder_hidden_states")};
+    if (expected.entries().contains("guidance")) conditioning.guidance = expected.tensor("guidance");
+    EXPECT_LT(relative_error(unet.forward(expected.tensor("sample"), expected.tensor("timestep"), conditioning), expected.tensor("output")), kTolerance);
+    EXPECT_EQ(unet.sites().sites.size(), static_cast<size_t>(sites));
+  }
+}
+
 }  // namespace
 }  // namespace glyphscope

@@ -143,5 +143,62 @@ TEST(LargeEncoders, AreLoadedForNewPromptsOnly) {
   EXPECT_TRUE(held.encoder().loaded()) << "a small one stays";
 }
 
+// What people have in a file's place is named, with the way out.
+TEST(ModelFolders, WhatStandsInAFilesPlaceIsNamed) {
+  const testing::TemporaryFolder folder;
+  const auto model = folder / "model";
+  std::filesystem::copy(testing::tiny_model(), model, std::filesystem::copy_options::recursive);
+  const auto weights = Weights::find(model / "unet").files().front();
+  const auto message = [&](const std::filesystem::path& file, const std::string& text) {
+    const std::string before = read_text(file);
+    write_text(file, text);
+    const auto opened = open_model(model.string());
+    write_text(file, before);
+    return opened ? std::string() : opened.error().message();
+  };
+  using ::testing::AllOf;
+  using ::testing::HasSubstr;
+  EXPECT_THAT(message(weights, "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 34\n"), AllOf(HasSubstr("Git LFS pointer"), HasSubstr("git lfs pull")));
+  EXPECT_THAT(message(weights, "../../blobs/0123456789"), AllOf(HasSubstr("a link that was copied as text"), HasSubstr("cp -rL")));
+  EXPECT_THAT(message(weights, "<!DOCTYPE html><html>log in</html>"), HasSubstr("this is a web page"));
+  EXPECT_THAT(message(weights, std::string("PK\x03\x04") + std::string(60, 'x')), AllOf(HasSubstr("this is a pickle"), HasSubstr("weights_only=True")));
+  EXPECT_THAT(message(weights, std::string("\x80\x02}q") + std::string(60, 'x')), HasSubstr("this is a pickle"));
+  EXPECT_THAT(message(model / "unet" / "config.json", "version https://git-lfs.github.com/spec/v1\n"), HasSubstr("Git LFS pointer"));
+  EXPECT_EQ(message(weights, read_text(weights)), "");
+}
+
+// Hugging Face's cache: the folder of a model, or of a revision, whose files are links.
+TEST(ModelFolders, ACachesFolderOpensTheRevisionThatItNames) {
+  const testing::TemporaryFolder folder;
+  const auto cache = folder / "models--org--tiny", snapshot = cache / "snapshots" / "0123abcd";
+  std::filesystem::create_directories(cache / "refs");
+  std::filesystem::create_directories(snapshot.parent_path());
+  std::filesystem::copy(testing::tiny_model(), cache / "blobs", std::filesystem::copy_options::recursive);
+  std::filesystem::create_directory_symlink(cache / "blobs", snapshot);
+  write_text(cache / "refs" / "main", "0123abcd\n");
+  EXPECT_TRUE(open_model(cache.string()));
+  EXPECT_TRUE(open_model(snapshot.string()));
+  // Without a name one revision is that one; of several the user chooses.
+  std::filesystem::remove(cache / "refs" / "main");
+  EXPECT_TRUE(open_model(cache.string()));
+  std::filesystem::create_directory_symlink(cache / "blobs", cache / "snapshots" / "ffff");
+  const auto opened = open_model(cache.string());
+  ASSERT_FALSE(opened);
+  EXPECT_THAT(opened.error().message(), ::testing::AllOf(::testing::HasSubstr("with 2 revisions"), ::testing::HasSubstr("snapshots/ffff")));
+}
+
+TEST(ModelFolders, WeightsOfAnyVariantAreFound) {
+  const testing::TemporaryFolder folder;
+  const auto model = folder / "model";
+  std::filesystem::copy(testing::tiny_model(), model, std::filesystem::copy_options::recursive);
+  const auto weights = Weights::find(model / "unet").files().front();
+  for (const char* variant : {"fp16", "bf16", "non_ema"}) {
+    const auto renamed = weights.parent_path() / ("diffusion_pytorch_model." + std::string(variant) + ".safetensors");
+    std::filesystem::rename(weights, renamed);
+    EXPECT_TRUE(open_model(model.string())) << variant;
+    std::filesystem::rename(renamed, weights);
+  }
+}
+
 }  // namespace
 }  // namespace glyphscope
