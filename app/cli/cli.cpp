@@ -286,8 +286,9 @@ int run(int argc, char** argv) {
                                                          return one.enlarges;
                                                        }) + ") that enlarges each image, unpatched, by its own prompt and seed")
       ->check(CLI::ExistingDirectory);
-  app.add_option("--adapter", context.common.adapters,
-                 "A LoRA for the denoiser (.safetensors of diffusers, PEFT or kohya), as FILE or FILE:STRENGTH (repeatable)")
+  app.add_option(
+         "--adapter", context.common.adapters,
+         "An adapter (LoRA and its relatives, see docs/files.md), as FILE, FILE:STRENGTH, or with strengths of single sites, FILE:5=0.3,7-9=0 (repeatable)")
       ->allow_extra_args(false);
   app.add_option("--guard", context.common.guard,
                  "Keeps words out of every image that is made: a list of terms, one a line, or TERM => REPLACEMENT. The sites that write the text see the "

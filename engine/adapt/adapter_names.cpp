@@ -80,7 +80,7 @@ std::vector<AdapterNames::Target> AdapterNames::find(const std::string& name) co
   }
   std::vector<Target> out;
   // The authors' own names, with dots, are kohya's with underscores; a norm's weight may be called its scale.
-  for (std::string each : {own, "lora_unet_" + underscored(own)})
+  for (const std::string& each : {own, "lora_unet_" + underscored(own)})
     for (const char* ending : {"", ".scale", "_scale", ".weight", "_weight"}) {
       std::string cut = each;
       if (*ending && !cut_suffix(cut, ending)) continue;
@@ -139,7 +139,8 @@ std::string cut_encoder(std::string& name, const std::vector<NamedEncoder>& enco
 }
 
 bool is_encoder_name(const std::string& name) {
-  return name.starts_with("text_encoder") || name.starts_with("lora_te") || name.starts_with("clip_l.") || name.starts_with("clip_g.") || name.starts_with("t5xxl.");
+  return name.starts_with("text_encoder") || name.starts_with("lora_te") || name.starts_with("clip_l.") || name.starts_with("clip_g.") ||
+         name.starts_with("t5xxl.");
 }
 
 }  // namespace glyphscope

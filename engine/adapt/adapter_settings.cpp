@@ -11,7 +11,8 @@ namespace glyphscope {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
-AdapterSettings::AdapterSettings(const SafetensorsFile& file, const std::string& component, bool peft, std::vector<std::string>& notes) : where_(file.path().string()) {
+AdapterSettings::AdapterSettings(const SafetensorsFile& file, const std::string& component, bool peft, std::vector<std::string>& notes)
+    : where_(file.path().string()) {
   const fs::path beside = file.path().parent_path() / "adapter_config.json";
   ordered_json all = ordered_json::object();  // of several patterns that match, the first counts
   if (const auto found = file.metadata().find(kAdapterSettings); found != file.metadata().end()) {

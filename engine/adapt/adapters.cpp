@@ -3,11 +3,13 @@
 #include <charconv>
 #include <cmath>
 #include <map>
+#include <sstream>
 
 #include "adapt/lora_file.h"
 #include "core/error.h"
 #include "core/option.h"
 #include "io/weights.h"
+#include "patching/patch_plan.h"
 #include "pipelines/adaptable_encoder.h"
 
 namespace glyphscope {
@@ -17,18 +19,35 @@ namespace {
 struct Named {
   std::string file;
   double strength = 1;
+  std::map<int, double> sites;  // of single sites, in place of it
 };
 
-// "style.safetensors:0.8". A colon may be part of a file's name.
-Named parse(const std::string& text) {
+double parse_strength(const std::string& text) {
+  double out = 0;
+  const char* end = text.data() + text.size();
+  const auto read = std::from_chars(text.data(), end, out);
+  if (read.ec != std::errc() || read.ptr != end || !(std::abs(out) <= 100))
+    reject("'" + text + "' is no strength", option(Option::adapter),
+           "Write FILE or FILE:STRENGTH, for example style.safetensors:0.8, and of single sites style.safetensors:0.8,5=0.3,7-9=0");
+  return out;
+}
+
+// "style.safetensors:0.8", "style.safetensors:5=0.3,7-9=0". A colon may be part of a file's name.
+Named parse(const std::string& text, const SiteTable& table) {
   std::error_code error;
   const size_t colon = text.rfind(':');
   if (colon == std::string::npos || fs::exists(text, error)) return {text};
   Named out{text.substr(0, colon)};
-  const char* end = text.data() + text.size();
-  const auto read = std::from_chars(text.data() + colon + 1, end, out.strength);
-  if (read.ec != std::errc() || read.ptr != end || !(std::abs(out.strength) <= 100))
-    reject("'" + text.substr(colon + 1) + "' is no strength", option(Option::adapter), "Write FILE or FILE:STRENGTH, for example style.safetensors:0.8");
+  std::istringstream items(text.substr(colon + 1));
+  std::string item;
+  while (std::getline(items, item, ',')) {
+    const size_t equal = item.find('=');
+    if (equal == std::string::npos)
+      out.strength = parse_strength(item);
+    else
+      for (const int site : parse_sites(item.substr(0, equal), table)) out.sites[site] = parse_strength(item.substr(equal + 1));
+  }
+  if (text.ends_with(':')) parse_strength("");
   return out;
 }
 
@@ -63,12 +82,17 @@ std::shared_ptr<Pipeline> attach_adapters(std::shared_ptr<Pipeline> pipeline, co
   std::vector<AdapterInfo> infos;
   std::map<std::string, std::vector<AdaptableEncoder::Attach>> for_encoders;
   for (const auto& text : adapters) {
-    const Named named = parse(text);
-    if (!fs::exists(named.file)) reject("there is no such adapter", named.file, "Name a .safetensors file or an adapter's folder, with its strength after a colon if it is not 1");
+    const SiteTable& table = holder->pipeline->info().table;
+    const Named named = parse(text, table);
+    if (!fs::exists(named.file))
+      reject("there is no such adapter", named.file, "Name a .safetensors file or an adapter's folder, with its strength after a colon if it is not 1");
     AdapterTarget target{denoiser, holder->pipeline->info().table};
-    // Encoders are loaded only if the file changes one.
-    if (has_encoder_part(named.file))
-      for (AdaptableEncoder* encoder : holder->pipeline->text_encoders()) target.encoders.push_back({encoder->component(), encoder->is_t5(), &encoder->network()});
+    // Encoders are loaded only if the file changes them.
+    const auto encoders = holder->pipeline->text_encoders();
+    for (AdaptableEncoder* encoder : encoders) target.encoders.push_back({encoder->component(), encoder->is_t5()});
+    const auto changed = encoders_in(named.file, target);
+    for (size_t i = 0; i < encoders.size(); ++i)
+      if (changed.contains(target.encoders[i].component)) target.encoders[i].module = &encoders[i]->network();
     Adapter adapter = read_adapter(named.file, target, notes);
     const Lora& lora = adapter.denoiser;
     if (const auto hash = lora.metadata.find("model_hash"); hash != lora.metadata.end() && hash->second != holder->pipeline->info().hash) {
@@ -76,11 +100,15 @@ std::shared_ptr<Pipeline> attach_adapters(std::shared_ptr<Pipeline> pipeline, co
       notes.push_back(named.file + " was trained on other weights than these" + (model == lora.metadata.end() ? "" : ": those of " + model->second));
     }
     about(named.file, [&] { return holder->attached.emplace_back(std::make_unique<AttachedLora>(denoiser, lora, named.strength)).get(); });
+    std::map<std::string, double> strengths;
+    for (const auto& [site, strength] : named.sites) strengths[table.sites[static_cast<size_t>(site)].path] = strength;
+    holder->attached.back()->set_strengths(strengths);
     for (auto& [component, own] : adapter.encoders)
-      for_encoders[component].push_back([file = named.file, own = std::make_shared<const Lora>(std::move(own)), strength = named.strength](torch::nn::Module& network) {
-        return about(file, [&] { return std::shared_ptr<void>(std::make_shared<AttachedLora>(network, *own, strength)); });
-      });
-    infos.push_back({named.file, sha256_file(adapter_file(named.file)), named.strength});
+      for_encoders[component].push_back(
+          [file = named.file, own = std::make_shared<const Lora>(std::move(own)), strength = named.strength](torch::nn::Module& network) {
+            return about(file, [&] { return std::shared_ptr<void>(std::make_shared<AttachedLora>(network, *own, strength)); });
+          });
+    infos.push_back({named.file, adapter_hash(named.file), named.strength, named.sites});
   }
   for (AdaptableEncoder* encoder : holder->pipeline->text_encoders())
     if (const auto found = for_encoders.find(encoder->component()); found != for_encoders.end()) encoder->set_attached(std::move(found->second));

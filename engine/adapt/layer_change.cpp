@@ -81,6 +81,9 @@ torch::Tensor LayerChange::weight(const torch::Tensor& own, double strength) con
     if (found == parts.end()) reject(name() + " lacks its part '" + wanted + "'");
     return found->second.to(before.scalar_type());
   };
+  const auto check_rows = [&](std::int64_t count) {
+    if (count != before.size(0)) reject(c10::str(name(), " is of ", count, " rows, the layer of ", before.size(0)));
+  };
   // In the layer's shape: of a fused layer's rows the own ones.
   const auto fitted = [&](const torch::Tensor& change) {
     torch::Tensor out = change;
@@ -88,7 +91,8 @@ torch::Tensor LayerChange::weight(const torch::Tensor& own, double strength) con
       if (out.size(0) != rows) reject(name() + c10::str(" is of ", out.size(0), " rows, the fused layer has ", rows));
       out = out.narrow(0, first_row, before.size(0));
     }
-    if (out.numel() != before.numel()) reject(name() + c10::str(" is ", change.sizes(), ", the layer ", before.sizes()));
+    if (out.dim() == 0 || out.size(0) != before.size(0) || out.numel() != before.numel())
+      reject(name() + c10::str(" is ", change.sizes(), ", the layer ", before.sizes()));
     out = out.reshape(before.sizes());
     if (!swapped) return out;
     const auto halves = out.chunk(2, 0);
@@ -129,25 +133,38 @@ torch::Tensor LayerChange::weight(const torch::Tensor& own, double strength) con
     case Method::scaling: {
       torch::Tensor factor;
       if (has("ia3_l")) {
-        factor = part("ia3_l") - 1;
-        factor = factor.size(0) == before.size(0) ? beside(factor.flatten(), before.dim()) : beside(factor.flatten(), before.dim()).transpose(0, 1);
+        // Of convolutions both sides have the same shape.
+        const torch::Tensor vector = part("ia3_l");
+        if (before.dim() != 2) reject("IA3 of a convolution, as PEFT writes it, cannot be used");
+        const bool by_row = vector.size(0) == before.size(0);
+        if (vector.numel() != before.size(by_row ? 0 : 1)) reject(c10::str("IA3 is ", vector.sizes(), ", the layer ", before.sizes()));
+        factor = by_row ? vector.reshape({-1, 1}) - 1 : vector.reshape({1, -1}) - 1;
       } else {
         factor = beside(part("weight").flatten(), before.dim());
-        if (has("on_input") && part("on_input").item<double>() != 0) factor = factor.transpose(0, 1);
+        const bool on_input = has("on_input") && part("on_input").item<double>() != 0;
+        if (factor.numel() != before.size(on_input ? 1 : 0)) reject(c10::str("IA3 is of ", factor.numel(), " numbers, the layer ", before.sizes()));
+        if (on_input) factor = factor.transpose(0, 1);
       }
       return (before * (1 + strength * factor)).to(own.scalar_type());
     }
     case Method::orthogonal: {
       const torch::Tensor turn = rotations(part("oft_blocks"), constraint * static_cast<double>(own.size(0))), one = torch::eye(turn.size(-1), turn.options());
+      check_rows(turn.size(0) * turn.size(1));
+      if (has("rescale")) check_rows(part("rescale").numel());
       const torch::Tensor grouped = before.reshape({turn.size(0), turn.size(1), -1});
       torch::Tensor out = torch::einsum("knm,knr->kmr", {(turn - one) * strength, grouped}).reshape(before.sizes());
-      if (has("rescale")) out = part("rescale").reshape(beside(part("rescale").flatten(), before.dim()).sizes()) * out +
-                                (part("rescale") - 1).reshape(beside(part("rescale").flatten(), before.dim()).sizes()) * before;
+      if (has("rescale")) {
+        const torch::Tensor times = beside(part("rescale").flatten(), before.dim());
+        out = times * out + (times - 1) * before;
+      }
       return (before + out).to(own.scalar_type());
     }
     case Method::butterfly: {
-      const torch::Tensor turns = rotations(part("oft_blocks"), constraint * static_cast<double>(own.size(0))), one = torch::eye(turns.size(-1), turns.options());
+      const torch::Tensor turns = rotations(part("oft_blocks"), constraint * static_cast<double>(own.size(0))),
+                          one = torch::eye(turns.size(-1), turns.options());
       const std::int64_t size = turns.size(-1);
+      check_rows(turns.size(1) * size);
+      if (has("rescale")) check_rows(part("rescale").numel());
       torch::Tensor x = before;
       for (std::int64_t stage = 0; stage < turns.size(0); ++stage) {
         const torch::Tensor turn = turns[stage] * strength + (1 - strength) * one;
@@ -170,7 +187,12 @@ torch::Tensor LayerChange::weight(const torch::Tensor& own, double strength) con
   if (length.dim() == 1) length = length.unsqueeze(1);
   const bool by_column = length.size(0) == 1 && before.size(0) != 1;
   if (!by_column && rows > 0 && length.size(0) == rows) length = length.narrow(0, first_row, before.size(0));
-  if (length.numel() != (by_column ? before.size(1) : before.size(0))) reject(c10::str("DoRA's magnitudes are ", magnitude.sizes(), ", the layer ", before.sizes()));
+  if (length.numel() != (by_column ? before.size(1) : before.size(0)))
+    reject(c10::str("DoRA's magnitudes are ", magnitude.sizes(), ", the layer ", before.sizes()));
+  if (!by_column && swapped) {
+    const auto halves = length.chunk(2, 0);
+    length = torch::cat({halves[1], halves[0]});
+  }
   length = by_column ? beside(length.flatten(), before.dim()).transpose(0, 1) : beside(length.flatten(), before.dim());
   const auto norms = [&](const torch::Tensor& of) {
     if (by_column) return beside(of.transpose(0, 1).flatten(1).norm(2, 1), before.dim()).transpose(0, 1);
@@ -182,17 +204,22 @@ torch::Tensor LayerChange::weight(const torch::Tensor& own, double strength) con
   return (peft ? whole * ratio : whole * (strength * (ratio - 1) + 1)).to(own.scalar_type());
 }
 
-torch::Tensor LayerChange::changed_bias(const torch::Tensor& own, double strength) const {
+torch::Tensor LayerChange::changed_bias(const torch::Tensor& own, const torch::Tensor& weight, double strength) const {
+  // PEFT's IA3 multiplies what comes out of a layer, its bias too; of feed-forward layers what goes in.
+  if (parts.contains("ia3_l") && own.defined() && parts.at("ia3_l").size(0) == weight.size(0)) {
+    const torch::Tensor wide = widened(own);
+    return (wide * (1 + strength * (parts.at("ia3_l").flatten().to(wide.scalar_type()) - 1))).to(own.scalar_type());
+  }
   if (!bias.defined()) return own;
-  torch::Tensor change = bias;
-  if (rows > 0 && own.defined() && change.size(0) == rows) change = change.narrow(0, first_row, own.size(0));
+  torch::Tensor change = bias.flatten();
+  if (rows > 0 && change.size(0) == rows) change = change.narrow(0, first_row, weight.size(0));
+  if (change.size(0) != weight.size(0)) reject(c10::str("the bias is of ", bias.numel(), " numbers, the layer has ", weight.size(0), " rows"));
   if (swapped) {
     const auto halves = change.chunk(2, 0);
     change = torch::cat({halves[1], halves[0]});
   }
-  if (!own.defined()) return (strength * change);
-  if (change.numel() != own.numel()) reject(c10::str("the bias is of ", change.numel(), " numbers, the layer's of ", own.numel()));
-  const torch::Tensor wide = widened(own), added = change.to(wide.scalar_type()).reshape(own.sizes());
+  if (!own.defined()) return strength * change;
+  const torch::Tensor wide = widened(own), added = change.to(wide.scalar_type());
   return (wide + strength * (replaces_bias ? added - wide : added)).to(own.scalar_type());
 }
 

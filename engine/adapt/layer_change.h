@@ -26,20 +26,20 @@ struct LayerChange {
   };
   Method method = Method::none;
   std::map<std::string, torch::Tensor> parts;
-  double scale = 1;              ///< Of what is added: alpha / rank.
-  double constraint = 0;         ///< Of OFT and BOFT: the largest norm of the rotations' generator, over the layer's rows; 0: none.
-  torch::Tensor magnitude;       ///< DoRA (arXiv 2402.09353): of each row [out, 1..], or of each column [1, in..]; undefined: none.
-  bool peft = false;             ///< DoRA at other strengths than 1 as PEFT has it, else as LyCORIS does.
-  torch::Tensor bias;            ///< [out], added to the bias; undefined: none.
-  bool replaces_bias = false;    ///< It takes the bias' place.
+  double scale = 1;                      ///< Of what is added: alpha / rank.
+  double constraint = 0;                 ///< Of OFT and BOFT: the largest norm of the rotations' generator, over the layer's rows; 0: none.
+  torch::Tensor magnitude;               ///< DoRA (arXiv 2402.09353): of each row [out, 1..], or of each column [1, in..]; undefined: none.
+  bool peft = false;                     ///< DoRA at other strengths than 1 as PEFT has it, else as LyCORIS does.
+  torch::Tensor bias;                    ///< [out], added to the bias; undefined: none.
+  bool replaces_bias = false;            ///< It takes the bias' place.
   std::int64_t first_row = 0, rows = 0;  ///< The layer's rows of a fused one's; rows 0: it is no fused layer.
   bool swapped = false;                  ///< The change's output rows' halves stand the other way round.
 
   /// own: the layer's weight -> what it becomes, of the same shape and dtype. Computed in fp32 where weights are of 16 bits. Throws a Failure for parts
   /// that do not make a weight of that shape.
   torch::Tensor weight(const torch::Tensor& own, double strength) const;
-  /// own: undefined if the layer has none.
-  torch::Tensor changed_bias(const torch::Tensor& own, double strength) const;
+  /// own: undefined if the layer has none. weight: the layer's, whose rows the bias is of. Throws a Failure for one of another size.
+  torch::Tensor changed_bias(const torch::Tensor& own, const torch::Tensor& weight, double strength) const;
   LayerChange to(torch::Device device) const;
   std::int64_t parameters() const;
   /// "LoHa", as people call it.
@@ -50,7 +50,7 @@ struct LayerChange {
 struct ActiveChange : WeightChange {
   ActiveChange(LayerChange change, double strength) : change(std::move(change)), strength(strength) {}
   torch::Tensor weight(const torch::Tensor& own) const override { return change.weight(own, strength); }
-  torch::Tensor bias(const torch::Tensor& own) const override { return change.changed_bias(own, strength); }
+  torch::Tensor bias(const torch::Tensor& own, const torch::Tensor& weight) const override { return change.changed_bias(own, weight, strength); }
   LayerChange change;
   double strength;
 };

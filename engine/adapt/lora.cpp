@@ -125,12 +125,14 @@ std::vector<AdaptableLayer*> find_changed(const torch::nn::Module& module, const
       continue;
     }
     out.push_back(found->second);
+    const AdaptableLayer& layer = *found->second;
+    const LayerChange there = change.to(layer.weight.device());
     const auto tried = attempt([&] {
-      const LayerChange there = change.to(found->second->weight.device());
-      there.weight(found->second->weight, 1);
-      there.changed_bias(found->second->bias, 1);
+      there.weight(layer.weight, 1);
+      there.changed_bias(layer.bias, layer.weight, 1);
       return true;
     });
+    if (change.bias.defined() && dynamic_cast<const RmsNorm*>(&layer)) wrong += "\n  " + path + ": the layer has no bias";
     if (!tried) wrong += "\n  " + path + ": " + tried.error().what;
   }
   if (!wrong.empty()) reject("the adapter does not fit the model:" + wrong, "", "It was made for another model");
@@ -147,7 +149,7 @@ AttachedLora::AttachedLora(const torch::nn::Module& denoiser, const Lora& lora, 
   const std::vector<AdaptableLayer*> changed = find_changed(denoiser, lora);
   for (const auto& [path, change] : lora.changes) {
     AdaptableLayer* layer = changed[changes_.size()];
-    changes_.push_back({layer, std::make_shared<ActiveChange>(change.to(layer->weight.device()), strength)});
+    changes_.push_back({path, layer, std::make_shared<ActiveChange>(change.to(layer->weight.device()), strength)});
     layer->changes.reserve(layer->changes.size() + 1);
   }
   for (const auto& [path, own] : lora.layers) {
@@ -155,7 +157,7 @@ AttachedLora::AttachedLora(const torch::nn::Module& denoiser, const Lora& lora, 
     const torch::Device device = layer->weight.device();
     const auto dtype = own.a.requires_grad() ? own.a.scalar_type() : layer->weight.scalar_type();
     places_.push_back(
-        {layer, scale_of(own), std::make_shared<LowRank>(LowRank{own.a.to(device, dtype), own.b.to(device, dtype), scale_of(own) * strength, dropout})});
+        {path, layer, scale_of(own), std::make_shared<LowRank>(LowRank{own.a.to(device, dtype), own.b.to(device, dtype), scale_of(own) * strength, dropout})});
     layer->adapters.reserve(layer->adapters.size() + 1);
   }
   // From here on nothing can fail: an object that is not finished would leave its terms behind.
@@ -171,6 +173,15 @@ AttachedLora::~AttachedLora() {
   for (const auto& change : changes_) {
     auto& list = change.layer->changes;
     list.erase(std::find(list.begin(), list.end(), change.active));
+  }
+}
+
+void AttachedLora::set_strengths(const std::map<std::string, double>& strengths) {
+  for (const auto& [below, strength] : strengths) {
+    for (auto& place : places_)
+      if (place.path.starts_with(below + ".")) place.term->scale = place.scale * strength;
+    for (auto& change : changes_)
+      if (change.path.starts_with(below + ".")) change.active->strength = strength;
   }
 }
 

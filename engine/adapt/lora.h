@@ -53,6 +53,8 @@ class AttachedLora {
   /// dropout: of what the adapter reads, while it is trained. Tensors that want gradients are computed with as they are; others as the layer's
   /// weights. Throws a Failure that lists every layer that the denoiser does not have, or has in another shape. The denoiser must outlive it.
   AttachedLora(const torch::nn::Module& denoiser, const Lora& lora, double strength = 1, double dropout = 0);
+  /// The strength of layers below these paths ("mid_block.attentions.0.transformer_blocks.0.attn2"), in place of the one for all.
+  void set_strengths(const std::map<std::string, double>& strengths);
   ~AttachedLora();
   AttachedLora(const AttachedLora&) = delete;
   AttachedLora& operator=(const AttachedLora&) = delete;
@@ -61,11 +63,13 @@ class AttachedLora {
 
  private:
   struct Place {
+    std::string path;
     WeightedLayer* layer;
     double scale;  // at strength 1
     std::shared_ptr<LowRank> term;
   };
   struct Change {
+    std::string path;
     AdaptableLayer* layer;
     std::shared_ptr<ActiveChange> active;
   };

@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "core/option.h"
 #include "io/safetensors.h"
+#include "io/weights.h"
 #include "models/unet.h"
 #include "pipelines/kohya_names.h"
 #include "pipelines/original_keys.h"
@@ -118,7 +119,8 @@ std::string parse_key(std::string& key) {
           }
     }
   }
-  const bool down = key.ends_with("_lora.down.weight"), xlabs = key.find(".processor.qkv_lora") != std::string::npos || key.find(".processor.proj_lora") != std::string::npos;
+  const bool down = key.ends_with("_lora.down.weight"),
+             xlabs = key.find(".processor.qkv_lora") != std::string::npos || key.find(".processor.proj_lora") != std::string::npos;
   if (!xlabs && (down || key.ends_with("_lora.up.weight"))) {
     cut_suffix(key, down ? "_lora.down.weight" : "_lora.up.weight");
     if (const size_t processor = key.find(".processor."); processor != std::string::npos) key.erase(processor, 10);
@@ -127,8 +129,7 @@ std::string parse_key(std::string& key) {
   }
   // XLabs' processors: "double_blocks.0.processor.qkv_lora1.down.weight".
   for (const char* half : {"down", "up"})
-    if (xlabs && cut_suffix(key, std::string(".") + half + ".weight"))
-      return std::string("lora_") + half;
+    if (xlabs && cut_suffix(key, std::string(".") + half + ".weight")) return std::string("lora_") + half;
   return {};
 }
 
@@ -175,7 +176,8 @@ struct LayerPart {
 // name: the layer's, for errors. alpha: (rank) -> the adapter's alpha where the file has none at the layer.
 LayerPart make_part(Stored one, const std::string& name, const AdapterSettings& settings, const std::string& where) {
   const auto wrong = [&](const std::string& what, const std::string& hint) { reject("'" + name + "' " + what, where, hint); };
-  if (one.alphas.value_or(1) != 1) reject("the alpha of '" + name + "' is of " + std::to_string(*one.alphas) + " numbers, one was expected", where, "The file is damaged");
+  if (one.alphas.value_or(1) != 1)
+    reject("the alpha of '" + name + "' is of " + std::to_string(*one.alphas) + " numbers, one was expected", where, "The file is damaged");
   for (const auto& [part, tensor] : one.parts)
     if (!tensor.isfinite().all().item<bool>()) wrong("holds numbers that are not finite", "The file is damaged, or its training went astray");
   const auto alpha = [&](std::int64_t rank) {
@@ -188,12 +190,16 @@ LayerPart make_part(Stored one, const std::string& name, const AdapterSettings& 
   change.peft = one.has("magnitude");
   change.magnitude = one.has("magnitude") ? one.take("magnitude").flatten() : one.take("dora_scale");
   const torch::Tensor bias = one.take("diff_b"), lora_bias = one.take("lora_bias");
+  for (const auto& [part, tensor] : one.parts)
+    if ((part.starts_with("hada_") || part.starts_with("lokr_") || part.starts_with("lora_")) && (tensor.dim() < 2 || tensor.numel() == 0))
+      wrong(c10::str("has a part '", part, "' of ", tensor.sizes(), ", a matrix was expected"), "The file is damaged");
   LayerPart out;
   if (one.has("lora_down") || one.has("lora_up") || one.has("lora_mid")) {
-    if (!one.has("lora_down") || !one.has("lora_up")) wrong(std::string("is no pair of matrices: its ") + (one.has("lora_up") ? "first" : "second") + " is missing", "The file is damaged");
+    if (!one.has("lora_down") || !one.has("lora_up"))
+      wrong(std::string("is no pair of matrices: its ") + (one.has("lora_up") ? "first" : "second") + " is missing", "The file is damaged");
     const torch::Tensor down = one.take("lora_down"), up = one.take("lora_up"), mid = one.take("lora_mid");
-    const bool fit = down.dim() >= 2 && up.dim() >= 2 && down.size(0) >= 1 && (mid.defined() ? mid.dim() >= 2 && mid.size(0) == up.size(1) && mid.size(1) == down.size(0)
-                                                                                              : down.size(0) == up.size(1));
+    const bool fit = down.dim() >= 2 && up.dim() >= 2 && down.size(0) >= 1 &&
+                     (mid.defined() ? mid.dim() >= 2 && mid.size(0) == up.size(1) && mid.size(1) == down.size(0) : down.size(0) == up.size(1));
     if (settings.dora() && !change.magnitude.defined()) wrong("lacks the magnitudes of DoRA, which the adapter's settings say it is", "The file is damaged");
     if (!fit) wrong(c10::str("is no pair of matrices: they are ", up.sizes(), " and ", down.sizes()), "The file is damaged");
     const auto rank = down.size(0);
@@ -220,13 +226,14 @@ LayerPart make_part(Stored one, const std::string& name, const AdapterSettings& 
       wrong("is no LoKr: one of its two matrices is missing", "The file is damaged");
     // Two whole matrices have no rank to be scaled by.
     const std::int64_t rank = one.has("lokr_w1_b") ? one.parts["lokr_w1_b"].size(0) : one.has("lokr_w2_b") ? one.parts["lokr_w2_b"].size(0) : 0;
-    const double own = settings.rank() > 0 ? settings.rank() : static_cast<double>(rank);
+    const double own = rank > 0 ? static_cast<double>(rank) : settings.rank();
     change.scale = own > 0 ? alpha(static_cast<std::int64_t>(own)) / own : 1;
     for (const char* part : {"lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b", "lokr_t2"})
       if (one.has(part)) change.parts[part] = one.take(part);
   } else if (one.has("oft_blocks")) {
     const torch::Tensor blocks = one.take("oft_blocks");
-    if ((blocks.dim() != 3 && blocks.dim() != 4) || blocks.size(-1) != blocks.size(-2)) wrong(c10::str("has blocks of ", blocks.sizes(), ", square ones were expected"), "The file is damaged");
+    if ((blocks.dim() != 3 && blocks.dim() != 4) || blocks.size(-1) != blocks.size(-2))
+      wrong(c10::str("has blocks of ", blocks.sizes(), ", square ones were expected"), "The file is damaged");
     change.method = blocks.dim() == 4 ? Method::butterfly : Method::orthogonal;
     change.constraint = one.alpha.value_or(0);
     change.parts["oft_blocks"] = blocks;
@@ -248,7 +255,11 @@ LayerPart make_part(Stored one, const std::string& name, const AdapterSettings& 
   if (bias.defined()) change.bias = change.bias.defined() ? change.bias + bias : bias;
   if (!one.parts.empty()) {
     const std::string& extra = one.parts.begin()->first;
-    const std::string other = extra == "oft_blocks" ? " of OFT" : extra.starts_with("hada_") ? " of LoHa" : extra.starts_with("lokr_") ? " of LoKr" : extra == "ia3_l" ? " of IA3" : "";
+    const std::string other = extra == "oft_blocks"        ? " of OFT"
+                              : extra.starts_with("hada_") ? " of LoHa"
+                              : extra.starts_with("lokr_") ? " of LoKr"
+                              : extra == "ia3_l"           ? " of IA3"
+                                                           : "";
     wrong("has a part '" + extra + "'" + other + " beside those of " + (out.product ? "LoRA" : change.name()), "The file mixes methods, or is damaged");
   }
   if (change.method != Method::none || change.magnitude.defined() || change.bias.defined()) out.change = change;
@@ -257,9 +268,23 @@ LayerPart make_part(Stored one, const std::string& name, const AdapterSettings& 
 
 }  // namespace
 
-bool has_encoder_part(const fs::path& path) {
+std::set<std::string> encoders_in(const fs::path& path, const AdapterTarget& target) {
+  std::vector<NamedEncoder> encoders;
+  for (const auto& one : target.encoders) encoders.push_back({one.component, one.t5});
+  std::set<std::string> out;
   const SafetensorsFile file(adapter_file(path));
-  return std::any_of(file.entries().begin(), file.entries().end(), [](const auto& entry) { return is_encoder_name(entry.first); });
+  for (const auto& [name, entry] : file.entries()) {
+    std::string key = name;
+    if (!is_encoder_name(key)) continue;
+    if (const std::string component = cut_encoder(key, encoders); !component.empty()) out.insert(component);
+  }
+  return out;
+}
+
+std::string adapter_hash(const fs::path& path) {
+  const fs::path file = adapter_file(path), settings = file.parent_path() / "adapter_config.json";
+  std::error_code error;
+  return fs::exists(settings, error) ? sha256_text(sha256_file(file) + sha256_file(settings)) : sha256_file(file);
 }
 
 fs::path adapter_file(const fs::path& path) {
@@ -295,7 +320,8 @@ Adapter read_adapter(const fs::path& named, const AdapterTarget& target, std::ve
     }
     std::string part = parse_key(key);
     const bool wrapped = key.starts_with("base_model.model.");
-    if (part.empty() && (key.ends_with(".weight") || key.ends_with(".bias"))) {
+    const bool other = std::any_of(std::begin(kOthers), std::end(kOthers), [&](const auto& one) { return key.find(one.first) != std::string::npos; });
+    if (part.empty() && !other && (key.ends_with(".weight") || key.ends_with(".bias"))) {
       // PEFT's whole modules, and LyCORIS' IA3, whose other tensor says which side it is of.
       const bool scaling = key.ends_with(".weight") && file.entries().contains(key.substr(0, key.size() - 7) + ".on_input");
       if (wrapped || scaling) {
@@ -345,9 +371,11 @@ Adapter read_adapter(const fs::path& named, const AdapterTarget& target, std::ve
   if (!foreign.empty()) {
     for (const auto& [mark, method] : kOthers)
       if (foreign.find(mark) != std::string::npos)
-        reject("the file holds '" + foreign + "', which is of " + method, path.string(), "That method cannot be used here: merge it into the model, or convert it to LoRA");
+        reject("the file holds '" + foreign + "', which is of " + method, path.string(),
+               "That method cannot be used here: merge it into the model, or convert it to LoRA");
     reject("the file holds '" + foreign + "', which is no part of an adapter that is known", path.string(),
-           "Known are LoRA, DoRA, LoHa, LoKr, OFT, BOFT, IA3 and whole differences, by the names of PEFT, diffusers, kohya, LyCORIS, OneTrainer, ComfyUI and XLabs");
+           "Known are LoRA, DoRA, LoHa, LoKr, OFT, BOFT, IA3 and whole differences, by the names of PEFT, diffusers, kohya, LyCORIS, OneTrainer, ComfyUI and "
+           "XLabs");
   }
   if (stored.empty())
     reject(text ? "the file holds an adapter of a text encoder alone" : "the file holds no LoRA", path.string(),
@@ -359,7 +387,8 @@ Adapter read_adapter(const fs::path& named, const AdapterTarget& target, std::ve
   size_t unknown_count = 0, all = 0;
   for (const auto& [owner, layers] : stored) {
     all += layers.size();
-    const auto encoder = std::find_if(target.encoders.begin(), target.encoders.end(), [&, &wanted = owner](const auto& one) { return one.component == wanted; });
+    const auto encoder =
+        std::find_if(target.encoders.begin(), target.encoders.end(), [&, &wanted = owner](const auto& one) { return one.component == wanted; });
     const AdapterNames names = owner.empty() ? AdapterNames(target.denoiser, target.table) : AdapterNames(*encoder->module);
     Lora& lora = owner.empty() ? out.denoiser : out.encoders[owner];
     const AdapterSettings settings(file, owner.empty() ? component : owner, peft, notes);
@@ -383,15 +412,19 @@ Adapter read_adapter(const fs::path& named, const AdapterTarget& target, std::ve
           change.rows = place.rows;
           change.swapped = place.swapped;
           const bool by_column = change.magnitude.defined() && change.magnitude.dim() > 1 && change.magnitude.size(0) == 1;
-          if (place.rows > 0 && (by_column || change.method == LayerChange::Method::orthogonal || change.method == LayerChange::Method::butterfly))
-            reject("'" + name + "' is " + change.name() + " of a layer that is several here", path.string(), "Convert it to LoRA, or to diffusers' layers");
+          using Method = LayerChange::Method;
+          const bool of_rows = change.method == Method::orthogonal || change.method == Method::butterfly || change.method == Method::scaling;
+          if ((place.rows > 0 && (by_column || of_rows)) || (place.swapped && (of_rows || change.method == Method::replacement)))
+            reject("'" + name + "' is " + change.name() + " of a layer that is another, or several, here", path.string(),
+                   "Convert it to LoRA, or to diffusers' layers");
           if (!lora.changes.emplace(layer, std::move(change)).second) reject_twice(layer, path);
         }
       }
     }
   }
   if (unknown_count > 0)
-    reject(std::to_string(unknown_count) + " of " + std::to_string(all) + " layers of the adapter are not in the model:" + unknown + (unknown_count > 3 ? "\n  ..." : "") + "\n",
+    reject(std::to_string(unknown_count) + " of " + std::to_string(all) + " layers of the adapter are not in the model:" + unknown +
+               (unknown_count > 3 ? "\n  ..." : "") + "\n",
            path.string(), "It was made for another model");
   if (text && encoders.empty()) notes.push_back("The adapter's part for the text encoder is not used: " + path.string());
   if (const auto ours = file.metadata().find(kOurs); ours != file.metadata().end()) {
@@ -451,20 +484,32 @@ torch::Tensor as_stored(const torch::nn::Module& network, const std::string& lay
   return found != known.end() && found->second->weight.dim() == 4 ? matrix.unsqueeze(-1).unsqueeze(-1) : matrix;
 }
 
+bool is_convolution(const torch::nn::Module& network, const std::string& layer) {
+  const auto known = changeable_layers(network);
+  const auto found = known.find(layer);
+  return found != known.end() && found->second->weight.dim() == 4;
+}
+
+// A matrix of a convolution is a kernel of one point.
+torch::Tensor as_kernel(const torch::Tensor& matrix, bool convolution) {
+  return convolution && matrix.dim() == 2 ? matrix.unsqueeze(-1).unsqueeze(-1) : matrix;
+}
+
 // What of a change diffusers' names can say: a product, of a convolution too, and DoRA's magnitudes. Throws a Failure for another method.
-void write_in_diffusers(StoredTensors& out, const std::string& name, const LayerChange& change, const fs::path& path) {
+void write_in_diffusers(StoredTensors& out, const std::string& name, const LayerChange& change, bool convolution, const fs::path& path) {
   const bool tucker = change.parts.contains("lora_mid"), columns = change.magnitude.defined() && change.magnitude.dim() > 1 && change.magnitude.size(0) == 1;
-  if (change.method != LayerChange::Method::low_rank || tucker || columns || change.bias.defined() || change.rows > 0)
+  if (change.method != LayerChange::Method::low_rank || tucker || columns || change.bias.defined() || change.rows > 0 || change.swapped)
     reject("diffusers' format has no names for what the adapter is at " + name + ": " + change.name(), path.string(), "Write it in kohya's format");
-  out[name + ".lora_A.weight"] = change.parts.at("lora_down");
-  out[name + ".lora_B.weight"] = change.parts.at("lora_up");
-  if (change.magnitude.defined()) out[name + ".lora_magnitude_vector"] = change.magnitude.flatten();
+  out[name + ".lora_A.weight"] = as_kernel(change.parts.at("lora_down"), convolution);
+  out[name + ".lora_B.weight"] = as_kernel(change.parts.at("lora_up"), convolution);
+  const torch::Tensor length = change.magnitude.defined() ? change.magnitude.flatten() : torch::Tensor();
+  if (length.defined()) out[name + ".lora_magnitude_vector"] = convolution ? length.reshape({1, -1, 1, 1}) : length;
 }
 
 // By LyCORIS' names, with the scale in a first part and an alpha that is the rank.
-void write_in_lycoris(StoredTensors& out, const std::string& name, const LayerChange& change, const fs::path& path) {
+void write_in_lycoris(StoredTensors& out, const std::string& name, const LayerChange& change, bool convolution, const fs::path& path) {
   using Method = LayerChange::Method;
-  if (change.rows > 0 || change.swapped || change.method == Method::replacement || change.parts.contains("ia3_l"))
+  if (change.rows > 0 || change.method == Method::replacement || change.parts.contains("ia3_l"))
     reject("kohya's format has no names for what the adapter is at " + name + ": " + change.name(), path.string());
   bool scaled = change.scale == 1;
   double rank = 1;
@@ -473,12 +518,16 @@ void write_in_lycoris(StoredTensors& out, const std::string& name, const LayerCh
     const bool own = part == "diff" && tensor.dim() == 1;
     std::string as = own ? "w_norm" : part;
     if (part == "lora_up" || part == "lora_down" || part == "lora_mid") as += ".weight";
-    out[name + "." + as] = first && !scaled ? tensor * change.scale : tensor;
+    const torch::Tensor stored = first && !scaled ? tensor * change.scale : tensor;
+    out[name + "." + as] = as_kernel(stored, convolution && (part == "lora_up" || part == "lora_down"));
     scaled |= first;
     if (part == "lora_down") rank = static_cast<double>(tensor.size(0));
     if (part == "hada_w1_b" || part == "lokr_w1_b" || (part == "lokr_w2_b" && !change.parts.contains("lokr_w1_b"))) rank = static_cast<double>(tensor.size(0));
   }
-  if (change.magnitude.defined()) out[name + ".dora_scale"] = change.magnitude.dim() == 1 ? change.magnitude.unsqueeze(1) : change.magnitude;
+  if (change.magnitude.defined()) {
+    const torch::Tensor length = change.magnitude.dim() == 1 ? change.magnitude.unsqueeze(1) : change.magnitude;
+    out[name + ".dora_scale"] = as_kernel(length, convolution);
+  }
   const bool norm = change.parts.contains("diff") && change.parts.at("diff").dim() == 1;
   if (change.bias.defined()) out[name + (norm ? ".b_norm" : ".diff_b")] = change.bias;
   const bool turns = change.method == Method::orthogonal || change.method == Method::butterfly;
@@ -569,7 +618,13 @@ void write_adapter(const fs::path& path, const Adapter& adapter, LoraFormat form
         tensors[begin + layer + ".lora_A.weight"] = as_stored(network, layer, one.a);
         tensors[begin + layer + ".lora_B.weight"] = as_stored(network, layer, one.b);
       }
-      for (const auto& [layer, one] : own.changes) write_in_diffusers(tensors, begin + layer, one, path);
+      size_t lengths = 0;
+      for (const auto& [layer, one] : own.changes) {
+        write_in_diffusers(tensors, begin + layer, one, is_convolution(network, layer), path);
+        lengths += one.magnitude.defined() ? 1 : 0;
+      }
+      if (lengths > 0 && lengths < own.changes.size() + own.layers.size())
+        reject("diffusers' format says of all layers or of none that they are DoRA; of this adapter some are", path.string(), "Write it in kohya's format");
       if (!own.layers.empty() || !own.changes.empty()) settings.update(peft_settings(own, component));
     };
     const std::string component = component_of(target.denoiser);
@@ -591,8 +646,12 @@ void write_adapter(const fs::path& path, const Adapter& adapter, LoraFormat form
     const auto place = places.find(layer);
     if (name.empty()) reject("kohya's format has no name for " + layer, path.string(), "Write it in diffusers' format");
     if (place != places.end() && place->second.rows > 0)
-      reject("kohya's format has " + layer + " within a larger layer, which " + change.name() + " cannot be a part of", path.string(), "Write it in diffusers' format");
-    write_in_lycoris(tensors, name, change, path);
+      reject("kohya's format has " + layer + " within a larger layer, which " + change.name() + " cannot be a part of", path.string(),
+             "Write it in diffusers' format");
+    if (change.swapped != (place != places.end() && place->second.swapped))
+      reject("kohya's format has the halves of " + layer + " the other way round, which " + change.name() + " cannot follow", path.string(),
+             "Write it in diffusers' format");
+    write_in_lycoris(tensors, name, change, is_convolution(target.denoiser, layer), path);
   }
   for (const auto& [component, anywhere] : adapter.encoders) {
     const auto& encoder = module_of(component);
@@ -605,7 +664,7 @@ void write_adapter(const fs::path& path, const Adapter& adapter, LoraFormat form
       tensors[name(layer) + ".lora_up.weight"] = one.b;
       tensors[name(layer) + ".alpha"] = torch::tensor(one.alpha, torch::kFloat32);
     }
-    for (const auto& [layer, change] : own.changes) write_in_lycoris(tensors, name(layer), change, path);
+    for (const auto& [layer, change] : own.changes) write_in_lycoris(tensors, name(layer), change, false, path);
   }
   metadata["ss_network_module"] = lora.changes.empty() ? "networks.lora" : "lycoris.kohya";
   write_safetensors(path, tensors, metadata);

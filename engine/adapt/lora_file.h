@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -30,15 +31,17 @@ struct AdapterTarget {
   struct Encoder {
     std::string component;  ///< In the order of the components.
     bool t5 = false;
-    const torch::nn::Module* module = nullptr;
+    const torch::nn::Module* module = nullptr;  ///< Null: the file has no part for it.
   };
   std::vector<Encoder> encoders = {};  ///< Empty: a file's parts of text encoders are passed over, with a note.
 };
 
 /// The file in an adapter's folder, or the file itself. Throws a Failure for a folder without one.
 std::filesystem::path adapter_file(const std::filesystem::path& path);
-/// Whether the file has a part for a text encoder. Throws a Failure for a file that cannot be read.
-bool has_encoder_part(const std::filesystem::path& path);
+/// SHA-256 of the file, and of the settings that PEFT has beside it.
+std::string adapter_hash(const std::filesystem::path& path);
+/// The target's text encoders of which the file has a part, by component. Throws a Failure for a file that cannot be read.
+std::set<std::string> encoders_in(const std::filesystem::path& path, const AdapterTarget& target);
 
 /// Reads an adapter of any method that LayerChange knows, by the names of diffusers (old and new), PEFT (with adapter_config.json beside it, or its folder),
 /// kohya, LyCORIS, OneTrainer, ComfyUI and XLabs; docs/files.md has the table. Throws a Failure that lists the names which the model does not have, with the

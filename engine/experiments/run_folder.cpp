@@ -62,7 +62,10 @@ ordered_json describe_run(const RunSettings& settings, const ModelInfo& model, c
                    {"ocr", ocr},
                    {"settings", settings.to_json()}};
   // Which adapters, however their files are called.
-  for (const auto& one : model.adapters) out["adapters"].push_back({{"sha256", one.hash}, {"strength", one.strength}});
+  for (const auto& one : model.adapters) {
+    out["adapters"].push_back({{"sha256", one.hash}});
+    out["adapters"].back().update(describe_strength(one));
+  }
   if (!model.policy.is_null()) out["guard"] = model.policy;
   if (model.upscaler) out["upscaler"] = describe_upscaler(model);
   out["denoiser_parameters"] = model.table.denoiser_parameters;
@@ -83,7 +86,11 @@ RunDescription read_description(const fs::path& run) {
     document.at("device").get_to(model.device);
     document.at("ocr").get_to(out.ocr);
     if (document.contains("adapters"))
-      for (const auto& one : document["adapters"]) model.adapters.push_back({"", one.at("sha256").get<std::string>(), one.at("strength").get<double>()});
+      for (const auto& one : document["adapters"]) {
+        model.adapters.push_back({"", one.at("sha256").get<std::string>(), one.at("strength").get<double>()});
+        if (one.contains("site_strengths"))
+          for (const auto& [site, strength] : one["site_strengths"].items()) model.adapters.back().sites[std::stoi(site)] = strength.get<double>();
+      }
     if (document.contains("guard")) model.policy = document["guard"];
     if (document.contains("upscaler")) {
       auto second = std::make_shared<ModelInfo>();

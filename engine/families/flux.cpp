@@ -98,10 +98,11 @@ class FluxPipeline : public LatentPipeline {
 
 namespace {
 
-// A single block's first layer holds q, k, v and, four times as wide, what goes into its feed-forward layer.
 // The original code's keys. Source: diffusers' `convert_flux_transformer_checkpoint_to_diffusers`.
 KeyTable flux_keys(const Config&) {
-  KeyTable out = {{"final_layer.adaLN_modulation.1.*", {"norm_out.linear.*"}, KeyChange::swap}, {"final_layer.linear.*", {"proj_out.*"}}, {"img_in.*", {"x_embedder.*"}},
+  KeyTable out = {{"final_layer.adaLN_modulation.1.*", {"norm_out.linear.*"}, KeyChange::swap},
+                  {"final_layer.linear.*", {"proj_out.*"}},
+                  {"img_in.*", {"x_embedder.*"}},
                   {"txt_in.*", {"context_embedder.*"}}};
   for (auto [from, to] : {std::pair{"time_in", "timestep_embedder"}, {"vector_in", "text_embedder"}, {"guidance_in", "guidance_embedder"}}) {
     out.push_back({std::string(from) + ".in_layer.*", {std::string("time_text_embed.") + to + ".linear_1.*"}});
@@ -128,7 +129,10 @@ KeyTable flux_keys(const Config&) {
     }
   }
   out.push_back({one + "modulation.lin.*", {ours_one + "norm.linear.*"}});
-  out.push_back({one + "linear1.*", {ours_one + "attn.to_q.*", ours_one + "attn.to_k.*", ours_one + "attn.to_v.*", ours_one + "proj_mlp.*"}, KeyChange::split, {1, 1, 1, 4}});
+  out.push_back({one + "linear1.*",
+                 {ours_one + "attn.to_q.*", ours_one + "attn.to_k.*", ours_one + "attn.to_v.*", ours_one + "proj_mlp.*"},
+                 KeyChange::split,
+                 {1, 1, 1, 4}});
   out.push_back({one + "linear2.*", {ours_one + "proj_out.*"}});
   return out;
 }
@@ -146,6 +150,7 @@ std::vector<SingleFileLayout> layouts() {
           {.models = "FLUX.1's transformer", .mark = "double_blocks.", .configs = none, .places = {{"transformer", "", flux_keys}}}};
 }
 
+// A single block's first layer holds q, k, v and, four times as wide, what goes into its feed-forward layer.
 const std::vector<KohyaRule> kKohya = {{"transformer_blocks.#.attn.to_q", "double_blocks_#_img_attn_qkv", 0, 3},
                                        {"transformer_blocks.#.attn.to_k", "double_blocks_#_img_attn_qkv", 1, 3},
                                        {"transformer_blocks.#.attn.to_v", "double_blocks_#_img_attn_qkv", 2, 3},
@@ -198,7 +203,9 @@ namespace family {
 // is a number that the model reads; there is no negative prompt. Source: diffusers `FluxPipeline`.
 Family flux() {
   return {.classes = {{.name = "FluxPipeline", .models = "FLUX.1", .reads_pooled_prompt = true, .projects_prompt_by_itself = true},
-                      {.name = "FluxImg2ImgPipeline", .models = "the same, saved from its picture-to-picture pipeline", .reads_pooled_prompt = true,
+                      {.name = "FluxImg2ImgPipeline",
+                       .models = "the same, saved from its picture-to-picture pipeline",
+                       .reads_pooled_prompt = true,
                        .projects_prompt_by_itself = true}},
           .open = [](const ModelFolder& model, const Opening& opening,
                      const Pipeline*) { return std::make_shared<FluxPipeline>(model, opening, find_components(model)); },

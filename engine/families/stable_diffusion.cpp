@@ -80,7 +80,9 @@ class StableDiffusion : public LatentPipeline {
     if (!xl_ || aesthetic_) return beside_prompt(request, false);
     std::vector<double> ids;
     for (auto number : {size.original_height, size.original_width, size.top, size.left, size.height, size.width}) ids.push_back(static_cast<double>(number));
-    return {.sizes = torch::tensor(ids, on_host(torch::kFloat64)).to(torch::kFloat32).unsqueeze(0)};
+    Conditioning out = beside_prompt(request, false);
+    out.sizes = torch::tensor(ids, on_host(torch::kFloat64)).to(torch::kFloat32).unsqueeze(0);
+    return out;
   }
 
  protected:

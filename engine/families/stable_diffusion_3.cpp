@@ -227,7 +227,9 @@ namespace family {
 Family stable_diffusion_3() {
   return {
       .classes = {{.name = "StableDiffusion3Pipeline", .models = "Stable Diffusion 3 and 3.5", .reads_pooled_prompt = true, .projects_prompt_by_itself = true},
-                  {.name = "StableDiffusion3Img2ImgPipeline", .models = "the same, saved from its picture-to-picture pipeline", .reads_pooled_prompt = true,
+                  {.name = "StableDiffusion3Img2ImgPipeline",
+                   .models = "the same, saved from its picture-to-picture pipeline",
+                   .reads_pooled_prompt = true,
                    .projects_prompt_by_itself = true}},
       .open = [](const ModelFolder& model, const Opening& opening,
                  const Pipeline*) { return std::make_shared<StableDiffusion3>(model, opening, find_components(model)); },

@@ -22,7 +22,7 @@ void write_text(const std::filesystem::path& path, std::string_view text);
 void check_regular(const std::filesystem::path& path);
 
 /// Throws a Failure if a file that begins so is something that people have in its place: a Git LFS pointer, a link that was copied as text, a web page, a
-/// pickle or a zip archive of one, GGUF. head: its first 256 bytes, or all of a shorter one.
+/// pickle or a zip archive of one. head: its first 256 bytes, or all of a shorter one.
 void refuse_stand_in(const std::filesystem::path& path, std::string_view head, std::uintmax_t size);
 
 /// The whole file as bytes. Throws a Failure that names the path; a file over `limit` bytes is refused.

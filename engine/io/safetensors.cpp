@@ -140,9 +140,11 @@ SafetensorsFile::SafetensorsFile(const fs::path& path) {
   if (!contents->data) reject(std::string("cannot map into memory: ") + std::strerror(error), where);
   watch_mapped_file(contents->data, contents->size, where);
 
-  refuse_stand_in(path, {contents->data, static_cast<size_t>(std::min<std::uint64_t>(contents->size, 256))}, contents->size);
   std::uint64_t header = 0;
   std::memcpy(&header, contents->data, 8);
+  // A header's length may look like how another kind of file begins: only what is none is looked at so.
+  if (header > kMaxHeader || header > contents->size - 8)
+    refuse_stand_in(path, {contents->data, static_cast<size_t>(std::min<std::uint64_t>(contents->size, 256))}, contents->size);
   if (header > kMaxHeader || header > contents->size - 8)
     reject("the header claims " + std::to_string(header) + " bytes, the file has " + std::to_string(contents->size), where,
            "This is no safetensors file, or it is cut off; get it again");

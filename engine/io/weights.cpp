@@ -49,7 +49,10 @@ std::function<torch::Tensor()> scaled_reader(const SafetensorsFile& file, const 
     for (const char* ending : kScales) {
       const std::string scale = key.substr(0, key.size() - 7) + ending;
       const auto found = file.entries().find(scale);
-      if (found == file.entries().end() || !c10::isFloatingType(found->second.dtype)) continue;
+      if (found == file.entries().end()) continue;
+      if (found->second.dtype == torch::ScalarType::Undefined || !c10::isFloatingType(found->second.dtype))
+        reject("'" + scale + "' is of dtype " + found->second.type + ", which scales of fp8 weights are not read in", file.path().string(),
+               "Use a file whose scales are F32, or one in BF16 or F16");
       return [file, key, scale] {
         const torch::Tensor weight = file.tensor(key).to(torch::kFloat32), times = file.tensor(scale).to(torch::kFloat32);
         if (times.numel() == 1) return weight * times.reshape({});

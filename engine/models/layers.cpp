@@ -40,7 +40,7 @@ torch::Tensor AdaptableLayer::weight_now() const {
 
 torch::Tensor AdaptableLayer::bias_now() const {
   torch::Tensor out = bias;
-  for (const auto& change : changes) out = change->bias(out);
+  for (const auto& change : changes) out = change->bias(out, weight);
   return out.defined() ? out.to(weight.scalar_type()) : out;
 }
 

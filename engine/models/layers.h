@@ -27,14 +27,13 @@ struct LowRank {
   double dropout = 0;  ///< Share of x that is left out of the product, while gradients are recorded.
 };
 
-/// What an adapter that is no product beside a layer makes of the layer's own numbers. It is asked at each pass, so that they are changed nowhere, and
-/// gradients reach what the change is made of.
+/// What an adapter that is no product beside a layer makes of the layer's own numbers. It is asked at each pass, so that they are changed nowhere.
 struct WeightChange {
   virtual ~WeightChange() = default;
   /// own: the weight, or what a change before made of it -> the same shape and dtype.
   virtual torch::Tensor weight(const torch::Tensor& own) const = 0;
-  /// own: undefined if the layer has no bias.
-  virtual torch::Tensor bias(const torch::Tensor& own) const = 0;
+  /// own: undefined if the layer has no bias. weight: the layer's.
+  virtual torch::Tensor bias(const torch::Tensor& own, const torch::Tensor& weight) const = 0;
 };
 
 /// A layer whose numbers adapters may change.

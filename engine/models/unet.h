@@ -16,8 +16,8 @@ namespace glyphscope {
 struct UNetConfig {
   std::int64_t in_channels = 4, out_channels = 4, sample_size = 64;
   std::vector<std::int64_t> block_out_channels;
-  std::vector<bool> down_attention, up_attention;  ///< Whether each block is a CrossAttn block, in forward order.
-  bool mid_block = true, mid_attention = true;  ///< Distilled U-Nets may have no block in the middle, or one resnet without attention.
+  std::vector<bool> down_attention, up_attention;     ///< Whether each block is a CrossAttn block, in forward order.
+  bool mid_block = true, mid_attention = true;        ///< Distilled U-Nets may have no block in the middle, or one resnet without attention.
   std::vector<std::int64_t> layers_per_block, heads;  ///< One entry a level, from the outermost.
   /// Transformer blocks of each attention of a block, in forward order; a block that does not attend has them too.
   std::vector<std::vector<std::int64_t>> down_depths, up_depths;

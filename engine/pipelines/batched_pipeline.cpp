@@ -105,7 +105,8 @@ void BatchedPipeline::check_paths(const Request& request) const {
         !(path.outputs.empty() || path.outputs.size() == calls))
       reject("the trajectory that it follows is of another number of steps, scheduler or size", where);
     if (path.outputs.empty() && follow.until_step > 0 && !run->reversible())
-      reject("only ddim, flow and edm can follow an inverted picture beyond the first step", where, "Choose " + option(Option::scheduler, reversible_scheduler(scheduler_config_)));
+      reject("only ddim, flow and edm can follow an inverted picture beyond the first step", where,
+             "Choose " + option(Option::scheduler, reversible_scheduler(scheduler_config_)));
     if (follow.mask.defined() && follow.mask.sizes() != at::IntArrayRef(shape).slice(1)) reject("the mask is not as large as the latents", where);
   }
 }

@@ -53,13 +53,15 @@ ModelFolder::ModelFolder(fs::path path, std::string source, const std::vector<Si
     published_ = config.empty();
     if (published_ && single_file_->configs().empty())
       reject("this file holds weights alone: " + single_file_->models(), folder_.string(),
-             option(Option::config) + " names a diffusers folder of the same model that has the rest: configurations, tokenizers, and the weights that are not in it");
+             option(Option::config) +
+                 " names a diffusers folder of the same model that has the rest: configurations, tokenizers, and the weights that are not in it");
     folder_ = config.empty() ? resource(fs::path("configs") / single_file_->configs()) : snapshot_of(config);
   }
   if (!single_file_ && !config.empty())
     reject("configurations go with a checkpoint in a single file; this is a folder, which has its own", option(Option::config));
   if (!fs::exists(folder_ / "model_index.json"))
-    reject("there is no model_index.json", folder_.string(), "A diffusers folder has one beside unet (or transformer), vae, text_encoder, tokenizer and scheduler");
+    reject("there is no model_index.json", folder_.string(),
+           "A diffusers folder has one beside unet (or transformer), vae, text_encoder, tokenizer and scheduler");
   index_ = Config::read(folder_ / "model_index.json");
   pipeline_class_ = index_.text("_class_name", "");
   if (pipeline_class_.empty()) reject("model_index.json does not name the pipeline's class (_class_name)", folder_.string());
@@ -114,7 +116,7 @@ std::string ModelFolder::hash(const std::vector<fs::path>& weights, const std::v
   files.erase(std::unique(files.begin(), files.end()), files.end());
   std::string hashes;
   for (const auto& file : files)
-    hashes += (single_file_ && file == single_file_->path() ? file.filename() : fs::relative(file, folder_)).string() + ":" + sha256_file(file) + "\n";
+    hashes += (single_file_ && file == single_file_->path() ? file.filename() : file.lexically_relative(folder_)).string() + ":" + sha256_file(file) + "\n";
   return sha256_text(hashes);
 }
 

@@ -57,9 +57,16 @@ std::multimap<std::string, std::string> original_unet_names(const torch::nn::Mod
   const KeyTable table = unet_keys(Config(config, "U-Net"));
   const auto without_star = [](const std::string& name) { return name.substr(0, name.size() - 2); };
   std::multimap<std::string, std::string> out;
-  for (const auto& [path, layer] : changeable_layers(denoiser))
+  const auto layers = changeable_layers(denoiser);
+  for (const auto& [path, layer] : layers)
     for (const auto& rule : table) {
       const std::string ours = without_star(rule.to.front());
+      // An upsampler comes after the block's attention, where it has one.
+      if (const size_t up = ours.find(".upsamplers."); up != std::string::npos && ours.ends_with("upsamplers.0.conv")) {
+        const bool attends = layers.lower_bound(ours.substr(0, up) + ".attentions.") != layers.end() &&
+                             layers.lower_bound(ours.substr(0, up) + ".attentions.")->first.starts_with(ours.substr(0, up) + ".attentions.");
+        if (rule.from.ends_with(attends ? ".1.conv.*" : ".2.conv.*")) continue;
+      }
       if (path == ours || path.starts_with(ours + ".")) out.emplace(path, without_star(rule.from) + path.substr(ours.size()));
     }
   return out;

@@ -160,9 +160,18 @@ nlohmann::ordered_json describe_enlarging(const Request& request) {
   return {{"noise_level", request.noise_level}, {"sha256", sha256_text(view)}};
 }
 
+nlohmann::ordered_json describe_strength(const AdapterInfo& adapter) {
+  nlohmann::ordered_json out{{"strength", adapter.strength}};
+  for (const auto& [site, strength] : adapter.sites) out["site_strengths"][std::to_string(site)] = strength;
+  return out;
+}
+
 nlohmann::ordered_json describe_adapters(const ModelInfo& model) {
   auto out = nlohmann::ordered_json::array();
-  for (const auto& one : model.adapters) out.push_back({{"file", one.file}, {"sha256", one.hash}, {"strength", one.strength}});
+  for (const auto& one : model.adapters) {
+    out.push_back({{"file", one.file}, {"sha256", one.hash}});
+    out.back().update(describe_strength(one));
+  }
   return out;
 }
 

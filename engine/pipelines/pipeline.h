@@ -103,7 +103,10 @@ struct Observer {
 struct AdapterInfo {
   std::string file, hash;  ///< As the user named it, and SHA-256 of it.
   double strength = 1;
+  std::map<int, double> sites;  ///< Of single sites' attention layers, in place of it.
 };
+/// {"strength": ..}, and of single sites where they differ.
+nlohmann::ordered_json describe_strength(const AdapterInfo& adapter);
 
 /// What there is to know of an opened model.
 struct ModelInfo {

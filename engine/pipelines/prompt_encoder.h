@@ -35,19 +35,23 @@ class PromptEncoder {
     if (model_) return *model_;
     const torch::InferenceMode also_for_streams(false);  // which replace what parameters hold
     auto fresh = std::make_unique<Model>(config_);
-    stream_ = load_to(plan_, name_, *fresh, folder_.weights(name_), rename_, cancel);
+    auto stream = load_to(plan_, name_, *fresh, folder_.weights(name_), rename_, cancel);
     for (auto& parameter : fresh->parameters()) parameter.set_requires_grad(false);
     std::vector<std::shared_ptr<void>> attached;
     for (const auto& attach : attach_) attached.push_back(attach(*fresh));
     attached_ = std::move(attached);
+    stream_ = std::move(stream);
     model_ = std::move(fresh);
     return *model_;
   }
+  bool has_attached() const { return !attach_.empty(); }
   void set_attached(std::vector<AdaptableEncoder::Attach> attached) {
     attached_.clear();
     attach_.clear();
+    std::vector<std::shared_ptr<void>> made;
     if (model_)
-      for (const auto& attach : attached) attached_.push_back(attach(*model_));
+      for (const auto& attach : attached) made.push_back(attach(*model_));
+    attached_ = std::move(made);
     attach_ = std::move(attached);
   }
   bool loaded() const { return model_ != nullptr; }

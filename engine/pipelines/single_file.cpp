@@ -94,8 +94,7 @@ SingleFile::SingleFile(const std::filesystem::path& file, const std::vector<Sing
   if (found == layouts.end()) {
     std::string known;
     for (const auto& layout : layouts) known += (known.empty() ? "" : ", ") + layout.models;
-    reject("this is no checkpoint of a family that is known", file.string(),
-           "Known are " + known);
+    reject("this is no checkpoint of a family that is known", file.string(), "Known are " + known);
   }
   layout_ = *found;
   configs_ = layout_.configs(file_);
@@ -112,7 +111,9 @@ bool SingleFile::has(const std::string& component) const { return find(component
 
 Weights SingleFile::weights(const std::string& component, const Config& config) const {
   const SingleFileLayout::Place* place = find(component);
-  if (place == nullptr) reject("the checkpoint holds no " + component, path().string(), option(Option::config) + " names a diffusers folder that has it; or use a file that holds the whole model");
+  if (place == nullptr)
+    reject("the checkpoint holds no " + component, path().string(),
+           option(Option::config) + " names a diffusers folder that has it; or use a file that holds the whole model");
   const std::string begin = place->prefix;
   const KeyTable table = place->table(config);
   std::vector<std::vector<std::string>> patterns;

@@ -34,6 +34,7 @@ class T5Prompt : public AdaptableEncoder {
   bool is_t5() const override { return true; }
   torch::nn::Module& network() override { return encoder_.load(); }
   void set_attached(std::vector<Attach> attached) override {
+    if (attached.empty() && !encoder_.has_attached()) return;  // what was read stays read
     read_.forget();
     encoder_.set_attached(std::move(attached));
   }

@@ -67,6 +67,7 @@ double timestep_of(double sigma, const torch::Tensor& table) {
 SigmaSpacing SigmaSpacing::parse(const Config& config, const NoiseSchedule::Betas& fallback) {
   SigmaSpacing out;
   out.schedule = NoiseSchedule::parse(config, fallback);
+  if (out.schedule.steps() < 2) reject("the noise schedule has one timestep, two or more were expected", config.where());
   out.spacing = config.text("timestep_spacing", "linspace");
   out.offset = config.integer("steps_offset", 0);
   out.curve = parse_curve(config);

@@ -67,11 +67,14 @@ void finetune(Session& session, const command::Finetune& command, const Job& job
 void convert_adapter(Session& session, const command::ConvertAdapter& command, const Job& job) {
   job.tell(event::Started{"Writing " + command.file});
   const LoraFormat format = parse_lora_format(command.format);
-  check_output_file(command.file, ".safetensors", {command.adapter});
+  check_output_file(command.file, ".safetensors", {adapter_file(command.adapter)});
   Pipeline& model = session.model();
   AdapterTarget target{model.denoiser_module(), model.info().table};
-  if (has_encoder_part(command.adapter))
-    for (AdaptableEncoder* encoder : model.text_encoders()) target.encoders.push_back({encoder->component(), encoder->is_t5(), &encoder->network()});
+  const auto encoders = model.text_encoders();
+  for (AdaptableEncoder* encoder : encoders) target.encoders.push_back({encoder->component(), encoder->is_t5()});
+  const auto changed = encoders_in(command.adapter, target);
+  for (size_t i = 0; i < encoders.size(); ++i)
+    if (changed.contains(target.encoders[i].component)) target.encoders[i].module = &encoders[i]->network();
   std::vector<std::string> notes;
   const Adapter adapter = read_adapter(command.adapter, target, notes);
   for (const auto& note : notes) job.note(note);

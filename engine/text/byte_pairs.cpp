@@ -54,6 +54,7 @@ BytePairs BytePairs::read(const fs::path& folder) {
       }
       if (json.contains("added_tokens"))
         for (const auto& token : json["added_tokens"]) {
+          if (token.at("content").get<std::string>().empty()) reject("an added token is empty", whole.string());
           out.vocabulary[token.at("content").get<std::string>()] = token.at("id").get<std::int64_t>();
           out.added[token.at("content").get<std::string>()] = token.value("normalized", false);
         }

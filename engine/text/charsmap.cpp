@@ -10,7 +10,8 @@ namespace glyphscope {
 Charsmap::Charsmap(const std::string& compiled, const std::string& where) {
   std::uint32_t size = 0;
   if (compiled.size() >= 4) std::memcpy(&size, compiled.data(), 4);
-  if (compiled.size() < 4 || size % 4 != 0 || size == 0 || size > compiled.size() - 4) reject("its compiled map of characters is cut off", where, "The file is damaged");
+  if (compiled.size() < 4 || size % 4 != 0 || size == 0 || size > compiled.size() - 4)
+    reject("its compiled map of characters is cut off", where, "The file is damaged");
   units_.resize(size / 4);
   std::memcpy(units_.data(), compiled.data() + 4, size);
   texts_ = compiled.substr(4 + size);

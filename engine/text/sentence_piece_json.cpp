@@ -35,7 +35,8 @@ enum PieceType : std::uint64_t { kNormal = 1, kUnknown = 2, kControl = 3, kByte 
 
 std::string from_base64(const std::string& text, const std::string& where) {
   std::string out(text.size() / 4 * 3 + 3, '\0');
-  const int size = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()), reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()));
+  const int size =
+      EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()), reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()));
   if (size < 0) reject("'precompiled_charsmap' is no base64", where, "The file is damaged");
   // The padding counts as zeros.
   const auto padding = static_cast<size_t>(text.ends_with("==") ? 2 : text.ends_with("=") ? 1 : 0);
@@ -43,7 +44,9 @@ std::string from_base64(const std::string& text, const std::string& where) {
   return out;
 }
 
-std::string type_of(const nlohmann::json& part) { return part.is_object() && part.contains("type") && part["type"].is_string() ? part["type"].get<std::string>() : "?"; }
+std::string type_of(const nlohmann::json& part) {
+  return part.is_object() && part.contains("type") && part["type"].is_string() ? part["type"].get<std::string>() : "?";
+}
 
 // What SentencePiece's own normaliser does: characters by a compiled map, and runs of spaces as one.
 std::string compiled_map(const nlohmann::json& normalizer, const std::string& where) {
@@ -85,9 +88,15 @@ SentencePieceJson SentencePieceJson::read(const std::filesystem::path& file) {
   return reading_json(file, [&] {
     SentencePieceJson out;
     const nlohmann::json& model = json.at("model");
-    if (type_of(model) != "Unigram") reject("its model is of type '" + type_of(model) + "', Unigram was expected", where, "Tokenizer and text encoder belong to different models");
+    if (type_of(model) != "Unigram")
+      reject("its model is of type '" + type_of(model) + "', Unigram was expected", where, "Tokenizer and text encoder belong to different models");
     if (json.contains("added_tokens"))
-      for (const auto& token : json.at("added_tokens")) out.added[token.at("content").get<std::string>()] = token.at("id").get<std::int64_t>();
+      for (const auto& token : json.at("added_tokens")) {
+        const auto content = token.at("content").get<std::string>();
+        const auto number = token.at("id").get<std::int64_t>();
+        if (content.empty() || number < 0) reject("an added token is empty, or its id is below 0", where, "The file is damaged");
+        out.added[content] = number;
+      }
     const auto unknown = model.value("unk_id", nlohmann::json());
     if (!unknown.is_number_unsigned()) reject("its model has no unk_id", where);
     const auto unknown_id = unknown.get<std::uint64_t>();

@@ -3,6 +3,7 @@
 #include <sentencepiece_processor.h>
 
 #include <map>
+#include <utility>
 
 #include "core/error.h"
 #include "core/unicode.h"
@@ -28,6 +29,9 @@ T5Tokenizer T5Tokenizer::load(const std::filesystem::path& folder) {
       reject("its Unigram model cannot be used: " + status.ToString(), json.string(), "The file is damaged");
     if (!read.charsmap.empty()) out.charsmap_.emplace(read.charsmap, json.string());
     added = std::move(read.added);
+    for (const auto& [token, id] : {std::pair{"<pad>", kPad}, {"</s>", kEnd}})
+      if (const auto found = added.find(token); found == added.end() || found->second != id)
+        reject(std::string("the token '") + token + "' is not number " + std::to_string(id), json.string(), "This is no tokenizer of T5");
   } else {
     reject("spiece.model or tokenizer.json is missing", folder.string(), "Copy it from the published model's folder");
   }

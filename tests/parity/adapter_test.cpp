@@ -17,8 +17,8 @@
 
 namespace glyphscope {
 namespace {
-using ::testing::HasSubstr;
 using testing::golden;
+using ::testing::HasSubstr;
 using testing::kTolerance;
 using testing::relative_error;
 using testing::SmallDenoiser;

@@ -21,9 +21,9 @@
 
 namespace glyphscope {
 namespace {
+using ::testing::AllOf;
 using testing::failure_of;
 using testing::golden;
-using ::testing::AllOf;
 using ::testing::HasSubstr;
 using testing::relative_error;
 
@@ -277,7 +277,8 @@ TEST(SingleFile, AFluxTransformerAloneIsTheFoldersOne) {
 // fp8 weights are multiplied by what stands beside them, one number or one a row; the scales are no weights of the model.
 TEST(Weights, Fp8IsScaledAsTheFileSays) {
   const testing::TemporaryFolder folder;
-  const torch::Tensor values = torch::linspace(-2, 2, 12).reshape({4, 3}), stored = values.to(torch::kFloat8_e4m3fn), rows = torch::tensor({1.0F, 2.0F, 0.5F, 3.0F});
+  const torch::Tensor values = torch::linspace(-2, 2, 12).reshape({4, 3}), stored = values.to(torch::kFloat8_e4m3fn),
+                      rows = torch::tensor({1.0F, 2.0F, 0.5F, 3.0F});
   const std::map<std::string, torch::Tensor> tensors{{"a.weight", stored},
                                                      {"a.scale_weight", torch::tensor(0.25F)},
                                                      {"a.scale_input", torch::tensor(7.0F)},
@@ -294,7 +295,8 @@ TEST(Weights, Fp8IsScaledAsTheFileSays) {
   auto wrong = tensors;
   wrong["b.weight_scale"] = torch::ones({3});
   write_safetensors(folder / "model.safetensors", wrong);
-  EXPECT_THAT(failure_of([&] { Weights::find(folder.path()).tensors(); }), HasSubstr("'b.weight_scale' is [3], one number or one a row of [4, 3] was expected"));
+  EXPECT_THAT(failure_of([&] { Weights::find(folder.path()).tensors(); }),
+              HasSubstr("'b.weight_scale' is [3], one number or one a row of [4, 3] was expected"));
 }
 
 // Numbers of parameters as diffusers and transformers count them in models of these configurations.

@@ -273,7 +273,8 @@ TEST(AdapterFiles, WhatIsWrongIsNamed) {
   EXPECT_THAT(read({{"unet." + path + ".lora_A.weight", a}, {"unet." + path + ".lora_B.weight", b}, {"unet." + path + ".oft_blocks", torch::ones({2, 4, 4})}}),
               HasSubstr("has a part 'oft_blocks' of OFT beside those of LoRA"));
   EXPECT_THAT(read({{"unet." + path + ".oft_R.default.weight", a}}), HasSubstr("is of OFT as PEFT writes it"));
-  EXPECT_THAT(read({{"unet." + path + ".lora_A.weight", torch::ones({3, 12})}, {"unet." + path + ".lora_B.weight", b}}), HasSubstr("they are [8, 2] and [3, 12]"));
+  EXPECT_THAT(read({{"unet." + path + ".lora_A.weight", torch::ones({3, 12})}, {"unet." + path + ".lora_B.weight", b}}),
+              HasSubstr("they are [8, 2] and [3, 12]"));
   EXPECT_THAT(read({{"x", a}}), HasSubstr("the file holds 'x'"));
   EXPECT_THAT(read({{"text_encoder.x.lora_A.weight", a}}), HasSubstr("text encoder alone"));
   EXPECT_THAT(read({{"unet.conv_inn.lora_A.weight", torch::ones({2, 4, 3, 3})}, {"unet.conv_inn.lora_B.weight", torch::ones({8, 2, 1, 1})}}),
@@ -287,7 +288,8 @@ TEST(AdapterFiles, WhatIsWrongIsNamed) {
   EXPECT_THAT(testing::failure_of([&] { const AttachedLora attached(denoiser.module(), wide); }), HasSubstr("[8, 2] x [2, 5], the layer [8, 12]"));
   Lora whole;
   whole.changes[path] = {.method = LayerChange::Method::difference, .parts = {{"diff", torch::ones({3, 3})}}};
-  EXPECT_THAT(testing::failure_of([&] { const AttachedLora attached(denoiser.module(), whole); }), HasSubstr("a whole weight difference is [3, 3], the layer [8, 12]"));
+  EXPECT_THAT(testing::failure_of([&] { const AttachedLora attached(denoiser.module(), whole); }),
+              HasSubstr("a whole weight difference is [3, 3], the layer [8, 12]"));
 
   // A text encoder's part is passed over, and said so.
   write_safetensors(file, {{"unet." + path + ".lora_A.weight", a}, {"unet." + path + ".lora_B.weight", b}, {"text_encoder.x.lora_A.weight", a}});
@@ -555,6 +557,16 @@ TEST(AttachAdapters, AreNotedForAsLongAsTheyAct) {
   }
   EXPECT_LT(relative_error(whole, half), 1e-4);
   EXPECT_GT(relative_error(plain, half), 1e-3);
+  {
+    // Of single sites: here the only ones that it changes.
+    const auto adapted = attach_adapters(pipeline, {file + ":7,0=0.5,1-2=0"}, notes);
+    EXPECT_TRUE(torch::equal(adapted->generate(request)->latents, half));
+    const auto document = describe_image(adapted->info(), adapted->resolve(request), request.rows[0]);
+    EXPECT_EQ(document["adapters"][0]["site_strengths"], nlohmann::ordered_json({{"0", 0.5}, {"1", 0.0}, {"2", 0.0}}));
+  }
+  EXPECT_THAT(testing::failure_of([&] { attach_adapters(pipeline, {file + ":99=1"}, notes); }), HasSubstr("'99' is not within the model's sites"));
+  EXPECT_THAT(testing::failure_of([&] { attach_adapters(pipeline, {file + ":0=x"}, notes); }), HasSubstr("'x' is no strength"));
+  EXPECT_THAT(testing::failure_of([&] { attach_adapters(pipeline, {file + ":"}, notes); }), HasSubstr("no strength"));
   EXPECT_THAT(testing::failure_of([&] { attach_adapters(pipeline, {file + ":much"}, notes); }), HasSubstr("no strength"));
   EXPECT_THAT(testing::failure_of([&] { attach_adapters(pipeline, {"/nowhere.safetensors"}, notes); }), HasSubstr("no such adapter"));
 }

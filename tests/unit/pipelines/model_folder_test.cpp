@@ -158,7 +158,8 @@ TEST(ModelFolders, WhatStandsInAFilesPlaceIsNamed) {
   };
   using ::testing::AllOf;
   using ::testing::HasSubstr;
-  EXPECT_THAT(message(weights, "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 34\n"), AllOf(HasSubstr("Git LFS pointer"), HasSubstr("git lfs pull")));
+  EXPECT_THAT(message(weights, "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 34\n"),
+              AllOf(HasSubstr("Git LFS pointer"), HasSubstr("git lfs pull")));
   EXPECT_THAT(message(weights, "../../blobs/0123456789"), AllOf(HasSubstr("a link that was copied as text"), HasSubstr("cp -rL")));
   EXPECT_THAT(message(weights, "<!DOCTYPE html><html>log in</html>"), HasSubstr("this is a web page"));
   EXPECT_THAT(message(weights, std::string("PK\x03\x04") + std::string(60, 'x')), AllOf(HasSubstr("this is a pickle"), HasSubstr("weights_only=True")));
