@@ -39,11 +39,11 @@ struct PndmRun : SchedulerRun {
     if (pndm.runge_kutta) {
       if (steps < 4) reject("PNDM with its Runge-Kutta start takes 4 steps or more", "scheduler", "Take more steps, or set skip_prk_steps to true");
       // At a step, half a step further twice, and at the next step.
-      const auto half = static_cast<double>(stride / 2);
+      const std::int64_t half = stride / 2;
       std::vector<double> calls;
       for (size_t i = 0; i < 3; ++i) {
-        const double now = timesteps_[i], next = timesteps_[i + 1];
-        calls.insert(calls.end(), {now, next + half, next + half, next});
+        const double now = timesteps_[i], next = timesteps_[i + 1], middle = next + static_cast<double>(half);
+        calls.insert(calls.end(), {now, middle, middle, next});
       }
       timesteps_.erase(timesteps_.begin(), timesteps_.begin() + 3);
       timesteps_.insert(timesteps_.begin(), calls.begin(), calls.end());

@@ -12,6 +12,7 @@
 #include "adapt/lora_file.h"
 #include "core/random.h"
 #include "io/files.h"
+#include "io/safetensors.h"
 #include "models/attention.h"
 #include "models/block.h"
 #include "models/block_stream.h"
@@ -507,6 +508,43 @@ TEST(AdapterFiles, WhatElseIsInAFileIsReadOrNamed) {
 }
 
 // Parameters in fp32 beside weights in bf16, and dropout while gradients are recorded only.
+// PEFT's OFT keeps its rotations in another form than LyCORIS' does.
+TEST(AdapterFiles, PeftsRotationsAreNamed) {
+  const testing::TemporaryFolder folder;
+  SmallDenoiser unet("unet_sd1");
+  write_safetensors(folder / "oft.safetensors", {{"base_model.model." + unet.table().sites[0].path + ".to_k.oft_R.weight", torch::zeros({4, 6})}}, {});
+  std::vector<std::string> notes;
+  EXPECT_THAT(testing::failure_of([&] { read_lora(folder / "oft.safetensors", unet.module(), unet.table(), notes); }), HasSubstr("OFT as PEFT"));
+}
+
+// As PEFT's `lora.Conv2d` has them: A with the kernel of the layer, B with one of 1 x 1.
+TEST(AdapterFiles, ConvolutionsAreWrittenAsKernels) {
+  const testing::TemporaryFolder folder;
+  SmallDenoiser unet("unet_sd1");
+  const auto layers = changeable_layers(unet.module());
+  const auto found = std::ranges::find_if(layers, [](const auto& one) { return one.first.ends_with("conv1"); });
+  ASSERT_NE(found, layers.end());
+  const std::string key = found->first;
+  const torch::Tensor& weight = found->second->weight;
+  ASSERT_EQ(weight.dim(), 4);
+  const torch::Tensor a = torch::randn({2, weight.size(1), weight.size(2), weight.size(3)}), b = torch::randn({weight.size(0), 2, 1, 1});
+  write_safetensors(folder / "in.safetensors", {{"unet." + key + ".lora_A.weight", a}, {"unet." + key + ".lora_B.weight", b}}, {});
+  std::vector<std::string> notes;
+  const Lora lora = read_lora(folder / "in.safetensors", unet.module(), unet.table(), notes);
+  for (const auto& [format, ends] : {std::pair(LoraFormat::diffusers, std::pair(".lora_A.weight", ".lora_B.weight")),
+                                     {LoraFormat::kohya, std::pair(".lora_down.weight", ".lora_up.weight")}}) {
+    write_lora(folder / "out.safetensors", lora, format, unet.module(), unet.table());
+    const SafetensorsFile out(folder / "out.safetensors");
+    int seen = 0;
+    for (const auto& [name, _] : out.entries()) {
+      if (!name.ends_with(ends.first) && !name.ends_with(ends.second)) continue;
+      EXPECT_TRUE(torch::equal(out.tensor(name), name.ends_with(ends.first) ? a : b)) << name;
+      ++seen;
+    }
+    EXPECT_EQ(seen, 2);
+  }
+}
+
 TEST(AttachedLora, TrainsInItsOwnDtype) {
   SmallDenoiser denoiser("unet_sd1", torch::kBFloat16);
   Lora lora = random_lora(denoiser, 2, 1);

@@ -51,6 +51,13 @@ TEST(Safetensors, ReadsEveryHeaderThatTheReferenceReads) {
   EXPECT_THAT(forged.open(entry("F5", "[8]", "[0,5]"), 5), HasSubstr("no dtype 'F5'"));
 }
 
+// A file begins with its header's length, whose lowest byte may be any: 0x80 is also how a pickle begins.
+TEST(Safetensors, HeadersOfEveryLengthAreRead) {
+  Forged forged;
+  std::string header = entry("F32", "[2]", "[0,8]");
+  for (header.resize(100, ' '); header.size() <= 1500; header += ' ') ASSERT_EQ(forged.open(header, 8), "") << header.size();
+}
+
 TEST(Safetensors, WritesWhatItReads) {
   testing::TemporaryFolder folder;
   std::map<std::string, torch::Tensor> tensors;
