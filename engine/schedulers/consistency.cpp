@@ -88,7 +88,7 @@ struct TcdRun : ConsistencyRun {
     const double next = is_last(call) ? 0 : timesteps_[call + 1];
     const auto [clean, noise] = estimate(output, alpha(timesteps_.at(call)), x);
     const double far = alpha(std::floor((1 - kGamma) * static_cast<float>(next)));
-    const torch::Tensor further = std::sqrt(far) * clean + std::sqrt(1 - far) * noise;
+    torch::Tensor further = std::sqrt(far) * clean + std::sqrt(1 - far) * noise;
     if (is_last(call)) return further;
     const double share = alpha(next) / far;
     return std::sqrt(share) * further + std::sqrt(1 - share) * draw_noise();
