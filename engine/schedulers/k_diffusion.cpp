@@ -237,7 +237,7 @@ struct DpmSdeRun : TwoCallsRun {
   torch::Tensor step(const torch::Tensor& output, size_t call, const torch::Tensor& x) override {
     const size_t at = call / 2;
     const double from = levels_[at], to = levels_[at + 1];
-    const torch::Tensor estimate = clean(output, x, seen(call));
+    torch::Tensor estimate = clean(output, x, seen(call));
     if (to == 0) return estimate;
     const bool first = call % 2 == 0;
     if (first) before = x;
