@@ -49,6 +49,13 @@ pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-uc icu-i18n)
 pkg_check_modules(CRYPTO REQUIRED IMPORTED_TARGET libcrypto)
 
+# libcsv, which has no file of its own for CMake or pkg-config.
+find_path(csv_include csv.h REQUIRED)
+find_library(csv_library csv REQUIRED)
+add_library(glyphscope_csv INTERFACE)
+target_include_directories(glyphscope_csv SYSTEM INTERFACE ${csv_include})
+target_link_libraries(glyphscope_csv INTERFACE ${csv_library})
+
 if(GLYPHSCOPE_WINDOW)
   find_package(Qt6 6.4 REQUIRED COMPONENTS Core Gui Widgets PrintSupport Svg)
   find_package(QCustomPlotQt6 QUIET)

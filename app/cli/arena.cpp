@@ -9,6 +9,7 @@
 #include "experiments/prompt_set.h"
 #include "io/files.h"
 #include "io/image_file.h"
+#include "io/json.h"
 #include "io/resources.h"
 
 namespace glyphscope::cli {
@@ -66,7 +67,7 @@ Run add_arena(CLI::App& app) {
         {"schema", "glyphscope.arena/1"},    {"versions", {{"glyphscope", version()}, {"libtorch", torch_version()}, {"ocr", reader->name()}}},
         {"model", pipeline->info().source},  {"model_hash", pipeline->info().hash},
         {"pictures", pictures.train.size()}, {"settings", settings.to_json()}};
-    document.update(result.to_json());
+    add_keys(document, result.to_json());
     write_json(folder / "arena.json", document);
     write_text(folder / "arena.csv", result.csv());
     write_png(folder / "arena.png", result.draw(), {{"model", pipeline->info().source}, {"settings", settings.to_json()}});

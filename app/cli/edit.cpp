@@ -72,7 +72,7 @@ Run add_edit(CLI::App& app) {
                    "edit-whole.png too")
       ->required();
   options->judges.add(*verb);
-  options->sampling.add(*verb, "The real picture to edit, with --caption (PNG, JPEG, WebP)");
+  options->sampling.add(*verb, "The real picture to edit, with --caption (PNG, JPEG, WebP, TIFF, BMP)");
   return [=](const Context& context) {
     const bool real = !options->sampling.image.empty();
     if (real == options->caption.empty()) reject("a real picture needs both --image and --caption", "edit");

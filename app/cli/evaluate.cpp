@@ -7,6 +7,7 @@
 #include "experiments/prompt_set.h"
 #include "io/files.h"
 #include "io/image_file.h"
+#include "io/json.h"
 #include "io/resources.h"
 
 namespace glyphscope::cli {
@@ -55,7 +56,7 @@ Run add_evaluate(CLI::App& app) {
     if (pipeline->info().upscaler) document["upscaler"] = describe_upscaler(pipeline->info());
     if (!pipeline->info().adapters.empty()) document["adapters"] = describe_adapters(pipeline->info());
     if (!pipeline->info().policy.is_null()) document["guard"] = pipeline->info().policy;
-    document.update(result.to_json());
+    add_keys(document, result.to_json());
     if (folder) {
       write_json(*folder / "evaluate.json", document);
       write_png(*folder / "samples.png", result.sheet, document);

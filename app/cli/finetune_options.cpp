@@ -7,7 +7,7 @@
 namespace glyphscope::cli {
 
 void FinetuneOptions::add(CLI::App& verb) {
-  verb.add_option("--data", data_, "Folder of pictures with captions: metadata.jsonl, or a .txt beside each picture")->required();
+  verb.add_option("--data", data_, "Folder of pictures with captions: metadata.jsonl, metadata.csv, or a .txt or .caption beside each picture")->required();
   verb.add_option(
           "--projections", settings_.plan.projections,
           "Of each layer: to_q,to_k,to_v,to_out.0, add_q_proj,add_k_proj,add_v_proj,to_add_out; kv: those that make the prompt's K and V, which are what "
@@ -53,10 +53,11 @@ FinetuneSettings FinetuneOptions::settings(const Context& context) const {
 
 void FinetuneOptions::read_pictures(const Context& context, const FinetuneSettings& settings) const {
   const auto listed = context.get<event::PicturesListed>(command::ReadPictures{data_, settings.held_out});
+  for (const auto& note : listed.notes) context.say("note: " + note);
   for (const auto& fault : listed.faults) context.say("left out: " + fault);
   const auto held_out = std::count_if(listed.pictures.begin(), listed.pictures.end(), [](const auto& one) { return one.held_out; });
   context.say(std::to_string(static_cast<std::int64_t>(listed.pictures.size()) - held_out) + " pictures to learn from, " + std::to_string(held_out) +
-              " held out");
+              " held out" + (listed.faults.empty() ? "" : ", " + std::to_string(listed.faults.size()) + " left out"));
 }
 
 }  // namespace glyphscope::cli

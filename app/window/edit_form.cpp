@@ -37,7 +37,7 @@ void EditForm::add_prompts(QGridLayout* grid) {
   target_->setToolTip(tr("The prompt with the new text. Once there is a result, typing draws it again after a pause."));
   choose_ = new QPushButton(tr("Picture\u2026"), this);
   choose_->setObjectName("edit_picture");
-  choose_->setToolTip(tr("Edit a real picture (PNG, JPEG, WebP) in place of one that the source prompt draws"));
+  choose_->setToolTip(tr("Edit a real picture (PNG, JPEG, WebP, TIFF, BMP) in place of one that the source prompt draws"));
   forget_ = new QPushButton(tr("No picture"), this);
   forget_->setObjectName("edit_no_picture");
   grid->addWidget(source_label_, 0, 0);
@@ -57,7 +57,7 @@ void EditForm::add_prompts(QGridLayout* grid) {
   learned_->setObjectName("edit_limit");
   grid->addWidget(learned_, 2, 0, 1, 4);
   connect(choose_, &QPushButton::clicked, this, [this] {
-    const QString file = QFileDialog::getOpenFileName(this, tr("Edit a picture"), {}, tr("Pictures (*.png *.jpg *.jpeg *.webp)"));
+    const QString file = QFileDialog::getOpenFileName(this, tr("Edit a picture"), {}, tr("Pictures (*.png *.jpg *.jpeg *.webp *.tif *.tiff *.bmp)"));
     if (!file.isEmpty()) set_picture(file);
   });
   connect(forget_, &QPushButton::clicked, this, [this] { set_picture({}); });

@@ -170,8 +170,10 @@ FinetuneForm::FinetuneForm(SiteSelection* selection, QWidget* parent) : QWidget(
 
 void FinetuneForm::add_pictures(Fields& fields) {
   fields.group(tr("Pictures to learn from"));
-  pictures_ = fields.folder(tr("Folder"), tr("Pictures with captions: a metadata.jsonl (Hugging Face's imagefolder), or a .txt beside each picture (kohya's)"),
-                            "training_pictures", tr("Pictures to learn from"));
+  pictures_ = fields.folder(
+      tr("Folder"),
+      tr("Pictures with captions: a metadata.jsonl or metadata.csv (Hugging Face's imagefolder), or a .txt or .caption beside each picture (kohya's)"),
+      "training_pictures", tr("Pictures to learn from"));
   connect(pictures_, &QLineEdit::returnPressed, this, [this] { asked_.clear(); });
   connect(pictures_, &QLineEdit::editingFinished, this, &FinetuneForm::ask_for_pictures);
   held_out_ = fields.whole(tr("Held out"), tr("Share of the pictures that is not learned from, but tells how well it learns"), "held_out", 0, 90, 10);
@@ -456,7 +458,7 @@ void FinetuneForm::refresh() {
   const command::Finetune now = command();
   const QString plan = plan_text(locked_ ? *locked_ : now.settings.plan);
   share_->setText(plan.isEmpty() ? tr("Nothing is trained: select sites on the map") : plan);
-  if (pictures_->text().trimmed().isEmpty()) pictures_facts_->setText(tr("With a metadata.jsonl, or a .txt beside each picture"));
+  if (pictures_->text().trimmed().isEmpty()) pictures_facts_->setText(tr("With a metadata.jsonl or metadata.csv, or a .txt or .caption beside each picture"));
   const bool taken = !taken_.isEmpty() && taken_ == folder_->text().trimmed();
   folder_facts_->setText(
       taken ? tr("The folder holds a training, whose settings were filled in. It goes on if they stay and the pictures are the same; to begin "

@@ -120,7 +120,7 @@ QWidget* FinetunePage::build_results() {
   faults_->setAlternatingRowColors(true);
   tabs_->addTab(samples_, tr("Samples"));
   tabs_->addTab(list_, tr("Pictures"));
-  tabs_->addTab(faults_, tr("Left out"));
+  tabs_->addTab(faults_, tr("Remarks"));
   connect(samples_, &SamplesView::step_shown, this, [this](qint64 step) { curves_->mark(step >= 0 ? std::optional<double>(step) : std::nullopt); });
   stack->addWidget(tabs_);
   stack->setStretchFactor(0, 1);
@@ -176,16 +176,17 @@ void FinetunePage::read_pictures(const QString& folder, double held_out) {
 }
 
 void FinetunePage::on_pictures(const Event& event) {
-  auto show = [&](const std::vector<event::PicturesListed::Item>& pictures, const std::vector<std::string>& faults) {
+  auto show = [&](const event::PicturesListed& listed) {
     std::vector<PictureItem> items;
-    for (const auto& one : pictures)
+    for (const auto& one : listed.pictures)
       items.push_back({QString::fromStdString(one.file), QString::fromStdString(one.caption),
                        tr("%1 \u00d7 %2").arg(one.width).arg(one.height) + (one.held_out ? tr(", held out") : QString())});
     list_->set_pictures(std::move(items));
     faults_->clear();
-    for (const auto& fault : faults) faults_->addItem(in_words(fault));
-    tabs_->setTabText(1, pictures.empty() ? tr("Pictures") : tr("Pictures (%1)").arg(pictures.size()));
-    tabs_->setTabText(2, faults.empty() ? tr("Left out") : tr("Left out (%1)").arg(faults.size()));
+    for (const auto& note : listed.notes) faults_->addItem(in_words(note));
+    for (const auto& fault : listed.faults) faults_->addItem(tr("Left out: %1").arg(in_words(fault)));
+    tabs_->setTabText(1, listed.pictures.empty() ? tr("Pictures") : tr("Pictures (%1)").arg(listed.pictures.size()));
+    tabs_->setTabText(2, faults_->count() == 0 ? tr("Remarks") : tr("Remarks (%1)").arg(faults_->count()));
   };
   if (auto* progressed = std::get_if<event::Progressed>(&event.what)) {
     form_->show_pictures(0, tr("Reading the folder: %1 of %2").arg(progressed->progress.done).arg(progressed->progress.total));
@@ -194,12 +195,12 @@ void FinetunePage::on_pictures(const Event& event) {
     const auto count = static_cast<int>(listed->pictures.size());
     form_->show_pictures(count, tr("%1 pictures to learn from, %2 held out").arg(count - held_out).arg(held_out) +
                                     (listed->faults.empty() ? QString() : tr(", %1 left out").arg(listed->faults.size())));
-    show(listed->pictures, listed->faults);
+    show(*listed);
     if (phase_ == Phase::idle) tabs_->setCurrentIndex(1);
   } else if (auto* failed = std::get_if<event::Failed>(&event.what)) {
     form_->show_pictures(0, in_words(failed->error));
     form_->forget_pictures();
-    show({}, {});
+    show({});
     reading_ = 0;
   } else if (std::holds_alternative<event::Finished>(event.what) || std::holds_alternative<event::Cancelled>(event.what)) {
     reading_ = 0;

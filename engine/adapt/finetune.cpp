@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdio>
 #include <limits>
+#include <numeric>
 #include <set>
 #include <utility>
 
@@ -23,6 +24,7 @@
 #include "io/canvas.h"
 #include "io/files.h"
 #include "io/image_file.h"
+#include "io/json.h"
 #include "io/weights.h"
 #include "models/block.h"
 #include "pipelines/trainable.h"
@@ -243,11 +245,14 @@ class Finetuning {
       held_out_ = encoded_.prepare(held_out, progress, observer_.note, cancel_);
     }
     watched_ = held_out_.empty() ? std::vector(train_.begin(), train_.begin() + static_cast<std::ptrdiff_t>(std::min(kMostWatched, train_.size()))) : held_out_;
+    // Where all repeat alike, none does.
+    int common = 0;
+    for (const auto& one : pictures.train) common = std::gcd(common, one.repeats);
     std::set<std::string> captions;
     for (size_t i = 0; i < train_.size(); ++i) {
       auto found = std::find_if(groups_.begin(), groups_.end(), [&](const Group& group) { return group.bucket == train_[i].bucket; });
       if (found == groups_.end()) found = groups_.insert(groups_.end(), Group{train_[i].bucket, {}});
-      found->pictures.push_back(i);
+      found->pictures.insert(found->pictures.end(), static_cast<size_t>(pictures.train[i].repeats / common), i);
       captions.insert(encoded_.caption(train_[i]));
     }
     for (const auto& one : held_out_) captions.insert(encoded_.caption(one));
@@ -341,7 +346,8 @@ class Finetuning {
       at::Generator generator = make_generator(derive_seed(settings_.seed, kNoise, batch_number));
       // A size as often as it has pictures.
       const Group* group = &groups_[0];
-      for (int left = choice.below(static_cast<int>(train_.size())); left >= static_cast<int>(group->pictures.size()); ++group)
+      const size_t all = std::accumulate(groups_.begin(), groups_.end(), size_t{0}, [](size_t sum, const Group& one) { return sum + one.pictures.size(); });
+      for (int left = choice.below(static_cast<int>(all)); left >= static_cast<int>(group->pictures.size()); ++group)
         left -= static_cast<int>(group->pictures.size());
       std::vector<torch::Tensor> clean;
       std::vector<Conditioning> rows;
@@ -427,7 +433,7 @@ class Finetuning {
     for (size_t i = 0; i < scores.items.size(); ++i) {
       const auto& item = scores.items[i];
       ordered_json one{{"prompt", samples_->prompts()[i]}};
-      if (item.f1) one.update({{"read", item.read}, {"exact", *item.exact == 1}, {"f1", *item.f1}});
+      if (item.f1) add_keys(one, {{"read", item.read}, {"exact", *item.exact == 1}, {"f1", *item.f1}});
       if (item.ssim) one["ssim_to_base"] = *item.ssim;
       items.push_back(std::move(one));
     }
@@ -516,7 +522,8 @@ FinetuneResult finetune(Pipeline& pipeline, const PictureSet& pictures, const Fi
       {"optimizer_bytes_all_sites", result.all_sites_optimizer_bytes},
       {"samples", {{"prompts", settings.sample_prompts}, {"every", settings.sample_every}, {"ocr", reader ? ordered_json(reader->name()) : ordered_json()}}},
       {"best_held_out_loss", result.best_held_out ? ordered_json(*result.best_held_out) : ordered_json(nullptr)},
-      {"faults", pictures.faults}};
+      {"faults", pictures.faults},
+      {"notes", pictures.notes}};
   if (leads) write_json(out / "finetune.json", result.document);
   return result;
 }

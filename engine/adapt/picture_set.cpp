@@ -6,8 +6,11 @@
 #include <cmath>
 #include <map>
 #include <opencv2/imgproc.hpp>
+#include <optional>
+#include <regex>
 #include <set>
 
+#include "adapt/caption_list.h"
 #include "core/error.h"
 #include "io/image_file.h"
 #include "io/text_file.h"
@@ -17,22 +20,6 @@ namespace glyphscope {
 namespace fs = std::filesystem;
 
 namespace {
-
-std::string extension_of(const fs::path& file) {
-  std::string out = file.extension().string();
-  std::transform(out.begin(), out.end(), out.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return out;
-}
-
-bool is_picture(const fs::path& file) {
-  static const std::set<std::string> known{".png", ".jpg", ".jpeg", ".webp"};
-  return known.contains(extension_of(file));
-}
-// Of a kind that is not read.
-bool is_other_picture(const fs::path& file) {
-  static const std::set<std::string> known{".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jxl", ".jp2", ".jfif", ".ppm"};
-  return known.contains(extension_of(file));
-}
 
 // All files below a folder, each folder once, whatever links lead to it.
 std::vector<fs::path> files_below(const fs::path& folder, std::vector<std::string>& faults) {
@@ -60,38 +47,71 @@ std::vector<fs::path> files_below(const fs::path& folder, std::vector<std::strin
   return out;
 }
 
-std::string trimmed(const std::string& text) {
-  const size_t first = text.find_first_not_of(" \t\r\n"), last = text.find_last_not_of(" \t\r\n");
-  return first == std::string::npos ? "" : text.substr(first, last - first + 1);
+// "10_a red sign": its pictures count ten times, and are of a red sign. Source: kohya-ss/sd-scripts, docs/train_README.
+struct RepeatFolder {
+  int repeats = 1;
+  std::string caption;
+};
+std::optional<RepeatFolder> repeat_folder(const fs::path& folder) {
+  static const std::regex form("([0-9]{1,6})_(.*)");
+  const std::string name = fs::absolute(folder).lexically_normal().filename().string();
+  std::smatch found;
+  if (!std::regex_match(name, found, form)) return {};
+  return RepeatFolder{std::stoi(found[1]), trimmed(found[2].str())};
 }
 
-// Captions by file, as the lines of a metadata.jsonl give them.
-std::map<fs::path, std::string> read_metadata(const fs::path& file, std::vector<std::string>& faults) {
-  std::map<fs::path, std::string> out;
-  int number = 0;
-  for (const std::string& line : read_lines(file, std::uintmax_t{256} << 20)) {
-    ++number;
-    if (trimmed(line).empty()) continue;
-    const auto fault = [&](const std::string& what) { faults.push_back(file.string() + ", line " + std::to_string(number) + ": " + what); };
-    const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (!json.is_object() || !json.contains("file_name") || !json["file_name"].is_string()) {
-      fault("no JSON object with a file_name");
-      continue;
-    }
-    const fs::path picture = (file.parent_path() / json["file_name"].get<std::string>()).lexically_normal();
-    // The column has no fixed name; these are the usual ones.
-    std::string caption;
-    for (const char* key : {"text", "caption", "prompt"})
-      if (caption.empty() && json.contains(key) && json[key].is_string()) caption = trimmed(json[key]);
-    if (caption.empty())
-      fault("no caption (text, caption or prompt)");
-    else if (!fs::exists(picture))
-      fault("there is no " + picture.string());
-    else if (!is_picture(picture))
-      fault(picture.string() + " is no PNG, JPEG or WebP");
-    else if (!out.emplace(picture, caption).second)
-      fault(picture.string() + " has a caption already, which is kept");
+// Captions of pictures that no list names, and what is to be said of them once for all.
+class CaptionFiles {
+ public:
+  // Of the text file beside a picture, or of its folder's name. Throws a Failure that says why there is none.
+  std::string caption_of(const fs::path& picture) {
+    const fs::path text = fs::path(picture).replace_extension(".txt"), caption = fs::path(picture).replace_extension(".caption");
+    const bool both = fs::exists(text) && fs::exists(caption);
+    if (both) ++both_;
+    if (fs::exists(text) || fs::exists(caption)) return read(fs::exists(text) ? text : caption);
+    const auto named = repeat_folder(picture.parent_path());
+    if (!named || named->caption.empty())
+      reject("no caption, neither in a metadata.jsonl or metadata.csv nor in a .txt or .caption beside it", picture.string());
+    ++by_folder_[picture.parent_path()];
+    return named->caption;
   }
+
+  std::vector<std::string> notes() const {
+    std::vector<std::string> out;
+    if (longer_ > 0)
+      out.push_back("captions of more than one line: " + std::to_string(longer_) + "; the first line counts, as in kohya's scripts (for one, " +
+                    longer_example_ + ")");
+    if (both_ > 0) out.push_back("pictures that have a .txt and a .caption: " + std::to_string(both_) + "; the .txt counts");
+    for (const auto& [folder, count] : by_folder_)
+      out.push_back(folder.string() + ": pictures without a caption of their own: " + std::to_string(count) + "; they get \"" + repeat_folder(folder)->caption +
+                    "\", which kohya's scripts read in the folder's name");
+    return out;
+  }
+
+ private:
+  std::string read(const fs::path& file) {
+    const std::string whole = trimmed(read_text_file(file));
+    if (whole.empty()) reject("the caption is empty", file.string(), "Write what the picture shows");
+    const size_t end = whole.find('\n');
+    if (end == std::string::npos) return whole;
+    if (longer_++ == 0) longer_example_ = file.string();
+    return trimmed(whole.substr(0, end));
+  }
+
+  int longer_ = 0, both_ = 0;
+  std::string longer_example_;
+  std::map<fs::path, int> by_folder_;
+};
+
+// "12 .parquet, 3 .tar": what a folder holds in place of pictures.
+std::string kinds_of(const std::vector<fs::path>& files) {
+  std::map<std::string, int> counts;
+  for (const auto& file : files) ++counts[file.has_extension() ? file.extension().string() : file.filename().string()];
+  std::vector<std::pair<int, std::string>> most;
+  for (const auto& [kind, count] : counts) most.emplace_back(-count, kind);
+  std::sort(most.begin(), most.end());
+  std::string out;
+  for (size_t i = 0; i < most.size() && i < 4; ++i) out += (i > 0 ? ", " : "") + std::to_string(-most[i].first) + " " + most[i].second;
   return out;
 }
 
@@ -102,9 +122,10 @@ PictureSet read_picture_set(const fs::path& folder, double held_out, const Progr
   PictureSet out;
   std::map<fs::path, std::string> captions;
   std::set<fs::path> pictures;
-  for (const fs::path& file : files_below(folder, out.faults)) {
-    if (file.filename() == "metadata.jsonl") {
-      auto read = attempt([&] { return read_metadata(file, out.faults); });
+  const auto files = files_below(folder, out.faults);
+  for (const fs::path& file : files) {
+    if (is_caption_list(file)) {
+      auto read = attempt([&] { return read_caption_list(file, out.faults); });
       if (!read) {
         out.faults.push_back(read.error().message());
         continue;
@@ -112,54 +133,58 @@ PictureSet read_picture_set(const fs::path& folder, double held_out, const Progr
       captions.merge(*read);
       for (const auto& [picture, caption] : *read) out.faults.push_back(file.string() + ": " + picture.string() + " has a caption already, which is kept");
     }
-    if (is_picture(file)) pictures.insert(file);
-    if (is_other_picture(file)) out.faults.push_back(file.string() + ": this kind of picture is not read; save it as PNG, JPEG or WebP");
+    if (has_picture_name(file)) pictures.insert(file);
+    if (has_other_picture_name(file)) out.faults.push_back(file.string() + ": this kind of picture is not read; save it as PNG, JPEG or WebP");
   }
   for (const auto& [picture, caption] : captions)
-    if (!pictures.contains(picture)) out.faults.push_back(picture.string() + ": a metadata.jsonl names it, and it lies outside the folder");
+    if (!pictures.contains(picture)) out.faults.push_back(picture.string() + ": a list of captions names it, and it lies outside the folder");
+  CaptionFiles beside;
   std::set<std::string> seen;
+  std::map<fs::path, int> repeated;
   std::int64_t done = 0;
   for (const auto& file : pictures) {
     cancel.check();
     progress({"reading pictures", done++, static_cast<std::int64_t>(pictures.size())});
-    auto caption = captions.find(file);
-    if (const fs::path beside = fs::path(file).replace_extension(".txt"); caption == captions.end() && fs::exists(beside)) {
-      const auto text = attempt([&] { return trimmed(read_text_file(beside)); });
-      if (!text) {
-        out.faults.push_back(text.error().message());
-        continue;
-      }
-      caption = captions.emplace(file, *text).first;
-    }
-    if (caption == captions.end() || caption->second.empty()) {
-      out.faults.push_back(file.string() + ": no caption, neither in metadata.jsonl nor in a .txt beside it");
+    const int repeats = repeat_folder(file.parent_path()).value_or(RepeatFolder{}).repeats;
+    if (repeats == 0) {
+      out.faults.push_back(file.string() + ": its folder's name says that it counts 0 times");
       continue;
     }
-    const auto read = attempt([&] { return read_image(file); });
+    const auto read = attempt([&] {
+      const auto listed = captions.find(file);
+      const std::string caption = listed != captions.end() ? listed->second : beside.caption_of(file);
+      const torch::Tensor pixels = read_image(file);
+      return CaptionedPicture{file, caption, sha256_file(file), pixels.size(2), pixels.size(1), repeats};
+    });
     if (!read) {
       out.faults.push_back(read.error().message());
       continue;
     }
-    CaptionedPicture picture{file, caption->second, sha256_file(file), read->size(2), read->size(1)};
-    if (!seen.insert(picture.hash + caption->second).second) {
+    CaptionedPicture picture = *read;
+    if (!seen.insert(picture.hash + picture.caption).second) {
       out.faults.push_back(file.string() + ": the same picture with the same caption is there already");
       continue;
     }
+    if (repeats > 1) repeated[file.parent_path()] = repeats;
     const double place = static_cast<double>(std::stoul(picture.hash.substr(0, 8), nullptr, 16)) / 4294967296.0;
     (place < held_out ? out.held_out : out.train).push_back(std::move(picture));
   }
   if (out.train.empty() && out.held_out.empty()) {
     std::string what = "the folder holds no picture with a caption";
+    if (pictures.empty() && !files.empty()) what += "; it holds " + kinds_of(files);
     for (size_t i = 0; i < out.faults.size() && i < 5; ++i) what += "\n  " + out.faults[i];
-    reject(what, folder.string(), "Put a metadata.jsonl or a .txt beside each picture");
+    reject(what, folder.string(), "Put a metadata.jsonl, a metadata.csv, or a .txt or .caption beside each picture");
   }
+  out.notes = beside.notes();
+  for (const auto& [where, times] : repeated)
+    out.notes.push_back(where.string() + ": each picture counts " + std::to_string(times) + " times, which kohya's scripts read in the folder's name");
   return out;
 }
 
 std::string PictureSet::sha256() const {
   std::string list;
   for (const auto* part : {&train, &held_out})
-    for (const auto& one : *part) list += one.hash + " " + one.caption + "\n";
+    for (const auto& one : *part) list += one.hash + " " + (one.repeats == 1 ? "" : std::to_string(one.repeats) + " ") + one.caption + "\n";
   return sha256_text(list);
 }
 

@@ -16,13 +16,17 @@ struct CaptionedPicture {
   std::string caption;
   std::string hash;  ///< SHA-256 of the file: the address of what is cached of it.
   std::int64_t width = 0, height = 0;
+  int repeats = 1;  ///< How often it counts among the pictures that are learned from.
 };
 
-/// A folder of pictures with captions: of Hugging Face's imagefolder (`metadata.jsonl`, a line {"file_name": .., "text": ..} each) or as
-/// kohya's (a `.txt` beside each picture). PNG, JPEG and WebP, in subfolders too.
+/// A folder of pictures with captions, in subfolders too, of any kind that read_image reads. A picture's caption is, of the first of these that is there:
+/// - a line of Hugging Face's imagefolder: metadata.jsonl or metadata.csv, see read_caption_list;
+/// - the first line of a text file beside it, as kohya's scripts read them: `.txt`, or `.caption`;
+/// - the name of its folder, if that is one of kohya's: in "10_a red sign" every picture counts ten times.
 struct PictureSet {
   std::vector<CaptionedPicture> train, held_out;
   std::vector<std::string> faults;  ///< A line for each file that is left out, and why.
+  std::vector<std::string> notes;   ///< What was taken in a way that is not the only one.
   /// Of all pictures with their captions.
   std::string sha256() const;
 };

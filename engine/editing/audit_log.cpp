@@ -14,6 +14,7 @@
 #include "core/error.h"
 #include "core/option.h"
 #include "io/files.h"
+#include "io/json.h"
 #include "io/weights.h"
 
 namespace glyphscope {
@@ -125,8 +126,8 @@ std::string AuditLog::append(nlohmann::ordered_json entry) {
   LockedFile log(file_, Use::append);
   nlohmann::ordered_json line{{"time", now()}, {"previous", last_hash(log, file_)}};
   if (!entry.is_object()) entry = nlohmann::ordered_json::object();
-  for (const char* own : {"time", "previous", "hash"}) entry.erase(own);
-  line.update(entry);
+  for (const char* own : {"time", "previous", "hash"}) entry = without_key(entry, own);
+  add_keys(line, entry);
   std::string text = json_text(line);
   std::string hash = sha256_text(text);
   text.pop_back();

@@ -10,6 +10,7 @@
 
 #include "editing/prompt_terms.h"
 #include "io/canvas.h"
+#include "io/json.h"
 #include "io/weights.h"
 
 namespace glyphscope {
@@ -240,7 +241,7 @@ Result Guard::generate(const ModelInfo& model, const Request& request, const std
       images.push_back(logged_row(request, request.rows[at], screened.terms));
       ordered_json& one = images.back();
       one["done"] = result.outcomes[at];
-      one.update(logged("read", drawn.read[at]));
+      add_keys(one, logged("read", drawn.read[at]));
       one["terms_read"] = logged_terms(drawn.terms_read[at]);
       one["image_sha256"] = image_hash(drawn.images[at]);
     }
@@ -279,7 +280,7 @@ ordered_json Guard::logged_settings(const ModelInfo& model, const Request& reque
                    {"method", method_name(request.method)},
                    {"dtype", model.dtype},
                    {"device", model.device}};
-  if (request.negative) out.update(logged("negative", *request.negative));
+  if (request.negative) add_keys(out, logged("negative", *request.negative));
   if (request.pictures.defined()) out["enlarges"] = image_hash(request.pictures);
   return out;
 }
@@ -289,7 +290,7 @@ bool Guard::allows(const ModelInfo& model, const torch::Tensor& picture) {
   const auto found = read_in(pieces);
   if (log_) {
     ordered_json one{{"matched", ordered_json::array()}, {"done", found.empty() ? "put into a picture" : kWithheld}};
-    one.update(logged("read", joined_text(pieces)));
+    add_keys(one, logged("read", joined_text(pieces)));
     one["terms_read"] = logged_terms(found);
     one["image_sha256"] = image_hash(picture);
     log(model, {{"width", picture.size(2)}, {"height", picture.size(1)}}, {std::move(one)});

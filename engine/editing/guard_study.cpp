@@ -12,6 +12,7 @@
 #include "editing/prompt_terms.h"
 #include "experiments/prompt_set.h"
 #include "io/canvas.h"
+#include "io/json.h"
 #include "metrics/image_scores.h"
 #include "metrics/text_scores.h"
 
@@ -230,7 +231,7 @@ ordered_json describe_guard_study(const GuardStudy& study, const GuardStudySetti
                           {"device", model.device}}},
                         {"prompts", settings.prompts.size()}};
   if (settings.classifier) document["classifier_sha256"] = settings.classifier->hash();
-  document.update(study.to_json());
+  add_keys(document, study.to_json());
   return document;
 }
 

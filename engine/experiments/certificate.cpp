@@ -12,6 +12,7 @@
 #include "experiments/inference.h"
 #include "experiments/smallest_set.h"
 #include "io/files.h"
+#include "io/json.h"
 
 namespace glyphscope {
 namespace fs = std::filesystem;
@@ -41,7 +42,7 @@ ordered_json CertifySettings::question() const {
 
 ordered_json CertifySettings::to_json() const {
   ordered_json out = RunSettings::to_json();
-  out.update(question());
+  add_keys(out, question());
   return out;
 }
 

@@ -10,6 +10,7 @@
 #include "core/random.h"
 #include "experiments/smallest_set.h"
 #include "io/files.h"
+#include "io/json.h"
 
 namespace glyphscope {
 namespace fs = std::filesystem;
@@ -31,7 +32,7 @@ ordered_json LocalizationSettings::question() const {
 
 ordered_json LocalizationSettings::to_json() const {
   ordered_json out = RunSettings::to_json();
-  out.update(question());
+  add_keys(out, question());
   return out;
 }
 
@@ -58,7 +59,7 @@ ordered_json PairResult::to_json() const {
   ordered_json list = ordered_json::array();
   for (const auto& one : patched) {  // all of sites alone, from the settings' step on
     ordered_json entry{{"sites", one.variant.sites()}};
-    entry.update(measured(one));
+    add_keys(entry, measured(one));
     list.push_back(std::move(entry));
   }
   ordered_json out{{"pair", pair}, {"noise", noise}};

@@ -10,6 +10,7 @@
 #include "core/option.h"
 #include "io/files.h"
 #include "io/image_file.h"
+#include "io/json.h"
 #include "io/weights.h"
 
 namespace glyphscope {
@@ -64,7 +65,7 @@ ordered_json describe_run(const RunSettings& settings, const ModelInfo& model, c
   // Which adapters, however their files are called.
   for (const auto& one : model.adapters) {
     out["adapters"].push_back({{"sha256", one.hash}});
-    out["adapters"].back().update(describe_strength(one));
+    add_keys(out["adapters"].back(), describe_strength(one));
   }
   if (!model.policy.is_null()) out["guard"] = model.policy;
   if (model.upscaler) out["upscaler"] = describe_upscaler(model);

@@ -8,8 +8,16 @@
 
 namespace glyphscope {
 
-/// Reads a PNG, JPEG or WebP as [3, H, W] uint8, RGB; transparency is laid over white. Throws a Failure that names the
-/// file if it is no image, is damaged, or has more than 8192 pixels a side.
+/// What read_image reads, as a sentence has it.
+inline constexpr const char* kPictureKinds = "PNG, JPEG, WebP, TIFF or BMP";
+
+/// Whether a file's name ends as those of these kinds do; and as those of pictures of other kinds, which are not read.
+bool has_picture_name(const std::filesystem::path& file);
+bool has_other_picture_name(const std::filesystem::path& file);
+
+/// Reads a picture, whatever its name ends in, as [3, H, W] uint8, RGB: turned as EXIF says; transparency is laid over white; the first of a TIFF's pages
+/// and of an animated PNG's pictures. Throws a Failure that names the file if it is of another kind (which it names), is damaged, or has more than 8192
+/// pixels a side.
 torch::Tensor read_image(const std::filesystem::path& file);
 
 /// Writes [3, H, W] uint8 as PNG, atomically, with `metadata` (what made the picture) in a text chunk "glyphscope".

@@ -10,6 +10,7 @@
 #include "core/unicode.h"
 #include "io/config.h"
 #include "io/files.h"
+#include "io/json.h"
 #include "io/safetensors.h"
 #include "io/weights.h"
 #include "models/layers.h"
@@ -162,7 +163,7 @@ void CtcReader::write(const fs::path& folder, const nlohmann::ordered_json& abou
   for (const auto& [name, value] : parameter_map(*parts_->network)) tensors[name] = value.detach().to(torch::kFloat16);
   write_safetensors(folder / "model.safetensors", tensors, {{"format", "pt"}});
   nlohmann::ordered_json config{{"architectures", {"CtcReader"}}, {"alphabet", alphabet()}};
-  config.update(about);
+  add_keys(config, about);
   write_json(folder / "config.json", config);
 }
 

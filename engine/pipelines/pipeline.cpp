@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/option.h"
+#include "io/json.h"
 #include "io/weights.h"
 
 namespace glyphscope {
@@ -170,7 +171,7 @@ nlohmann::ordered_json describe_adapters(const ModelInfo& model) {
   auto out = nlohmann::ordered_json::array();
   for (const auto& one : model.adapters) {
     out.push_back({{"file", one.file}, {"sha256", one.hash}});
-    out.back().update(describe_strength(one));
+    add_keys(out.back(), describe_strength(one));
   }
   return out;
 }

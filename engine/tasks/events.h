@@ -209,6 +209,7 @@ struct PicturesListed {
   std::string folder;
   std::vector<Item> pictures;
   std::vector<std::string> faults;  ///< What is left out, and why.
+  std::vector<std::string> notes;   ///< How some were taken.
 };
 struct Trained {
   FinetuneProgress progress;

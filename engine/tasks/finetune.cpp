@@ -15,7 +15,7 @@ namespace glyphscope {
 namespace {
 
 event::PicturesListed listed(const std::string& folder, const PictureSet& set) {
-  event::PicturesListed out{folder, {}, set.faults};
+  event::PicturesListed out{folder, {}, set.faults, set.notes};
   for (const auto* part : {&set.train, &set.held_out})
     for (const auto& one : *part) out.pictures.push_back({one.file.string(), one.caption, one.width, one.height, part == &set.held_out});
   return out;

@@ -253,6 +253,30 @@ TEST(FinetuneLoss, CaptionsThatAreLeftOutDoNotCount) {
   }
 }
 
+// A picture that counts three times is learned from as if it were there three times; and where all count alike, nothing changes.
+TEST(FinetuneRepeats, CountAsSoManyPictures) {
+  const testing::TemporaryFolder folder;
+  const auto opened = open_model(golden("pipeline").string());
+  FinetuneSettings chosen = settings();
+  chosen.held_out = 0;
+  chosen.steps = 3;
+  const PictureSet plain = read_picture_set(make_pictures(folder, 4), 0);
+  PictureSet counted = plain, copied = plain, doubled = plain;
+  counted.train[2].repeats = 3;
+  copied.train.insert(copied.train.begin() + 2, 2, plain.train[2]);
+  for (auto& one : doubled.train) one.repeats = 2;
+  const auto train = [&](const std::string& name, const PictureSet& pictures) {
+    return finetune(**opened, pictures, chosen, folder / name, false, nullptr, {}, {}).lora;
+  };
+  const Lora three = train("counted", counted), copies = train("copied", copied), once = train("plain", plain), twice = train("doubled", doubled);
+  for (const auto& [path, layer] : three.layers) {
+    EXPECT_TRUE(torch::equal(layer.b, copies.layers.at(path).b)) << path;
+    EXPECT_TRUE(torch::equal(once.layers.at(path).b, twice.layers.at(path).b)) << path;
+    EXPECT_FALSE(torch::equal(layer.b, once.layers.at(path).b)) << path;
+  }
+  EXPECT_NE(counted.sha256(), plain.sha256());
+}
+
 // A step over two batches follows the mean of their gradients. With a huge eps and no moments AdamW's step is the gradient itself, scaled.
 TEST(FinetuneLoss, AccumulatedBatchesAreTheirMean) {
   const testing::TemporaryFolder folder;

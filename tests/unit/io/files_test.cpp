@@ -27,6 +27,22 @@ TEST(Json, WhatIsLeftWithoutAKeyKnowsItsPlace) {
   }
 }
 
+TEST(Json, WhatKeysAreAddedToKnowsItsPlaces) {
+  nlohmann::ordered_json document{{"a", {{"b", {{"c", "text"}}}}}, {"d", 1}}, added;
+  for (int key = 0; key < 20; ++key) added["key" + std::to_string(key)] = {{"number", key}};
+  added["d"] = 2;
+  add_keys(document, added);
+  EXPECT_EQ(document.size(), 22u);
+  EXPECT_EQ(document["d"], 2);
+  const auto copy = document;  // which a build with assertions would end at
+  try {
+    document.at("a").at("b").at("c").get<int>();
+    ADD_FAILURE() << "a text was taken for a number";
+  } catch (const nlohmann::json::exception& error) {
+    EXPECT_THAT(error.what(), HasSubstr("/a/b/c"));
+  }
+}
+
 TEST(Files, AFailedWriteLeavesTheOldFileAndNothingElse) {
   testing::TemporaryFolder folder;
   write_text(folder / "a.txt", "old");
@@ -122,6 +138,39 @@ TEST(ImageFile, PicturesAreTurnedAsTheyWereSeen) {
       EXPECT_LE((image.to(torch::kInt16) - upright.to(torch::kInt16)).abs().max().item<int>(), std::string(ending) == ".jpg" ? 12 : 0) << orientation << ending;
     }
   }
+}
+
+// tests/golden/make_pictures.py: each as Pillow reads it, or named by its kind, whatever its name ends in.
+TEST(ImageFile, KindsAreReadAsPillowReadsThemOrNamed) {
+  int read_ones = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(testing::golden("picture_kinds"))) {
+    const std::filesystem::path file = entry.path();
+    const std::string name = file.filename().string();
+    if (name.ends_with("-read.png")) continue;
+    if (const auto expected_file = std::filesystem::path(file) += "-read.png"; std::filesystem::exists(expected_file)) {
+      const torch::Tensor image = read_image(file), expected = read_image(expected_file);
+      ASSERT_EQ(image.sizes(), expected.sizes()) << name;
+      EXPECT_LE((image.to(torch::kInt16) - expected.to(torch::kInt16)).abs().max().item<int>(), name.ends_with(".jpg") || name.ends_with(".jfif") ? 2 : 1)
+          << name;
+      ++read_ones;
+      // Cut short it is no picture.
+      const testing::TemporaryFolder folder;
+      const std::string whole = read_text(file);
+      for (const double share : {0.3, 0.6, 0.9}) {
+        write_text(folder / name, whole.substr(0, static_cast<size_t>(share * static_cast<double>(whole.size()))));
+        if (name == "moving.png" || name == "pages.tiff") continue;  // whose first picture may be whole
+        EXPECT_THAT(testing::failure_of([&] { read_image(folder / name); }), HasSubstr(name)) << share;
+      }
+    } else {
+      EXPECT_THAT(testing::failure_of([&] { read_image(file); }), AllOf(HasSubstr(name),
+                                                                        ::testing::ContainsRegex(name.starts_with("a_gif")     ? "a GIF"
+                                                                                                 : name.starts_with("an_avif") ? "an AVIF"
+                                                                                                 : name.starts_with("a_jpeg")  ? "a JPEG 2000"
+                                                                                                                               : "WebP is animated"),
+                                                                        HasSubstr("Save")));
+    }
+  }
+  EXPECT_EQ(read_ones, 25);
 }
 
 TEST(Files, APipeIsNoOutput) {

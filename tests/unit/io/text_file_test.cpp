@@ -41,14 +41,37 @@ TEST(TextFile, EveryListIsReadWithoutIt) {
   EXPECT_EQ(TermList::read(folder / "terms.txt").find("I hate it").size(), 1u);
 }
 
+// As Windows' editors write it under the name "Unicode", with the letter U+1D5A0 outside the first plane.
+TEST(TextFile, Utf16IsReadByItsMark) {
+  const testing::TemporaryFolder folder;
+  const std::string small(
+      "\xFF\xFE"
+      "a\0\r\0\n\0\xE9\0\x35\xD8\xA0\xDD",
+      14),
+      big("\xFE\xFF\0a\0\r\0\n\0\xE9\xD8\x35\xDD\xA0", 14);
+  for (const auto& bytes : {small, big}) {
+    write_text(folder / "a.txt", bytes);
+    EXPECT_THAT(read_lines(folder / "a.txt"), ElementsAre("a", "\xC3\xA9\xF0\x9D\x96\xA0"));
+  }
+  write_text(folder / "a.txt", "\xFF\xFE");
+  EXPECT_THAT(read_lines(folder / "a.txt"), ::testing::IsEmpty());
+}
+
 TEST(TextFile, WhatIsNoUtf8IsNamedWithTheRemedy) {
   const testing::TemporaryFolder folder;
   const auto error = [&](const std::string& bytes) {
     write_text(folder / "a.txt", bytes);
     return failure_of([&] { read_lines(folder / "a.txt"); });
   };
-  for (const std::string mark : {"\xFF\xFE", "\xFE\xFF"})
-    EXPECT_THAT(error(mark + std::string("a\0b\0", 4)), AllOf(HasSubstr("UTF-16"), HasSubstr("a.txt"), HasSubstr("Save it as UTF-8")));
+  const std::string cut(
+      "\xFF\xFE"
+      "a\0b",
+      5),
+      half(
+          "\xFF\xFE\x3D\xD8"
+          "a\0",
+          6);  // in a letter; a surrogate without its other half
+  for (const auto& damaged : {cut, half}) EXPECT_THAT(error(damaged), AllOf(HasSubstr("UTF-16"), HasSubstr("a.txt"), HasSubstr("Save it as UTF-8")));
   EXPECT_THAT(error("one\ncaf\xE9\n"), AllOf(HasSubstr("not in UTF-8"), HasSubstr("line 2")));
   EXPECT_THAT(error(std::string("one\ntwo\nth\0ree", 14)), AllOf(HasSubstr("zero byte"), HasSubstr("line 3")));
   EXPECT_THAT(error("\xC0\xAF"), HasSubstr("not in UTF-8")) << "overlong";
