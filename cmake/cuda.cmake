@@ -15,5 +15,5 @@ set(CMAKE_CUDA_STANDARD 17)  # CMake 3.25 does not know nvcc 13's C++20
 set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)
 
 # Opened at run time, from beside the program.
-add_library(glyphscope_kernels SHARED engine/device/select_heads.cu)
+add_library(glyphscope_kernels SHARED engine/device/select_heads.cu engine/device/dequantize.cu)
 set_target_properties(glyphscope_kernels PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})

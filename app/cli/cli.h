@@ -19,7 +19,7 @@
 namespace glyphscope::cli {
 
 /// What a verb's MODEL may be.
-inline constexpr const char* kModelHelp = "A diffusers folder, a checkpoint (.safetensors), or a demo model, as demo:sign-unet";
+inline constexpr const char* kModelHelp = "A diffusers folder, a checkpoint (.safetensors or .gguf), or a demo model, as demo:sign-unet";
 
 /// Options that every verb has.
 struct Common {

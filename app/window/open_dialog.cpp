@@ -66,10 +66,10 @@ OpenDialog::OpenDialog(QString device, std::int64_t bytes, QWidget* parent) : QD
   source_->setCompleter(nullptr);  // it would finish a path to another one that was open before
   for (const QStringList& one : remembered()) source_->addItem(one[0], one);
   for (const auto& demo : demo_models()) source_->addItem(QString::fromStdString(demo));
-  source_->setToolTip(tr("A diffusers folder, a checkpoint (.safetensors), or a demo model"));
+  source_->setToolTip(tr("A diffusers folder, a checkpoint (.safetensors or .gguf), or a demo model"));
   auto* file = new QPushButton(tr("File\u2026"), this);
   connect(file, &QPushButton::clicked, this, [this] {
-    const QString path = QFileDialog::getOpenFileName(this, tr("Open a checkpoint in a single file"), {}, tr("Checkpoints (*.safetensors)"));
+    const QString path = QFileDialog::getOpenFileName(this, tr("Open a checkpoint in a single file"), {}, tr("Checkpoints (*.safetensors *.gguf)"));
     if (!path.isEmpty()) source_->setEditText(path);
   });
   row(tr("&Model"), source_, {folder_into(source_, tr("Open a diffusers folder")), file});
@@ -138,7 +138,7 @@ OpenDialog::OpenDialog(QString device, std::int64_t bytes, QWidget* parent) : QD
   plan_timer_->setInterval(300);
   connect(plan_timer_, &QTimer::timeout, this, &OpenDialog::find_plan);
   source_->setCurrentIndex(-1);
-  source_->lineEdit()->setPlaceholderText(tr("a folder, a .safetensors file, or a demo model"));
+  source_->lineEdit()->setPlaceholderText(tr("a folder, a .safetensors or .gguf file, or a demo model"));
   source_->setFocus();
   refresh();
 }
@@ -180,7 +180,7 @@ void OpenDialog::show_plan(const command::OpenModel& model, const QString& text)
 // What is wrong with the paths is reported here; what is wrong with the model, by the engine.
 void OpenDialog::refresh() {
   const QString source = open_text(source_->currentText()), config = open_text(config_->text()), upscaler = open_text(upscaler_->text());
-  const bool file = source.endsWith(".safetensors", Qt::CaseInsensitive);
+  const bool file = source.endsWith(".safetensors", Qt::CaseInsensitive) || source.endsWith(".gguf", Qt::CaseInsensitive);
   for (auto* widget : config_row_) widget->setEnabled(file);
   config_->setPlaceholderText(file ? tr("as published") : tr("the folder's own"));
   QString hint;

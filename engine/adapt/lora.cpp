@@ -53,7 +53,7 @@ std::vector<AttentionProjection> attention_projections(const torch::nn::Module& 
     if (!attention) continue;
     for (const auto& [name, layer] : attention->projections())
       out.push_back({item.key() + "." + name, name, attention->site, is_prompt_kv(*attention, name), attention->site >= 0 && attention->add_k_proj,
-                     layer->weight.size(1), layer->weight.size(0)});
+                     layer->shape()[1], layer->shape()[0]});
   }
   return out;
 }
@@ -104,9 +104,9 @@ std::vector<WeightedLayer*> find_layers(const torch::nn::Module& denoiser, const
       wrong += "\n  " + path + ": the model has no such layer";
       continue;
     }
-    const torch::Tensor& weight = found->second->weight;
-    if (own.a.dim() != 2 || own.b.dim() != 2 || own.a.size(1) != weight.size(1) || own.b.size(0) != weight.size(0) || own.a.size(0) != own.b.size(1))
-      wrong += "\n  " + path + c10::str(": the adapter is ", own.b.sizes(), " x ", own.a.sizes(), ", the layer ", weight.sizes().slice(0, 2));
+    const std::vector<std::int64_t> shape = found->second->shape();
+    if (own.a.dim() != 2 || own.b.dim() != 2 || own.a.size(1) != shape[1] || own.b.size(0) != shape[0] || own.a.size(0) != own.b.size(1))
+      wrong += "\n  " + path + c10::str(": the adapter is ", own.b.sizes(), " x ", own.a.sizes(), ", the layer ", at::IntArrayRef(shape).slice(0, 2));
     out.push_back(found->second);
   }
   if (!wrong.empty()) reject("the adapter does not fit the model:" + wrong, "", "It was made for another model");
@@ -128,7 +128,7 @@ std::vector<AdaptableLayer*> find_changed(const torch::nn::Module& module, const
     const AdaptableLayer& layer = *found->second;
     const LayerChange there = change.to(layer.weight.device());
     const auto tried = attempt([&] {
-      there.weight(layer.weight, 1);
+      there.weight(layer.numbers(), 1);
       there.changed_bias(layer.bias, layer.weight, 1);
       return true;
     });
@@ -155,7 +155,7 @@ AttachedLora::AttachedLora(const torch::nn::Module& denoiser, const Lora& lora, 
   for (const auto& [path, own] : lora.layers) {
     WeightedLayer* layer = layers[places_.size()];
     const torch::Device device = layer->weight.device();
-    const auto dtype = own.a.requires_grad() ? own.a.scalar_type() : layer->weight.scalar_type();
+    const auto dtype = own.a.requires_grad() ? own.a.scalar_type() : layer->dtype();
     places_.push_back(
         {path, layer, scale_of(own), std::make_shared<LowRank>(LowRank{own.a.to(device, dtype), own.b.to(device, dtype), scale_of(own) * strength, dropout})});
     layer->adapters.reserve(layer->adapters.size() + 1);

@@ -13,7 +13,9 @@ const Kernels& kernels() {
     std::error_code error;
     const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
     void* const library = ::dlopen((program.parent_path() / "libglyphscope_kernels.so").c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (library) out.select_heads = reinterpret_cast<decltype(out.select_heads)>(::dlsym(library, "glyphscope_select_heads"));
+    if (!library) return out;
+    out.select_heads = reinterpret_cast<decltype(out.select_heads)>(::dlsym(library, "glyphscope_select_heads"));
+    out.dequantize = reinterpret_cast<decltype(out.dequantize)>(::dlsym(library, "glyphscope_dequantize"));
     return out;
   }();
   return opened;

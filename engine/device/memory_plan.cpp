@@ -11,6 +11,30 @@
 
 namespace glyphscope {
 
+void WeightSize::add(const WeightSize& more) {
+  numbers += more.numbers;
+  fp8 += more.fp8;
+  blocks.numbers += more.blocks.numbers;
+  blocks.bytes += more.blocks.bytes;
+}
+
+void WeightSize::add(std::int64_t count, std::optional<QuantizedType> kept, std::uint64_t bytes) {
+  numbers += count;
+  if (!kept) return;
+  if (*kept == QuantizedType::fp8) {
+    fp8 += count;
+  } else {
+    blocks.numbers += count;
+    blocks.bytes += bytes;
+  }
+}
+
+std::uint64_t WeightSize::bytes(torch::ScalarType dtype, torch::DeviceType device) const {
+  const bool kept = can_dequantize(QuantizedType::q8_0, device);  // or none of them
+  const auto whole = static_cast<std::uint64_t>(numbers - fp8 - (kept ? blocks.numbers : 0));
+  return whole * torch::elementSize(dtype) + static_cast<std::uint64_t>(fp8) + (kept ? blocks.bytes : 0);
+}
+
 namespace {
 
 std::uint64_t needed(const MemoryPlan& plan) { return std::max(plan.reading_bytes(), plan.drawing_bytes()) + MemoryPlan::kWorkBytes; }
@@ -44,7 +68,7 @@ std::optional<MemoryPlan> plan_parts(const DeviceInfo& device, const std::vector
   // What is left stays there, once there is some room to compute in; a denoiser's blocks beside all that reads prompts.
   double blocks = 0;
   for (const auto& one : components)
-    if (!one.reads_prompts) blocks += static_cast<double>(one.block_bytes(plan.dtype));
+    if (!one.reads_prompts) blocks += static_cast<double>(plan.bytes(one, one.block_parameters));
   const std::uint64_t taken = std::max(plan.reading_bytes() + MemoryPlan::kWorkBytes, plan.drawing_bytes() + MemoryPlan::kRoomyBytes);
   if (blocks > 0 && taken < plan.free) plan.resident = std::min(1.0, static_cast<double>(plan.free - taken) / blocks);
   return plan;
@@ -78,7 +102,7 @@ Placement MemoryPlan::placement(const std::string& component) const {
 
 double MemoryPlan::resident_share(const std::string& component) const {
   for (const auto& one : components)
-    if (one.name == component && streams && one.block_parameters > 0) return one.reads_prompts ? 0 : resident;
+    if (one.name == component && streams && one.block_parameters.numbers > 0) return one.reads_prompts ? 0 : resident;
   return 1;
 }
 
@@ -87,10 +111,10 @@ namespace {
 // Of one component, on the device.
 std::uint64_t bytes_there(const MemoryPlan& plan, const ComponentSize& one) {
   const double share = plan.resident_share(one.name);
-  if (share == 1) return one.bytes(plan.dtype);
+  const std::uint64_t all = plan.bytes(one, one.parameters), blocks = plan.bytes(one, one.block_parameters);
+  if (share == 1) return all;
   constexpr std::uint64_t kPlaces = 2;
-  return one.bytes(plan.dtype) - one.block_bytes(plan.dtype) + static_cast<std::uint64_t>(share * static_cast<double>(one.block_bytes(plan.dtype))) +
-         kPlaces * one.largest_block_bytes(plan.dtype);
+  return all - blocks + static_cast<std::uint64_t>(share * static_cast<double>(blocks)) + kPlaces * plan.bytes(one, one.largest_block);
 }
 
 }  // namespace
@@ -110,7 +134,7 @@ std::uint64_t MemoryPlan::drawing_bytes() const {
 
 std::uint64_t MemoryPlan::streamed_bytes() const {
   double sum = 0;
-  for (const auto& one : components) sum += (1 - resident_share(one.name)) * static_cast<double>(one.block_bytes(dtype));
+  for (const auto& one : components) sum += (1 - resident_share(one.name)) * static_cast<double>(bytes(one, one.block_parameters));
   return static_cast<std::uint64_t>(sum);
 }
 

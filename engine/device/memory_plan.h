@@ -2,30 +2,43 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "device/placement.h"
+#include "device/quantization.h"
 
 namespace glyphscope {
+
+/// What weights take. Those that are kept quantized take their bytes, whatever computes; but where a device cannot form their numbers, they are loaded as
+/// numbers (can_dequantize).
+struct WeightSize {
+  std::int64_t numbers = 0;  ///< Of all.
+  std::int64_t fp8 = 0;      ///< Of these, kept in fp8: a byte each.
+  struct Blocks {
+    std::int64_t numbers = 0;
+    std::uint64_t bytes = 0;
+  } blocks;  ///< Kept in ggml's blocks.
+
+  WeightSize() = default;
+  WeightSize(std::int64_t count) : numbers(count) {}
+  void add(const WeightSize& more);
+  void add(std::int64_t count, std::optional<QuantizedType> kept, std::uint64_t bytes);
+  std::uint64_t bytes(torch::ScalarType dtype, torch::DeviceType device) const;
+};
 
 /// A component's size, as far as its files' headers tell.
 struct ComponentSize {
   std::string name;
-  std::int64_t parameters = 0;
-  bool wide = false;                  ///< Computes in fp32 where the run is in fp16.
-  bool reads_prompts = false;         ///< It can go once prompts are read.
-  std::int64_t block_parameters = 0;  ///< Of these, what is in blocks that can be copied to the device one by one (BlockStream); 0: it has none.
-  std::int64_t largest_block = 0;     ///< Parameters of the largest.
+  WeightSize parameters;
+  bool wide = false;            ///< Computes in fp32 where the run is in fp16.
+  bool reads_prompts = false;   ///< It can go once prompts are read.
+  WeightSize block_parameters;  ///< Of these, what is in blocks that can be copied to the device one by one (BlockStream); 0: it has none.
+  WeightSize largest_block;     ///< Parameters of the largest.
 
   /// In which it computes where the run computes in `run`.
   torch::ScalarType dtype(torch::ScalarType run) const { return wide && run == torch::kFloat16 ? torch::kFloat32 : run; }
-  std::uint64_t bytes(torch::ScalarType run) const { return bytes_of(parameters, run); }
-  std::uint64_t block_bytes(torch::ScalarType run) const { return bytes_of(block_parameters, run); }
-  std::uint64_t largest_block_bytes(torch::ScalarType run) const { return bytes_of(largest_block, run); }
-
- private:
-  std::uint64_t bytes_of(std::int64_t count, torch::ScalarType run) const { return static_cast<std::uint64_t>(count) * torch::elementSize(dtype(run)); }
 };
 
 /// What a user asks for.
@@ -53,6 +66,8 @@ struct MemoryPlan {
   bool unexpected = false;  ///< There is a GPU, and it is not used: worth a note.
 
   Placement placement(const std::string& component) const;
+  /// What of a component takes where it computes.
+  std::uint64_t bytes(const ComponentSize& component, const WeightSize& part) const { return part.bytes(component.dtype(dtype), device.type()); }
   /// The share of that component's blocks that stays on the device.
   double resident_share(const std::string& component) const;
   /// Bytes of weights that are on the device at once: while prompts are read, and while pictures are drawn; and those that are copied there.

@@ -139,7 +139,7 @@ KeyTable flux_keys(const Config&) {
 
 std::vector<SingleFileLayout> layouts() {
   // T5's tokenizer is in no such file, and too large to ship.
-  const auto none = [](const SafetensorsFile&) { return std::string(); };
+  const auto none = [](const Weights&) { return std::string(); };
   return {{.models = "FLUX.1",
            .mark = "model.diffusion_model.double_blocks.",
            .configs = none,

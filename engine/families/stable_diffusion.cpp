@@ -167,19 +167,20 @@ class StableDiffusion : public LatentPipeline {
 
 namespace {
 
-void refuse_other_inputs(const SafetensorsFile& file) {
-  const auto first = file.entries().find("model.diffusion_model.input_blocks.0.0.weight");
+void refuse_other_inputs(const Weights& file) {
+  auto first = file.entries().find("model.diffusion_model.input_blocks.0.0.weight");
+  if (first == file.entries().end()) first = file.entries().find("input_blocks.0.0.weight");
   if (first == file.entries().end() || first->second.shape.size() != 4) return;
   const std::int64_t channels = first->second.shape[1];
   if (const char* kind = kind_of_input(channels - 4))
     reject(std::string("this is ") + kind + " model: its U-Net reads " + std::to_string(channels) + " channels, the latents' and others beside them",
-           file.path().string(), "Models that draw from a prompt alone are supported; use the one that it was trained from");
+           file.where(), "Models that draw from a prompt alone are supported; use the one that it was trained from");
 }
 
 SingleFileLayout layout(const char* models, const char* mark, const char* configs, std::vector<SingleFileLayout::Place> encoders) {
   SingleFileLayout out{models,
                        mark,
-                       [configs](const SafetensorsFile& file) {
+                       [configs](const Weights& file) {
                          refuse_other_inputs(file);
                          return configs;
                        },
@@ -189,11 +190,11 @@ SingleFileLayout layout(const char* models, const char* mark, const char* config
 }
 
 // Marks that trainers leave in models of XL's keys which are to be sampled otherwise.
-nlohmann::json marked_scheduler(const SafetensorsFile& file) {
+nlohmann::json marked_scheduler(const Weights& file) {
   for (const char* mark : {"edm_mean", "edm_vpred.sigma_max"})
     if (file.entries().contains(mark))
-      reject(std::string("this model is sampled by the EDM schedule (its file has the key '") + mark + "'), which Glyphscope does not have",
-             file.path().string(), "Use a model of Stable Diffusion XL that predicts noise or v");
+      reject(std::string("this model is sampled by the EDM schedule (its file has the key '") + mark + "'), which Glyphscope does not have", file.where(),
+             "Use a model of Stable Diffusion XL that predicts noise or v");
   nlohmann::json out = nlohmann::json::object();
   if (file.entries().contains("v_pred")) out["prediction_type"] = "v_prediction";
   if (file.entries().contains("ztsnr")) out["rescale_betas_zero_snr"] = true;
@@ -211,7 +212,15 @@ std::vector<SingleFileLayout> layouts() {
           layout("Stable Diffusion 2.x", "cond_stage_model.model.", "sd2", {{"text_encoder", "cond_stage_model.model.", open_clip_keys}}),
           layout("Stable Diffusion 1.x", "cond_stage_model.transformer.", "sd1", {{"text_encoder", "cond_stage_model.transformer.", same_keys}}),
           // Of any of them, without the encoders.
-          layout("Stable Diffusion's U-Net", "model.diffusion_model.input_blocks.", "", {})};
+          layout("Stable Diffusion's U-Net", "model.diffusion_model.input_blocks.", "", {}),
+          {.models = "Stable Diffusion's U-Net",
+           .mark = "input_blocks.",
+           .configs =
+               [](const Weights& file) {
+                 refuse_other_inputs(file);
+                 return "";
+               },
+           .places = {{"unet", "", unet_keys}}}};
 }
 
 }  // namespace

@@ -175,19 +175,21 @@ KeyTable mmdit_keys(const Config& config) {
   return out;
 }
 
-SingleFileLayout layout() {
-  const auto configs = [](const SafetensorsFile& file) {
+std::vector<SingleFileLayout> layouts() {
+  const auto configs = [](const Weights& file) {
     const std::string blocks = "model.diffusion_model.joint_blocks.";
     return any_key(file, blocks + "37.") ? "sd3.5-large" : any_key(file, blocks + "0.x_block.attn2.") ? "sd3.5-medium" : "sd3";
   };
-  return {.models = "Stable Diffusion 3 and 3.5",
-          .mark = "model.diffusion_model.joint_blocks.",
-          .configs = configs,
-          .places = {{"transformer", "model.diffusion_model.", mmdit_keys},
-                     {"vae", "first_stage_model.", autoencoder_keys},
-                     {"text_encoder", "text_encoders.clip_l.transformer.", same_keys},
-                     {"text_encoder_2", "text_encoders.clip_g.transformer.", same_keys},
-                     {"text_encoder_3", "text_encoders.t5xxl.transformer.", same_keys}}};
+  const auto none = [](const Weights&) { return std::string(); };
+  return {{.models = "Stable Diffusion 3 and 3.5",
+           .mark = "model.diffusion_model.joint_blocks.",
+           .configs = configs,
+           .places = {{"transformer", "model.diffusion_model.", mmdit_keys},
+                      {"vae", "first_stage_model.", autoencoder_keys},
+                      {"text_encoder", "text_encoders.clip_l.transformer.", same_keys},
+                      {"text_encoder_2", "text_encoders.clip_g.transformer.", same_keys},
+                      {"text_encoder_3", "text_encoders.t5xxl.transformer.", same_keys}}},
+          {.models = "Stable Diffusion 3's transformer", .mark = "joint_blocks.", .configs = none, .places = {{"transformer", "", mmdit_keys}}}};
 }
 
 const std::vector<KohyaRule> kKohya = {{"transformer_blocks.#.attn.to_q", "joint_blocks_#_x_block_attn_qkv", 0, 3},
@@ -233,7 +235,7 @@ Family stable_diffusion_3() {
                    .projects_prompt_by_itself = true}},
       .open = [](const ModelFolder& model, const Opening& opening,
                  const Pipeline*) { return std::make_shared<StableDiffusion3>(model, opening, find_components(model)); },
-      .single_files = {layout()},
+      .single_files = layouts(),
       .kohya_places = kohya_places};
 }
 

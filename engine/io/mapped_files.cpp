@@ -1,14 +1,19 @@
 #include "io/mapped_files.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
-#include <csignal>
 
 #include <array>
 #include <atomic>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
 #include <mutex>
 
 #include "core/error.h"
+#include "io/files.h"
 
 namespace glyphscope {
 
@@ -69,6 +74,35 @@ void check_mapped_files() {
   for (size_t i = 0; i < watched.size(); ++i)
     if (watched[i].begin.load() != 0 && watched[i].cut.load())
       reject("the file was cut, or written over, while it was in use", names[i], "Get it again, and open the model anew");
+}
+
+MappedFile::MappedFile(std::filesystem::path path) : path_(std::move(path)) {
+  const std::string where = path_.string();
+  check_regular(path_);
+  const int file = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) reject(std::string("cannot open: ") + std::strerror(errno), where);
+  struct stat status {};
+  if (::fstat(file, &status) != 0 || !S_ISREG(status.st_mode)) {
+    ::close(file);
+    reject("this is not a file", where);
+  }
+  size_ = static_cast<std::uint64_t>(status.st_size);
+  void* const data = size_ == 0 ? MAP_FAILED : ::mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
+  const int error = errno;
+  ::close(file);
+  if (size_ == 0) return;
+  if (data == MAP_FAILED && error == ENOMEM)
+    throw Failure({ErrorCode::out_of_memory, "not enough memory to map " + std::to_string(size_) + " bytes", where,
+                   "A limit on the program's address space (ulimit -v) must leave room for whole files"});
+  if (data == MAP_FAILED) reject(std::string("cannot map into memory: ") + std::strerror(error), where);
+  data_ = static_cast<char*>(data);
+  watch_mapped_file(data_, size_, where);
+}
+
+MappedFile::~MappedFile() {
+  if (!data_) return;
+  forget_mapped_file(data_);
+  ::munmap(data_, size_);
 }
 
 }  // namespace glyphscope

@@ -1,10 +1,6 @@
 #include "io/safetensors.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <torch/types.h>
-#include <unistd.h>
 
 #include <bit>
 #include <cerrno>
@@ -94,67 +90,37 @@ nlohmann::json parse_header(const char* begin, const char* end, const std::strin
 }  // namespace
 
 struct SafetensorsFile::Contents {
-  fs::path path;
+  explicit Contents(fs::path path) : file(std::move(path)) {}
+  MappedFile file;
   std::map<std::string, Entry> entries;
   std::map<std::string, std::string> metadata;
-  char* data = nullptr;  // mapped
-  std::uint64_t size = 0;
-
-  explicit Contents(fs::path file) : path(std::move(file)) {}
-  ~Contents() {
-    if (!data) return;
-    forget_mapped_file(data);
-    ::munmap(data, size);
-  }
-  Contents(const Contents&) = delete;
-  Contents& operator=(const Contents&) = delete;
 };
 
-const fs::path& SafetensorsFile::path() const { return contents_->path; }
+const fs::path& SafetensorsFile::path() const { return contents_->file.path(); }
 const std::map<std::string, SafetensorsFile::Entry>& SafetensorsFile::entries() const { return contents_->entries; }
 const std::map<std::string, std::string>& SafetensorsFile::metadata() const { return contents_->metadata; }
 
 SafetensorsFile::SafetensorsFile(const fs::path& path) {
   const std::string where = path.string();
-  check_regular(path);
-  int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) reject(std::string("cannot open: ") + std::strerror(errno), where);
-  struct stat status {};
-  if (::fstat(file, &status) != 0 || !S_ISREG(status.st_mode)) {
-    ::close(file);
-    reject("this is not a file", where);
-  }
   auto contents = std::make_shared<Contents>(path);
-  contents->size = static_cast<std::uint64_t>(status.st_size);
-  if (contents->size >= 8) {
-    void* data = ::mmap(nullptr, contents->size, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
-    contents->data = data == MAP_FAILED ? nullptr : static_cast<char*>(data);
-  }
-  int error = errno;
-  ::close(file);
-  if (contents->size < 8)
-    reject("the file has " + std::to_string(contents->size) + " bytes, too few for a safetensors header", where, "The file is cut off; get it again");
-  if (!contents->data && error == ENOMEM)
-    throw Failure({ErrorCode::out_of_memory, "not enough memory to map " + std::to_string(contents->size) + " bytes", where,
-                   "A limit on the program's address space (ulimit -v) must leave room for whole files"});
-  if (!contents->data) reject(std::string("cannot map into memory: ") + std::strerror(error), where);
-  watch_mapped_file(contents->data, contents->size, where);
+  char* const data = contents->file.data();
+  const std::uint64_t size = contents->file.size();
+  if (size < 8) reject("the file has " + std::to_string(size) + " bytes, too few for a safetensors header", where, "The file is cut off; get it again");
 
   std::uint64_t header = 0;
-  std::memcpy(&header, contents->data, 8);
+  std::memcpy(&header, data, 8);
   // A header's length may look like how another kind of file begins: only what is none is looked at so.
-  if (header > kMaxHeader || header > contents->size - 8)
-    refuse_stand_in(path, {contents->data, static_cast<size_t>(std::min<std::uint64_t>(contents->size, 256))}, contents->size);
-  if (header > kMaxHeader || header > contents->size - 8)
-    reject("the header claims " + std::to_string(header) + " bytes, the file has " + std::to_string(contents->size), where,
+  if (header > kMaxHeader || header > size - 8) refuse_stand_in(path, {data, static_cast<size_t>(std::min<std::uint64_t>(size, 256))}, size);
+  if (header > kMaxHeader || header > size - 8)
+    reject("the header claims " + std::to_string(header) + " bytes, the file has " + std::to_string(size), where,
            "This is no safetensors file, or it is cut off; get it again");
-  const char* text = contents->data + 8;
+  const char* text = data + 8;
   // JSON's white space may stand before it, as for the reference.
   if (const std::string_view all(text, header); all.find_first_not_of(" \t\r\n") == all.npos || all[all.find_first_not_of(" \t\r\n")] != '{')
     reject("the header does not start with '{'", where, "This is no safetensors file");
   nlohmann::json document = parse_header(text, text + header, where);
 
-  const std::uint64_t data_size = contents->size - 8 - header;
+  const std::uint64_t data_size = size - 8 - header;
   std::map<std::uint64_t, std::pair<std::uint64_t, std::string>> spans;  // begin -> end, name; empty tensors are left out
   for (const auto& [name, value] : document.items()) {
     if (name == "__metadata__") {
@@ -178,10 +144,10 @@ SafetensorsFile::SafetensorsFile(const fs::path& path) {
     std::uint64_t bits = dtype.bits;
     bool empty = false;
     for (const auto& side : value["shape"]) {
-      const std::uint64_t size = unsigned_field(side, "a side of the shape", place);
-      empty |= size == 0;
-      if (__builtin_mul_overflow(bits, std::max<std::uint64_t>(size, 1), &bits) || bits > (1ull << 62)) reject("the shape overflows", place);
-      entry.shape.push_back(static_cast<std::int64_t>(size));
+      const std::uint64_t length = unsigned_field(side, "a side of the shape", place);
+      empty |= length == 0;
+      if (__builtin_mul_overflow(bits, std::max<std::uint64_t>(length, 1), &bits) || bits > (1ull << 62)) reject("the shape overflows", place);
+      entry.shape.push_back(static_cast<std::int64_t>(length));
     }
     if (empty) bits = 0;
     if (bits % 8 != 0) reject("its numbers do not fill whole bytes", place);
@@ -216,7 +182,7 @@ torch::Tensor SafetensorsFile::tensor(const std::string& name) const {
     reject("its dtype " + entry.type + " cannot be computed with", path().string() + ", tensor " + name, "Convert the file to BF16, F16 or F32");
   const auto options = torch::TensorOptions().dtype(entry.dtype);
   if (entry.begin == entry.end) return torch::empty(entry.shape, options);
-  char* data = contents_->data + entry.begin;
+  char* data = contents_->file.data() + entry.begin;
   // The format does not promise alignment: a tensor after an odd number of bytes is copied.
   if (reinterpret_cast<std::uintptr_t>(data) % torch::elementSize(entry.dtype) != 0) {
     torch::Tensor copy = torch::empty(entry.shape, options);

@@ -17,12 +17,12 @@
 namespace glyphscope {
 namespace fs = std::filesystem;
 
-Weights::Weights(const fs::path& file) : where_(file.string()) { add(SafetensorsFile(file)); }
-
-void Weights::add(const SafetensorsFile& file) {
-  files_.push_back(file.path());
-  for (const auto& [key, entry] : file.entries())
-    if (!is_scale_key(file, key)) entries_[key] = {entry.shape, entry.dtype, scaled_reader(file, key)};
+Weights::Weights(const fs::path& file) : where_(file.string()) {
+  if (GgufFile::is_one(file)) {
+    add(GgufFile(file));
+  } else {
+    add(SafetensorsFile(file));
+  }
 }
 
 namespace {
@@ -35,8 +35,7 @@ std::string scaled_key(const std::string& key, const char* ending) {
   return key.ends_with(ending) ? key.substr(0, key.size() - std::string(ending).size()) + ".weight" : std::string();
 }
 
-}  // namespace
-
+// Whether a key holds what an fp8 weight of the same file is multiplied by, or says that there are such: no weight of the model itself.
 bool is_scale_key(const SafetensorsFile& file, const std::string& key) {
   if (key == "scaled_fp8" || key.ends_with(".scaled_fp8")) return true;
   for (const char* ending : {kScales[0], kScales[1], kInputScales[0], kInputScales[1]})
@@ -44,26 +43,65 @@ bool is_scale_key(const SafetensorsFile& file, const std::string& key) {
   return false;
 }
 
-std::function<torch::Tensor()> scaled_reader(const SafetensorsFile& file, const std::string& key) {
-  if (key.ends_with(".weight"))
-    for (const char* ending : kScales) {
-      const std::string scale = key.substr(0, key.size() - 7) + ending;
-      const auto found = file.entries().find(scale);
-      if (found == file.entries().end()) continue;
-      if (found->second.dtype == torch::ScalarType::Undefined || !c10::isFloatingType(found->second.dtype))
-        reject("'" + scale + "' is of dtype " + found->second.type + ", which scales of fp8 weights are not read in", file.path().string(),
-               "Use a file whose scales are F32, or one in BF16 or F16");
-      return [file, key, scale] {
-        const torch::Tensor weight = file.tensor(key).to(torch::kFloat32), times = file.tensor(scale).to(torch::kFloat32);
-        if (times.numel() == 1) return weight * times.reshape({});
-        if (weight.dim() == 0 || times.numel() != weight.size(0))
-          reject(c10::str("'", scale, "' is ", times.sizes(), ", one number or one a row of ", weight.sizes(), " was expected"), file.path().string());
-        std::vector<std::int64_t> sizes(static_cast<size_t>(weight.dim()), 1);
-        sizes[0] = times.numel();
-        return weight * times.reshape(sizes);
+// "X.scale_weight" or "X.weight_scale" of "X.weight"; empty: the file has none. Throws a Failure for one that is no number a weight or a row.
+std::string scale_of(const SafetensorsFile& file, const std::string& key) {
+  if (!key.ends_with(".weight")) return "";
+  for (const char* ending : kScales) {
+    const std::string scale = key.substr(0, key.size() - 7) + ending;
+    const auto found = file.entries().find(scale);
+    if (found == file.entries().end()) continue;
+    if (found->second.dtype == torch::ScalarType::Undefined || !c10::isFloatingType(found->second.dtype))
+      reject("'" + scale + "' is of dtype " + found->second.type + ", which scales of fp8 weights are not read in", file.path().string(),
+             "Use a file whose scales are F32, or one in BF16 or F16");
+    const auto& weight = file.entries().at(key).shape;
+    const std::int64_t count = c10::multiply_integers(found->second.shape);
+    if (count != 1 && (weight.empty() || count != weight[0]))
+      reject(c10::str("'", scale, "' is ", at::IntArrayRef(found->second.shape), ", one number or one a row of ", at::IntArrayRef(weight), " was expected"),
+             file.path().string());
+    return scale;
+  }
+  return "";
+}
+
+bool is_fp8(torch::ScalarType dtype) { return dtype == torch::kFloat8_e4m3fn || dtype == torch::kFloat8_e5m2; }
+
+}  // namespace
+
+void Weights::add(const SafetensorsFile& file) {
+  files_.push_back(file.path());
+  for (const auto& [key, entry] : file.entries()) {
+    if (is_scale_key(file, key)) continue;
+    const std::string name = key, scale = scale_of(file, key);
+    Entry& own = entries_[key] = {entry.shape, entry.dtype, [file, name] { return file.tensor(name); }};
+    const auto as_kept = [file, name, scale] {
+      QuantizedTensor out{file.tensor(name), {}};
+      if (!scale.empty()) out.how.scale = file.tensor(scale).to(torch::kFloat32).flatten();
+      return out;
+    };
+    if (is_fp8(entry.dtype)) {
+      own.quantized = as_kept;
+      own.type = QuantizedType::fp8;
+      own.bytes = entry.end - entry.begin;
+      if (!scale.empty()) own.read = [as_kept] { return as_kept().dequantized(torch::kFloat32); };
+    } else if (!scale.empty()) {  // of another dtype than fp8
+      own.read = [as_kept] {
+        const QuantizedTensor kept = as_kept();
+        return kept.stored.to(torch::kFloat32) * kept.how.scale_beside(kept.stored);
       };
     }
-  return [file, key] { return file.tensor(key); };
+  }
+}
+
+void Weights::add(const GgufFile& file) {
+  files_.push_back(file.path());
+  for (const auto& [key, entry] : file.entries()) {
+    const std::string name = key;
+    Entry& own = entries_[key] = {entry.shape, entry.quantized ? torch::kFloat32 : entry.dtype, [file, name] { return file.tensor(name); }};
+    if (!entry.quantized || entry.shape.size() != 2 || entry.shape[1] != entry.columns) continue;
+    own.quantized = [file, name] { return file.quantized(name); };
+    own.type = entry.quantized;
+    own.bytes = entry.end - entry.begin;
+  }
 }
 
 std::map<std::string, torch::Tensor> Weights::tensors() const {
@@ -134,6 +172,13 @@ Weights Weights::find(const fs::path& folder) {
     }
   }
   if (!missing.empty()) reject("the shard " + missing + " is missing", folder.string(), "Download the model again");
+  std::vector<fs::path> ggufs;
+  for (const auto& entry : fs::directory_iterator(folder, error))
+    if (GgufFile::is_one(entry.path())) ggufs.push_back(entry.path());
+  if (ggufs.size() == 1) return Weights(ggufs.front());
+  if (ggufs.size() > 1)
+    reject("there are " + std::to_string(ggufs.size()) + " GGUF files in the folder, and no weights by their usual name", folder.string(),
+           "Leave one of them there");
   for (const char* pickle : {"diffusion_pytorch_model.bin", "pytorch_model.bin"})
     if (fs::exists(folder / pickle))
       reject("the weights are a pickle, which can run any code when it is read", (folder / pickle).string(),
@@ -174,10 +219,11 @@ void load_weights(torch::nn::Module& module, const Weights& weights, const LoadO
       misshapen.push_back(key + " is " + c10::str(at::IntArrayRef(entry.shape)) + ", the configuration says " + c10::str(parameter.sizes()));
       continue;
     }
-    if (!c10::isFloatingType(entry.dtype)) {
+    if (entry.dtype == torch::ScalarType::Undefined || !c10::isFloatingType(entry.dtype)) {
       misshapen.push_back(key + " is of dtype " + torch::toString(entry.dtype) + ", a floating-point one was expected");
       continue;
     }
+    if (entry.quantized && options.keep_quantized && options.keep_quantized(name, entry.quantized().to(options.placement.device))) continue;
     parameter.set_data(entry.read()
                            .to(options.placement.options())
                            .contiguous(channels_last && is_kernel(parameter) ? torch::MemoryFormat::ChannelsLast : torch::MemoryFormat::Contiguous));

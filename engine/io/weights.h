@@ -5,11 +5,14 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/progress.h"
 #include "device/placement.h"
+#include "device/quantization.h"
+#include "io/gguf.h"
 #include "io/safetensors.h"
 
 namespace torch::nn {
@@ -18,18 +21,22 @@ class Module;
 
 namespace glyphscope {
 
-/// The tensors of one component: a single safetensors file, or the shards an index file lists. None is read before it is asked for.
+/// The tensors of one component: a single safetensors or GGUF file, or the shards an index file lists. None is read before it is asked for.
 class Weights {
  public:
   struct Entry {
     std::vector<std::int64_t> shape;
-    torch::ScalarType dtype;
-    std::function<torch::Tensor()> read;  ///< A view of the mapped file where its bytes are aligned.
+    torch::ScalarType dtype;              ///< In the file; fp32 of blocks.
+    std::function<torch::Tensor()> read;  ///< The numbers, in dtype or in fp32: a view of the mapped file where it holds them so, and its bytes are aligned.
+    std::function<QuantizedTensor()> quantized = nullptr;  ///< As they are kept, views of the mapped file; null where the file holds them in 16 bits or more.
+    std::uint64_t bytes = 0;                               ///< That they take as they are kept; 0 where they are not.
+    std::optional<QuantizedType> type = std::nullopt;      ///< In which they are kept.
   };
 
   /// Finds the weights in a component's folder: diffusion_pytorch_model or model (.safetensors, or .safetensors.index.json
-  /// with shards). Throws a Failure that names what is missing; a pickle is refused with the way out.
+  /// with shards); else its only GGUF file. Throws a Failure that names what is missing; a pickle is refused with the way out.
   static Weights find(const std::filesystem::path& folder);
+  /// Of a safetensors file; of a GGUF file, if its name ends so.
   explicit Weights(const std::filesystem::path& file);
   /// What a part of `file` holds under other names.
   Weights(std::map<std::string, Entry> entries, const std::filesystem::path& file) : entries_(std::move(entries)), where_(file.string()), files_{file} {}
@@ -46,15 +53,11 @@ class Weights {
  private:
   Weights() = default;
   void add(const SafetensorsFile& file);
+  void add(const GgufFile& file);
   std::map<std::string, Entry> entries_;
   std::string where_;
   std::vector<std::filesystem::path> files_;
 };
-
-/// Whether a key holds what an fp8 weight of the same file is multiplied by, or says that there are such: no weight of the model itself.
-bool is_scale_key(const SafetensorsFile& file, const std::string& key);
-/// Reads a tensor, times its scale if the file has one for it: "X.scale_weight" or "X.weight_scale" of "X.weight", one number or one a row.
-std::function<torch::Tensor()> scaled_reader(const SafetensorsFile& file, const std::string& key);
 
 struct LoadOptions {
   Placement placement;
@@ -63,6 +66,8 @@ struct LoadOptions {
   /// A module whose convolutions take no more than this has their kernels laid out channels-last, and so all that flows through them: on a CPU they need no
   /// reordering then, and small ones, whose weights are little beside what flows, are a tenth faster. Large ones gain nothing, and would be held twice.
   std::int64_t channels_last_bytes = std::int64_t{512} << 20;
+  /// Takes a weight as it is kept, to compute with it so; false: it is to be loaded as numbers, and so are all if there is no such function.
+  std::function<bool(const std::string& name, const QuantizedTensor& weight)> keep_quantized = nullptr;
   CancelToken cancel;  ///< Looked at before each tensor: large weights take minutes.
 };
 

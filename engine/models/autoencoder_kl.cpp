@@ -229,7 +229,7 @@ LatentDistribution AutoencoderKl::encode(const torch::Tensor& image) const {
 // Source: diffusers `VectorQuantizer.forward`.
 torch::Tensor AutoencoderKl::nearest_codes(const torch::Tensor& latent) const {
   const torch::Tensor points = latent.permute({0, 2, 3, 1});
-  const torch::Tensor nearest = at::cdist(points.reshape({-1, config_.code_width}).to(torch::kFloat32), codes_->weight.to(torch::kFloat32)).argmin(1);
+  const torch::Tensor nearest = at::cdist(points.reshape({-1, config_.code_width}).to(torch::kFloat32), codes_->numbers().to(torch::kFloat32)).argmin(1);
   return codes_->forward(nearest).view(points.sizes()).permute({0, 3, 1, 2});
 }
 

@@ -10,6 +10,7 @@
 #include "core/option.h"
 #include "device/devices.h"
 #include "device/placement.h"
+#include "models/layers.h"
 
 namespace glyphscope {
 
@@ -50,8 +51,7 @@ BlockSizes block_sizes(const torch::nn::Module& module) {
   BlockStream::find_blocks(module, blocks);
   BlockSizes out;
   for (const Block* const block : blocks) {
-    std::int64_t size = 0;
-    for (const auto& parameter : block->parameters()) size += parameter.numel();
+    const std::int64_t size = count_parameters(*block);
     out.parameters += size;
     out.largest = std::max(out.largest, size);
   }
@@ -134,6 +134,8 @@ BlockStream::BlockStream(torch::nn::Module& module, torch::Device device, double
   }
   for (auto& parameter : module.parameters())
     if (parameter.device() != device) parameter.set_data(parameter.detach().to(device));
+  for (auto& buffer : module.buffers())  // scales of quantized weights, of all blocks
+    if (buffer.device() != device) buffer.set_data(buffer.detach().to(device));
   // What had the places' memory before may still be computed with.
   for (Place& place : places_) place.left.record(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
 }

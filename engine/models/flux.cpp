@@ -138,7 +138,7 @@ torch::Tensor Flux::forward(const torch::Tensor& sample, const torch::Tensor& ti
   if (config_.guidance && (!guidance.defined() || guidance.sizes() != timestep.sizes()))
     reject("the guidance must be [" + std::to_string(sample.size(0)) + "]", "FLUX");
 
-  const auto dtype = proj_out->weight.scalar_type();
+  const auto dtype = proj_out->dtype();
   const std::int64_t batch = sample.size(0), rows = sample.size(2) / 2, columns = sample.size(3) / 2, tokens = embedding.size(1);
   const Rotary turn = rotary(rows, columns, sample.device());
   // A token holds a channel's 2 x 2 points side by side. Source: diffusers `FluxPipeline._pack_latents`.

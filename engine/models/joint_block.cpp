@@ -24,7 +24,7 @@ TimeTextEmbed::TimeTextEmbed(std::int64_t width, std::int64_t pooled_width, bool
   text_ = embedder("text_embedder", pooled_width);
 }
 
-torch::Tensor TimeTextEmbed::Embedder::forward(const torch::Tensor& x) const { return second->forward(at::silu(first->forward(x.to(first->weight.dtype())))); }
+torch::Tensor TimeTextEmbed::Embedder::forward(const torch::Tensor& x) const { return second->forward(at::silu(first->forward(x.to(first->dtype())))); }
 
 torch::Tensor TimeTextEmbed::forward(const torch::Tensor& timestep, const torch::Tensor& pooled, const torch::Tensor& guidance) const {
   auto sinusoids = [](const torch::Tensor& number) { return timestep_embedding(number, kSinusoids, true, 0); };

@@ -1,5 +1,6 @@
 #include "models/layers.h"
 
+#include <torch/csrc/autograd/custom_function.h>
 #include <torch/types.h>
 
 #include <algorithm>
@@ -13,6 +14,39 @@ namespace glyphscope {
 torch::Tensor widened(const torch::Tensor& x) { return x.element_size() < 4 ? x.to(torch::kFloat32) : x; }
 
 torch::Tensor activate(Activation activation, const torch::Tensor& x) { return activation == Activation::silu ? at::silu(x) : at::gelu(x); }
+
+void WeightLayer::keep_quantized(const QuantizedTensor& kept, torch::ScalarType dtype) {
+  quantization_ = kept.how;
+  dtype_ = dtype;
+  // Where the weight goes its scale goes too.
+  if (quantization_->scale.defined()) quantization_->scale = register_buffer("weight_scale", quantization_->scale);
+  weight.set_requires_grad(false);
+  weight.set_data(kept.stored);
+}
+
+std::vector<std::int64_t> WeightLayer::shape() const { return quantization_ ? QuantizedTensor{weight, *quantization_}.shape() : weight.sizes().vec(); }
+
+std::function<bool(const std::string& name, const QuantizedTensor& weight)> quantized_keeper(torch::nn::Module& module, torch::Device device,
+                                                                                             torch::ScalarType dtype) {
+  std::map<std::string, WeightLayer*> layers;
+  for (const auto& item : module.named_modules(/*name_prefix=*/"", /*include_self=*/false))
+    if (auto* layer = dynamic_cast<WeightLayer*>(item.value().get())) layers[item.key() + ".weight"] = layer;
+  return [layers = std::move(layers), device, dtype](const std::string& name, const QuantizedTensor& weight) {
+    const auto found = layers.find(name);
+    if (found == layers.end() || weight.stored.dim() < 2 || !can_dequantize(weight.how.type, device.type())) return false;
+    found->second->keep_quantized(weight, dtype);
+    return true;
+  };
+}
+
+std::int64_t count_parameters(const torch::nn::Module& module) {
+  std::int64_t out = 0;
+  for (const auto& parameter : module.parameters()) out += parameter.numel();
+  for (const auto& one : module.modules(/*include_self=*/false))
+    if (const auto* layer = dynamic_cast<const WeightLayer*>(one.get()); layer && layer->quantization())
+      out += c10::multiply_integers(layer->shape()) - layer->weight.numel();
+  return out;
+}
 
 Linear::Linear(std::int64_t in, std::int64_t out, bool with_bias) {
   weight = register_parameter("weight", torch::empty({out, in}, on_host()));
@@ -33,7 +67,7 @@ torch::Tensor narrowed(const LowRank& adapter, const torch::Tensor& x, Multiply 
 }  // namespace
 
 torch::Tensor AdaptableLayer::weight_now() const {
-  torch::Tensor out = weight;
+  torch::Tensor out = numbers();
   for (const auto& change : changes) out = change->weight(out);
   return out;
 }
@@ -41,7 +75,7 @@ torch::Tensor AdaptableLayer::weight_now() const {
 torch::Tensor AdaptableLayer::bias_now() const {
   torch::Tensor out = bias;
   for (const auto& change : changes) out = change->bias(out, weight);
-  return out.defined() ? out.to(weight.scalar_type()) : out;
+  return out.defined() ? out.to(dtype()) : out;
 }
 
 torch::Tensor WeightedLayer::adapted(const torch::Tensor& out, const torch::Tensor& x, Multiply multiply) const {
@@ -50,13 +84,36 @@ torch::Tensor WeightedLayer::adapted(const torch::Tensor& out, const torch::Tens
   return sum.to(out.scalar_type());
 }
 
+namespace {
+
+// x times the rows of a quantized weight. Backward forms its numbers again, in place of keeping them.
+class QuantizedProduct : public torch::autograd::Function<QuantizedProduct> {
+ public:
+  static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& x, const torch::Tensor& bias, const Linear* layer) {
+    context->saved_data["layer"] = reinterpret_cast<std::int64_t>(layer);
+    context->saved_data["bias"] = bias.defined();
+    return at::linear(x, layer->numbers(), bias);
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, const torch::autograd::variable_list& gradients) {
+    const auto* layer = reinterpret_cast<const Linear*>(context->saved_data["layer"].toInt());
+    return {gradients[0].matmul(layer->numbers()), {}, {}};
+  }
+};
+
+}  // namespace
+
+torch::Tensor Linear::product(const torch::Tensor& x) const {
+  if (quantization() && changes.empty() && torch::GradMode::is_enabled() && x.requires_grad()) return QuantizedProduct::apply(x, bias, this);
+  return at::linear(x, weight_now(), bias_now());
+}
+
 torch::Tensor Linear::forward(const torch::Tensor& x) const {
-  if (adapters.empty()) return at::linear(x, weight_now(), bias_now());
+  if (adapters.empty()) return product(x);
   const bool alike = std::all_of(adapters.begin(), adapters.end(), [&](const auto& one) { return one->a.scalar_type() == x.scalar_type(); });
-  if (!alike) return adapted(at::linear(x, weight_now(), bias_now()), x, multiply_rows);
+  if (!alike) return adapted(product(x), x, multiply_rows);
   // Adapters are added to the product where it lies, which nothing else reads.
   const torch::Tensor rows = x.reshape({-1, x.size(-1)});
-  torch::Tensor out = at::linear(rows, weight_now(), bias_now());
+  torch::Tensor out = product(rows);
   for (const auto& one : adapters) out.addmm_(narrowed(*one, rows, multiply_rows), one->b.t());
   std::vector<std::int64_t> sizes = x.sizes().vec();
   sizes.back() = weight.size(0);
@@ -106,12 +163,17 @@ RmsNorm::RmsNorm(std::int64_t width, double eps) : eps_(eps) { weight = register
 
 torch::Tensor RmsNorm::forward(const torch::Tensor& x) const {
   const torch::Tensor wide = widened(x);
-  return weight_now() * (wide * at::rsqrt(wide.pow(2).mean(-1, true) + eps_)).to(weight.scalar_type());
+  return weight_now() * (wide * at::rsqrt(wide.pow(2).mean(-1, true) + eps_)).to(dtype());
 }
 
 Embedding::Embedding(std::int64_t count, std::int64_t width) { weight = register_parameter("weight", torch::empty({count, width}, on_host())); }
 
-torch::Tensor Embedding::forward(const torch::Tensor& ids) const { return at::embedding(weight, ids); }
+torch::Tensor Embedding::forward(const torch::Tensor& ids) const {
+  if (!quantization()) return at::embedding(weight, ids);
+  std::vector<std::int64_t> sizes = ids.sizes().vec();
+  sizes.push_back(-1);
+  return dequantize_rows(weight, *quantization(), ids.flatten(), dtype()).view(sizes);
+}
 
 void initialize(torch::nn::Module& module, torch::Generator generator) {
   torch::NoGradGuard no_grad;

@@ -2,11 +2,15 @@
 
 #include <torch/nn/module.h>
 
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "device/quantization.h"
 
 namespace glyphscope {
 
@@ -36,10 +40,36 @@ struct WeightChange {
   virtual torch::Tensor bias(const torch::Tensor& own, const torch::Tensor& weight) const = 0;
 };
 
-/// A layer whose numbers adapters may change.
-class AdaptableLayer : public torch::nn::Module {
+/// A layer with a weight, which may be kept quantized: then its numbers are formed each time they compute, and nothing else holds them.
+class WeightLayer : public torch::nn::Module {
  public:
-  torch::Tensor weight, bias;
+  torch::Tensor weight;  ///< The parameter: its numbers, or what keeps them. Rows are its first side in both.
+
+  /// kept: of the layer's shape, on its device. dtype: in which it is to compute.
+  void keep_quantized(const QuantizedTensor& kept, torch::ScalarType dtype);
+  const std::optional<Quantization>& quantization() const { return quantization_; }
+  /// In which it computes.
+  torch::ScalarType dtype() const { return quantization_ ? dtype_ : weight.scalar_type(); }
+  std::vector<std::int64_t> shape() const;
+  torch::Tensor numbers() const { return quantization_ ? dequantize(weight, *quantization_, dtype_) : weight; }
+
+ private:
+  std::optional<Quantization> quantization_;
+  torch::ScalarType dtype_ = torch::kFloat32;
+};
+
+/// For LoadOptions::keep_quantized: the module's layers keep what they are given, if they compute with it on that device. Biases and norms, which are small, do
+/// not, and are loaded as numbers. The module must outlive it.
+std::function<bool(const std::string& name, const QuantizedTensor& weight)> quantized_keeper(torch::nn::Module& module, torch::Device device,
+                                                                                             torch::ScalarType dtype);
+
+/// The numbers of a module's parameters, however they are kept.
+std::int64_t count_parameters(const torch::nn::Module& module);
+
+/// A layer whose numbers adapters may change.
+class AdaptableLayer : public WeightLayer {
+ public:
+  torch::Tensor bias;
   /// Attached for a while by an AttachedLora, which takes them away again; in the order in which they act.
   std::vector<std::shared_ptr<const WeightChange>> changes;
 
@@ -63,6 +93,9 @@ class Linear : public WeightedLayer {
  public:
   Linear(std::int64_t in, std::int64_t out, bool with_bias = true);
   torch::Tensor forward(const torch::Tensor& x) const;
+
+ private:
+  torch::Tensor product(const torch::Tensor& x) const;
 };
 
 /// Low-rank products are for kernels of one point only.
@@ -111,12 +144,11 @@ class RmsNorm : public AdaptableLayer {
   double eps_;
 };
 
-class Embedding : public torch::nn::Module {
+class Embedding : public WeightLayer {
  public:
   Embedding(std::int64_t count, std::int64_t width);
   /// ids: [..] of int64 -> [.., width]
   torch::Tensor forward(const torch::Tensor& ids) const;
-  torch::Tensor weight;
 };
 
 /// A module without parameters of its own, which stands for a level of a checkpoint's keys.

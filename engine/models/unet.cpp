@@ -461,7 +461,7 @@ static torch::Tensor guidance_embedding(const torch::Tensor& guidance, std::int6
 
 // The timestep's embedding [B, 4 x the first width], and SDXL's pooled prompt and sizes added to it.
 torch::Tensor UNet::time_features(const torch::Tensor& timestep, const Conditioning& conditioning) const {
-  const auto dtype = conv_in->weight.scalar_type();
+  const auto dtype = conv_in->dtype();
   auto sinusoids = [&](const torch::Tensor& values, std::int64_t width) {
     return timestep_embedding(values, width, config_.flip_sin_to_cos, config_.freq_shift);
   };

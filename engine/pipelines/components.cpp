@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "io/weights.h"
 #include "models/block_stream.h"
+#include "models/layers.h"
 
 namespace glyphscope {
 
@@ -29,19 +30,16 @@ std::unique_ptr<BlockStream> load_to(const MemoryPlan& plan, const std::string& 
   const double resident = plan.resident_share(component);
   const torch::Device device = placement.device;
   if (resident < 1) placement.device = torch::kCPU;
-  load_weights(module, weights, {.placement = placement, .rename = rename, .cancel = cancel});
+  load_weights(module, weights,
+               {.placement = placement, .rename = rename, .keep_quantized = quantized_keeper(module, device, placement.dtype), .cancel = cancel});
   return resident < 1 ? std::make_unique<BlockStream>(module, device, resident, cancel) : nullptr;
 }
 
 void Components::count(const std::string& component, torch::nn::Module& module) {
   const Weights weights = folder_.weights(component);
   for (const auto& file : weights.files()) weight_files_.push_back(file);
-  std::int64_t count = 0;
-  for (auto& parameter : module.parameters()) {
-    parameter.set_requires_grad(false);
-    count += parameter.numel();
-  }
-  parameters_.emplace_back(component, count);
+  for (auto& parameter : module.parameters()) parameter.set_requires_grad(false);
+  parameters_.emplace_back(component, count_parameters(module));
 }
 
 void Components::find_damaged() const {

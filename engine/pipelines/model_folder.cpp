@@ -39,7 +39,7 @@ ModelFolder::ModelFolder(fs::path path, std::string source, const std::vector<Si
     : folder_(std::move(path)), source_(std::move(source)) {
   std::error_code error;
   if (!fs::exists(folder_, error))
-    reject("there is no such model", folder_.string(), "Name a diffusers folder, a checkpoint (.safetensors), or a demo model, as demo:sign-unet");
+    reject("there is no such model", folder_.string(), "Name a diffusers folder, a checkpoint (.safetensors or .gguf), or a demo model, as demo:sign-unet");
   const std::string extension = folder_.extension().string();
   if (extension == ".ckpt" || extension == ".pt" || extension == ".pth" || extension == ".bin")
     reject("this is a pickle, which can run any code when it is read", folder_.string(),
@@ -48,7 +48,7 @@ ModelFolder::ModelFolder(fs::path path, std::string source, const std::vector<Si
   if (fs::is_directory(folder_, error)) {
     folder_ = snapshot_of(folder_);
   } else {
-    if (extension != ".safetensors") reject("a diffusers folder or a .safetensors file was expected", folder_.string());
+    if (extension != ".safetensors" && extension != ".gguf") reject("a diffusers folder, or a .safetensors or .gguf file was expected", folder_.string());
     single_file_ = std::make_shared<SingleFile>(folder_, layouts);
     published_ = config.empty();
     if (published_ && single_file_->configs().empty())
@@ -80,7 +80,7 @@ Config ModelFolder::scheduler() const {
 bool ModelFolder::holds_weights(const std::string& component) const {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder_ / component, error))
-    if (entry.path().extension() == ".safetensors") return true;
+    if (entry.path().extension() == ".safetensors" || GgufFile::is_one(entry.path())) return true;
   return false;
 }
 

@@ -82,9 +82,19 @@ torch::Tensor changed(const torch::Tensor& whole, const KeyRule& rule, std::int6
   }
 }
 
+// The same of a weight that is kept quantized, where it is one of whole rows.
+bool keeps_rows(const KeyRule& rule) { return rule.change == KeyChange::none || rule.change == KeyChange::split || rule.change == KeyChange::swap; }
+QuantizedTensor changed(const QuantizedTensor& whole, const KeyRule& rule, std::int64_t i) {
+  const std::int64_t rows = whole.stored.size(0);
+  if (rule.change == KeyChange::swap) return joined_rows(whole.rows(rows / 2, rows / 2), whole.rows(0, rows / 2));
+  if (rule.change != KeyChange::split) return whole;
+  const torch::Tensor numbers = changed(torch::arange(rows, on_host(torch::kInt64)), rule, i);  // of the rows
+  return whole.rows(numbers[0].item<std::int64_t>(), numbers.size(0));
+}
+
 }  // namespace
 
-bool any_key(const SafetensorsFile& file, const std::string& prefix) {
+bool any_key(const Weights& file, const std::string& prefix) {
   const auto found = file.entries().lower_bound(prefix);
   return found != file.entries().end() && found->first.starts_with(prefix);
 }
@@ -125,14 +135,10 @@ Weights SingleFile::weights(const std::string& component, const Config& config) 
     std::optional<Match> found;
     size_t number = 0;
     while (number < table.size() && !(found = match(patterns[number], parts))) ++number;
-    if (is_scale_key(file_, entry->first)) continue;
-    const auto read = scaled_reader(file_, entry->first);
-    const torch::Tensor shape = torch::empty(entry->second.shape, torch::kMeta);
-    auto add = [&](const std::string& name, const torch::Tensor& of, std::function<torch::Tensor()> tensor) {
-      out[name] = {of.sizes().vec(), entry->second.dtype, std::move(tensor)};
-    };
+    const Weights::Entry& whole = entry->second;
+    const torch::Tensor shape = torch::empty(whole.shape, torch::kMeta);
     if (!found) {
-      add(entry->first.substr(begin.size()), shape, read);  // load_weights() lists it among those that nothing asks for
+      out[entry->first.substr(begin.size())] = whole;  // load_weights() lists it among those that nothing asks for
       continue;
     }
     const KeyRule& rule = table[number];
@@ -142,8 +148,16 @@ Weights SingleFile::weights(const std::string& component, const Config& config) 
     if (divisor > 1 && (shape.dim() == 0 || shape.size(0) % divisor != 0))
       reject("'" + entry->first + "' is " + c10::str(shape.sizes()) + ", which cannot be divided", path().string(), "The file is damaged");
     for (std::int64_t i = 0; i < count; ++i) {
-      const auto part = [rule, i](const torch::Tensor& whole) { return changed(whole, rule, i); };
-      add(fill(rule.to[static_cast<size_t>(i)], *found), part(shape), [read, part] { return part(read()); });
+      Weights::Entry& part = out[fill(rule.to[static_cast<size_t>(i)], *found)] = whole;
+      part.shape = changed(shape, rule, i).sizes().vec();
+      part.read = [read = whole.read, rule, i] { return changed(read(), rule, i); };
+      if (!whole.quantized || !keeps_rows(rule)) {
+        part.quantized = nullptr;
+        part.bytes = 0;
+        continue;
+      }
+      part.quantized = [quantized = whole.quantized, rule, i] { return changed(quantized(), rule, i); };
+      part.bytes = whole.bytes / static_cast<std::uint64_t>(whole.shape[0]) * static_cast<std::uint64_t>(part.shape[0]);
     }
   }
   // Stable Diffusion 3's file has CLIP-L as other models use it, without the projection that its pooled state would go through.

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "io/config.h"
-#include "io/safetensors.h"
 #include "io/weights.h"
 
 namespace glyphscope {
@@ -42,26 +41,26 @@ struct SingleFileLayout {
   std::string models;  ///< What people call them.
   std::string mark;    ///< How some key begins that no other layout has.
   /// The folder of resources/configs that holds its published configurations; "": none does, the user names one.
-  std::function<std::string(const SafetensorsFile& file)> configs;
+  std::function<std::string(const Weights& file)> configs;
   std::vector<Place> places;
   /// What keys of the file say of the scheduler, whatever a configuration says: an object of scheduler_config.json's keys, perhaps empty. Throws a
   /// Failure for one that is not known.
-  std::function<nlohmann::json(const SafetensorsFile& file)> scheduler = [](const SafetensorsFile&) { return nlohmann::json::object(); };
+  std::function<nlohmann::json(const Weights& file)> scheduler = [](const Weights&) { return nlohmann::json::object(); };
 };
 
 /// Whether a key of the file begins so.
-bool any_key(const SafetensorsFile& file, const std::string& prefix);
+bool any_key(const Weights& file, const std::string& prefix);
 
 /// A checkpoint in one file. It holds weights alone; configurations and tokenizers come from a diffusers folder beside it.
 class SingleFile {
  public:
-  /// Throws a Failure for a file that is no safetensors, or laid out in none of these ways.
+  /// file: safetensors or GGUF. Throws a Failure for one that is neither, or laid out in none of these ways.
   SingleFile(const std::filesystem::path& file, const std::vector<SingleFileLayout>& layouts);
 
   const std::string& configs() const { return configs_; }
   /// What people call the models of its layout.
   const std::string& models() const { return layout_.models; }
-  const std::filesystem::path& path() const { return file_.path(); }
+  const std::filesystem::path& path() const { return file_.files().front(); }
   const nlohmann::json& scheduler() const { return scheduler_; }
   bool has(const std::string& component) const;
   /// A component's weights under diffusers' and transformers' keys. config: the component's. Throws a Failure for a component it does not hold.
@@ -69,7 +68,7 @@ class SingleFile {
 
  private:
   const SingleFileLayout::Place* find(const std::string& component) const;
-  SafetensorsFile file_;
+  Weights file_;
   SingleFileLayout layout_;
   std::string configs_;
   nlohmann::json scheduler_;

@@ -37,18 +37,24 @@ std::string block_of(const std::string& key) {
   return out;
 }
 
+// Layers keep matrices and kernels quantized, and load what is smaller as numbers.
+void add(WeightSize& size, const Weights::Entry& entry) {
+  size.add(c10::multiply_integers(entry.shape), entry.shape.size() > 1 ? entry.type : std::nullopt, entry.bytes);
+}
+
 // Counts what BlockStream can take of a component, without making its network; a test holds this against the networks.
-void count_blocks(ComponentSize& component, const std::map<std::string, std::vector<std::int64_t>>& shapes) {
-  std::map<std::string, std::int64_t> sizes;
-  for (const auto& [key, shape] : shapes)
-    if (const std::string block = block_of(key); !block.empty()) sizes[block] += c10::multiply_integers(shape);
+void count_blocks(ComponentSize& component, const std::map<std::string, Weights::Entry>& entries) {
+  std::map<std::string, WeightSize> sizes;
+  for (const auto& [key, entry] : entries)
+    if (const std::string block = block_of(key); !block.empty()) add(sizes[block], entry);
   for (const auto& [block, size] : sizes) {
     const auto below = sizes.upper_bound(block + ".");
     const bool holds_blocks = below != sizes.end() && below->first.starts_with(block + ".");
-    const bool only_resamples = shapes.contains(block + ".conv.weight");
+    const bool only_resamples = entries.contains(block + ".conv.weight");
     if (holds_blocks || only_resamples || block == "encoder.block.0") continue;  // of the last, the bias by distance is read from outside
-    component.block_parameters += size;
-    component.largest_block = std::max(component.largest_block, size);
+    component.block_parameters.add(size);
+    const auto bytes = [](const WeightSize& one) { return one.bytes(torch::kBFloat16, torch::kCPU); };
+    if (bytes(size) > bytes(component.largest_block)) component.largest_block = size;
   }
 }
 
@@ -83,18 +89,18 @@ ModelNeeds model_needs(const ModelFolder& model, bool without_text) {
       continue;
     }
     ComponentSize component{.name = name};
-    std::map<std::string, std::vector<std::int64_t>> shapes;
+    std::map<std::string, Weights::Entry> used;
     for (const auto& [key, entry] : weights->entries()) {
       // A whole T5 or CLIP's other half is not loaded.
       if (name.starts_with("text_encoder") && (key.starts_with("decoder.") || key.starts_with("lm_head.") || key.starts_with("vision_model."))) continue;
-      component.parameters += c10::multiply_integers(entry.shape);
-      shapes[key] = entry.shape;
+      add(component.parameters, entry);
+      used[key] = entry;
     }
     const auto& named = item.value();  // [library, class]
     const bool t5 = config->text("model_type", "") == "t5" || (named.is_array() && named.size() == 2 && named[1] == "T5EncoderModel");
     component.reads_prompts = name.starts_with("text_encoder");
     component.wide = t5 || family.is_wide(model, name, *config);
-    if (component.reads_prompts || name == "unet" || name == "transformer") count_blocks(component, shapes);
+    if (component.reads_prompts || name == "unet" || name == "transformer") count_blocks(component, used);
     out.components.push_back(component);
   }
   return out;

@@ -176,7 +176,7 @@ void Session::open(const command::OpenModel& command, const Job& job) {
     if (const std::string shortage = plan.shortage(); !shortage.empty()) job.note(shortage);
     if (plan.device.is_cpu() && plan.dtype == torch::kFloat16) job.note("fp16 is many times slower than bf16 on a CPU");
     event::ModelMeasured measured{command.source, device_label(plan.device), {}, bytes, static_cast<std::int64_t>(plan.free), plan.dtype == torch::kFloat32};
-    for (const auto& component : needs->components) measured.parameters.emplace_back(component.name, component.parameters);
+    for (const auto& component : needs->components) measured.parameters.emplace_back(component.name, component.parameters.numbers);
     job.tell(std::move(measured));
     needs->require(command.source);
     job.cancel.check();

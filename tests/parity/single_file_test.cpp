@@ -164,8 +164,8 @@ TEST(SingleFile, WrongFilesAreNamed) {
   EXPECT_THAT(open("lora.safetensors"), HasSubstr("no checkpoint of a family"));
   write_text(folder / "model.ckpt", "x");
   EXPECT_THAT(open("model.ckpt"), HasSubstr("pickle"));
-  write_text(folder / "model.gguf", "x");
-  EXPECT_THAT(open("model.gguf"), HasSubstr("or a .safetensors file was expected"));
+  write_text(folder / "model.onnx", "x");
+  EXPECT_THAT(open("model.onnx"), HasSubstr("or a .safetensors or .gguf file was expected"));
   write_text(folder / "cut.safetensors", "x");
   EXPECT_THAT(open("cut.safetensors"), HasSubstr("cut.safetensors"));
   // Encoders alone: no U-Net. Keys nobody asks for, and tensors that cannot be divided.
@@ -210,68 +210,22 @@ TEST(SingleFile, WrongFilesAreNamed) {
               HasSubstr("\u2039config"));
 }
 
-// FLUX.1's transformer as its authors name it: fused projections, shift before scale. The folder has the rest.
-TEST(SingleFile, AFluxTransformerAloneIsTheFoldersOne) {
-  const SafetensorsFile ours(golden("pipeline_flux") / "transformer" / "diffusion_pytorch_model.safetensors");
-  std::map<std::string, torch::Tensor> theirs;
-  const auto names = [](const std::string& block, std::initializer_list<const char*> parts, const std::string& kind) {
-    std::vector<std::string> out;
-    for (const char* part : parts) out.push_back(block + part + "." + kind);
-    return out;
-  };
-  const auto joined = [&](const std::vector<std::string>& keys) {
-    std::vector<torch::Tensor> parts;
-    for (const auto& key : keys) parts.push_back(ours.tensor(key));
-    return torch::cat(parts);
-  };
-  for (const std::string kind : {"weight", "bias"}) {
-    const auto same = [&](const std::string& from, const std::string& to) {
-      if (ours.entries().contains(to + "." + kind)) theirs[from + "." + kind] = ours.tensor(to + "." + kind);
-    };
-    for (auto [from, to] : {std::pair{"img_in", "x_embedder"}, {"txt_in", "context_embedder"}, {"final_layer.linear", "proj_out"}}) same(from, to);
-    for (auto [from, to] : {std::pair{"time_in", "timestep_embedder"}, {"vector_in", "text_embedder"}, {"guidance_in", "guidance_embedder"}}) {
-      same(std::string(from) + ".in_layer", std::string("time_text_embed.") + to + ".linear_1");
-      same(std::string(from) + ".out_layer", std::string("time_text_embed.") + to + ".linear_2");
-    }
-    const auto halves = ours.tensor("norm_out.linear." + kind).chunk(2);
-    theirs["final_layer.adaLN_modulation.1." + kind] = torch::cat({halves[1], halves[0]});
-    for (int i = 0; ours.entries().contains("transformer_blocks." + std::to_string(i) + ".attn.to_q.weight"); ++i) {
-      const std::string from = "double_blocks." + std::to_string(i) + ".", to = "transformer_blocks." + std::to_string(i) + ".";
-      theirs[from + "img_attn.qkv." + kind] = joined(names(to + "attn.", {"to_q", "to_k", "to_v"}, kind));
-      theirs[from + "txt_attn.qkv." + kind] = joined(names(to + "attn.", {"add_q_proj", "add_k_proj", "add_v_proj"}, kind));
-      for (auto [name, own] : {std::pair{"img_mod.lin", "norm1.linear"},
-                               {"txt_mod.lin", "norm1_context.linear"},
-                               {"img_mlp.0", "ff.net.0.proj"},
-                               {"img_mlp.2", "ff.net.2"},
-                               {"txt_mlp.0", "ff_context.net.0.proj"},
-                               {"txt_mlp.2", "ff_context.net.2"},
-                               {"img_attn.proj", "attn.to_out.0"},
-                               {"txt_attn.proj", "attn.to_add_out"}})
-        same(from + name, to + own);
-      for (auto [name, own] : {std::pair{"img_attn.norm.query_norm.scale", "attn.norm_q.weight"},
-                               {"img_attn.norm.key_norm.scale", "attn.norm_k.weight"},
-                               {"txt_attn.norm.query_norm.scale", "attn.norm_added_q.weight"},
-                               {"txt_attn.norm.key_norm.scale", "attn.norm_added_k.weight"}})
-        theirs[from + name] = ours.tensor(to + own);
-    }
-    for (int i = 0; ours.entries().contains("single_transformer_blocks." + std::to_string(i) + ".attn.to_q.weight"); ++i) {
-      const std::string from = "single_blocks." + std::to_string(i) + ".", to = "single_transformer_blocks." + std::to_string(i) + ".";
-      theirs[from + "linear1." + kind] = joined(names(to, {"attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp"}, kind));
-      same(from + "linear2", to + "proj_out");
-      same(from + "modulation.lin", to + "norm.linear");
-      theirs[from + "norm.query_norm.scale"] = ours.tensor(to + "attn.norm_q.weight");
-      theirs[from + "norm.key_norm.scale"] = ours.tensor(to + "attn.norm_k.weight");
-    }
-  }
-  const testing::TemporaryFolder folder;
-  write_safetensors(folder / "flux.safetensors", theirs);
+// Opens a transformer alone, with the rest of the folder pipeline_flux.
+std::shared_ptr<Pipeline> with_flux_folder(const std::filesystem::path& file) {
   OpenOptions options;
   options.config = golden("pipeline_flux");
-  auto whole = open_model(golden("pipeline_flux").string(), {}), single = open_model((folder / "flux.safetensors").string(), options);
-  ASSERT_TRUE(whole && single) << (single ? "" : single.error().message());
-  const auto expected = parameter_map((*whole)->denoiser_module()), got = parameter_map((*single)->denoiser_module());
+  auto opened = open_model(file.string(), options);
+  EXPECT_TRUE(opened) << opened.error().message();
+  return opened ? *opened : nullptr;
+}
+
+// FLUX.1's transformer as its authors name it (fused projections, shift before scale), as diffusers converts it: tests/golden/make_gguf.py.
+TEST(SingleFile, AFluxTransformerAloneIsAsDiffusersConvertsIt) {
+  const auto opened = with_flux_folder(golden("gguf") / "flux.safetensors");
+  ASSERT_TRUE(opened);
+  const auto expected = Weights(golden("gguf") / "flux_converted.safetensors").tensors(), got = parameter_map(opened->denoiser_module());
   ASSERT_EQ(expected.size(), got.size());
-  for (const auto& [key, tensor] : expected) EXPECT_TRUE(torch::equal(tensor, got.at(key))) << key;
+  for (const auto& [key, tensor] : expected) EXPECT_TRUE(torch::equal(tensor.to(torch::kFloat32), got.at(key))) << key;
 }
 
 // fp8 weights are multiplied by what stands beside them, one number or one a row; the scales are no weights of the model.
