@@ -5,6 +5,10 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <utility>
 
 #include "core/error.h"
 #include "core/side_by_side.h"
@@ -61,68 +65,114 @@ void in_chunks(std::int64_t total, std::int64_t chunk, const std::function<void(
 
 constexpr std::int64_t kChunk = 1 << 16;  // numbers
 
+template <class Out>
+void round_run(const float* numbers, Out* to) {
+  for (int i = 0; i < quantized::kRun; ++i) to[i] = static_cast<Out>(numbers[i]);
+}
+// To the nearest, of two to the even one, as c10 does; but several at a time.
+template <>
+void round_run(const float* numbers, c10::BFloat16* to) {
+  std::uint32_t bits[quantized::kRun];
+  std::uint16_t nearest[quantized::kRun];
+  std::memcpy(bits, numbers, sizeof(bits));
+  for (int i = 0; i < quantized::kRun; ++i) {
+    const std::uint32_t is_number = (bits[i] & 0x7FFFFFFFu) > 0x7F800000u ? 0 : 0xFFFFu;
+    const std::uint32_t rounded = (bits[i] + 0x7FFFu + (bits[i] >> 16 & 1)) >> 16;
+    nearest[i] = static_cast<std::uint16_t>((rounded & is_number) | (0x7FC0u & ~is_number));
+  }
+  std::memcpy(to, nearest, sizeof(nearest));
+}
+
+// A run whose place in the block is known when this is compiled, so that what picks its bits is too: it is computed eight or sixteen numbers at a time.
+template <class Blocks, int kNumber, class Out>
+inline void run_to(const std::uint8_t* block, Out* to) {
+  const quantized::Scale scale = Blocks::scale(block, kNumber);
+  float numbers[quantized::kRun];
+  for (int i = 0; i < quantized::kRun; ++i) numbers[i] = scale.times * static_cast<float>(Blocks::level(block, kNumber * quantized::kRun + i)) - scale.less;
+  round_run(numbers, to + kNumber * quantized::kRun);
+}
+
+template <class Blocks, class Out, int... kNumbers>
+inline void block_to(const std::uint8_t* block, Out* to, std::integer_sequence<int, kNumbers...>) {
+  (run_to<Blocks, kNumbers>(block, to), ...);
+}
+
 template <class Blocks, class Out>
 void blocks_to(const std::uint8_t* from, std::int64_t count, Out* to) {
-  for (std::int64_t block = 0; block < count; ++block, from += Blocks::bytes)
-    for (int run = 0; run < Blocks::numbers / quantized::kRun; ++run) {
-      const quantized::Scale scale = Blocks::scale(from, run);
-      for (int i = 0; i < quantized::kRun; ++i)
-        *to++ = static_cast<Out>(scale.times * static_cast<float>(Blocks::level(from, run * quantized::kRun + i)) - scale.less);
-    }
+  for (std::int64_t block = 0; block < count; ++block)
+    block_to<Blocks>(from + block * Blocks::bytes, to + block * Blocks::numbers, std::make_integer_sequence<int, Blocks::numbers / quantized::kRun>());
 }
 
-// A byte has 256 values: what each is, in the dtype that is wanted.
-template <class Out>
-void fp8_to(const torch::Tensor& table, const std::uint8_t* from, std::int64_t count, Out* to) {
-  const Out* const values = table.const_data_ptr<Out>();
-  for (std::int64_t i = 0; i < count; ++i) to[i] = values[from[i]];
+// A byte has 256 values: what each is, once multiplied, in the dtype that is wanted.
+torch::Tensor fp8_table(torch::ScalarType fp8, const torch::Tensor& scale, torch::ScalarType dtype) {
+  const torch::Tensor values = torch::arange(256, torch::TensorOptions(torch::kCPU).dtype(torch::kUInt8)).view(fp8).to(torch::kFloat32);
+  return (scale.defined() ? values * scale : values).to(dtype);
 }
 
-torch::Tensor fp8_on_cpu(const torch::Tensor& stored, torch::ScalarType dtype) {
+void fp8_on_cpu(const torch::Tensor& stored, const torch::Tensor& scale, const torch::Tensor& out) {
   const torch::Tensor bytes = stored.contiguous();
-  const torch::Tensor table =
-      torch::arange(256, torch::TensorOptions(torch::kCPU).dtype(torch::kUInt8)).view(stored.scalar_type()).to(torch::kFloat32).to(dtype);
-  torch::Tensor out = torch::empty(stored.sizes(), torch::TensorOptions(torch::kCPU).dtype(dtype));
   const auto* from = static_cast<const std::uint8_t*>(bytes.const_data_ptr());
-  AT_DISPATCH_FLOATING_TYPES_AND2(torch::kHalf, torch::kBFloat16, dtype, "fp8", [&] {
+  const bool by_row = scale.defined() && scale.numel() > 1;
+  const std::int64_t rows = by_row ? scale.numel() : 1, row = rows == 0 ? 0 : bytes.numel() / rows;
+  const torch::Tensor one = by_row ? torch::Tensor() : fp8_table(stored.scalar_type(), scale, out.scalar_type());
+  AT_DISPATCH_FLOATING_TYPES_AND2(torch::kHalf, torch::kBFloat16, out.scalar_type(), "fp8", [&] {
     auto* to = out.mutable_data_ptr<scalar_t>();
-    in_chunks(bytes.numel(), kChunk, [&](std::int64_t begin, std::int64_t end) { fp8_to<scalar_t>(table, from + begin, end - begin, to + begin); });
-  });
-  return out;
-}
-
-torch::Tensor fp8_numbers(const torch::Tensor& stored, const Quantization& how, torch::ScalarType dtype) {
-  const torch::ScalarType exact = how.scale.defined() ? torch::kFloat32 : dtype;
-  const torch::Tensor numbers = stored.is_cpu() ? fp8_on_cpu(stored, exact) : stored.to(exact);
-  if (!how.scale.defined()) return numbers;
-  return (numbers * how.scale_beside(stored)).to(dtype);
-}
-
-torch::Tensor block_numbers(const torch::Tensor& stored, const Quantization& how, torch::ScalarType dtype) {
-  const torch::Tensor bytes = stored.contiguous();
-  torch::Tensor out = torch::empty({stored.size(0), how.columns}, stored.options().dtype(dtype));
-  const auto* from = bytes.const_data_ptr<std::uint8_t>();
-  const std::int64_t count = out.numel() / block_size(how.type).numbers;
-  if (stored.is_cpu()) {
-    AT_DISPATCH_FLOATING_TYPES_AND2(torch::kHalf, torch::kBFloat16, dtype, "blocks", [&] {
-      auto* to = out.mutable_data_ptr<scalar_t>();
-      with_blocks(how.type, [&](auto blocks) {
-        using Blocks = decltype(blocks);
-        in_chunks(count, kChunk / Blocks::numbers,
-                  [&](std::int64_t begin, std::int64_t end) { blocks_to<Blocks>(from + begin * Blocks::bytes, end - begin, to + begin * Blocks::numbers); });
+    const auto look_up = [&](const torch::Tensor& table, std::int64_t begin, std::int64_t end) {
+      const auto* values = table.const_data_ptr<scalar_t>();
+      for (std::int64_t i = begin; i < end; ++i) to[i] = values[from[i]];
+    };
+    if (by_row) {
+      in_chunks(rows, std::max<std::int64_t>(1, kChunk / std::max<std::int64_t>(1, row)), [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i) look_up(fp8_table(stored.scalar_type(), scale[i], out.scalar_type()), i * row, (i + 1) * row);
       });
+    } else {
+      in_chunks(bytes.numel(), kChunk, [&](std::int64_t begin, std::int64_t end) { look_up(one, begin, end); });
+    }
+  });
+}
+
+void blocks_on_cpu(const torch::Tensor& stored, QuantizedType type, const torch::Tensor& out) {
+  const torch::Tensor bytes = stored.contiguous();
+  const auto* from = bytes.const_data_ptr<std::uint8_t>();
+  AT_DISPATCH_FLOATING_TYPES_AND2(torch::kHalf, torch::kBFloat16, out.scalar_type(), "blocks", [&] {
+    auto* to = out.mutable_data_ptr<scalar_t>();
+    with_blocks(type, [&](auto blocks) {
+      using Blocks = decltype(blocks);
+      in_chunks(out.numel() / Blocks::numbers, kChunk / Blocks::numbers,
+                [&](std::int64_t begin, std::int64_t end) { blocks_to<Blocks>(from + begin * Blocks::bytes, end - begin, to + begin * Blocks::numbers); });
     });
-    return out;
-  }
-  if (!can_dequantize(how.type, stored.device().type())) reject(std::string(quantized_name(how.type)) + " cannot be read on this device");
-  // Wider than the kernel writes: its fp32, widened.
-  if (dtype == torch::kFloat64) return block_numbers(stored, how, torch::kFloat32).to(dtype);
+  });
+}
+
+void blocks_on_gpu(const torch::Tensor& stored, QuantizedType type, const torch::Tensor& out) {
+  if (!can_dequantize(type, stored.device().type())) reject(std::string(quantized_name(type)) + " cannot be read on this device");
+  const torch::Tensor bytes = stored.contiguous();
   const c10::DeviceGuard there(stored.device());
   const c10::impl::VirtualGuardImpl guard(c10::kCUDA);
-  const char* error = kernels().dequantize(static_cast<int>(how.type), from, count, out.mutable_data_ptr(), static_cast<int>(out.element_size()),
-                                           dtype == torch::kBFloat16, guard.getStream(stored.device()).native_handle());
+  const char* error =
+      kernels().dequantize(static_cast<int>(type), bytes.const_data_ptr(), out.numel() / block_size(type).numbers, out.mutable_data_ptr(),
+                           static_cast<int>(out.element_size()), out.scalar_type() == torch::kBFloat16, guard.getStream(stored.device()).native_handle());
   if (error) throw Failure({ErrorCode::internal, std::string("CUDA: ") + error, "dequantize", ""});
-  return out;
+}
+
+// Memory of this thread for numbers that are used at once, kept for the next: a fresh piece of that size costs its pages each time, as much as what is written
+// to them.
+torch::Tensor scratch(at::IntArrayRef shape, torch::ScalarType dtype) {
+  struct Free {
+    void operator()(void* memory) const { std::free(memory); }
+  };
+  thread_local std::unique_ptr<void, Free> memory;
+  thread_local size_t size = 0;
+  constexpr size_t kGrain = 4096;
+  const size_t needed = (static_cast<size_t>(c10::multiply_integers(shape)) * torch::elementSize(dtype) + kGrain - 1) / kGrain * kGrain;
+  if (needed > size) {
+    memory.reset();
+    size = 0;
+    memory.reset(std::aligned_alloc(kGrain, needed));
+    if (!memory) throw Failure({ErrorCode::out_of_memory, "not enough memory for a layer's numbers", "", ""});
+    size = needed;
+  }
+  return torch::from_blob(memory.get(), shape, torch::TensorOptions(torch::kCPU).dtype(dtype));
 }
 
 }  // namespace
@@ -167,8 +217,32 @@ QuantizedTensor joined_rows(const QuantizedTensor& a, const QuantizedTensor& b) 
   return out;
 }
 
+namespace {
+
+torch::Tensor numbers_in(const torch::Tensor& out, const torch::Tensor& stored, const Quantization& how) {
+  if (stored.is_cpu()) {
+    how.type == QuantizedType::fp8 ? fp8_on_cpu(stored, how.scale, out) : blocks_on_cpu(stored, how.type, out);
+  } else if (how.type != QuantizedType::fp8) {
+    blocks_on_gpu(stored, how.type, out);
+  } else if (how.scale.defined()) {
+    out.copy_(stored.to(torch::kFloat32) * how.scale_beside(stored));
+  } else {
+    out.copy_(stored);
+  }
+  return out;
+}
+
+}  // namespace
+
 torch::Tensor dequantize(const torch::Tensor& stored, const Quantization& how, torch::ScalarType dtype) {
-  return how.type == QuantizedType::fp8 ? fp8_numbers(stored, how, dtype) : block_numbers(stored, how, dtype);
+  // Wider than the kernels write.
+  if (dtype == torch::kFloat64 && !stored.is_cpu()) return dequantize(stored, how, torch::kFloat32).to(dtype);
+  return numbers_in(torch::empty(QuantizedTensor{stored, how}.shape(), stored.options().dtype(dtype)), stored, how);
+}
+
+torch::Tensor dequantize_for_now(const torch::Tensor& stored, const Quantization& how, torch::ScalarType dtype) {
+  if (!stored.is_cpu()) return dequantize(stored, how, dtype);
+  return numbers_in(scratch(QuantizedTensor{stored, how}.shape(), dtype), stored, how);
 }
 
 torch::Tensor dequantize_rows(const torch::Tensor& stored, const Quantization& how, const torch::Tensor& rows, torch::ScalarType dtype) {

@@ -46,6 +46,8 @@ QuantizedTensor joined_rows(const QuantizedTensor& a, const QuantizedTensor& b);
 
 /// The numbers of a weight that is kept so.
 torch::Tensor dequantize(const torch::Tensor& stored, const Quantization& how, torch::ScalarType dtype);
+/// The same, in memory that is used again: the next call on this thread overwrites it. For what is used at once.
+torch::Tensor dequantize_for_now(const torch::Tensor& stored, const Quantization& how, torch::ScalarType dtype);
 /// Those of some of its rows. rows: [n] int64 on its device.
 torch::Tensor dequantize_rows(const torch::Tensor& stored, const Quantization& how, const torch::Tensor& rows, torch::ScalarType dtype);
 

@@ -92,11 +92,11 @@ class QuantizedProduct : public torch::autograd::Function<QuantizedProduct> {
   static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& x, const torch::Tensor& bias, const Linear* layer) {
     context->saved_data["layer"] = reinterpret_cast<std::int64_t>(layer);
     context->saved_data["bias"] = bias.defined();
-    return at::linear(x, layer->numbers(), bias);
+    return at::linear(x, layer->numbers_for_now(), bias);
   }
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, const torch::autograd::variable_list& gradients) {
     const auto* layer = reinterpret_cast<const Linear*>(context->saved_data["layer"].toInt());
-    return {gradients[0].matmul(layer->numbers()), {}, {}};
+    return {gradients[0].matmul(layer->numbers_for_now()), {}, {}};
   }
 };
 
@@ -104,6 +104,7 @@ class QuantizedProduct : public torch::autograd::Function<QuantizedProduct> {
 
 torch::Tensor Linear::product(const torch::Tensor& x) const {
   if (quantization() && changes.empty() && torch::GradMode::is_enabled() && x.requires_grad()) return QuantizedProduct::apply(x, bias, this);
+  if (quantization() && changes.empty()) return at::linear(x, numbers_for_now(), bias);
   return at::linear(x, weight_now(), bias_now());
 }
 

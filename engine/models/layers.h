@@ -52,6 +52,8 @@ class WeightLayer : public torch::nn::Module {
   torch::ScalarType dtype() const { return quantization_ ? dtype_ : weight.scalar_type(); }
   std::vector<std::int64_t> shape() const;
   torch::Tensor numbers() const { return quantization_ ? dequantize(weight, *quantization_, dtype_) : weight; }
+  /// The same; those of a quantized weight are overwritten by the next call on this thread, of any layer.
+  torch::Tensor numbers_for_now() const { return quantization_ ? dequantize_for_now(weight, *quantization_, dtype_) : weight; }
 
  private:
   std::optional<Quantization> quantization_;
