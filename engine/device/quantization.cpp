@@ -5,6 +5,7 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -103,31 +104,30 @@ void blocks_to(const std::uint8_t* from, std::int64_t count, Out* to) {
     block_to<Blocks>(from + block * Blocks::bytes, to + block * Blocks::numbers, std::make_integer_sequence<int, Blocks::numbers / quantized::kRun>());
 }
 
-// A byte has 256 values: what each is, once multiplied, in the dtype that is wanted.
-torch::Tensor fp8_table(torch::ScalarType fp8, const torch::Tensor& scale, torch::ScalarType dtype) {
-  const torch::Tensor values = torch::arange(256, torch::TensorOptions(torch::kCPU).dtype(torch::kUInt8)).view(fp8).to(torch::kFloat32);
-  return (scale.defined() ? values * scale : values).to(dtype);
-}
-
+// A byte has 256 values: what each is is looked up, of each row where each has a scale of its own.
 void fp8_on_cpu(const torch::Tensor& stored, const torch::Tensor& scale, const torch::Tensor& out) {
-  const torch::Tensor bytes = stored.contiguous();
+  const torch::Tensor bytes = stored.contiguous(), scales = scale.defined() ? scale.contiguous() : torch::Tensor();
+  const torch::Tensor values =
+      torch::arange(256, torch::TensorOptions(torch::kCPU).dtype(torch::kUInt8)).view(stored.scalar_type()).to(torch::kFloat32).contiguous();
   const auto* from = static_cast<const std::uint8_t*>(bytes.const_data_ptr());
-  const bool by_row = scale.defined() && scale.numel() > 1;
-  const std::int64_t rows = by_row ? scale.numel() : 1, row = rows == 0 ? 0 : bytes.numel() / rows;
-  const torch::Tensor one = by_row ? torch::Tensor() : fp8_table(stored.scalar_type(), scale, out.scalar_type());
+  const auto* value = values.const_data_ptr<float>();
+  const float* times = scales.defined() ? scales.const_data_ptr<float>() : nullptr;
+  const bool by_row = times && scales.numel() > 1;
   AT_DISPATCH_FLOATING_TYPES_AND2(torch::kHalf, torch::kBFloat16, out.scalar_type(), "fp8", [&] {
     auto* to = out.mutable_data_ptr<scalar_t>();
-    const auto look_up = [&](const torch::Tensor& table, std::int64_t begin, std::int64_t end) {
-      const auto* values = table.const_data_ptr<scalar_t>();
-      for (std::int64_t i = begin; i < end; ++i) to[i] = values[from[i]];
+    const auto look_up = [&](std::int64_t begin, std::int64_t end, const float* scaled_by) {
+      std::array<scalar_t, 256> table;
+      for (size_t i = 0; i < table.size(); ++i) table[i] = static_cast<scalar_t>(scaled_by ? value[i] * *scaled_by : value[i]);
+      for (std::int64_t i = begin; i < end; ++i) to[i] = table[from[i]];
     };
-    if (by_row) {
-      in_chunks(rows, std::max<std::int64_t>(1, kChunk / std::max<std::int64_t>(1, row)), [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t i = begin; i < end; ++i) look_up(fp8_table(stored.scalar_type(), scale[i], out.scalar_type()), i * row, (i + 1) * row);
-      });
-    } else {
-      in_chunks(bytes.numel(), kChunk, [&](std::int64_t begin, std::int64_t end) { look_up(one, begin, end); });
+    if (!by_row) {
+      in_chunks(bytes.numel(), kChunk, [&](std::int64_t begin, std::int64_t end) { look_up(begin, end, times); });
+      return;
     }
+    const std::int64_t rows = scales.numel(), row = bytes.numel() / rows;
+    in_chunks(rows, std::max<std::int64_t>(1, kChunk / std::max<std::int64_t>(1, row)), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) look_up(i * row, (i + 1) * row, times + i);
+    });
   });
 }
 
