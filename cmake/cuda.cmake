@@ -16,4 +16,5 @@ set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)
 
 # Opened at run time, from beside the program.
 add_library(glyphscope_kernels SHARED engine/device/select_heads.cu engine/device/dequantize.cu)
+target_include_directories(glyphscope_kernels PRIVATE engine)
 set_target_properties(glyphscope_kernels PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
