@@ -34,6 +34,11 @@ torch::Tensor beside(const torch::Tensor& vector, std::int64_t dims) {
 
 }  // namespace
 
+torch::Tensor swapped_halves(const torch::Tensor& rows) {
+  const auto halves = rows.chunk(2, 0);
+  return torch::cat({halves[1], halves[0]});
+}
+
 std::string LayerChange::name() const {
   if (magnitude.defined()) return "DoRA";
   switch (method) {
@@ -94,9 +99,7 @@ torch::Tensor LayerChange::weight(const torch::Tensor& own, double strength) con
     if (out.dim() == 0 || out.size(0) != before.size(0) || out.numel() != before.numel())
       reject(name() + c10::str(" is ", change.sizes(), ", the layer ", before.sizes()));
     out = out.reshape(before.sizes());
-    if (!swapped) return out;
-    const auto halves = out.chunk(2, 0);
-    return torch::cat({halves[1], halves[0]});
+    return swapped ? swapped_halves(out) : out;
   };
   torch::Tensor added;
   switch (method) {
@@ -189,10 +192,7 @@ torch::Tensor LayerChange::weight(const torch::Tensor& own, double strength) con
   if (!by_column && rows > 0 && length.size(0) == rows) length = length.narrow(0, first_row, before.size(0));
   if (length.numel() != (by_column ? before.size(1) : before.size(0)))
     reject(c10::str("DoRA's magnitudes are ", magnitude.sizes(), ", the layer ", before.sizes()));
-  if (!by_column && swapped) {
-    const auto halves = length.chunk(2, 0);
-    length = torch::cat({halves[1], halves[0]});
-  }
+  if (!by_column && swapped) length = swapped_halves(length);
   length = by_column ? beside(length.flatten(), before.dim()).transpose(0, 1) : beside(length.flatten(), before.dim());
   const auto norms = [&](const torch::Tensor& of) {
     if (by_column) return beside(of.transpose(0, 1).flatten(1).norm(2, 1), before.dim()).transpose(0, 1);
@@ -214,10 +214,7 @@ torch::Tensor LayerChange::changed_bias(const torch::Tensor& own, const torch::T
   torch::Tensor change = bias.flatten();
   if (rows > 0 && change.size(0) == rows) change = change.narrow(0, first_row, weight.size(0));
   if (change.size(0) != weight.size(0)) reject(c10::str("the bias is of ", bias.numel(), " numbers, the layer has ", weight.size(0), " rows"));
-  if (swapped) {
-    const auto halves = change.chunk(2, 0);
-    change = torch::cat({halves[1], halves[0]});
-  }
+  if (swapped) change = swapped_halves(change);
   if (!own.defined()) return strength * change;
   const torch::Tensor wide = widened(own), added = change.to(wide.scalar_type());
   return (wide + strength * (replaces_bias ? added - wide : added)).to(own.scalar_type());

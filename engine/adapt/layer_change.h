@@ -10,6 +10,9 @@
 
 namespace glyphscope {
 
+/// Its rows' halves in the other order: where a file has shift before scale, and we scale before shift.
+torch::Tensor swapped_halves(const torch::Tensor& rows);
+
 /// What an adapter of any method but a plain low-rank product makes of one layer. Its parts have the names of LyCORIS, whose formulas these are, but for
 /// those that PEFT alone has. Sources: LyCORIS 4.1.3 (`lycoris/modules`), PEFT 0.21 (`peft/tuners`).
 struct LayerChange {

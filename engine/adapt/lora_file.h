@@ -36,6 +36,11 @@ struct AdapterTarget {
   std::vector<Encoder> encoders = {};  ///< Empty: a file's parts of text encoders are passed over, with a note.
 };
 
+/// The key of the metadata that holds what Glyphscope says of an adapter that it trained.
+inline constexpr const char* kOwnMetadata = "glyphscope";
+/// As diffusers' folders and adapters call it: "unet" or "transformer".
+std::string denoiser_component(const torch::nn::Module& denoiser);
+
 /// The file in an adapter's folder, or the file itself. Throws a Failure for a folder without one.
 std::filesystem::path adapter_file(const std::filesystem::path& path);
 /// SHA-256 of the file, and of the settings that PEFT has beside it.
