@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 // The numbers of ggml's blocks, for the CPU and for CUDA alike. Every type's block is of runs of 16 numbers that share a scale and what is subtracted:
@@ -35,6 +36,8 @@ GLYPHSCOPE_ANYWHERE float half_at(const std::uint8_t* bytes) {
   return out.value;
 }
 
+// Part `number` of so many bytes each.
+GLYPHSCOPE_ANYWHERE const std::uint8_t* part(const std::uint8_t* bytes, int number, std::ptrdiff_t size) { return bytes + number * size; }
 // Numbers two a byte: the first half of a block's in the low bits, the second in the high ones.
 GLYPHSCOPE_ANYWHERE int nibble(const std::uint8_t* bytes, int i, int half) { return i < half ? bytes[i] & 15 : bytes[i - half] >> 4; }
 // Bit i of four bytes.
@@ -95,13 +98,13 @@ GLYPHSCOPE_ANYWHERE Scale six_bits(const std::uint8_t* b, int run) {
 struct Q4_K {
   static constexpr int numbers = 256, bytes = 144;
   GLYPHSCOPE_ANYWHERE static Scale scale(const std::uint8_t* b, int run) { return six_bits(b, run); }
-  GLYPHSCOPE_ANYWHERE static int level(const std::uint8_t* b, int i) { return nibble(b + 16 + i / 64 * 32, i % 64, 32); }
+  GLYPHSCOPE_ANYWHERE static int level(const std::uint8_t* b, int i) { return nibble(part(b + 16, i / 64, 32), i % 64, 32); }
 };
 struct Q5_K {
   static constexpr int numbers = 256, bytes = 176;
   GLYPHSCOPE_ANYWHERE static Scale scale(const std::uint8_t* b, int run) { return six_bits(b, run); }
   GLYPHSCOPE_ANYWHERE static int level(const std::uint8_t* b, int i) {
-    return nibble(b + 48 + i / 64 * 32, i % 64, 32) | (b[16 + i % 32] >> (i / 32) & 1) << 4;
+    return nibble(part(b + 48, i / 64, 32), i % 64, 32) | (b[16 + i % 32] >> (i / 32) & 1) << 4;
   }
 };
 struct Q6_K {  // four low bits, two high bits, scales, d
@@ -110,7 +113,7 @@ struct Q6_K {  // four low bits, two high bits, scales, d
     return {half_at(b + 208) * static_cast<float>(static_cast<std::int8_t>(b[192 + run])), 0};
   }
   GLYPHSCOPE_ANYWHERE static int level(const std::uint8_t* b, int i) {
-    const int low = nibble(b + i / 128 * 64, i % 128, 64);
+    const int low = nibble(part(b, i / 128, 64), i % 128, 64);
     return (low | pair_at(b + 128, i) << 4) - 32;
   }
 };
@@ -131,7 +134,7 @@ struct IQ4_XS {
     const int j = run / 2, low = b[4 + j / 2] >> (j % 2 * 4) & 15, high = (b[2] | b[3] << 8) >> (2 * j) & 3;
     return {half_at(b) * static_cast<float>((low | high << 4) - 32), 0};
   }
-  GLYPHSCOPE_ANYWHERE static int level(const std::uint8_t* b, int i) { return uneven_level(nibble(b + 8 + i / 32 * 16, i % 32, 16)); }
+  GLYPHSCOPE_ANYWHERE static int level(const std::uint8_t* b, int i) { return uneven_level(nibble(part(b + 8, i / 32, 16), i % 32, 16)); }
 };
 
 }  // namespace glyphscope::quantized

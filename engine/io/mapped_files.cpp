@@ -34,7 +34,7 @@ void on_bus_error(int number, siginfo_t* info, void*) {
   for (auto& one : watched) {
     if (at < one.begin.load() || at >= one.end.load()) continue;
     const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-    void* start = reinterpret_cast<void*>(at / page * page);
+    void* start = reinterpret_cast<void*>(at / page * page);  // NOLINT(performance-no-int-to-ptr): it is the page of an address
     if (::mmap(start, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED) break;
     one.cut = true;
     return;

@@ -47,7 +47,7 @@ bool is_scale_key(const SafetensorsFile& file, const std::string& key) {
 std::string scale_of(const SafetensorsFile& file, const std::string& key) {
   if (!key.ends_with(".weight")) return "";
   for (const char* ending : kScales) {
-    const std::string scale = key.substr(0, key.size() - 7) + ending;
+    std::string scale = key.substr(0, key.size() - 7) + ending;
     const auto found = file.entries().find(scale);
     if (found == file.entries().end()) continue;
     if (found->second.dtype == torch::ScalarType::Undefined || !c10::isFloatingType(found->second.dtype))

@@ -87,16 +87,19 @@ torch::Tensor WeightedLayer::adapted(const torch::Tensor& out, const torch::Tens
 namespace {
 
 // x times the rows of a quantized weight. Backward forms its numbers again, in place of keeping them.
+struct OfLayer : torch::CustomClassHolder {
+  explicit OfLayer(const Linear* layer) : layer(layer) {}
+  const Linear* layer;
+};
 class QuantizedProduct : public torch::autograd::Function<QuantizedProduct> {
  public:
   static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& x, const torch::Tensor& bias, const Linear* layer) {
-    context->saved_data["layer"] = reinterpret_cast<std::int64_t>(layer);
-    context->saved_data["bias"] = bias.defined();
+    context->saved_data["layer"] = c10::IValue::make_capsule(c10::make_intrusive<OfLayer>(layer));
     return at::linear(x, layer->numbers_for_now(), bias);
   }
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, const torch::autograd::variable_list& gradients) {
-    const auto* layer = reinterpret_cast<const Linear*>(context->saved_data["layer"].toInt());
-    return {gradients[0].matmul(layer->numbers_for_now()), {}, {}};
+    const auto holder = context->saved_data["layer"].toCapsule();
+    return {gradients[0].matmul(static_cast<const OfLayer&>(*holder).layer->numbers_for_now()), {}, {}};
   }
 };
 

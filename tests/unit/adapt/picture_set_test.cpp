@@ -130,7 +130,7 @@ TEST(PictureSet, ATableOfCaptionsIsRead) {
 TEST(PictureSet, KohyasCaptionsAreRead) {
   const testing::TemporaryFolder folder;
   for (const char* name : {"10_a red sign/a", "10_a red sign/b", "10_a red sign/c", "3_b/d", "0_off/e", "2_/f", "g"})
-    draw(folder / (std::string(name) + ".png"), static_cast<std::uint64_t>(name[3]));
+    draw(folder / (std::string(name) + ".png"), std::hash<std::string>()(name));
   write_text(folder / "10_a red sign/a.caption", "a sign\n");
   write_text(folder / "10_a red sign/b.txt", "\na wall, long\r\nand more\n");
   write_text(folder / "10_a red sign/b.caption", "another");
