@@ -90,7 +90,7 @@ class CaptionFiles {
 
  private:
   std::string read(const fs::path& file) {
-    const std::string whole = trimmed(read_text_file(file));
+    std::string whole = trimmed(read_text_file(file));
     if (whole.empty()) reject("the caption is empty", file.string(), "Write what the picture shows");
     const size_t end = whole.find('\n');
     if (end == std::string::npos) return whole;

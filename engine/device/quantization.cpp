@@ -14,6 +14,7 @@
 #include "core/error.h"
 #include "core/side_by_side.h"
 #include "device/kernels.h"
+#include "device/placement.h"
 #include "device/quantized_blocks.h"
 
 namespace glyphscope {
@@ -107,8 +108,7 @@ void blocks_to(const std::uint8_t* from, std::int64_t count, Out* to) {
 // A byte has 256 values: what each is is looked up, of each row where each has a scale of its own.
 void fp8_on_cpu(const torch::Tensor& stored, const torch::Tensor& scale, const torch::Tensor& out) {
   const torch::Tensor bytes = stored.contiguous(), scales = scale.defined() ? scale.contiguous() : torch::Tensor();
-  const torch::Tensor values =
-      torch::arange(256, torch::TensorOptions(torch::kCPU).dtype(torch::kUInt8)).view(stored.scalar_type()).to(torch::kFloat32).contiguous();
+  const torch::Tensor values = torch::arange(256, on_host(torch::kUInt8)).view(stored.scalar_type()).to(torch::kFloat32).contiguous();
   const auto* from = static_cast<const std::uint8_t*>(bytes.const_data_ptr());
   const auto* value = values.const_data_ptr<float>();
   const float* times = scales.defined() ? scales.const_data_ptr<float>() : nullptr;
@@ -172,7 +172,7 @@ torch::Tensor scratch(at::IntArrayRef shape, torch::ScalarType dtype) {
     if (!memory) throw Failure({ErrorCode::out_of_memory, "not enough memory for a layer's numbers", "", ""});
     size = needed;
   }
-  return torch::from_blob(memory.get(), shape, torch::TensorOptions(torch::kCPU).dtype(dtype));
+  return torch::from_blob(memory.get(), shape, on_host(dtype));
 }
 
 }  // namespace
