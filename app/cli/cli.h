@@ -136,6 +136,7 @@ Run add_transfer(CLI::App& app);
 Run add_evaluate(CLI::App& app);
 Run add_finetune(CLI::App& app);
 Run add_convert_adapter(CLI::App& app);
+Run add_autopsy(CLI::App& app);
 Run add_arena(CLI::App& app);
 Run add_guard(CLI::App& app);
 Run add_draw_signs(CLI::App& app);

@@ -12,10 +12,10 @@ Run add_convert_adapter(CLI::App& app) {
     std::string model, adapter, format, out;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* verb = app.add_subcommand("convert-adapter", "Rewrites a LoRA in another program's format, and tells what it changes");
+  CLI::App* verb = app.add_subcommand("convert-adapter", "Rewrites an adapter in another program's format, and tells what it changes");
   verb->add_option("MODEL", options->model, kModelHelp)->required();
-  verb->add_option("ADAPTER", options->adapter, "A LoRA for its denoiser (.safetensors of diffusers, PEFT or kohya)")->required();
-  verb->add_option("--format", options->format, "diffusers or kohya")->required();
+  verb->add_option("ADAPTER", options->adapter, "An adapter of it (.safetensors, or PEFT's folder)")->required();
+  verb->add_option("--format", options->format, "diffusers, kohya or lycoris (LyCORIS' names for diffusers' layers, which hold any method)")->required();
   verb->add_option("--out", options->out, "File to write (.safetensors)")->required();
   return [=](const Context& context) {
     parse_lora_format(options->format);

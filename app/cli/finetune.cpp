@@ -50,18 +50,20 @@ void say_samples(const Context& context, const event::SamplesDrawn& drawn) {
 Run add_finetune(CLI::App& app) {
   struct Options {
     std::string model, sites, out, sample_prompts, ocr = "ppocr";
-    std::vector<std::string> ranks;
+    std::vector<std::string> ranks, text_encoders;
     bool every_attention = false, resume = false, mpi = false;
     std::int64_t save_every = 250, sample_every = 250;
     FinetuneOptions training;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* verb = app.add_subcommand("finetune", "Trains a LoRA adapter on chosen layers");
+  CLI::App* verb = app.add_subcommand("finetune", "Trains an adapter (LoRA, DoRA, LoHa, LoKr) on chosen layers");
   verb->add_option("MODEL", options->model, kModelHelp)->required();
   options->training.add(*verb);
   auto* sites = verb->add_option("--sites", options->sites, "Layers that get an adapter, for example 5,7-9");
   verb->add_flag("--every-attention", options->every_attention, "All attention layers get one, those that read no prompt too")->excludes(sites);
   verb->add_option("--ranks", options->ranks, "Ranks of single sites, as SITE:RANK")->delimiter(',');
+  verb->add_option("--text-encoders", options->text_encoders, "Text encoders that learn too, by their folders' names (text_encoder,text_encoder_2), or all")
+      ->delimiter(',');
   verb->add_option("--save-every", options->save_every, "Steps between two checkpoints")->check(CLI::Range(1, 1'000'000))->capture_default_str();
   verb->add_option("--sample-every", options->sample_every, "Steps between two sets of sample pictures, with their OCR scores; 0: none are drawn")
       ->check(CLI::Range(0, 1'000'000))
@@ -78,6 +80,7 @@ Run add_finetune(CLI::App& app) {
     if (options->mpi) context.join_processes();
     FinetuneSettings settings = options->training.settings(context);
     settings.plan.every_attention = options->every_attention;
+    settings.text_encoders = options->text_encoders;
     settings.plan.ranks = parse_ranks(options->ranks);
     settings.save_every = options->save_every;
     settings.sample_every = options->sample_every;

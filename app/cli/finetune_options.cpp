@@ -15,9 +15,14 @@ void FinetuneOptions::add(CLI::App& verb) {
               names_of_families([](const auto&, const auto& one) { return one.projects_prompt_by_itself; }) + "), else paper")
       ->delimiter(',')
       ->capture_default_str();
+  verb.add_option("--method", method_, "lora; dora, which learns the length of each row too; loha or lokr, LyCORIS' products of products")
+      ->check(CLI::IsMember(adapter_method_names()))
+      ->capture_default_str();
   verb.add_option("--rank", settings_.plan.rank, "Rank of the adapter")->check(CLI::Range(1, 4096))->capture_default_str();
   verb.add_option("--alpha", settings_.plan.alpha, "The adapter counts alpha / rank times (default: the rank)")->check(CLI::PositiveNumber);
-  verb.add_option("--init", init_, "gaussian (the paper's) or kaiming (PEFT's default)")->check(CLI::IsMember({"gaussian", "kaiming"}))->capture_default_str();
+  verb.add_option("--init", init_, "Of lora and dora: gaussian (the paper's) or kaiming (PEFT's default)")
+      ->check(CLI::IsMember({"gaussian", "kaiming"}))
+      ->capture_default_str();
   verb.add_option("--steps", settings_.steps, "Steps of the optimizer")->check(CLI::Range(1, 10'000'000))->capture_default_str();
   verb.add_option("--batch", settings_.batch, "Pictures at once")->check(CLI::Range(1, 4096))->capture_default_str();
   verb.add_option("--accumulate", settings_.accumulate, "Batches a step")->check(CLI::Range(1, 4096))->capture_default_str();
@@ -47,6 +52,7 @@ FinetuneSettings FinetuneOptions::settings(const Context& context) const {
   FinetuneSettings out = settings_;
   out.seed = context.common.seed;
   out.schedule = parse_rate_schedule(schedule_);
+  out.plan.method = parse_adapter_method(method_);
   out.plan.init = init_ == "gaussian" ? LoraInit::gaussian : LoraInit::kaiming;
   return out;
 }

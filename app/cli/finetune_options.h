@@ -19,7 +19,7 @@ class FinetuneOptions {
   const std::string& data() const { return data_; }
 
  private:
-  std::string data_, init_ = "gaussian", schedule_ = "constant";
+  std::string data_, method_ = "lora", init_ = "gaussian", schedule_ = "constant";
   FinetuneSettings settings_;
 };
 

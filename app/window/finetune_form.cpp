@@ -191,7 +191,11 @@ void FinetuneForm::add_layers(Fields& fields) {
       tr("Which linear layers get an adapter. What was localized are the prompt's own K and V where the prompt has projections of its own, "
          "of which Q, K, V and output are the picture's; elsewhere Q, K, V and output"),
       "projections");
+  method_ = fields.combo({tr("LoRA"), tr("DoRA"), tr("LoHa"), tr("LoKr")}, tr("Method"),
+                         tr("DoRA learns the length of each row too; LoHa and LoKr are LyCORIS' products of products, written by its names"), "method");
   rank_ = fields.whole(tr("Rank"), tr("Rank of the adapter: more learn more, and take more"), "rank", 1, 4096, 4);
+  encoders_ = fields.field(new QCheckBox(tr("learn too"), this), tr("Text encoders"), {}, "text_encoders");
+  connect(encoders_, &QCheckBox::toggled, this, &FinetuneForm::refresh);
   share_ = fields.facts("share");
 }
 
@@ -310,6 +314,13 @@ void FinetuneForm::apply_preset(int index) {
 void FinetuneForm::set_model(const event::ModelOpened& model) {
   model_ = model;
   taken_.clear();
+  QStringList names;
+  for (const auto& name : model.text_encoders) names << QString::fromStdString(name);
+  encoders_->setEnabled(!names.isEmpty());
+  encoders_->setToolTip(names.isEmpty() ? tr("The model's text encoder takes no adapter")
+                                        : tr("Their attention layers get an adapter of the same method and rank: %1. A step takes longer, as captions are "
+                                             "read anew each time")
+                                              .arg(names.join(tr(", "))));
   take_settings();
 }
 
@@ -350,6 +361,12 @@ command::Finetune FinetuneForm::command() const {
   if (where_->currentIndex() == kAllSites)
     for (const auto& site : model_.table.sites) plan.sites.push_back(site.index);
   if (const int index = projections_->currentIndex(); index >= 0) plan.projections = kProjections[index];
+  plan.method = static_cast<AdapterMethod>(method_->currentIndex());
+  // A training that goes on has those that it began with.
+  if (!encoders_->isChecked() || !encoders_->isEnabled())
+    settings.text_encoders.clear();
+  else if (settings.text_encoders.empty())
+    settings.text_encoders = {"all"};
   plan.rank = rank_->value();
   plan.alpha = alpha_->value();
   plan.init = init_->currentIndex() == 0 ? LoraInit::gaussian : LoraInit::kaiming;
@@ -397,6 +414,8 @@ void FinetuneForm::take_settings() {
   if (!plan.every_attention) selection_->select(QSet<int>(plan.sites.begin(), plan.sites.end()));
   const auto known = std::find(std::begin(kProjections), std::end(kProjections), plan.projections);
   projections_->setCurrentIndex(known == std::end(kProjections) ? -1 : static_cast<int>(known - std::begin(kProjections)));
+  method_->setCurrentIndex(static_cast<int>(plan.method));
+  encoders_->setChecked(!begun_.text_encoders.empty());
   rank_->setValue(static_cast<int>(plan.rank));
   alpha_->setValue(plan.alpha);
   init_->setCurrentIndex(plan.init == LoraInit::gaussian ? 0 : 1);

@@ -65,10 +65,10 @@ class FinetuneForm : public QWidget {
   QString asked_;           ///< Which pictures were asked for last.
 
   QLineEdit *pictures_, *rate_, *folder_;
-  QComboBox *preset_, *where_, *projections_, *schedule_, *init_;
+  QComboBox *preset_, *where_, *projections_, *method_, *schedule_, *init_;
   QSpinBox *rank_, *steps_, *batch_, *accumulate_, *warmup_, *resolution_, *seed_, *held_out_, *sample_every_, *evaluate_every_, *save_every_;
   QDoubleSpinBox *alpha_, *dropout_, *caption_dropout_, *snr_gamma_, *weight_decay_, *clip_;
-  QCheckBox* checkpointing_;
+  QCheckBox *checkpointing_, *encoders_;
   QPlainTextEdit* prompts_;
   QLabel *share_, *pictures_facts_, *folder_facts_ = nullptr;
 };

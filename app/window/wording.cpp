@@ -83,6 +83,8 @@ QString label(Option name) {
       return QObject::tr("the ranges of steps");
     case Option::template_text:
       return QObject::tr("the template");
+    case Option::text_encoders:
+      return QObject::tr("Text encoders");
     case Option::upscale:
       return QObject::tr("Upscaler");
     case Option::upscale_steps:

@@ -51,6 +51,18 @@ AdapterSettings::AdapterSettings(const SafetensorsFile& file, const std::string&
     if (const auto value = take("alpha"); !value.is_null()) alpha_ = number(prefix + "alpha", value);
     if (const auto value = take("r"); !value.is_null()) rank_ = number(prefix + "r", value);
   }
+  // PEFT's default is the series of five; files of before it had one hold no such key.
+  if (const auto type = take("peft_type"); type == ordered_json("OFT")) {
+    if (take("use_cayley_neumann") == ordered_json(true)) {
+      const auto terms = take("num_cayley_neumann_terms");
+      series_terms_ = terms.is_null() ? 5 : static_cast<int>(number(prefix + "num_cayley_neumann_terms", terms));
+      if (series_terms_ < 1 || series_terms_ > 1000) reject("'num_cayley_neumann_terms' is " + terms.dump() + ", 1 to 1000 were expected", where_);
+    }
+    if (take("coft") == ordered_json(true)) {
+      const auto eps = take("eps");
+      largest_turn_ = eps.is_null() ? 6e-5 : number(prefix + "eps", eps);
+    }
+  }
   if (const auto init = take("init_lora_weights"); init.is_string())
     for (const char* method : {"pissa", "olora", "corda", "loftq", "lora_ga"})
       if (init.get<std::string>().starts_with(method))

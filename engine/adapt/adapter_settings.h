@@ -25,6 +25,9 @@ class AdapterSettings {
   bool dora() const { return dora_; }
   /// Of PEFT's LoHa and LoKr; 0: the tensors say it.
   double rank() const { return rank_; }
+  /// PEFT's OFT: terms of the series that stands for the inverse, 0: the inverse itself; and the most that a block's generator may be, 0: no limit.
+  int series_terms() const { return series_terms_; }
+  double largest_turn() const { return largest_turn_; }
   /// Of a layer whose file gives it none. Throws a Failure for a pattern that takes too long.
   double alpha(const std::string& path, std::int64_t rank) const;
 
@@ -40,7 +43,8 @@ class AdapterSettings {
   bool matches(const Pattern& pattern, const std::string& path) const;
 
   std::string where_;
-  double rank_ = 0;
+  double rank_ = 0, largest_turn_ = 0;
+  int series_terms_ = 0;
   std::optional<double> alpha_;
   std::vector<Pattern> patterns_;
   bool rank_stabilised_ = false, dora_ = false;

@@ -75,6 +75,32 @@ auto about(const std::string& file, const F& f) {
 
 }  // namespace
 
+AdapterTarget adapter_target(Pipeline& pipeline, const std::string& file) {
+  AdapterTarget out{pipeline.denoiser_module(), pipeline.info().table};
+  const auto encoders = pipeline.text_encoders();
+  for (AdaptableEncoder* encoder : encoders) out.encoders.push_back({encoder->component(), encoder->is_t5()});
+  const auto changed = encoders_in(file, out);
+  for (size_t i = 0; i < encoders.size(); ++i)
+    if (changed.contains(out.encoders[i].component)) out.encoders[i].module = &encoders[i]->network();
+  return out;
+}
+
+AttachedAdapter::AttachedAdapter(Pipeline& pipeline, const Adapter& adapter, double strength)
+    : denoiser_(pipeline.denoiser_module(), adapter.denoiser, strength) {
+  for (AdaptableEncoder* encoder : pipeline.text_encoders()) {
+    const auto own = adapter.encoders.find(encoder->component());
+    if (own == adapter.encoders.end()) continue;
+    encoder->set_attached({[lora = &own->second, strength](torch::nn::Module& network) -> std::shared_ptr<void> {
+      return std::make_shared<AttachedLora>(network, *lora, strength);
+    }});
+    encoders_.push_back(encoder);
+  }
+}
+
+AttachedAdapter::~AttachedAdapter() {
+  for (AdaptableEncoder* encoder : encoders_) encoder->set_attached({});
+}
+
 std::shared_ptr<Pipeline> attach_adapters(std::shared_ptr<Pipeline> pipeline, const std::vector<std::string>& adapters, std::vector<std::string>& notes) {
   auto holder = std::make_shared<Holder>();
   holder->pipeline = std::move(pipeline);
@@ -86,14 +112,7 @@ std::shared_ptr<Pipeline> attach_adapters(std::shared_ptr<Pipeline> pipeline, co
     const Named named = parse(text, table);
     if (!fs::exists(named.file))
       reject("there is no such adapter", named.file, "Name a .safetensors file or an adapter's folder, with its strength after a colon if it is not 1");
-    AdapterTarget target{denoiser, holder->pipeline->info().table};
-    // Encoders are loaded only if the file changes them.
-    const auto encoders = holder->pipeline->text_encoders();
-    for (AdaptableEncoder* encoder : encoders) target.encoders.push_back({encoder->component(), encoder->is_t5()});
-    const auto changed = encoders_in(named.file, target);
-    for (size_t i = 0; i < encoders.size(); ++i)
-      if (changed.contains(target.encoders[i].component)) target.encoders[i].module = &encoders[i]->network();
-    Adapter adapter = read_adapter(named.file, target, notes);
+    Adapter adapter = read_adapter(named.file, adapter_target(*holder->pipeline, named.file), notes);
     const Lora& lora = adapter.denoiser;
     if (const auto hash = lora.metadata.find("model_hash"); hash != lora.metadata.end() && hash->second != holder->pipeline->info().hash) {
       const auto model = lora.metadata.find("model");

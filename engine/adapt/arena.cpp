@@ -1,4 +1,6 @@
 #include "adapt/arena.h"
+#include "adapt/adapters.h"
+#include "adapt/new_lora.h"
 
 #include <torch/types.h>
 
@@ -277,7 +279,7 @@ class Arena {
       run.diverged = failure.error().what;
       return run;
     }
-    const AttachedLora attached(pipeline_.denoiser_module(), trained->lora);
+    const AttachedAdapter attached(pipeline_, trained->adapter);
     Run run = score(samples, name);
     run.optimizer_bytes = trained->optimizer_bytes;
     const auto rows = TrainingTable(folder / "training.csv", settings.steps).rows();

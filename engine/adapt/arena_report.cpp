@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "adapt/arena.h"
+#include "experiments/score_table_text.h"
 #include "io/canvas.h"
 #include "patching/patch_plan.h"
 
@@ -27,16 +28,6 @@ std::vector<std::pair<const char*, Score ArenaScores::*>> score_columns() {
           {"kernel_distance", &ArenaScores::kernel_distance},
           {"pair_distance", &ArenaScores::pair_distance},
           {"held_out_loss", &ArenaScores::held_out_loss}};
-}
-
-std::string cell(const Score& score, int digits = 2) {
-  if (score.n == 0) return "-";
-  char text[64];
-  if (score.low)
-    std::snprintf(text, sizeof text, "%.*f [%.*f, %.*f]", digits, score.mean, digits, *score.low, digits, *score.high);
-  else
-    std::snprintf(text, sizeof text, "%.*f", digits, score.mean);
-  return text;
 }
 
 bool aligned(const ArenaResult& result) {
@@ -110,7 +101,7 @@ std::string ArenaResult::table() const {
     int width;
     std::function<std::string(const ArenaEntry&)> text;
   };
-  const auto scored = [](Score ArenaScores::*score) { return [score](const ArenaEntry& entry) { return cell(entry.scores.*score); }; };
+  const auto scored = [](Score ArenaScores::*score) { return [score](const ArenaEntry& entry) { return with_interval(entry.scores.*score); }; };
   std::vector<Column> columns{{"", -27, [](const ArenaEntry& entry) { return entry.contender.name; }},
                               {"parameters", 10, [](const ArenaEntry& entry) { return std::to_string(entry.contender.parameters); }},
                               {"rank", 4, [](const ArenaEntry& entry) { return ranks(entry.contender); }},
@@ -119,10 +110,10 @@ std::string ArenaResult::table() const {
                               {"SSIM to the base", -19, scored(&ArenaScores::ssim_to_base)},
                               {"precision", -19, scored(&ArenaScores::precision)},
                               {"recall", -19, scored(&ArenaScores::recall)},
-                              {"kernel distance", -22, [](const ArenaEntry& entry) { return cell(entry.scores.kernel_distance, 3); }},
+                              {"kernel distance", -22, [](const ArenaEntry& entry) { return with_interval(entry.scores.kernel_distance, 3); }},
                               {"pair distance", -19, scored(&ArenaScores::pair_distance)}};
-  if (aligned(*this)) columns.push_back({"CLIP alignment", -22, [](const ArenaEntry& entry) { return cell(entry.scores.clip_alignment, 3); }});
-  columns.push_back({"localized's F1 over it", 0, [](const ArenaEntry& entry) { return cell(entry.f1_gain); }});
+  if (aligned(*this)) columns.push_back({"CLIP alignment", -22, [](const ArenaEntry& entry) { return with_interval(entry.scores.clip_alignment, 3); }});
+  columns.push_back({"localized's F1 over it", 0, [](const ArenaEntry& entry) { return with_interval(entry.f1_gain); }});
   std::string out;
   const auto add_line = [&](const std::function<std::string(const Column&)>& text) {
     for (const auto& column : columns) {

@@ -62,7 +62,11 @@ std::vector<EncodedPictures::Sample> EncodedPictures::prepare(const std::vector<
       const FamilyModel::Signal signal = trainable_.encode_pixels((pixels.to(torch::kFloat32) / 127.5 - 1).unsqueeze(0));
       write(path, {{"mean", signal.mean}, {"deviation", signal.deviation}});
     }
-    out.push_back({bucket, {bucket.height, bucket.width, picture.height, picture.width, crop.top, crop.left}, path, encode_caption(picture.caption, note)});
+    out.push_back({bucket,
+                   {bucket.height, bucket.width, picture.height, picture.width, crop.top, crop.left},
+                   path,
+                   encode_caption(picture.caption, note),
+                   picture.caption});
     progress({"encoding pictures and captions", static_cast<std::int64_t>(out.size()), total});
   }
   return out;
@@ -79,6 +83,15 @@ Conditioning EncodedPictures::conditioning(const Sample& sample, bool captioned)
   out.embedding = file.tensor("embedding").clone();
   out.prompt_mask = tensor(file, "prompt_mask");
   out.pooled = tensor(file, "pooled");
+  return out;
+}
+
+Conditioning EncodedPictures::conditioning_learning(const Sample& sample, bool captioned) const {
+  Conditioning out = trainable_.beside_caption(sample.size);
+  const Conditioning read = trainable_.condition_learning(captioned ? verbatim(sample.text) : "");
+  out.embedding = read.embedding;
+  out.prompt_mask = read.prompt_mask;
+  out.pooled = read.pooled;
   return out;
 }
 

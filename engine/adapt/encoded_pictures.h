@@ -21,6 +21,7 @@ class EncodedPictures {
     Bucket bucket;
     PictureSize size;
     std::filesystem::path signal, caption;  ///< Files of the cache.
+    std::string text;                       ///< The caption.
   };
 
   /// resolution: pixels a side of a square picture; 0: the model's own size. Throws a Failure for one that the model cannot have.
@@ -35,6 +36,8 @@ class EncodedPictures {
   std::string caption(const Sample& sample, bool captioned = true) const { return (captioned ? sample.caption : no_caption_).string(); }
   /// One row; of the empty caption, if it is not `captioned`.
   Conditioning conditioning(const Sample& sample, bool captioned = true) const;
+  /// The same as text encoders that are trained say it now, with its graph.
+  Conditioning conditioning_learning(const Sample& sample, bool captioned = true) const;
 
  private:
   std::filesystem::path file(const std::string& what) const;

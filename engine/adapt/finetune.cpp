@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "adapt/encoded_pictures.h"
-#include "adapt/lora_file.h"
+#include "adapt/new_lora.h"
 #include "adapt/prompt_kv_cache.h"
 #include "adapt/training_state.h"
 #include "adapt/training_table.h"
@@ -27,6 +27,7 @@
 #include "io/json.h"
 #include "io/weights.h"
 #include "models/block.h"
+#include "pipelines/adaptable_encoder.h"
 #include "pipelines/trainable.h"
 
 namespace glyphscope {
@@ -79,9 +80,10 @@ class Finetuning {
         path_(NoisePath::parse(trainable_.scheduler_config())),
         density_(path_.prediction == Prediction::flow ? logit_normal_draws(path_.steps())
                                                       : torch::full({path_.steps()}, 1.0 / static_cast<double>(path_.steps()))),
-        lora_(make_lora(pipeline.denoiser_module(), pipeline.info().table, settings.plan, make_generator(derive_seed(settings.seed, kStart, 0)))),
-        module_(lora_),
-        state_({{"lora", &module_}},
+        encoders_(trained_encoders(pipeline, settings.text_encoders)),
+        adapter_(make_adapter(pipeline, encoders_, settings)),
+        module_(adapter_.denoiser),
+        state_({{"lora", &with_encoders(module_, adapter_)}},
                {settings.beta1, settings.beta2, settings.eps, settings.weight_decay, settings.clip_norm, /*ema_decay=*/0, torch::kFloat32}),
         encoded_(pipeline, trainable_, settings.resolution, settings.cache.empty() ? out / "cache" : settings.cache),
         taps_(cancel) {
@@ -118,6 +120,10 @@ class Finetuning {
     if (settings.resolution > 0) sampling.width = sampling.height = settings.resolution;
     samples_.emplace(pipeline, *reader, settings.sample_prompts, sampling, settings.seed, observer.preparing, cancel);
   }
+
+  ~Finetuning() { detach(); }
+  Finetuning(const Finetuning&) = delete;
+  Finetuning& operator=(const Finetuning&) = delete;
 
   FinetuneResult run() {
     using clock = std::chrono::steady_clock;
@@ -163,13 +169,19 @@ class Finetuning {
       sum += loss;
       ++since;
     }
-    FinetuneResult result{lora_.to(torch::kCPU), state_.step(), lora_.parameters(), 0, state_.bytes(), 0, {}, {}};
+    FinetuneResult result{{adapter_.denoiser.to(torch::kCPU), {}}, state_.step(), adapter_.denoiser.parameters(), 0, state_.bytes(), 0, {}, {}};
+    std::int64_t beside = 0;  // what the encoders learn, wherever the denoiser does
+    for (const auto& [component, lora] : adapter_.encoders) {
+      result.adapter.encoders[component] = lora.to(torch::kCPU);
+      beside += lora.parameters();
+    }
+    result.trained += beside;
     LoraPlan everywhere = settings_.plan;
     everywhere.every_attention = false;
     everywhere.ranks.clear();
     everywhere.sites.clear();
     for (const auto& site : pipeline_.info().table.sites) everywhere.sites.push_back(site.index);
-    result.all_sites = everywhere.parameters(attention_projections(pipeline_.denoiser_module()));
+    result.all_sites = beside + everywhere.parameters(attention_projections(pipeline_.denoiser_module()));
     result.all_sites_optimizer_bytes = result.optimizer_bytes / result.trained * result.all_sites;  // alike for each parameter
     if (!held_out_.empty() && std::isfinite(best_)) result.best_held_out = best_;
     return result;
@@ -184,6 +196,26 @@ class Finetuning {
   bool leads() const { return !processes_ || processes_->leads(); }
   std::int64_t count() const { return processes_ ? processes_->size() : 1; }
   std::int64_t number() const { return processes_ ? processes_->rank() : 0; }
+  static std::vector<AdaptableEncoder*> trained_encoders(Pipeline& pipeline, const std::vector<std::string>& components) {
+    std::vector<AdaptableEncoder*> out;
+    for (AdaptableEncoder* encoder : pipeline.text_encoders())
+      if (std::find(components.begin(), components.end(), encoder->component()) != components.end()) out.push_back(encoder);
+    return out;
+  }
+  static Adapter make_adapter(Pipeline& pipeline, const std::vector<AdaptableEncoder*>& encoders, const FinetuneSettings& settings) {
+    const auto generator = [&](std::uint64_t number) { return make_generator(derive_seed(settings.seed, kStart, number)); };
+    Adapter out{make_lora(pipeline.denoiser_module(), pipeline.info().table, settings.plan, generator(0)), {}};
+    std::uint64_t number = 0;
+    for (AdaptableEncoder* encoder : encoders) out.encoders[encoder->component()] = make_encoder_lora(encoder->network(), settings.plan, generator(++number));
+    return out;
+  }
+  static LoraModule& with_encoders(LoraModule& module, Adapter& adapter) {
+    for (auto& [component, lora] : adapter.encoders) module.add(lora, component + ".");
+    return module;
+  }
+  Conditioning conditioning(const EncodedPictures::Sample& sample, bool captioned = true) const {
+    return encoders_.empty() ? encoded_.conditioning(sample, captioned) : encoded_.conditioning_learning(sample, captioned);
+  }
   void meet() {
     if (processes_) processes_->meet(cancel_);
   }
@@ -215,13 +247,26 @@ class Finetuning {
       reject("only a model that draws from a prompt alone can be fine-tuned", pipeline.info().source, "Of a cascade, open the first stage alone");
     return *out;
   }
-  void attach() { attached_.emplace(pipeline_.denoiser_module(), lora_, 1, settings_.dropout); }
+  void attach() {
+    attached_.push_back(std::make_unique<AttachedLora>(pipeline_.denoiser_module(), adapter_.denoiser, 1, settings_.dropout));
+    for (AdaptableEncoder* encoder : encoders_) {
+      attached_.push_back(std::make_unique<AttachedLora>(encoder->network(), adapter_.encoders.at(encoder->component()), 1, settings_.dropout));
+      encoder->set_training(true);
+    }
+    // Encoders that are not trained stay too: captions are read again at each step.
+    if (!encoders_.empty()) reading_.reset(new ReadingPrompts(trainable_.reading_prompts()));
+  }
+  void detach() {
+    reading_.reset();
+    for (AdaptableEncoder* encoder : encoders_) encoder->set_training(false);
+    attached_.clear();
+  }
   // Lets the model be used for something else, if someone asks for it.
   void make_room() {
     if (!observer_.interrupted()) return;
     const auto left = std::chrono::steady_clock::now();
-    const bool learning = attached_.has_value();
-    attached_.reset();
+    const bool learning = !attached_.empty();
+    detach();
     observer_.interlude();
     if (learning) attach();
     away_ += std::chrono::steady_clock::now() - left;
@@ -258,10 +303,10 @@ class Finetuning {
     for (const auto& one : held_out_) captions.insert(encoded_.caption(one));
     captions.insert(encoded_.caption(train_[0], false));
     const auto& info = pipeline_.info();
-    if (std::find(info.methods.begin(), info.methods.end(), PatchMethod::injection) == info.methods.end()) return;
+    if (!encoders_.empty() || std::find(info.methods.begin(), info.methods.end(), PatchMethod::injection) == info.methods.end()) return;
     const std::int64_t tokens = encoded_.conditioning(train_[0]).embedding.size(1);
-    if (PromptKvCache::bytes_needed(info.table, lora_, static_cast<std::int64_t>(captions.size()), tokens) <= settings_.kept_kv_bytes)
-      taps_.kept.emplace(info.table, lora_);
+    if (PromptKvCache::bytes_needed(info.table, adapter_.denoiser, static_cast<std::int64_t>(captions.size()), tokens) <= settings_.kept_kv_bytes)
+      taps_.kept.emplace(info.table, adapter_.denoiser);
   }
 
   // The checkpoint's folder is of one model, one set of pictures and one set of settings; only how long to train may differ. A training that was
@@ -359,7 +404,7 @@ class Finetuning {
         clean.push_back(draw(encoded_.signal(sample), generator));
         const bool captioned = choice.fraction() >= settings_.caption_dropout;
         if (i < first || i >= first + share) continue;
-        rows.push_back(encoded_.conditioning(sample, captioned));
+        rows.push_back(conditioning(sample, captioned));
         captions.push_back(encoded_.caption(sample, captioned));
       }
       TrainingBatch batch{torch::cat(clean), {}, torch::multinomial(density_, settings_.batch, true, generator), joined(rows)};
@@ -409,7 +454,7 @@ class Finetuning {
       at::Generator generator = make_generator(derive_seed(settings_.seed, kHeldOut, i));
       const torch::Tensor clean = draw(encoded_.signal(watched_[i]), generator).repeat({kTimes, 1, 1, 1});
       const torch::Tensor index = ((torch::arange(kTimes).to(torch::kFloat64) + 0.5) / kTimes * static_cast<double>(path_.steps())).to(torch::kInt64);
-      const std::vector<Conditioning> rows(kTimes, encoded_.conditioning(watched_[i]));
+      const std::vector<Conditioning> rows(kTimes, conditioning(watched_[i]));
       TrainingBatch batch{clean, torch::randn(clean.sizes(), generator), index, joined(rows)};
       sum += loss_of(batch, std::vector<std::string>(kTimes, encoded_.caption(watched_[i]))).item<double>();
       silent += training_loss(path_, zero_output, batch, settings_.snr_gamma).item<double>();
@@ -447,12 +492,17 @@ class Finetuning {
   }
 
   void write_adapter(const std::string& name) {
-    lora_.metadata = {{"model", pipeline_.info().source},
-                      {"model_hash", pipeline_.info().hash},
-                      {"step", std::to_string(state_.step())},
-                      {"settings", settings_.to_json().dump()}};
+    adapter_.denoiser.metadata = {{"model", pipeline_.info().source},
+                                  {"model_hash", pipeline_.info().hash},
+                                  {"step", std::to_string(state_.step())},
+                                  {"settings", settings_.to_json().dump()}};
     torch::NoGradGuard no_grad;
-    write_lora(out_ / name, lora_, LoraFormat::diffusers, pipeline_.denoiser_module(), pipeline_.info().table);
+    AdapterTarget target{pipeline_.denoiser_module(), pipeline_.info().table};
+    for (AdaptableEncoder* encoder : pipeline_.text_encoders()) {
+      const bool trained = adapter_.encoders.contains(encoder->component());
+      target.encoders.push_back({encoder->component(), encoder->is_t5(), trained ? &encoder->network() : nullptr});
+    }
+    glyphscope::write_adapter(out_ / name, adapter_, fitting_format(adapter_, target), target);
   }
   void write_table() const {
     if (!leads()) return;
@@ -475,7 +525,8 @@ class Finetuning {
   Processes* processes_;
   NoisePath path_;
   torch::Tensor density_;
-  Lora lora_;
+  std::vector<AdaptableEncoder*> encoders_;  // that are trained
+  Adapter adapter_;
   LoraModule module_;
   TrainingState state_;
   EncodedPictures encoded_;
@@ -484,14 +535,38 @@ class Finetuning {
   std::optional<TrainingSamples> samples_;
   std::vector<EncodedPictures::Sample> train_, held_out_, watched_;
   std::vector<Group> groups_;
-  std::optional<AttachedLora> attached_;        // while it learns
-  std::chrono::steady_clock::duration away_{};  // what the model was used for otherwise
-  std::optional<std::int64_t> saved_;           // the step of the checkpoint
-  std::int64_t told_ = 0;                       // the step of the last report
+  std::vector<std::unique_ptr<AttachedLora>> attached_;  // while it learns
+  std::unique_ptr<ReadingPrompts> reading_;              // where it trains encoders
+  std::chrono::steady_clock::duration away_{};           // what the model was used for otherwise
+  std::optional<std::int64_t> saved_;                    // the step of the checkpoint
+  std::int64_t told_ = 0;                                // the step of the last report
   double best_ = std::numeric_limits<double>::infinity();
   double silent_ = 0;                   // loss of a network that says zero, on what is watched
   std::optional<std::int64_t> passed_;  // the last step whose loss was no reason to stop
 };
+
+// With the text encoders by their names. What cannot be is refused.
+FinetuneSettings settled(Pipeline& pipeline, const FinetuneSettings& asked) {
+  FinetuneSettings out = asked;
+  if (asked.plan.method != AdapterMethod::lora && asked.dropout > 0)
+    reject("what the adapter reads can be left out of LoRA alone, not of " + std::string(adapter_method_name(asked.plan.method)), "dropout",
+           "Train without it");
+  if (asked.text_encoders.empty()) return out;
+  std::vector<std::string> known;
+  std::string listed;
+  for (const AdaptableEncoder* encoder : pipeline.text_encoders()) {
+    known.push_back(encoder->component());
+    listed += (listed.empty() ? "" : ", ") + known.back();
+  }
+  if (known.empty()) reject("the model's text encoder takes no adapter", option(Option::text_encoders), "Train the denoiser alone");
+  out.text_encoders = asked.text_encoders == std::vector<std::string>{"all"} ? known : asked.text_encoders;
+  for (const auto& name : out.text_encoders)
+    if (std::find(known.begin(), known.end(), name) == known.end())
+      reject("the model has no text encoder '" + name + "'", option(Option::text_encoders), "It has " + listed);
+  std::sort(out.text_encoders.begin(), out.text_encoders.end());
+  out.text_encoders.erase(std::unique(out.text_encoders.begin(), out.text_encoders.end()), out.text_encoders.end());
+  return out;
+}
 
 }  // namespace
 
@@ -504,9 +579,10 @@ std::string note_on_known_texts(const PictureSet& pictures, const std::vector<st
   return std::to_string(count) + " of the sample prompts ask for texts that are in captions learned from: their scores do not tell of new texts";
 }
 
-FinetuneResult finetune(Pipeline& pipeline, const PictureSet& pictures, const FinetuneSettings& settings, const fs::path& out, bool resume, TextReader* reader,
+FinetuneResult finetune(Pipeline& pipeline, const PictureSet& pictures, const FinetuneSettings& asked, const fs::path& out, bool resume, TextReader* reader,
                         const FinetuneObserver& observer, const CancelToken& cancel, Processes* processes) {
   const bool leads = !processes || processes->leads();
+  const FinetuneSettings settings = settled(pipeline, asked);
   if (leads && fs::exists(out / "checkpoint" / "settings.json") && !resume)
     reject("the folder holds a training already", out.string(), "Go on with it by " + option(Option::resume) + ", or choose another " + option(Option::out));
   FinetuneResult result = Finetuning(pipeline, pictures, settings, out, reader, observer, cancel, processes).run();

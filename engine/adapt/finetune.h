@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "adapt/finetune_settings.h"
-#include "adapt/lora.h"
+#include "adapt/lora_file.h"
 #include "adapt/noise_path.h"
 #include "adapt/picture_set.h"
 #include "adapt/training_row.h"
@@ -44,7 +44,7 @@ struct FinetuneObserver {
 };
 
 struct FinetuneResult {
-  Lora lora;                                ///< After the last step.
+  Adapter adapter;                          ///< After the last step.
   std::int64_t steps = 0;                   ///< That were made: more than were asked for, if a longer training was resumed.
   std::int64_t trained = 0, all_sites = 0;  ///< Parameters; and how many the same adapter would have on every site.
   std::int64_t optimizer_bytes = 0, all_sites_optimizer_bytes = 0;
@@ -62,12 +62,13 @@ class Diverged : public Failure {
 /// in a caption learned from. Empty: none does.
 std::string note_on_known_texts(const PictureSet& pictures, const std::vector<std::string>& prompts);
 
-/// Trains a new adapter for the pipeline's denoiser. In `out`: finetune.json at the end, last.safetensors and best.safetensors (by held-out loss) in diffusers'
-/// format, training.csv and .png, samples/ by step, checkpoint/ to resume from, cache/ of encoded pictures and captions. Deterministic by seed on the CPU;
-/// stopped at any step and resumed, it gives the same adapter to the bit. A cancelled run saves where it is, and throws. reader: of the text in samples; null
-/// where none are drawn. processes: that train together, each a part of every batch, or null; all see the same folders. What N of them learn with a batch is
-/// what one learns with it, but for the order of sums and the adapter's dropout; the first alone writes, draws samples and speaks, and it saves when another is
-/// lost. Throws a Failure; Diverged, if that is what happened.
+/// Trains a new adapter for the pipeline's denoiser, and for its text encoders if they are named. In `out`: finetune.json at the end, last.safetensors and
+/// best.safetensors (by held-out loss) in diffusers' format (LoHa and LoKr, for which it has no names, in LyCORIS'), training.csv and .png, samples/ by step,
+/// checkpoint/ to resume from, cache/ of encoded pictures and captions. Deterministic by seed on the CPU; stopped at any step and resumed, it gives the same
+/// adapter to the bit. A cancelled run saves where it is, and throws. reader: of the text in samples; null where none are drawn. processes: that train
+/// together, each a part of every batch, or null; all see the same folders. What N of them learn with a batch is what one learns with it, but for the order of
+/// sums and the adapter's dropout; the first alone writes, draws samples and speaks, and it saves when another is lost. Throws a Failure; Diverged, if that is
+/// what happened.
 FinetuneResult finetune(Pipeline& pipeline, const PictureSet& pictures, const FinetuneSettings& settings, const std::filesystem::path& out, bool resume,
                         TextReader* reader, const FinetuneObserver& observer, const CancelToken& cancel, Processes* processes = nullptr);
 

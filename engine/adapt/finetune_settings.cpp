@@ -53,6 +53,8 @@ ordered_json FinetuneSettings::to_json() const {
                    {"held_out", held_out},
                    {"seed", seed}};
   if (plan.scale > 0) out["scale"] = plan.scale;
+  if (plan.method != AdapterMethod::lora) out["method"] = adapter_method_name(plan.method);
+  if (!text_encoders.empty()) out["text_encoders"] = text_encoders;
   // A rate that falls falls towards the last step.
   if (schedule != RateSchedule::constant) out["steps"] = steps;
   return out;
@@ -70,6 +72,8 @@ FinetuneSettings FinetuneSettings::parse(const nlohmann::json& json) {
     json.at("ranks").get_to(plan.ranks);
     plan.init = json.at("init") == "kaiming" ? LoraInit::kaiming : LoraInit::gaussian;
     plan.scale = json.value("scale", 0.0);
+    plan.method = parse_adapter_method(json.value("method", "lora"));
+    out.text_encoders = json.value("text_encoders", out.text_encoders);
     json.at("batch").get_to(out.batch);
     json.at("accumulate").get_to(out.accumulate);
     json.at("resolution").get_to(out.resolution);

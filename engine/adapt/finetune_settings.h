@@ -20,6 +20,8 @@ double learning_rate(double top, RateSchedule schedule, std::int64_t step, std::
 
 struct FinetuneSettings {
   LoraPlan plan;
+  /// Components ("text_encoder_2") whose attention layers learn too, by the plan's method, rank and alpha; "all": those of the model that can.
+  std::vector<std::string> text_encoders;
   std::int64_t steps = 1000, batch = 4, accumulate = 1;
   std::int64_t resolution = 0;  ///< Pixels a side of a square picture; 0: the model's own size.
   double rate = 1e-4;

@@ -54,6 +54,8 @@ std::string LayerChange::name() const {
       return "a whole weight (modules_to_save)";
     case Method::orthogonal:
       return "OFT";
+    case Method::rotation:
+      return "OFT as PEFT has it";
     case Method::butterfly:
       return "BOFT";
     case Method::scaling:
@@ -162,6 +164,20 @@ torch::Tensor LayerChange::weight(const torch::Tensor& own, double strength) con
       }
       return (before + out).to(own.scalar_type());
     }
+    case Method::rotation: {
+      // Kernels of more points would read what is rotated at each of them, which is no weight of the layer's.
+      if (before.dim() != 2 && before[0][0].numel() != 1) reject("OFT of a convolution, as PEFT writes it, cannot be used");
+      const torch::Tensor turns = part("turns");
+      const std::int64_t size = turns.size(-1), blocks = before.size(1) / size;
+      if (before.size(1) != blocks * size || (turns.size(0) != 1 && turns.size(0) != blocks))
+        reject(c10::str(name(), " has ", turns.size(0), " blocks of ", size, ", the layer reads ", before.size(1)));
+      torch::Tensor out = torch::matmul(before.reshape({before.size(0), blocks, 1, size}), turns.transpose(1, 2)).reshape(before.sizes());
+      if (has("rescale")) {
+        check_rows(part("rescale").numel());
+        out = out * beside(part("rescale").flatten(), before.dim());
+      }
+      return (before + strength * (out - before)).to(own.scalar_type());
+    }
     case Method::butterfly: {
       const torch::Tensor turns = rotations(part("oft_blocks"), constraint * static_cast<double>(own.size(0))),
                           one = torch::eye(turns.size(-1), turns.options());
@@ -200,7 +216,9 @@ torch::Tensor LayerChange::weight(const torch::Tensor& own, double strength) con
   };
   const torch::Tensor whole = before + (peft ? strength : 1) * term;
   const double tiny = peft ? 0 : std::numeric_limits<float>::epsilon();
-  const torch::Tensor ratio = length / (norms(whole) + tiny);
+  // Of PEFT's the norm is a constant to the gradient (the paper's section 4.3); to LyCORIS' it is not.
+  const torch::Tensor norm = peft ? norms(whole).detach() : norms(whole);
+  const torch::Tensor ratio = length / (norm + tiny);
   return (peft ? whole * ratio : whole * (strength * (ratio - 1) + 1)).to(own.scalar_type());
 }
 

@@ -24,6 +24,7 @@ struct LayerChange {
     difference,   ///< diff, what is added to the weight; of a norm w_norm.
     replacement,  ///< weight, what takes the weight's place (PEFT's modules_to_save).
     orthogonal,   ///< OFT (arXiv 2306.07280): oft_blocks [blocks, size, size], rescale.
+    rotation,     ///< OFT and BOFT as PEFT has them, of what the layer reads: turns [blocks, size, size], or one for all; rescale, of its rows.
     butterfly,    ///< BOFT (arXiv 2311.06243): oft_blocks [stages, blocks, size, size], rescale.
     scaling       ///< IA3 (arXiv 2205.05638): weight, on_input; of PEFT ia3_l.
   };

@@ -3,11 +3,8 @@
 #include <torch/types.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/error.h"
-#include "core/option.h"
-#include "models/attention.h"
 
 namespace glyphscope {
 
@@ -28,67 +25,20 @@ Lora Lora::to(torch::Device device) const {
   return out;
 }
 
-LoraModule::LoraModule(Lora& lora) {
-  for (auto& [path, layer] : lora.layers) {
-    std::string name = path;
+void LoraModule::add(Lora& lora, const std::string& before) {
+  const auto own = [&](const std::string& path, const std::string& part, torch::Tensor& tensor) {
+    std::string name = before + path;
     std::replace(name.begin(), name.end(), '.', '/');
-    layer.a = register_parameter(name + "|a", layer.a);
-    layer.b = register_parameter(name + "|b", layer.b);
+    tensor = register_parameter(name + "|" + part, tensor);
+  };
+  for (auto& [path, layer] : lora.layers) {
+    own(path, "a", layer.a);
+    own(path, "b", layer.b);
   }
-}
-
-namespace {
-
-bool is_prompt_kv(const Attention& attention, const std::string& name) {
-  if (attention.site < 0) return false;
-  return attention.add_k_proj ? name == "add_k_proj" || name == "add_v_proj" : name == "to_k" || name == "to_v";
-}
-
-}  // namespace
-
-std::vector<AttentionProjection> attention_projections(const torch::nn::Module& denoiser) {
-  std::vector<AttentionProjection> out;
-  for (const auto& item : denoiser.named_modules(/*name_prefix=*/"", /*include_self=*/false)) {
-    const auto* attention = dynamic_cast<const Attention*>(item.value().get());
-    if (!attention) continue;
-    for (const auto& [name, layer] : attention->projections())
-      out.push_back({item.key() + "." + name, name, attention->site, is_prompt_kv(*attention, name), attention->site >= 0 && attention->add_k_proj,
-                     layer->shape()[1], layer->shape()[0]});
+  for (auto& [path, change] : lora.changes) {
+    for (auto& [part, tensor] : change.parts) own(path, part, tensor);
+    if (change.magnitude.defined()) own(path, "magnitude", change.magnitude);
   }
-  return out;
-}
-
-Lora make_lora(const torch::nn::Module& denoiser, const SiteTable& table, const LoraPlan& plan, torch::Generator generator) {
-  static const std::vector<std::string> known{"to_q",       "to_k",       "to_v", "to_out.0", "add_q_proj", "add_k_proj",
-                                              "add_v_proj", "to_add_out", "kv",   "paper",    "auto"};
-  for (const auto& name : plan.projections)
-    if (std::find(known.begin(), known.end(), name) == known.end())
-      reject("there is no projection '" + name + "'", option(Option::projections),
-             "Known are to_q, to_k, to_v, to_out.0, add_q_proj, add_k_proj, add_v_proj, to_add_out; kv for those that make the prompt's K and V, paper for the "
-             "first four, and auto for what was localized");
-  for (int site : plan.sites)
-    if (site < 0 || site >= static_cast<int>(table.sites.size()))
-      reject("there is no site " + std::to_string(site), option(Option::sites), "The model has " + std::to_string(table.sites.size()) + ", from 0");
-  Lora out;
-  const auto layers = attention_projections(denoiser);
-  plan.check_ranks(layers);
-  const torch::Device device = denoiser.parameters().front().device();
-  for (const auto& layer : layers) {
-    if (!plan.covers(layer)) continue;
-    const std::int64_t rank = plan.rank_at(layer.site);
-    LoraLayer made{torch::empty({rank, layer.inputs}), torch::zeros({layer.outputs, rank}), plan.alpha_at(layer.site)};
-    if (plan.init == LoraInit::gaussian) {
-      made.a.normal_(0, 1.0 / static_cast<double>(rank), generator);
-    } else {
-      const double bound = 1.0 / std::sqrt(static_cast<double>(layer.inputs));
-      made.a.uniform_(-bound, bound, generator);
-    }
-    made.a = made.a.to(device);
-    made.b = made.b.to(device);
-    out.layers[layer.path] = std::move(made);
-  }
-  if (out.layers.empty()) reject("no layer of the model gets an adapter", option(Option::sites), "Name sites, and projections that they have");
-  return out;
 }
 
 namespace {

@@ -8,9 +8,7 @@
 #include <vector>
 
 #include "adapt/layer_change.h"
-#include "adapt/lora_plan.h"
 #include "models/layers.h"
-#include "patching/site.h"
 
 namespace glyphscope {
 
@@ -33,18 +31,13 @@ struct Lora {
   Lora to(torch::Device device) const;
 };
 
-/// An adapter's tensors as parameters of a module, for an optimizer: both share them. A parameter's name is the path with slashes, "|a" or "|b".
+/// Adapters' tensors as parameters of a module, for an optimizer: both share them. A parameter's name is the path with slashes, "|a", "|b" or another part's.
 class LoraModule : public torch::nn::Module {
  public:
-  explicit LoraModule(Lora& lora);
+  explicit LoraModule(Lora& lora) { add(lora); }
+  /// Another one's, with something before its paths.
+  void add(Lora& lora, const std::string& before = {});
 };
-
-/// The linear layers of its attention layers, which a plan may name.
-std::vector<AttentionProjection> attention_projections(const torch::nn::Module& denoiser);
-
-/// A new adapter, fp32, where the denoiser is; drawn on the host. Throws a Failure for a site or projection that is not there, or a rank that is larger than
-/// the layer.
-Lora make_lora(const torch::nn::Module& denoiser, const SiteTable& table, const LoraPlan& plan, torch::Generator generator);
 
 /// An adapter at work beside the layers, until it is destroyed; then the denoiser is, to the bit, what it was before. Several may be attached at
 /// once, and go in any order.

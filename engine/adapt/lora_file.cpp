@@ -81,19 +81,16 @@ constexpr Ending kEndings[] = {{".lora_A.weight", "lora_down"},
                                {".oft_blocks", "oft_blocks"},
                                {".rescale", "rescale"},
                                {".on_input", "on_input"},
-                               {".ia3_l", "ia3_l"}};
+                               {".ia3_l", "ia3_l"},
+                               {".oft_R.weight", "oft_R"},
+                               {".oft_R", "oft_R"},
+                               {".boft_R", "boft_R"},
+                               {".boft_s", "boft_s"}};
 
 // Methods that are known by a part of their tensors' names, and cannot be used.
-constexpr std::pair<const char*, const char*> kOthers[] = {{"oft_R", "OFT as PEFT writes it"},
-                                                           {"boft_R", "BOFT as PEFT writes it"},
-                                                           {"vera_", "VeRA"},
-                                                           {"lambda_layer", "T-LoRA"},
-                                                           {".a1.weight", "GLoRA"},
-                                                           {".b1.weight", "GLoRA"},
-                                                           {"lora_embedding", "LoRA of an embedding"},
-                                                           {"hra_u", "HRA"},
-                                                           {"spectrum", "FourierFT"},
-                                                           {"lora_ga", "LoRA-GA"}};
+constexpr std::pair<const char*, const char*> kOthers[] = {
+    {"vera_", "VeRA"}, {"lambda_layer", "T-LoRA"}, {".a1.weight", "GLoRA"}, {".b1.weight", "GLoRA"}, {"lora_embedding", "LoRA of an embedding"},
+    {"hra_u", "HRA"},  {"spectrum", "FourierFT"},  {"lora_ga", "LoRA-GA"}};
 
 // "unet.mid_block.attentions.0.proj_in.lora_A.weight" -> its layer, and which part of it it is; empty for none.
 std::string parse_key(std::string& key) {
@@ -107,7 +104,7 @@ std::string parse_key(std::string& key) {
     if (name != std::string::npos && name > 0) {
       std::string without = key.substr(0, name) + (named_last ? "" : key.substr(last));
       const bool peft_part = without.find(".lora_") != std::string::npos || without.find(".hada_") != std::string::npos ||
-                             without.find(".lokr_") != std::string::npos || without.ends_with(".ia3_l");
+                             without.find(".lokr_") != std::string::npos || without.find("oft_") != std::string::npos || without.ends_with(".ia3_l");
       if (peft_part)
         for (const auto& [text, part] : kEndings)
           if (cut_suffix(without, text)) {
@@ -156,7 +153,8 @@ std::string denoiser_component(const torch::nn::Module& denoiser) { return dynam
 LoraFormat parse_lora_format(const std::string& name) {
   if (name == "diffusers") return LoraFormat::diffusers;
   if (name == "kohya") return LoraFormat::kohya;
-  reject("unknown adapter format '" + name + "'", option(Option::format), "Known are diffusers and kohya");
+  if (name == "lycoris") return LoraFormat::lycoris;
+  reject("unknown adapter format '" + name + "'", option(Option::format), "Known are diffusers, kohya and lycoris");
 }
 
 namespace {
@@ -166,6 +164,38 @@ struct LayerPart {
   std::optional<LoraLayer> product;
   std::optional<LayerChange> change;
 };
+
+// PEFT's rotations of what a layer reads. generators: [blocks, n (n - 1) / 2], the rows of what stands over the diagonal. Source: PEFT 0.21
+// `OFTRotationModule`.
+torch::Tensor oft_turns(const torch::Tensor& generators, const AdapterSettings& settings) {
+  const auto size = static_cast<std::int64_t>(std::llround((1 + std::sqrt(1 + 8 * static_cast<double>(generators.size(1)))) / 2));
+  const torch::Tensor at = torch::triu_indices(size, size, 1);
+  torch::Tensor skew = torch::zeros({generators.size(0), size, size});
+  skew.index_put_({torch::indexing::Slice(), at[0], at[1]}, generators);
+  skew = skew - skew.transpose(1, 2);
+  if (settings.largest_turn() > 0) {
+    const double most = settings.largest_turn() / std::sqrt(static_cast<double>(generators.size(0)));
+    const torch::Tensor norm = skew.norm(2, {1, 2}, /*keepdim=*/true);
+    skew = torch::where(norm <= most, skew, most * skew / norm);
+  }
+  const torch::Tensor one = torch::eye(size).expand_as(skew);
+  const int terms = settings.series_terms();
+  if (terms == 0) return torch::linalg_solve(one + skew, one - skew, /*left=*/false);
+  // Of the series 1 + 2 S + 2 S^2 + .. to a power the last term counts once; three terms are PEFT's four. One and two are its beginning.
+  const int highest = terms < 3 ? terms - 1 : std::max(3, terms - 1);
+  torch::Tensor out = one.clone(), power = one;
+  for (int exponent = 1; exponent <= highest; ++exponent) {
+    power = torch::bmm(power, skew);
+    out = out + (exponent == highest && terms >= 3 ? 1 : 2) * power;
+  }
+  return out;
+}
+
+// The same of BOFT's, whose matrices are whole. Source: PEFT 0.21 `BOFTLayer.cayley_batch`.
+torch::Tensor boft_turns(const torch::Tensor& generators) {
+  const torch::Tensor skew = 0.5 * (generators - generators.transpose(1, 2)), one = torch::eye(generators.size(1)).expand_as(skew);
+  return torch::linalg_solve(one + skew, one - skew, /*left=*/false);
+}
 
 // name: the layer's, for errors. alpha: (rank) -> the adapter's alpha where the file has none at the layer.
 LayerPart make_part(Stored one, const std::string& name, const AdapterSettings& settings, const std::string& where) {
@@ -232,6 +262,23 @@ LayerPart make_part(Stored one, const std::string& name, const AdapterSettings& 
     change.constraint = one.alpha.value_or(0);
     change.parts["oft_blocks"] = blocks;
     if (one.has("rescale")) change.parts["rescale"] = one.take("rescale");
+  } else if (one.has("oft_R")) {
+    const torch::Tensor generators = one.take("oft_R");
+    const double size = (1 + std::sqrt(1 + 8 * static_cast<double>(generators.size(-1)))) / 2;
+    if (generators.dim() != 2 || size != std::floor(size))
+      wrong(c10::str("has generators of ", generators.sizes(), ", blocks times what stands over a diagonal was expected"), "The file is damaged");
+    change.method = Method::rotation;
+    change.parts["turns"] = oft_turns(generators, settings);
+  } else if (one.has("boft_R")) {
+    const torch::Tensor generators = one.take("boft_R");
+    if (generators.dim() != 4 || generators.size(2) != generators.size(3) || !one.has("boft_s"))
+      wrong(c10::str("is no BOFT: its generators are ", generators.sizes(), one.has("boft_s") ? "" : ", its rows' scales are missing"), "The file is damaged");
+    if (generators.size(0) > 1)
+      wrong("is BOFT of " + std::to_string(generators.size(0)) + " butterfly factors, as PEFT writes it with its CUDA extension",
+            "One factor can be used; merge it into the model otherwise");
+    change.method = Method::rotation;
+    change.parts["turns"] = boft_turns(generators[0]);
+    change.parts["rescale"] = one.take("boft_s");
   } else if (one.has("ia3_l") || one.has("on_input")) {
     change.method = Method::scaling;
     if (!one.has("ia3_l") && !one.has("weight")) wrong("is no IA3: its weight is missing", "The file is damaged");
@@ -249,11 +296,11 @@ LayerPart make_part(Stored one, const std::string& name, const AdapterSettings& 
   if (bias.defined()) change.bias = change.bias.defined() ? change.bias + bias : bias;
   if (!one.parts.empty()) {
     const std::string& extra = one.parts.begin()->first;
-    const std::string other = extra == "oft_blocks"        ? " of OFT"
-                              : extra.starts_with("hada_") ? " of LoHa"
-                              : extra.starts_with("lokr_") ? " of LoKr"
-                              : extra == "ia3_l"           ? " of IA3"
-                                                           : "";
+    const std::string other = extra == "oft_blocks" || extra == "oft_R" ? " of OFT"
+                              : extra.starts_with("hada_")              ? " of LoHa"
+                              : extra.starts_with("lokr_")              ? " of LoKr"
+                              : extra == "ia3_l"                        ? " of IA3"
+                                                                        : "";
     wrong("has a part '" + extra + "'" + other + " beside those of " + (out.product ? "LoRA" : change.name()), "The file mixes methods, or is damaged");
   }
   if (change.method != Method::none || change.magnitude.defined() || change.bias.defined()) out.change = change;
@@ -407,7 +454,8 @@ Adapter read_adapter(const fs::path& named, const AdapterTarget& target, std::ve
           change.swapped = place.swapped;
           const bool by_column = change.magnitude.defined() && change.magnitude.dim() > 1 && change.magnitude.size(0) == 1;
           using Method = LayerChange::Method;
-          const bool of_rows = change.method == Method::orthogonal || change.method == Method::butterfly || change.method == Method::scaling;
+          const bool of_rows = change.method == Method::orthogonal || change.method == Method::butterfly || change.method == Method::rotation ||
+                               change.method == Method::scaling;
           if ((place.rows > 0 && (by_column || of_rows)) || (place.swapped && (of_rows || change.method == Method::replacement)))
             reject("'" + name + "' is " + change.name() + " of a layer that is another, or several, here", path.string(),
                    "Convert it to LoRA, or to diffusers' layers");

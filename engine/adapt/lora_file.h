@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "adapt/lora.h"
+#include "patching/site.h"
 
 namespace glyphscope {
 
@@ -14,6 +15,7 @@ namespace glyphscope {
 enum class LoraFormat {
   diffusers,  ///< `pytorch_lora_weights.safetensors`: "unet.<path>.lora_A.weight", with the settings that PEFT reads in the metadata.
   kohya,      ///< "lora_unet_<name>.lora_down.weight" with an ".alpha" beside it; joint attention's q, k and v as one layer.
+  lycoris,    ///< "lycoris_<name>.hada_w1_a", "lycoris_<name>.lora_down.weight": LyCORIS' names for diffusers' layers, which hold any method and family.
 };
 /// Throws a Failure that lists the names.
 LoraFormat parse_lora_format(const std::string& name);
@@ -55,8 +57,12 @@ Adapter read_adapter(const std::filesystem::path& path, const AdapterTarget& tar
 /// Its part for the denoiser alone.
 Lora read_lora(const std::filesystem::path& file, const torch::nn::Module& denoiser, const SiteTable& table, std::vector<std::string>& notes);
 
+/// The format that holds it: diffusers', or LyCORIS'.
+LoraFormat fitting_format(const Adapter& adapter, const AdapterTarget& target);
+/// Throws the Failure that write_adapter would throw for an adapter that the format cannot hold.
+void check_format(const Adapter& adapter, LoraFormat format, const AdapterTarget& target);
 /// Writes it, fp32 as it is trained; atomic. Throws a Failure if the format has no name for one of its layers (kohya's for LDM and DeepFloyd IF), or for its
-/// method: diffusers' has LoRA and DoRA, kohya's all of LyCORIS'.
+/// method: diffusers' has LoRA and DoRA, kohya's and LyCORIS' all of LyCORIS'.
 void write_adapter(const std::filesystem::path& file, const Adapter& adapter, LoraFormat format, const AdapterTarget& target);
 /// Of a denoiser's alone.
 void write_lora(const std::filesystem::path& file, const Lora& lora, LoraFormat format, const torch::nn::Module& denoiser, const SiteTable& table);

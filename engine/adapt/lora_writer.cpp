@@ -82,7 +82,7 @@ void write_in_diffusers(StoredTensors& out, const std::string& name, const Layer
 // By LyCORIS' names, with the scale in a first part and an alpha that is the rank.
 void write_in_lycoris(StoredTensors& out, const std::string& name, const LayerChange& change, bool convolution, const fs::path& path) {
   using Method = LayerChange::Method;
-  if (change.rows > 0 || change.method == Method::replacement || change.parts.contains("ia3_l"))
+  if (change.rows > 0 || change.method == Method::replacement || change.method == Method::rotation || change.parts.contains("ia3_l"))
     reject("kohya's format has no names for what the adapter is at " + name + ": " + change.name(), path.string());
   bool scaled = change.scale == 1;
   double rank = 1;
@@ -106,6 +106,14 @@ void write_in_lycoris(StoredTensors& out, const std::string& name, const LayerCh
   const bool turns = change.method == Method::orthogonal || change.method == Method::butterfly;
   if (turns || (!change.parts.empty() && change.method != Method::difference && change.method != Method::scaling))
     out[name + ".alpha"] = torch::tensor(turns ? change.constraint : rank, torch::kFloat32);
+}
+
+// Each layer by its own path.
+KohyaPlaces lycoris_places(const Lora& lora) {
+  KohyaPlaces out;
+  for (const auto& [path, layer] : lora.layers) out[path] = {"lycoris_" + underscored(path)};
+  for (const auto& [path, change] : lora.changes) out[path] = {"lycoris_" + underscored(path)};
+  return out;
 }
 
 // kohya's names of the layers of a U-Net that are in no transformer: as diffusers has them, or for SDXL as the first code did.
@@ -172,9 +180,13 @@ void write_products_in_kohya(StoredTensors& tensors, const Lora& lora, const tor
   }
 }
 
-}  // namespace
+struct Formed {
+  StoredTensors tensors;
+  std::map<std::string, std::string> metadata;
+};
 
-void write_adapter(const fs::path& path, const Adapter& adapter, LoraFormat format, const AdapterTarget& target) {
+// path: for errors.
+Formed form(const fs::path& path, const Adapter& adapter, LoraFormat format, const AdapterTarget& target) {
   const Lora lora = adapter.denoiser.to(torch::kCPU);
   if (lora.layers.empty() && lora.changes.empty() && adapter.encoders.empty()) reject("the adapter has no layer", path.string());
   StoredTensors tensors;
@@ -208,11 +220,13 @@ void write_adapter(const fs::path& path, const Adapter& adapter, LoraFormat form
     }
     metadata["format"] = "pt";
     metadata[kAdapterSettings] = settings.dump();
-    return write_safetensors(path, tensors, metadata);
+    return {std::move(tensors), std::move(metadata)};
   }
 
-  const auto places = kohya_places(target.denoiser, target.table);
-  if (places.empty()) reject("kohya's format has no names for this family of models", path.string(), "Write it in diffusers' format");
+  const auto places = format == LoraFormat::lycoris ? lycoris_places(lora) : kohya_places(target.denoiser, target.table);
+  const std::string whose = format == LoraFormat::lycoris ? "LyCORIS' format" : "kohya's format";
+  if (places.empty() && !(lora.layers.empty() && lora.changes.empty()))
+    reject("kohya's format has no names for this family of models", path.string(), "Write it in diffusers' format, or LyCORIS'");
   write_products_in_kohya(tensors, lora, target.denoiser, places, path);
   for (const auto& [layer, change] : lora.changes) {
     const std::string name = kohya_name(target.denoiser, places, layer);
@@ -220,9 +234,9 @@ void write_adapter(const fs::path& path, const Adapter& adapter, LoraFormat form
     if (name.empty()) reject("kohya's format has no name for " + layer, path.string(), "Write it in diffusers' format");
     if (place != places.end() && place->second.rows > 0)
       reject("kohya's format has " + layer + " within a larger layer, which " + change.name() + " cannot be a part of", path.string(),
-             "Write it in diffusers' format");
+             "Write it in diffusers' format, or LyCORIS'");
     if (change.swapped != (place != places.end() && place->second.swapped))
-      reject("kohya's format has the halves of " + layer + " the other way round, which " + change.name() + " cannot follow", path.string(),
+      reject(whose + " has the halves of " + layer + " the other way round, which " + change.name() + " cannot follow", path.string(),
              "Write it in diffusers' format");
     write_in_lycoris(tensors, name, change, is_convolution(target.denoiser, layer), path);
   }
@@ -240,7 +254,20 @@ void write_adapter(const fs::path& path, const Adapter& adapter, LoraFormat form
     for (const auto& [layer, change] : own.changes) write_in_lycoris(tensors, name(layer), change, false, path);
   }
   metadata["ss_network_module"] = lora.changes.empty() ? "networks.lora" : "lycoris.kohya";
-  write_safetensors(path, tensors, metadata);
+  return {std::move(tensors), std::move(metadata)};
+}
+
+}  // namespace
+
+LoraFormat fitting_format(const Adapter& adapter, const AdapterTarget& target) {
+  return attempt([&] { form({}, adapter, LoraFormat::diffusers, target); }) ? LoraFormat::diffusers : LoraFormat::lycoris;
+}
+
+void check_format(const Adapter& adapter, LoraFormat format, const AdapterTarget& target) { form({}, adapter, format, target); }
+
+void write_adapter(const fs::path& path, const Adapter& adapter, LoraFormat format, const AdapterTarget& target) {
+  const Formed formed = form(path, adapter, format, target);
+  write_safetensors(path, formed.tensors, formed.metadata);
 }
 
 void write_lora(const fs::path& path, const Lora& lora, LoraFormat format, const torch::nn::Module& denoiser, const SiteTable& table) {

@@ -9,7 +9,7 @@ namespace glyphscope {
 namespace {
 
 bool is_frozen(const Site& site, const Lora& trained) {
-  const auto has = [&](const char* name) { return trained.layers.contains(site.path + "." + name); };
+  const auto has = [&](const char* name) { return trained.layers.contains(site.path + "." + name) || trained.changes.contains(site.path + "." + name); };
   return !has("to_k") && !has("to_v") && !has("add_k_proj") && !has("add_v_proj");
 }
 

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::string_view kOpens = "\u2039", kCloses = "\u203a";
 
-constexpr std::array<std::pair<Option, std::string_view>, 40> kNames{{{Option::adapter, "adapter"},
+constexpr std::array<std::pair<Option, std::string_view>, 41> kNames{{{Option::adapter, "adapter"},
                                                                       {Option::attributes, "attributes"},
                                                                       {Option::autoencoder, "autoencoder"},
                                                                       {Option::by, "by"},
@@ -46,6 +46,7 @@ constexpr std::array<std::pair<Option, std::string_view>, 40> kNames{{{Option::a
                                                                       {Option::size, "size"},
                                                                       {Option::step_ranges, "step-ranges"},
                                                                       {Option::template_text, "template"},
+                                                                      {Option::text_encoders, "text-encoders"},
                                                                       {Option::upscale, "upscale"},
                                                                       {Option::upscale_steps, "upscale-steps"},
                                                                       {Option::verify_log, "verify-log"},

@@ -44,6 +44,7 @@ enum class Option {
   size,
   step_ranges,
   template_text,
+  text_encoders,
   upscale,
   upscale_steps,
   verify_log,

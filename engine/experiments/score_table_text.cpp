@@ -45,6 +45,16 @@ std::string csv_scores(const std::map<std::string, Score>& scores, const std::ma
   return out;
 }
 
+std::string with_interval(const Score& score, int digits) {
+  if (score.n == 0) return "-";
+  char text[64];
+  if (score.low)
+    std::snprintf(text, sizeof text, "%.*f [%.*f, %.*f]", digits, score.mean, digits, *score.low, digits, *score.high);
+  else
+    std::snprintf(text, sizeof text, "%.*f", digits, score.mean);
+  return text;
+}
+
 std::string csv_number(double value) {
   if (!std::isfinite(value)) return "";
   char text[32];

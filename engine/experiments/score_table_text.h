@@ -16,6 +16,8 @@ nlohmann::ordered_json scores_json(const std::map<std::string, Score>& scores);
 std::string csv_score_names(const std::map<std::string, Score>& present);
 /// Empty where there is no such score, or no interval.
 std::string csv_scores(const std::map<std::string, Score>& scores, const std::map<std::string, Score>& present);
+/// "0.14 [0.04, 0.23]", for a person; "-" for none.
+std::string with_interval(const Score& score, int digits = 2);
 /// "" for what is not finite.
 std::string csv_number(double value);
 /// A text as a field of a table: in quotes where it has to be.

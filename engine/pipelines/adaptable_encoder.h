@@ -24,6 +24,8 @@ class AdaptableEncoder {
   /// What is attached whenever it is loaded, in place of what was; prompts that were read before are read again. Throws what an Attach throws; then nothing
   /// is attached.
   virtual void set_attached(std::vector<Attach> attached) = 0;
+  /// While it is trained its weights stay, and no prompt is remembered: what it says of one changes, and has a graph.
+  virtual void set_training(bool training) = 0;
 };
 
 }  // namespace glyphscope

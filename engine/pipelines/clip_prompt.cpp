@@ -39,7 +39,7 @@ ClipPrompt::ClipPrompt(const ModelFolder& folder, const std::string& number, con
       read_(std::uint64_t{64} << 20) {}
 
 TextEncoding ClipPrompt::encode(const std::string& prompt, std::int64_t skip, std::vector<std::string>& notes) const {
-  return read_.get(std::to_string(skip) + ":" + prompt, notes, [&](std::vector<std::string>& its) {
+  const auto read = [&](std::vector<std::string>& its) {
     const ClipTextModel& model = encoder_.load();
     const Tokens tokens = tokenizer_.tokenize(WeightedPrompt::parse(prompt), length());
     note_cut("CLIP", tokens.cut, its);
@@ -50,7 +50,8 @@ TextEncoding ClipPrompt::encode(const std::string& prompt, std::int64_t skip, st
     out.embedding = weighted_states(out.embedding, empty.embedding, tokens.weights);
     out.hidden = weighted_states(out.hidden, empty.hidden, tokens.weights);
     return out;
-  });
+  };
+  return encoder_.training() ? read(notes) : read_.get(std::to_string(skip) + ":" + prompt, notes, read);
 }
 
 std::int64_t ClipPrompt::length() const { return std::min(tokenizer_.max_length(), config().max_positions); }

@@ -37,6 +37,10 @@ class ClipPrompt : public AdaptableEncoder {
     read_.forget();
     encoder_.set_attached(std::move(attached));
   }
+  void set_training(bool training) override {
+    read_.forget();
+    encoder_.set_training(training);
+  }
 
  private:
   ClipTokenizer tokenizer_;

@@ -55,9 +55,12 @@ class PromptEncoder {
     attach_ = std::move(attached);
   }
   bool loaded() const { return model_ != nullptr; }
+  /// While it is trained its weights stay.
+  void set_training(bool training) { training_ = training; }
+  bool training() const { return training_; }
   /// Frees the weights if they take more than they may.
   void release() {
-    if (!model_) return;
+    if (!model_ || training_) return;
     std::int64_t bytes = 0;
     for (const auto& parameter : model_->parameters()) bytes += static_cast<std::int64_t>(parameter.nbytes());
     if (bytes <= held_bytes_) return;
@@ -73,6 +76,7 @@ class PromptEncoder {
   std::string (*rename_)(const std::string&);
   MemoryPlan plan_;
   std::int64_t held_bytes_;
+  bool training_ = false;
   std::unique_ptr<BlockStream> stream_;
   std::unique_ptr<Model> model_;
   std::vector<AdaptableEncoder::Attach> attach_;

@@ -17,7 +17,7 @@ T5Prompt::T5Prompt(const ModelFolder& folder, const std::string& number, const O
 
 torch::Tensor T5Prompt::encode(const std::string& prompt, const Options& options, std::vector<std::string>& notes) const {
   const std::string key = std::to_string(options.most_tokens) + (options.masks_padding ? "m" : "a") + prompt;
-  return read_.get(key, notes, [&](std::vector<std::string>& its) {
+  const auto read = [&](std::vector<std::string>& its) {
     const T5Encoder& encoder = encoder_.load();
     const std::int64_t length = std::min(options.most_tokens, tokenizer_.max_length());
     const Tokens tokens = tokenizer_.tokenize(WeightedPrompt::parse(prompt), length);
@@ -28,7 +28,8 @@ torch::Tensor T5Prompt::encode(const std::string& prompt, const Options& options
     };
     torch::Tensor out = states(tokens);
     return even(tokens.weights) ? out : weighted_states(out, states(tokenizer_.tokenize("", length)), tokens.weights);
-  });
+  };
+  return encoder_.training() ? read(notes) : read_.get(key, notes, read);
 }
 
 WordTokens T5Prompt::words(const std::string& prompt, const Options& options, std::int64_t begin) const {

@@ -38,6 +38,10 @@ class T5Prompt : public AdaptableEncoder {
     read_.forget();
     encoder_.set_attached(std::move(attached));
   }
+  void set_training(bool training) override {
+    read_.forget();
+    encoder_.set_training(training);
+  }
 
  private:
   T5Tokenizer tokenizer_;

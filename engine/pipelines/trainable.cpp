@@ -12,6 +12,12 @@ Conditioning Trainable::condition(const std::string& prompt, std::vector<std::st
   return {.embedding = own(read.embedding), .pooled = own(read.pooled), .prompt_mask = own(read.mask)};
 }
 
+Conditioning Trainable::condition_learning(const std::string& prompt) const {
+  std::vector<std::string> told;  // when the captions were first read
+  const FamilyModel::Prompt read = model_.encode(prompt, 0, told);
+  return {.embedding = read.embedding, .pooled = read.pooled, .prompt_mask = read.mask};
+}
+
 Conditioning Trainable::beside_caption(const PictureSize& size) const {
   Request request;
   request.height = size.height;

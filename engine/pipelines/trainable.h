@@ -20,6 +20,8 @@ class Trainable {
   const Config& scheduler_config() const { return scheduler_; }
   /// A prompt as the denoiser reads it, one row, without what it reads beside. Notes say what of it was cut. Throws a Failure.
   Conditioning condition(const std::string& prompt, std::vector<std::string>& notes) const;
+  /// The same with its graph, where encoders are trained: see AdaptableEncoder::set_training.
+  Conditioning condition_learning(const std::string& prompt) const;
   /// What the denoiser reads beside the caption of a picture, one row: Conditioning's other fields.
   Conditioning beside_caption(const PictureSize& size) const;
   /// Large encoders go at its end.

@@ -56,6 +56,7 @@ struct ModelOpened {
   int width = 0, height = 0;
   std::int64_t bytes = 0;                        ///< Of its weights.
   std::vector<AttentionProjection> projections;  ///< What an adapter may change.
+  std::vector<std::string> text_encoders;        ///< Components that may learn too.
   std::string source_prompt, target_prompt;      ///< To begin with.
   std::optional<LearnedText> learned;            ///< learned_text()
   std::vector<int> studied;                      ///< studied_sites()

@@ -3,11 +3,10 @@
 #include <algorithm>
 #include <set>
 
-#include "adapt/lora_file.h"
+#include "adapt/adapters.h"
 #include "demo/sign_words.h"
 #include "io/files.h"
 #include "io/weights.h"
-#include "pipelines/adaptable_encoder.h"
 #include "tasks/session.h"
 
 namespace glyphscope {
@@ -69,12 +68,7 @@ void convert_adapter(Session& session, const command::ConvertAdapter& command, c
   const LoraFormat format = parse_lora_format(command.format);
   check_output_file(command.file, ".safetensors", {adapter_file(command.adapter)});
   Pipeline& model = session.model();
-  AdapterTarget target{model.denoiser_module(), model.info().table};
-  const auto encoders = model.text_encoders();
-  for (AdaptableEncoder* encoder : encoders) target.encoders.push_back({encoder->component(), encoder->is_t5()});
-  const auto changed = encoders_in(command.adapter, target);
-  for (size_t i = 0; i < encoders.size(); ++i)
-    if (changed.contains(target.encoders[i].component)) target.encoders[i].module = &encoders[i]->network();
+  const AdapterTarget target = adapter_target(model, command.adapter);
   std::vector<std::string> notes;
   const Adapter adapter = read_adapter(command.adapter, target, notes);
   for (const auto& note : notes) job.note(note);

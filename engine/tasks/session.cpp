@@ -5,12 +5,13 @@
 #include <algorithm>
 
 #include "adapt/adapters.h"
-#include "adapt/lora.h"
+#include "adapt/new_lora.h"
 #include "demo/sign_words.h"
 #include "demo/studies.h"
 #include "device/devices.h"
 #include "io/image_file.h"
 #include "io/json.h"
+#include "pipelines/adaptable_encoder.h"
 #include "registry/model_needs.h"
 #include "registry/open_model.h"
 
@@ -40,12 +41,14 @@ event::ModelOpened describe(Pipeline& pipeline, const command::OpenModel& by, st
                          .height = static_cast<int>(info.default_height),
                          .bytes = bytes,
                          .projections = attention_projections(pipeline.denoiser_module()),
+                         .text_encoders = {},
                          .source_prompt = source_prompt,
                          .target_prompt = target_prompt,
                          .learned = learned_text(info),
                          .studied = studied_sites(info),
                          .upscaler = {},
                          .opened_by = by};
+  for (const AdaptableEncoder* encoder : pipeline.text_encoders()) out.text_encoders.push_back(encoder->component());
   if (const auto& second = info.upscaler)
     out.upscaler = {.source = second->source,
                     .table = second->table,

@@ -11,6 +11,7 @@
 #include <iostream>
 
 #include "adapt/lora.h"
+#include "adapt/new_lora.h"
 #include "adapt/prompt_kv_cache.h"
 #include "adapt/training_state.h"
 #include "core/error.h"

@@ -4,6 +4,7 @@
 #include <torch/types.h>
 
 #include "adapt/lora.h"
+#include "adapt/new_lora.h"
 #include "core/random.h"
 #include "models/block_stream.h"
 #include "patching/prompt_taps.h"

@@ -236,7 +236,7 @@ for format in kohya diffusers; do
 done
 [ "$(pixels "$work/kohya.png")" = "$(pixels "$work/diffusers.png")" ] || { echo "FAILED: one adapter in two formats gives two pictures"; failed=1; }
 expect 2 'would be written over' "$program" convert-adapter "$model" "$work/tuned/last.safetensors" --format kohya --out "$work/tuned/last.safetensors"
-expect 2 'unknown adapter format' "$program" convert-adapter "$model" "$work/tuned/last.safetensors" --format lycoris --out "$work/never.safetensors"
+expect 2 'unknown adapter format' "$program" convert-adapter "$model" "$work/tuned/last.safetensors" --format peft --out "$work/never.safetensors"
 [ -s "$work/tuned/samples/000000.png" ] && [ -s "$work/tuned/training.png" ] || { echo "FAILED: finetune's samples"; failed=1; }
 expect 2 'sample-prompts|no such|cannot' "${tune[@]}" --sample-prompts "$work/none.txt" --out "$work/n"
 expect 0 'metadata.jsonl' "$program" draw-signs "$model" --numbers --count 12 --held-out 2 --out "$work/numbers"

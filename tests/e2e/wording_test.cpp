@@ -180,7 +180,7 @@ struct Wording : ::testing::Test {
     fails(other);
     fails(command::ReadPictures{(scratch / "nowhere").string()});
     const std::string adapter = golden("adapters/unet_sdxl.safetensors");
-    fails(command::ConvertAdapter{adapter, "lycoris", (scratch / "a.safetensors").string()});
+    fails(command::ConvertAdapter{adapter, "peft", (scratch / "a.safetensors").string()});
     fails(command::ConvertAdapter{adapter, "kohya", (scratch / "a.bin").string()});
     fails(command::ConvertAdapter{adapter, "kohya", (scratch / "nowhere/a.safetensors").string()});
   }

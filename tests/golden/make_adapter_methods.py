@@ -14,7 +14,7 @@ from pathlib import Path
 import lycoris
 import torch
 from make_adapters import MODELS, call
-from peft import IA3Config, LoHaConfig, LoKrConfig, LoraConfig, get_peft_model
+from peft import BOFTConfig, IA3Config, LoHaConfig, LoKrConfig, LoraConfig, OFTConfig, get_peft_model
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel, T5EncoderModel
@@ -31,7 +31,7 @@ def randomise(module, seed):
         last = name.split(".")[-1]
         if last == "dora_scale" or "magnitude" in name:
             parameter.data *= 1 + 0.3 * drawn
-        elif last == "rescale" or "ia3" in name:
+        elif last == "rescale" or "ia3" in name or "boft_s" in name:
             parameter.data = 1 + 0.3 * drawn
         elif "oft_blocks" in name:
             parameter.data = 0.2 * drawn
@@ -97,6 +97,11 @@ PEFT = {
     "peft_lokr": lambda: LoKrConfig(r=2, alpha=3, target_modules=[*ATTENTION, "conv1"], init_weights=False),
     "peft_lokr_both": lambda: LoKrConfig(r=1, alpha=3, target_modules=ATTENTION, decompose_both=True, decompose_factor=4, init_weights=False),
     "peft_ia3": lambda: IA3Config(target_modules=["to_k", "to_v", "ff.net.2"], feedforward_modules=["ff.net.2"], init_ia3_weights=False),
+    "peft_oft": lambda: OFTConfig(oft_block_size=4, target_modules=[*ATTENTION, "ff.net.2"], init_weights=False),
+    "peft_oft_exact": lambda: OFTConfig(oft_block_size=4, target_modules=ATTENTION, use_cayley_neumann=False, init_weights=False),
+    "peft_oft_three": lambda: OFTConfig(oft_block_size=4, target_modules=ATTENTION, num_cayley_neumann_terms=3, init_weights=False),
+    "peft_oft_shared": lambda: OFTConfig(oft_block_size=4, target_modules=ATTENTION, block_share=True, coft=True, eps=0.4, init_weights=False),
+    "peft_boft": lambda: BOFTConfig(boft_block_size=4, target_modules=ATTENTION, init_weights=False),
 }
 
 

@@ -1,4 +1,5 @@
 #include "adapt/arena.h"
+#include "adapt/new_lora.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -5,6 +5,7 @@
 
 #include <opencv2/imgcodecs.hpp>
 
+#include "adapt/adapters.h"
 #include "adapt/encoded_pictures.h"
 #include "adapt/lora_file.h"
 #include "adapt/noise_path.h"
@@ -13,6 +14,7 @@
 #include "demo/signs.h"
 #include "io/files.h"
 #include "io/image_file.h"
+#include "pipelines/adaptable_encoder.h"
 #include "pipelines/trainable.h"
 #include "registry/open_model.h"
 #include "tests/support/golden.h"
@@ -88,7 +90,7 @@ TEST_P(Finetune, ResumesToTheBit) {
   const FinetuneResult whole = finetune(*pipeline, pictures, chosen(), folder / "whole", false, &reader, {}, {});
   EXPECT_TRUE(torch::equal(pipeline->generate(request)->images, plain->images));
   EXPECT_TRUE(torch::equal(pipeline->generate(request)->latents, plain->latents));
-  EXPECT_EQ(whole.trained, whole.lora.parameters());
+  EXPECT_EQ(whole.trained, whole.adapter.denoiser.parameters());
   // Masters, gradients and two moments in fp32; as large a share of all sites' as the parameters are.
   EXPECT_EQ(whole.optimizer_bytes, 16 * whole.trained);
   EXPECT_EQ(whole.all_sites_optimizer_bytes, 16 * whole.all_sites);
@@ -106,9 +108,9 @@ TEST_P(Finetune, ResumesToTheBit) {
   EXPECT_THAT(testing::failure_of([&] { finetune(*open(), pictures, chosen(), folder / "parts", false, &reader, {}, {}); }), HasSubstr("\u2039resume"));
   const FinetuneResult parts = finetune(*open(), pictures, chosen(), folder / "parts", true, &reader, {}, {});
   bool moved = false;
-  for (const auto& [path, layer] : whole.lora.layers) {
-    EXPECT_TRUE(torch::equal(layer.a, parts.lora.layers.at(path).a)) << path;
-    EXPECT_TRUE(torch::equal(layer.b, parts.lora.layers.at(path).b)) << path;
+  for (const auto& [path, layer] : whole.adapter.denoiser.layers) {
+    EXPECT_TRUE(torch::equal(layer.a, parts.adapter.denoiser.layers.at(path).a)) << path;
+    EXPECT_TRUE(torch::equal(layer.b, parts.adapter.denoiser.layers.at(path).b)) << path;
     moved |= layer.b.abs().max().item<double>() > 0;
   }
   EXPECT_TRUE(moved) << "nothing was learned";
@@ -120,13 +122,13 @@ TEST_P(Finetune, ResumesToTheBit) {
   // Asked for fewer steps than were made, it learns no more.
   FinetuneSettings fewer = chosen();
   fewer.steps = 5;
-  EXPECT_TRUE(torch::equal(finetune(*open(), pictures, fewer, folder / "parts", true, &reader, {}, {}).lora.layers.begin()->second.b,
-                           whole.lora.layers.begin()->second.b));
+  EXPECT_TRUE(torch::equal(finetune(*open(), pictures, fewer, folder / "parts", true, &reader, {}, {}).adapter.denoiser.layers.begin()->second.b,
+                           whole.adapter.denoiser.layers.begin()->second.b));
 
   // The file holds what was trained, and says of what.
   std::vector<std::string> notes;
   const Lora file = read_lora(folder / "parts/last.safetensors", pipeline->denoiser_module(), pipeline->info().table, notes);
-  for (const auto& [path, layer] : whole.lora.layers) EXPECT_TRUE(torch::equal(layer.b, file.layers.at(path).b)) << path;
+  for (const auto& [path, layer] : whole.adapter.denoiser.layers) EXPECT_TRUE(torch::equal(layer.b, file.layers.at(path).b)) << path;
   EXPECT_EQ(file.metadata.at("model_hash"), pipeline->info().hash);
   EXPECT_EQ(nlohmann::json::parse(file.metadata.at("settings")), nlohmann::json(chosen().to_json()));
   EXPECT_EQ(nlohmann::json::parse(file.metadata.at("settings"))["sites"], (std::vector<int>{0, 1}));
@@ -135,6 +137,112 @@ TEST_P(Finetune, ResumesToTheBit) {
   other.rate *= 2;
   EXPECT_THAT(testing::failure_of([&] { finetune(*open(), pictures, other, folder / "parts", true, &reader, {}, {}); }),
               AllOf(HasSubstr("other settings"), HasSubstr("settings/rate: ")));
+}
+
+// All tensors of an adapter, its encoders' too.
+std::map<std::string, torch::Tensor> tensors_of(const Adapter& adapter) {
+  std::map<std::string, torch::Tensor> out;
+  const auto add = [&](const Lora& lora, const std::string& before) {
+    for (const auto& [path, layer] : lora.layers) {
+      out[before + path + " a"] = layer.a;
+      out[before + path + " b"] = layer.b;
+    }
+    for (const auto& [path, change] : lora.changes) {
+      for (const auto& [part, tensor] : change.parts) out[before + path + " " + part] = tensor;
+      if (change.magnitude.defined()) out[before + path + " magnitude"] = change.magnitude;
+    }
+  };
+  add(adapter.denoiser, "");
+  for (const auto& [component, lora] : adapter.encoders) add(lora, component + ":");
+  return out;
+}
+
+// Other methods than LoRA, and all text encoders: what was trained is what the file holds, a training that was stopped goes on to the same bits, and the model
+// is as it was.
+TEST_P(Finetune, OfEveryMethodAndTextEncoderResumesToTheBit) {
+  if (std::string(GetParam()) == "pipeline_ldm/kl") GTEST_SKIP() << "its text encoder takes no adapter";
+  const testing::TemporaryFolder folder;
+  const PictureSet pictures = read_picture_set(make_pictures(folder), settings().held_out);
+  const auto pipeline = open();
+  Request request;
+  request.prompts = {"a red sign"};
+  request.rows = {{0, 1, {}}};
+  request.steps = 2;
+  const auto plain = pipeline->generate(request);
+  ASSERT_TRUE(plain) << plain.error().message();
+  std::vector<std::string> components;
+  for (const AdaptableEncoder* encoder : pipeline->text_encoders()) components.push_back(encoder->component());
+  // One method is enough to tell of a family's encoders.
+  const bool first = std::string(GetParam()) == "pipeline";
+  for (const auto method : {AdapterMethod::lora, AdapterMethod::dora, AdapterMethod::loha, AdapterMethod::lokr}) {
+    if (!first && method != AdapterMethod::lora) continue;
+    const std::string name = adapter_method_name(method);
+    SCOPED_TRACE(name);
+    FinetuneSettings chosen = this->chosen();
+    chosen.plan.method = method;
+    chosen.plan.rank = 1;
+    chosen.text_encoders = {"all"};
+    chosen.dropout = 0;
+    chosen.steps = 4;
+    chosen.accumulate = 1;
+    chosen.sample_prompts = {"a sign that says \"OPEN\"", "a house"};
+    chosen.sample_every = 2;
+    const FinetuneResult whole = finetune(*pipeline, pictures, chosen, folder / name, false, &reader, {}, {});
+    EXPECT_TRUE(torch::equal(pipeline->generate(request)->latents, plain->latents)) << "something is left behind";
+    const auto trained = tensors_of(whole.adapter);
+    ASSERT_EQ(whole.adapter.encoders.size(), components.size());
+    std::int64_t numbers = 0;
+    for (const auto& [key, tensor] : trained) numbers += tensor.numel();
+    EXPECT_EQ(whole.trained, numbers);
+
+    const CancelToken cancel;
+    FinetuneObserver stop;
+    stop.samples = [&](std::int64_t step, const TrainingSamples::Scores&) {
+      if (step == 2) cancel.cancel();
+    };
+    EXPECT_FALSE(attempt([&] { return finetune(*open(), pictures, chosen, folder / (name + "-parts"), false, &reader, stop, cancel); }));
+    const FinetuneResult parts = finetune(*open(), pictures, chosen, folder / (name + "-parts"), true, &reader, {}, {});
+    const auto again = tensors_of(parts.adapter);
+    for (const auto& [key, tensor] : trained) EXPECT_TRUE(torch::equal(tensor, again.at(key))) << key;
+
+    // What was trained is what the file holds, and it acts.
+    const std::string file = (folder / name / "last.safetensors").string();
+    std::vector<std::string> notes;
+    const auto read = tensors_of(read_adapter(file, adapter_target(*pipeline, file), notes));
+    EXPECT_THAT(notes, ::testing::IsEmpty());
+    ASSERT_EQ(read.size(), trained.size());
+    std::set<std::string> moved;
+    for (const auto& [key, tensor] : trained) {
+      EXPECT_LT((tensor - read.at(key)).abs().max().item<double>(), 1e-6) << key;
+      const bool begun_at_zero =
+          key.ends_with(" b") || key.ends_with("lora_up") || key.ends_with("hada_w2_a") || key.ends_with("lokr_w2_b") || key.ends_with("lokr_w2");
+      if (begun_at_zero && tensor.abs().max().item<double>() > 0) moved.insert(key.find(':') == std::string::npos ? "" : key.substr(0, key.find(':')));
+    }
+    EXPECT_EQ(moved.size(), 1 + components.size()) << "not all have learned";
+    notes.clear();
+    const auto adapted = attach_adapters(pipeline, {file}, notes);
+    EXPECT_FALSE(torch::equal(adapted->generate(request)->latents, plain->latents));
+  }
+  EXPECT_TRUE(torch::equal(pipeline->generate(request)->latents, plain->latents));
+}
+
+// What cannot be trained so is said before anything is written.
+TEST(FinetuneMethods, WhatCannotBeIsNamed) {
+  const testing::TemporaryFolder folder;
+  const PictureSet pictures = read_picture_set(make_pictures(folder), settings().held_out);
+  const auto refused = [&](const char* model, FinetuneSettings chosen) {
+    const auto pipeline = *open_model(golden(model).string());
+    return testing::failure_of([&] { finetune(*pipeline, pictures, chosen, folder / "out", false, &reader, {}, {}); });
+  };
+  FinetuneSettings chosen = settings();
+  chosen.text_encoders = {"text_encoder_2"};
+  EXPECT_THAT(refused("pipeline", chosen), AllOf(HasSubstr("no text encoder 'text_encoder_2'"), HasSubstr("It has text_encoder")));
+  chosen.text_encoders = {"all"};
+  EXPECT_THAT(refused("pipeline_ldm/kl", chosen), HasSubstr("takes no adapter"));
+  chosen.text_encoders.clear();
+  chosen.plan.method = AdapterMethod::lokr;
+  EXPECT_THAT(refused("pipeline", chosen), AllOf(HasSubstr("not of lokr"), HasSubstr("dropout")));
+  EXPECT_FALSE(fs::exists(folder / "out"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, Finetune, ::testing::Values("pipeline", "pipeline_sdxl", "pipeline_sd3", "pipeline_flux", "pipeline_if", "pipeline_ldm/kl"));
@@ -194,11 +302,11 @@ TEST(FinetuneLoss, FallsInBf16WithCheckpointing) {
     const auto opened = open_model(golden("pipeline").string(), {.dtype = "bf16"});
     return finetune(**opened, pictures, chosen, folder / out, resume, &reader, seen, token);
   };
-  const Lora whole = train("whole", false, observer, {}).lora;
+  const Lora whole = train("whole", false, observer, {}).adapter.denoiser;
   ASSERT_EQ(losses.size(), 5u);
   EXPECT_LT(losses.back(), 0.98 * losses.front());
   EXPECT_FALSE(attempt([&] { train("parts", false, stop, cancel); }));
-  const Lora parts = train("parts", true, {}, {}).lora;
+  const Lora parts = train("parts", true, {}, {}).adapter.denoiser;
   for (const auto& [path, layer] : whole.layers) {
     EXPECT_EQ(layer.b.scalar_type(), torch::kFloat32) << path;
     EXPECT_TRUE(torch::equal(layer.a, parts.layers.at(path).a) && torch::equal(layer.b, parts.layers.at(path).b)) << path;
@@ -213,7 +321,7 @@ TEST(FinetuneCache, IsAddressedByContent) {
   FinetuneSettings chosen = settings();
   chosen.steps = 2;
   chosen.cache = folder / "cache";
-  const Lora first = finetune(**opened, pictures, chosen, folder / "out", false, &reader, {}, {}).lora;
+  const Lora first = finetune(**opened, pictures, chosen, folder / "out", false, &reader, {}, {}).adapter.denoiser;
   auto files = [&] {
     std::map<std::string, fs::file_time_type> out;
     for (const auto& entry : fs::directory_iterator(chosen.cache)) out[entry.path().filename()] = entry.last_write_time();
@@ -222,7 +330,7 @@ TEST(FinetuneCache, IsAddressedByContent) {
   const auto before = files();
   EXPECT_GT(before.size(), pictures.train.size());
   write_text(folder.path() / "cache" / before.begin()->first, "damaged");
-  const Lora again = finetune(**opened, pictures, chosen, folder / "again", false, &reader, {}, {}).lora;
+  const Lora again = finetune(**opened, pictures, chosen, folder / "again", false, &reader, {}, {}).adapter.denoiser;
   const auto after = files();
   EXPECT_EQ(after.size(), before.size());
   int rewritten = 0;
@@ -242,7 +350,7 @@ TEST(FinetuneLoss, CaptionsThatAreLeftOutDoNotCount) {
   const auto train = [&](const std::string& name, double dropout) {
     FinetuneSettings own = chosen;
     own.caption_dropout = dropout;
-    return finetune(**opened, read_picture_set(data, 0), own, folder / name, false, nullptr, {}, {}).lora;
+    return finetune(**opened, read_picture_set(data, 0), own, folder / name, false, nullptr, {}, {}).adapter.denoiser;
   };
   const Lora silent = train("silent", 1), told = train("told", 0);
   for (int i = 0; i < 10; ++i) write_text(data / (std::to_string(i) + ".txt"), "something else " + std::to_string(i));
@@ -266,7 +374,7 @@ TEST(FinetuneRepeats, CountAsSoManyPictures) {
   copied.train.insert(copied.train.begin() + 2, 2, plain.train[2]);
   for (auto& one : doubled.train) one.repeats = 2;
   const auto train = [&](const std::string& name, const PictureSet& pictures) {
-    return finetune(**opened, pictures, chosen, folder / name, false, nullptr, {}, {}).lora;
+    return finetune(**opened, pictures, chosen, folder / name, false, nullptr, {}, {}).adapter.denoiser;
   };
   const Lora three = train("counted", counted), copies = train("copied", copied), once = train("plain", plain), twice = train("doubled", doubled);
   for (const auto& [path, layer] : three.layers) {
@@ -289,10 +397,10 @@ TEST(FinetuneLoss, AccumulatedBatchesAreTheirMean) {
   chosen.eps = 1e6;
   chosen.accumulate = 1;
   chosen.steps = 2;
-  const Lora apart = finetune(**opened, pictures, chosen, folder / "apart", false, nullptr, {}, {}).lora;
+  const Lora apart = finetune(**opened, pictures, chosen, folder / "apart", false, nullptr, {}, {}).adapter.denoiser;
   chosen.accumulate = 2;
   chosen.steps = 1;
-  const Lora together = finetune(**opened, pictures, chosen, folder / "together", false, nullptr, {}, {}).lora;
+  const Lora together = finetune(**opened, pictures, chosen, folder / "together", false, nullptr, {}, {}).adapter.denoiser;
   for (const auto& [path, layer] : apart.layers) {
     EXPECT_GT(layer.b.abs().max().item<double>(), 0) << path;
     EXPECT_LT(testing::relative_error(2 * together.layers.at(path).b, layer.b), 1e-3) << path;
@@ -320,6 +428,8 @@ TEST(FinetuneSettingsFile, GivesBackWhatWasWritten) {
     one.plan.alpha = choice.below(2) * choice.fraction();
     one.plan.scale = choice.below(2) * choice.fraction();
     if (choice.below(2)) one.plan.ranks = {{one.plan.sites[0], 1 + choice.below(8)}};
+    one.plan.method = static_cast<AdapterMethod>(choice.below(4));
+    if (choice.below(2)) one.text_encoders = {"text_encoder"};
     one.plan.init = choice.below(2) ? LoraInit::kaiming : LoraInit::gaussian;
     one.schedule = static_cast<RateSchedule>(choice.below(3));
     one.rate = choice.fraction();

@@ -1,5 +1,6 @@
 // Laws of adapters, on the small denoisers of every class.
 #include "adapt/lora.h"
+#include "adapt/new_lora.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,5 @@
 #include "adapt/prompt_kv_cache.h"
+#include "adapt/new_lora.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

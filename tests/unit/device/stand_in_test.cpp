@@ -139,6 +139,36 @@ TEST_P(OnStandIn, BlocksThatAreStreamedDrawTheSame) {
   }
 }
 
+// What is kept quantized draws what the CPU draws of it, whether its blocks stay or are streamed; and only where numbers can be formed is it kept.
+TEST_F(StandIn, QuantizedWeightsDrawTheCpusPictures) {
+  OpenOptions by;
+  by.config = golden("pipeline_flux");
+  const std::string source = (golden("gguf") / "flux.gguf").string();
+  by.device = "cpu";
+  const auto here = *open_model(source, by);
+  by.device = "standin";
+  const auto there = *open_model(source, by);
+  const Request request = request_of(2, {0, 1}, 2, here->info());
+  const auto expected = here->generate(request), drawn = there->generate(request);
+  ASSERT_TRUE(expected) << expected.error().message();
+  ASSERT_TRUE(drawn) << drawn.error().message();
+  EXPECT_LT(testing::relative_error(drawn->latents, expected->latents), 1e-4);
+
+  const auto needs = *model_needs(source, by);
+  MemoryPlan plan{.components = needs.components, .keeps_encoders = false};
+  const std::uint64_t whole = plan.reading_bytes();
+  plan.streams = true;
+  plan.resident = 0;
+  ASSERT_LT(plan.reading_bytes(), whole);
+  by.memory = MemoryPlan::kWorkBytes + plan.reading_bytes();
+  const auto streamed = *open_model(source, by);
+  stand_in::reset_traffic();
+  const auto again = streamed->generate(request);
+  ASSERT_TRUE(again) << again.error().message();
+  EXPECT_GT(stand_in::traffic().to_device, 0u);
+  EXPECT_TRUE(torch::equal(again->latents, drawn->latents));
+}
+
 INSTANTIATE_TEST_SUITE_P(Families, OnStandIn,
                          ::testing::Values("pipeline", "pipeline_sdxl", "pipeline_sd3", "pipeline_if", "pipeline_flux", "pipeline_ldm/kl", "pipeline_ldm/vq"));
 
