@@ -230,13 +230,23 @@ def tensors(path):
     return {k: data[8 + size:][slice(*v["data_offsets"])] for k, v in header.items() if k != "__metadata__"}
 sys.exit(tensors(sys.argv[1]) != tensors(sys.argv[2]))
 PYTHON
-for format in kohya diffusers; do
+for format in kohya diffusers lycoris; do
   expect 0 'at 2 of [0-9]+ sites' "$program" convert-adapter "$model" "$work/tuned/last.safetensors" --format $format --out "$work/$format.safetensors"
   expect 0 "$format.png" "$program" generate "$model" --adapter "$work/$format.safetensors" --prompt 'a red sign' --steps 2 --out "$work/$format.png"
 done
-[ "$(pixels "$work/kohya.png")" = "$(pixels "$work/diffusers.png")" ] || { echo "FAILED: one adapter in two formats gives two pictures"; failed=1; }
+[ "$(pixels "$work/kohya.png")" = "$(pixels "$work/diffusers.png")" ] && [ "$(pixels "$work/lycoris.png")" = "$(pixels "$work/diffusers.png")" ] || { echo "FAILED: one adapter in three formats gives other pictures"; failed=1; }
 expect 2 'would be written over' "$program" convert-adapter "$model" "$work/tuned/last.safetensors" --format kohya --out "$work/tuned/last.safetensors"
 expect 2 'unknown adapter format' "$program" convert-adapter "$model" "$work/tuned/last.safetensors" --format peft --out "$work/never.safetensors"
+expect 0 'trained' "${tune[@]}" --method loha --text-encoders all --out "$work/loha"
+expect 0 'loha.png' "$program" generate "$model" --adapter "$work/loha/last.safetensors" --prompt 'a red sign' --steps 2 --out "$work/loha.png"
+expect 2 'no text encoder .decoder.' "${tune[@]}" --text-encoders decoder --out "$work/n"
+printf 'a sign that says "%s"\n' ONE TWO > "$work/autopsy.txt"
+autopsy=("$program" autopsy "$model" "$work/tuned/last.safetensors" --prompts "$work/autopsy.txt" --noises 1 --steps 2)
+expect 0 'F1 .* with the whole adapter' "${autopsy[@]}" --out "$work/autopsy"
+[ -s "$work/autopsy/autopsy.csv" ] && [ -s "$work/autopsy/autopsy.png" ] && [ -s "$work/autopsy/variants/whole.png" ] || { echo "FAILED: autopsy's files"; failed=1; }
+expect 2 '--resume' "${autopsy[@]}" --out "$work/autopsy"
+expect 0 'F1 .* with the whole adapter' "${autopsy[@]}" --resume --out "$work/autopsy"
+expect 2 'named after the model' "${autopsy[@]}" --adapter "$work/loha/last.safetensors" --out "$work/n"
 [ -s "$work/tuned/samples/000000.png" ] && [ -s "$work/tuned/training.png" ] || { echo "FAILED: finetune's samples"; failed=1; }
 expect 2 'sample-prompts|no such|cannot' "${tune[@]}" --sample-prompts "$work/none.txt" --out "$work/n"
 expect 0 'metadata.jsonl' "$program" draw-signs "$model" --numbers --count 12 --held-out 2 --out "$work/numbers"
