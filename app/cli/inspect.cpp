@@ -32,7 +32,7 @@ Run add_inspect(CLI::App& app) {
                    {"sites", sites}});
     if (context.common.json) return;
     std::printf("%s\n  family     %s\n  hash       %s\n  image      %lld x %lld, scheduler %s\n", info.source.c_str(), info.family.c_str(),
-                info.hash.substr(0, 16).c_str(), static_cast<long long>(info.default_width), static_cast<long long>(info.default_height),
+                info.hash.text().substr(0, 16).c_str(), static_cast<long long>(info.default_width), static_cast<long long>(info.default_height),
                 info.scheduler.c_str());
     std::string schedulers;
     for (const auto& name : info.schedulers) schedulers += " " + name;

@@ -60,8 +60,8 @@ class FinetunePage : public Page {
 
   JobId job_ = 0, reading_ = 0;
   Phase phase_ = Phase::idle;
-  command::Finetune running_;  ///< The training that runs or is paused.
-  std::string model_hash_;     ///< Of the model that is open.
+  command::Finetune running_;            ///< The training that runs or is paused.
+  std::optional<ModelHash> model_hash_;  ///< Of the model that is open.
   bool opening_ = false;
   double done_ = 0;                ///< Share of the steps.
   std::int64_t smooth_step_ = -1;  ///< Up to which `smooth_` is the running mean of losses.

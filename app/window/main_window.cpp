@@ -35,7 +35,11 @@ QString dropped_file(const QMimeData* data) {
 }  // namespace
 
 MainWindow::MainWindow(QWidget* parent)
-    : QMainWindow(parent), engine_(new EngineBridge(this)), selection_(new SiteSelection(this)), sampling_(new SharedSampling(this)) {
+    : QMainWindow(parent),
+      engine_(new EngineBridge(this)),
+      selection_(new SiteSelection(this)),
+      sampling_(new SharedSampling(this)),
+      hash_known_(new QTimer(this)) {
   build();
   build_menus();
   setAcceptDrops(true);
@@ -224,11 +228,16 @@ void MainWindow::dropEvent(QDropEvent* event) {
   if (const QString file = dropped_file(event->mimeData()); !file.isEmpty()) open_model(file);
 }
 
+QString MainWindow::hash_text() const {
+  const auto text = attempt([&] { return model_hash_ ? model_hash_->text() : std::string(); });
+  return text ? QString::fromStdString(*text) : QString();
+}
+
 QString MainWindow::settings_text() const {
   QJsonArray sites;
   for (int site : selection_->sorted()) sites.append(site);
   QJsonObject settings{
-      {"schema", "glyphscope.view/2"}, {"model", model_source_}, {"model_hash", model_hash_}, {"upscaler", upscaler_source_}, {"sites", sites}};
+      {"schema", "glyphscope.view/2"}, {"model", model_source_}, {"model_hash", hash_text()}, {"upscaler", upscaler_source_}, {"sites", sites}};
   for (const Page* page : pages_) page->describe(settings);
   return QString::fromUtf8(QJsonDocument(settings).toJson(QJsonDocument::Compact));
 }
@@ -354,7 +363,7 @@ void MainWindow::fail(const QString& text) { message_->show_message(MessageStrip
 
 void MainWindow::show_model(const event::ModelOpened& model) {
   model_source_ = QString::fromStdString(model.source);
-  model_hash_ = QString::fromStdString(model.hash);
+  model_hash_ = model.hash;
   setWindowTitle(tr("%1 \u2013 Glyphscope").arg(model_source_));
   model_title_->setText(QFileInfo(model_source_).fileName());
   QStringList parts;
@@ -370,9 +379,16 @@ void MainWindow::show_model(const event::ModelOpened& model) {
   model_facts_->setText(facts + tr("\n%1: %2 of weights in %3, on %4")
                                     .arg(parts.join(", "), size_text(static_cast<double>(model.bytes)), QString::fromStdString(model.dtype),
                                          QString::fromStdString(model.device)));
-  model_facts_->setToolTip(
-      tr("SHA-256 %1").arg(model_hash_) +
-      (model.why_device.empty() ? QString() : tr("\nOn %1: %2").arg(QString::fromStdString(model.device), QString::fromStdString(model.why_device))));
+  const QString device =
+      model.why_device.empty() ? QString() : tr("On %1: %2").arg(QString::fromStdString(model.device), QString::fromStdString(model.why_device));
+  model_facts_->setToolTip(device);
+  hash_known_->disconnect();
+  connect(hash_known_, &QTimer::timeout, this, [this, device] {
+    if (!model_hash_->ready()) return;
+    hash_known_->stop();
+    model_facts_->setToolTip(tr("SHA-256 %1").arg(hash_text()) + (device.isEmpty() ? QString() : "\n" + device));
+  });
+  hash_known_->start(200);
   sites_ = site_items(model.table);
   selection_->clear();
   adapters_->clear();

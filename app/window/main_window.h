@@ -6,8 +6,8 @@
 
 class QLabel;
 class QTabWidget;
-class QToolButton;
 class QTimer;
+class QToolButton;
 
 namespace glyphscope {
 
@@ -63,6 +63,8 @@ class MainWindow : public QMainWindow, public Workbench {
   void show_model(const event::ModelOpened& model);
   void save_view(const View& view);
   /// What a screenshot shows, as JSON for its metadata.
+  /// Waits for it, if it is not formed yet; empty if there is no model.
+  QString hash_text() const;
   QString settings_text() const;
 
   EngineBridge* engine_;
@@ -74,7 +76,9 @@ class MainWindow : public QMainWindow, public Workbench {
   command::OpenModel opened_;    ///< By what the model was opened,
   std::int64_t open_bytes_ = 0;  ///< and what it takes of its device.
   bool localizing_ = false;      ///< The job is a localization.
-  QString model_source_, model_hash_, upscaler_source_, last_done_;
+  QString model_source_, upscaler_source_, last_done_;
+  std::optional<ModelHash> model_hash_;
+  QTimer* hash_known_;  ///< Shows it once it is formed.
 
   // Where the model computes, and a menu to open it again elsewhere.
   QToolButton* device_menu_;

@@ -54,7 +54,7 @@ StudyPage::StudyPage(Workbench* bench, QWidget* parent) : Page(bench, tr("Study"
 
 void StudyPage::set_model(const event::ModelOpened& model) {
   model_source_ = QString::fromStdString(model.source);
-  model_hash_ = QString::fromStdString(model.hash);
+  model_hash_ = model.hash;
   drawn_.reset();
   drawn_stale_ = false;
   scores_->set_sites(site_items(model.table));
@@ -142,9 +142,11 @@ void StudyPage::go_on(const QString& folder, bool opened) {
     return reading_json(file, [&] { return std::pair(document.value("model", std::string()), document.value("model_hash", std::string())); });
   });
   if (!named) return bench().fail(in_words(named.error()));
-  const QString model = QString::fromStdString(named->first), hash = QString::fromStdString(named->second);
-  if (hash != model_hash_ && opened) return bench().fail(tr("%1 is another model by now than the localization in %2 is of.").arg(model, folder));
-  if (hash != model_hash_) {
+  const QString model = QString::fromStdString(named->first);
+  const auto same = attempt([&] { return model_hash_ && *model_hash_ == named->second; });
+  const bool other = !same || !*same;
+  if (other && opened) return bench().fail(tr("%1 is another model by now than the localization in %2 is of.").arg(model, folder));
+  if (other) {
     if (bench().open(command::OpenModel{named->first})) going_on_ = folder;
     return;
   }
@@ -206,6 +208,6 @@ void StudyPage::show_findings(const event::ScoresReady& scores) {
   if (!best.empty()) bench().selection()->select(QSet<int>(best.begin(), best.end()));
 }
 
-void StudyPage::refresh() { prompts_->set_ready(window_job_ == WindowJob::none && !model_hash_.isEmpty(), bench().selection()->sorted()); }
+void StudyPage::refresh() { prompts_->set_ready(window_job_ == WindowJob::none && model_hash_.has_value(), bench().selection()->sorted()); }
 
 }  // namespace glyphscope

@@ -50,7 +50,8 @@ class StudyPage : public Page {
   WindowJob window_job_ = WindowJob::none;  ///< Whoever started it.
   std::optional<command::Generate> drawn_;  ///< The last pictures of this model that were asked for.
   bool drawn_stale_ = false;                ///< Adapters have changed since, while something else ran.
-  QString model_source_, model_hash_;
+  QString model_source_;
+  std::optional<ModelHash> model_hash_;
   QString going_on_;  ///< The folder of a localization to go on with when its model is open.
 
   PromptPanel* prompts_;

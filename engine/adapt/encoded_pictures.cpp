@@ -97,7 +97,7 @@ Conditioning EncodedPictures::conditioning_learning(const Sample& sample, bool c
 
 fs::path EncodedPictures::file(const std::string& what) const {
   // The number changes with what is made of a picture or a caption.
-  return cache_ / (sha256_text("2\n" + pipeline_.info().hash + "\n" + pipeline_.info().dtype +
+  return cache_ / (sha256_text("2\n" + pipeline_.info().hash.text() + "\n" + pipeline_.info().dtype +
                                (pipeline_.info().device == "cpu" ? "" : "\n" + pipeline_.info().device) + "\n" + what) +
                    ".safetensors");
 }

@@ -11,6 +11,7 @@
 #include "adapt/adapter_settings.h"
 #include "core/error.h"
 #include "core/option.h"
+#include "io/files.h"
 #include "io/safetensors.h"
 #include "io/weights.h"
 #include "models/unet.h"
@@ -293,6 +294,7 @@ LayerPart make_part(Stored one, const std::string& name, const AdapterSettings& 
     change.bias = one.take("bias");
     change.replaces_bias = change.bias.defined();
   }
+  if (change.magnitude.defined() && change.method == Method::none) wrong("has DoRA's magnitudes, and no matrices that they are of", "The file is damaged");
   if (bias.defined()) change.bias = change.bias.defined() ? change.bias + bias : bias;
   if (!one.parts.empty()) {
     const std::string& extra = one.parts.begin()->first;
@@ -307,6 +309,26 @@ LayerPart make_part(Stored one, const std::string& name, const AdapterSettings& 
   return out;
 }
 
+// The text encoder that PEFT's own file is of, by the class in the settings beside it; of several, the one whose name the folder has. Empty: it is of none.
+std::string peft_encoder(const fs::path& file, const std::vector<AdapterTarget::Encoder>& encoders) {
+  const fs::path beside = file.parent_path() / "adapter_config.json";
+  std::error_code error;
+  if (!fs::exists(beside, error)) return {};
+  const json settings = json::parse(read_text(beside), nullptr, /*allow_exceptions=*/false);
+  const json mapping = settings.is_object() ? settings.value("auto_mapping", json()) : json();
+  const json type = mapping.is_object() ? mapping.value("base_model_class", json()) : json();
+  if (!type.is_string()) return {};
+  const auto name = type.get<std::string>();
+  const bool t5 = name.starts_with("T5"), clip = name.starts_with("CLIPText");
+  std::vector<std::string> fitting;
+  for (const auto& one : encoders)
+    if (one.t5 ? t5 : clip) fitting.push_back(one.component);
+  if (fitting.empty()) return {};
+  const std::string folder = fs::absolute(file, error).parent_path().filename().string();
+  if (std::find(fitting.begin(), fitting.end(), folder) != fitting.end()) return folder;
+  return name == "CLIPTextModelWithProjection" ? fitting.back() : fitting.front();
+}
+
 }  // namespace
 
 std::set<std::string> encoders_in(const fs::path& path, const AdapterTarget& target) {
@@ -314,6 +336,7 @@ std::set<std::string> encoders_in(const fs::path& path, const AdapterTarget& tar
   for (const auto& one : target.encoders) encoders.push_back({one.component, one.t5});
   std::set<std::string> out;
   const SafetensorsFile file(adapter_file(path));
+  if (const std::string own = peft_encoder(file.path(), target.encoders); !own.empty()) out.insert(own);
   for (const auto& [name, entry] : file.entries()) {
     std::string key = name;
     if (!is_encoder_name(key)) continue;
@@ -339,8 +362,12 @@ fs::path adapter_file(const fs::path& path) {
   if (found.size() == 1) return found.front();
   for (const char* name : {"adapter_model.bin", "pytorch_lora_weights.bin"})
     if (fs::exists(path / name, error)) return path / name;  // which is refused as what it is
-  reject("this folder holds " + std::string(found.empty() ? "no adapter" : "several files"), path.string(),
-         "An adapter's folder has adapter_model.safetensors; or name one file in it");
+  std::string below;
+  for (const auto& entry : fs::directory_iterator(path, error))
+    if (entry.is_directory(error) && fs::exists(entry.path() / "adapter_model.safetensors", error))
+      below += (below.empty() ? "" : ", ") + entry.path().filename().string();
+  reject("this folder holds " + std::string(found.empty() ? "no adapter" : "several files") + (below.empty() ? "" : "; below it are adapters: " + below),
+         path.string(), below.empty() ? "An adapter's folder has adapter_model.safetensors; or name one file in it" : "Name those folders, each as an adapter");
 }
 
 Adapter read_adapter(const fs::path& named, const AdapterTarget& target, std::vector<std::string>& notes) {
@@ -352,6 +379,7 @@ Adapter read_adapter(const fs::path& named, const AdapterTarget& target, std::ve
   std::map<std::string, std::map<std::string, Stored>> stored;  // by component, "" for the denoiser
   std::string foreign, embeddings;
   bool text = false, peft = false;
+  const std::string peft_owner = peft_encoder(path, target.encoders);
   for (const auto& [name, entry] : file.entries()) {
     std::string key = name;
     if (key.starts_with("bundle_emb.")) {
@@ -381,7 +409,10 @@ Adapter read_adapter(const fs::path& named, const AdapterTarget& target, std::ve
     }
     peft |= cut_prefix(key, "base_model.model.");
     std::string owner;
-    if (is_encoder_name(key)) {
+    if (wrapped && !peft_owner.empty()) {
+      text = true;
+      owner = peft_owner;
+    } else if (is_encoder_name(key)) {
       text = true;
       if (encoders.empty()) continue;
       owner = cut_encoder(key, encoders);
@@ -439,6 +470,7 @@ Adapter read_adapter(const fs::path& named, const AdapterTarget& target, std::ve
         if (++unknown_count <= 3) unknown += "\n  " + name + ": the nearest here is " + names.nearest(name);
         continue;
       }
+      if (one.parts.empty()) notes.push_back("'" + name + "' has an alpha and no matrices, and is not used: " + path.string());
       const LayerPart part = make_part(one, name, settings, path.string());
       for (const auto& [layer, place] : found) {
         const AdaptableLayer& there = names.layer(layer);

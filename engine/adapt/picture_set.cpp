@@ -39,7 +39,11 @@ std::vector<fs::path> files_below(const fs::path& folder, std::vector<std::strin
       if (error) break;
       const bool is_folder = entries->is_directory(error);
       if (is_folder) folders.push_back(entries->path());
-      if (!is_folder && entries->is_regular_file(error)) out.push_back(entries->path().lexically_normal());
+      if (is_folder) continue;
+      if (entries->is_regular_file(error))
+        out.push_back(entries->path().lexically_normal());
+      else
+        faults.push_back(entries->path().string() + (entries->is_symlink(error) ? ": the link leads nowhere" : ": this is no file"));
     }
     if (error) faults.push_back(one.string() + ": not all of the folder can be read: " + error.message());
   }
@@ -123,6 +127,7 @@ PictureSet read_picture_set(const fs::path& folder, double held_out, const Progr
   std::map<fs::path, std::string> captions;
   std::set<fs::path> pictures;
   const auto files = files_below(folder, out.faults);
+  int documents = 0;  // JSON, of which sd-scripts' meta_cap.json is one
   for (const fs::path& file : files) {
     if (is_caption_list(file)) {
       auto read = attempt([&] { return read_caption_list(file, out.faults); });
@@ -134,6 +139,8 @@ PictureSet read_picture_set(const fs::path& folder, double held_out, const Progr
       for (const auto& [picture, caption] : *read) out.faults.push_back(file.string() + ": " + picture.string() + " has a caption already, which is kept");
     }
     if (has_picture_name(file)) pictures.insert(file);
+    if (file.extension() == ".json" && ++documents <= 3)
+      out.faults.push_back(file.string() + ": captions are not read from such a file; write a metadata.jsonl, or a .txt beside each picture");
     if (has_other_picture_name(file)) out.faults.push_back(file.string() + ": this kind of picture is not read; save it as PNG, JPEG or WebP");
   }
   for (const auto& [picture, caption] : captions)

@@ -17,7 +17,7 @@ std::vector<int> studied_sites(const ModelInfo& model) {
       auto found = reading_json(*file, [&]() -> std::vector<int> {
         // A cascade is patched in its first stage.
         const std::string hash = run.at("model").at("hash");
-        if (hash != model.hash && !(model.upscaler && sha256_text(hash + model.upscaler->hash) == model.hash)) return {};
+        if (hash != model.hash && !(model.upscaler && sha256_text(hash + model.upscaler->hash.text()) == model.hash)) return {};
         const auto& smallest = run.at("smallest_set_found");
         return (smallest.empty() ? run.at("localized") : smallest).get<std::vector<int>>();
       });

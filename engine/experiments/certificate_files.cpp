@@ -132,7 +132,7 @@ torch::Tensor draw_card(const Certificate& certificate, const ModelInfo& model) 
   const int top = 150, height = top + 34 + kRow * static_cast<int>(lines.size()) + 60;
   Canvas canvas(kWidth, height, kPaper);
   canvas.text("Localization card", kMargin, 34, 20, kInk);
-  canvas.text(model.source + "  (" + model.family + ", " + model.hash.substr(0, 12) + ")", kMargin, 56, 12, kSoft);
+  canvas.text(model.source + "  (" + model.family + ", " + model.hash.text().substr(0, 12) + ")", kMargin, 56, 12, kSoft);
   char share[32];
   std::snprintf(share, sizeof share, "%.2f %%", 100 * model.table.share(certificate.chosen));
   canvas.text(certificate.chosen.empty()

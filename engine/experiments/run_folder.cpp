@@ -81,7 +81,7 @@ RunDescription read_description(const fs::path& run) {
     RunDescription out;
     ModelInfo& model = out.model;
     document.at("model").get_to(model.source);
-    document.at("model_hash").get_to(model.hash);
+    model.hash = document.at("model_hash").get<std::string>();
     document.at("family").get_to(model.family);
     document.at("dtype").get_to(model.dtype);
     document.at("device").get_to(model.device);
@@ -97,7 +97,7 @@ RunDescription read_description(const fs::path& run) {
       auto second = std::make_shared<ModelInfo>();
       const auto& described = document["upscaler"];
       described.at("model").get_to(second->source);
-      described.at("model_hash").get_to(second->hash);
+      second->hash = described.at("model_hash").get<std::string>();
       described.at("guidance").get_to(second->default_guidance);
       described.at("scheduler").get_to(second->scheduler);
       model.upscaler = std::move(second);

@@ -209,7 +209,15 @@ const std::vector<KohyaRule> kKohya = {{"transformer_blocks.#.attn.to_q", "joint
                                        {"transformer_blocks.#.ff_context.net.0.proj", "joint_blocks_#_context_block_mlp_fc1", 0, 0},
                                        {"transformer_blocks.#.ff_context.net.2", "joint_blocks_#_context_block_mlp_fc2", 0, 0},
                                        {"transformer_blocks.#.norm1.linear", "joint_blocks_#_x_block_adaLN_modulation_1", 0, 0},
-                                       {"transformer_blocks.#.norm1_context.linear", "joint_blocks_#_context_block_adaLN_modulation_1", 0, 0}};
+                                       {"transformer_blocks.#.norm1_context.linear", "joint_blocks_#_context_block_adaLN_modulation_1", 0, 0},
+                                       {"pos_embed.proj", "x_embedder_proj", 0, 0},
+                                       {"time_text_embed.timestep_embedder.linear_1", "t_embedder_mlp_0", 0, 0},
+                                       {"time_text_embed.timestep_embedder.linear_2", "t_embedder_mlp_2", 0, 0},
+                                       {"time_text_embed.text_embedder.linear_1", "y_embedder_mlp_0", 0, 0},
+                                       {"time_text_embed.text_embedder.linear_2", "y_embedder_mlp_2", 0, 0},
+                                       {"context_embedder", "context_embedder", 0, 0},
+                                       {"norm_out.linear", "final_layer_adaLN_modulation_1", 0, 0},
+                                       {"proj_out", "final_layer_linear", 0, 0}};
 
 KohyaPlaces kohya_places(const torch::nn::Module& denoiser, const SiteTable& table) {
   if (!dynamic_cast<const MmDit*>(&denoiser)) return {};
@@ -217,6 +225,7 @@ KohyaPlaces kohya_places(const torch::nn::Module& denoiser, const SiteTable& tab
   // Where diffusers has scale before shift, the original code has it the other way round.
   const std::string last_block = table.sites.back().path.substr(0, table.sites.back().path.rfind('.'));
   if (auto last = out.find(last_block + ".norm1_context.linear"); last != out.end()) last->second.swapped = true;
+  if (auto last = out.find("norm_out.linear"); last != out.end()) last->second.swapped = true;
   return out;
 }
 

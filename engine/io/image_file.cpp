@@ -178,6 +178,7 @@ torch::Tensor read_image(const std::filesystem::path& file) {
   if (const std::string kind = unread_kind(bytes); !kind.empty())
     reject("this is " + kind + ", which Glyphscope does not read", file.string(), "Save it as PNG, JPEG or WebP");
   if (is_webp(bytes) && is_animated_webp(bytes)) reject("this WebP is animated, which cannot be used", file.string(), "Save one of its pictures");
+  refuse_stand_in(file, std::string_view(bytes).substr(0, 256), bytes.size());
   try {
     image = cv::imdecode(cv::Mat(1, static_cast<int>(bytes.size()), CV_8U, const_cast<char*>(bytes.data())),
                          jpeg ? cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION : cv::IMREAD_UNCHANGED);
@@ -187,7 +188,7 @@ torch::Tensor read_image(const std::filesystem::path& file) {
   }
   if (image.empty()) reject("this is no image, or it is damaged", file.string(), std::string("Glyphscope reads ") + kPictureKinds);
   if (image.cols > kLargestSide || image.rows > kLargestSide)
-    reject("the image has more than " + std::to_string(kLargestSide) + " pixels a side", file.string());
+    reject("the image has more than " + std::to_string(kLargestSide) + " pixels a side", file.string(), "Save it smaller");
   if (!is_tiff(bytes)) image = turned_upright(image, orientation_of(bytes));  // OpenCV turns a TIFF itself
   const bool multiplied = image.channels() == 4 && is_tiff(bytes) && is_multiplied(bytes, image.depth());
   if (image.depth() == CV_16U) image.convertTo(image, CV_8U, 1 / 257.0);

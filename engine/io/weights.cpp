@@ -43,6 +43,39 @@ bool is_scale_key(const SafetensorsFile& file, const std::string& key) {
   return false;
 }
 
+// What says how ComfyUI's weights are kept: JSON. Of fp8 the scales beside it say all.
+bool is_comfy_mark(const SafetensorsFile& file, const std::string& key) {
+  if (!key.ends_with(".comfy_quant")) return false;
+  const torch::Tensor bytes = file.tensor(key).contiguous();
+  const nlohmann::json mark =
+      nlohmann::json::parse(std::string(static_cast<const char*>(bytes.data_ptr()), bytes.nbytes()), nullptr, /*allow_exceptions=*/false);
+  const std::string format = mark.is_object() ? mark.value("format", nlohmann::json()).dump() : "nothing that can be read";
+  if (format != "\"float8_e4m3fn\"" && format != "\"float8_e5m2\"")
+    reject("'" + key + "' says that the weight is kept as " + format + ", which is not read", file.path().string(),
+           "Use the model in BF16, in FP8 with scales, or as GGUF");
+  return true;
+}
+
+// Kinds of quantized weights that are known by a key, and not read.
+void refuse_quantized(const SafetensorsFile& file) {
+  constexpr std::pair<const char*, const char*> kKinds[] = {{".quant_state.bitsandbytes__nf4", "bitsandbytes in NF4"},
+                                                            {".quant_state.bitsandbytes__fp4", "bitsandbytes in FP4"},
+                                                            {".SCB", "bitsandbytes in int8"},
+                                                            {".weight_scale_2", "NVFP4"},
+                                                            {".weight_scale_inv", "FP8 with scales of blocks"},
+                                                            {".qweight", "GPTQ or AWQ"},
+                                                            {".wscales", "Nunchaku (SVDQuant)"}};
+  const auto refuse = [&](const std::string& key, const std::string& kind) {
+    reject("'" + key + "' says that weights are quantized by " + kind + ", which is not read", file.path().string(),
+           "Use the model in BF16, in FP8 with one scale a weight or a row, or as GGUF");
+  };
+  for (const auto& [key, entry] : file.entries())
+    for (const auto& [mark, name] : kKinds)
+      if (key.ends_with(mark)) refuse(key, name);
+  for (const auto& [key, entry] : file.entries())
+    if ((entry.dtype == torch::kInt8 || entry.dtype == torch::kByte) && key.ends_with(".weight")) refuse(key, "integers (" + entry.type + ")");
+}
+
 // "X.scale_weight" or "X.weight_scale" of "X.weight"; empty: the file has none. Throws a Failure for one that is no number a weight or a row.
 std::string scale_of(const SafetensorsFile& file, const std::string& key) {
   if (!key.ends_with(".weight")) return "";
@@ -69,8 +102,9 @@ bool is_fp8(torch::ScalarType dtype) { return dtype == torch::kFloat8_e4m3fn || 
 
 void Weights::add(const SafetensorsFile& file) {
   files_.push_back(file.path());
+  refuse_quantized(file);
   for (const auto& [key, entry] : file.entries()) {
-    if (is_scale_key(file, key)) continue;
+    if (is_scale_key(file, key) || is_comfy_mark(file, key)) continue;
     const std::string name = key, scale = scale_of(file, key);
     Entry& own = entries_[key] = {entry.shape, entry.dtype, [file, name] { return file.tensor(name); }};
     const auto as_kept = [file, name, scale] {
@@ -183,7 +217,17 @@ Weights Weights::find(const fs::path& folder) {
     if (fs::exists(folder / pickle))
       reject("the weights are a pickle, which can run any code when it is read", (folder / pickle).string(),
              "Convert it to safetensors: in Python, load the model with diffusers and call save_pretrained(..., safe_serialization=True)");
-  reject("there are no weights (*.safetensors) in the folder", folder.string());
+  std::string there;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    if (entry.path().extension() != ".safetensors") continue;
+    if (!fs::exists(entry.path(), error))
+      reject("the link leads nowhere: what it names was not downloaded, or is gone", entry.path().string(),
+             "Download the model again, or copy it with its files");
+    there += (there.empty() ? "" : ", ") + entry.path().filename().string();
+  }
+  reject("there are no weights by their usual name in the folder", folder.string(),
+         there.empty() ? "Download them: diffusion_pytorch_model.safetensors, or model.safetensors of a text encoder"
+                       : "It holds " + there + ": call it model.safetensors, if it is what is meant");
 }
 
 std::map<std::string, torch::Tensor> parameter_map(const torch::nn::Module& module) {
@@ -192,7 +236,7 @@ std::map<std::string, torch::Tensor> parameter_map(const torch::nn::Module& modu
   return out;
 }
 
-void load_weights(torch::nn::Module& module, const Weights& weights, const LoadOptions& options) {
+std::vector<std::string> load_weights(torch::nn::Module& module, const Weights& weights, const LoadOptions& options) {
   torch::NoGradGuard no_grad;
   std::map<std::string, torch::Tensor> parameters = parameter_map(module);
   const auto is_kernel = [](const torch::Tensor& parameter) { return parameter.dim() == 4 && parameter.size(2) * parameter.size(3) > 1; };
@@ -200,8 +244,10 @@ void load_weights(torch::nn::Module& module, const Weights& weights, const LoadO
   for (const auto& [name, parameter] : parameters)
     if (is_kernel(parameter)) kernel_bytes += parameter.numel() * static_cast<std::int64_t>(torch::elementSize(options.placement.dtype));
   const bool channels_last = kernel_bytes <= options.channels_last_bytes;
-  std::vector<std::string> missing, extra, misshapen;
-  std::set<std::string> seen;
+  std::vector<std::string> missing, extra, misshapen, foreign;
+  std::set<std::string> seen, parts;
+  const auto part_of = [](const std::string& name) { return name.substr(0, name.find('.')); };
+  for (const auto& [name, parameter] : parameters) parts.insert(part_of(name));
   for (const auto& [key, entry] : weights.entries()) {
     // A buffer that transformers once saved; it holds 0, 1, 2, ..
     if (key.ends_with("position_ids")) continue;
@@ -209,7 +255,8 @@ void load_weights(torch::nn::Module& module, const Weights& weights, const LoadO
     if (name.empty()) continue;
     auto found = parameters.find(name);
     if (found == parameters.end()) {
-      extra.push_back(key);
+      // What is below none of the model's parts is of something else that was saved along: a loss, an average, an optimizer.
+      (parts.contains(part_of(name)) ? extra : foreign).push_back(key);
       continue;
     }
     seen.insert(name);
@@ -231,7 +278,8 @@ void load_weights(torch::nn::Module& module, const Weights& weights, const LoadO
   for (const auto& [name, parameter] : parameters)
     if (!seen.contains(name)) missing.push_back(name);
   check_mapped_files();
-  if (missing.empty() && extra.empty() && misshapen.empty()) return;
+  if (missing.empty() && extra.empty() && misshapen.empty()) return foreign;
+  extra.insert(extra.end(), foreign.begin(), foreign.end());
 
   std::string what = "the weights do not fit the configuration";
   auto list = [&](const char* title, const std::vector<std::string>& keys) {
@@ -270,7 +318,7 @@ class Sha256 {
 
 }  // namespace
 
-std::string sha256_file(const fs::path& path) {
+std::string sha256_file(const fs::path& path, const CancelToken& cancel) {
   // A model's weights are hashed more than once in a run, and may be many gigabytes: remembered while the file does not change.
   static std::mutex mutex;
   static std::map<std::tuple<std::string, std::uintmax_t, fs::file_time_type>, std::string> known;
@@ -287,8 +335,10 @@ std::string sha256_file(const fs::path& path) {
   if (!file) reject("cannot read", path.string());
   Sha256 hash;
   std::vector<char> buffer(1 << 20);
-  while (file.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || file.gcount() > 0)
+  while (file.read(buffer.data(), static_cast<std::streamsize>(buffer.size())) || file.gcount() > 0) {
+    cancel.check();
     hash.add(buffer.data(), static_cast<size_t>(file.gcount()));
+  }
   std::string out = hash.hex();
   // A small one may be written again within the clock's grain.
   if (!error && size > (1u << 20)) {

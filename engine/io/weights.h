@@ -71,15 +71,16 @@ struct LoadOptions {
   CancelToken cancel;  ///< Looked at before each tensor: large weights take minutes.
 };
 
-/// Sets every parameter of `module` from the weights. All missing, extra and misshapen keys are reported in one Failure.
+/// Sets every parameter of `module` from the weights. All missing, extra and misshapen keys are reported in one Failure; keys below none of the module's parts,
+/// which belong to something else that was saved along, are returned where nothing else is wrong.
 /// Parameters on the CPU whose dtype is the file's share the file's mapping (copy on write), so loading costs no second copy.
-void load_weights(torch::nn::Module& module, const Weights& weights, const LoadOptions& options = {});
+std::vector<std::string> load_weights(torch::nn::Module& module, const Weights& weights, const LoadOptions& options = {});
 
 /// A module's parameters by name, as a checkpoint holds them.
 std::map<std::string, torch::Tensor> parameter_map(const torch::nn::Module& module);
 
 /// SHA-256 of a file, hexadecimal.
-std::string sha256_file(const std::filesystem::path& file);
+std::string sha256_file(const std::filesystem::path& file, const CancelToken& cancel = {});
 std::string sha256_text(std::string_view text);
 
 }  // namespace glyphscope

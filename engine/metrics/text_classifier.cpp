@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <optional>
 
 #include "core/error.h"
 #include "io/config.h"
@@ -134,7 +135,7 @@ std::vector<std::string> read_labels(const Config& config) {
 
 struct TextClassifier::Parts {
   std::shared_ptr<RobertaClassifier> model;
-  RobertaTokenizer tokenizer;
+  std::optional<RobertaTokenizer> tokenizer;
   std::vector<std::string> labels;
   std::vector<bool> flagged;  // by label
   bool exclusive = true;
@@ -188,7 +189,7 @@ const std::string& TextClassifier::hash() const { return parts_->hash; }
 
 torch::Tensor TextClassifier::logits(const std::string& text) const {
   const torch::InferenceMode no_gradients;
-  const std::vector<std::int64_t> ids = parts_->tokenizer.encode(text, parts_->longest);
+  const std::vector<std::int64_t> ids = parts_->tokenizer->encode(text, parts_->longest);
   if (*std::max_element(ids.begin(), ids.end()) >= parts_->vocabulary) reject("the tokenizer has ids beyond the classifier's vocabulary", parts_->name);
   return parts_->model->forward(torch::tensor(ids));
 }

@@ -6,14 +6,34 @@
 #include <functional>
 
 #include "core/error.h"
+#include "device/placement.h"
 
 namespace glyphscope {
+
+namespace {
+
+// One number a channel; none where the configuration has none.
+std::vector<double> numbers_of_channels(const Config& config, const char* name, std::int64_t channels) {
+  const auto found = config.json().find(name);
+  if (found == config.json().end() || found->is_null()) return {};
+  const auto is_number = [](const auto& one) { return one.is_number(); };
+  if (!found->is_array() || static_cast<std::int64_t>(found->size()) != channels || !std::all_of(found->begin(), found->end(), is_number))
+    reject(std::string("'") + name + "' is " + found->dump().substr(0, 60) + ", a number for each of " + std::to_string(channels) + " channels was expected",
+           config.where());
+  return found->template get<std::vector<double>>();
+}
+
+// [1, C, 1, 1], there; `otherwise` where there are none.
+torch::Tensor beside_channels(const std::vector<double>& numbers, double otherwise, const torch::Tensor& latents) {
+  const std::vector<double> all = numbers.empty() ? std::vector<double>{otherwise} : numbers;
+  return torch::tensor(all, on_host(torch::kFloat32)).view({1, -1, 1, 1}).to(latents.device());
+}
+
+}  // namespace
 
 AutoencoderConfig AutoencoderConfig::parse(const Config& config) {
   AutoencoderConfig out;
   config.require("act_fn", "silu");
-  config.require("latents_mean", nullptr);
-  config.require("latents_std", nullptr);
   const auto down = config.texts("down_block_types"), up = config.texts("up_block_types");
   for (const auto& name : down)
     if (name != "DownEncoderBlock2D") reject("unknown down block '" + name + "'", config.where());
@@ -41,6 +61,10 @@ AutoencoderConfig AutoencoderConfig::parse(const Config& config) {
       reject("vq_embed_dim is " + std::to_string(out.code_width) + ", latent_channels is " + std::to_string(out.latent_channels) + ": they must be equal",
              config.where());
   }
+  out.latents_mean = numbers_of_channels(config, "latents_mean", out.latent_channels);
+  out.latents_std = numbers_of_channels(config, "latents_std", out.latent_channels);
+  if (std::any_of(out.latents_std.begin(), out.latents_std.end(), [](double one) { return !(one > 0); }))
+    reject("latents_std holds a number that is not over 0", config.where());
   if (!(out.scaling_factor > 0)) reject("scaling_factor must be over 0", config.where());
   for (auto channels : out.block_out_channels)
     if (channels < 1 || channels > 65536 || channels % out.norm_groups != 0)
@@ -254,11 +278,19 @@ std::string AutoencoderKl::rename(const std::string& key) const { return modern_
 
 Autoencoder::Latents AutoencoderKl::to_latents(const torch::Tensor& pixels) const {
   const LatentDistribution latent = encode(pixels);
+  if (!config_.latents_std.empty() || !config_.latents_mean.empty()) {
+    const torch::Tensor wide = latent.mean.to(torch::kFloat32), scale = config_.scaling_factor / beside_channels(config_.latents_std, 1, wide);
+    return {(wide - beside_channels(config_.latents_mean, 0, wide)) * scale, (0.5 * latent.log_variance.to(torch::kFloat32)).exp() * scale};
+  }
   return {(latent.mean.to(torch::kFloat32) - config_.shift_factor) * config_.scaling_factor,
           (0.5 * latent.log_variance.to(torch::kFloat32)).exp() * config_.scaling_factor};
 }
 
 torch::Tensor AutoencoderKl::to_pixels(const torch::Tensor& latents, torch::ScalarType dtype, const CancelToken& cancel) const {
+  if (!config_.latents_std.empty() || !config_.latents_mean.empty()) {
+    const torch::Tensor scale = beside_channels(config_.latents_std, 1, latents) / config_.scaling_factor;
+    return decode((latents * scale + beside_channels(config_.latents_mean, 0, latents)).to(dtype), cancel);
+  }
   return decode((latents / config_.scaling_factor + config_.shift_factor).to(dtype), cancel);
 }
 

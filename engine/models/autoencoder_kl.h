@@ -19,7 +19,8 @@ struct AutoencoderConfig {
   std::int64_t layers_per_block = 2, norm_groups = 32;
   bool mid_attention = true, quant_conv = true, post_quant_conv = true;
   double scaling_factor = 0.18215, shift_factor = 0;
-  std::int64_t codebook = 0, code_width = 0;  ///< VQModel: number and width of the codes that latents are rounded to; 0: they are not.
+  std::vector<double> latents_mean, latents_std;  ///< Of each channel, as Playground v2.5 has them; empty: 0 and 1.
+  std::int64_t codebook = 0, code_width = 0;      ///< VQModel: number and width of the codes that latents are rounded to; 0: they are not.
 
   static AutoencoderConfig parse(const Config& config);
   /// Pixels a side per latent.

@@ -35,6 +35,7 @@ void BatchedPipeline::describe(const std::string& family, const SiteTable& table
   info_.source = folder().source();
   info_.folder = folder().folder();
   info_.hash = components_.hash();
+  info_.notes = components_.notes();
   info_.parameters = components_.parameters();
   info_.dtype = dtype_name(dtype());
   info_.placement = placement();

@@ -22,7 +22,7 @@ class Cascade : public Pipeline {
       reject("the upscaler draws " + std::to_string(second_->info().default_width) + " pixels a side, the model " + std::to_string(info_.default_width),
              second_->info().source, "An upscaler draws larger pictures than the model it goes with");
     info_.upscaler = std::make_shared<const ModelInfo>(second_->info());
-    info_.hash = sha256_text(info_.hash + info_.upscaler->hash);
+    info_.hash = ModelHash([first = info_.hash, second = info_.upscaler->hash](const CancelToken&) { return sha256_text(first.text() + second.text()); });
     for (const auto& [name, count] : info_.upscaler->parameters) info_.parameters.emplace_back("upscaler's " + name, count);
   }
   torch::nn::Module& denoiser_module() override { return first_->denoiser_module(); }

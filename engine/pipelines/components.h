@@ -43,7 +43,9 @@ class Components {
   /// Of those that were loaded, in that order.
   const std::vector<std::pair<std::string, std::int64_t>>& parameters() const { return parameters_; }
   /// SHA-256 over the weights that were loaded, and the configurations and vocabularies of all components.
-  std::string hash() const { return folder_.hash(weight_files_, names_); }
+  ModelHash hash() const { return folder_.hash(weight_files_, names_); }
+  /// What of the files is not used, and what comes from elsewhere.
+  const std::vector<std::string>& notes() const { return notes_; }
   /// Throws a Failure that names the first tensor whose numbers are not finite, or absurdly large; returns if there is none.
   void find_damaged() const;
 
@@ -56,11 +58,13 @@ class Components {
   std::vector<std::filesystem::path> weight_files_;
   std::vector<std::pair<std::string, std::int64_t>> parameters_;
   std::vector<std::unique_ptr<BlockStream>> streams_;
+  std::vector<std::string> notes_;
 };
 
 /// Loads a component's weights to where the plan has them. What is returned copies its blocks to the device, and must outlive their use; null where all are
-/// there. Throws a Failure.
+/// there. unused: gets what load_weights() returns, if it is not null. Throws a Failure.
 std::unique_ptr<BlockStream> load_to(const MemoryPlan& plan, const std::string& component, torch::nn::Module& module, const Weights& weights,
-                                     const std::function<std::string(const std::string&)>& rename, const CancelToken& cancel);
+                                     const std::function<std::string(const std::string&)>& rename, const CancelToken& cancel,
+                                     std::vector<std::string>* unused = nullptr);
 
 }  // namespace glyphscope

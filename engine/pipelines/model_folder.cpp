@@ -100,13 +100,14 @@ void ModelFolder::require(const std::vector<std::string>& components) const {
   if (!missing.empty()) reject("the folder is incomplete: " + missing + " is missing", folder_.string(), "Download the model again");
 }
 
+bool ModelFolder::beside_file(const std::string& component) const { return single_file_ && !single_file_->has(component) && holds_weights(component); }
+
 Weights ModelFolder::weights(const std::string& component) const {
-  const bool beside = single_file_ && !single_file_->has(component) && holds_weights(component);
-  if (!single_file_ || beside) return Weights::find(folder_ / component);
+  if (!single_file_ || beside_file(component)) return Weights::find(folder_ / component);
   return single_file_->weights(component, Config::read(folder_ / component / "config.json"));
 }
 
-std::string ModelFolder::hash(const std::vector<fs::path>& weights, const std::vector<std::string>& components) const {
+ModelHash ModelFolder::hash(const std::vector<fs::path>& weights, const std::vector<std::string>& components) const {
   std::vector<fs::path> files = weights;
   files.push_back(folder_ / "model_index.json");
   for (const auto& component : components)
@@ -114,10 +115,14 @@ std::string ModelFolder::hash(const std::vector<fs::path>& weights, const std::v
       if (const auto type = entry.path().extension(); type == ".json" || type == ".txt" || type == ".model") files.push_back(entry.path());
   std::sort(files.begin(), files.end());
   files.erase(std::unique(files.begin(), files.end()), files.end());
-  std::string hashes;
+  std::vector<std::pair<fs::path, std::string>> named;
   for (const auto& file : files)
-    hashes += (single_file_ && file == single_file_->path() ? file.filename() : file.lexically_relative(folder_)).string() + ":" + sha256_file(file) + "\n";
-  return sha256_text(hashes);
+    named.emplace_back(file, (single_file_ && file == single_file_->path() ? file.filename() : file.lexically_relative(folder_)).string());
+  return ModelHash([named = std::move(named)](const CancelToken& cancel) {
+    std::string hashes;
+    for (const auto& [file, name] : named) hashes += name + ":" + sha256_file(file, cancel) + "\n";
+    return sha256_text(hashes);
+  });
 }
 
 }  // namespace glyphscope

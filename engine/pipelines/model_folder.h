@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/model_hash.h"
 #include "io/config.h"
 #include "io/weights.h"
 
@@ -36,9 +37,11 @@ class ModelFolder {
   void require(const std::vector<std::string>& components) const;
   /// A component's weights; one that a single file lacks comes from the folder beside it. Throws a Failure.
   Weights weights(const std::string& component) const;
+  /// Whether a component's weights are the folder's, as the single file has none.
+  bool beside_file(const std::string& component) const;
   /// SHA-256 over what decides the model's images: these weight files, model_index.json, and every configuration and
   /// vocabulary file (.json, .txt, .model) of these components.
-  std::string hash(const std::vector<std::filesystem::path>& weights, const std::vector<std::string>& components) const;
+  ModelHash hash(const std::vector<std::filesystem::path>& weights, const std::vector<std::string>& components) const;
   /// The scheduler's configuration, and what a single file says instead. Throws a Failure.
   Config scheduler() const;
   std::filesystem::path operator/(const std::string& component) const { return folder_ / component; }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/model_hash.h"
 #include "core/progress.h"
 #include "device/memory_plan.h"
 #include "patching/patch_plan.h"
@@ -113,7 +114,8 @@ struct ModelInfo {
   std::string family;  ///< "Stable Diffusion 1.x / 2.x"
   std::string source;  ///< As the user named it.
   std::filesystem::path folder;
-  std::string hash;  ///< SHA-256 over the weights, configurations and vocabularies of all components.
+  std::vector<std::string> notes;  ///< What of its files is not used, and what comes from elsewhere.
+  ModelHash hash;                  ///< SHA-256 over the weights, configurations and vocabularies of all components.
   std::string dtype;
   std::string device = "cpu";        ///< On what it computes, as far as it matters to results: device_kind().
   std::string device_label = "cpu";  ///< "cuda:0 (NVIDIA H200)"

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/option.h"
 
 namespace glyphscope {
 
@@ -135,7 +136,7 @@ std::unique_ptr<Scheduler> make_scheduler(const Config& config, const std::strin
     std::string known;
     for (const auto& entry : kSchedulers)
       if (!entry.algorithm || std::string(entry.algorithm) == "dpmsolver++") known += std::string(known.empty() ? "" : ", ") + entry.class_name;
-    reject("unknown scheduler '" + class_name + "'", config.where(), "Known are " + known);
+    reject("unknown scheduler '" + class_name + "'", config.where(), option(Option::scheduler) + " takes another in its place. Known are " + known);
   }
   std::string base = name;
   const char* curve = nullptr;

@@ -8,6 +8,7 @@
 
 #include "adapt/finetune_settings.h"
 #include "core/error.h"
+#include "core/model_hash.h"
 #include "experiments/prompt_set.h"
 #include "metrics/judge_folders.h"
 #include "patching/patch_plan.h"
@@ -132,10 +133,10 @@ struct ReadPictures {
 
 /// Trains an adapter. Commands that only look (Generate, Localize, ReadPictures, ConvertAdapter) need not wait for its end: they run between two steps.
 struct Finetune {
-  std::string model_hash;     ///< Of the model that is meant; another one is refused. Empty: whichever is open.
-  std::string pictures;       ///< A folder.
-  FinetuneSettings settings;  ///< Without sample prompts, and sample_every over 0: the usual prompts.
-  std::string folder;         ///< As finetune() fills it.
+  std::optional<ModelHash> model_hash;  ///< Of the model that is meant; another one is refused. None: whichever is open.
+  std::string pictures;                 ///< A folder.
+  FinetuneSettings settings;            ///< Without sample prompts, and sample_every over 0: the usual prompts.
+  std::string folder;                   ///< As finetune() fills it.
   bool resume = false;
   bool pictures_read = false;  ///< They are those that the last ReadPictures found, and are not read again.
 };

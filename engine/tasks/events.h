@@ -11,6 +11,7 @@
 
 #include "adapt/training_row.h"
 #include "core/error.h"
+#include "core/model_hash.h"
 #include "core/progress.h"
 #include "demo/learned_text.h"
 #include "editing/edit_way.h"
@@ -48,7 +49,8 @@ struct ModelMeasured {
   bool halves = false;               ///< In bf16 it would take half.
 };
 struct ModelOpened {
-  std::string source, family, hash, dtype, device, why_device, scheduler;
+  std::string source, family, dtype, device, why_device, scheduler;
+  ModelHash hash;
   SiteTable table;
   std::vector<std::pair<std::string, std::int64_t>> parameters;
   std::int64_t default_steps = 0;

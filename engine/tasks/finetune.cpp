@@ -31,7 +31,7 @@ void read_pictures(Session& session, const command::ReadPictures& command, const
 void finetune(Session& session, const command::Finetune& command, const Job& job) {
   job.tell(event::Started{"Fine-tuning"});
   Pipeline& pipeline = session.model();
-  if (!command.model_hash.empty() && command.model_hash != pipeline.info().hash)
+  if (command.model_hash && *command.model_hash != pipeline.info().hash)
     reject("another model is open by now than the training is of", pipeline.info().source, "Open that model again");
   FinetuneSettings settings = command.settings;
   if (settings.sample_every > 0 && settings.sample_prompts.empty()) settings.sample_prompts = sample_prompts(pipeline.info());

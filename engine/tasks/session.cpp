@@ -28,11 +28,11 @@ event::ModelOpened describe(Pipeline& pipeline, const command::OpenModel& by, st
   const auto [source_prompt, target_prompt] = example_prompts(info);
   event::ModelOpened out{.source = info.source,
                          .family = info.family,
-                         .hash = info.hash,
                          .dtype = info.dtype,
                          .device = info.device_label,
                          .why_device = info.why_device,
                          .scheduler = info.scheduler,
+                         .hash = info.hash,
                          .table = info.table,
                          .parameters = info.parameters,
                          .default_steps = info.default_steps,
@@ -194,6 +194,7 @@ void Session::open(const command::OpenModel& command, const Job& job) {
     made_room_ = false;
     opened_ = {command, plan.device.is_cpu() ? 0 : plan.reading_bytes()};
     edited_.clear();
+    for (const auto& note : pipeline_->info().notes) job.note(note);
     job.tell(describe(*pipeline_, command, bytes));
   } catch (const Failure& failure) {
     if (!made_room_ || failure.error().code == ErrorCode::cancelled) throw;

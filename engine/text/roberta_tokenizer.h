@@ -3,8 +3,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
-#include <unordered_map>
 #include <vector>
+
+#include "text/tokenizer.h"
 
 namespace glyphscope {
 
@@ -19,9 +20,9 @@ class RobertaTokenizer {
   std::vector<std::int64_t> encode(const std::string& text, std::size_t length) const;
 
  private:
-  std::unordered_map<std::string, std::int64_t> vocabulary_;
-  std::unordered_map<std::string, int> ranks_;
-  std::int64_t begin_ = 0, end_ = 0, unknown_ = 0;
+  explicit RobertaTokenizer(Tokenizer tokenizer, const std::string& where);
+  Tokenizer tokenizer_;
+  std::int64_t begin_, end_;
 };
 
 }  // namespace glyphscope

@@ -2,10 +2,10 @@
 
 #include <filesystem>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 #include "text/clip_tokenizer.h"
+#include "text/tokenizer.h"
 
 namespace glyphscope {
 
@@ -20,17 +20,12 @@ class WordPieceTokenizer {
   std::vector<std::int64_t> encode(const std::string& text) const;
   /// A prompt between [CLS] and [SEP], cut and padded to `length`. Tokens::texts stays empty.
   Tokens tokenize(const WeightedPrompt& prompt, std::int64_t length) const;
-  std::size_t vocabulary_size() const { return pieces_.size(); }
+  std::size_t vocabulary_size() const { return tokenizer_.vocabulary_size(); }
 
  private:
-  void add_words(const std::vector<char32_t>& text, std::vector<std::int64_t>& ids) const;
-  void add_word(const std::vector<char32_t>& word, std::vector<std::int64_t>& ids) const;
-
-  std::vector<std::string> pieces_;
-  std::unordered_map<std::string, std::int64_t> ids_;
-  std::vector<std::string> special_;
-  std::int64_t pad_ = 0, unknown_ = 0, begin_ = 0, end_ = 0;
-  bool lower_case_ = true, strip_accents_ = true, split_chinese_ = true;
+  WordPieceTokenizer(Tokenizer tokenizer, const std::string& where);
+  Tokenizer tokenizer_;
+  std::int64_t pad_, begin_, end_;
 };
 
 }  // namespace glyphscope

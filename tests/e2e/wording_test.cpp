@@ -176,7 +176,7 @@ struct Wording : ::testing::Test {
     other.settings.resolution = 33;
     fails(other);
     other = tune;
-    other.model_hash = "0";
+    other.model_hash = std::string("0");
     fails(other);
     fails(command::ReadPictures{(scratch / "nowhere").string()});
     const std::string adapter = golden("adapters/unet_sdxl.safetensors");

@@ -6,6 +6,7 @@
 #include "adapt/finetune.h"
 #include "adapt/lora_file.h"
 #include "adapt/training_state.h"
+#include "core/random.h"
 #include "io/files.h"
 #include "io/safetensors.h"
 #include "pipelines/adaptable_encoder.h"
@@ -17,6 +18,7 @@
 
 namespace glyphscope {
 namespace {
+using ::testing::AllOf;
 using testing::golden;
 using ::testing::HasSubstr;
 using testing::kTolerance;
@@ -180,6 +182,74 @@ TEST(AdapterParity, EveryMethodIsWrittenAgain) {
 }
 
 // Text encoders' adapters, in both namings, act on whatever network is loaded, and leave nothing behind.
+// kohya's names of every layer of Stable Diffusion 3: what is written by them and read again says the same.
+TEST(AdapterParity, KohyasNamesHoldEveryLayerOfTheMmdit) {
+  torch::NoGradGuard no_grad;
+  SmallDenoiser denoiser("mmdit_sd3");
+  const testing::TemporaryFolder scratch;
+  Lora lora;
+  const auto generator = make_generator(3);
+  for (const auto& [path, layer] : adaptable_layers(denoiser.module())) {
+    const auto shape = layer->shape();
+    lora.layers[path] = {torch::randn({2, shape[1]}, generator), torch::randn({shape[0], 2}, generator) * 0.1, 2};
+  }
+  ASSERT_TRUE(lora.layers.contains("norm_out.linear") && lora.layers.contains("time_text_embed.text_embedder.linear_2"));
+  write_lora(scratch / "kohya.safetensors", lora, LoraFormat::kohya, denoiser.module(), denoiser.table());
+  EXPECT_TRUE(SafetensorsFile(scratch / "kohya.safetensors").entries().contains("lora_unet_final_layer_adaLN_modulation_1.lora_up.weight"));
+  std::vector<std::string> notes;
+  const Lora again = read_lora(scratch / "kohya.safetensors", denoiser.module(), denoiser.table(), notes);
+  torch::Tensor expected;
+  {
+    const AttachedLora attached(denoiser.module(), lora);
+    expected = denoiser.call();
+  }
+  const AttachedLora attached(denoiser.module(), again);
+  EXPECT_LT(relative_error(denoiser.call(), expected), 1e-5);
+}
+
+// PEFT's own folder of a text encoder, as its DreamBooth example writes one: it says what class it is of.
+TEST(AdapterParity, PeftsFolderOfATextEncoderIsRead) {
+  torch::NoGradGuard no_grad;
+  const testing::TemporaryFolder scratch;
+  const auto pipeline = *open_model(golden("pipeline").string());
+  std::vector<std::string> notes;
+  const std::string written = (golden("adapter_methods") / "text_clip.safetensors").string();
+  const Adapter known = read_adapter(written, adapter_target(*pipeline, written), notes);
+  std::map<std::string, torch::Tensor> tensors;
+  for (const auto& [path, layer] : known.encoders.at("text_encoder").layers) {
+    tensors["base_model.model.text_model." + path + ".lora_A.weight"] = layer.a;
+    tensors["base_model.model.text_model." + path + ".lora_B.weight"] = layer.b;
+  }
+  const auto folder = scratch / "out/text_encoder";
+  std::filesystem::create_directories(folder);
+  write_safetensors(folder / "adapter_model.safetensors", tensors);
+  write_text(folder / "adapter_config.json",
+             R"({"peft_type": "LORA", "r": 2, "lora_alpha": 3, "auto_mapping": {"base_model_class": "CLIPTextModel", "parent_library": "transformers"}})");
+  const Adapter read = read_adapter(folder, adapter_target(*pipeline, folder.string()), notes);
+  ASSERT_TRUE(read.encoders.contains("text_encoder"));
+  EXPECT_TRUE(read.denoiser.layers.empty());
+  for (const auto& [path, layer] : known.encoders.at("text_encoder").layers) {
+    const LoraLayer& own = read.encoders.at("text_encoder").layers.at(path);
+    EXPECT_TRUE(torch::equal(own.a, layer.a) && torch::equal(own.b, layer.b)) << path;
+    EXPECT_EQ(own.alpha, 3);
+  }
+  EXPECT_THAT(testing::failure_of([&] { adapter_target(*pipeline, (scratch / "out").string()); }), HasSubstr("below it are adapters: text_encoder"));
+}
+
+// Half of a layer says so.
+TEST(AdapterFiles, MagnitudesAloneAreRefused) {
+  const testing::TemporaryFolder scratch;
+  SmallDenoiser denoiser("unet_sd1");
+  const std::string layer = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k";
+  std::vector<std::string> notes;
+  write_safetensors(scratch / "a.safetensors", {{layer + ".dora_scale", torch::ones({8, 1})}});
+  EXPECT_THAT(testing::failure_of([&] { read_lora(scratch / "a.safetensors", denoiser.module(), denoiser.table(), notes); }),
+              AllOf(HasSubstr(layer), HasSubstr("DoRA's magnitudes, and no matrices")));
+  write_safetensors(scratch / "a.safetensors", {{layer + ".alpha", torch::ones({1})}});
+  (void)testing::failure_of([&] { read_lora(scratch / "a.safetensors", denoiser.module(), denoiser.table(), notes); });
+  EXPECT_THAT(notes, ::testing::Contains(AllOf(HasSubstr(layer), HasSubstr("no matrices"))));
+}
+
 TEST(AdapterParity, TextEncodersEqualTheReference) {
   torch::NoGradGuard no_grad;
   const auto folder = golden("adapter_methods");

@@ -96,7 +96,7 @@ TEST(T5Tokenizer, CutsPadsAndSaysWhatIsCut) {
 
 // What transformers 5 writes of T5's tokenizer: tests/golden/make_tokenizer_json.py.
 TEST(T5TokenizerParity, ATokenizerJsonAloneIsReadAsItsLibraryReadsIt) {
-  const auto folder = golden("tokenizer_json");
+  const auto folder = golden("tokenizer_json") / "t5";
   const T5Tokenizer tokenizer = T5Tokenizer::load(folder);
   int count = 0, differ = 0;
   for (const auto& one : read_json(folder / "expected.json")) {
@@ -111,7 +111,7 @@ TEST(T5TokenizerParity, ATokenizerJsonAloneIsReadAsItsLibraryReadsIt) {
 
 TEST(T5TokenizerParity, WhatATokenizerJsonIsNotIsNamed) {
   const testing::TemporaryFolder folder;
-  const nlohmann::json good = read_json(golden("tokenizer_json") / "tokenizer.json");
+  const nlohmann::json good = read_json(golden("tokenizer_json") / "t5/tokenizer.json");
   const auto failure = [&](const std::function<void(nlohmann::json&)>& change) {
     nlohmann::json document = good;
     change(document);

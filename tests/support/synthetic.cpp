@@ -25,7 +25,7 @@ double chance_of(const std::string& text) { return static_cast<double>(std::stou
 SyntheticPipeline::SyntheticPipeline(int sites, int heads, Rule rule) : rule_(std::move(rule)) {
   info_.family = "synthetic";
   info_.source = "synthetic";
-  info_.hash = "0";
+  info_.hash = std::string("0");
   info_.dtype = "fp32";
   info_.scheduler = "none";
   info_.default_steps = 10;

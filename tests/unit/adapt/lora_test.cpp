@@ -274,7 +274,7 @@ TEST(AdapterFiles, WhatIsWrongIsNamed) {
   EXPECT_THAT(read({{"unet." + path + ".oft_blocks", torch::ones({2, 4, 3})}}), HasSubstr("square ones were expected"));
   EXPECT_THAT(read({{"unet." + path + ".lora_A.weight", a}, {"unet." + path + ".lora_B.weight", b}, {"unet." + path + ".oft_blocks", torch::ones({2, 4, 4})}}),
               HasSubstr("has a part 'oft_blocks' of OFT beside those of LoRA"));
-  EXPECT_THAT(read({{"unet." + path + ".oft_R.default.weight", a}}), HasSubstr("is of OFT as PEFT writes it"));
+  EXPECT_THAT(read({{"unet." + path + ".oft_R.default.weight", a}}), HasSubstr("generators of [2, 12]"));
   EXPECT_THAT(read({{"unet." + path + ".lora_A.weight", torch::ones({3, 12})}, {"unet." + path + ".lora_B.weight", b}}),
               HasSubstr("they are [8, 2] and [3, 12]"));
   EXPECT_THAT(read({{"x", a}}), HasSubstr("the file holds 'x'"));
@@ -513,9 +513,14 @@ TEST(AdapterFiles, WhatElseIsInAFileIsReadOrNamed) {
 TEST(AdapterFiles, PeftsRotationsAreNamed) {
   const testing::TemporaryFolder folder;
   SmallDenoiser unet("unet_sd1");
-  write_safetensors(folder / "oft.safetensors", {{"base_model.model." + unet.table().sites[0].path + ".to_k.oft_R.weight", torch::zeros({4, 6})}}, {});
-  std::vector<std::string> notes;
-  EXPECT_THAT(testing::failure_of([&] { read_lora(folder / "oft.safetensors", unet.module(), unet.table(), notes); }), HasSubstr("OFT as PEFT"));
+  const std::string layer = "base_model.model." + unet.table().sites[0].path + ".to_k";
+  const auto failure = [&](const std::map<std::string, torch::Tensor>& tensors) {
+    write_safetensors(folder / "oft.safetensors", tensors, {});
+    std::vector<std::string> notes;
+    return testing::failure_of([&] { read_lora(folder / "oft.safetensors", unet.module(), unet.table(), notes); });
+  };
+  EXPECT_THAT(failure({{layer + ".boft_R", torch::zeros({2, 3, 4, 4})}, {layer + ".boft_s", torch::ones({8, 1})}}), HasSubstr("BOFT of 2 butterfly factors"));
+  EXPECT_THAT(failure({{layer + ".boft_R", torch::zeros({1, 3, 4, 4})}}), HasSubstr("its rows' scales are missing"));
 }
 
 // As PEFT's `lora.Conv2d` has them: A with the kernel of the layer, B with one of 1 x 1.

@@ -95,10 +95,10 @@ TEST(PictureSet, OneBadFileCostsNoOther) {
   std::set<std::string> captions;
   for (const auto& one : set.train) captions.insert(one.caption);
   EXPECT_THAT(captions, ::testing::ElementsAre("a", "c"));
-  EXPECT_THAT(set.faults,
-              ::testing::UnorderedElementsAre(HasSubstr("b.txt"), AllOf(HasSubstr("d.gif"), HasSubstr("kind of picture")),
-                                              AllOf(HasSubstr("e.dat"), HasSubstr("is no PNG, JPEG, WebP")),
-                                              AllOf(HasSubstr("f.png"), HasSubstr("outside the folder")), AllOf(HasSubstr("f.png"), HasSubstr("no caption"))));
+  EXPECT_THAT(set.faults, ::testing::UnorderedElementsAre(
+                              HasSubstr("b.txt"), AllOf(HasSubstr("metadata.jsonl"), HasSubstr("leads nowhere")),
+                              AllOf(HasSubstr("d.gif"), HasSubstr("kind of picture")), AllOf(HasSubstr("e.dat"), HasSubstr("is no PNG, JPEG, WebP")),
+                              AllOf(HasSubstr("f.png"), HasSubstr("outside the folder")), AllOf(HasSubstr("f.png"), HasSubstr("no caption"))));
 }
 
 // metadata.csv as spreadsheets and pandas write it (RFC 4180): quotes, doubled quotes, commas and line ends within; what is wrong with a row costs no
@@ -160,6 +160,21 @@ TEST(PictureSet, AFolderOfOtherThingsIsNamedByThem) {
 }
 
 // Two captions of one picture, in one file or in two: the first is kept, and the other told of.
+// What stands in the place of a picture is named as what it is.
+TEST(PictureSet, StandInsAreNamed) {
+  const testing::TemporaryFolder folder;
+  write_text(folder / "a.png", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12345\n");
+  write_text(folder / "b.jpg", "<!DOCTYPE html><html><body>Not found</body></html>");
+  fs::create_symlink("../gone.png", folder / "c.png");
+  write_text(folder / "meta_cap.json", "{}");
+  for (const char* name : {"a.txt", "b.txt", "c.txt"}) write_text(folder / name, "a sign");
+  const std::string error = testing::failure_of([&] { read_picture_set(folder.path(), 0); });
+  EXPECT_THAT(error, AllOf(HasSubstr("a.png"), HasSubstr("Git LFS pointer"), HasSubstr("git lfs pull")));
+  EXPECT_THAT(error, AllOf(HasSubstr("b.jpg"), HasSubstr("web page")));
+  EXPECT_THAT(error, HasSubstr("c.png: the link leads nowhere"));
+  EXPECT_THAT(error, HasSubstr("meta_cap.json: captions are not read from such a file"));
+}
+
 TEST(PictureSet, ASecondCaptionOfAPictureIsToldOf) {
   const testing::TemporaryFolder folder;
   fs::create_directories(folder / "sub");

@@ -393,11 +393,11 @@ TEST(Guard, KnowsTheSitesOfTheDemoModels) {
     EXPECT_EQ(studied_sites(model), sites) << name;
   }
   const std::string hash = model.hash;
-  model.hash += "0";
+  model.hash = hash + "0";
   EXPECT_TRUE(studied_sites(model).empty());
   // A cascade's are those of its first stage.
   const auto second = std::make_shared<ModelInfo>();
-  second->hash = "1";
+  second->hash = std::string("1");
   model.upscaler = second;
   model.hash = sha256_text(hash + "1");
   EXPECT_EQ(studied_sites(model), (std::vector<int>{8}));

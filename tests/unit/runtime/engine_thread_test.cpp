@@ -105,7 +105,7 @@ fs::path make_pictures(const fs::path& folder) {
 }
 
 command::Finetune training(const testing::TemporaryFolder& folder, const char* out) {
-  command::Finetune command{"", make_pictures(folder / "pictures").string(), {}, (folder / out).string()};
+  command::Finetune command{std::nullopt, make_pictures(folder / "pictures").string(), {}, (folder / out).string()};
   command.settings.plan = {.sites = {0}, .rank = 2};
   command.settings.steps = 4;
   command.settings.batch = 2;

@@ -1,0 +1,29 @@
+#include "core/model_hash.h"
+
+#include <chrono>
+#include <future>
+#include <utility>
+
+namespace glyphscope {
+
+struct ModelHash::State {
+  CancelToken cancel;
+  std::shared_future<std::string> text;
+  ~State() { cancel.cancel(); }  // then the thread is waited for
+};
+
+ModelHash::ModelHash(std::string known) : state_(std::make_shared<State>()) {
+  std::promise<std::string> promise;
+  promise.set_value(std::move(known));
+  state_->text = promise.get_future().share();
+}
+
+ModelHash::ModelHash(Form form) : state_(std::make_shared<State>()) {
+  state_->text = std::async(std::launch::async, [form = std::move(form), cancel = state_->cancel] { return form(cancel); }).share();
+}
+
+const std::string& ModelHash::text() const { return state_->text.get(); }
+
+bool ModelHash::ready() const { return state_->text.wait_for(std::chrono::seconds(0)) == std::future_status::ready; }
+
+}  // namespace glyphscope
