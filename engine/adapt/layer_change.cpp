@@ -71,6 +71,13 @@ std::int64_t LayerChange::parameters() const {
   return sum;
 }
 
+LayerChange LayerChange::prepared(std::int64_t rows_of_layer) const {
+  LayerChange out = *this;
+  if (method == Method::orthogonal || method == Method::butterfly)
+    out.parts["turns"] = rotations(widened(parts.at("oft_blocks")), constraint * static_cast<double>(rows_of_layer));
+  return out;
+}
+
 LayerChange LayerChange::to(torch::Device device) const {
   LayerChange out = *this;
   for (auto& [name, part] : out.parts) part = part.to(device);
@@ -153,7 +160,8 @@ torch::Tensor LayerChange::weight(const torch::Tensor& own, double strength) con
       return (before * (1 + strength * factor)).to(own.scalar_type());
     }
     case Method::orthogonal: {
-      const torch::Tensor turn = rotations(part("oft_blocks"), constraint * static_cast<double>(own.size(0))), one = torch::eye(turn.size(-1), turn.options());
+      const torch::Tensor turn = has("turns") ? part("turns") : rotations(part("oft_blocks"), constraint * static_cast<double>(own.size(0))),
+                          one = torch::eye(turn.size(-1), turn.options());
       check_rows(turn.size(0) * turn.size(1));
       if (has("rescale")) check_rows(part("rescale").numel());
       const torch::Tensor grouped = before.reshape({turn.size(0), turn.size(1), -1});
@@ -179,7 +187,7 @@ torch::Tensor LayerChange::weight(const torch::Tensor& own, double strength) con
       return (before + strength * (out - before)).to(own.scalar_type());
     }
     case Method::butterfly: {
-      const torch::Tensor turns = rotations(part("oft_blocks"), constraint * static_cast<double>(own.size(0))),
+      const torch::Tensor turns = has("turns") ? part("turns") : rotations(part("oft_blocks"), constraint * static_cast<double>(own.size(0))),
                           one = torch::eye(turns.size(-1), turns.options());
       const std::int64_t size = turns.size(-1);
       check_rows(turns.size(1) * size);

@@ -45,6 +45,8 @@ struct LayerChange {
   /// own: undefined if the layer has none. weight: the layer's, whose rows the bias is of. Throws a Failure for one of another size.
   torch::Tensor changed_bias(const torch::Tensor& own, const torch::Tensor& weight, double strength) const;
   LayerChange to(torch::Device device) const;
+  /// The same with what does not depend on the weight's numbers formed once: rotations, which take an inverse. rows: the layer's.
+  LayerChange prepared(std::int64_t rows) const;
   std::int64_t parameters() const;
   /// "LoHa", as people call it.
   std::string name() const;

@@ -99,7 +99,7 @@ AttachedLora::AttachedLora(const torch::nn::Module& denoiser, const Lora& lora, 
   const std::vector<AdaptableLayer*> changed = find_changed(denoiser, lora);
   for (const auto& [path, change] : lora.changes) {
     AdaptableLayer* layer = changed[changes_.size()];
-    changes_.push_back({path, layer, std::make_shared<ActiveChange>(change.to(layer->weight.device()), strength)});
+    changes_.push_back({path, layer, std::make_shared<ActiveChange>(change.to(layer->weight.device()).prepared(layer->shape()[0]), strength)});
     layer->changes.reserve(layer->changes.size() + 1);
   }
   for (const auto& [path, own] : lora.layers) {

@@ -139,15 +139,13 @@ KeyTable flux_keys(const Config&) {
 
 std::vector<SingleFileLayout> layouts() {
   // T5's tokenizer is in no such file, and too large to ship.
-  const auto none = [](const Weights&) { return std::string(); };
   return {{.models = "FLUX.1",
            .mark = "model.diffusion_model.double_blocks.",
-           .configs = none,
            .places = {{"transformer", "model.diffusion_model.", flux_keys},
                       {"vae", "vae.", autoencoder_keys},
                       {"text_encoder", "text_encoders.clip_l.transformer.", same_keys},
                       {"text_encoder_2", "text_encoders.t5xxl.transformer.", same_keys}}},
-          {.models = "FLUX.1's transformer", .mark = "double_blocks.", .configs = none, .places = {{"transformer", "", flux_keys}}}};
+          {.models = "FLUX.1's transformer", .mark = "double_blocks.", .places = {{"transformer", "", flux_keys}}}};
 }
 
 // A single block's first layer holds q, k, v and, four times as wide, what goes into its feed-forward layer.

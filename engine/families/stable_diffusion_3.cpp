@@ -180,7 +180,6 @@ std::vector<SingleFileLayout> layouts() {
     const std::string blocks = "model.diffusion_model.joint_blocks.";
     return any_key(file, blocks + "37.") ? "sd3.5-large" : any_key(file, blocks + "0.x_block.attn2.") ? "sd3.5-medium" : "sd3";
   };
-  const auto none = [](const Weights&) { return std::string(); };
   return {{.models = "Stable Diffusion 3 and 3.5",
            .mark = "model.diffusion_model.joint_blocks.",
            .configs = configs,
@@ -189,7 +188,7 @@ std::vector<SingleFileLayout> layouts() {
                       {"text_encoder", "text_encoders.clip_l.transformer.", same_keys},
                       {"text_encoder_2", "text_encoders.clip_g.transformer.", same_keys},
                       {"text_encoder_3", "text_encoders.t5xxl.transformer.", same_keys}}},
-          {.models = "Stable Diffusion 3's transformer", .mark = "joint_blocks.", .configs = none, .places = {{"transformer", "", mmdit_keys}}}};
+          {.models = "Stable Diffusion 3's transformer", .mark = "joint_blocks.", .places = {{"transformer", "", mmdit_keys}}}};
 }
 
 const std::vector<KohyaRule> kKohya = {{"transformer_blocks.#.attn.to_q", "joint_blocks_#_x_block_attn_qkv", 0, 3},

@@ -222,6 +222,8 @@ GgufFile::GgufFile(const fs::path& path) {
     const Value value = read_value(reader, type, key, where);
     if (key == "general.architecture") contents->architecture = value.text;
     if (key == "general.alignment" && value.numbers.size() == 1) alignment = static_cast<std::uint64_t>(value.numbers[0]);
+    if (key == "split.count" && value.numbers.size() == 1 && value.numbers[0] > 1)
+      reject("this is one of " + std::to_string(value.numbers[0]) + " parts of a model", where, "Join them by llama.cpp's gguf-split");
     if (key.starts_with(kShape)) true_shapes[key.substr(kShape.size())] = value.numbers;
   }
   if (alignment == 0 || alignment % 8 != 0 || alignment > (1u << 20)) reject("general.alignment is " + std::to_string(alignment), where, kAgain);

@@ -177,7 +177,9 @@ Weights Weights::find(const fs::path& folder) {
   for (const std::string& variant : variants) {
     for (const std::string stem : {"diffusion_pytorch_model", "model"}) {
       const fs::path file = folder / (stem + variant + ".safetensors"), index = folder / (stem + ".safetensors.index" + variant + ".json");
-      if (fs::exists(file)) return Weights(file);
+      // Where there is both, diffusers takes the shards of its models, and transformers the file of its.
+      const bool shards_first = stem == "diffusion_pytorch_model" && fs::exists(index);
+      if (fs::exists(file) && !shards_first) return Weights(file);
       if (!fs::exists(index)) continue;
       Weights out;
       out.where_ = folder.string();
@@ -192,6 +194,7 @@ Weights Weights::find(const fs::path& folder) {
       // An index without its shards: perhaps another variant was downloaded.
       const auto gone = std::find_if(shards.begin(), shards.end(), [&](const std::string& shard) { return !fs::exists(folder / shard); });
       if (gone != shards.end()) {
+        if (fs::exists(file)) return Weights(file);
         missing = *gone;
         continue;
       }

@@ -33,6 +33,9 @@ torch::Tensor beside_channels(const std::vector<double>& numbers, double otherwi
 
 AutoencoderConfig AutoencoderConfig::parse(const Config& config) {
   AutoencoderConfig out;
+  const std::string kind = config.text("_class_name", "AutoencoderKL");
+  if (kind != "AutoencoderKL" && kind != "VQModel")
+    reject("the autoencoder is of class '" + kind + "'", config.where(), "AutoencoderKL and VQModel are read: use the one that the model was published with");
   config.require("act_fn", "silu");
   const auto down = config.texts("down_block_types"), up = config.texts("up_block_types");
   for (const auto& name : down)

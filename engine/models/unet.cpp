@@ -205,7 +205,10 @@ UNetConfig UNetConfig::parse(const Config& config) {
   }
   out.in_channels = config.size("in_channels", 4, 1, 1024);
   out.out_channels = config.size("out_channels", 4, 1, 1024);
-  out.sample_size = config.size("sample_size", 64, 1, 4096);
+  // One number, or two that are equal.
+  const nlohmann::json sides = config.has("sample_size") ? config.json()["sample_size"] : nlohmann::json();
+  const bool square = sides.is_array() && sides.size() == 2 && sides[0] == sides[1] && sides[0].is_number_integer();
+  out.sample_size = square ? sides[0].get<std::int64_t>() : config.size("sample_size", 64, 1, 4096);
   out.cross_attention_dim = config.size("cross_attention_dim", 1280, 1, 65536);
   out.norm_groups = config.size("norm_num_groups", 32, 1, 4096);
   out.norm_eps = config.number("norm_eps", 1e-5, 0, 1);

@@ -41,7 +41,7 @@ struct SingleFileLayout {
   std::string models;  ///< What people call them.
   std::string mark;    ///< How some key begins that no other layout has.
   /// The folder of resources/configs that holds its published configurations; "": none does, the user names one.
-  std::function<std::string(const Weights& file)> configs;
+  std::function<std::string(const Weights& file)> configs = [](const Weights&) { return std::string(); };
   std::vector<Place> places;
   /// What keys of the file say of the scheduler, whatever a configuration says: an object of scheduler_config.json's keys, perhaps empty. Throws a
   /// Failure for one that is not known.

@@ -17,9 +17,8 @@ std::vector<SingleFileLayout> single_file_layouts() {
   std::vector<SingleFileLayout> out;
   for (const auto& family : families()) out.insert(out.end(), family.single_files.begin(), family.single_files.end());
   // A denoiser as diffusers names its keys, of whatever family the folder beside it is.
-  const auto none = [](const Weights&) { return std::string(); };
-  out.push_back({.models = "a U-Net in diffusers' keys", .mark = "down_blocks.", .configs = none, .places = {{"unet", "", same_keys}}});
-  out.push_back({.models = "a transformer in diffusers' keys", .mark = "transformer_blocks.", .configs = none, .places = {{"transformer", "", same_keys}}});
+  out.push_back({.models = "a U-Net in diffusers' keys", .mark = "down_blocks.", .places = {{"unet", "", same_keys}}});
+  out.push_back({.models = "a transformer in diffusers' keys", .mark = "transformer_blocks.", .places = {{"transformer", "", same_keys}}});
   return out;
 }
 

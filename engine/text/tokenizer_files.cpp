@@ -1,5 +1,6 @@
 #include "text/tokenizer_files.h"
 
+#include <charconv>
 #include <map>
 #include <sstream>
 
@@ -108,7 +109,11 @@ json read_clip_tokenizer(const fs::path& folder) {
     if (const auto own = settings.find("added_tokens_decoder"); own != settings.end())
       for (const auto& [id, token] : own->items()) {
         const std::string text = token.at("content").get<std::string>();
-        if (!added.contains(text)) (added[text] = token)["id"] = std::stoll(id);
+        std::int64_t number = -1;
+        const auto read = std::from_chars(id.data(), id.data() + id.size(), number);
+        if (read.ec != std::errc() || read.ptr != id.data() + id.size() || number < 0)
+          reject("'added_tokens_decoder' has the id '" + id + "', which is no whole number", (folder / "tokenizer_config.json").string());
+        if (!added.contains(text)) (added[text] = token)["id"] = number;
       }
   });
   const fs::path file = folder / "added_tokens.json";

@@ -105,6 +105,9 @@ TEST(JsonTokenizer, AddedTokensOfOlderFilesAreRead) {
   settings["added_tokens_decoder"]["814"] = {{"content", "<sks>"}, {"normalized", true}, {"special", false}};
   write_text(folder / "tokenizer_config.json", settings.dump());
   EXPECT_EQ(ClipTokenizer::load(folder.path()).encode("a <sks> sign"), listed);
+  settings["added_tokens_decoder"]["x"] = {{"content", "<other>"}};
+  write_text(folder / "tokenizer_config.json", settings.dump());
+  EXPECT_THAT(testing::failure_of([&] { ClipTokenizer::load(folder.path()); }), HasSubstr("the id 'x', which is no whole number"));
   // a, the token, sign: none of it is letters.
   const ClipTokenizer tokenizer = ClipTokenizer::load(golden("tokenizer"));
   std::vector<std::int64_t> expected = tokenizer.encode("a");

@@ -74,6 +74,23 @@ TEST(WeightFiles, WhatWasSavedAlongIsLeftOut) {
   EXPECT_THAT(failure_of([&] { load_weights(model, Weights(folder / "a.safetensors")); }), AllOf(HasSubstr("extra 3:"), HasSubstr("layer.second.weight")));
 }
 
+// Where there is one file and shards, the reference of each kind of model has a choice of its own.
+TEST(WeightFiles, OfOneFileAndShardsEachLibrarysOwnAreTaken) {
+  const testing::TemporaryFolder folder;
+  for (const std::string stem : {"diffusion_pytorch_model", "model"}) {
+    write_safetensors(folder / (stem + ".safetensors"), {{"a", torch::full({1}, 1.0F)}});
+    write_safetensors(folder / (stem + "-00001-of-00001.safetensors"), {{"a", torch::full({1}, 2.0F)}});
+    write_json(folder / (stem + ".safetensors.index.json"), {{"weight_map", {{"a", stem + "-00001-of-00001.safetensors"}}}});
+    const auto taken = [&] { return Weights::find(folder.path()).entries().at("a").read().item<float>(); };
+    EXPECT_EQ(taken(), stem == "model" ? 1 : 2) << stem;
+    fs::remove(folder / (stem + "-00001-of-00001.safetensors"));
+    EXPECT_EQ(taken(), 1) << "shards that are not there";
+    fs::remove(folder / (stem + ".safetensors"));
+    EXPECT_THAT(failure_of(taken), HasSubstr("the shard " + stem));
+    fs::remove(folder / (stem + ".safetensors.index.json"));
+  }
+}
+
 TEST(WeightFiles, ALinkThatLeadsNowhereIsNamed) {
   const testing::TemporaryFolder folder;
   fs::create_symlink("../blobs/0123", folder / "model.safetensors");
