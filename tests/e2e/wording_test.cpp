@@ -62,7 +62,8 @@ std::set<std::string> options_of_the_program() {
     return out;
   };
   std::string all = help("");
-  for (const char* verb : {"generate", "patch", "edit", "localize", "finetune", "convert-adapter", "guard", "arena", "evaluate", "train-demo", "draw-signs"})
+  for (const char* verb :
+       {"generate", "patch", "edit", "localize", "finetune", "convert-adapter", "autopsy", "guard", "arena", "evaluate", "train-demo", "draw-signs"})
     all += help(verb);
   std::set<std::string> out;
   const std::regex option("--[a-z][a-z-]*");
