@@ -324,7 +324,7 @@ std::string peft_encoder(const fs::path& file, const std::vector<AdapterTarget::
   for (const auto& one : encoders)
     if (one.t5 ? t5 : clip) fitting.push_back(one.component);
   if (fitting.empty()) return {};
-  const std::string folder = fs::absolute(file, error).parent_path().filename().string();
+  std::string folder = fs::absolute(file, error).parent_path().filename().string();
   if (std::find(fitting.begin(), fitting.end(), folder) != fitting.end()) return folder;
   return name == "CLIPTextModelWithProjection" ? fitting.back() : fitting.front();
 }

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/option.h"
+#include "device/placement.h"
 #include "models/attention.h"
 
 namespace glyphscope {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "adapt/lora.h"
+#include "patching/site.h"
 #include "patching/taps.h"
 
 namespace glyphscope {

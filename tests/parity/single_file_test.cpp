@@ -199,7 +199,7 @@ TEST(SingleFile, WrongFilesAreNamed) {
   write_safetensors(folder / "more.safetensors", more);
   EXPECT_EQ(open("more.safetensors", options), "");  // of something else that was saved along
   EXPECT_THAT((*open_model((folder / "more.safetensors").string(), options))->info().notes, ::testing::Contains(HasSubstr("are not used: control.weight")));
-  more["model.diffusion_model.input_blocks.0.1.weight"] = torch::zeros({1});
+  more["model.diffusion_model.down_blocks.9.weight"] = torch::zeros({1});
   write_safetensors(folder / "more.safetensors", more);
   EXPECT_THAT(open("more.safetensors", options), HasSubstr("extra 2:"));
   auto odd = tensors;
