@@ -155,13 +155,16 @@ TEST_F(StandIn, QuantizedWeightsDrawTheCpusPictures) {
   EXPECT_LT(testing::relative_error(drawn->latents, expected->latents), 1e-4);
 
   const auto needs = *model_needs(source, by);
-  MemoryPlan plan{.components = needs.components, .keeps_encoders = false};
+  MemoryPlan plan = plan_memory(needs.components, by.place());
+  plan.keeps_encoders = false;
   const std::uint64_t whole = plan.reading_bytes();
   plan.streams = true;
   plan.resident = 0;
   ASSERT_LT(plan.reading_bytes(), whole);
   by.memory = MemoryPlan::kWorkBytes + plan.reading_bytes();
-  const auto streamed = *open_model(source, by);
+  const auto opened = open_model(source, by);
+  ASSERT_TRUE(opened) << opened.error().message();
+  const auto& streamed = *opened;
   stand_in::reset_traffic();
   const auto again = streamed->generate(request);
   ASSERT_TRUE(again) << again.error().message();
