@@ -1,5 +1,8 @@
 #include "core/model_hash.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <chrono>
 #include <future>
 #include <utility>
@@ -19,7 +22,11 @@ ModelHash::ModelHash(std::string known) : state_(std::make_shared<State>()) {
 }
 
 ModelHash::ModelHash(Form form) : state_(std::make_shared<State>()) {
-  state_->text = std::async(std::launch::async, [form = std::move(form), cancel = state_->cancel] { return form(cancel); }).share();
+  state_->text = std::async(std::launch::async, [form = std::move(form), cancel = state_->cancel] {
+                   // Linux has a priority for each thread: what the user waits for goes first.
+                   ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), 10);
+                   return form(cancel);
+                 }).share();
 }
 
 const std::string& ModelHash::text() const { return state_->text.get(); }

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdio>
 #include <iostream>
+#include <numeric>
 
 #include "adapt/adapters.h"
 #include "core/error.h"
@@ -21,11 +22,17 @@ namespace {
 using Clock = std::chrono::steady_clock;
 double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-// What is kept quantized is bytes here.
+// What is kept quantized is bytes here, whose sum torch would form of a copy in int64.
 double touch(const torch::nn::Module& module) {
   double sum = 0;
-  for (const auto& parameter : module.parameters())
-    sum += (parameter.is_floating_point() && parameter.element_size() > 1 ? parameter : parameter.view(torch::kUInt8)).sum().item<double>();
+  for (const auto& parameter : module.parameters()) {
+    if (parameter.is_floating_point() && parameter.element_size() > 1) {
+      sum += parameter.sum().item<double>();
+      continue;
+    }
+    const auto* bytes = static_cast<const std::uint8_t*>(parameter.data_ptr());
+    sum += static_cast<double>(std::accumulate(bytes, bytes + parameter.nbytes(), std::uint64_t{0}));
+  }
   return sum;
 }
 
