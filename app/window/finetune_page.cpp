@@ -350,7 +350,17 @@ void FinetunePage::refresh() {
   start_->setToolTip(missing.isEmpty() ? tr("Train the adapter") : missing);
   pause_->setVisible(!idle);
   pause_->setText(paused ? tr("&Resume") : tr("&Pause"));
-  const bool other = running_.model_hash != model_hash_;  // the training is of a model that is not open
+  // Whether the training is of a model that is not open. The hash of one that was opened just now is still being formed: the window does not wait for it.
+  bool other = false;
+  if (!idle && model_hash_ && running_.model_hash) {
+    if (model_hash_->ready()) {
+      const auto same = attempt([&] { return *running_.model_hash == *model_hash_; });
+      other = !same || !*same;
+    } else {
+      other = true;
+      QTimer::singleShot(200, this, &FinetunePage::refresh);
+    }
+  }
   pause_->setEnabled(phase_ == Phase::running || (paused && !opening_ && !other));
   pause_->setToolTip(paused && other ? tr("The training is of another model: open that again to go on")
                                      : tr("Saves where it is; it goes on to the same adapter, to the bit"));

@@ -90,14 +90,21 @@ AttachedAdapter::AttachedAdapter(Pipeline& pipeline, const Adapter& adapter, dou
   for (AdaptableEncoder* encoder : pipeline.text_encoders()) {
     const auto own = adapter.encoders.find(encoder->component());
     if (own == adapter.encoders.end()) continue;
-    encoder->set_attached({[lora = &own->second, strength](torch::nn::Module& network) -> std::shared_ptr<void> {
-      return std::make_shared<AttachedLora>(network, *lora, strength);
-    }});
+    try {
+      encoder->set_attached({[lora = &own->second, strength](torch::nn::Module& network) -> std::shared_ptr<void> {
+        return std::make_shared<AttachedLora>(network, *lora, strength);
+      }});
+    } catch (...) {
+      detach();  // from those before: an object that is not finished would leave them pointing to it
+      throw;
+    }
     encoders_.push_back(encoder);
   }
 }
 
-AttachedAdapter::~AttachedAdapter() {
+AttachedAdapter::~AttachedAdapter() { detach(); }
+
+void AttachedAdapter::detach() {
   for (AdaptableEncoder* encoder : encoders_) encoder->set_attached({});
 }
 

@@ -22,6 +22,7 @@ class AttachedAdapter {
   AttachedAdapter& operator=(const AttachedAdapter&) = delete;
 
  private:
+  void detach();
   AttachedLora denoiser_;
   std::vector<AdaptableEncoder*> encoders_;
 };

@@ -265,8 +265,8 @@ LayerPart make_part(Stored one, const std::string& name, const AdapterSettings& 
     if (one.has("rescale")) change.parts["rescale"] = one.take("rescale");
   } else if (one.has("oft_R")) {
     const torch::Tensor generators = one.take("oft_R");
-    const double size = (1 + std::sqrt(1 + 8 * static_cast<double>(generators.size(-1)))) / 2;
-    if (generators.dim() != 2 || size != std::floor(size))
+    const double size = generators.dim() == 2 ? (1 + std::sqrt(1 + 8 * static_cast<double>(generators.size(1)))) / 2 : 0.5;
+    if (size != std::floor(size))
       wrong(c10::str("has generators of ", generators.sizes(), ", blocks times what stands over a diagonal was expected"), "The file is damaged");
     change.method = Method::rotation;
     change.parts["turns"] = oft_turns(generators, settings);

@@ -140,6 +140,24 @@ TEST_F(OfAutopsy, FindsThePartThatWritesAndLeavesTheOthersOut) {
               HasSubstr("holds an autopsy already"));
 }
 
+// Where a part does not fit, nothing stays attached: not the denoiser's, nor that of an encoder before it.
+TEST(AttachedAdapterTest, NothingIsAttachedByHalf) {
+  const auto opened = *open_model(golden("pipeline_sdxl").string());
+  Request request;
+  request.prompts = {"a sign that says \"OPEN\""};
+  request.rows = {{0, 1, {}}};
+  request.steps = 2;
+  const torch::Tensor plain = opened->generate(request)->latents;
+  Adapter adapter;
+  for (AdaptableEncoder* encoder : opened->text_encoders()) {
+    Lora& lora = adapter.encoders[encoder->component()] = make_encoder_lora(encoder->network(), {.rank = 2}, make_generator(5));
+    for (auto& [path, layer] : lora.layers) layer.b.fill_(1);
+  }
+  adapter.encoders.at("text_encoder_2").layers.begin()->second.a = torch::zeros({2, 3});
+  EXPECT_THAT(testing::failure_of([&] { AttachedAdapter(*opened, adapter); }), HasSubstr("does not fit"));
+  EXPECT_TRUE(torch::equal(opened->generate(request)->latents, plain));
+}
+
 TEST_F(OfAutopsy, ThereIsNothingToFindWhereNothingChanges) {
   for (auto& [path, layer] : adapter.denoiser.layers) layer.b.zero_();
   std::vector<std::string> notes;
