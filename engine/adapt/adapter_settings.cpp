@@ -53,6 +53,7 @@ AdapterSettings::AdapterSettings(const SafetensorsFile& file, const std::string&
   }
   // PEFT's default is the series of five; files of before it had one hold no such key.
   if (const auto type = take("peft_type"); type == ordered_json("OFT")) {
+    of_rotations_ = true;
     if (take("use_cayley_neumann") == ordered_json(true)) {
       const auto terms = take("num_cayley_neumann_terms");
       series_terms_ = terms.is_null() ? 5 : static_cast<int>(number(prefix + "num_cayley_neumann_terms", terms));

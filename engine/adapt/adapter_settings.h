@@ -25,6 +25,8 @@ class AdapterSettings {
   bool dora() const { return dora_; }
   /// Of PEFT's LoHa and LoKr; 0: the tensors say it.
   double rank() const { return rank_; }
+  /// They are of PEFT's OFT, and say how its rotations are formed.
+  bool of_rotations() const { return of_rotations_; }
   /// PEFT's OFT: terms of the series that stands for the inverse, 0: the inverse itself; and the most that a block's generator may be, 0: no limit.
   int series_terms() const { return series_terms_; }
   double largest_turn() const { return largest_turn_; }
@@ -45,6 +47,7 @@ class AdapterSettings {
   std::string where_;
   double rank_ = 0, largest_turn_ = 0;
   int series_terms_ = 0;
+  bool of_rotations_ = false;
   std::optional<double> alpha_;
   std::vector<Pattern> patterns_;
   bool rank_stabilised_ = false, dora_ = false;

@@ -268,6 +268,7 @@ LayerPart make_part(Stored one, const std::string& name, const AdapterSettings& 
     const double size = generators.dim() == 2 ? (1 + std::sqrt(1 + 8 * static_cast<double>(generators.size(1)))) / 2 : 0.5;
     if (size != std::floor(size))
       wrong(c10::str("has generators of ", generators.sizes(), ", blocks times what stands over a diagonal was expected"), "The file is damaged");
+    if (!settings.of_rotations()) wrong("is of PEFT's OFT, and nothing says how its rotations are formed", "Copy adapter_config.json beside the file");
     change.method = Method::rotation;
     change.parts["turns"] = oft_turns(generators, settings);
   } else if (one.has("boft_R")) {

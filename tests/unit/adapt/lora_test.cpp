@@ -522,6 +522,8 @@ TEST(AdapterFiles, PeftsRotationsAreNamed) {
   EXPECT_THAT(failure({{layer + ".boft_R", torch::zeros({2, 3, 4, 4})}, {layer + ".boft_s", torch::ones({8, 1})}}), HasSubstr("BOFT of 2 butterfly factors"));
   EXPECT_THAT(failure({{layer + ".boft_R", torch::zeros({1, 3, 4, 4})}}), HasSubstr("its rows' scales are missing"));
   EXPECT_THAT(failure({{layer + ".oft_R.weight", torch::tensor(1.0F)}}), HasSubstr("generators of []"));
+  // By a series or by an inverse: a guess would draw another picture in silence.
+  EXPECT_THAT(failure({{layer + ".oft_R.weight", torch::zeros({4, 6})}}), AllOf(HasSubstr("how its rotations are formed"), HasSubstr("adapter_config.json")));
 }
 
 // As PEFT's `lora.Conv2d` has them: A with the kernel of the layer, B with one of 1 x 1.
