@@ -4,12 +4,12 @@
 #include <cstdint>
 
 // The numbers of ggml's blocks, for the CPU and for CUDA alike. Every type's block is of runs of 16 numbers that share a scale and what is subtracted:
-// number i is times * level(i) - less. Facts of github.com/ggml-org/ggml, ggml-common.h and ggml-quants.c.
+// number i is times * level(i) - less, and levels fit a signed byte. Facts of github.com/ggml-org/ggml, ggml-common.h and ggml-quants.c.
 
 #ifdef __CUDACC__
 #define GLYPHSCOPE_ANYWHERE __host__ __device__ inline
 #else
-#define GLYPHSCOPE_ANYWHERE inline
+#define GLYPHSCOPE_ANYWHERE inline __attribute__((always_inline))
 #endif
 
 namespace glyphscope::quantized {

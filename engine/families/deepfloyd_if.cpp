@@ -29,7 +29,7 @@ bool same_files(const std::vector<fs::path>& a, const std::vector<fs::path>& b) 
   });
 }
 
-T5Config text_config(const ModelFolder& model) { return T5Config::parse(Config::read(model / "text_encoder" / "config.json")); }
+T5Config text_config(const ModelFolder& model) { return T5Config::parse(model.config("text_encoder")); }
 
 // Whether b reads prompts as a does: it has no T5 of its own, or the same weights, sizes and vocabulary.
 bool shares_text(const ModelFolder& a, const ModelFolder& b) {
@@ -66,7 +66,7 @@ class DeepFloydIf : public BatchedPipeline {
   DeepFloydIf(const ModelFolder& model, const Opening& opening, std::shared_ptr<T5Prompt> text)
       : BatchedPipeline(model, opening, model.scheduler(), find_components(model, !text)),
         text_(std::move(text)),
-        unet_(UNetConfig::parse(Config::read(model / "unet" / "config.json"))) {
+        unet_(UNetConfig::parse(model.config("unet"))) {
     if (!text_) {
       text_ = std::make_shared<T5Prompt>(model, "", opening);
       load(*text_);
@@ -75,7 +75,7 @@ class DeepFloydIf : public BatchedPipeline {
     info_.enlarges = is_second_stage(model);
     if (!unet.added_kv || unet.in_channels != (info_.enlarges ? 6 : 3))
       reject(std::string("the U-Net is none of DeepFloyd IF's ") + (info_.enlarges ? "second" : "first") + " stage", (model / "unet").string());
-    if (info_.enlarges) noising_ = NoiseSchedule::parse(Config::read(model / kNoising / "scheduler_config.json")).alphas_cumprod;
+    if (info_.enlarges) noising_ = NoiseSchedule::parse(model.config(kNoising)).alphas_cumprod;
     if (const auto width = text_->width(); width != unet.raw_prompt_width())
       reject("T5 writes " + std::to_string(width) + " numbers a token, the U-Net reads " + std::to_string(unet.raw_prompt_width()), model.folder().string(),
              "text_encoder and unet belong to different models");

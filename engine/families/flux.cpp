@@ -38,7 +38,7 @@ class FluxPipeline : public LatentPipeline {
       : LatentPipeline(model, opening, read_scheduler(model), std::move(components)),
         clip_(model, "", opening),
         t5_(model, "_2", opening),
-        flux_(FluxConfig::parse(Config::read(model / "transformer" / "config.json"))) {
+        flux_(FluxConfig::parse(model.config("transformer"))) {
     check_fit(model);
     load(clip_);
     load(t5_);

@@ -23,8 +23,8 @@ class LatentDiffusion : public LatentPipeline {
   LatentDiffusion(const ModelFolder& model, const Opening& opening, std::vector<std::string> components)
       : LatentPipeline(model, opening, model.scheduler(), std::move(components), "vqvae"),
         tokenizer_(WordPieceTokenizer::load(model / "tokenizer")),
-        bert_(LdmBertConfig::parse(Config::read(model / "bert" / "config.json"))),
-        unet_(UNetConfig::parse(Config::read(model / "unet" / "config.json"))) {
+        bert_(LdmBertConfig::parse(model.config("bert"))),
+        unet_(UNetConfig::parse(model.config("unet"))) {
     const auto& unet = unet_.config();
     if (bert_.config().d_model != unet.cross_attention_dim)
       reject("the text encoder's width is " + std::to_string(bert_.config().d_model) + ", the U-Net reads " + std::to_string(unet.cross_attention_dim),

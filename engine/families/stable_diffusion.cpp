@@ -55,7 +55,7 @@ class StableDiffusion : public LatentPipeline {
         xl_(is_xl(model)),
         aesthetic_(model.index().boolean("requires_aesthetics_score", false)),
         zero_negative_(xl_ && model.index().boolean("force_zeros_for_empty_prompt", true)),
-        unet_(UNetConfig::parse(Config::read(model / "unet" / "config.json"))) {
+        unet_(UNetConfig::parse(model.config("unet"))) {
     for (const std::string number : {"", "_2"})
       if (has_component("text_encoder" + number)) encoders_.push_back(std::make_unique<ClipPrompt>(model, number, opening));
     check_fit(model);
@@ -68,7 +68,7 @@ class StableDiffusion : public LatentPipeline {
     // So does diffusers: U-Nets saved before 0.9 claim the size of their first training, not of their last.
     std::int64_t sample_size = unet_.config().sample_size;
     int major = 1, minor = 0;
-    const std::string saved = Config::read(model / "unet" / "config.json").text("_diffusers_version", "");
+    const std::string saved = model.config("unet").text("_diffusers_version", "");
     if (!xl_ && std::sscanf(saved.c_str(), "%d.%d", &major, &minor) == 2 && major == 0 && minor < 9) sample_size = std::max<std::int64_t>(sample_size, 64);
     describe(xl_ ? "Stable Diffusion XL" : "Stable Diffusion 1.x / 2.x", unet_.sites(), sample_size,
              std::int64_t{1} << (unet_.config().block_out_channels.size() - 1));
@@ -189,15 +189,41 @@ SingleFileLayout layout(const char* models, const char* mark, const char* config
   return out;
 }
 
-// Marks that trainers leave in models of XL's keys which are to be sampled otherwise.
-nlohmann::json marked_scheduler(const Weights& file) {
-  for (const char* mark : {"edm_mean", "edm_vpred.sigma_max"})
-    if (file.entries().contains(mark))
-      reject(std::string("this model is sampled by the EDM schedule (its file has the key '") + mark + "'), which Glyphscope does not have", file.where(),
-             "Use a model of Stable Diffusion XL that predicts noise or v");
+// The numbers that a key holds, `count` of them. Throws a Failure if they are others.
+std::vector<double> marked_numbers(const Weights& file, const std::string& key, std::int64_t count) {
+  const auto entry = file.entries().find(key);
+  if (entry == file.entries().end()) reject("the key '" + key + "' is missing, which goes with others of its schedule", file.where());
+  const torch::Tensor numbers = entry->second.read().to(torch::kFloat64).flatten();
+  if (numbers.numel() != count || !numbers.isfinite().all().item<bool>())
+    reject(
+        "'" + key + "' holds " + std::to_string(numbers.numel()) + " numbers, expected " + std::to_string(count) + (count > 1 ? ", one for each channel" : ""),
+        file.where());
+  return {numbers.data_ptr<double>(), numbers.data_ptr<double>() + count};
+}
+
+// Marks that trainers leave in models of XL's keys which are to be sampled otherwise. Sources: diffusers' single_file_utils for Playground v2.5; the settings
+// of CosXL's authors, whose file has the ends of its schedule.
+nlohmann::json marked_components(const Weights& file) {
   nlohmann::json out = nlohmann::json::object();
-  if (file.entries().contains("v_pred")) out["prediction_type"] = "v_prediction";
-  if (file.entries().contains("ztsnr")) out["rescale_betas_zero_snr"] = true;
+  const auto marked = [&](const char* key) { return file.entries().contains(key); };
+  if (marked("v_pred")) out["scheduler"]["prediction_type"] = "v_prediction";
+  if (marked("ztsnr")) out["scheduler"]["rescale_betas_zero_snr"] = true;
+  const nlohmann::json edm{{"sigma_min", 0.002}, {"rho", 7.0}, {"final_sigmas_type", "zero"}};
+  if (marked("edm_mean") || marked("edm_std")) {
+    out["scheduler"] = edm;
+    out["scheduler"].update({{"_class_name", "EDMDPMSolverMultistepScheduler"},
+                             {"prediction_type", "epsilon"},
+                             {"sigma_schedule", "karras"},
+                             {"sigma_data", 0.5},
+                             {"sigma_max", 80.0}});
+    out["vae"] = {{"latents_mean", marked_numbers(file, "edm_mean", 4)}, {"latents_std", marked_numbers(file, "edm_std", 4)}, {"scaling_factor", 0.5}};
+  } else if (marked("edm_vpred.sigma_max") || marked("edm_vpred.sigma_min")) {
+    out["scheduler"] = edm;
+    out["scheduler"].update(
+        {{"_class_name", "EDMEulerScheduler"}, {"prediction_type", "v_prediction"}, {"sigma_schedule", "exponential"}, {"sigma_data", 1.0}});
+    out["scheduler"]["sigma_max"] = marked_numbers(file, "edm_vpred.sigma_max", 1)[0];
+    out["scheduler"]["sigma_min"] = marked_numbers(file, "edm_vpred.sigma_min", 1)[0];
+  }
   return out;
 }
 
@@ -205,7 +231,7 @@ std::vector<SingleFileLayout> layouts() {
   SingleFileLayout xl =
       layout("Stable Diffusion XL", "conditioner.embedders.1.model.", "sdxl",
              {{"text_encoder", "conditioner.embedders.0.transformer.", same_keys}, {"text_encoder_2", "conditioner.embedders.1.model.", open_clip_keys}});
-  xl.scheduler = marked_scheduler;
+  xl.configured = marked_components;
   return {xl,
           layout("Stable Diffusion XL refiner", "conditioner.embedders.0.model.", "sdxl-refiner",
                  {{"text_encoder_2", "conditioner.embedders.0.model.", open_clip_keys}}),

@@ -41,7 +41,7 @@ LatentPipeline::LatentPipeline(const ModelFolder& model, const Opening& opening,
     : BatchedPipeline(model, opening, scheduler, std::move(components)),
       autoencoder_name_(autoencoder),
       autoencoder_placement_(opening.plan.placement(autoencoder)),
-      autoencoder_(make_autoencoder(Config::read(model / autoencoder / "config.json"))) {}
+      autoencoder_(make_autoencoder(model.config(autoencoder))) {}
 
 void LatentPipeline::load_autoencoder() {
   load(autoencoder_name_, autoencoder_->module(), [this](const std::string& key) { return autoencoder_->rename(key); });

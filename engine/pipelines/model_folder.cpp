@@ -67,11 +67,17 @@ ModelFolder::ModelFolder(fs::path path, std::string source, const std::vector<Si
   if (pipeline_class_.empty()) reject("model_index.json does not name the pipeline's class (_class_name)", folder_.string());
 }
 
-Config ModelFolder::scheduler() const {
-  Config config = Config::read(folder_ / "scheduler" / "scheduler_config.json");
-  if (!single_file_) return config;
+Config ModelFolder::config(const std::string& component) const {
+  Config config = Config::read(folder_ / component / (component.find("scheduler") == std::string::npos ? "config.json" : "scheduler_config.json"));
+  if (!single_file_ || !single_file_->configured().contains(component)) return config;
   nlohmann::json json = config.json();
-  json.update(single_file_->scheduler());
+  json.update(single_file_->configured()[component]);
+  return {json, config.where()};
+}
+
+Config ModelFolder::scheduler() const {
+  Config config = this->config("scheduler");
+  nlohmann::json json = config.json();
   // A schedule without signal at its end is to be sampled from that end on (arXiv 2305.08891). A folder that the user named has its own spacing.
   if (published_ && json.value("rescale_betas_zero_snr", false)) json["timestep_spacing"] = "trailing";
   return {json, config.where()};
@@ -104,7 +110,7 @@ bool ModelFolder::beside_file(const std::string& component) const { return singl
 
 Weights ModelFolder::weights(const std::string& component) const {
   if (!single_file_ || beside_file(component)) return Weights::find(folder_ / component);
-  return single_file_->weights(component, Config::read(folder_ / component / "config.json"));
+  return single_file_->weights(component, config(component));
 }
 
 ModelHash ModelFolder::hash(const std::vector<fs::path>& weights, const std::vector<std::string>& components) const {

@@ -42,7 +42,8 @@ class ModelFolder {
   /// SHA-256 over what decides the model's images: these weight files, model_index.json, and every configuration and
   /// vocabulary file (.json, .txt, .model) of these components.
   ModelHash hash(const std::vector<std::filesystem::path>& weights, const std::vector<std::string>& components) const;
-  /// The scheduler's configuration, and what a single file says instead. Throws a Failure.
+  /// A component's configuration, with what a single file says instead. Throws a Failure.
+  Config config(const std::string& component) const;
   Config scheduler() const;
   std::filesystem::path operator/(const std::string& component) const { return folder_ / component; }
 

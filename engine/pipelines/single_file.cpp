@@ -108,7 +108,7 @@ SingleFile::SingleFile(const std::filesystem::path& file, const std::vector<Sing
   }
   layout_ = *found;
   configs_ = layout_.configs(file_);
-  scheduler_ = layout_.scheduler(file_);
+  configured_ = layout_.configured(file_);
 }
 
 const SingleFileLayout::Place* SingleFile::find(const std::string& component) const {

@@ -43,9 +43,8 @@ struct SingleFileLayout {
   /// The folder of resources/configs that holds its published configurations; "": none does, the user names one.
   std::function<std::string(const Weights& file)> configs = [](const Weights&) { return std::string(); };
   std::vector<Place> places;
-  /// What keys of the file say of the scheduler, whatever a configuration says: an object of scheduler_config.json's keys, perhaps empty. Throws a
-  /// Failure for one that is not known.
-  std::function<nlohmann::json(const Weights& file)> scheduler = [](const Weights&) { return nlohmann::json::object(); };
+  /// What keys of the file say of components, whatever their configurations say: an object of their names, each an object of configuration keys.
+  std::function<nlohmann::json(const Weights& file)> configured = [](const Weights&) { return nlohmann::json::object(); };
 };
 
 /// Whether a key of the file begins so.
@@ -61,7 +60,8 @@ class SingleFile {
   /// What people call the models of its layout.
   const std::string& models() const { return layout_.models; }
   const std::filesystem::path& path() const { return file_.files().front(); }
-  const nlohmann::json& scheduler() const { return scheduler_; }
+  /// What the file says of its components' configurations; SingleFileLayout::configured.
+  const nlohmann::json& configured() const { return configured_; }
   bool has(const std::string& component) const;
   /// A component's weights under diffusers' and transformers' keys. config: the component's. Throws a Failure for a component it does not hold.
   Weights weights(const std::string& component, const Config& config) const;
@@ -71,7 +71,7 @@ class SingleFile {
   Weights file_;
   SingleFileLayout layout_;
   std::string configs_;
-  nlohmann::json scheduler_;
+  nlohmann::json configured_;
 };
 
 }  // namespace glyphscope

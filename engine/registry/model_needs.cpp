@@ -83,7 +83,7 @@ ModelNeeds model_needs(const ModelFolder& model, bool without_text) {
       out.missing.push_back(weights.error().message());
       continue;
     }
-    const auto config = attempt([&] { return Config::read(model / file); });
+    const auto config = attempt([&] { return model.config(name); });
     if (!config) {
       out.missing.push_back(config.error().message());
       continue;

@@ -112,6 +112,15 @@ std::unique_ptr<SchedulerRun> FlowHeun::begin(std::int64_t steps, std::int64_t t
 
 std::unique_ptr<Scheduler> make_flow_euler(const Config& config) { return std::make_unique<FlowEuler>(config); }
 
+// Of models distilled to few steps: each step says where the path ends, and goes back part of the way with noise. Source: diffusers `FlowMatchLCMScheduler`.
+std::unique_ptr<Scheduler> make_flow_lcm(const Config& config) {
+  config.require("scale_factors", nullptr);  // pictures that grow from step to step
+  nlohmann::json changed = config.json();
+  changed["stochastic_sampling"] = true;
+  changed["even_sigmas"] = false;  // a key of FlowMatchEulerDiscreteScheduler alone
+  return std::make_unique<FlowEuler>(Config(changed, config.where()));
+}
+
 std::unique_ptr<Scheduler> make_flow_heun(const Config& config) {
   // The class has a shift, and no other key.
   nlohmann::json known = {{"num_train_timesteps", config.integer("num_train_timesteps", 1000)}, {"shift", config.number("shift", 1.0)}};

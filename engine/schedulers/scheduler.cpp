@@ -39,10 +39,12 @@ constexpr Entry kSchedulers[] = {
     {"euler-a", "EulerAncestralDiscreteScheduler", make_euler_ancestral},
     {"flow", "FlowMatchEulerDiscreteScheduler", make_flow_euler, true, false, /*flow=*/true},
     {"flow-heun", "FlowMatchHeunDiscreteScheduler", make_flow_heun, false, false, /*flow=*/true},
+    {"flow-lcm", "FlowMatchLCMScheduler", make_flow_lcm, true, false, /*flow=*/true},
     {"heun", "HeunDiscreteScheduler", make_heun, true},
     {"lcm", "LCMScheduler", make_lcm},
     {"lms", "LMSDiscreteScheduler", make_lms, true},
     {"pndm", "PNDMScheduler", make_pndm},
+    {"sa", "SASolverScheduler", make_sa_solver, true, true, /*flow=*/true, false, "data_prediction"},
     {"tcd", "TCDScheduler", make_tcd},
     {"unipc", "UniPCMultistepScheduler", make_unipc, true, true, /*flow=*/true},
 };
@@ -74,7 +76,7 @@ Config changed(const Config& config, const Entry& entry, const char* curve, Deno
   if (curve)
     for (const auto& [suffix, key] : kCurves) out[key] = curve == key;
   const std::string class_name = config.text("_class_name", "");
-  if (kind == DenoiserKind::flow && entry.make != make_flow_euler && entry.make != make_flow_heun && class_name.starts_with("FlowMatch")) {
+  if (kind == DenoiserKind::flow && !std::string(entry.class_name).starts_with("FlowMatch") && class_name.starts_with("FlowMatch")) {
     // As diffusers' documents have it: the solver shifts as the model's own scheduler does.
     out["use_flow_sigmas"] = true;
     out["prediction_type"] = "flow_prediction";
@@ -132,10 +134,13 @@ std::unique_ptr<Scheduler> make_scheduler(const Config& config, const std::strin
   if (spacing != "leading" && spacing != "linspace" && spacing != "trailing")
     reject("'timestep_spacing' is '" + spacing + "'", config.where(), "Known are linspace, leading and trailing");
   if (name.empty()) {
-    if (const Entry* own = find([&](const Entry& entry) { return entry.class_name == class_name; })) return own->make(config);
+    // Variants for many devices at once take the same steps.
+    std::string plain = class_name;
+    if (const size_t at = plain.find("Parallel"); at != std::string::npos) plain.erase(at, std::string("Parallel").size());
+    if (const Entry* own = find([&](const Entry& entry) { return entry.class_name == plain; })) return own->make(config);
     std::string known;
     for (const auto& entry : kSchedulers)
-      if (!entry.algorithm || std::string(entry.algorithm) == "dpmsolver++") known += std::string(known.empty() ? "" : ", ") + entry.class_name;
+      if (!entry.algorithm || std::string(entry.algorithm) != "sde-dpmsolver++") known += std::string(known.empty() ? "" : ", ") + entry.class_name;
     reject("unknown scheduler '" + class_name + "'", config.where(), option(Option::scheduler) + " takes another in its place. Known are " + known);
   }
   std::string base = name;

@@ -89,10 +89,12 @@ std::unique_ptr<Scheduler> make_euler(const Config& config);
 std::unique_ptr<Scheduler> make_euler_ancestral(const Config& config);
 std::unique_ptr<Scheduler> make_flow_euler(const Config& config);
 std::unique_ptr<Scheduler> make_flow_heun(const Config& config);
+std::unique_ptr<Scheduler> make_flow_lcm(const Config& config);
 std::unique_ptr<Scheduler> make_heun(const Config& config);
 std::unique_ptr<Scheduler> make_lcm(const Config& config);
 std::unique_ptr<Scheduler> make_lms(const Config& config);
 std::unique_ptr<Scheduler> make_pndm(const Config& config);
+std::unique_ptr<Scheduler> make_sa_solver(const Config& config);
 std::unique_ptr<Scheduler> make_tcd(const Config& config);
 std::unique_ptr<Scheduler> make_unipc(const Config& config);
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Whole runs of diffusers' schedulers with random configurations, for tests/parity/scheduler_test.cpp. Written for diffusers 0.42.1.
-Usage: make_schedulers.py OUT [--count 300] [--seed 0]    writes OUT/scheduler_runs.json and OUT/scheduler_runs.safetensors. Needs torchsde and scipy."""
+Usage: make_schedulers.py OUT [--count 330] [--seed 0]    writes OUT/scheduler_runs.json and OUT/scheduler_runs.safetensors. Needs torchsde and scipy."""
 import argparse
 import collections
 import inspect
@@ -156,6 +156,26 @@ def flow_euler(pick):
     return out
 
 
+def flow_lcm(pick):
+    return {key: value for key, value in flow_euler(pick).items() if key != "stochastic_sampling"}
+
+
+def sa_solver(pick):
+    out = {**schedule(pick, cosine=False), **solver(pick), **thresholding(pick)}
+    out |= {
+        "predictor_order": pick([1, 2, 2, 3, 4]),
+        "corrector_order": pick([1, 2, 2, 3, 4]),
+        "lower_order_final": pick([True, True, False]),
+        "algorithm_type": "data_prediction" if "use_flow_sigmas" in out else pick(["data_prediction", "noise_prediction"]),
+    }
+    if pick([0, 0, 0, 1]):
+        out["lambda_min_clipped"] = -5.1
+    if out["algorithm_type"] == "noise_prediction":
+        for key in ("thresholding", "dynamic_thresholding_ratio", "sample_max_value"):
+            out.pop(key, None)
+    return out
+
+
 def distilled(pick):
     out = {**schedule(pick, zero_snr=True), **predicts(pick), "original_inference_steps": pick([50, 100]), "set_alpha_to_one": pick([True, False])}
     del out["timestep_spacing"], out["steps_offset"]
@@ -207,7 +227,9 @@ KINDS = {
     "EDMDPMSolverMultistepScheduler": edm_dpm,
     "FlowMatchEulerDiscreteScheduler": flow_euler,
     "FlowMatchHeunDiscreteScheduler": lambda pick: {"shift": pick([1.0, 3.0, 1.5])},
+    "FlowMatchLCMScheduler": flow_lcm,
     "LCMScheduler": lcm,
+    "SASolverScheduler": sa_solver,
     "TCDScheduler": distilled,
 }
 
@@ -253,7 +275,7 @@ NOISE = torch.randn([1, 2, 2, 2], generator=torch.Generator().manual_seed(800))
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("out", type=pathlib.Path)
-    parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--count", type=int, default=330)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)

@@ -89,7 +89,7 @@ TEST(SchedulerParity, RandomRunsEqualTheReference) {
     EXPECT_LT(relative_error(x.to(torch::kFloat32), result), 1e-4);
     ++counts[one.at("class").get<std::string>()];
   }
-  EXPECT_EQ(counts.size(), 20U);
+  EXPECT_EQ(counts.size(), 22U);
   EXPECT_LE(cut_off * 50, at);
 }
 
@@ -163,7 +163,7 @@ TEST(Scheduler, AModelOfAFlowTakesSolversThatShiftAsItsOwnDoes) {
   EXPECT_EQ(make_scheduler(solver, "flow")->begin(9)->timesteps(), make_scheduler(own)->begin(9)->timesteps());
   EXPECT_EQ(denoiser_kind(solver), DenoiserKind::flow);
   EXPECT_THAT(testing::failure_of([&] { make_scheduler(own, "euler"); }),
-              ::testing::HasSubstr("It takes deis, dpm++, dpm++-sde, dpm++-single, flow, flow-heun, unipc"));
+              ::testing::HasSubstr("It takes deis, dpm++, dpm++-sde, dpm++-single, flow, flow-heun, flow-lcm, sa, unipc"));
 }
 
 }  // namespace

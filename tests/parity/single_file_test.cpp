@@ -134,7 +134,7 @@ TEST(SingleFile, WhatStableDiffusion3LeavesOutIsFilledIn) {
   EXPECT_TRUE(model_needs(find_model((golden("single_file") / "pipeline_sd3.safetensors").string())).missing.empty());
 }
 
-// Trainers say so by a key of the file; it wins over a configuration that is stock. EDM's schedule is none that is known.
+// Trainers say so by a key of the file; it wins over a configuration that is stock.
 TEST(SingleFile, KeysOfTheFileSayHowItIsSampled) {
   testing::TemporaryFolder folder;
   const auto scheduler = [&](std::map<std::string, torch::Tensor> marks, const std::filesystem::path& config = golden("pipeline_sdxl")) {
@@ -151,7 +151,56 @@ TEST(SingleFile, KeysOfTheFileSayHowItIsSampled) {
   EXPECT_EQ(both.text("timestep_spacing", ""), "leading") << "of the folder that was named";
   EXPECT_EQ(scheduler({{"v_pred", torch::zeros({0})}, {"ztsnr", torch::zeros({0})}}, {}).text("timestep_spacing", ""), "trailing");
   EXPECT_TRUE(both.boolean("rescale_betas_zero_snr", false));
-  EXPECT_THAT(testing::failure_of([&] { scheduler({{"edm_mean", torch::zeros({4})}}); }), HasSubstr("'edm_mean'"));
+  // Playground v2.5's and CosXL's.
+  const Config edm = scheduler({{"edm_mean", torch::zeros({1, 4, 1, 1})}, {"edm_std", torch::ones({1, 4, 1, 1})}});
+  EXPECT_EQ(edm.text("_class_name", ""), "EDMDPMSolverMultistepScheduler");
+  EXPECT_EQ(edm.number("sigma_max", 0), 80);
+  const Config v_edm = scheduler({{"edm_vpred.sigma_max", torch::tensor(120.F)}, {"edm_vpred.sigma_min", torch::tensor(0.002F)}});
+  EXPECT_EQ(v_edm.text("_class_name", ""), "EDMEulerScheduler");
+  EXPECT_EQ(v_edm.text("prediction_type", ""), "v_prediction");
+  EXPECT_EQ(v_edm.text("sigma_schedule", ""), "exponential");
+  EXPECT_EQ(v_edm.number("sigma_max", 0), 120);
+  EXPECT_EQ(v_edm.number("sigma_data", 0), 1);
+  EXPECT_THAT(testing::failure_of([&] { scheduler({{"edm_mean", torch::zeros({4})}}); }), HasSubstr("'edm_std'"));
+  EXPECT_THAT(testing::failure_of([&] {
+                scheduler({{"edm_mean", torch::zeros({3})}, {"edm_std", torch::ones({4})}});
+              }),
+              HasSubstr("'edm_mean' holds 3 numbers, expected 4"));
+}
+
+// The same as a folder says it.
+TEST(SingleFile, PlaygroundsMarksDrawAsItsFolder) {
+  testing::TemporaryFolder folder;
+  const SafetensorsFile whole(golden("single_file") / "pipeline_sdxl.safetensors");
+  std::map<std::string, torch::Tensor> tensors;
+  for (const auto& [key, entry] : whole.entries()) tensors[key] = whole.tensor(key);
+  const std::vector<float> mean{-1.5F, 2, -1.25F, 2.5F}, deviation{8.5F, 5.75F, 6.5F, 5.25F};
+  tensors["edm_mean"] = torch::tensor(mean).view({1, 4, 1, 1});
+  tensors["edm_std"] = torch::tensor(deviation).view({1, 4, 1, 1});
+  write_safetensors(folder / "model.safetensors", tensors);
+  std::filesystem::copy(golden("pipeline_sdxl"), folder / "as-folder", std::filesystem::copy_options::recursive);
+  auto vae = read_json(golden("pipeline_sdxl") / "vae" / "config.json");
+  vae["latents_mean"] = mean;
+  vae["latents_std"] = deviation;
+  vae["scaling_factor"] = 0.5;
+  write_text(folder / "as-folder" / "vae" / "config.json", vae.dump());
+  write_text(folder / "as-folder" / "scheduler" / "scheduler_config.json", R"({"_class_name": "EDMDPMSolverMultistepScheduler"})");
+  const auto draw = [](const std::filesystem::path& model, const OpenOptions& options) {
+    const auto opened = open_model(model.string(), options);
+    if (!opened) throw Failure(opened.error());
+    Request request;
+    request.prompts = {"a sign that says \"LOVE\""};
+    request.rows = {{0, 7, {}}};
+    request.steps = 3;
+    auto result = (*opened)->generate(request);
+    if (!result) throw Failure(result.error());
+    return *result;
+  };
+  OpenOptions options;
+  options.config = golden("pipeline_sdxl");
+  const Result one = draw(folder / "model.safetensors", options), other = draw(folder / "as-folder", {});
+  EXPECT_LT(relative_error(one.latents, other.latents), 1e-5);
+  EXPECT_GT(relative_error(one.latents, draw(golden("pipeline_sdxl"), {}).latents), 0.01);
 }
 
 TEST(SingleFile, WrongFilesAreNamed) {
