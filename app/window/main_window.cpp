@@ -388,6 +388,7 @@ void MainWindow::show_model(const event::ModelOpened& model) {
     hash_known_->stop();
     model_facts_->setToolTip(tr("SHA-256 %1").arg(hash_text()) + (device.isEmpty() ? QString() : "\n" + device));
   });
+  model.hash.begin();
   hash_known_->start(200);
   sites_ = site_items(model.table);
   selection_->clear();

@@ -14,6 +14,7 @@
 #include "adapt/encoded_pictures.h"
 #include "adapt/new_lora.h"
 #include "adapt/prompt_kv_cache.h"
+#include "adapt/trained_adapter.h"
 #include "adapt/training_state.h"
 #include "adapt/training_table.h"
 #include "core/error.h"
@@ -44,7 +45,7 @@ torch::Tensor training_loss(const NoisePath& path, const std::function<torch::Te
 
 namespace {
 
-enum Stream : std::uint64_t { kStart = 11, kOrder = 12, kNoise = 13, kDropout = 14, kHeldOut = 15 };
+enum Stream : std::uint64_t { kOrder = 12, kNoise = 13, kDropout = 14, kHeldOut = 15 };
 constexpr int kSheetColumns = 4;
 // Pictures that a loss is measured on: more say little more. Where none is held out, some that are learned from tell at least whether it explodes.
 constexpr size_t kMostHeldOut = 64, kMostWatched = 16;
@@ -80,10 +81,8 @@ class Finetuning {
         path_(NoisePath::parse(trainable_.scheduler_config())),
         density_(path_.prediction == Prediction::flow ? logit_normal_draws(path_.steps())
                                                       : torch::full({path_.steps()}, 1.0 / static_cast<double>(path_.steps()))),
-        encoders_(trained_encoders(pipeline, settings.text_encoders)),
-        adapter_(make_adapter(pipeline, encoders_, settings)),
-        module_(adapter_.denoiser),
-        state_({{"lora", &with_encoders(module_, adapter_)}},
+        adapter_(pipeline, trainable_, settings),
+        state_({{"lora", &adapter_.module()}},
                {settings.beta1, settings.beta2, settings.eps, settings.weight_decay, settings.clip_norm, /*ema_decay=*/0, torch::kFloat32}),
         encoded_(pipeline, trainable_, settings.resolution, settings.cache.empty() ? out / "cache" : settings.cache),
         taps_(cancel) {
@@ -121,13 +120,12 @@ class Finetuning {
     samples_.emplace(pipeline, *reader, settings.sample_prompts, sampling, settings.seed, observer.preparing, cancel);
   }
 
-  ~Finetuning() { detach(); }
   Finetuning(const Finetuning&) = delete;
   Finetuning& operator=(const Finetuning&) = delete;
 
   FinetuneResult run() {
     using clock = std::chrono::steady_clock;
-    attach();
+    adapter_.attach();
     auto reported = clock::now();
     double sum = 0;
     std::int64_t since = 0;
@@ -169,19 +167,13 @@ class Finetuning {
       sum += loss;
       ++since;
     }
-    FinetuneResult result{{adapter_.denoiser.to(torch::kCPU), {}}, state_.step(), adapter_.denoiser.parameters(), 0, state_.bytes(), 0, {}, {}};
-    std::int64_t beside = 0;  // what the encoders learn, wherever the denoiser does
-    for (const auto& [component, lora] : adapter_.encoders) {
-      result.adapter.encoders[component] = lora.to(torch::kCPU);
-      beside += lora.parameters();
-    }
-    result.trained += beside;
+    FinetuneResult result{adapter_.on_host(), state_.step(), adapter_.parameters(), 0, state_.bytes(), 0, {}, {}};
     LoraPlan everywhere = settings_.plan;
     everywhere.every_attention = false;
     everywhere.ranks.clear();
     everywhere.sites.clear();
     for (const auto& site : pipeline_.info().table.sites) everywhere.sites.push_back(site.index);
-    result.all_sites = beside + everywhere.parameters(attention_projections(pipeline_.denoiser_module()));
+    result.all_sites = adapter_.encoder_parameters() + everywhere.parameters(attention_projections(pipeline_.denoiser_module()));
     result.all_sites_optimizer_bytes = result.optimizer_bytes / result.trained * result.all_sites;  // alike for each parameter
     if (!held_out_.empty() && std::isfinite(best_)) result.best_held_out = best_;
     return result;
@@ -196,25 +188,8 @@ class Finetuning {
   bool leads() const { return !processes_ || processes_->leads(); }
   std::int64_t count() const { return processes_ ? processes_->size() : 1; }
   std::int64_t number() const { return processes_ ? processes_->rank() : 0; }
-  static std::vector<AdaptableEncoder*> trained_encoders(Pipeline& pipeline, const std::vector<std::string>& components) {
-    std::vector<AdaptableEncoder*> out;
-    for (AdaptableEncoder* encoder : pipeline.text_encoders())
-      if (std::find(components.begin(), components.end(), encoder->component()) != components.end()) out.push_back(encoder);
-    return out;
-  }
-  static Adapter make_adapter(Pipeline& pipeline, const std::vector<AdaptableEncoder*>& encoders, const FinetuneSettings& settings) {
-    const auto generator = [&](std::uint64_t number) { return make_generator(derive_seed(settings.seed, kStart, number)); };
-    Adapter out{make_lora(pipeline.denoiser_module(), pipeline.info().table, settings.plan, generator(0)), {}};
-    std::uint64_t number = 0;
-    for (AdaptableEncoder* encoder : encoders) out.encoders[encoder->component()] = make_encoder_lora(encoder->network(), settings.plan, generator(++number));
-    return out;
-  }
-  static LoraModule& with_encoders(LoraModule& module, Adapter& adapter) {
-    for (auto& [component, lora] : adapter.encoders) module.add(lora, component + ".");
-    return module;
-  }
   Conditioning conditioning(const EncodedPictures::Sample& sample, bool captioned = true) const {
-    return encoders_.empty() ? encoded_.conditioning(sample, captioned) : encoded_.conditioning_learning(sample, captioned);
+    return adapter_.has_encoders() ? encoded_.conditioning_learning(sample, captioned) : encoded_.conditioning(sample, captioned);
   }
   void meet() {
     if (processes_) processes_->meet(cancel_);
@@ -225,7 +200,7 @@ class Finetuning {
     if (!processes_) return loss;
     torch::NoGradGuard no_grad;
     std::vector<torch::Tensor> parts{torch::tensor({loss}, torch::kFloat64)}, gradients;
-    for (auto& parameter : module_.parameters()) {
+    for (auto& parameter : adapter_.module().parameters()) {
       if (!parameter.grad().defined()) parameter.mutable_grad() = torch::zeros_like(parameter);
       gradients.push_back(parameter.grad());
       parts.push_back(parameter.grad().to(torch::kCPU, torch::kFloat64).flatten());
@@ -247,28 +222,14 @@ class Finetuning {
       reject("only a model that draws from a prompt alone can be fine-tuned", pipeline.info().source, "Of a cascade, open the first stage alone");
     return *out;
   }
-  void attach() {
-    attached_.push_back(std::make_unique<AttachedLora>(pipeline_.denoiser_module(), adapter_.denoiser, 1, settings_.dropout));
-    for (AdaptableEncoder* encoder : encoders_) {
-      attached_.push_back(std::make_unique<AttachedLora>(encoder->network(), adapter_.encoders.at(encoder->component()), 1, settings_.dropout));
-      encoder->set_training(true);
-    }
-    // Encoders that are not trained stay too: captions are read again at each step.
-    if (!encoders_.empty()) reading_.reset(new ReadingPrompts(trainable_.reading_prompts()));
-  }
-  void detach() {
-    reading_.reset();
-    for (AdaptableEncoder* encoder : encoders_) encoder->set_training(false);
-    attached_.clear();
-  }
   // Lets the model be used for something else, if someone asks for it.
   void make_room() {
     if (!observer_.interrupted()) return;
     const auto left = std::chrono::steady_clock::now();
-    const bool learning = !attached_.empty();
-    detach();
+    const bool learning = adapter_.is_attached();
+    adapter_.detach();
     observer_.interlude();
-    if (learning) attach();
+    if (learning) adapter_.attach();
     away_ += std::chrono::steady_clock::now() - left;
   }
   fs::path checkpoint() const { return out_ / "checkpoint" / "state.safetensors"; }
@@ -303,10 +264,10 @@ class Finetuning {
     for (const auto& one : held_out_) captions.insert(encoded_.caption(one));
     captions.insert(encoded_.caption(train_[0], false));
     const auto& info = pipeline_.info();
-    if (!encoders_.empty() || std::find(info.methods.begin(), info.methods.end(), PatchMethod::injection) == info.methods.end()) return;
+    if (adapter_.has_encoders() || std::find(info.methods.begin(), info.methods.end(), PatchMethod::injection) == info.methods.end()) return;
     const std::int64_t tokens = encoded_.conditioning(train_[0]).embedding.size(1);
-    if (PromptKvCache::bytes_needed(info.table, adapter_.denoiser, static_cast<std::int64_t>(captions.size()), tokens) <= settings_.kept_kv_bytes)
-      taps_.kept.emplace(info.table, adapter_.denoiser);
+    if (PromptKvCache::bytes_needed(info.table, adapter_.denoiser(), static_cast<std::int64_t>(captions.size()), tokens) <= settings_.kept_kv_bytes)
+      taps_.kept.emplace(info.table, adapter_.denoiser());
   }
 
   // The checkpoint's folder is of one model, one set of pictures and one set of settings; only how long to train may differ. A training that was
@@ -492,17 +453,10 @@ class Finetuning {
   }
 
   void write_adapter(const std::string& name) {
-    adapter_.denoiser.metadata = {{"model", pipeline_.info().source},
-                                  {"model_hash", pipeline_.info().hash},
-                                  {"step", std::to_string(state_.step())},
-                                  {"settings", settings_.to_json().dump()}};
-    torch::NoGradGuard no_grad;
-    AdapterTarget target{pipeline_.denoiser_module(), pipeline_.info().table};
-    for (AdaptableEncoder* encoder : pipeline_.text_encoders()) {
-      const bool trained = adapter_.encoders.contains(encoder->component());
-      target.encoders.push_back({encoder->component(), encoder->is_t5(), trained ? &encoder->network() : nullptr});
-    }
-    glyphscope::write_adapter(out_ / name, adapter_, fitting_format(adapter_, target), target);
+    adapter_.write(out_ / name, {{"model", pipeline_.info().source},
+                                 {"model_hash", pipeline_.info().hash},
+                                 {"step", std::to_string(state_.step())},
+                                 {"settings", settings_.to_json().dump()}});
   }
   void write_table() const {
     if (!leads()) return;
@@ -525,9 +479,7 @@ class Finetuning {
   Processes* processes_;
   NoisePath path_;
   torch::Tensor density_;
-  std::vector<AdaptableEncoder*> encoders_;  // that are trained
-  Adapter adapter_;
-  LoraModule module_;
+  TrainedAdapter adapter_;
   TrainingState state_;
   EncodedPictures encoded_;
   TrainingTaps taps_;
@@ -535,11 +487,9 @@ class Finetuning {
   std::optional<TrainingSamples> samples_;
   std::vector<EncodedPictures::Sample> train_, held_out_, watched_;
   std::vector<Group> groups_;
-  std::vector<std::unique_ptr<AttachedLora>> attached_;  // while it learns
-  std::unique_ptr<ReadingPrompts> reading_;              // where it trains encoders
-  std::chrono::steady_clock::duration away_{};           // what the model was used for otherwise
-  std::optional<std::int64_t> saved_;                    // the step of the checkpoint
-  std::int64_t told_ = 0;                                // the step of the last report
+  std::chrono::steady_clock::duration away_{};  // what the model was used for otherwise
+  std::optional<std::int64_t> saved_;           // the step of the checkpoint
+  std::int64_t told_ = 0;                       // the step of the last report
   double best_ = std::numeric_limits<double>::infinity();
   double silent_ = 0;                   // loss of a network that says zero, on what is watched
   std::optional<std::int64_t> passed_;  // the last step whose loss was no reason to stop

@@ -9,6 +9,7 @@
 
 #include "adapt/adapter_names.h"
 #include "adapt/adapter_settings.h"
+#include "adapt/stored_layer.h"
 #include "core/error.h"
 #include "core/option.h"
 #include "io/files.h"
@@ -24,23 +25,6 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 namespace {
-
-// What a file holds of one layer, by the names of LyCORIS.
-struct Stored {
-  std::map<std::string, torch::Tensor> parts;
-  std::optional<double> alpha;
-  std::optional<std::int64_t> alphas;  // numbers that it was given as
-  bool peft = false;                   // by PEFT's names
-
-  bool has(const std::string& part) const { return parts.contains(part); }
-  torch::Tensor take(const std::string& part) {
-    const auto found = parts.find(part);
-    if (found == parts.end()) return {};
-    torch::Tensor out = found->second;
-    parts.erase(found);
-    return out;
-  }
-};
 
 struct Ending {
   const char* text;
@@ -160,156 +144,6 @@ LoraFormat parse_lora_format(const std::string& name) {
 
 namespace {
 
-// A layer's part of the adapter: products beside it, and what is made of its own numbers.
-struct LayerPart {
-  std::optional<LoraLayer> product;
-  std::optional<LayerChange> change;
-};
-
-// PEFT's rotations of what a layer reads. generators: [blocks, n (n - 1) / 2], the rows of what stands over the diagonal. Source: PEFT 0.21
-// `OFTRotationModule`.
-torch::Tensor oft_turns(const torch::Tensor& generators, const AdapterSettings& settings) {
-  const auto size = static_cast<std::int64_t>(std::llround((1 + std::sqrt(1 + 8 * static_cast<double>(generators.size(1)))) / 2));
-  const torch::Tensor at = torch::triu_indices(size, size, 1);
-  torch::Tensor skew = torch::zeros({generators.size(0), size, size});
-  skew.index_put_({torch::indexing::Slice(), at[0], at[1]}, generators);
-  skew = skew - skew.transpose(1, 2);
-  if (settings.largest_turn() > 0) {
-    const double most = settings.largest_turn() / std::sqrt(static_cast<double>(generators.size(0)));
-    const torch::Tensor norm = skew.norm(2, {1, 2}, /*keepdim=*/true);
-    skew = torch::where(norm <= most, skew, most * skew / norm);
-  }
-  const torch::Tensor one = torch::eye(size).expand_as(skew);
-  const int terms = settings.series_terms();
-  if (terms == 0) return torch::linalg_solve(one + skew, one - skew, /*left=*/false);
-  // Of the series 1 + 2 S + 2 S^2 + .. to a power the last term counts once; three terms are PEFT's four. One and two are its beginning.
-  const int highest = terms < 3 ? terms - 1 : std::max(3, terms - 1);
-  torch::Tensor out = one.clone(), power = one;
-  for (int exponent = 1; exponent <= highest; ++exponent) {
-    power = torch::bmm(power, skew);
-    out = out + (exponent == highest && terms >= 3 ? 1 : 2) * power;
-  }
-  return out;
-}
-
-// The same of BOFT's, whose matrices are whole. Source: PEFT 0.21 `BOFTLayer.cayley_batch`.
-torch::Tensor boft_turns(const torch::Tensor& generators) {
-  const torch::Tensor skew = 0.5 * (generators - generators.transpose(1, 2)), one = torch::eye(generators.size(1)).expand_as(skew);
-  return torch::linalg_solve(one + skew, one - skew, /*left=*/false);
-}
-
-// name: the layer's, for errors. alpha: (rank) -> the adapter's alpha where the file has none at the layer.
-LayerPart make_part(Stored one, const std::string& name, const AdapterSettings& settings, const std::string& where) {
-  const auto wrong = [&](const std::string& what, const std::string& hint) { reject("'" + name + "' " + what, where, hint); };
-  if (one.alphas.value_or(1) != 1)
-    reject("the alpha of '" + name + "' is of " + std::to_string(*one.alphas) + " numbers, one was expected", where, "The file is damaged");
-  for (const auto& [part, tensor] : one.parts)
-    if (!tensor.isfinite().all().item<bool>()) wrong("holds numbers that are not finite", "The file is damaged, or its training went astray");
-  const auto alpha = [&](std::int64_t rank) {
-    const double out = one.alpha.value_or(settings.alpha(name, rank));
-    if (!std::isfinite(out)) wrong("holds numbers that are not finite", "The file is damaged, or its training went astray");
-    return out;
-  };
-  using Method = LayerChange::Method;
-  LayerChange change;
-  change.peft = one.has("magnitude");
-  change.magnitude = one.has("magnitude") ? one.take("magnitude").flatten() : one.take("dora_scale");
-  const torch::Tensor bias = one.take("diff_b"), lora_bias = one.take("lora_bias");
-  for (const auto& [part, tensor] : one.parts)
-    if ((part.starts_with("hada_") || part.starts_with("lokr_") || part.starts_with("lora_")) && (tensor.dim() < 2 || tensor.numel() == 0))
-      wrong(c10::str("has a part '", part, "' of ", tensor.sizes(), ", a matrix was expected"), "The file is damaged");
-  LayerPart out;
-  if (one.has("lora_down") || one.has("lora_up") || one.has("lora_mid")) {
-    if (!one.has("lora_down") || !one.has("lora_up"))
-      wrong(std::string("is no pair of matrices: its ") + (one.has("lora_up") ? "first" : "second") + " is missing", "The file is damaged");
-    const torch::Tensor down = one.take("lora_down"), up = one.take("lora_up"), mid = one.take("lora_mid");
-    const bool fit = down.dim() >= 2 && up.dim() >= 2 && down.size(0) >= 1 &&
-                     (mid.defined() ? mid.dim() >= 2 && mid.size(0) == up.size(1) && mid.size(1) == down.size(0) : down.size(0) == up.size(1));
-    if (settings.dora() && !change.magnitude.defined()) wrong("lacks the magnitudes of DoRA, which the adapter's settings say it is", "The file is damaged");
-    if (!fit) wrong(c10::str("is no pair of matrices: they are ", up.sizes(), " and ", down.sizes()), "The file is damaged");
-    const auto rank = down.size(0);
-    change.scale = alpha(rank) / static_cast<double>(rank);
-    if (!mid.defined() && down.dim() == 2 && up.dim() == 2 && !change.magnitude.defined()) {
-      out.product = LoraLayer{down, up, alpha(rank)};
-    } else {
-      change.method = Method::low_rank;
-      change.parts = {{"lora_down", down}, {"lora_up", up}};
-      if (mid.defined()) change.parts["lora_mid"] = mid;
-    }
-    if (lora_bias.defined()) change.bias = lora_bias * change.scale;
-  } else if (one.has("hada_w1_a") || one.has("hada_w1_b") || one.has("hada_w2_a") || one.has("hada_w2_b")) {
-    change.method = Method::hadamard;
-    for (const char* part : {"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"})
-      if (!one.has(part)) wrong(std::string("is no LoHa: ") + part + " is missing", "The file is damaged");
-    const auto rank = one.parts["hada_w1_b"].size(0);
-    change.scale = alpha(rank) / static_cast<double>(rank);
-    for (const char* part : {"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "hada_t1", "hada_t2"})
-      if (one.has(part)) change.parts[part] = one.take(part);
-  } else if (std::any_of(one.parts.begin(), one.parts.end(), [](const auto& part) { return part.first.starts_with("lokr_"); })) {
-    change.method = Method::kronecker;
-    if (!(one.has("lokr_w1") || (one.has("lokr_w1_a") && one.has("lokr_w1_b"))) || !(one.has("lokr_w2") || (one.has("lokr_w2_a") && one.has("lokr_w2_b"))))
-      wrong("is no LoKr: one of its two matrices is missing", "The file is damaged");
-    // Two whole matrices have no rank to be scaled by.
-    const std::int64_t rank = one.has("lokr_w1_b") ? one.parts["lokr_w1_b"].size(0) : one.has("lokr_w2_b") ? one.parts["lokr_w2_b"].size(0) : 0;
-    const double own = rank > 0 ? static_cast<double>(rank) : settings.rank();
-    change.scale = own > 0 ? alpha(static_cast<std::int64_t>(own)) / own : 1;
-    for (const char* part : {"lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b", "lokr_t2"})
-      if (one.has(part)) change.parts[part] = one.take(part);
-  } else if (one.has("oft_blocks")) {
-    const torch::Tensor blocks = one.take("oft_blocks");
-    if ((blocks.dim() != 3 && blocks.dim() != 4) || blocks.size(-1) != blocks.size(-2))
-      wrong(c10::str("has blocks of ", blocks.sizes(), ", square ones were expected"), "The file is damaged");
-    change.method = blocks.dim() == 4 ? Method::butterfly : Method::orthogonal;
-    change.constraint = one.alpha.value_or(0);
-    change.parts["oft_blocks"] = blocks;
-    if (one.has("rescale")) change.parts["rescale"] = one.take("rescale");
-  } else if (one.has("oft_R")) {
-    const torch::Tensor generators = one.take("oft_R");
-    const double size = generators.dim() == 2 ? (1 + std::sqrt(1 + 8 * static_cast<double>(generators.size(1)))) / 2 : 0.5;
-    if (size != std::floor(size))
-      wrong(c10::str("has generators of ", generators.sizes(), ", blocks times what stands over a diagonal was expected"), "The file is damaged");
-    if (!settings.of_rotations()) wrong("is of PEFT's OFT, and nothing says how its rotations are formed", "Copy adapter_config.json beside the file");
-    change.method = Method::rotation;
-    change.parts["turns"] = oft_turns(generators, settings);
-  } else if (one.has("boft_R")) {
-    const torch::Tensor generators = one.take("boft_R");
-    if (generators.dim() != 4 || generators.size(2) != generators.size(3) || !one.has("boft_s"))
-      wrong(c10::str("is no BOFT: its generators are ", generators.sizes(), one.has("boft_s") ? "" : ", its rows' scales are missing"), "The file is damaged");
-    if (generators.size(0) > 1)
-      wrong("is BOFT of " + std::to_string(generators.size(0)) + " butterfly factors, as PEFT writes it with its CUDA extension",
-            "One factor can be used; merge it into the model otherwise");
-    change.method = Method::rotation;
-    change.parts["turns"] = boft_turns(generators[0]);
-    change.parts["rescale"] = one.take("boft_s");
-  } else if (one.has("ia3_l") || one.has("on_input")) {
-    change.method = Method::scaling;
-    if (!one.has("ia3_l") && !one.has("weight")) wrong("is no IA3: its weight is missing", "The file is damaged");
-    for (const char* part : {"ia3_l", "weight", "on_input"})
-      if (one.has(part)) change.parts[part] = one.take(part);
-  } else if (one.has("diff")) {
-    change.method = Method::difference;
-    change.parts["diff"] = one.take("diff");
-  } else if (one.has("weight")) {
-    change.method = Method::replacement;
-    change.parts["weight"] = one.take("weight");
-    change.bias = one.take("bias");
-    change.replaces_bias = change.bias.defined();
-  }
-  if (change.magnitude.defined() && change.method == Method::none) wrong("has DoRA's magnitudes, and no matrices that they are of", "The file is damaged");
-  if (bias.defined()) change.bias = change.bias.defined() ? change.bias + bias : bias;
-  if (!one.parts.empty()) {
-    const std::string& extra = one.parts.begin()->first;
-    const std::string other = extra == "oft_blocks" || extra == "oft_R" ? " of OFT"
-                              : extra.starts_with("hada_")              ? " of LoHa"
-                              : extra.starts_with("lokr_")              ? " of LoKr"
-                              : extra == "ia3_l"                        ? " of IA3"
-                                                                        : "";
-    wrong("has a part '" + extra + "'" + other + " beside those of " + (out.product ? "LoRA" : change.name()), "The file mixes methods, or is damaged");
-  }
-  if (change.method != Method::none || change.magnitude.defined() || change.bias.defined()) out.change = change;
-  return out;
-}
-
 // The text encoder that PEFT's own file is of, by the class in the settings beside it; of several, the one whose name the folder has. Empty: it is of none.
 std::string peft_encoder(const fs::path& file, const std::vector<AdapterTarget::Encoder>& encoders) {
   const fs::path beside = file.parent_path() / "adapter_config.json";
@@ -377,7 +211,7 @@ Adapter read_adapter(const fs::path& named, const AdapterTarget& target, std::ve
   const std::string component = denoiser_component(target.denoiser);
   std::vector<NamedEncoder> encoders;
   for (const auto& one : target.encoders) encoders.push_back({one.component, one.t5});
-  std::map<std::string, std::map<std::string, Stored>> stored;  // by component, "" for the denoiser
+  std::map<std::string, std::map<std::string, StoredLayer>> stored;  // by component, "" for the denoiser
   std::string foreign, embeddings;
   bool text = false, peft = false;
   const std::string peft_owner = peft_encoder(path, target.encoders);
@@ -432,7 +266,7 @@ Adapter read_adapter(const fs::path& named, const AdapterTarget& target, std::ve
     torch::Tensor tensor = file.tensor(name).to(torch::kFloat32);
     const bool matrix = part == "lora_down" || part == "lora_up";
     if (matrix && tensor.dim() == 4 && tensor.size(2) == 1 && tensor.size(3) == 1) tensor = tensor.flatten(1);  // of a convolution of one point
-    Stored& one = stored[owner][key];
+    StoredLayer& one = stored[owner][key];
     if (part == "alpha") {
       if (one.alphas) reject_twice(key, path);
       one.alphas = tensor.numel();

@@ -8,8 +8,9 @@
 
 namespace glyphscope {
 
-/// SHA-256 over all files of a model, hexadecimal. It takes seconds where they are many gigabytes, so that a thread of its own forms it from when the model is
-/// opened on; who asks for the text waits for it. Copies share it; with the last of them the thread is told to stop.
+/// SHA-256 over all files of a model, hexadecimal. It takes seconds where they are many gigabytes, so that a thread of its own forms it; who asks for the text
+/// waits for it. It begins once the weights have been read, as two who read one disk take each other's time. Copies share it; with the last of them the
+/// thread is told to stop.
 class ModelHash {
  public:
   ModelHash() : ModelHash(std::string()) {}
@@ -17,7 +18,9 @@ class ModelHash {
   using Form = std::function<std::string(const CancelToken& cancel)>;
   explicit ModelHash(Form form);
 
-  /// Throws the Failure that forming it ended with.
+  /// Forms it from now on, if nobody does so yet.
+  void begin() const;
+  /// Begins, and waits. Throws the Failure that forming it ended with.
   const std::string& text() const;
   operator const std::string&() const { return text(); }  // NOLINT(google-explicit-constructor)
   /// Whether text() would not wait.

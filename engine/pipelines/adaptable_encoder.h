@@ -16,6 +16,8 @@ class AdaptableEncoder {
   /// Of the component: "text_encoder_2".
   virtual const std::string& component() const = 0;
   virtual bool is_t5() const = 0;
+  /// Waits for the tokenizer, which is read while weights are. Throws a Failure if it cannot be read.
+  virtual void read_tokenizer() const = 0;
   /// The network, whose modules are named as transformers names them, without CLIP's prefix; loaded if it is not there. Throws a Failure.
   virtual torch::nn::Module& network() = 0;
 

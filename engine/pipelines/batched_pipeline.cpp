@@ -17,6 +17,7 @@
 #include "device/placement.h"
 #include "io/mapped_files.h"
 #include "patching/prompt_taps.h"
+#include "pipelines/adaptable_encoder.h"
 #include "pipelines/batch.h"
 #include "pipelines/inversion.h"
 
@@ -31,6 +32,7 @@ BatchedPipeline::BatchedPipeline(const ModelFolder& model, const Opening& openin
 }
 
 void BatchedPipeline::describe(const std::string& family, const SiteTable& table, std::int64_t sample_size, std::int64_t latent_multiple) {
+  for (const auto* encoder : encoders_) encoder->read_tokenizer();
   info_.family = family;
   info_.source = folder().source();
   info_.folder = folder().folder();

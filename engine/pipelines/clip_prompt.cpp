@@ -13,7 +13,7 @@ namespace {
 
 // Whether the model's index takes the encoder's pooled state through a projection; of a whole CLIP its own configuration does not say.
 ClipTextConfig read_config(const ModelFolder& folder, const std::string& name) {
-  const Config file = Config::read(folder / name / "config.json");
+  const Config file = folder.config(name);
   ClipTextConfig out = ClipTextConfig::parse(file);
   if (file.has("text_config") && folder.index().json()[name][1] == "CLIPTextModelWithProjection") out.projection = file.size("projection_dim", 512, 1, 65536);
   return out;
@@ -33,7 +33,7 @@ auto key_of(const ClipTextConfig& config) { return config.projection > 0 ? &proj
 
 // On the host one stays.
 ClipPrompt::ClipPrompt(const ModelFolder& folder, const std::string& number, const Opening& opening)
-    : tokenizer_(ClipTokenizer::load(folder / ("tokenizer" + number))),
+    : tokenizer_([path = folder / ("tokenizer" + number)] { return ClipTokenizer::load(path); }),
       encoder_(folder, "text_encoder" + number, read_config(folder, "text_encoder" + number), key_of(read_config(folder, "text_encoder" + number)), opening,
                opening.plan.device.is_cpu() ? std::numeric_limits<std::int64_t>::max() : opening.held_encoder_bytes),
       read_(std::uint64_t{64} << 20) {}
@@ -41,12 +41,12 @@ ClipPrompt::ClipPrompt(const ModelFolder& folder, const std::string& number, con
 TextEncoding ClipPrompt::encode(const std::string& prompt, std::int64_t skip, std::vector<std::string>& notes) const {
   const auto read = [&](std::vector<std::string>& its) {
     const ClipTextModel& model = encoder_.load();
-    const Tokens tokens = tokenizer_.tokenize(WeightedPrompt::parse(prompt), length());
+    const Tokens tokens = tokenizer_->tokenize(WeightedPrompt::parse(prompt), length());
     note_cut("CLIP", tokens.cut, its);
     auto states = [&](const Tokens& each) { return model.forward(torch::tensor(each.ids, on_host(torch::kInt64)).unsqueeze(0), skip); };
     TextEncoding out = states(tokens);
     if (even(tokens.weights)) return out;
-    const TextEncoding empty = states(tokenizer_.tokenize("", length()));
+    const TextEncoding empty = states(tokenizer_->tokenize("", length()));
     out.embedding = weighted_states(out.embedding, empty.embedding, tokens.weights);
     out.hidden = weighted_states(out.hidden, empty.hidden, tokens.weights);
     return out;
@@ -54,11 +54,11 @@ TextEncoding ClipPrompt::encode(const std::string& prompt, std::int64_t skip, st
   return encoder_.training() ? read(notes) : read_.get(std::to_string(skip) + ":" + prompt, notes, read);
 }
 
-std::int64_t ClipPrompt::length() const { return std::min(tokenizer_.max_length(), config().max_positions); }
+std::int64_t ClipPrompt::length() const { return std::min(tokenizer_->max_length(), config().max_positions); }
 
 WordTokens ClipPrompt::words(const std::string& prompt, std::int64_t begin) const {
   return find_words(TokenEncoder::clip, WeightedPrompt::parse(prompt).text(), begin, length(), 1,
-                    [this](const std::string& text) { return tokenizer_.encode(text); });
+                    [this](const std::string& text) { return tokenizer_->encode(text); });
 }
 
 std::string bare_clip_key(const std::string& key) { return key.starts_with("text_model.") ? key.substr(11) : key; }

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/soon.h"
 #include "patching/word_tokens.h"
 #include "pipelines/prompt_encoder.h"
 #include "text/clip_text_model.h"
@@ -31,6 +32,7 @@ class ClipPrompt : public AdaptableEncoder {
 
   const std::string& component() const override { return encoder_.name(); }
   bool is_t5() const override { return false; }
+  void read_tokenizer() const override { *tokenizer_; }
   torch::nn::Module& network() override { return encoder_.load(); }
   void set_attached(std::vector<Attach> attached) override {
     if (attached.empty() && !encoder_.has_attached()) return;  // what was read stays read
@@ -43,7 +45,7 @@ class ClipPrompt : public AdaptableEncoder {
   }
 
  private:
-  ClipTokenizer tokenizer_;
+  Soon<ClipTokenizer> tokenizer_;
   mutable PromptEncoder<ClipTextModel, ClipTextConfig> encoder_;  // its weights come and go
   mutable PromptMemory<TextEncoding> read_;
 };

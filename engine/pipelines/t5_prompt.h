@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/soon.h"
 #include "patching/word_tokens.h"
 #include "pipelines/prompt_encoder.h"
 #include "text/t5_encoder.h"
@@ -32,6 +33,7 @@ class T5Prompt : public AdaptableEncoder {
 
   const std::string& component() const override { return encoder_.name(); }
   bool is_t5() const override { return true; }
+  void read_tokenizer() const override { *tokenizer_; }
   torch::nn::Module& network() override { return encoder_.load(); }
   void set_attached(std::vector<Attach> attached) override {
     if (attached.empty() && !encoder_.has_attached()) return;  // what was read stays read
@@ -44,7 +46,7 @@ class T5Prompt : public AdaptableEncoder {
   }
 
  private:
-  T5Tokenizer tokenizer_;
+  Soon<T5Tokenizer> tokenizer_;
   mutable PromptEncoder<T5Encoder, T5Config> encoder_;  // its weights come and go
   mutable PromptMemory<torch::Tensor> read_;
 };

@@ -30,6 +30,9 @@ NoiseSchedule NoiseSchedule::parse(const Config& config, const Betas& fallback) 
     for (size_t i = 0; i < trained.size(); ++i)
       if (!(trained[i] >= 0 && trained[i] <= 1))
         reject("trained_betas[" + std::to_string(i) + "] is " + std::to_string(trained[i]) + ", expected 0 to 1", config.where());
+    if (static_cast<std::int64_t>(trained.size()) != steps)
+      reject("'trained_betas' has " + std::to_string(trained.size()) + " numbers, and num_train_timesteps is " + std::to_string(steps), config.where(),
+             "There is one for each timestep");
     betas = torch::tensor(trained).to(torch::kFloat32);
   } else if (name == "linear") {
     betas = torch::linspace(start, end, steps, torch::kFloat32);

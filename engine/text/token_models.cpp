@@ -1,5 +1,6 @@
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cstdio>
 #include <limits>
 #include <map>
@@ -18,6 +19,7 @@ using Vocabulary = std::unordered_map<std::string, std::int64_t>;
 Vocabulary read_vocabulary(const nlohmann::json& part, const std::string& where) {
   if (!part.is_object()) reject("the vocabulary is not a JSON object", where);
   Vocabulary out;
+  out.reserve(part.size());
   for (const auto& [token, id] : part.items()) {
     if (!id.is_number_unsigned() || id.get<std::uint64_t>() > std::numeric_limits<std::int32_t>::max())
       reject("the id of token '" + token + "' is no whole number", where);
@@ -65,8 +67,10 @@ class BytePairModel : public VocabularyModel {
     ignores_merges_ = part.value("ignore_merges", false);
     if (const auto dropout = part.find("dropout"); dropout != part.end() && !dropout->is_null() && *dropout != 0)
       reject("its model leaves merges out by chance (dropout " + dropout->dump() + ")", where, "A prompt would be read otherwise each time: set it to null");
+    const auto& merges = part.at("merges");
+    ranks_.reserve(merges.size());
     int rank = 0;
-    for (const auto& merge : part.at("merges")) {
+    for (const auto& merge : merges) {
       std::string left, right;
       if (merge.is_array() && merge.size() == 2) {
         left = merge[0].get<std::string>();
@@ -79,8 +83,7 @@ class BytePairModel : public VocabularyModel {
         left = line.substr(0, space);
         right = line.substr(space + 1);
       }
-      const std::string merged = left + right.substr(right.starts_with(prefix_) ? prefix_.size() : 0);
-      ranks_.emplace(std::pair(left, right), Merge{rank++, merged});
+      ranks_.emplace(pair_of(left, right), rank++);
     }
   }
 
@@ -117,31 +120,26 @@ class BytePairModel : public VocabularyModel {
   }
 
  private:
-  struct Merge {
-    int rank;
-    std::string into;
-  };
-  struct PairHash {
-    size_t operator()(const std::pair<std::string, std::string>& pair) const {
-      return std::hash<std::string>()(pair.first) * 31 + std::hash<std::string>()(pair.second);
-    }
-  };
+  // One text: tens of thousands of them are read with every model.
+  static std::string pair_of(const std::string& left, const std::string& right) {
+    std::string out = left;
+    out += '\0';
+    return out += right;
+  }
 
   std::vector<std::string> merged(std::vector<std::string> parts) const {
     while (parts.size() > 1) {
-      std::vector<const Merge*> found(parts.size() - 1);
-      const Merge* best = nullptr;
-      for (size_t i = 0; i + 1 < parts.size(); ++i) {
-        const auto one = ranks_.find({parts[i], parts[i + 1]});
-        if (one == ranks_.end()) continue;
-        found[i] = &one->second;
-        if (!best || found[i]->rank < best->rank) best = found[i];
-      }
-      if (!best) break;
+      constexpr int kNone = std::numeric_limits<int>::max();
+      std::vector<int> found(parts.size() - 1, kNone);
+      for (size_t i = 0; i + 1 < parts.size(); ++i)
+        if (const auto one = ranks_.find(pair_of(parts[i], parts[i + 1])); one != ranks_.end()) found[i] = one->second;
+      const int best = *std::min_element(found.begin(), found.end());
+      if (best == kNone) break;
       std::vector<std::string> shorter;
       for (size_t i = 0; i < parts.size(); ++i) {
         if (i + 1 < parts.size() && found[i] == best) {
-          shorter.push_back(best->into);
+          const std::string& right = parts[i + 1];
+          shorter.push_back(parts[i] + right.substr(right.starts_with(prefix_) ? prefix_.size() : 0));
           ++i;
         } else {
           shorter.push_back(parts[i]);
@@ -165,7 +163,7 @@ class BytePairModel : public VocabularyModel {
     return true;
   }
 
-  std::unordered_map<std::pair<std::string, std::string>, Merge, PairHash> ranks_;
+  std::unordered_map<std::string, int> ranks_;  // of pairs of neighbours, the first to become one lowest
   std::string prefix_, suffix_;
   bool fuses_unknown_ = false, falls_back_to_bytes_ = false, ignores_merges_ = false;
 };

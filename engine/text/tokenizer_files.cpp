@@ -37,7 +37,7 @@ json read_byte_pairs(const fs::path& folder) {
     const auto space = line.find(' ');
     if (space == std::string::npos || line.find(' ', space + 1) != std::string::npos)
       reject("line " + std::to_string(number) + " is no pair of tokens: '" + line + "'", pairs.string());
-    merges.push_back({line.substr(0, space), line.substr(space + 1)});
+    merges.push_back(std::move(line));
   }
   json vocabulary = read_json(folder / "vocab.json");
   if (!vocabulary.is_object()) reject("the vocabulary is not a JSON object", (folder / "vocab.json").string());

@@ -113,6 +113,19 @@ TEST(Scheduler, RefusesWhatDoesNotGo) {
                 make_scheduler(Config({{"_class_name", "DDPMScheduler"}, {"variance_type", "learned"}}, "s.json"));
               }),
               ::testing::HasSubstr("unknown variance_type 'learned'"));
+  EXPECT_THAT(testing::failure_of([&] {
+                make_scheduler(Config({{"_class_name", "DDIMScheduler"}, {"trained_betas", {0.1, 0.2}}}, "s.json"));
+              }),
+              ::testing::HasSubstr("'trained_betas' has 2 numbers, and num_train_timesteps is 1000"));
+  // There the noise would be divided by none.
+  EXPECT_THAT(testing::failure_of([&] {
+                make_scheduler(Config({{"_class_name", "UniPCMultistepScheduler"}, {"predict_x0", false}}, "s.json"));
+              }),
+              ::testing::HasSubstr("final_sigmas_type 'zero' does not go with predict_x0 false"));
+  EXPECT_THAT(testing::failure_of([&] {
+                make_scheduler(Config({{"_class_name", "FlowMatchLCMScheduler"}, {"scale_factors", {0.5}}}, "s.json"));
+              }),
+              ::testing::HasSubstr("'scale_factors'"));
 }
 
 TEST(Scheduler, TimestepsOutsideTheScheduleAreNamed) {
