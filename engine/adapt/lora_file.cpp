@@ -205,15 +205,22 @@ fs::path adapter_file(const fs::path& path) {
          path.string(), below.empty() ? "An adapter's folder has adapter_model.safetensors; or name one file in it" : "Name those folders, each as an adapter");
 }
 
-Adapter read_adapter(const fs::path& named, const AdapterTarget& target, std::vector<std::string>& notes) {
-  const fs::path path = adapter_file(named);
-  const SafetensorsFile file(path);
+namespace {
+
+struct FileParts {
+  std::map<std::string, std::map<std::string, StoredLayer>> layers;  // by component, "" for the denoiser
+  bool text = false;                                                 // some are of a text encoder
+  bool peft = false;                                                 // by PEFT's own names
+};
+
+// What the file holds of which layers, whatever the model has. Throws a Failure for what is no part of an adapter.
+FileParts read_parts(const SafetensorsFile& file, const AdapterTarget& target, std::vector<std::string>& notes) {
+  const fs::path& path = file.path();
   const std::string component = denoiser_component(target.denoiser);
   std::vector<NamedEncoder> encoders;
   for (const auto& one : target.encoders) encoders.push_back({one.component, one.t5});
-  std::map<std::string, std::map<std::string, StoredLayer>> stored;  // by component, "" for the denoiser
+  FileParts out;
   std::string foreign, embeddings;
-  bool text = false, peft = false;
   const std::string peft_owner = peft_encoder(path, target.encoders);
   for (const auto& [name, entry] : file.entries()) {
     std::string key = name;
@@ -242,13 +249,13 @@ Adapter read_adapter(const fs::path& named, const AdapterTarget& target, std::ve
         foreign = name;
       continue;
     }
-    peft |= cut_prefix(key, "base_model.model.");
+    out.peft |= cut_prefix(key, "base_model.model.");
     std::string owner;
     if (wrapped && !peft_owner.empty()) {
-      text = true;
+      out.text = true;
       owner = peft_owner;
     } else if (is_encoder_name(key)) {
-      text = true;
+      out.text = true;
       if (encoders.empty()) continue;
       owner = cut_encoder(key, encoders);
       if (owner.empty()) {
@@ -266,7 +273,7 @@ Adapter read_adapter(const fs::path& named, const AdapterTarget& target, std::ve
     torch::Tensor tensor = file.tensor(name).to(torch::kFloat32);
     const bool matrix = part == "lora_down" || part == "lora_up";
     if (matrix && tensor.dim() == 4 && tensor.size(2) == 1 && tensor.size(3) == 1) tensor = tensor.flatten(1);  // of a convolution of one point
-    StoredLayer& one = stored[owner][key];
+    StoredLayer& one = out.layers[owner][key];
     if (part == "alpha") {
       if (one.alphas) reject_twice(key, path);
       one.alphas = tensor.numel();
@@ -284,21 +291,43 @@ Adapter read_adapter(const fs::path& named, const AdapterTarget& target, std::ve
            "Known are LoRA, DoRA, LoHa, LoKr, OFT, BOFT, IA3 and whole differences, by the names of PEFT, diffusers, kohya, LyCORIS, OneTrainer, ComfyUI and "
            "XLabs");
   }
-  if (stored.empty())
-    reject(text ? "the file holds an adapter of a text encoder alone" : "the file holds no LoRA", path.string(),
-           text ? "This model has no encoder that takes one" : "An adapter of the denoiser is needed");
+  if (out.layers.empty())
+    reject(out.text ? "the file holds an adapter of a text encoder alone" : "the file holds no LoRA", path.string(),
+           out.text ? "This model has no encoder that takes one" : "An adapter of the denoiser is needed");
   if (!embeddings.empty()) notes.push_back("The embeddings that the file brings, " + embeddings + ", are not used: " + path.string());
+  return out;
+}
 
+// The change as the layer's place in the file's has it.
+LayerChange placed(const LayerChange& change, const KohyaPlace& place, const std::string& name, const fs::path& path) {
+  LayerChange out = change;
+  out.first_row = place.first_row;
+  out.rows = place.rows;
+  out.swapped = place.swapped;
+  const bool by_column = out.magnitude.defined() && out.magnitude.dim() > 1 && out.magnitude.size(0) == 1;
+  using Method = LayerChange::Method;
+  const bool of_rows = out.method == Method::orthogonal || out.method == Method::butterfly || out.method == Method::rotation || out.method == Method::scaling;
+  if ((place.rows > 0 && (by_column || of_rows)) || (place.swapped && (of_rows || out.method == Method::replacement)))
+    reject("'" + name + "' is " + out.name() + " of a layer that is another, or several, here", path.string(), "Convert it to LoRA, or to diffusers' layers");
+  return out;
+}
+
+}  // namespace
+
+Adapter read_adapter(const fs::path& named, const AdapterTarget& target, std::vector<std::string>& notes) {
+  const fs::path path = adapter_file(named);
+  const SafetensorsFile file(path);
+  const FileParts stored = read_parts(file, target, notes);
   Adapter out;
   std::string unknown;
   size_t unknown_count = 0, all = 0;
-  for (const auto& [owner, layers] : stored) {
+  for (const auto& [owner, layers] : stored.layers) {
     all += layers.size();
     const auto encoder =
         std::find_if(target.encoders.begin(), target.encoders.end(), [&, &wanted = owner](const auto& one) { return one.component == wanted; });
     const AdapterNames names = owner.empty() ? AdapterNames(target.denoiser, target.table) : AdapterNames(*encoder->module);
     Lora& lora = owner.empty() ? out.denoiser : out.encoders[owner];
-    const AdapterSettings settings(file, owner.empty() ? component : owner, peft, notes);
+    const AdapterSettings settings(file, owner.empty() ? denoiser_component(target.denoiser) : owner, stored.peft, notes);
     for (const auto& [name, one] : layers) {
       const std::vector<AdapterNames::Target> found = names.find(name);
       if (found.empty()) {
@@ -314,20 +343,7 @@ Adapter read_adapter(const fs::path& named, const AdapterTarget& target, std::ve
           if (auto own = part_of(*part.product, place, there.weight.size(0)))
             if (!lora.layers.emplace(layer, std::move(*own)).second) reject_twice(layer, path);
         }
-        if (part.change) {
-          LayerChange change = *part.change;
-          change.first_row = place.first_row;
-          change.rows = place.rows;
-          change.swapped = place.swapped;
-          const bool by_column = change.magnitude.defined() && change.magnitude.dim() > 1 && change.magnitude.size(0) == 1;
-          using Method = LayerChange::Method;
-          const bool of_rows = change.method == Method::orthogonal || change.method == Method::butterfly || change.method == Method::rotation ||
-                               change.method == Method::scaling;
-          if ((place.rows > 0 && (by_column || of_rows)) || (place.swapped && (of_rows || change.method == Method::replacement)))
-            reject("'" + name + "' is " + change.name() + " of a layer that is another, or several, here", path.string(),
-                   "Convert it to LoRA, or to diffusers' layers");
-          if (!lora.changes.emplace(layer, std::move(change)).second) reject_twice(layer, path);
-        }
+        if (part.change && !lora.changes.emplace(layer, placed(*part.change, place, name, path)).second) reject_twice(layer, path);
       }
     }
   }
@@ -335,7 +351,7 @@ Adapter read_adapter(const fs::path& named, const AdapterTarget& target, std::ve
     reject(std::to_string(unknown_count) + " of " + std::to_string(all) + " layers of the adapter are not in the model:" + unknown +
                (unknown_count > 3 ? "\n  ..." : "") + "\n",
            path.string(), "It was made for another model");
-  if (text && encoders.empty()) notes.push_back("The adapter's part for the text encoder is not used: " + path.string());
+  if (stored.text && target.encoders.empty()) notes.push_back("The adapter's part for the text encoder is not used: " + path.string());
   if (const auto ours = file.metadata().find(kOwnMetadata); ours != file.metadata().end()) {
     const json document = json::parse(ours->second, nullptr, /*allow_exceptions=*/false);
     if (document.is_object())
