@@ -361,9 +361,9 @@ class Arena {
         for (size_t i = 0; i < list->size(); ++i) add(name, (*list)[i], prompt_of(written_ + i));
       add("loss", run.held_out_loss, static_cast<int>(seed));  // one a training, each its own cluster
     }
-    return {score_of(seen["exact"], kShare),  score_of(seen["f1"], kShare), score_of(seen["alignment"]),
-            score_of(seen["ssim"]),           score_of(seen["kernel"]),     score_of(seen["precision"], kShare),
-            score_of(seen["recall"], kShare), score_of(seen["pair"]),       score_of(seen["loss"])};
+    return {score_of(seen["exact"], kShare),      score_of(seen["f1"], kShare),      score_of(seen["alignment"], kCorrelation),
+            score_of(seen["ssim"], kCorrelation), score_of(seen["kernel"]),          score_of(seen["precision"], kShare),
+            score_of(seen["recall"], kShare),     score_of(seen["pair"], kPositive), score_of(seen["loss"], kPositive)};
   }
 
   // Paired by prompt and by training; the base model, which is not trained, stands against each.
@@ -374,7 +374,7 @@ class Arena {
       for (size_t i = 0; i < a.f1.size() && i < b.f1.size(); ++i)
         if (a.f1[i] && b.f1[i]) differences.push_back({*a.f1[i] - *b.f1[i], prompt_of(i), static_cast<int>(seed)});
     }
-    return score_of(differences);
+    return score_of(differences, kCorrelation);
   }
 
   Pipeline& pipeline_;

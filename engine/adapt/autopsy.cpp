@@ -95,7 +95,7 @@ class Autopsy {
         if (one.name != part.name) others.push_back(one);
       without.push_back(kept("without " + part.name, others));
       AutopsyEntry entry{part};
-      entry.f1_change = score(less(whole.f1, without.back().f1), all, {-1, 1});
+      entry.f1_change = score(less(whole.f1, without.back().f1), all, kCorrelation);
       entry.f1 = score(without.back().f1, all, kShare);
       entry.exact = score(without.back().exact, all, kShare);
       entry.ssim = score_all(without.back().ssim);
@@ -139,7 +139,7 @@ class Autopsy {
     std::vector<Observation> out;
     const auto noises = static_cast<size_t>(settings_.noises);
     for (size_t i = 0; i < values.size(); ++i) out.push_back({values[i], static_cast<int>(i / noises), static_cast<int>(i % noises)});
-    return score_of(out, {-1, 1});
+    return score_of(out, kCorrelation);
   }
   static std::vector<double> less(const std::vector<double>& a, const std::vector<double>& b) {
     std::vector<double> out(a.size());

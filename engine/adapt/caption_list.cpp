@@ -35,10 +35,14 @@ std::vector<Line> json_lines(const fs::path& file) {
     ++number;
     if (trimmed(text).empty()) continue;
     Line& line = out.emplace_back(Line{number, {}, {}});
-    const auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+    // Python writes NaN and its like.
+    const auto json = nlohmann::json::parse(without_bare_infinities(text), nullptr, /*allow_exceptions=*/false);
     if (json.is_object()) {
-      for (const auto& [key, value] : json.items())
+      for (const auto& [key, value] : json.items()) {
         if (value.is_string()) line.values[key] = value.get<std::string>();
+        const bool caption = std::find(kCaptionColumns.begin(), kCaptionColumns.end(), key) != kCaptionColumns.end();
+        if (caption && value.is_array()) line.fault = "its '" + key + "' is a list, one caption was expected";
+      }
     }
     if (!line.values.contains("file_name")) line.fault = "no JSON object with a file_name";
   }

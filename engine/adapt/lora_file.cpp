@@ -17,6 +17,7 @@
 #include "io/weights.h"
 #include "models/unet.h"
 #include "pipelines/kohya_names.h"
+#include "pipelines/model_folder.h"
 #include "pipelines/original_keys.h"
 #include "registry/families.h"
 
@@ -186,9 +187,10 @@ std::string adapter_hash(const fs::path& path) {
   return fs::exists(settings, error) ? sha256_text(sha256_file(file) + sha256_file(settings)) : sha256_file(file);
 }
 
-fs::path adapter_file(const fs::path& path) {
+fs::path adapter_file(const fs::path& named) {
   std::error_code error;
-  if (!fs::is_directory(path, error)) return path;
+  if (!fs::is_directory(named, error)) return named;
+  const fs::path path = snapshot_of(named);
   for (const char* name : {"adapter_model.safetensors", "pytorch_lora_weights.safetensors"})
     if (fs::exists(path / name, error)) return path / name;
   std::vector<fs::path> found;
@@ -229,6 +231,9 @@ FileParts read_parts(const SafetensorsFile& file, const AdapterTarget& target, s
       if (embeddings.find("'" + embedding + "'") == std::string::npos) embeddings += (embeddings.empty() ? "'" : ", '") + embedding + "'";
       continue;
     }
+    if (key.find(".base_layer.") != std::string::npos)
+      reject("the file holds '" + name + "', a bias of the model's own, which PEFT trained along (its setting 'bias')", path.string(),
+             "Train with 'bias' none, or merge the adapter into the model");
     std::string part = parse_key(key);
     const bool wrapped = key.starts_with("base_model.model.");
     const bool other = std::any_of(std::begin(kOthers), std::end(kOthers), [&](const auto& one) { return key.find(one.first) != std::string::npos; });

@@ -137,13 +137,18 @@ void write_products_in_kohya(StoredTensors& tensors, const Lora& lora, const tor
   };
   std::map<std::string, Fused> modules;
   for (const auto& [layer, own] : lora.layers) {
-    const auto place = places.find(layer);
-    if (place == places.end()) reject("kohya's format has no name for " + layer, path.string(), "Write it in diffusers' format");
-    Fused& module = modules[place->second.module];
+    const auto found = places.find(layer);
+    KohyaPlace place;
+    if (found != places.end())
+      place = found->second;
+    else
+      place.module = kohya_name(denoiser, places, layer);
+    if (place.module.empty()) reject("kohya's format has no name for " + layer, path.string(), "Write it in diffusers' format");
+    Fused& module = modules[place.module];
     if (module.parts.empty()) module.layer = layer;
-    module.rows = place->second.rows > 0 ? place->second.rows : own.b.size(0);
-    module.swapped = place->second.swapped;
-    module.parts.emplace_back(place->second.first_row, &own);
+    module.rows = place.rows > 0 ? place.rows : own.b.size(0);
+    module.swapped = place.swapped;
+    module.parts.emplace_back(place.first_row, &own);
   }
   // Of fused parts the largest scale; what the others differ by goes into their second matrices.
   const auto scale = [](const LoraLayer& own) { return own.alpha / static_cast<double>(own.rank()); };

@@ -175,6 +175,8 @@ struct PartReader {
     if (one.has("oft_R")) return oft();
     if (one.has("boft_R")) return boft();
     if (one.has("ia3_l") || one.has("on_input")) return scaling();
+    if (one.has("bias") && !one.has("weight"))
+      wrong("is a bias of the model's own, which PEFT trained along (its setting 'bias')", "Train with 'bias' none, or merge the adapter into the model");
     if (one.has("diff")) {
       change.method = Method::difference;
       keep({"diff"});

@@ -115,7 +115,7 @@ class Measured {
   }
 
   void score(GuardMethod& out) const {
-    out.ssim = score_of(ssim_);
+    out.ssim = score_of(ssim_, kCorrelation);
     out.term_f1 = score_of(term_f1_, kShare);
     out.readable = score_of(readable_, kShare);
     out.toxic = score_of(toxic_, kShare);

@@ -31,7 +31,7 @@ struct Observation {
 struct Range {
   double low = -std::numeric_limits<double>::infinity(), high = std::numeric_limits<double>::infinity();
 };
-inline constexpr Range kShare{0, 1};
+inline constexpr Range kShare{0, 1}, kCorrelation{-1, 1}, kPositive{0, std::numeric_limits<double>::infinity()};
 
 /// Mean with a 95 % interval over words and noises, which are crossed: all prompts share the same noises, so pictures are not independent. Words and noises
 /// have random effects: the variance of the mean is (MS_words + MS_noises - MS_rest) / n, and its degrees of freedom are Satterthwaite's (Biometrics Bulletin

@@ -194,12 +194,15 @@ std::vector<double> marked_numbers(const Weights& file, const std::string& key, 
   const auto entry = file.entries().find(key);
   if (entry == file.entries().end()) reject("the key '" + key + "' is missing, which goes with others of its schedule", file.where());
   const torch::Tensor numbers = entry->second.read().to(torch::kFloat64).flatten();
-  if (numbers.numel() != count || !numbers.isfinite().all().item<bool>())
+  if (!numbers.isfinite().all().item<bool>()) reject("'" + key + "' holds numbers that are not finite", file.where(), "The file is damaged");
+  if (numbers.numel() != count)
     reject(
         "'" + key + "' holds " + std::to_string(numbers.numel()) + " numbers, expected " + std::to_string(count) + (count > 1 ? ", one for each channel" : ""),
         file.where());
   return {numbers.data_ptr<double>(), numbers.data_ptr<double>() + count};
 }
+
+constexpr const char* kMarks[] = {"v_pred", "ztsnr", "edm_mean", "edm_std", "edm_vpred.sigma_max", "edm_vpred.sigma_min"};
 
 // Marks that trainers leave in models of XL's keys which are to be sampled otherwise. Sources: diffusers' single_file_utils for Playground v2.5; the settings
 // of CosXL's authors, whose file has the ends of its schedule.
@@ -216,13 +219,18 @@ nlohmann::json marked_components(const Weights& file) {
                              {"sigma_schedule", "karras"},
                              {"sigma_data", 0.5},
                              {"sigma_max", 80.0}});
+    for (const double deviation : marked_numbers(file, "edm_std", 4))
+      if (deviation <= 0) reject("'edm_std' holds " + std::to_string(deviation) + ", a deviation over 0 was expected", file.where(), "The file is damaged");
     out["vae"] = {{"latents_mean", marked_numbers(file, "edm_mean", 4)}, {"latents_std", marked_numbers(file, "edm_std", 4)}, {"scaling_factor", 0.5}};
   } else if (marked("edm_vpred.sigma_max") || marked("edm_vpred.sigma_min")) {
     out["scheduler"] = edm;
     out["scheduler"].update(
         {{"_class_name", "EDMEulerScheduler"}, {"prediction_type", "v_prediction"}, {"sigma_schedule", "exponential"}, {"sigma_data", 1.0}});
     out["scheduler"]["sigma_max"] = marked_numbers(file, "edm_vpred.sigma_max", 1)[0];
-    out["scheduler"]["sigma_min"] = marked_numbers(file, "edm_vpred.sigma_min", 1)[0];
+    if (marked("edm_vpred.sigma_min")) out["scheduler"]["sigma_min"] = marked_numbers(file, "edm_vpred.sigma_min", 1)[0];
+    if (out["scheduler"]["sigma_min"] <= 0 || out["scheduler"]["sigma_min"] >= out["scheduler"]["sigma_max"])
+      reject("'edm_vpred.sigma_min' and 'edm_vpred.sigma_max' are no ends of a schedule: 0 < sigma_min < sigma_max was expected", file.where(),
+             "The file is damaged");
   }
   return out;
 }
@@ -231,22 +239,27 @@ std::vector<SingleFileLayout> layouts() {
   SingleFileLayout xl =
       layout("Stable Diffusion XL", "conditioner.embedders.1.model.", "sdxl",
              {{"text_encoder", "conditioner.embedders.0.transformer.", same_keys}, {"text_encoder_2", "conditioner.embedders.1.model.", open_clip_keys}});
-  xl.configured = marked_components;
-  return {xl,
-          layout("Stable Diffusion XL refiner", "conditioner.embedders.0.model.", "sdxl-refiner",
-                 {{"text_encoder_2", "conditioner.embedders.0.model.", open_clip_keys}}),
-          layout("Stable Diffusion 2.x", "cond_stage_model.model.", "sd2", {{"text_encoder", "cond_stage_model.model.", open_clip_keys}}),
-          layout("Stable Diffusion 1.x", "cond_stage_model.transformer.", "sd1", {{"text_encoder", "cond_stage_model.transformer.", same_keys}}),
-          // Of any of them, without the encoders.
-          layout("Stable Diffusion's U-Net", "model.diffusion_model.input_blocks.", "", {}),
-          {.models = "Stable Diffusion's U-Net",
-           .mark = "input_blocks.",
-           .configs =
-               [](const Weights& file) {
-                 refuse_other_inputs(file);
-                 return "";
-               },
-           .places = {{"unet", "", unet_keys}}}};
+  std::vector<SingleFileLayout> out{
+      xl,
+      layout("Stable Diffusion XL refiner", "conditioner.embedders.0.model.", "sdxl-refiner",
+             {{"text_encoder_2", "conditioner.embedders.0.model.", open_clip_keys}}),
+      layout("Stable Diffusion 2.x", "cond_stage_model.model.", "sd2", {{"text_encoder", "cond_stage_model.model.", open_clip_keys}}),
+      layout("Stable Diffusion 1.x", "cond_stage_model.transformer.", "sd1", {{"text_encoder", "cond_stage_model.transformer.", same_keys}}),
+      // Of any of them, without the encoders.
+      layout("Stable Diffusion's U-Net", "model.diffusion_model.input_blocks.", "", {}),
+      {.models = "Stable Diffusion's U-Net",
+       .mark = "input_blocks.",
+       .configs =
+           [](const Weights& file) {
+             refuse_other_inputs(file);
+             return "";
+           },
+       .places = {{"unet", "", unet_keys}}}};
+  for (auto& one : out) {
+    one.configured = marked_components;
+    one.marks.assign(std::begin(kMarks), std::end(kMarks));
+  }
+  return out;
 }
 
 }  // namespace

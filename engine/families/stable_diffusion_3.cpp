@@ -33,8 +33,7 @@ std::vector<std::string> find_components(const ModelFolder& model) {
 class StableDiffusion3 : public LatentPipeline {
  public:
   StableDiffusion3(const ModelFolder& model, const Opening& opening, std::vector<std::string> components)
-      : LatentPipeline(model, opening, model.scheduler(), std::move(components)),
-        mmdit_(MmDitConfig::parse(model.config("transformer"))) {
+      : LatentPipeline(model, opening, model.scheduler(), std::move(components)), mmdit_(MmDitConfig::parse(model.config("transformer"))) {
     if (has_component("text_encoder")) clip_.emplace(model, "", opening);
     if (has_component("text_encoder_2")) open_clip_.emplace(model, "_2", opening);
     if (has_component("text_encoder_3")) t5_.emplace(model, "_3", opening);

@@ -126,10 +126,8 @@ std::string read_text(const fs::path& path, std::uintmax_t limit) {
   return text;
 }
 
-namespace {
+namespace {}  // namespace
 
-// Python writes -Infinity, Infinity and NaN, which are not JSON: diffusers' scheduler configurations hold them. They are
-// read as texts, so that whoever asks for a number says that this is none.
 std::string without_bare_infinities(const std::string& text) {
   std::string out;
   bool quoted = false;
@@ -151,8 +149,6 @@ std::string without_bare_infinities(const std::string& text) {
   }
   return out;
 }
-
-}  // namespace
 
 nlohmann::json read_json(const fs::path& path) {
   const std::string bytes = read_text(path), text = without_bare_infinities(bytes);

@@ -28,6 +28,10 @@ void refuse_stand_in(const std::filesystem::path& path, std::string_view head, s
 /// The whole file as bytes. Throws a Failure that names the path; a file over `limit` bytes is refused.
 std::string read_text(const std::filesystem::path& path, std::uintmax_t limit = 256u << 20);
 
+/// JSON as Python writes it (diffusers' scheduler configurations hold such): -Infinity, Infinity and NaN, which JSON does not know, become texts, so that
+/// whoever asks for a number says that this is none.
+std::string without_bare_infinities(const std::string& text);
+
 /// Parses a JSON file; errors name the file and the place in it.
 nlohmann::json read_json(const std::filesystem::path& path);
 

@@ -230,7 +230,9 @@ Weights Weights::find(const fs::path& folder) {
   }
   reject("there are no weights by their usual name in the folder", folder.string(),
          there.empty() ? "Download them: diffusion_pytorch_model.safetensors, or model.safetensors of a text encoder"
-                       : "It holds " + there + ": call it model.safetensors, if it is what is meant");
+         : there.find("-of-") != std::string::npos
+             ? "It holds parts, " + there + ", and no index of them: download the file that ends in .safetensors.index.json too"
+             : "It holds " + there + ": call it model.safetensors, if it is what is meant");
 }
 
 std::map<std::string, torch::Tensor> parameter_map(const torch::nn::Module& module) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "core/error.h"
 #include "device/placement.h"
 
 namespace glyphscope {
@@ -43,6 +44,7 @@ TextEncoding ClipPrompt::encode(const std::string& prompt, std::int64_t skip, st
     const ClipTextModel& model = encoder_.load();
     const Tokens tokens = tokenizer_->tokenize(WeightedPrompt::parse(prompt), length());
     note_cut("CLIP", tokens.cut, its);
+    check_known(tokens, config().vocab_size, component());
     auto states = [&](const Tokens& each) { return model.forward(torch::tensor(each.ids, on_host(torch::kInt64)).unsqueeze(0), skip); };
     TextEncoding out = states(tokens);
     if (even(tokens.weights)) return out;
@@ -62,6 +64,15 @@ WordTokens ClipPrompt::words(const std::string& prompt, std::int64_t begin) cons
 }
 
 std::string bare_clip_key(const std::string& key) { return key.starts_with("text_model.") ? key.substr(11) : key; }
+
+void check_known(const Tokens& tokens, std::int64_t known, const std::string& component) {
+  for (size_t i = 0; i < tokens.ids.size(); ++i)
+    if (tokens.ids[i] >= known)
+      reject("the token '" + (i < tokens.texts.size() ? tokens.texts[i] : "?") + "' has the id " + std::to_string(tokens.ids[i]) + ", and " + component +
+                 " has embeddings for " + std::to_string(known),
+             component,
+             "It was added to the tokenizer alone: resize the encoder's embeddings too (resize_token_embeddings), or take tokenizer and encoder of one model");
+}
 
 void note_cut(const std::string& reader, const std::string& cut, std::vector<std::string>& notes) {
   const std::string note = "The prompt is longer than " + reader + " reads; this was cut off: \"" + cut + "\"";

@@ -53,6 +53,9 @@ class ClipPrompt : public AdaptableEncoder {
 /// A key of a published text encoder without its prefix `text_model.`, which not every file has.
 std::string bare_clip_key(const std::string& key);
 
+/// Throws a Failure that names the first token whose id is not under `known`, what the encoder `component` has embeddings for.
+void check_known(const Tokens& tokens, std::int64_t known, const std::string& component);
+
 /// Adds the note that `reader` ("CLIP") did not read `cut`, unless it is empty or the note is there already.
 void note_cut(const std::string& reader, const std::string& cut, std::vector<std::string>& notes);
 

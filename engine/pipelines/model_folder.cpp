@@ -11,9 +11,6 @@
 namespace glyphscope {
 namespace fs = std::filesystem;
 
-namespace {
-
-// Hugging Face's cache has a folder a model, "models--AUTHOR--NAME", and its revisions below "snapshots"; refs/main names the newest.
 fs::path snapshot_of(const fs::path& folder) {
   std::error_code error;
   const fs::path snapshots = folder / "snapshots";
@@ -32,8 +29,6 @@ fs::path snapshot_of(const fs::path& folder) {
   reject("this is a model's folder in Hugging Face's cache, with " + std::to_string(found.size()) + " revisions and none that refs/main names", folder.string(),
          found.empty() ? "Download the model again" : "Name one of them:" + names);
 }
-
-}  // namespace
 
 ModelFolder::ModelFolder(fs::path path, std::string source, const std::vector<SingleFileLayout>& layouts, const fs::path& config)
     : folder_(std::move(path)), source_(std::move(source)) {
@@ -109,7 +104,14 @@ void ModelFolder::require(const std::vector<std::string>& components) const {
 bool ModelFolder::beside_file(const std::string& component) const { return single_file_ && !single_file_->has(component) && holds_weights(component); }
 
 Weights ModelFolder::weights(const std::string& component) const {
-  if (!single_file_ || beside_file(component)) return Weights::find(folder_ / component);
+  if (!single_file_ || beside_file(component)) {
+    Weights out = Weights::find(folder_ / component);
+    for (const char* begin : {"model.diffusion_model.", "input_blocks.", "joint_blocks.", "double_blocks."})
+      if (any_key(out, begin))
+        reject("the weights have the names of the model's authors, where a diffusers folder has diffusers'", out.where(),
+               "Open that file itself, with " + option(Option::config) + " and this folder");
+    return out;
+  }
   return single_file_->weights(component, config(component));
 }
 

@@ -14,6 +14,10 @@ namespace glyphscope {
 class SingleFile;
 struct SingleFileLayout;
 
+/// Hugging Face's cache has a folder a model, "models--AUTHOR--NAME", and its revisions below "snapshots": the one that refs/main names, or the only one;
+/// another folder is itself. Throws a Failure if there are several.
+std::filesystem::path snapshot_of(const std::filesystem::path& folder);
+
 /// A diffusers folder: model_index.json and a subfolder for each component. Or one without weights, and beside it the
 /// checkpoint in a single file that has them.
 class ModelFolder {

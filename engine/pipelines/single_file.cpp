@@ -131,6 +131,7 @@ Weights SingleFile::weights(const std::string& component, const Config& config) 
 
   std::map<std::string, Weights::Entry> out;
   for (auto entry = file_.entries().lower_bound(begin); entry != file_.entries().end() && entry->first.starts_with(begin); ++entry) {
+    if (std::find(layout_.marks.begin(), layout_.marks.end(), entry->first) != layout_.marks.end()) continue;
     const auto parts = parts_of(entry->first.substr(begin.size()));
     std::optional<Match> found;
     size_t number = 0;

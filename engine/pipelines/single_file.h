@@ -43,6 +43,7 @@ struct SingleFileLayout {
   /// The folder of resources/configs that holds its published configurations; "": none does, the user names one.
   std::function<std::string(const Weights& file)> configs = [](const Weights&) { return std::string(); };
   std::vector<Place> places;
+  std::vector<std::string> marks = {};  ///< Keys that are no weights: `configured` reads them.
   /// What keys of the file say of components, whatever their configurations say: an object of their names, each an object of configuration keys.
   std::function<nlohmann::json(const Weights& file)> configured = [](const Weights&) { return nlohmann::json::object(); };
 };

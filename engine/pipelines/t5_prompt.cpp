@@ -21,6 +21,7 @@ torch::Tensor T5Prompt::encode(const std::string& prompt, const Options& options
     const std::int64_t length = std::min(options.most_tokens, tokenizer_->max_length());
     const Tokens tokens = tokenizer_->tokenize(WeightedPrompt::parse(prompt), length);
     note_cut("T5", tokens.cut, its);
+    check_known(tokens, encoder_.config().vocab_size, component());
     auto states = [&](const Tokens& each) {
       const torch::Tensor ids = torch::tensor(each.ids, on_host(torch::kInt64)).unsqueeze(0);
       return encoder.forward(ids, options.masks_padding ? (ids != T5Tokenizer::kPad).to(torch::kInt64) : torch::Tensor());

@@ -57,8 +57,10 @@ double timestep_of(double sigma, const torch::Tensor& table) {
   const auto log = logs.accessor<float, 1>();
   const double wanted = std::log(std::max(sigma, 1e-10));
   const std::int64_t length = logs.size(0);
+  // The last that is not above it: a table without signal at its end falls there, to the level that stands for none.
   std::int64_t low = 0;
-  while (low + 1 < length - 1 && wanted >= static_cast<double>(log[low + 1])) ++low;
+  for (std::int64_t i = 0; i < length; ++i)
+    if (wanted >= static_cast<double>(log[i])) low = std::min(i, length - 2);
   const double below = log[low], above = log[low + 1];
   const double share = std::clamp((below - wanted) / (below - above), 0.0, 1.0);
   return (1 - share) * static_cast<double>(low) + share * static_cast<double>(low + 1);
@@ -154,7 +156,11 @@ Sigmas SigmaSpacing::whole(std::int64_t steps, bool truncated) const {
   if (curve == Curve::table) {
     for (const double t : out.timesteps) out.values.push_back(interpolate(table, t));
   } else {
-    out.values = along(curve, highest.value_or(table[-1].item<double>()), lowest.value_or(table[0].item<double>()), steps);
+    // Lu's are spaced by logarithms, which the reference has in single precision.
+    const auto end = [&](std::int64_t at) {
+      return curve == Curve::lu ? std::exp(static_cast<double>(table[at].log().item<float>())) : table[at].item<double>();
+    };
+    out.values = along(curve, highest.value_or(end(-1)), lowest.value_or(end(0)), steps);
     out.timesteps.clear();
     for (double& one : out.values) {
       const double t = timestep_of(one, table);

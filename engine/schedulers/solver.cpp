@@ -64,7 +64,8 @@ SigmaSpacing DynamicShift::applied(SigmaSpacing spacing, std::int64_t tokens) co
 
 void check_solver(const SigmaSpacing& spacing, const Config& config) {
   if (spacing.flow && spacing.curve != SigmaSpacing::Curve::table)
-    reject("a flow's noise levels do not follow this solver's curves", config.where(), "Set use_karras_sigmas and its like to false");
+    reject("a flow's noise levels do not follow this solver's curves", config.where(),
+           "Leave out -karras, -exponential or -beta behind its name, or set use_karras_sigmas and its like to false");
 }
 
 void check_noise_prediction(const DpmAlgorithm& algorithm, const SigmaSpacing& spacing, const Config& config) {

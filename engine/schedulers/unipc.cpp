@@ -39,6 +39,9 @@ struct UniPc : Scheduler {
       for (const double step : config.numbers("disable_corrector")) uncorrected.insert(static_cast<std::int64_t>(step));
     if (!data && spacing.ends_at_zero)
       reject("final_sigmas_type 'zero' does not go with predict_x0 false", config.where(), "Set final_sigmas_type to sigma_min, or predict_x0 to true");
+    if (!lower_order_final && order > 1 && spacing.ends_at_zero)
+      reject("lower_order_final false does not go with a run that ends without noise: the last step would divide by it", config.where(),
+             "Set lower_order_final to true, or final_sigmas_type to sigma_min");
     if (!data && spacing.flow) reject("predict_x0 false does not go with a model that predicts a flow", config.where(), "Set predict_x0 to true");
     if (const std::string type = config.text("time_shift_type", "exponential"); shift.on && type != "exponential" && type != "linear")
       reject("unknown time_shift_type '" + type + "'", config.where(), "Known are exponential and linear");

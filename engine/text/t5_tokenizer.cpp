@@ -22,7 +22,10 @@ T5Tokenizer T5Tokenizer::load(const std::filesystem::path& folder) {
   T5Tokenizer out;
   std::map<std::string, std::int64_t> added;
   if (std::filesystem::exists(file)) {
-    if (const auto status = out.model_->Load(file.string()); !status.ok()) reject("this is no SentencePiece model: " + status.ToString(), file.string());
+    const std::string bytes = read_text(file);
+    refuse_stand_in(file, std::string_view(bytes).substr(0, 256), bytes.size());
+    if (const auto status = out.model_->LoadFromSerializedProto(bytes); !status.ok())
+      reject("this is no SentencePiece model: " + status.ToString(), file.string(), "The file is damaged: download it again");
   } else if (std::filesystem::exists(json)) {
     SentencePieceJson read = SentencePieceJson::read(json);
     if (const auto status = out.model_->LoadFromSerializedProto(read.model); !status.ok())

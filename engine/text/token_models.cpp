@@ -83,6 +83,10 @@ class BytePairModel : public VocabularyModel {
         left = line.substr(0, space);
         right = line.substr(space + 1);
       }
+      for (const std::string& token : {left, right, joined(left, right)})
+        if (!ids_.contains(token))
+          reject("merge " + std::to_string(rank + 1) + " is of '" + token + "', which the vocabulary lacks", where,
+                 "Merges and vocabulary belong to different tokenizers, or a file is damaged: download them again");
       ranks_.emplace(pair_of(left, right), rank++);
     }
   }
@@ -120,6 +124,7 @@ class BytePairModel : public VocabularyModel {
   }
 
  private:
+  std::string joined(const std::string& left, const std::string& right) const { return left + right.substr(right.starts_with(prefix_) ? prefix_.size() : 0); }
   // One text: tens of thousands of them are read with every model.
   static std::string pair_of(const std::string& left, const std::string& right) {
     std::string out = left;
@@ -138,8 +143,7 @@ class BytePairModel : public VocabularyModel {
       std::vector<std::string> shorter;
       for (size_t i = 0; i < parts.size(); ++i) {
         if (i + 1 < parts.size() && found[i] == best) {
-          const std::string& right = parts[i + 1];
-          shorter.push_back(parts[i] + right.substr(right.starts_with(prefix_) ? prefix_.size() : 0));
+          shorter.push_back(joined(parts[i], parts[i + 1]));
           ++i;
         } else {
           shorter.push_back(parts[i]);

@@ -29,7 +29,9 @@ json read_whole(const fs::path& file, const char* type) {
 json read_byte_pairs(const fs::path& folder) {
   const fs::path pairs = folder / "merges.txt";
   json merges = json::array();
-  std::istringstream lines(read_text(pairs));
+  const std::string text = read_text(pairs);
+  refuse_stand_in(pairs, std::string_view(text).substr(0, 256), text.size());
+  std::istringstream lines(text);
   std::string line;
   for (size_t number = 1; std::getline(lines, line); ++number) {
     if (line.ends_with('\r')) line.pop_back();
@@ -46,11 +48,18 @@ json read_byte_pairs(const fs::path& folder) {
   return {{"type", "BPE"}, {"vocab", std::move(vocabulary)}, {"merges", std::move(merges)}};
 }
 
-bool has_byte_pairs(const fs::path& folder) { return fs::exists(folder / "vocab.json") && fs::exists(folder / "merges.txt"); }
+// transformers reads a tokenizer.json where there is one, and writes no other: older files beside it lack what was added since.
+bool has_byte_pairs(const fs::path& folder) {
+  return !fs::exists(folder / "tokenizer.json") && fs::exists(folder / "vocab.json") && fs::exists(folder / "merges.txt");
+}
 
 json whole_or_missing(const fs::path& folder, const char* type) {
   if (!fs::exists(folder / "tokenizer.json"))
-    reject("vocab.json and merges.txt are missing", folder.string(), "A diffusers folder has them in its subfolder 'tokenizer'");
+    reject(std::string(fs::exists(folder / "vocab.json")   ? "merges.txt is"
+                       : fs::exists(folder / "merges.txt") ? "vocab.json is"
+                                                           : "tokenizer.json, or vocab.json and merges.txt, are") +
+               " missing",
+           folder.string(), "Copy what the published model has in its folder of that name");
   return read_whole(folder / "tokenizer.json", type);
 }
 
@@ -143,7 +152,7 @@ json read_roberta_tokenizer(const fs::path& folder) {
 
 json read_bert_tokenizer(const fs::path& folder) {
   const fs::path file = folder / "vocab.txt";
-  if (!fs::exists(file)) {
+  if (!fs::exists(file) || fs::exists(folder / "tokenizer.json")) {
     if (!fs::exists(folder / "tokenizer.json")) reject("vocab.txt is missing", folder.string(), "A BERT tokenizer's folder has it; download the model again");
     return read_whole(folder / "tokenizer.json", "WordPiece");
   }

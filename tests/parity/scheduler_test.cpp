@@ -123,6 +123,10 @@ TEST(Scheduler, RefusesWhatDoesNotGo) {
               }),
               ::testing::HasSubstr("final_sigmas_type 'zero' does not go with predict_x0 false"));
   EXPECT_THAT(testing::failure_of([&] {
+                make_scheduler(Config({{"_class_name", "UniPCMultistepScheduler"}, {"lower_order_final", false}}, "s.json"));
+              }),
+              ::testing::HasSubstr("lower_order_final false does not go with a run that ends without noise"));
+  EXPECT_THAT(testing::failure_of([&] {
                 make_scheduler(Config({{"_class_name", "FlowMatchLCMScheduler"}, {"scale_factors", {0.5}}}, "s.json"));
               }),
               ::testing::HasSubstr("'scale_factors'"));

@@ -166,6 +166,38 @@ TEST(SingleFile, KeysOfTheFileSayHowItIsSampled) {
                 scheduler({{"edm_mean", torch::zeros({3})}, {"edm_std", torch::ones({4})}});
               }),
               HasSubstr("'edm_mean' holds 3 numbers, expected 4"));
+  EXPECT_THAT(testing::failure_of([&] {
+                scheduler({{"edm_mean", torch::full({4}, NAN)}, {"edm_std", torch::ones({4})}});
+              }),
+              HasSubstr("'edm_mean' holds numbers that are not finite"));
+  EXPECT_EQ(scheduler({{"edm_vpred.sigma_max", torch::tensor(80.F)}}).number("sigma_min", 0), 0.002) << "as ComfyUI has it";
+}
+
+// The marks are the denoiser's: a file without encoders has them too.
+TEST(SingleFile, MarksOfADenoiserAloneCount) {
+  testing::TemporaryFolder folder;
+  const SafetensorsFile whole(golden("single_file") / "pipeline_sdxl.safetensors");
+  for (const std::string& begin : {std::string("model.diffusion_model."), std::string()}) {
+    std::map<std::string, torch::Tensor> tensors{{"v_pred", torch::zeros({0})}, {"ztsnr", torch::zeros({0})}};
+    for (const auto& [key, entry] : whole.entries())
+      if (key.starts_with("model.diffusion_model.")) tensors[begin + key.substr(22)] = whole.tensor(key);
+    write_safetensors(folder / "unet.safetensors", tensors);
+    OpenOptions options;
+    options.config = golden("pipeline_sdxl");
+    EXPECT_EQ(find_model((folder / "unet.safetensors").string(), options).scheduler().text("prediction_type", ""), "v_prediction");
+    const auto opened = open_model((folder / "unet.safetensors").string(), options);
+    ASSERT_TRUE(opened) << opened.error().message();
+    EXPECT_THAT((*opened)->info().notes, ::testing::Not(::testing::Contains(HasSubstr("v_pred"))));
+  }
+}
+
+TEST(SingleFile, AuthorsNamesInAComponentsFolderAreNamed) {
+  testing::TemporaryFolder folder;
+  std::filesystem::copy(golden("pipeline_sdxl"), folder / "model", std::filesystem::copy_options::recursive);
+  write_safetensors(folder / "model" / "unet" / "diffusion_pytorch_model.safetensors", {{"input_blocks.0.0.weight", torch::zeros({1})}});
+  const auto opened = open_model((folder / "model").string(), {});
+  ASSERT_FALSE(opened);
+  EXPECT_THAT(opened.error().message(), AllOf(HasSubstr("the names of the model's authors"), HasSubstr("\u2039config")));
 }
 
 // The same as a folder says it.

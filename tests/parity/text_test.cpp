@@ -51,7 +51,7 @@ TEST(Tokenizer, AnyBytesAreAText) {
 
 TEST(Tokenizer, NamesTheMissingFile) {
   testing::TemporaryFolder folder;
-  EXPECT_THAT(testing::failure_of([&] { ClipTokenizer::load(folder.path()); }).c_str(), ::testing::HasSubstr("vocab.json and merges.txt are missing"));
+  EXPECT_THAT(testing::failure_of([&] { ClipTokenizer::load(folder.path()); }).c_str(), ::testing::HasSubstr("vocab.json and merges.txt, are missing"));
   write_text(folder / "vocab.json", "{\"a\": -1}");
   write_text(folder / "merges.txt", "#version: 0.2\n");
   EXPECT_THAT(testing::failure_of([&] { ClipTokenizer::load(folder.path()); }).c_str(), ::testing::HasSubstr("the id of token 'a'"));

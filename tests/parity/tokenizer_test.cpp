@@ -1,5 +1,6 @@
 // tokenizer.json as transformers 5 writes it, against the tokenizers library: tests/golden/make_tokenizer_json.py.
 #include "text/tokenizer.h"
+#include "text/t5_tokenizer.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,6 +14,7 @@
 
 namespace glyphscope {
 namespace {
+using ::testing::AllOf;
 using testing::golden;
 using ::testing::HasSubstr;
 
@@ -121,6 +123,37 @@ TEST(JsonTokenizer, AddedTokensOfOlderFilesAreRead) {
   std::filesystem::remove(folder / "special_tokens_map.json");
   const Tokens padded = ClipTokenizer::load(folder.path()).tokenize("a!", 8);
   EXPECT_EQ(padded.ids.back(), ClipTokenizer::load(folder.path()).encode("!").at(0));
+}
+
+// transformers 5 rewrites tokenizer.json alone when a token is added: older files stay beside it.
+TEST(JsonTokenizer, TheNewestFileCounts) {
+  const testing::TemporaryFolder folder;
+  for (const char* name : {"vocab.json", "merges.txt"}) std::filesystem::copy_file(golden("tokenizer") / name, folder / name);
+  nlohmann::json document = read_json(golden("tokenizer_json") / "clip/tokenizer.json");
+  const auto id = ClipTokenizer::load(golden("tokenizer")).encode("a").at(0);
+  document["added_tokens"].push_back({{"content", "<cat-toy>"}, {"id", 814}, {"normalized", true}});
+  write_text(folder / "tokenizer.json", document.dump());
+  EXPECT_EQ(ClipTokenizer::load(folder.path()).encode("a <cat-toy>"), (std::vector<std::int64_t>{id, 814}));
+}
+
+TEST(JsonTokenizer, MergesThatDoNotFitAreNamed) {
+  const testing::TemporaryFolder folder;
+  for (const char* name : {"vocab.json", "merges.txt"}) std::filesystem::copy_file(golden("tokenizer") / name, folder / name);
+  const auto failure = [&](const std::string& merges) {
+    write_text(folder / "merges.txt", merges);
+    return testing::failure_of([&] { ClipTokenizer::load(folder.path()); });
+  };
+  const std::string whole = read_text(golden("tokenizer") / "merges.txt");
+  EXPECT_EQ(failure(whole), "");
+  EXPECT_THAT(failure("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 524619\n"), AllOf(HasSubstr("Git LFS pointer"), HasSubstr("merges.txt")));
+  EXPECT_THAT(failure("<!DOCTYPE html>\n<html class=\"\">\n"), HasSubstr("web page"));
+  EXPECT_THAT(failure("#version: 0.2\nzzzq zzzw\n"), AllOf(HasSubstr("merge 1 is of 'zzzq'"), HasSubstr("the vocabulary lacks")));
+  const size_t last = whole.rfind(' ');
+  EXPECT_THAT(failure(whole.substr(0, last + 1)), HasSubstr("the vocabulary lacks")) << "cut in its last line";
+  std::filesystem::remove(folder / "merges.txt");
+  EXPECT_THAT(testing::failure_of([&] { ClipTokenizer::load(folder.path()); }), HasSubstr("merges.txt is missing"));
+  write_text(folder / "spiece.model", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 791656\n");
+  EXPECT_THAT(testing::failure_of([&] { T5Tokenizer::load(folder.path()); }), HasSubstr("Git LFS pointer"));
 }
 
 TEST(JsonTokenizer, WhatIsWrongIsNamed) {

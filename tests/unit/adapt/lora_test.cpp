@@ -526,6 +526,38 @@ TEST(AdapterFiles, PeftsRotationsAreNamed) {
   EXPECT_THAT(failure({{layer + ".oft_R.weight", torch::zeros({4, 6})}}), AllOf(HasSubstr("how its rotations are formed"), HasSubstr("adapter_config.json")));
 }
 
+// Its own biases come along, by one setting or another; they are no layers of another model.
+TEST(AdapterFiles, BiasesThatPeftTrainsAlongAreNamed) {
+  const testing::TemporaryFolder folder;
+  SmallDenoiser unet("unet_sd1");
+  const std::string layer = "base_model.model." + unet.table().sites[0].path + ".to_out.0";
+  for (const char* bias : {".base_layer.bias", ".bias"}) {
+    write_safetensors(folder / "lora.safetensors", {{layer + bias, torch::zeros({8})}}, {});
+    std::vector<std::string> notes;
+    EXPECT_THAT(testing::failure_of([&] { read_lora(folder / "lora.safetensors", unet.module(), unet.table(), notes); }),
+                HasSubstr("a bias of the model's own, which PEFT trained along"));
+  }
+}
+
+// kohya's names go beyond transformers: LoCon has products of a residual block's time embedding.
+TEST(AdapterFiles, LinearLayersOutsideTransformersHaveKohyasNames) {
+  for (const char* name : {"unet_sd1", "unet_sdxl"}) {
+    const testing::TemporaryFolder folder;
+    SmallDenoiser unet(name);
+    const auto layers = changeable_layers(unet.module());
+    const auto found = std::ranges::find_if(layers, [](const auto& one) { return one.first.ends_with("time_emb_proj"); });
+    ASSERT_NE(found, layers.end());
+    const torch::Tensor& weight = found->second->weight;
+    Lora lora;
+    lora.layers[found->first] = {torch::randn({2, weight.size(1)}), torch::randn({weight.size(0), 2}), 2};
+    write_lora(folder / "out.safetensors", lora, LoraFormat::kohya, unet.module(), unet.table());
+    std::vector<std::string> notes;
+    const Lora back = read_lora(folder / "out.safetensors", unet.module(), unet.table(), notes);
+    ASSERT_TRUE(back.layers.contains(found->first)) << name;
+    EXPECT_TRUE(torch::equal(back.layers.at(found->first).b, lora.layers[found->first].b));
+  }
+}
+
 // As PEFT's `lora.Conv2d` has them: A with the kernel of the layer, B with one of 1 x 1.
 TEST(AdapterFiles, ConvolutionsAreWrittenAsKernels) {
   const testing::TemporaryFolder folder;

@@ -101,6 +101,19 @@ TEST(PictureSet, OneBadFileCostsNoOther) {
                               AllOf(HasSubstr("f.png"), HasSubstr("outside the folder")), AllOf(HasSubstr("f.png"), HasSubstr("no caption"))));
 }
 
+// Python writes NaN where a number is none; a caption that is a list is told as one.
+TEST(PictureSet, LinesThatPythonWritesAreRead) {
+  const testing::TemporaryFolder folder;
+  draw(folder / "a.png", 1);
+  draw(folder / "b.png", 2);
+  write_text(folder / "metadata.jsonl",
+             "{\"file_name\": \"a.png\", \"text\": \"a\", \"score\": NaN}\n{\"file_name\": \"b.png\", \"text\": [\"one\", \"two\"]}\n");
+  const PictureSet set = read_picture_set(folder.path(), 0);
+  ASSERT_EQ(set.train.size(), 1U);
+  EXPECT_EQ(set.train[0].caption, "a");
+  EXPECT_THAT(set.faults, ::testing::Contains(AllOf(HasSubstr("metadata.jsonl, line 2"), HasSubstr("'text' is a list"))));
+}
+
 // metadata.csv as spreadsheets and pandas write it (RFC 4180): quotes, doubled quotes, commas and line ends within; what is wrong with a row costs no
 // other.
 TEST(PictureSet, ATableOfCaptionsIsRead) {

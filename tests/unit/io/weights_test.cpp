@@ -99,6 +99,8 @@ TEST(WeightFiles, ALinkThatLeadsNowhereIsNamed) {
   write_safetensors(folder / "t5xxl_fp16.safetensors", {{"a", torch::ones({1})}});
   EXPECT_THAT(failure_of([&] { Weights::find(folder.path()); }),
               AllOf(HasSubstr("no weights by their usual name"), HasSubstr("It holds t5xxl_fp16.safetensors")));
+  fs::rename(folder / "t5xxl_fp16.safetensors", folder / "model-00001-of-00002.safetensors");
+  EXPECT_THAT(failure_of([&] { Weights::find(folder.path()); }), HasSubstr("no index of them"));
 }
 
 // Latents with a mean and a deviation of each channel are those without, moved and scaled.

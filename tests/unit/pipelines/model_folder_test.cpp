@@ -41,6 +41,39 @@ TEST(ModelHash, CoversConfigurationsAndVocabulary) {
   EXPECT_NE(hash(), other);
 }
 
+// Seen on folders where a token was added to the tokenizer, and the encoder was left as it is.
+TEST(ClipPrompt, ATokenThatTheEncoderDoesNotKnowIsNamed) {
+  testing::TemporaryFolder folder;
+  const auto model = folder / "model";
+  std::filesystem::copy(golden("pipeline_sdxl"), model, std::filesystem::copy_options::recursive);
+  const auto known = read_json(model / "text_encoder_2" / "config.json").at("vocab_size").get<std::int64_t>();
+  write_text(model / "tokenizer_2" / "added_tokens.json", nlohmann::json{{"<cat-toy>", known}}.dump());
+  const auto opened = open_model(model.string());
+  ASSERT_TRUE(opened) << opened.error().message();
+  Request request;
+  request.prompts = {"a <cat-toy>"};
+  request.rows = {{0, 7, {}}};
+  request.steps = 1;
+  const auto drawn = (*opened)->generate(request);
+  ASSERT_FALSE(drawn);
+  EXPECT_THAT(drawn.error().message(),
+              ::testing::AllOf(::testing::HasSubstr("'<cat-toy>'"), ::testing::HasSubstr("text_encoder_2"), ::testing::HasSubstr("resize_token_embeddings")));
+}
+
+// The first of two encoders' tokenizers is read by another thread, and so is the second: what is wrong with either is an error of opening.
+TEST(ClipPrompt, DamagedTokenizersAreNamedAtOpening) {
+  testing::TemporaryFolder folder;
+  for (const char* name : {"tokenizer", "tokenizer_2"}) {
+    const auto model = folder / name;
+    std::filesystem::copy(golden("pipeline_sdxl"), model, std::filesystem::copy_options::recursive);
+    for (const auto& entry : std::filesystem::directory_iterator(model / name))
+      if (const auto file = entry.path().filename(); file == "vocab.json" || file == "tokenizer.json") write_text(entry.path(), "{");
+    const auto opened = open_model(model.string());
+    ASSERT_FALSE(opened) << name;
+    EXPECT_THAT(opened.error().message(), ::testing::HasSubstr((std::filesystem::path(name) / "").string()));
+  }
+}
+
 // Numbers of the modules that are then loaded; nothing is loaded to know them.
 TEST(ModelNeeds, AreWhatTheLoadedModelHas) {
   for (const auto& source : {golden("pipeline"), golden("pipeline_sdxl"), golden("pipeline_if"), golden("pipeline_sd3")}) {
