@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/unicode.h"
 #include "io/config.h"
+#include "io/files.h"
 #include "text/sentence_piece_json.h"
 #include "text/special_tokens.h"
 
