@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "io/files.h"
 #include "io/image_file.h"
 #include "io/text_file.h"
 
