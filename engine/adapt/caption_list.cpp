@@ -41,9 +41,11 @@ std::vector<Line> json_lines(const fs::path& file) {
     if (json.is_object()) {
       for (const auto& [key, value] : json.items()) {
         if (value.is_string()) line.values[key] = value.get<std::string>();
-        const bool caption = std::find(kCaptionColumns.begin(), kCaptionColumns.end(), key) != kCaptionColumns.end();
-        if (caption && value.is_array()) line.fault = "its '" + key + "' is a list, one caption was expected";
       }
+      const auto says = [&](const char* key) { return line.values.contains(key); };
+      for (const char* key : kCaptionColumns)
+        if (json.contains(key) && json[key].is_array() && std::none_of(kCaptionColumns.begin(), kCaptionColumns.end(), says))
+          line.fault = std::string("its '") + key + "' is a list, one caption was expected";
     }
     if (!line.values.contains("file_name")) line.fault = "no JSON object with a file_name";
   }

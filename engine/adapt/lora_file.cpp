@@ -231,7 +231,7 @@ FileParts read_parts(const SafetensorsFile& file, const AdapterTarget& target, s
       if (embeddings.find("'" + embedding + "'") == std::string::npos) embeddings += (embeddings.empty() ? "'" : ", '") + embedding + "'";
       continue;
     }
-    if (key.find(".base_layer.") != std::string::npos)
+    if (key.ends_with(".base_layer.bias"))
       reject("the file holds '" + name + "', a bias of the model's own, which PEFT trained along (its setting 'bias')", path.string(),
              "Train with 'bias' none, or merge the adapter into the model");
     std::string part = parse_key(key);

@@ -192,7 +192,8 @@ SingleFileLayout layout(const char* models, const char* mark, const char* config
 // The numbers that a key holds, `count` of them. Throws a Failure if they are others.
 std::vector<double> marked_numbers(const Weights& file, const std::string& key, std::int64_t count) {
   const auto entry = file.entries().find(key);
-  if (entry == file.entries().end()) reject("the key '" + key + "' is missing, which goes with others of its schedule", file.where());
+  if (entry == file.entries().end())
+    reject("the key '" + key + "' is missing, which goes with others of its schedule", file.where(), "The file is damaged, or was cut");
   const torch::Tensor numbers = entry->second.read().to(torch::kFloat64).flatten();
   if (!numbers.isfinite().all().item<bool>()) reject("'" + key + "' holds numbers that are not finite", file.where(), "The file is damaged");
   if (numbers.numel() != count)
@@ -204,8 +205,8 @@ std::vector<double> marked_numbers(const Weights& file, const std::string& key, 
 
 constexpr const char* kMarks[] = {"v_pred", "ztsnr", "edm_mean", "edm_std", "edm_vpred.sigma_max", "edm_vpred.sigma_min"};
 
-// Marks that trainers leave in models of XL's keys which are to be sampled otherwise. Sources: diffusers' single_file_utils for Playground v2.5; the settings
-// of CosXL's authors, whose file has the ends of its schedule.
+// Marks that trainers leave in models which are to be sampled otherwise than their keys tell. Sources: diffusers' single_file_utils for Playground v2.5; the
+// settings of CosXL's authors, whose file has the ends of its schedule.
 nlohmann::json marked_components(const Weights& file) {
   nlohmann::json out = nlohmann::json::object();
   const auto marked = [&](const char* key) { return file.entries().contains(key); };

@@ -126,8 +126,6 @@ std::string read_text(const fs::path& path, std::uintmax_t limit) {
   return text;
 }
 
-namespace {}  // namespace
-
 std::string without_bare_infinities(const std::string& text) {
   std::string out;
   bool quoted = false;

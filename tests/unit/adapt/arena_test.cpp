@@ -185,6 +185,11 @@ TEST(Arena, ComparesAndResumes) {
   EXPECT_EQ(whole.entries[1].scores.word_accuracy.n, 4);  // two prompts, two trainings
   EXPECT_EQ(whole.entries[1].scores.ssim_to_base.n, 24);
   EXPECT_LT(whole.entries[1].scores.ssim_to_base.mean, 1);
+  // Two trainings tell little, but no similarity is over 1, and no distance under 0.
+  for (const auto& entry : whole.entries) {
+    EXPECT_LE(entry.scores.ssim_to_base.high.value_or(1), 1);
+    EXPECT_GE(entry.scores.pair_distance.low.value_or(0), 0);
+  }
   EXPECT_EQ(whole.entries[1].scores.pair_distance.n, 12);
   EXPECT_EQ(whole.entries[1].scores.recall.n, 24);
   EXPECT_EQ(whole.entries[1].scores.held_out_loss.n, 2);

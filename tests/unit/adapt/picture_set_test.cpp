@@ -106,11 +106,13 @@ TEST(PictureSet, LinesThatPythonWritesAreRead) {
   const testing::TemporaryFolder folder;
   draw(folder / "a.png", 1);
   draw(folder / "b.png", 2);
+  draw(folder / "c.png", 3);
   write_text(folder / "metadata.jsonl",
-             "{\"file_name\": \"a.png\", \"text\": \"a\", \"score\": NaN}\n{\"file_name\": \"b.png\", \"text\": [\"one\", \"two\"]}\n");
+             "{\"file_name\": \"a.png\", \"text\": \"a\", \"score\": NaN}\n{\"file_name\": \"b.png\", \"text\": [\"one\", \"two\"]}\n"
+             "{\"file_name\": \"c.png\", \"text\": [\"one\"], \"prompt\": \"c\"}\n");
   const PictureSet set = read_picture_set(folder.path(), 0);
-  ASSERT_EQ(set.train.size(), 1U);
-  EXPECT_EQ(set.train[0].caption, "a");
+  ASSERT_EQ(set.train.size(), 2U);
+  EXPECT_EQ(set.train[0].caption + set.train[1].caption, "ac") << "of another column that says something";
   EXPECT_THAT(set.faults, ::testing::Contains(AllOf(HasSubstr("metadata.jsonl, line 2"), HasSubstr("'text' is a list"))));
 }
 

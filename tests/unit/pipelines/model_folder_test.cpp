@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+
 #include "device/devices.h"
 #include "io/files.h"
 #include "models/block_stream.h"
@@ -39,6 +41,23 @@ TEST(ModelHash, CoversConfigurationsAndVocabulary) {
   const std::string merges = read_text(model / "tokenizer" / "merges.txt");
   write_text(model / "tokenizer" / "merges.txt", merges.substr(0, merges.rfind('\n', merges.size() - 2) + 1));
   EXPECT_NE(hash(), other);
+}
+
+// Nobody reads the files beside who loads the weights from them.
+TEST(ModelHash, IsFormedOnceAndNotBeforeItIsWanted) {
+  std::atomic<int> formed{0};
+  const ModelHash hash([&](const CancelToken&) {
+    ++formed;
+    return std::string("x");
+  });
+  const ModelHash copy = hash;
+  EXPECT_FALSE(hash.ready());
+  EXPECT_EQ(formed, 0);
+  hash.begin();
+  copy.begin();
+  EXPECT_EQ(copy.text(), "x");
+  EXPECT_EQ(formed, 1);
+  EXPECT_TRUE(hash.ready());
 }
 
 // Seen on folders where a token was added to the tokenizer, and the encoder was left as it is.
