@@ -83,10 +83,14 @@ class BytePairModel : public VocabularyModel {
         left = line.substr(0, space);
         right = line.substr(space + 1);
       }
-      for (const std::string& token : {left, right, joined(left, right)})
+      const auto check = [&](const std::string& token) {
         if (!ids_.contains(token))
           reject("merge " + std::to_string(rank + 1) + " is of '" + token + "', which the vocabulary lacks", where,
                  "Merges and vocabulary belong to different tokenizers, or a file is damaged: download them again");
+      };
+      check(left);
+      check(right);
+      check(joined(left, right));
       ranks_.emplace(pair_of(left, right), rank++);
     }
   }
