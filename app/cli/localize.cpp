@@ -203,10 +203,10 @@ Run add_localize(CLI::App& app) {
   verb->add_flag("--certify", settings.certify,
                  "Choose sites on some words and noises, and report on others: sufficiency, necessity, controls, interactions, as a localization card");
   verb->add_option("--search", settings.search,
-                   "For --certify: exhaustive (every site alone on every cell that chooses), or adaptive (gradients order the sites, groups are tested, what "
-                   "is found is "
-                   "verified)")
-      ->check(CLI::IsMember({"exhaustive", "adaptive"}))
+                   "For --certify: exhaustive (every site alone on every cell that chooses), adaptive (gradients order the sites, groups are tested, what is "
+                   "found is verified), or adaptive-reader (with gradients towards the small reader's score of the text, in place of what the denoiser "
+                   "predicts for it)")
+      ->check(CLI::IsMember({"exhaustive", "adaptive", "adaptive-reader"}))
       ->capture_default_str();
   verb->add_option("--false-discovery", settings.false_discovery, "For --certify: share of the sites called discovered that may have no effect")
       ->check(CLI::Range(0.0001, 0.5))
@@ -261,7 +261,7 @@ Run add_localize(CLI::App& app) {
     command.sampling.method = options->method;
     command.pooled_target = options->pooled == "target";
     command.folder = options->out;
-    command.certify = command.certify || command.search == "adaptive";
+    command.certify = command.certify || command.search != "exhaustive";
     if (command.certify && random_sets->count() == 0) command.random_sets = CertifySettings().random_sets;
     if (options->paper && (command.certify || command.by != "site"))
       reject("the paper's table is of a localization by sites", "--paper-compatible", "Leave out --by, --certify and --search");

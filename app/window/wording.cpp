@@ -71,6 +71,8 @@ QString label(Option name) {
       return QObject::tr("Schedule");
     case Option::scheduler:
       return QObject::tr("the scheduler");
+    case Option::search:
+      return QObject::tr("the search");
     case Option::sets:
       return QObject::tr("the sets of sites");
     case Option::shard:

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::string_view kOpens = "\u2039", kCloses = "\u203a";
 
-constexpr std::array<std::pair<Option, std::string_view>, 41> kNames{{{Option::adapter, "adapter"},
+constexpr std::array<std::pair<Option, std::string_view>, 42> kNames{{{Option::adapter, "adapter"},
                                                                       {Option::attributes, "attributes"},
                                                                       {Option::autoencoder, "autoencoder"},
                                                                       {Option::by, "by"},
@@ -40,6 +40,7 @@ constexpr std::array<std::pair<Option, std::string_view>, 41> kNames{{{Option::a
                                                                       {Option::resume, "resume"},
                                                                       {Option::schedule, "schedule"},
                                                                       {Option::scheduler, "scheduler"},
+                                                                      {Option::search, "search"},
                                                                       {Option::sets, "sets"},
                                                                       {Option::shard, "shard"},
                                                                       {Option::sites, "sites"},

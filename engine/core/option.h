@@ -38,6 +38,7 @@ enum class Option {
   resume,
   schedule,
   scheduler,
+  search,
   sets,
   shard,
   sites,

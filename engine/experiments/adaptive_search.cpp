@@ -8,6 +8,8 @@
 #include <string>
 #include <tuple>
 
+#include "core/error.h"
+
 namespace glyphscope {
 
 namespace {
@@ -16,8 +18,8 @@ constexpr size_t kFirstCells = 3, kGradientCells = 3;
 
 class Searching {
  public:
-  Searching(Cells& cells, const SiteTable& table, int from_step, const std::vector<Cell>& over, double kept_share)
-      : cells_(cells), table_(table), from_step_(from_step), over_(over), kept_share_(kept_share) {}
+  Searching(Cells& cells, const SiteTable& table, int from_step, const std::vector<Cell>& over, double kept_share, Towards towards)
+      : cells_(cells), table_(table), from_step_(from_step), over_(over), kept_share_(kept_share), towards_(towards) {}
 
   AdaptiveSearch run() {
     ask({}, over_.size());  // A's and B's own pictures
@@ -74,7 +76,7 @@ class Searching {
     out_.gradients.assign(table_.sites.size(), 0);
     const size_t count = std::min(kGradientCells, over_.size());
     for (size_t i = 0; i < count; ++i) {
-      const SiteGradients gradients = cells_.gradients(over_[i], from_step_);
+      const SiteGradients gradients = cells_.gradients(over_[i], from_step_, towards_);
       for (size_t site = 0; site < out_.gradients.size(); ++site) out_.gradients[site] += gradients.effects[site] / static_cast<double>(count);
       out_.gradient_rows += gradients.denoiser_rows;
       out_.picture_rows = gradients.picture_rows;
@@ -199,6 +201,7 @@ class Searching {
   int from_step_;
   std::vector<Cell> over_;
   double kept_share_;
+  Towards towards_;
   int asked_ = 0;
   std::vector<int> order_;
   std::set<std::tuple<int, int, std::string>> seen_;
@@ -208,8 +211,26 @@ class Searching {
 
 }  // namespace
 
-AdaptiveSearch search_adaptively(Cells& cells, const RunSettings&, const SiteTable& table, int from_step, const std::vector<Cell>& over, double kept_share) {
-  return Searching(cells, table, from_step, over, kept_share).run();
+const char* to_string(SetSearch search) {
+  switch (search) {
+    case SetSearch::exhaustive:
+      return "exhaustive";
+    case SetSearch::adaptive:
+      return "adaptive";
+    case SetSearch::adaptive_reader:
+      break;
+  }
+  return "adaptive-reader";
+}
+
+SetSearch parse_set_search(const std::string& text) {
+  for (const SetSearch one : {SetSearch::exhaustive, SetSearch::adaptive, SetSearch::adaptive_reader})
+    if (text == to_string(one)) return one;
+  reject("'" + text + "' is no way to search: exhaustive, adaptive and adaptive-reader are");
+}
+
+AdaptiveSearch search_adaptively(Cells& cells, const SiteTable& table, int from_step, const std::vector<Cell>& over, double kept_share, Towards towards) {
+  return Searching(cells, table, from_step, over, kept_share, towards).run();
 }
 
 double rank_correlation(const std::vector<double>& a, const std::vector<double>& b) {

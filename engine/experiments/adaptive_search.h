@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "experiments/cells.h"
@@ -20,12 +21,19 @@ struct AdaptiveSearch {
   std::int64_t gradient_rows = 0, picture_rows = 0;  ///< Rows through the denoiser: of all gradients, and of one picture.
 };
 
+/// How a set is searched: every site alone on every cell that chooses, then sets of the best; or by search_adaptively() with gradients towards either.
+enum class SetSearch { exhaustive, adaptive, adaptive_reader };
+const char* to_string(SetSearch search);
+/// "exhaustive", "adaptive" or "adaptive-reader". Throws a Failure.
+SetSearch parse_set_search(const std::string& text);
+inline Towards towards_of(SetSearch search) { return search == SetSearch::adaptive_reader ? Towards::reader : Towards::prediction; }
+
 /// Finds the smallest set of sites that keeps enough of B's text: orders sites by gradients on a few cells; finds how many of the first are enough, by doubling
 /// and halving; leaves out groups of them, ever smaller ones, as long as what is left is enough; looks for a smaller set within them, and, by one test of all
 /// other sites together, for one among those; and verifies what it found on all cells. Where that fails it begins again with twice as many cells.
 /// Throws a Failure; RunIncomplete as Cells has it.
-AdaptiveSearch search_adaptively(Cells& cells, const RunSettings& settings, const SiteTable& table, int from_step, const std::vector<Cell>& over,
-                                 double kept_share);
+AdaptiveSearch search_adaptively(Cells& cells, const SiteTable& table, int from_step, const std::vector<Cell>& over, double kept_share,
+                                 Towards towards = Towards::prediction);
 
 /// Spearman's rank correlation; 0 where one of the two does not vary.
 double rank_correlation(const std::vector<double>& a, const std::vector<double>& b);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <span>
 #include <thread>
 
 #include "core/error.h"
@@ -39,10 +40,6 @@ std::vector<Variant> Cells::unmeasured(const Cell& cell, const std::vector<Varia
 }
 
 void Cells::answer(const std::vector<Question>& questions, const CellDone& cell_done) {
-  struct Asked {
-    const Question* question;
-    Cell cell;
-  };
   std::vector<Asked> own, others;
   for (const auto& question : questions) {
     if (folder_ && pipeline_) folder_->ask(question);
@@ -60,7 +57,10 @@ void Cells::answer(const std::vector<Question>& questions, const CellDone& cell_
   what_ = questions.front().title;
   coming_ = 0;
   for (const auto& one : own) coming_ += missing(one);
-  for (const auto& one : own) complete(one.cell, *one.question, cell_done);
+  for (size_t i = 0; i < own.size(); ++i) {
+    draw_ahead(std::span(own).subspan(i));
+    complete(own[i].cell, *own[i].question, cell_done);
+  }
   // Those of others are there by now, or they come, or they are missing.
   std::erase_if(others, [&](const Asked& one) { return missing(one) == 0; });
   while (!others.empty()) {
@@ -72,16 +72,79 @@ void Cells::answer(const std::vector<Question>& questions, const CellDone& cell_
   }
 }
 
+namespace {
+
+// A's and B's own pictures, and those of a question's variants from that one on that go into one file.
+std::vector<Variant> part_of(const Question& question, size_t begin) {
+  std::vector<Variant> out{own_picture(0), own_picture(1)};
+  const size_t end = std::min(begin + kVariantsAtOnce, question.variants.size());
+  out.insert(out.end(), question.variants.begin() + static_cast<std::ptrdiff_t>(begin), question.variants.begin() + static_cast<std::ptrdiff_t>(end));
+  return out;
+}
+
+// Adds rows of another request, whose prompts come after those that are there.
+void add_rows(Request& request, const Request& more) {
+  const auto first = static_cast<int>(request.prompts.size());
+  request.prompts.insert(request.prompts.end(), more.prompts.begin(), more.prompts.end());
+  for (Row row : more.rows) {
+    row.prompt += first;
+    if (row.pooled >= 0) row.pooled += first;
+    std::vector<SitePatch> patches = row.plan.patches();
+    for (auto& patch : patches) patch.prompt += first;
+    row.plan = PatchPlan(std::move(patches));
+    request.rows.push_back(std::move(row));
+  }
+}
+
+}  // namespace
+
+std::vector<Variant> Cells::to_draw(const Cell& cell, const std::vector<Variant>& part) {
+  std::vector<Variant> out;
+  for (const auto& one : unmeasured(cell, part))
+    if (std::find(out.begin(), out.end(), one) == out.end()) out.push_back(one);
+  return out;
+}
+
+void Cells::draw_ahead(std::span<const Asked> next) {
+  if (!ahead_.empty() && ahead_.front().cell == next.front().cell) return;
+  ahead_.clear();
+  const Request alone = own_request(settings_, next.front().cell);
+  const auto threads = static_cast<size_t>(pipeline_->rows_side_by_side(alone));
+  Request request = alone;
+  request.prompts.clear();
+  request.rows.clear();
+  request.rows_at_once = 1;  // as each of these cells is drawn alone, so that it is the same to the bit
+  for (const Asked& one : next) {
+    if (std::any_of(ahead_.begin(), ahead_.end(), [&](const Ahead& other) { return other.cell == one.cell; })) break;
+    Ahead own{one.cell, to_draw(one.cell, part_of(*one.question, 0)), {}};
+    if (own.variants.empty()) continue;
+    if (request.rows.size() + own.variants.size() > threads) break;
+    add_rows(request, cell_request(settings_, one.cell, own.variants));
+    ahead_.push_back(std::move(own));
+  }
+  if (ahead_.size() < 2) return ahead_.clear();
+  const torch::Tensor images = draw(request);
+  std::int64_t row = 0;
+  for (Ahead& one : ahead_) {
+    const auto rows = static_cast<std::int64_t>(one.variants.size());
+    one.images = images.narrow(0, row, rows);
+    row += rows;
+  }
+}
+
+torch::Tensor Cells::drawn_ahead(const Cell& cell, const std::vector<Variant>& variants) {
+  if (ahead_.empty() || !(ahead_.front().cell == cell)) return {};
+  const Ahead own = std::move(ahead_.front());
+  ahead_.erase(ahead_.begin());
+  return own.variants == variants ? own.images : torch::Tensor();
+}
+
 void Cells::complete(const Cell& cell, const Question& question, const CellDone& cell_done) {
   std::vector<torch::Tensor> drawn;  // of all parts, if all were drawn just now
   bool all_drawn = true;
   for (size_t begin = 0; begin < question.variants.size() || begin == 0; begin += kVariantsAtOnce) {
-    const size_t end = std::min(begin + kVariantsAtOnce, question.variants.size());
-    std::vector<Variant> part{own_picture(0), own_picture(1)};
-    part.insert(part.end(), question.variants.begin() + static_cast<std::ptrdiff_t>(begin), question.variants.begin() + static_cast<std::ptrdiff_t>(end));
-    std::vector<Variant> variants;
-    for (const auto& one : unmeasured(cell, part))
-      if (std::find(variants.begin(), variants.end(), one) == variants.end()) variants.push_back(one);
+    const std::vector<Variant> part = part_of(question, begin);
+    const std::vector<Variant> variants = to_draw(cell, part);
     if (variants.empty()) {
       all_drawn = false;
       continue;
@@ -93,7 +156,7 @@ void Cells::complete(const Cell& cell, const Question& question, const CellDone&
              (folder_->path() / "cells").string() + "/pair" + std::to_string(cell.pair) + "-noise" + std::to_string(cell.noise) + "/" + name + ".json",
              "Delete the file to have it measured again");
     const Request request = cell_request(settings_, cell, variants);
-    const torch::Tensor images = draw(request);
+    const torch::Tensor ahead = drawn_ahead(cell, variants), images = ahead.defined() ? ahead : draw(request);
     const auto resolved = pipeline_->resolve(request);
     const auto metadata = [&](size_t row) { return describe_image(pipeline_->info(), resolved, request.rows[row]); };
     if (folder_ && !own_images_.empty() && own_images_.begin()->first.first != Key{cell.pair, cell.noise}) own_images_.clear();
@@ -133,15 +196,15 @@ void Cells::complete(const Cell& cell, const Question& question, const CellDone&
     observer_.progress({what_, done_, done_ + coming_ + later_});
     // A's and B's own pictures stand before the first part's variants; those of later parts have been measured by then.
     const size_t own = begin == 0 ? 0 : 2;
-    all_drawn = all_drawn && variants == std::vector<Variant>(part.begin() + static_cast<std::ptrdiff_t>(own), part.end());
+    all_drawn = all_drawn && std::equal(variants.begin(), variants.end(), part.begin() + static_cast<std::ptrdiff_t>(own), part.end());
     if (all_drawn) drawn.push_back(images);
   }
   cell_done(cell, all_drawn ? torch::cat(drawn) : torch::Tensor());
 }
 
-SiteGradients Cells::gradients(const Cell& cell, int from_step) {
+SiteGradients Cells::gradients(const Cell& cell, int from_step, Towards towards) {
   if (folder_)
-    if (auto kept = folder_->gradients(cell, from_step, pipeline_ ? pipeline_->info().table.sites.size() : 0)) return *kept;
+    if (auto kept = folder_->gradients(cell, from_step, towards, pipeline_ ? pipeline_->info().table.sites.size() : 0)) return *kept;
   if (!pipeline_) throw RunIncomplete{"gradients", 1};
   cancel_.check_between();
   Request request = cell_request(settings_, cell, {own_picture(0)});
@@ -158,6 +221,11 @@ SiteGradients Cells::gradients(const Cell& cell, int from_step) {
           .slice(1, std::max<std::int64_t>(0, piece.box.left - margin), std::min<std::int64_t>(width, piece.box.right + margin))
           .fill_(1);
   if (mask.any().item<bool>()) options.mask = mask;
+  // Where the reader knows the texts; else as without it.
+  if (towards == Towards::reader && judges) {
+    const PromptPair& pair = settings_.pairs[static_cast<size_t>(cell.pair)];
+    options.pixels = judges->towards_text({own_image(cell, 1), own, {}, pair.source_text, pair.target_text, text_boxes(cell)});
+  }
   const auto found = pipeline_->attribute(request, options, cancel_);
   if (!found) throw Failure(found.error());
   SiteGradients out;
@@ -166,7 +234,7 @@ SiteGradients Cells::gradients(const Cell& cell, int from_step) {
   out.denoiser_rows = found->denoiser_rows;
   out.picture_rows = pipeline_->denoiser_rows(request);
   // Whoever was first has them for all shards: the order of the tests depends on their last digits.
-  if (folder_ && !folder_->keep_gradients(cell, from_step, out)) return *folder_->gradients(cell, from_step, out.effects.size());
+  if (folder_ && !folder_->keep_gradients(cell, from_step, towards, out)) return *folder_->gradients(cell, from_step, towards, out.effects.size());
   return out;
 }
 

@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -63,14 +64,31 @@ class Cells {
 
   /// What gradients say that each site does from this step on, where text stands in A's or B's picture. Kept in the folder; else computed, by whichever shard
   /// asks.
-  SiteGradients gradients(const Cell& cell, int from_step);
+  SiteGradients gradients(const Cell& cell, int from_step, Towards towards);
 
   /// Rows that follow what is asked now, as far as is known: progress counts them.
   void expect(std::int64_t rows) { later_ = rows; }
 
  private:
+  struct Asked {
+    const Question* question;
+    Cell cell;
+  };
+  // A cell's pictures that were drawn together with those of cells before it.
+  struct Ahead {
+    Cell cell;
+    std::vector<Variant> variants;
+    torch::Tensor images;
+  };
+
   const std::vector<MeasuredVariant>& measured(const Cell& cell);
   std::vector<Variant> unmeasured(const Cell& cell, const std::vector<Variant>& variants);
+  // What of a part of a question is not measured, each once.
+  std::vector<Variant> to_draw(const Cell& cell, const std::vector<Variant>& part);
+  // Draws the first of these cells together with as many of the next as leave no thread without work, if it is too small for all threads.
+  void draw_ahead(std::span<const Asked> next);
+  // Undefined if they were not.
+  torch::Tensor drawn_ahead(const Cell& cell, const std::vector<Variant>& variants);
   void complete(const Cell& cell, const Question& question, const CellDone& cell_done);
   torch::Tensor draw(const Request& request);
   torch::Tensor own_image(const Cell& cell, int base);
@@ -93,6 +111,7 @@ class Cells {
   std::string what_;
   std::int64_t done_ = 0, coming_ = 0, later_ = 0;  // rows
   std::set<std::string> noted_;
+  std::vector<Ahead> ahead_;  // of the next cells
 };
 
 /// How many of a question's variants are drawn together and kept in one file.

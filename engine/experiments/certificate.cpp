@@ -33,9 +33,7 @@ ordered_json CertifySettings::question() const {
                    {"verdict_share", verdict_share},
                    {"random_sets", random_sets},
                    {"players", players},
-                   {"search", given      ? "given"
-                              : adaptive ? "adaptive"
-                                         : "exhaustive"}};
+                   {"search", given ? "given" : to_string(search)}};
   if (given) out["given"] = {{"sites", given->sites}, {"from", given->from}};
   return out;
 }
@@ -56,8 +54,10 @@ CertifySettings CertifySettings::from_json(const nlohmann::json& run, const nloh
     question.at("verdict_share").get_to(out.verdict_share);
     question.at("random_sets").get_to(out.random_sets);
     question.at("players").get_to(out.players);
-    out.adaptive = question.at("search") == "adaptive";
-    if (question.contains("given")) out.given = {question["given"].at("sites").get<std::vector<int>>(), ordered_json(question["given"].at("from"))};
+    if (question.contains("given"))
+      out.given = {question["given"].at("sites").get<std::vector<int>>(), ordered_json(question["given"].at("from"))};
+    else
+      out.search = parse_set_search(question.at("search").get<std::string>());
     return out;
   });
 }
@@ -155,43 +155,33 @@ class Certifying {
     const std::vector<Cell>& over = out_.parts.choosing;
     // At least the controls follow.
     cells_.expect(static_cast<std::int64_t>(out_.parts.reporting.size()) * (settings_.random_sets + 7));
-    std::vector<int> alone = all_;
-    if (settings_.adaptive) {
-      out_.search = search_adaptively(cells_, settings_, table_, settings_.from_step, over, settings_.kept_f1_share);
-      out_.chosen = out_.search->sites;
-      alone = worth_trying_alone();
-    }
-    const std::vector<TriedSet> tried = try_alone(alone);
-    if (!settings_.adaptive) {
+    if (settings_.search == SetSearch::exhaustive) {
+      Question question{"certify-sites", "cells that choose, sites alone", {}, over};
+      for (const int site : all_) question.variants.push_back(sites_variant({site}, settings_.from_step));
+      cells_.answer({question});
+      cells_.expect(0);
+      judge_sites(over, all_);
+      std::vector<TriedSet> tried;
+      for (const auto& site : out_.sites) tried.push_back({sites_variant({site.site}, settings_.from_step), SetKind::site, site.scores});
       const Demand demand{scores(over, own_picture(1)).at("target_f1").mean, settings_.kept_f1_share, scores(over, own_picture(0)).at("target_f1").mean};
       out_.chosen = find_smallest_set(cells_, settings_, "certify", settings_.from_step, over, tried, demand).sites;
+      choose_players([&](int site) { return out_.sites[static_cast<size_t>(site)].effect.mean; });
+    } else {
+      out_.search = search_adaptively(cells_, table_, settings_.from_step, over, settings_.kept_f1_share, towards_of(settings_.search));
+      cells_.expect(0);
+      out_.chosen = out_.search->sites;
+      choose_players([&](int site) { return out_.search->gradients[static_cast<size_t>(site)]; });
     }
-    choose_players();
   }
 
   void take_given() {
     out_.chosen = settings_.given->sites;
     for (const int number : all_) out_.sites.push_back({.site = number, .tried = false});
-    choose_players();
+    choose_players([](int) { return 0.0; });
   }
 
-  // The sites of the set that was found, and those that were tried alone anyway.
-  std::vector<int> worth_trying_alone() const {
-    std::vector<int> out = out_.chosen;
-    out.insert(out.end(), out_.search->alone_on_all.begin(), out_.search->alone_on_all.end());
-    std::sort(out.begin(), out.end());
-    out.erase(std::unique(out.begin(), out.end()), out.end());
-    return out;
-  }
-
-  // These sites alone, on the cells that choose: which have an effect, and how they do. All sites are hypotheses, tried or not.
-  std::vector<TriedSet> try_alone(const std::vector<int>& alone) {
-    const std::vector<Cell>& over = out_.parts.choosing;
-    Question question{"certify-sites", "cells that choose, sites alone", {}, over};
-    for (const int site : alone) question.variants.push_back(sites_variant({site}, settings_.from_step));
-    cells_.answer({question});
-    cells_.expect(0);
-    std::vector<TriedSet> tried;
+  // Which of these sites, patched alone on these cells, have an effect, and how they do. All sites are hypotheses, tried or not.
+  void judge_sites(const std::vector<Cell>& over, const std::vector<int>& alone) {
     std::vector<double> p_values;
     for (const int number : all_) {
       SiteEvidence site;
@@ -204,8 +194,7 @@ class Certifying {
           differences.push_back({target_f1(cell, single) - target_f1(cell, own_picture(0)), clusters_[static_cast<size_t>(cell.pair)], cell.noise});
         site.effect = score_of(differences, {-1, 1});
         site.p = p_value_above_zero(differences);
-        site.choosing = scores(over, single);
-        tried.push_back({single, SetKind::site, site.choosing});
+        site.scores = scores(over, single);
       }
       p_values.push_back(site.p);
       out_.sites.push_back(std::move(site));
@@ -215,19 +204,13 @@ class Certifying {
       out_.sites[i].discovered = rejected[i];
       if (rejected[i]) out_.discovered.push_back(out_.sites[i].site);
     }
-    return tried;
   }
 
-  // The chosen sites first, then those that do most alone.
-  void choose_players() {
-    std::vector<const SiteEvidence*> ranked;
-    for (const auto& site : out_.sites) ranked.push_back(&site);
-    std::stable_sort(ranked.begin(), ranked.end(),
-                     [](const auto* a, const auto* b) { return std::pair(a->tried, a->effect.mean) > std::pair(b->tried, b->effect.mean); });
-    std::vector<int> order;
-    for (const bool chosen : {true, false})
-      for (const auto* site : ranked)
-        if ((std::find(out_.chosen.begin(), out_.chosen.end(), site->site) != out_.chosen.end()) == chosen) order.push_back(site->site);
+  // The chosen sites first, then those that are worth most.
+  void choose_players(const std::function<double(int)>& worth) {
+    const auto chosen = [&](int site) { return std::find(out_.chosen.begin(), out_.chosen.end(), site) != out_.chosen.end(); };
+    std::vector<int> order = all_;
+    std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return std::pair(chosen(a), worth(a)) > std::pair(chosen(b), worth(b)); });
     constexpr size_t kMostChosen = 4;
     const size_t wanted = settings_.players > 0 ? static_cast<size_t>(settings_.players) : std::min(kMostChosen, out_.chosen.size());
     order.resize(std::min(order.size(), wanted));
@@ -265,13 +248,23 @@ class Certifying {
         if (std::exchange(first, false)) add(SetRole::control_needed, set, variant(set, 1));
       }
     }
-    add(SetRole::all_sites, all_, variant(all_, 0));
+    // Where no set is enough: whether patches can do it at all.
+    if (out_.chosen.empty()) add(SetRole::all_sites, all_, variant(all_, 0));
+    // Of an adaptive search these cells say which sites have an effect: those that choose have had a part in what was tried.
+    if (out_.search)
+      for (const int site : out_.chosen) add(SetRole::single, {site}, variant({site}, 0));
     for (const int site : out_.discovered) add(SetRole::single, {site}, variant({site}, 0));
     for (std::uint32_t set = 1; set < (std::uint32_t{1} << out_.players.size()); ++set) add(SetRole::subset, subset(set), variant(subset(set), 0));
     std::vector<Variant> variants;
     for (const auto& set : out_.sets)
       if (std::find(variants.begin(), variants.end(), set.variant) == variants.end()) variants.push_back(set.variant);
     cells_.answer({{"certify-report", "cells that report", variants, out_.parts.reporting}});
+    if (out_.search) {
+      judge_sites(out_.parts.reporting, out_.chosen);
+      std::erase_if(out_.sets, [&](const SetEvidence& set) {
+        return set.role == SetRole::single && std::find(out_.discovered.begin(), out_.discovered.end(), set.sites.front()) == out_.discovered.end();
+      });
+    }
     for (auto& set : out_.sets) set.scores = scores(out_.parts.reporting, set.variant);
     out_.source = scores(out_.parts.reporting, own_picture(0));
     out_.target = scores(out_.parts.reporting, own_picture(1));

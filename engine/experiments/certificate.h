@@ -21,8 +21,8 @@ struct CertifySettings : RunSettings {
   double kept_f1_share = 0.9;     ///< What the set that is chosen must keep of B's own target F1, on the cells that choose.
   double verdict_share = 0.5;     ///< What the verdicts ask of it on the cells that report: see Certificate.
   int random_sets = 2;            ///< Controls.
-  int players = 0;        ///< Sites whose interactions and Shapley values are looked at, up to 11, the chosen ones first; 0: the chosen ones, up to four.
-  bool adaptive = false;  ///< The set is searched by search_adaptively(); else every site is tried alone on every cell that chooses.
+  int players = 0;  ///< Sites whose interactions and Shapley values are looked at, up to 11, the chosen ones first; 0: the chosen ones, up to four.
+  SetSearch search = SetSearch::exhaustive;
   /// The set is another model's: it is not searched, and the cells that reported there report here.
   struct Given {
     std::vector<int> sites;
@@ -46,14 +46,14 @@ struct Parts {
 };
 Parts parts_of(const RunSettings& settings);
 
-/// What is known of one site, by the cells that choose.
+/// What is known of one site, by the cells that choose; in an adaptive search, where these have had a part in what is tried, by those that report.
 struct SiteEvidence {
   int site = 0;
   Score effect;  ///< Target F1 of A's picture patched there, less that of A's own.
   double p = 1;  ///< p_value_above_zero() of it; 1 of a site that was not tried.
   bool discovered = false;
-  bool tried = true;  ///< Alone, on all cells that choose. Else there is no effect and are no scores.
-  std::map<std::string, Score> choosing;
+  bool tried = true;  ///< Alone, on all of these cells. Else there is no effect and are no scores.
+  std::map<std::string, Score> scores;
 };
 
 /// Why a set was drawn on the cells that report.

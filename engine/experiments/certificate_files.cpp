@@ -31,8 +31,7 @@ ordered_json card_document(const Certificate& certificate, const CertifySettings
                shapley = ordered_json::array();
   for (const int site : certificate.chosen) chosen.push_back(describe_site(model.table, site));
   for (const auto& one : certificate.sites)
-    sites.push_back(
-        {{"site", one.site}, {"effect", one.effect.to_json()}, {"p", one.p}, {"discovered", one.discovered}, {"scores", scores_json(one.choosing)}});
+    sites.push_back({{"site", one.site}, {"effect", one.effect.to_json()}, {"p", one.p}, {"discovered", one.discovered}, {"scores", scores_json(one.scores)}});
   for (const auto& one : certificate.sets)
     sets.push_back({{"role", set_role_name(one.role)},
                     {"sites", one.sites},

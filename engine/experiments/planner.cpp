@@ -95,11 +95,12 @@ RunPlan plan_certificate(const Pipeline& pipeline, const CertifySettings& settin
   RunPlan out;
   // How much a search asks for depends on what it finds: what trying every site would take is told in its place.
   if (!settings.given)
-    out.questions.push_back(plan_question(
-        pipeline, settings,
-        settings.adaptive ? "cells that choose, if every site were tried alone: a search seldom takes as many" : "every site alone, cells that choose",
-        single_sites(table, settings.from_step), choosing, true, false));
-  if (!settings.adaptive && !settings.given) plan_search(out, pipeline, settings, settings.from_step, choosing);
+    out.questions.push_back(plan_question(pipeline, settings,
+                                          settings.search != SetSearch::exhaustive
+                                              ? "cells that choose, if every site were tried alone: a search seldom takes as many"
+                                              : "every site alone, cells that choose",
+                                          single_sites(table, settings.from_step), choosing, true, false));
+  if (settings.search == SetSearch::exhaustive && !settings.given) plan_search(out, pipeline, settings, settings.from_step, choosing);
   // The chosen set in three ways, all sites, controls, one of them in two directions, sets of the players, and every site that is discovered.
   const int sets = 5 + static_cast<int>(table.sites.size()) + settings.random_sets +
                    (1 << std::min<int>(settings.players > 0 ? settings.players : 4, static_cast<int>(table.sites.size())));

@@ -203,12 +203,12 @@ void RunFolder::keep(const Cell& cell, const std::string& name, const std::vecto
   if (!std::exchange(read.files[name + ".json"], true)) read.measured.insert(read.measured.end(), measured.begin(), measured.end());
 }
 
-fs::path RunFolder::gradient_file(const Cell& cell, int from_step) const {
-  return folder_ / "gradients" / (cell_name(cell) + "-from" + std::to_string(from_step) + ".json");
+fs::path RunFolder::gradient_file(const Cell& cell, int from_step, Towards towards) const {
+  return folder_ / "gradients" / (cell_name(cell) + "-from" + std::to_string(from_step) + (towards == Towards::reader ? "-reader.json" : ".json"));
 }
 
-std::optional<SiteGradients> RunFolder::gradients(const Cell& cell, int from_step, size_t sites) const {
-  const fs::path file = gradient_file(cell, from_step);
+std::optional<SiteGradients> RunFolder::gradients(const Cell& cell, int from_step, Towards towards, size_t sites) const {
+  const fs::path file = gradient_file(cell, from_step, towards);
   if (!fs::exists(file)) return std::nullopt;
   return reading_kept(file, [&] {
     const nlohmann::json document = read_json(file);
@@ -223,15 +223,15 @@ std::optional<SiteGradients> RunFolder::gradients(const Cell& cell, int from_ste
   });
 }
 
-bool RunFolder::keep_gradients(const Cell& cell, int from_step, const SiteGradients& gradients) const {
+bool RunFolder::keep_gradients(const Cell& cell, int from_step, Towards towards, const SiteGradients& gradients) const {
   fs::create_directories(folder_ / "gradients");
-  return write_json_once(gradient_file(cell, from_step), {{"schema", kGradientSchema},
-                                                          {"pair", cell.pair},
-                                                          {"noise", cell.noise},
-                                                          {"from_step", from_step},
-                                                          {"effects", gradients.effects},
-                                                          {"denoiser_rows", gradients.denoiser_rows},
-                                                          {"picture_rows", gradients.picture_rows}});
+  return write_json_once(gradient_file(cell, from_step, towards), {{"schema", kGradientSchema},
+                                                                   {"pair", cell.pair},
+                                                                   {"noise", cell.noise},
+                                                                   {"from_step", from_step},
+                                                                   {"effects", gradients.effects},
+                                                                   {"denoiser_rows", gradients.denoiser_rows},
+                                                                   {"picture_rows", gradients.picture_rows}});
 }
 
 std::string RunFolder::keep_picture(const torch::Tensor& image, const ordered_json& metadata) const {

@@ -32,6 +32,9 @@ struct RunDescription {
 };
 RunDescription read_description(const std::filesystem::path& run);
 
+/// Towards what gradients are taken: what the denoiser predicts for B's prompt, where text stands; or, through the decoder, the reader's score of B's text.
+enum class Towards { prediction, reader };
+
 /// What gradients say that each site does on one cell.
 struct SiteGradients {
   std::vector<double> effects;     ///< One a site: see Attribution.
@@ -40,7 +43,7 @@ struct SiteGradients {
 };
 
 /// A folder that several processes may fill, each cell by one of them, and anyone may read while they do. docs/run-format.md tells its layout:
-/// settings.json, questions/NAME.json, cells/pairP-noiseN/NAME.json, gradients/pairP-noiseN-fromS.json,
+/// settings.json, questions/NAME.json, cells/pairP-noiseN/NAME.json, gradients/pairP-noiseN-fromS[-reader].json,
 /// pictures/HASH.png. Every file is written whole or not at all, and none is changed.
 class RunFolder {
  public:
@@ -62,9 +65,9 @@ class RunFolder {
   void keep(const Cell& cell, const std::string& name, const std::vector<MeasuredVariant>& measured);
 
   /// What is kept of a cell's gradients, taken from this step on. sites: of how many; 0: of any number.
-  std::optional<SiteGradients> gradients(const Cell& cell, int from_step, size_t sites) const;
+  std::optional<SiteGradients> gradients(const Cell& cell, int from_step, Towards towards, size_t sites) const;
   /// False: someone has kept others before, which stay.
-  bool keep_gradients(const Cell& cell, int from_step, const SiteGradients& gradients) const;
+  bool keep_gradients(const Cell& cell, int from_step, Towards towards, const SiteGradients& gradients) const;
 
   /// Keeps a picture by its pixels' hash; returns its file, relative to the folder.
   std::string keep_picture(const torch::Tensor& image, const nlohmann::ordered_json& metadata) const;
@@ -73,7 +76,7 @@ class RunFolder {
 
  private:
   std::filesystem::path cell_folder(const Cell& cell) const;
-  std::filesystem::path gradient_file(const Cell& cell, int from_step) const;
+  std::filesystem::path gradient_file(const Cell& cell, int from_step, Towards towards) const;
   struct Read {
     std::map<std::string, bool> files;  // by name, those that were read
     std::vector<MeasuredVariant> measured;

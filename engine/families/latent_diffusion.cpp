@@ -60,6 +60,7 @@ class LatentDiffusion : public LatentPipeline {
   torch::Tensor denoiser(const torch::Tensor& latent, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const override {
     return unet_.forward(latent, timestep, conditioning, taps);
   }
+  bool reads_prompts_at_sites_alone() const override { return true; }
 
  private:
   WordPieceTokenizer tokenizer_;

@@ -134,10 +134,12 @@ torch::Tensor CtcReader::line(const torch::Tensor& image, const Box& box, std::i
 }
 
 torch::Tensor CtcReader::log_likelihood(const torch::Tensor& line, const std::string& text) const {
-  const std::vector<std::int64_t> wanted = *labels(text);
-  const torch::Tensor columns = log_probabilities(line);
-  return -torch::ctc_loss(columns, torch::tensor(wanted).unsqueeze(0), torch::tensor({columns.size(0)}),
-                          torch::tensor({static_cast<std::int64_t>(wanted.size())}),
+  return log_likelihood_of(log_probabilities(line), *labels(text));
+}
+
+torch::Tensor CtcReader::log_likelihood_of(const torch::Tensor& columns, const std::vector<std::int64_t>& labels) {
+  return -torch::ctc_loss(columns, torch::tensor(labels).unsqueeze(0), torch::tensor({columns.size(0)}),
+                          torch::tensor({static_cast<std::int64_t>(labels.size())}),
                           /*blank=*/0, at::Reduction::None)[0];
 }
 

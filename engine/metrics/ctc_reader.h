@@ -41,6 +41,8 @@ class CtcReader {
 
   /// The log-likelihood of a text on a line, in nats; -inf where the line has no room for it. Precondition: labels(text) are known.
   torch::Tensor log_likelihood(const torch::Tensor& line, const std::string& text) const;
+  /// The same of labels, by the log_probabilities() of a line alone.
+  static torch::Tensor log_likelihood_of(const torch::Tensor& columns, const std::vector<std::int64_t>& labels);
   /// What the line says, by the likeliest label of each column.
   std::string read(const torch::Tensor& line) const;
 

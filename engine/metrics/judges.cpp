@@ -1,5 +1,6 @@
 #include "metrics/judges.h"
 
+#include <torch/autograd.h>
 #include <torch/types.h>
 
 #include <algorithm>
@@ -37,19 +38,19 @@ struct Judges::Parts {
   torch::Tensor clip_features(const torch::Tensor& image) const { return clip->image_features(clip->prepare(image).unsqueeze(0)); }
   torch::Tensor dino_features(const torch::Tensor& image) const { return dino->features(dino->prepare(image).unsqueeze(0)); }
 
-  // What the reader says of B's text, less of A's, by a letter of the longer one; none where it does not know a letter, or the texts are one.
-  std::optional<double> margin(const JudgedPicture& picture) const {
+  // What the reader says of B's text, less of A's, by a letter of the longer one; undefined where it does not know a letter, or the texts are one. Its
+  // gradients reach the picture.
+  torch::Tensor margin(const JudgedPicture& picture) const {
     const auto a = CtcReader::labels(picture.source_text), b = CtcReader::labels(picture.target_text);
-    if (!a || !b || *a == *b) return std::nullopt;
-    const torch::NoGradGuard no_grad;
+    if (!a || !b || *a == *b) return {};
     const size_t longer = std::max(a->size(), b->size());
     const Box box = box_about(picture.boxes, picture.image.size(1), picture.image.size(2));
     torch::Tensor line = CtcReader::line(picture.image, box);
     // With room for a blank beside each letter.
     const auto room = static_cast<std::int64_t>(4 * (2 * longer + 1));
     if (line.size(3) < room) line = CtcReader::line(picture.image, box, room);
-    const auto likelihood = [&](const std::string& text) { return reader->log_likelihood(line, text).item<double>(); };
-    return (likelihood(picture.target_text) - likelihood(picture.source_text)) / static_cast<double>(longer);
+    const torch::Tensor columns = reader->log_probabilities(line);
+    return (CtcReader::log_likelihood_of(columns, *b) - CtcReader::log_likelihood_of(columns, *a)) / static_cast<double>(longer);
   }
 
   void look_at(const torch::Tensor& image) {
@@ -79,10 +80,29 @@ nlohmann::ordered_json Judges::describe() const {
   return out;
 }
 
+torch::Tensor Judges::towards_text(const JudgedPicture& target) const {
+  if (!parts_->reader) return {};
+  const torch::AutoGradMode gradient(true);
+  const torch::Tensor from = target.source.to(torch::kFloat32), change = target.image.to(torch::kFloat32) - from;
+  constexpr int kPoints = 5;  // of the way, as a score of letters is far from straight
+  torch::Tensor sum;
+  for (int i = 0; i < kPoints; ++i) {
+    const torch::Tensor between = (from + change * ((i + 0.5) / kPoints)).requires_grad_();
+    JudgedPicture picture{between, target.source, {}, target.source_text, target.target_text, target.boxes};
+    const torch::Tensor margin = parts_->margin(picture);
+    if (!margin.defined()) return {};
+    const torch::Tensor found = torch::autograd::grad({margin}, {between}).front() / kPoints;
+    sum = sum.defined() ? sum + found : found;
+  }
+  return sum.isfinite().all().item<bool>() ? sum : torch::Tensor();
+}
+
 void Judges::score(const JudgedPicture& picture, Scores& scores) {
   const torch::Tensor& image = picture.image;
-  if (parts_->reader)
-    if (const auto margin = parts_->margin(picture)) scores["reader_margin"] = *margin;
+  if (parts_->reader) {
+    const torch::NoGradGuard no_grad;
+    if (const torch::Tensor margin = parts_->margin(picture); margin.defined()) scores["reader_margin"] = margin.item<double>();
+  }
   if (!parts_->clip && !parts_->dino && !parts_->lpips) return;
   parts_->look_at(picture.source);
   if (const auto& clip = parts_->clip) {

@@ -15,7 +15,7 @@ namespace glyphscope {
 
 /// A picture of a cell, and what it is scored against.
 struct JudgedPicture {
-  const torch::Tensor& image;   ///< [3, H, W] uint8, of the host's,
+  const torch::Tensor& image;   ///< [3, H, W], 0 to 255, of the host's,
   const torch::Tensor& source;  ///< as the source's.
   std::string target_prompt;    ///< Empty: there is none.
   std::string source_text, target_text;
@@ -34,6 +34,9 @@ class Judges {
   nlohmann::ordered_json describe() const;
   /// Adds their scores.
   void score(const JudgedPicture& picture, Scores& scores);
+  /// How the reader's score of the target's text, less the source's, grows by each pixel: [3, H, W] fp32, the mean on the way from the source's picture to
+  /// this, the target's own. Undefined without the reader, or where it does not know a letter of the texts.
+  torch::Tensor towards_text(const JudgedPicture& target) const;
 
  private:
   struct Parts;

@@ -8,12 +8,42 @@
 
 #include "core/error.h"
 #include "core/option.h"
+#include "device/devices.h"
 #include "device/placement.h"
 #include "patching/attribution_taps.h"
 #include "pipelines/batch.h"
 #include "pipelines/batched_pipeline.h"
+#include "schedulers/noise_schedule.h"
+#include "schedulers/scheduler.h"
 
 namespace glyphscope {
+
+namespace {
+
+// What a score's gradient by pixels is by what was denoised, [1, C, h, w] fp32; undefined where none comes through the decoder.
+torch::Tensor through_decoder(const FamilyModel& model, const torch::Tensor& latent, const torch::Tensor& pixels, const CancelToken& cancel) {
+  const torch::AutoGradMode gradient(true);
+  const torch::Tensor clean = latent.detach().clone().requires_grad_();
+  std::vector<std::string> notes;
+  try {
+    const torch::Tensor decoded = model.decode(clean, notes, cancel);
+    if (!decoded.requires_grad()) return {};
+    const torch::Tensor found = torch::autograd::grad({decoded}, {clean}, {pixels.unsqueeze(0).to(decoded.options())}).front().to(torch::kFloat32);
+    return found.isfinite().all().item<bool>() && found.any().item<bool>() ? found : torch::Tensor();
+  } catch (const c10::Error& error) {
+    if (!is_out_of_memory(error)) throw;
+    release_cached_memory(clean.device());
+    return {};
+  }
+}
+
+// Whether what was denoised is the less of the model's output there is: of noise or of a flow from it.
+bool predicts_noise(const Config& scheduler) {
+  const Prediction output = parse_prediction(scheduler);
+  return denoiser_kind(scheduler) == DenoiserKind::edm ? output == Prediction::v : output != Prediction::sample;
+}
+
+}  // namespace
 
 Attribution BatchedPipeline::run_attribution(const Request& request, const AttributionOptions& options, const CancelToken& cancel) {
   // Their weights would be gone when the gradient comes back to them.
@@ -71,8 +101,13 @@ Attribution BatchedPipeline::run_attribution(const Request& request, const Attri
   const auto schedule = scheduler_of(request)->begin(request.steps, tokens(request));
   const auto calls = static_cast<std::int64_t>(schedule->timesteps().size());
   const Trajectory& path = *drawn.paths.front();
+  torch::Tensor score;  // its gradient by the denoiser's output, but for its size
+  if (options.pixels.defined()) {
+    score = through_decoder(*this, path.latents.back().unsqueeze(0).to(device), options.pixels, cancel);
+    if (score.defined() && predicts_noise(scheduler_config_)) score = -score;
+  }
   torch::Tensor weight = torch::ones({1, 1, 1, 1}, placement().options().dtype(torch::kFloat32));
-  if (options.mask.defined())
+  if (options.mask.defined() && !score.defined())
     weight = torch::adaptive_avg_pool2d(options.mask.to(torch::kFloat32).unsqueeze(0).unsqueeze(0), {request.height / factor(), request.width / factor()})
                  .to(device);
   int passes = 0;
@@ -90,10 +125,10 @@ Attribution BatchedPipeline::run_attribution(const Request& request, const Attri
     {
       const torch::NoGradGuard no_gradient;
       const torch::Tensor plain = predict(2, both, nullptr);
-      towards = (plain[1] - plain[0]).unsqueeze(0) * weight;
-      const double size = towards.pow(2).sum().item<double>();
+      const torch::Tensor change = (plain[1] - plain[0]).unsqueeze(0) * weight;
+      const double size = change.pow(2).sum().item<double>();
       if (!(size > 0)) continue;  // prompts that the denoiser does not tell apart here
-      towards = towards / size;
+      towards = score.defined() ? score / (score.norm() * std::sqrt(size)) : change / size;
       out.denoiser_rows += 2;
     }
     for (const double strength : options.strengths) {

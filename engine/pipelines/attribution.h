@@ -17,6 +17,10 @@ struct AttributionOptions {
   /// integral whose effects add up to 1 where all sites together give B's prediction (integrated gradients, arXiv 1703.01365).
   std::vector<double> strengths{0, 1};
   torch::Tensor mask;  ///< [height, width] fp32, of the picture's pixels: how much they count, as those where text stands. Undefined: all alike.
+  /// [3, height, width] fp32: how a score of the picture grows by each pixel. Through the decoder it says what of a change of the prediction is towards the
+  /// score, and the mask is not looked at. Undefined, or where no gradient comes through the decoder (it has a codebook, or memory is short): what is towards
+  /// B's prediction.
+  torch::Tensor pixels;
 };
 
 struct Attribution {

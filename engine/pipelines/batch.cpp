@@ -165,7 +165,44 @@ BatchRows rows_of(const FamilyModel& model, const ModelInfo& info, const Request
   return out;
 }
 
+// What a site sees in a row: a prompt, and what is patched in it.
+struct Seen {
+  int prompt = 0;
+  std::vector<SitePatch> patches;
+  bool operator==(const Seen&) const = default;
+};
+
+std::vector<Seen> seen_at_sites(const Row& row, size_t sites) {
+  std::vector<Seen> out(sites, Seen{row.prompt, {}});
+  for (const SitePatch& patch : row.plan.patches()) {
+    Seen& site = out[static_cast<size_t>(patch.site)];
+    if (patch.whole() && patch.from_step <= 0 && patch.to_step == SitePatch::kLastStep)
+      site = {patch.prompt, {}};
+    else
+      site.patches.push_back(patch);
+  }
+  return out;
+}
+
 }  // namespace
+
+DistinctRows distinct_rows(const FamilyModel& model, const ModelInfo& info, const Request& request) {
+  DistinctRows out;
+  std::vector<std::vector<Seen>> seen;
+  const bool may = model.reads_prompts_at_sites_alone() && request.method == PatchMethod::injection && !request.pictures.defined() && !request.safe;
+  for (const Row& row : request.rows) {
+    const bool plain = may && !row.follow.path && !row.maps && !row.kept;
+    std::vector<Seen> own = plain ? seen_at_sites(row, info.table.sites.size()) : std::vector<Seen>();
+    size_t at = 0;
+    while (at < out.rows.size() && !(plain && seen[at] == own && out.rows[at].seed == row.seed)) ++at;
+    if (at == out.rows.size()) {
+      out.rows.push_back(row);
+      seen.push_back(std::move(own));
+    }
+    out.of.push_back(static_cast<std::int64_t>(at));
+  }
+  return out;
+}
 
 ReadPrompts read_prompts(FamilyModel& model, const ModelInfo& info, const Request& request, std::vector<std::string>& notes, const CancelToken& cancel) {
   ReadPrompts read;

@@ -33,6 +33,14 @@ struct DrawnBatch {
   std::vector<std::string> notes;
 };
 
+/// The rows of a request that differ, and for each row of the request which of them is its picture. Rows are one where the model reads prompts at its sites
+/// alone and they see the same there: all sites patched to see a prompt are that prompt's own picture.
+struct DistinctRows {
+  std::vector<Row> rows;
+  std::vector<std::int64_t> of;
+};
+DistinctRows distinct_rows(const FamilyModel& model, const ModelInfo& info, const Request& request);
+
 /// How many of a request's rows and of those that they need beside them go through the denoiser together, all parts of guidance counted, when rows from `begin`
 /// up to `end` are drawn.
 std::int64_t rows_together(const FamilyModel& model, const Request& request, size_t begin, size_t end);

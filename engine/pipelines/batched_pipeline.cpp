@@ -127,13 +127,19 @@ bool BatchedPipeline::is_small(const Request& request) const {
 bool BatchedPipeline::is_shared_out(const Request& request) const { return placement().device.is_cpu() && is_small(request) && !is_side_by_side(); }
 
 BatchedPipeline::Shares BatchedPipeline::shares_of(const Request& request) const {
-  const auto rows = std::min(static_cast<std::int64_t>(request.rows.size()), request.rows_at_once);
-  const std::int64_t workers = is_shared_out(request) ? std::clamp<std::int64_t>(at::get_num_threads(), 1, std::max<std::int64_t>(1, rows)) : 1;
-  return {workers, static_cast<size_t>((rows + workers - 1) / workers)};
+  const auto count = static_cast<std::int64_t>(request.rows.size()), rows = std::min(count, request.rows_at_once);
+  if (!is_shared_out(request)) return {1, static_cast<size_t>(rows)};
+  const std::int64_t threads = at::get_num_threads(), shares = std::clamp<std::int64_t>(threads, 1, std::max<std::int64_t>(1, rows));
+  const std::int64_t at_once = (rows + shares - 1) / shares;
+  return {std::clamp<std::int64_t>(threads, 1, std::max<std::int64_t>(1, (count + at_once - 1) / std::max<std::int64_t>(1, at_once))),
+          static_cast<size_t>(at_once)};
 }
 
+std::int64_t BatchedPipeline::rows_side_by_side(const Request& asked) const { return is_shared_out(resolve(asked)) ? at::get_num_threads() : 1; }
+
 std::int64_t BatchedPipeline::denoiser_rows(const Request& asked) const {
-  const Request request = resolve(asked);
+  Request request = resolve(asked);
+  request.rows = distinct_rows(*this, info_, request).rows;
   const size_t at_once = shares_of(request).at_once;
   std::int64_t rows = 0;
   for (size_t begin = 0; begin < request.rows.size(); begin += at_once)
@@ -142,6 +148,23 @@ std::int64_t BatchedPipeline::denoiser_rows(const Request& asked) const {
 }
 
 Result BatchedPipeline::run(const Request& request, const Observer& observer, const CancelToken& cancel) {
+  const DistinctRows distinct = distinct_rows(*this, info_, request);
+  if (distinct.rows.size() == request.rows.size()) return draw(request, observer, cancel);
+  Request once = request;
+  once.rows = distinct.rows;
+  Result result = draw(once, observer, cancel);
+  const torch::Tensor of = torch::tensor(distinct.of, on_host(torch::kInt64));
+  result.images = result.images.index_select(0, of);
+  result.latents = result.latents.index_select(0, of);
+  if (!result.paths.empty()) {
+    std::vector<std::shared_ptr<const Trajectory>> paths;
+    for (const std::int64_t row : distinct.of) paths.push_back(result.paths[static_cast<size_t>(row)]);
+    result.paths = std::move(paths);
+  }
+  return result;
+}
+
+Result BatchedPipeline::draw(const Request& request, const Observer& observer, const CancelToken& cancel) {
   const auto start = std::chrono::steady_clock::now();
   Result result;
   const size_t count = request.rows.size();

@@ -26,6 +26,7 @@ class BatchedPipeline : public Pipeline, public FamilyModel {
   Trainable* trainable() override { return &trainable_; }
   std::vector<AdaptableEncoder*> text_encoders() override { return encoders_; }
   std::int64_t denoiser_rows(const Request& request) const override;
+  std::int64_t rows_side_by_side(const Request& request) const override;
 
  protected:
   /// Reads the scheduler; a family loads its components, and then calls describe(). Throws a Failure.
@@ -62,6 +63,8 @@ class BatchedPipeline : public Pipeline, public FamilyModel {
   const ModelFolder& folder() const { return components_.folder(); }
 
  private:
+  // All rows of it, whether they differ or not.
+  Result draw(const Request& request, const Observer& observer, const CancelToken& cancel);
   // How many threads draw batches of their own, and of how many rows.
   struct Shares {
     std::int64_t workers = 1;

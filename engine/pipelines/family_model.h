@@ -54,6 +54,8 @@ class FamilyModel {
   virtual torch::Tensor enlarged(const torch::Tensor& pictures, const Request&, RowNoise&) const { return pictures; }
   /// latent [B, C, h, w] in the run's dtype, timestep [B] -> the denoiser's output.
   virtual torch::Tensor denoiser(const torch::Tensor& latent, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const = 0;
+  /// Whether the denoiser reads a prompt at its sites and nowhere else: rows that see the same there are one picture.
+  virtual bool reads_prompts_at_sites_alone() const { return false; }
   /// Whether guidance takes an unconditional half; not where the denoiser reads it as a number.
   virtual bool guides_by_halves() const { return true; }
   /// Tokens of a picture, for schedules that depend on them.

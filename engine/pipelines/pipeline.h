@@ -168,6 +168,9 @@ class Pipeline {
   void validate(const Request& request) const;
   /// How many rows go through the denoiser for it, as Result::denoiser_rows counts them, where memory holds as many at once as are asked for.
   virtual std::int64_t denoiser_rows(const Request& request) const = 0;
+  /// How many of such a request's rows it draws at once on threads of their own, as it does with pictures that are too small for one to be shared: with fewer
+  /// rows in a request, threads have nothing to do.
+  virtual std::int64_t rows_side_by_side(const Request& request) const { return (void)request, 1; }
   /// Every row's image. A row's noise depends on its seed alone, so rows may be batched in any way.
   Expected<Result> generate(const Request& request, const Observer& observer = {}, const CancelToken& cancel = {});
   /// The trajectory of a picture's latents, without guidance: steps, scheduler, size and clip_skip are the request's. Its latents end in those of the picture;

@@ -115,7 +115,7 @@ struct Localize {
   bool certify = false;  ///< See certificate.h.
   double false_discovery = 0.05;
   int players = 0;
-  std::string search = "exhaustive";  ///< Or "adaptive".
+  std::string search = "exhaustive";  ///< See SetSearch.
   /// A card.json of another model, whose sites are tested on this one: with its prompts, noises and settings of drawing, on the cells that reported there. Then
   /// only what is said of folders, shards and adapters is looked at.
   std::string card;

@@ -98,7 +98,7 @@ CertifySettings certify_settings(const command::Localize& command, const Localiz
   if (card) {
     // Its sites are tested on this model as they were on theirs.
     out = card->settings;
-    out.adaptive = false;
+    out.search = SetSearch::exhaustive;
     out.given = {sites_of(*card, info.table), transfer_of(*card)};
     static_cast<RunSettings&>(out) = settings;
     return out;
@@ -110,7 +110,7 @@ CertifySettings certify_settings(const command::Localize& command, const Localiz
   out.verdict_share = settings.localized_f1_share;
   out.random_sets = settings.random_sets;
   out.players = command.players;
-  out.adaptive = command.search == "adaptive";
+  out.search = parse_set_search(command.search);
   return out;
 }
 
@@ -288,7 +288,10 @@ void localize(Session& session, const command::Localize& command, const Job& job
   if (settings.from_step >= settings.sampling.steps)
     reject("the run has " + std::to_string(settings.sampling.steps) + " steps, the first of which is 0: none is patched",
            option(Option::from_step, std::to_string(settings.from_step)));
-  if (command.certify && command.search == "adaptive" && info.upscaler)
+  const SetSearch search = parse_set_search(command.search);
+  if (command.certify && search == SetSearch::adaptive_reader && !command.judges.reader)
+    reject("the search goes by the small reader's score, and pictures are not scored by it", option(Option::search, command.search));
+  if (command.certify && search != SetSearch::exhaustive && info.upscaler)
     reject("a model of several stages has no gradients of its sites", info.source, "Search exhaustively, or open its first stage alone");
   if (map && command.certify) reject("a map of effects is not certified: a set of sites is", option(Option::by, command.by));
   // What is wrong with a variant on any pair is an error now, not after hours.

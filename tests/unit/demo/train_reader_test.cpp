@@ -93,6 +93,12 @@ TEST(CtcReader, ScoresAreSmooth) {
   EXPECT_LT(margins.front(), -1);
   EXPECT_GT(margins.back(), 1);
   for (size_t i = 1; i < margins.size(); ++i) EXPECT_GT(margins[i], margins[i - 1]) << i;
+  // Its mean gradient on that way, times the way, is how far the score went, but for how coarsely the way is taken.
+  const torch::Tensor towards = judges.towards_text({b.pixels, a.pixels, "", "OPEN", "SALE", boxes});
+  ASSERT_EQ(towards.sizes(), a.pixels.sizes());
+  const double told = (towards * (b.pixels.to(torch::kFloat32) - a.pixels.to(torch::kFloat32))).sum().item<double>(), whole = margins.back() - margins.front();
+  EXPECT_NEAR(told, whole, 0.25 * whole);
+  EXPECT_FALSE(judges.towards_text({b.pixels, a.pixels, "", "OPEN", "\u4e2d", boxes}).defined());
   // A text with a letter that the reader does not know has no score; nor have two that are one.
   Scores none;
   judges.score({a.pixels, a.pixels, "", "OPEN", "\u4e2d", boxes}, none);

@@ -45,7 +45,7 @@ Found search(SyntheticPipeline& pipeline, const RunSettings& settings) {
   SyntheticReader reader;
   const RunObserver observer;
   Cells cells(settings, nullptr, pipeline, reader, observer, {});
-  Found out{search_adaptively(cells, settings, pipeline.info().table, 0, settings.cells(), 0.9), 0};
+  Found out{search_adaptively(cells, pipeline.info().table, 0, settings.cells(), 0.9), 0};
   EXPECT_EQ(out.search.pictures, pipeline.pictures) << "it counts what it draws";
   const auto steps = static_cast<double>(pipeline.info().default_steps);
   const double taken = static_cast<double>(pipeline.pictures) * steps + static_cast<double>(out.search.gradient_rows);
@@ -135,7 +135,7 @@ TEST(AdaptiveSearch, ACardGoesOnAndIsMadeOfItsCells) {
   SyntheticReader reader;
   CertifySettings settings;
   static_cast<RunSettings&>(settings) = sixteen_words(pipeline);
-  settings.adaptive = true;
+  settings.search = SetSearch::adaptive;
   const testing::TemporaryFolder folder;
   const RunObserver observer;
   const auto draw = [&](const std::string& name, const CancelToken& cancel) {
@@ -173,11 +173,12 @@ TEST(AdaptiveSearch, GradientsAreTheFirstOnes) {
   const testing::TemporaryFolder folder;
   const RunFolder run(folder / "run", describe_run(settings, pipeline.info(), reader.name()));
   const Cell cell{0, 0};
-  EXPECT_TRUE(run.keep_gradients(cell, 0, {{1, 2, 3}, 10, 5}));
-  EXPECT_FALSE(run.keep_gradients(cell, 0, {{4, 5, 6}, 10, 5}));
-  EXPECT_THAT(run.gradients(cell, 0, 3)->effects, ElementsAre(1, 2, 3));
-  EXPECT_FALSE(run.gradients(cell, 1, 3)) << "from another step on";
-  EXPECT_THAT(testing::failure_of([&] { run.gradients(cell, 0, 4); }), ::testing::HasSubstr("gradients/pair0-noise0-from0.json"));
+  EXPECT_TRUE(run.keep_gradients(cell, 0, Towards::prediction, {{1, 2, 3}, 10, 5}));
+  EXPECT_FALSE(run.keep_gradients(cell, 0, Towards::prediction, {{4, 5, 6}, 10, 5}));
+  EXPECT_THAT(run.gradients(cell, 0, Towards::prediction, 3)->effects, ElementsAre(1, 2, 3));
+  EXPECT_FALSE(run.gradients(cell, 0, Towards::reader, 3)) << "towards something else";
+  EXPECT_FALSE(run.gradients(cell, 1, Towards::prediction, 3)) << "from another step on";
+  EXPECT_THAT(testing::failure_of([&] { run.gradients(cell, 0, Towards::prediction, 4); }), ::testing::HasSubstr("gradients/pair0-noise0-from0.json"));
 }
 
 TEST(AdaptiveSearch, RankCorrelationIsSpearmans) {

@@ -47,6 +47,8 @@ TEST(Certificate, OfOneCause) {
   EXPECT_NEAR(set_of(found, SetRole::necessity).scores.at("source_f1").mean, 1, 1e-12) << "B's picture, where site 3 sees A, says A";
   EXPECT_EQ(set_of(found, SetRole::complement).variant.sites().size(), 6u);
   EXPECT_LT(set_of(found, SetRole::complement).scores.at("target_f1").mean, 0.5);
+  EXPECT_EQ(std::count_if(found.sets.begin(), found.sets.end(), [](const SetEvidence& set) { return set.role == SetRole::all_sites; }), 0)
+      << "a set is enough: all sites need not be asked";
 }
 
 // Either of two sites is enough: none is needed.
@@ -94,6 +96,23 @@ TEST(Certificate, OfNoCauseClaimsNothing) {
   EXPECT_THAT(found.chosen, IsEmpty());
   EXPECT_FALSE(found.sufficient || found.necessary || found.beats_controls);
   EXPECT_GT(draw_card(found, pipeline.info()).size(1), 100);
+  // That not even all sites together do it is told, where nothing else can be.
+  EXPECT_LT(set_of(found, SetRole::all_sites).scores.at("target_f1").mean, 0.5);
+}
+
+// What an adaptive search chose on some words is judged by others: a site that wrote in the chosen noise alone has no evidence.
+TEST(Certificate, EvidenceOfASearchIsNotOfTheCellsItSearched) {
+  SyntheticPipeline lucky(7, 1, [](const PatchPlan& plan) { return has_site(plan, 3) ? 1.0 : 0.0; });
+  CertifySettings settings = certify_settings(lucky);
+  lucky.only_seed = settings.seeds.front();
+  settings.search = SetSearch::adaptive;
+  const Certificate found = certificate_of(lucky, settings);
+  EXPECT_THAT(found.chosen, ElementsAre(3));
+  EXPECT_THAT(found.discovered, IsEmpty());
+  EXPECT_EQ(found.sites[3].scores.at("target_f1").n, static_cast<std::int64_t>(found.parts.reporting.size()));
+  for (const auto& site : found.sites) EXPECT_EQ(site.tried, site.site == 3) << site.site;
+  SyntheticPipeline honest(7, 1, [](const PatchPlan& plan) { return has_site(plan, 3) ? 1.0 : 0.0; });
+  EXPECT_THAT(certificate_of(honest, settings).discovered, ElementsAre(3));
 }
 
 // A site that writes in one noise only is chosen by that noise, and does not pass on the others.

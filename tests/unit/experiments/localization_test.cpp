@@ -8,6 +8,7 @@
 #include <set>
 
 #include "core/random.h"
+#include "core/side_by_side.h"
 #include "io/files.h"
 #include "io/image_file.h"
 #include "io/weights.h"
@@ -349,6 +350,47 @@ TEST_F(LocalizationRun, WritesItsFiles) {
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 5);
   EXPECT_GT(read_image(folder / "heatmap.png").size(2), 300);
   EXPECT_EQ(nlohmann::json::parse(read_png_metadata(folder / "heatmap.png"))["model"]["hash"], pipeline->info().hash);
+}
+
+// Cells that leave threads without work are drawn together with the next: to the bit as each alone, the patches of each by its own prompts.
+TEST(Cells, DrawnAheadAreWhatTheyAreAlone) {
+  for (const char* name : {"pipeline", "pipeline_sd3"}) {
+    const auto opened = open_model(testing::golden(name).string());
+    ASSERT_TRUE(opened) << opened.error().message();
+    Pipeline& pipeline = **opened;
+    RunSettings settings;
+    settings.pairs = {{"says \"one\"", "says \"two\"", "one", "two"}, {"a big \"red\" sign", "a big \"sky\" sign", "red", "sky"}};
+    settings.seeds = {3, 4, 5};
+    settings.sampling.steps = 2;
+    settings.sampling = pipeline.resolve(settings.sampling);
+    NearestPicture reader({{"one", torch::zeros({3, settings.sampling.height, settings.sampling.width})}});
+    const auto measured = [&](int threads) {
+      const ComputeThreads some(threads);
+      std::int64_t progress = 0;
+      RunObserver observer;
+      observer.progress = [&](const Progress& p) {
+        EXPECT_GE(p.done, 0);
+        ++progress;
+      };
+      Cells cells(settings, nullptr, pipeline, reader, observer, {});
+      cells.answer({{"own", "", {}, settings.cells()}});
+      // Of one cell everything is known already.
+      cells.answer({{"first", "", {sites_variant({1}, 0)}, {settings.cells()[1]}}});
+      cells.answer({{"all", "", {sites_variant({1}, 0)}, settings.cells()}});
+      EXPECT_GT(progress, 0);
+      std::vector<Scores> out;
+      for (const Cell& cell : settings.cells())
+        for (const Variant& one : {own_picture(0), own_picture(1), sites_variant({1}, 0)}) {
+          const MeasuredVariant* found = cells.find(cell, one);
+          if (found) out.push_back(found->scores);
+        }
+      return out;
+    };
+    const auto alone = measured(1);
+    ASSERT_EQ(alone.size(), 18u);
+    EXPECT_NE(alone[2].at("mse"), alone[5].at("mse")) << "cells differ";
+    for (const int threads : {2, 4, 7}) EXPECT_EQ(measured(threads), alone) << name << ", " << threads << " threads";
+  }
 }
 
 TEST(PromptSet, MakesPairsOfTemplatesAndWords) {

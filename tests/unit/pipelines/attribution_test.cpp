@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "io/safetensors.h"
 #include "io/weights.h"
 #include "registry/open_model.h"
@@ -100,6 +102,36 @@ TEST_P(OfAll, PicturesStayAsTheyAre) {
   EXPECT_TRUE(torch::equal(model->generate(two_prompts())->images, before->images));
 }
 
+// Towards a score that grows as the picture becomes B's, by as many grey values: of one step, whose picture is what the denoiser says, all sites together go
+// that way, whatever the model predicts (noise, velocity, a flow).
+TEST_P(OfAll, GradientsTowardsAScoreOfThePicture) {
+  const auto model = opened(GetParam());
+  Request request = two_prompts();
+  request.steps = 1;
+  double sum = 0;  // small models change little of a picture, whose grey values are whole numbers
+  for (const std::uint64_t seed : {1, 2, 3, 4}) {
+    request.rows = {{0, seed, {}}};
+    Request both = request;
+    both.rows.push_back({1, seed, {}, 0});  // the pooled prompt stays
+    const auto drawn = model->generate(both);
+    ASSERT_TRUE(drawn) << drawn.error().message();
+    AttributionOptions options;
+    options.at = {0};
+    options.pixels = drawn->images[1].to(torch::kFloat32) - drawn->images[0].to(torch::kFloat32);
+    const auto towards = [&] {
+      const auto found = model->attribute(request, options);
+      EXPECT_TRUE(found) << found.error().message();
+      return found->effects.sum().item<double>();
+    };
+    const double whole = towards();
+    sum += whole / 4;
+    EXPECT_LT(whole, 1.5) << "all of the change being towards the score is 1";
+    options.pixels = -7 * options.pixels;
+    EXPECT_NEAR(towards(), -whole, 1e-3 * std::abs(whole)) << "its unit does not matter";
+  }
+  EXPECT_GT(sum, 0.05);
+}
+
 INSTANTIATE_TEST_SUITE_P(Families, OfAll, ::testing::Values("pipeline", "pipeline_sdxl", "pipeline_if", "pipeline_ldm/kl", "pipeline_sd3", "pipeline_flux"));
 
 TEST(Attribution, WhatItCannotDoIsSaid) {
@@ -107,6 +139,17 @@ TEST(Attribution, WhatItCannotDoIsSaid) {
   Request three = two_prompts();
   three.prompts.emplace_back("a third");
   EXPECT_THAT(model->attribute(three, brief()).error().message(), HasSubstr("towards another prompt"));
+}
+
+// No gradient comes through a codebook: then the denoiser's prediction decides, as without a score.
+TEST(Attribution, OfAPictureBehindACodebookIsThePredictions) {
+  const auto model = opened("pipeline_ldm/vq");
+  AttributionOptions towards = brief();
+  const auto expected = model->attribute(two_prompts(), towards);
+  ASSERT_TRUE(expected) << expected.error().message();
+  const auto size = model->resolve(two_prompts());
+  towards.pixels = torch::ones({3, size.height, size.width});
+  EXPECT_TRUE(torch::equal(model->attribute(two_prompts(), towards)->effects, expected->effects));
 }
 
 // Prompts that are the same have nothing to tell.

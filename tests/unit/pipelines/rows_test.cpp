@@ -75,6 +75,59 @@ TEST_P(SideBySide, RowsAreTheSame) {
   EXPECT_EQ(cancelled.error().code, ErrorCode::cancelled);
 }
 
+// Where prompts act at sites alone, all sites that see B are B's picture, and all but one of A's are B's with that one of A: drawn once.
+TEST(DistinctRows, WhatSeesTheSameEverywhereIsDrawnOnce) {
+  const auto opened = open_model(golden("pipeline").string());
+  ASSERT_TRUE(opened) << opened.error().message();
+  Pipeline& pipeline = **opened;
+  const auto sites = static_cast<int>(pipeline.info().table.sites.size());
+  std::vector<int> all, rest;
+  for (int site = 0; site < sites; ++site) {
+    all.push_back(site);
+    if (site != 1) rest.push_back(site);
+  }
+  Request request;
+  request.prompts = {"a red sign", "a blue ship at night"};
+  request.steps = 2;
+  const auto row = [&](const Row& one) {
+    Request alone = request;
+    alone.rows = {one};
+    return pipeline.generate(alone)->latents[0];
+  };
+  const Row b{1, 5, {}}, all_see_b{0, 5, PatchPlan::at_sites(all, 1)}, b_but_one{1, 5, PatchPlan::at_sites({1}, 0)},
+      rest_sees_b{0, 5, PatchPlan::at_sites(rest, 1)}, later{0, 5, PatchPlan::at_sites(all, 1, 1)}, other_noise{1, 6, {}};
+  request.rows = {b, all_see_b, b_but_one, rest_sees_b, later, other_noise};
+  const auto drawn = pipeline.generate(request);
+  ASSERT_TRUE(drawn) << drawn.error().message();
+  ASSERT_EQ(drawn->images.size(0), 6);
+  EXPECT_TRUE(torch::equal(drawn->images[0], drawn->images[1]));
+  EXPECT_TRUE(torch::equal(drawn->images[2], drawn->images[3]));
+  // Each is what it is when it is drawn alone; and four rows were drawn, by two halves and two steps.
+  for (size_t i = 0; i < request.rows.size(); ++i) EXPECT_LT(relative_error(drawn->latents[static_cast<std::int64_t>(i)], row(request.rows[i])), 1e-4) << i;
+  EXPECT_EQ(drawn->denoiser_rows, 4 * 2 * 2);
+  EXPECT_EQ(pipeline.denoiser_rows(request), drawn->denoiser_rows);
+  EXPECT_FALSE(torch::equal(drawn->images[1], drawn->images[4])) << "patched from the second step on";
+}
+
+// Where a pooled prompt acts beside the sites, or rows must go along, none is left out.
+TEST(DistinctRows, NotWherePromptsActOtherwise) {
+  for (const char* model : {"pipeline_sdxl", "pipeline_if", "pipeline_sd3"}) {
+    const auto opened = open_model(golden(model).string());
+    ASSERT_TRUE(opened) << opened.error().message();
+    std::vector<int> all;
+    for (const auto& site : (*opened)->info().table.sites) all.push_back(site.index);
+    Request request;
+    request.prompts = {"a red sign", "a blue ship at night"};
+    request.steps = 1;
+    request.guidance = 1;
+    request.rows = {{1, 5, {}}, {0, 5, PatchPlan::at_sites(all, 1)}};
+    const auto drawn = (*opened)->generate(request);
+    ASSERT_TRUE(drawn) << drawn.error().message();
+    EXPECT_GE(drawn->denoiser_rows, 2) << model;
+    EXPECT_FALSE(torch::equal(drawn->images[0], drawn->images[1])) << model;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Families, SideBySide, ::testing::Values("pipeline", "pipeline_sdxl", "pipeline_sd3", "pipeline_if", "pipeline_flux"),
                          [](const auto& info) { return std::string(info.param); });
 
