@@ -225,7 +225,11 @@ void MainWindow::dragEnterEvent(QDragEnterEvent* event) {
 }
 
 void MainWindow::dropEvent(QDropEvent* event) {
-  if (const QString file = dropped_file(event->mimeData()); !file.isEmpty()) open_model(file);
+  const QString file = dropped_file(event->mimeData());
+  if (file.isEmpty()) return;
+  for (Page* page : pages_)
+    if (page->show_run(file)) return tabs_->setCurrentWidget(page);
+  open_model(file);
 }
 
 QString MainWindow::hash_text() const {
@@ -284,6 +288,11 @@ Drawing MainWindow::drawing() const { return {sampling_->value(), adapters_->at_
 void MainWindow::show_scores(const QString& title, const std::map<int, ScoreValue>& values) {
   map_->set_scores(title, values);
   list_->set_scores(title, values);
+}
+
+void MainWindow::go_on(const QString& folder) {
+  for (Page* page : pages_)
+    if (page->go_on(folder)) return tabs_->setCurrentWidget(page);
 }
 
 void MainWindow::use_adapter(const QString& file) {

@@ -35,6 +35,7 @@ class MainWindow : public QMainWindow, public Workbench {
   JobId run(Command command) override;
   bool may_end(const QString& what) override;
   bool open(const command::OpenModel& model) override;
+  void go_on(const QString& folder) override;
   void use_adapter(const QString& file) override;
   void save_adapter(const QString& file, const QString& format) override;
   void show_scores(const QString& title, const std::map<int, ScoreValue>& values) override;

@@ -33,6 +33,8 @@ class Workbench {
   /// Opens a model as the window's job. False if it cannot be opened, or the user keeps the job that runs.
   virtual bool open(const command::OpenModel& model) = 0;
 
+  /// Goes on with the localization in a folder, where that is seen.
+  virtual void go_on(const QString& folder) = 0;
   /// Puts an adapter to work, where its pictures are seen.
   virtual void use_adapter(const QString& file) = 0;
   /// Asks where to, and writes an adapter anew in this format.
@@ -85,6 +87,10 @@ class Page : public QWidget {
   /// The window's job has begun, in place of any before, whose events are stale; or it has ended, as it should or not. While a model is on its way, nothing
   /// can be started.
   virtual void set_job(WindowJob job, bool succeeded) { (void)job, (void)succeeded; }
+  /// Goes on with the localization in a folder, if that is this page's job.
+  virtual bool go_on(const QString& folder) { return (void)folder, false; }
+  /// Shows the run in a folder, if one is there and that is this page's job.
+  virtual bool show_run(const QString& folder) { return (void)folder, false; }
   /// What is at work has changed.
   virtual void adapters_changed() {}
   /// Adds what the page can do to the window's menus.

@@ -121,8 +121,9 @@ void StudyPage::save(const QString& folder, QStringList& saved, QStringList& fai
 
 void StudyPage::list_unfinished(QMenu* menu) {
   menu->clear();
-  for (const UnfinishedRun& run : unfinished_runs()) {
-    const QString text = tr("%1, begun %2: %3 of %4 pairs").arg(run.model, QLocale().toString(run.begun, QLocale::ShortFormat)).arg(run.pairs).arg(run.of);
+  for (const RunEntry& run : runs_in(workspace_folder())) {
+    if (!run.can_go_on()) continue;
+    const QString text = tr("%1, begun %2: %3 of %4 pairs").arg(run.model, QLocale().toString(run.begun, QLocale::ShortFormat)).arg(run.done).arg(run.cells());
     menu->addAction(text, this, [this, run] { go_on(run.folder); })->setToolTip(run.folder);
   }
   if (menu->isEmpty()) menu->addAction(tr("None in %1 is unfinished").arg(workspace_folder()))->setEnabled(false);
@@ -133,7 +134,10 @@ void StudyPage::list_unfinished(QMenu* menu) {
   });
 }
 
-void StudyPage::go_on(const QString& folder) { go_on(folder, /*opened=*/false); }
+bool StudyPage::go_on(const QString& folder) {
+  go_on(folder, /*opened=*/false);
+  return true;
+}
 
 void StudyPage::go_on(const QString& folder, bool opened) {
   const std::string file = (folder + "/settings.json").toStdString();

@@ -28,7 +28,7 @@ class StudyPage : public Page {
   void save(const QString& folder, QStringList& saved, QStringList& failed) const override;
 
   /// Goes on with the localization in a folder, by its own settings; opens its model first if another is open.
-  void go_on(const QString& folder);
+  bool go_on(const QString& folder) override;
   /// Pairs of the next localization.
   int pairs = 16;
 

@@ -6,13 +6,16 @@
 #include <QJsonDocument>
 #include <QJsonObject>
 #include <QRegularExpression>
+#include <QSaveFile>
 #include <QSettings>
+#include <algorithm>
 
 namespace glyphscope {
 
 namespace {
 
 constexpr const char* kKey = "workspace";
+constexpr const char* kNote = "note.txt";
 
 }  // namespace
 
@@ -29,28 +32,52 @@ QString new_run_folder(const QString& model) {
   return folder;
 }
 
-QList<UnfinishedRun> unfinished_runs() {
-  QList<UnfinishedRun> out;
-  const QDir workspace(workspace_folder());
-  for (const QFileInfo& one : workspace.entryInfoList(QDir::Dirs | QDir::NoDotAndDotDot, QDir::Time)) {
-    const QDir folder(one.filePath());
-    QFile file(folder.filePath("settings.json"));
-    if (folder.exists("run.json") || !file.open(QIODevice::ReadOnly)) continue;
-    const QJsonObject document = QJsonDocument::fromJson(file.readAll()).object();
-    if (!document["schema"].toString().startsWith("glyphscope.run-settings/")) continue;
-    const QJsonObject settings = document["settings"].toObject();
-    if (!folder.exists("asked-localization.json")) continue;
-    qsizetype done = 0;
-    for (const QFileInfo& cell : QDir(folder.filePath("cells")).entryInfoList(QDir::Dirs | QDir::NoDotAndDotDot))
-      done += QDir(cell.filePath()).entryList({"sites-*.json"}, QDir::Files).isEmpty() ? 0 : 1;
-    out << UnfinishedRun{folder.path(),
-                         document["model"].toString(),
-                         document["model_hash"].toString(),
-                         QFileInfo(file).lastModified(),
-                         static_cast<int>(done),
-                         static_cast<int>(settings["pairs"].toArray().size() * settings["seeds"].toArray().size())};
-  }
+QString RunEntry::name() const { return QFileInfo(folder).fileName(); }
+
+std::optional<RunEntry> run_at(const QString& path) {
+  const QDir folder(path);
+  QFile file(folder.filePath("settings.json"));
+  if (!file.open(QIODevice::ReadOnly)) return std::nullopt;
+  const QJsonObject document = QJsonDocument::fromJson(file.readAll()).object();
+  if (!document["schema"].toString().startsWith("glyphscope.run-settings/")) return std::nullopt;
+  const QJsonObject settings = document["settings"].toObject();
+  RunEntry out{.folder = folder.absolutePath(),
+               .model = document["model"].toString(),
+               .model_hash = document["model_hash"].toString(),
+               .begun = QFileInfo(file).lastModified(),
+               .pairs = static_cast<int>(settings["pairs"].toArray().size()),
+               .noises = static_cast<int>(settings["seeds"].toArray().size())};
+  const auto asks = [&](const QString& what, const QString& result) {
+    out.asked << what;
+    if (folder.exists(result)) out.answered << what;
+  };
+  if (folder.exists("asked-localization.json")) asks("localization", "run.json");
+  if (folder.exists("asked-certificate.json")) asks("card", "card.json");
+  // Rounds of those two have names of their own; other questions are maps.
+  static const QRegularExpression rounds("^(sites|localize|certify|adaptive|bench)-");
+  for (const QString& question : QDir(folder.filePath("questions")).entryList({"*.json"}, QDir::Files, QDir::Name))
+    if (const QString name = question.chopped(5); !rounds.match(name).hasMatch()) asks("map " + name, "map-" + question);
+  for (const QFileInfo& cell : QDir(folder.filePath("cells")).entryInfoList(QDir::Dirs | QDir::NoDotAndDotDot))
+    out.done += QDir(cell.filePath()).isEmpty(QDir::Files) ? 0 : 1;
+  QFile note(folder.filePath(kNote));
+  if (note.open(QIODevice::ReadOnly)) out.note = QString::fromUtf8(note.read(1 << 16));
   return out;
+}
+
+std::vector<RunEntry> runs_in(const QString& folder) {
+  std::vector<RunEntry> out;
+  for (const QFileInfo& one : QDir(folder).entryInfoList(QDir::Dirs | QDir::NoDotAndDotDot))
+    if (auto run = run_at(one.filePath())) out.push_back(std::move(*run));
+  std::stable_sort(out.begin(), out.end(), [](const RunEntry& a, const RunEntry& b) { return a.begun > b.begun; });
+  return out;
+}
+
+bool write_run_note(const QString& folder, const QString& note) {
+  const QString name = QDir(folder).filePath(kNote);
+  if (note.isEmpty()) return !QFileInfo::exists(name) || QFile::remove(name);
+  QSaveFile file(name);
+  const QByteArray text = note.toUtf8();
+  return file.open(QIODevice::WriteOnly) && file.write(text) == text.size() && file.commit();
 }
 
 }  // namespace glyphscope

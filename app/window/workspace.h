@@ -1,8 +1,10 @@
 #pragma once
 
 #include <QDateTime>
-#include <QList>
 #include <QString>
+#include <QStringList>
+#include <optional>
+#include <vector>
 
 namespace glyphscope {
 
@@ -13,15 +15,28 @@ void set_workspace_folder(const QString& folder);
 /// A folder in it that is not there yet: "localize-sign-unet-20261128-131500".
 QString new_run_folder(const QString& model);
 
-/// A localization that was begun and has no end.
-struct UnfinishedRun {
+/// A run's folder as a list shows it: what its settings say, and which results are there. docs/run-format.md tells the files.
+struct RunEntry {
   QString folder;
   QString model, model_hash;
   QDateTime begun;
-  int pairs = 0;  ///< That are done: pairs times noises.
-  int of = 0;
+  int pairs = 0, noises = 0;
+  int done = 0;          ///< Cells, a pair with a noise each, of which something was measured.
+  QStringList asked;     ///< "localization", "card", "map site-step",
+  QStringList answered;  ///< and those of them whose result is there.
+  QString note;          ///< The user's, in note.txt.
+
+  QString name() const;
+  int cells() const { return pairs * noises; }
+  bool whole() const { return !asked.isEmpty() && answered.size() == asked.size(); }
+  bool can_go_on() const { return asked.contains("localization") && !answered.contains("localization"); }
 };
-/// Those in the workspace, the newest first.
-QList<UnfinishedRun> unfinished_runs();
+/// None if no run is there, or its settings cannot be read.
+std::optional<RunEntry> run_at(const QString& folder);
+/// Those in a folder, the newest first. Reads files: of many, not on the window's thread.
+std::vector<RunEntry> runs_in(const QString& folder);
+
+/// Keeps a note with a run; an empty one goes. False if it could not be written.
+bool write_run_note(const QString& folder, const QString& note);
 
 }  // namespace glyphscope

@@ -80,6 +80,18 @@ std::vector<Variant> single_sites(const SiteTable& table, int from_step) {
   return out;
 }
 
+std::optional<PairResult> pair_so_far(Cells& cells, const LocalizationSettings& settings, const SiteTable& table, const Cell& cell) {
+  const MeasuredVariant *source = cells.find(cell, own_picture(0)), *target = cells.find(cell, own_picture(1));
+  if (!source || !target) return std::nullopt;
+  PairResult out{cell.pair, cell.noise, *source, *target, {}};
+  for (const Variant& one : single_sites(table, settings.from_step)) {
+    const MeasuredVariant* found = cells.find(cell, one);
+    if (!found) return std::nullopt;
+    out.patched.push_back(*found);
+  }
+  return out;
+}
+
 Halves halves_of(const std::vector<PromptPair>& pairs) {
   const std::vector<int> clusters = word_clusters(pairs);
   const int count = clusters.empty() ? 0 : 1 + *std::max_element(clusters.begin(), clusters.end());

@@ -76,6 +76,9 @@ struct LocalizationObserver : RunObserver {
 /// Every site alone.
 std::vector<Variant> single_sites(const SiteTable& table, int from_step);
 
+/// A's, B's and every site's own pictures of a cell; none if one of them was not measured.
+std::optional<PairResult> pair_so_far(Cells& cells, const LocalizationSettings& settings, const SiteTable& table, const Cell& cell);
+
 /// Which pairs choose, and which report.
 struct Halves {
   std::vector<int> choosing, reporting;

@@ -20,6 +20,7 @@ using nlohmann::ordered_json;
 namespace {
 
 constexpr const char* kCellSchema = "glyphscope.cell/1";
+constexpr const char* kSettingsSchema = "glyphscope.run-settings/4";
 constexpr const char* kGradientSchema = "glyphscope.gradients/1";
 constexpr const char* kQuestionSchema = "glyphscope.question/1";
 constexpr const char* kMeasureAgain = "Delete the file to have it measured again";
@@ -54,7 +55,7 @@ std::string pixels_hash(const torch::Tensor& image) {
 }  // namespace
 
 ordered_json describe_run(const RunSettings& settings, const ModelInfo& model, const std::string& ocr) {
-  ordered_json out{{"schema", "glyphscope.run-settings/4"},
+  ordered_json out{{"schema", kSettingsSchema},
                    {"model", model.source},
                    {"model_hash", model.hash},
                    {"family", model.family},
@@ -134,6 +135,18 @@ RunFolder::RunFolder(fs::path folder, const ordered_json& settings) : folder_(st
   fs::create_directories(folder_ / "questions");
   fs::create_directories(folder_ / "cells");
   fs::create_directories(folder_ / "pictures");
+}
+
+RunFolder::RunFolder(fs::path folder) : folder_(std::move(folder)) {
+  const fs::path file = folder_ / "settings.json";
+  if (!fs::exists(file))
+    reject(fs::is_directory(folder_) ? "this folder holds no run: it has no settings.json" : "there is no such folder", folder_.string(),
+           "A run is what localize --out writes");
+  const auto schema = reading_json(file, [&] { return read_json(file).value("schema", std::string()); });
+  if (!schema.starts_with("glyphscope.run-settings/")) reject("this folder holds no run: its settings.json is another program's", folder_.string());
+  if (schema != kSettingsSchema)
+    reject("the run is of a version of Glyphscope that keeps its files in another way (" + schema + ", here " + kSettingsSchema + ")", folder_.string(),
+           "Read it with that version");
 }
 
 void RunFolder::ask(const Question& question) const {
@@ -273,7 +286,7 @@ void merge_runs(const std::vector<fs::path>& runs, const fs::path& out) {
     if (!fs::exists(file)) reject("there is no run in this folder", run.string(), "A run's folder has a settings.json");
     const auto document = reading_json(file, [&] {
       auto read = ordered_json::parse(read_text(file));
-      if (read.value("schema", "") != "glyphscope.run-settings/4") reject("this is not the settings of a run, or of an older Glyphscope", file.string());
+      if (read.value("schema", "") != kSettingsSchema) reject("this is not the settings of a run, or of an older Glyphscope", file.string());
       return read;
     });
     if (run.empty() || out.empty()) reject("a run needs the name of a folder", option(Option::out));

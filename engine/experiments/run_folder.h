@@ -49,6 +49,8 @@ class RunFolder {
  public:
   /// Makes the folder a run's, or goes on with one. Throws a Failure if a run with other settings is there.
   RunFolder(std::filesystem::path folder, const nlohmann::ordered_json& settings);
+  /// A run that is there, to be read: nothing is written. Throws a Failure that says what else is in the folder.
+  explicit RunFolder(std::filesystem::path folder);
 
   const std::filesystem::path& path() const { return folder_; }
 

@@ -125,13 +125,19 @@ struct Localize {
   bool waits = false;         ///< For the others' cells, which their processes put into the same folder.
 };
 
+/// What a run's folder holds, without its model: whole, or while others fill it. Nothing is written.
+struct ReadRun {
+  std::string folder;
+};
+
 /// What there is in a folder of pictures to learn from.
 struct ReadPictures {
   std::string folder;
   double held_out = 0.1;
 };
 
-/// Trains an adapter. Commands that only look (Generate, Localize, ReadPictures, ConvertAdapter) need not wait for its end: they run between two steps.
+/// Trains an adapter. Commands that only look (Generate, Localize, ReadRun, ReadPictures, ConvertAdapter) need not wait for its end: they run between two
+/// steps.
 struct Finetune {
   std::optional<ModelHash> model_hash;  ///< Of the model that is meant; another one is refused. None: whichever is open.
   std::string pictures;                 ///< A folder.
@@ -176,8 +182,8 @@ struct CompareGuard {
 
 }  // namespace command
 
-using Command = std::variant<command::OpenModel, command::Generate, command::EditText, command::Localize, command::ReadPictures, command::Finetune,
-                             command::ConvertAdapter, command::SetGuard, command::CompareGuard>;
+using Command = std::variant<command::OpenModel, command::Generate, command::EditText, command::Localize, command::ReadRun, command::ReadPictures,
+                             command::Finetune, command::ConvertAdapter, command::SetGuard, command::CompareGuard>;
 
 /// Whether there is a model with all of its files under this name: what opening it would find out first, in a moment. The error names what is missing.
 Expected<Done> can_open(const command::OpenModel& model);

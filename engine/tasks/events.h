@@ -182,6 +182,22 @@ struct Certified {
   std::optional<From> from;
   std::string folder, document;
 };
+/// Facts of a run's folder. What it has found follows: PairReady for each cell, ScoresReady, MapReady, Certified, as far as they are answered.
+struct RunRead {
+  std::string folder;
+  std::string model, model_hash, family, dtype, device, ocr;
+  SiteTable table;
+  std::size_t adapters = 0;
+  bool guarded = false;
+  int pairs = 0, noises = 0, width = 0, height = 0;
+  std::int64_t steps = 0;
+  double guidance = 0;
+  struct Question {
+    std::string name, title;
+    std::int64_t cells = 0, done = 0;  ///< Of the cells it is asked of, those that are answered.
+  };
+  std::vector<Question> questions;
+};
 /// What a run would take.
 struct RunPlanned {
   struct Question {
@@ -263,8 +279,8 @@ struct Failed {
 
 /// One of them. Each command ends in exactly one of the last three.
 using Any = std::variant<Started, Progressed, ModelMeasured, ModelOpened, PicturesReady, EditSourceReady, EditReady, PairReady, ScoresReady, MapReady,
-                         Certified, RunPlanned, ShardDone, PicturesListed, Trained, SamplesDrawn, Noted, AdapterMade, AdapterConverted, GuardSet, GuardCompared,
-                         Finished, Cancelled, Failed>;
+                         Certified, RunRead, RunPlanned, ShardDone, PicturesListed, Trained, SamplesDrawn, Noted, AdapterMade, AdapterConverted, GuardSet,
+                         GuardCompared, Finished, Cancelled, Failed>;
 
 }  // namespace event
 }  // namespace glyphscope

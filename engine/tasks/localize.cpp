@@ -15,6 +15,7 @@
 #include "io/files.h"
 #include "io/image_file.h"
 #include "io/json.h"
+#include "tasks/run_events.h"
 #include "tasks/session.h"
 
 namespace glyphscope {
@@ -75,23 +76,6 @@ std::optional<std::pair<Axes, Scope>> map_of(const command::Localize& command, c
   return std::pair(axes, scope);
 }
 
-event::MapReady map_ready(const EffectMap& map, const RunSettings& settings, const std::string& folder) {
-  return {.name = map.name,
-          .by = to_string(map.grid.axes),
-          .direction = to_string(map.scope.direction),
-          .rows = map.grid.rows,
-          .columns = map.grid.columns,
-          .scores = map.scores,
-          .source = map.source,
-          .target = map.target,
-          .attribute_source = map.attribute_source,
-          .attribute_target = map.attribute_target,
-          .pairs = static_cast<int>(settings.pairs.size()),
-          .noises = static_cast<int>(settings.seeds.size()),
-          .folder = folder,
-          .document = {}};
-}
-
 CertifySettings certify_settings(const command::Localize& command, const LocalizationSettings& settings, const std::optional<Card>& card,
                                  const ModelInfo& info) {
   CertifySettings out;
@@ -114,54 +98,6 @@ CertifySettings certify_settings(const command::Localize& command, const Localiz
   return out;
 }
 
-event::Certified::From transferred_from(const nlohmann::ordered_json& from) {
-  const auto f1 = [](const nlohmann::ordered_json& scores) { return Score::from_json(scores.at("target_f1")); };
-  event::Certified::From out;
-  from.at("model").at("source").get_to(out.model);
-  from.at("verdict").at("sufficient").get_to(out.sufficient);
-  from.at("verdict").at("necessary").get_to(out.necessary);
-  from.at("verdict").at("beats_controls").get_to(out.beats_controls);
-  out.source = f1(from.at("source"));
-  out.target = f1(from.at("target"));
-  for (const auto& one : from.at("sets"))
-    out.sets.push_back({one.at("role").get<std::string>(), one.at("sites").get<std::vector<int>>(), {{"target_f1", f1(one.at("scores"))}}});
-  return out;
-}
-
-event::Certified certified(const Certificate& certificate, const CertifySettings& settings, const std::string& folder) {
-  event::Certified out;
-  out.chosen = certificate.chosen;
-  out.discovered = certificate.discovered;
-  out.sufficient = certificate.sufficient;
-  out.necessary = certificate.necessary;
-  out.beats_controls = certificate.beats_controls;
-  for (const auto& set : certificate.sets) out.sets.push_back({set_role_name(set.role), set.sites, set.scores});
-  out.source = certificate.source;
-  out.target = certificate.target;
-  for (const auto& site : certificate.sites) {
-    if (!site.tried) continue;
-    out.sites.push_back({site.site, site.effect, site.p, std::nullopt});
-    for (size_t i = 0; i < certificate.players.size(); ++i)
-      if (certificate.players[i] == site.site) out.sites.back().shapley = certificate.shapley[i];
-  }
-  out.choosing_words = certificate.choosing_words;
-  out.choosing_noises = certificate.choosing_noises;
-  out.reporting_words = certificate.reporting_words;
-  out.reporting_noises = certificate.reporting_noises;
-  out.words_apart = certificate.parts.words_apart;
-  out.noises_apart = certificate.parts.noises_apart;
-  out.false_discovery = settings.false_discovery;
-  if (const auto& search = certificate.search) {
-    const auto sites = static_cast<std::int64_t>(certificate.sites.size()), cells = static_cast<std::int64_t>(certificate.parts.choosing.size());
-    event::Certified::Search told{.pictures = search->pictures, .exhaustive_pictures = cells * (2 + sites), .rank_correlation = search->rank_correlation};
-    if (search->picture_rows > 0) told.gradients_as_pictures = static_cast<double>(search->gradient_rows) / static_cast<double>(search->picture_rows);
-    out.search = told;
-  }
-  if (settings.given) out.from = transferred_from(settings.given->from);
-  out.folder = folder;
-  return out;
-}
-
 event::RunPlanned run_planned(const RunPlan& plan) {
   event::RunPlanned out;
   for (const auto& one : plan.questions) out.questions.push_back({one.title, one.cells, one.pictures, one.denoiser_rows, one.at_most});
@@ -176,32 +112,6 @@ event::RunPlanned run_planned(const RunPlan& plan) {
   return out;
 }
 
-event::ScoresReady scores_ready(const LocalizationResult& result, const LocalizationSettings& settings, const std::string& folder) {
-  event::ScoresReady out;
-  for (const auto& set : result.sites)
-    for (const auto& [name, score] : set.scores) out.sites[name].push_back(score);
-  out.source = result.source;
-  out.target = result.target;
-  out.localized = result.localized;
-  out.smallest = result.smallest;
-  for (const auto& set : result.sets)
-    if (!set.scores.empty()) out.sets.push_back({set.variant.sites(), set.kind, set.scores});
-  out.pairs = static_cast<int>(result.reporting.size());
-  out.choosing_pairs = static_cast<int>(result.choosing.size());
-  out.halved = result.choosing != result.reporting;
-  out.word_clusters = result.word_clusters;
-  out.noises = static_cast<int>(settings.seeds.size());
-  out.kept_f1_share = settings.kept_f1_share;
-  out.folder = folder;
-  return out;
-}
-
-// What the scores are of, so that whatever is exported tells it: run.json without its pairs, as far as the run has got.
-std::string run_document(const LocalizationResult& result, const LocalizationSettings& settings, const ModelInfo& info, const TextReader& reader,
-                         const RunCost& cost) {
-  return json_text(without_key(localization_document(result, settings, info, reader.name(), cost), "pairs"));
-}
-
 // Tells each pair's pictures, and the scores so far. All must outlive it.
 LocalizationObserver observe(const LocalizationSettings& settings, const ModelInfo& info, const TextReader& reader, const command::Localize& command,
                              const Job& job, const std::function<RunCost()>& cost) {
@@ -209,13 +119,7 @@ LocalizationObserver observe(const LocalizationSettings& settings, const ModelIn
   out.progress = job.progress();
   out.note = [&job](const std::string& note) { job.note(note); };
   if (!command.each_pair) return out;
-  struct SoFar {
-    RunningScores source, target;
-    std::vector<RunningScores> patched;
-  };
-  const size_t sites = info.table.sites.size();
-  const auto so_far =
-      std::make_shared<SoFar>(SoFar{RunningScores(settings), RunningScores(settings), std::vector<RunningScores>(sites, RunningScores(settings))});
+  const auto so_far = std::make_shared<ScoresSoFar>(settings, info.table);
   out.pair_done = [=, &settings, &info, &reader, &command, &job](const PairResult& pair, const torch::Tensor& images) {
     const std::vector<Variant> singles = single_sites(info.table, settings.from_step);
     const PromptPair& prompts = settings.pairs[static_cast<size_t>(pair.pair)];
@@ -232,21 +136,13 @@ LocalizationObserver observe(const LocalizationSettings& settings, const ModelIn
                              .target_text = prompts.target_text,
                              .source = picture(0, pair.source),
                              .target = picture(1, pair.target)};
-      for (size_t site = 0; site < sites; ++site) ready.patched.push_back(picture(site + 2, pair.patched[site]));
+      for (size_t site = 0; site < info.table.sites.size(); ++site) ready.patched.push_back(picture(site + 2, pair.patched[site]));
       job.tell(std::move(ready));
     }
-    so_far->source.add(pair.source.scores, pair.pair, pair.noise);
-    so_far->target.add(pair.target.scores, pair.pair, pair.noise);
-    LocalizationResult partial;
-    partial.source = so_far->source.scores();
-    partial.target = so_far->target.scores();
-    for (size_t site = 0; site < sites; ++site) {
-      so_far->patched[site].add(pair.patched[site].scores, pair.pair, pair.noise);
-      const auto scores = so_far->patched[site].scores();
-      partial.sites.push_back({singles[site], SetKind::site, scores, scores});
-    }
+    so_far->add(pair);
+    const LocalizationResult partial = so_far->result();
     event::ScoresReady ready = scores_ready(partial, settings, command.folder);
-    ready.document = run_document(partial, settings, info, reader, cost());
+    ready.document = run_document(partial, settings, info, reader.name(), cost());
     job.tell(std::move(ready));
   };
   return out;
@@ -352,7 +248,7 @@ void localize(Session& session, const command::Localize& command, const Job& job
       if (run) write_localization(result, settings, info, reader.name(), cost(), run->path());
       event::ScoresReady scores = scores_ready(result, settings, command.folder);
       scores.final = true;
-      scores.document = run_document(result, settings, info, reader, cost());
+      scores.document = run_document(result, settings, info, reader.name(), cost());
       job.tell(std::move(scores));
     }
   } catch (const RunIncomplete& incomplete) {

@@ -18,31 +18,7 @@ train() {  # FOLDER STEPS [COMMAND..]
   "$@" "$program" finetune demo:sign-unet --data "$scratch/signs" --sites 8 --rank 4 --batch 8 --steps "$steps" --rate 1e-3 --save-every 1000 --sample-every 0 \
     --evaluate-every 1000 --device cpu --dtype fp32 --out "$scratch/$out" "${more[@]}"
 }
-compare() {  # two adapters: the largest difference of their numbers
-  python3 - "$scratch/$1/last.safetensors" "$scratch/$2/last.safetensors" << 'PYTHON'
-import json, struct, sys
-
-def numbers(path):
-    data = open(path, "rb").read()
-    size = struct.unpack("<Q", data[:8])[0]
-    header = json.loads(data[8:8 + size])
-    out = {}
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        assert entry["dtype"] == "F32", entry
-        begin, end = entry["data_offsets"]
-        out[name] = struct.unpack(f"<{(end - begin) // 4}f", data[8 + size + begin:8 + size + end])
-    return out
-
-a, b = map(numbers, sys.argv[1:])
-assert a.keys() == b.keys()
-largest = max(abs(x - y) for name in a for x, y in zip(a[name], b[name]))
-moved = max(abs(x) for name in a if "lora_B" in name for x in a[name])
-print(f"largest difference {largest:.2e}; the adapter's largest number that began at 0 is {moved:.2e}")
-sys.exit(largest > 1e-6 or moved < 1e-3)
-PYTHON
-}
+compare() { python3 tests/mpi/compare_adapters.py "$scratch/$1/last.safetensors" "$scratch/$2/last.safetensors"; }
 
 more=()
 echo "one process, and two with the same batch:"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # A localization by an array job of four tasks on a real Slurm of one node, of which two are killed and one is stopped by its time limit's signal: the run is whole
-# in the end, and equals the one of a single process to the last digit.
+# in the end, and equals the one of a single process to the last digit. Then a training by two processes that srun starts, against one process.
 #
 #   tests/slurm/trial.sh BUILD SCRATCH          as root; needs Debian's slurm-wlm and munge
 #
-# Takes about ten minutes on two cores. Slurm runs in SCRATCH, and is stopped at the end.
+# The training needs libopenmpi-dev and openmpi-bin too, before the build. Takes about ten minutes on two cores. Slurm runs in SCRATCH, and is stopped at the end.
 set -euo pipefail
 build=$(realpath "$1"); mkdir -p "$2"; scratch=$(realpath "$2")
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -72,3 +72,24 @@ PYTHON
 cmp "$scratch/run/sites.csv" "$scratch/whole/sites.csv"
 grep -q "shard 2/4 ended with 137" "$scratch/task-2.log" && grep -q "shard 3/4 ended with 137" "$scratch/task-3.log" && grep -q "shard 4/4 ended with 3" "$scratch/task-4.log"
 echo "passed: two tasks were killed and one was stopped, and all went on"
+
+if [ -e "$build/libglyphscope_mpi.so" ]; then
+  export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
+  rm -rf "$scratch/signs" "$scratch/one" "$scratch/two"
+  "$GLYPHSCOPE" draw-signs demo:sign-unet --count 60 --held-out 8 --out "$scratch/signs" > /dev/null
+  train() {  # FOLDER [COMMAND..]
+    local out=$1
+    shift
+    "$@" "$GLYPHSCOPE" finetune demo:sign-unet --data "$scratch/signs" --sites 8 --rank 4 --batch 8 --steps 20 --rate 1e-3 --save-every 1000 --sample-every 0 \
+      --evaluate-every 1000 --device cpu --dtype fp32 --out "$scratch/$out" "${more[@]}" > "$scratch/$out.log" 2>&1 || { tail -5 "$scratch/$out.log" >&2; exit 1; }
+  }
+  more=()
+  train one
+  more=(--mpi)
+  train two srun --mpi=pmix --ntasks=2 --cpus-per-task=1
+  grep -h "processes" "$scratch/two.log" || true
+  python3 "$root/tests/mpi/compare_adapters.py" "$scratch/one/last.safetensors" "$scratch/two/last.safetensors"
+  echo "passed: srun's two processes learn what one does"
+else
+  echo "trial: $build has no libglyphscope_mpi.so: the training by srun was left out"
+fi

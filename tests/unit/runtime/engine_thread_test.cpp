@@ -192,6 +192,72 @@ TEST(EngineThread, ALocalizationGoesOnFromItsFolder) {
               HasSubstr("another model"));
 }
 
+// A run is read without its model, as far as it has got, and nothing in its folder is touched.
+TEST(EngineThread, ARunIsReadWithoutItsModel) {
+  const testing::TemporaryFolder folder;
+  event::ScoresReady drawn;
+  event::MapReady drawn_map;
+  {
+    Engine engine;
+    engine.post(command::OpenModel{golden("pipeline").string()});
+    command::Localize localize{
+        .templates = {"says \"<text>\""}, .words = {"one", "two", "six", "ten"}, .pairs = 2, .sampling = {.steps = 2}, .folder = (folder / "run").string()};
+    localize.each_pair = false;
+    drawn = engine.get<event::ScoresReady>(engine.post(localize));
+    localize.begin = command::Localize::Begin::go_on;
+    localize.by = "site-step";
+    drawn_map = engine.get<event::MapReady>(engine.post(localize));
+  }
+  const auto files = [&] {
+    std::map<std::string, fs::file_time_type> out;
+    for (const auto& entry : fs::recursive_directory_iterator(folder / "run")) out[entry.path().string()] = entry.last_write_time();
+    return out;
+  };
+  const auto before = files();
+  Engine reader;
+  const JobId read = reader.post(command::ReadRun{(folder / "run").string()});
+  ASSERT_EQ(reader.end_of(read), "finished");
+  const auto facts = reader.get<event::RunRead>(read);
+  EXPECT_EQ(facts.pairs, 2);
+  EXPECT_EQ(facts.steps, 2);
+  EXPECT_EQ(facts.model, golden("pipeline").string());
+  EXPECT_FALSE(facts.table.sites.empty());
+  for (const auto& question : facts.questions) EXPECT_EQ(question.done, question.cells) << question.name;
+  const auto scores = reader.get<event::ScoresReady>(read);
+  EXPECT_TRUE(scores.final);
+  EXPECT_EQ(scores.localized, drawn.localized);
+  ASSERT_EQ(scores.sites.at("mse").size(), drawn.sites.at("mse").size());
+  for (size_t site = 0; site < drawn.sites.at("mse").size(); ++site) EXPECT_EQ(scores.sites.at("mse")[site].mean, drawn.sites.at("mse")[site].mean);
+  const auto map = reader.get<event::MapReady>(read);
+  EXPECT_EQ(map.rows, drawn_map.rows);
+  ASSERT_EQ(map.scores.size(), drawn_map.scores.size());
+  EXPECT_EQ(map.scores.front().at("ssim").mean, drawn_map.scores.front().at("ssim").mean);
+  // Its cells have A's and B's pictures, and of the patched ones what was measured.
+  const auto pair = reader.get<event::PairReady>(read);
+  EXPECT_TRUE(pair.source.rgb && pair.target.rgb);
+  EXPECT_FALSE(pair.source.metadata.empty());
+  EXPECT_FALSE(pair.patched.front().rgb);
+  EXPECT_TRUE(pair.patched.front().scores.contains("target_f1"));
+  EXPECT_EQ(files(), before);
+
+  // Half of it, as while it is filled; then a picture that is gone, a folder that is none, and one of another version.
+  fs::remove(folder / "run/cells/pair1-noise0/sites-reporting.json");
+  for (const auto& entry : fs::directory_iterator(folder / "run/pictures")) fs::remove(entry.path());
+  const JobId part = reader.post(command::ReadRun{(folder / "run").string()});
+  ASSERT_EQ(reader.end_of(part), "finished");
+  EXPECT_FALSE(reader.get<event::ScoresReady>(part).final);
+  EXPECT_FALSE(reader.get<event::PairReady>(part).source.rgb);
+  EXPECT_THAT(reader.end_of(reader.post(command::ReadRun{(folder / "nowhere").string()})), HasSubstr("there is no such folder"));
+  fs::create_directories(folder / "empty");
+  EXPECT_THAT(reader.end_of(reader.post(command::ReadRun{(folder / "empty").string()})), HasSubstr("holds no run"));
+  auto settings = read_json(folder / "run/settings.json");
+  settings["schema"] = "glyphscope.run-settings/9";
+  write_text(folder / "run/settings.json", settings.dump());
+  EXPECT_THAT(reader.end_of(reader.post(command::ReadRun{(folder / "run").string()})), HasSubstr("run-settings/9"));
+  write_text(folder / "run/settings.json", "{\"schema\": [");
+  EXPECT_THAT(reader.end_of(reader.post(command::ReadRun{(folder / "run").string()})), HasSubstr("settings.json"));
+}
+
 // Whatever is wrong with what is asked for, the model that is open stays.
 TEST(EngineThread, AWrongDeviceOrDtypeLeavesTheOpenModelAlone) {
   Engine engine;

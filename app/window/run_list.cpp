@@ -1,0 +1,167 @@
+#include "app/window/run_list.h"
+
+#include <QtWidgets>
+
+namespace glyphscope {
+
+namespace {
+
+enum Column { kName, kModel, kAsked, kDone, kBegun, kColumns };
+
+QString done_text(const RunEntry& run) {
+  if (run.whole()) return QObject::tr("whole");
+  return QObject::tr("%1 of %2 cells").arg(run.done).arg(run.cells());
+}
+
+QString first_line(const QString& text) { return text.section('\n', 0, 0); }
+
+}  // namespace
+
+class RunListModel : public QAbstractTableModel {
+ public:
+  using QAbstractTableModel::QAbstractTableModel;
+
+  void set_runs(std::vector<RunEntry> runs) {
+    beginResetModel();
+    runs_ = std::move(runs);
+    endResetModel();
+  }
+  const std::vector<RunEntry>& runs() const { return runs_; }
+
+  int rowCount(const QModelIndex& parent) const override { return parent.isValid() ? 0 : static_cast<int>(runs_.size()); }
+  int columnCount(const QModelIndex& parent) const override { return parent.isValid() ? 0 : kColumns; }
+  QVariant headerData(int section, Qt::Orientation orientation, int role) const override {
+    if (role != Qt::DisplayRole || orientation != Qt::Horizontal) return {};
+    return QStringList{tr("Run"), tr("Model"), tr("Asked"), tr("Done"), tr("Begun")}.at(section);
+  }
+  QVariant data(const QModelIndex& index, int role) const override {
+    const RunEntry& run = runs_[static_cast<size_t>(index.row())];
+    if (role == Qt::ToolTipRole) return run.note.isEmpty() ? run.folder : run.folder + "\n" + run.note;
+    if (role == Qt::UserRole && index.column() == kBegun) return run.begun;  // to sort by
+    if (role == Qt::DisplayRole || role == Qt::UserRole) return cell(run, index.column());
+    return {};
+  }
+  static QString cell(const RunEntry& run, int column) {
+    switch (column) {
+      case kName:
+        return run.note.isEmpty() ? run.name() : run.name() + " \u2013 " + first_line(run.note);
+      case kModel:
+        return QFileInfo(run.model).fileName();
+      case kAsked:
+        return run.asked.join(", ");
+      case kDone:
+        return done_text(run);
+      default:
+        return QLocale().toString(run.begun, QLocale::ShortFormat);
+    }
+  }
+
+ private:
+  std::vector<RunEntry> runs_;
+};
+
+RunList::RunList(QWidget* parent) : QWidget(parent), model_(new RunListModel(this)), shown_(new QSortFilterProxyModel(this)) {
+  auto* column = new QVBoxLayout(this);
+  column->setContentsMargins(0, 0, 0, 0);
+  column->setSpacing(6);
+  filter_ = new QLineEdit(this);
+  filter_->setObjectName("run_filter");
+  filter_->setPlaceholderText(tr("Filter by any text"));
+  filter_->setAccessibleName(tr("Filter of runs"));
+  filter_->setClearButtonEnabled(true);
+  column->addWidget(filter_);
+  shown_->setSourceModel(model_);
+  shown_->setFilterKeyColumn(-1);
+  shown_->setFilterCaseSensitivity(Qt::CaseInsensitive);
+  shown_->setSortRole(Qt::UserRole);
+  table_ = new QTableView(this);
+  table_->setObjectName("runs");
+  table_->setAccessibleName(tr("Runs"));
+  table_->setModel(shown_);
+  table_->setSelectionBehavior(QAbstractItemView::SelectRows);
+  table_->setSelectionMode(QAbstractItemView::SingleSelection);
+  table_->setTabKeyNavigation(false);
+  table_->setSortingEnabled(true);
+  table_->sortByColumn(kBegun, Qt::DescendingOrder);
+  table_->setAlternatingRowColors(true);
+  table_->setShowGrid(false);
+  table_->setWordWrap(false);
+  table_->verticalHeader()->hide();
+  table_->verticalHeader()->setDefaultSectionSize(table_->fontMetrics().height() + 6);
+  table_->horizontalHeader()->setSectionResizeMode(QHeaderView::Interactive);
+  table_->horizontalHeader()->setStretchLastSection(true);
+  column->addWidget(table_, 1);
+  empty_ = new QLabel(this);
+  empty_->setWordWrap(true);
+  empty_->setEnabled(false);
+  column->addWidget(empty_);
+  connect(filter_, &QLineEdit::textChanged, shown_, &QSortFilterProxyModel::setFilterFixedString);
+  connect(table_->selectionModel(), &QItemSelectionModel::currentRowChanged, this, [this](const QModelIndex& now) {
+    if (now.isValid()) emit current_changed();
+  });
+}
+
+RunList::~RunList() = default;
+
+int RunList::shown() const { return shown_->rowCount(); }
+
+std::optional<RunEntry> RunList::current() const {
+  const QModelIndex index = table_->currentIndex();
+  if (!index.isValid()) return std::nullopt;
+  return model_->runs()[static_cast<size_t>(shown_->mapToSource(index).row())];
+}
+
+void RunList::add(const QString& folder) {
+  const QString path = QDir(folder).absolutePath();
+  if (!others_.contains(path)) others_ << path;
+  wanted_ = path;
+  read_again();
+}
+
+void RunList::read_again() {
+  const int asked = ++reading_;
+  auto promise = std::make_shared<QPromise<std::vector<RunEntry>>>();
+  promise->future().then(this, [this, asked](const std::vector<RunEntry>& runs) {
+    if (asked == reading_) show(runs);
+  });
+  QThreadPool::globalInstance()->start([promise, workspace = workspace_folder(), others = others_] {
+    promise->start();
+    std::vector<RunEntry> runs = runs_in(workspace);
+    for (const QString& folder : others)
+      if (std::none_of(runs.begin(), runs.end(), [&](const RunEntry& one) { return one.folder == folder; }))
+        if (auto run = run_at(folder)) runs.push_back(std::move(*run));
+    promise->addResult(std::move(runs));
+    promise->finish();
+  });
+}
+
+void RunList::show(std::vector<RunEntry> runs) {
+  const auto before = current();
+  const QString keep = !wanted_.isEmpty() ? wanted_ : before ? before->folder : QString();
+  const bool first = model_->runs().empty();
+  {
+    const QSignalBlocker quiet(table_->selectionModel());
+    model_->set_runs(std::move(runs));
+  }
+  if (first && !model_->runs().empty()) table_->resizeColumnsToContents();
+  empty_->setText(
+      tr("No run is in %1. Localize on the page Study writes one; a folder of the command line's can be opened or dropped here.").arg(workspace_folder()));
+  empty_->setVisible(model_->runs().empty());
+  for (int row = 0; row < shown_->rowCount(); ++row) {
+    const RunEntry& run = model_->runs()[static_cast<size_t>(shown_->mapToSource(shown_->index(row, 0)).row())];
+    if (run.folder != keep) continue;
+    {
+      const QSignalBlocker quiet(table_->selectionModel());
+      table_->setCurrentIndex(shown_->index(row, 0));
+    }
+    table_->scrollTo(shown_->index(row, 0));
+    wanted_.clear();
+    const bool same = before && before->folder == run.folder && before->done == run.done && before->asked == run.asked && before->answered == run.answered &&
+                      before->note == run.note;
+    if (!same) emit current_changed();
+    return;
+  }
+  if (before) emit current_changed();  // it is gone
+}
+
+}  // namespace glyphscope

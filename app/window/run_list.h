@@ -1,0 +1,52 @@
+#pragma once
+
+#include <QWidget>
+#include <optional>
+#include <vector>
+
+#include "app/window/workspace.h"
+
+class QLabel;
+class QLineEdit;
+class QSortFilterProxyModel;
+class QTableView;
+
+namespace glyphscope {
+
+class RunListModel;
+
+/// The runs of the workspace, and those that were opened from elsewhere: a line each, that can be sorted and filtered. Folders are read beside the window's
+/// thread.
+class RunList : public QWidget {
+  Q_OBJECT
+ public:
+  explicit RunList(QWidget* parent = nullptr);
+  ~RunList() override;
+
+  /// Reads all folders anew; what was selected stays so.
+  void read_again();
+  /// Adds a run from outside of the workspace, and selects it once it is read.
+  void add(const QString& folder);
+  /// Selects this run once it is read.
+  void select(const QString& folder) { wanted_ = folder; }
+  std::optional<RunEntry> current() const;
+  int shown() const;
+
+ signals:
+  /// Another run is selected, or the selected one has changed on the disk.
+  void current_changed();
+
+ private:
+  void show(std::vector<RunEntry> runs);
+
+  RunListModel* model_;
+  QSortFilterProxyModel* shown_;
+  QStringList others_;  // from outside of the workspace
+  QString wanted_;
+  int reading_ = 0;  // how many readings have been asked for: only the last one is shown
+  QLineEdit* filter_;
+  QTableView* table_;
+  QLabel* empty_;
+};
+
+}  // namespace glyphscope

@@ -1,0 +1,429 @@
+#include "app/window/runs_page.h"
+
+#include <QtWidgets>
+
+#include "app/window/pictures_panel.h"
+#include "app/window/run_list.h"
+#include "app/window/save_picture.h"
+#include "app/window/scores_panel.h"
+#include "app/window/site_items.h"
+#include "app/window/wording.h"
+#include "io/files.h"
+#include "metrics/scores.h"
+#include "patching/patch_plan.h"
+#include "widgets/heatmap.h"
+
+namespace glyphscope {
+
+namespace {
+
+enum Part { kNothing, kScores, kCard, kMap };
+
+QString in_text(const Score& score) {
+  QString out = QString::number(score.mean, 'f', 2);
+  if (score.low && score.high) out += QStringLiteral(" [%1, %2]").arg(*score.low, 0, 'f', 2).arg(*score.high, 0, 'f', 2);
+  return out;
+}
+
+QString numbers(const std::vector<int>& sites) { return QString::fromStdString(format_sites(sites)); }
+
+// What a set of a card was asked for; empty: it is not in the table.
+QString role_text(const event::Certified::Set& set) {
+  const QString sites = numbers(set.sites);
+  if (set.role == "sufficiency") return QObject::tr("A, %1 see B (sufficiency)").arg(sites);
+  if (set.role == "necessity") return QObject::tr("B, %1 see A (necessity)").arg(sites);
+  if (set.role == "complement") return QObject::tr("A, all but %1 see B (complement)").arg(sites);
+  if (set.role == "control") return QObject::tr("A, %1 see B (control)").arg(sites);
+  if (set.role == "control_necessity") return QObject::tr("B, %1 see A (the same control)").arg(sites);
+  if (set.role == "all_sites") return QObject::tr("A, all sites see B");
+  return {};
+}
+
+}  // namespace
+
+Page* make_runs_page(Workbench* bench, QWidget* parent) { return new RunsPage(bench, parent); }
+
+RunsPage::RunsPage(Workbench* bench, QWidget* parent)
+    : Page(bench, tr("Runs"), parent), reader_(new EngineBridge(this)), selection_(new SiteSelection(this)), again_(new QTimer(this)) {
+  setObjectName("runs_page");
+  auto* column = new QVBoxLayout(this);
+  column->setContentsMargins(0, 6, 0, 0);
+  auto* split = new QSplitter(Qt::Horizontal, this);
+  split->addWidget(build_list());
+  split->addWidget(build_run());
+  split->setStretchFactor(0, 2);
+  split->setStretchFactor(1, 3);
+  split->setChildrenCollapsible(false);
+  column->addWidget(split, 1);
+  connect(reader_, &EngineBridge::happened, this, &RunsPage::on_read);
+  connect(list_, &RunList::current_changed, this, [this] {
+    const auto run = list_->current();
+    read(run ? run->folder : QString());
+  });
+  // Runs may be filled by others: seen as long as the page is.
+  again_->setInterval(3000);
+  connect(again_, &QTimer::timeout, list_, &RunList::read_again);
+  refresh();
+}
+
+QWidget* RunsPage::build_list() {
+  auto* side = new QWidget(this);
+  auto* column = new QVBoxLayout(side);
+  column->setContentsMargins(0, 0, 0, 0);
+  column->setSpacing(6);
+  list_ = new RunList(side);
+  column->addWidget(list_, 1);
+  auto* line = new QHBoxLayout;
+  const auto button = [&](const QString& text, const char* name, auto pressed) {
+    auto* out = new QPushButton(text, side);
+    out->setObjectName(name);
+    connect(out, &QPushButton::clicked, this, pressed);
+    line->addWidget(out);
+    return out;
+  };
+  button(tr("Open a folder\u2026"), "open_run", [this] {
+    const QString folder = QFileDialog::getExistingDirectory(this, tr("Open a run"), workspace_folder());
+    if (!folder.isEmpty() && !show_run(folder)) this->bench().fail(tr("%1 holds no run: it has no settings.json of one.").arg(folder));
+  })->setToolTip(tr("A run from outside of the workspace, as localize --out writes it; also one that is being filled"));
+  line->addStretch(1);
+  go_on_ = button(tr("Go on"), "run_go_on", [this] {
+    if (const auto run = list_->current()) this->bench().go_on(run->folder);
+  });
+  files_ = button(tr("Files"), "run_files", [this] {
+    if (const auto run = list_->current()) QDesktopServices::openUrl(QUrl::fromLocalFile(run->folder));
+  });
+  files_->setToolTip(tr("Opens the run's folder"));
+  rename_ = button(tr("Rename\u2026"), "run_rename", [this] { rename(); });
+  trash_ = button(tr("To the trash\u2026"), "run_trash", [this] { move_to_trash(); });
+  column->addLayout(line);
+  return side;
+}
+
+QWidget* RunsPage::build_run() {
+  auto* side = new QWidget(this);
+  auto* column = new QVBoxLayout(side);
+  column->setContentsMargins(8, 0, 0, 0);
+  column->setSpacing(6);
+  title_ = new QLabel(side);
+  title_->setObjectName("run_title");
+  QFont bold = title_->font();
+  bold.setBold(true);
+  title_->setFont(bold);
+  title_->setTextInteractionFlags(Qt::TextSelectableByMouse);
+  column->addWidget(title_);
+  facts_ = new QLabel(side);
+  facts_->setObjectName("run_facts");
+  facts_->setWordWrap(true);
+  facts_->setTextInteractionFlags(Qt::TextSelectableByMouse);
+  column->addWidget(facts_);
+  auto* line = new QHBoxLayout;
+  auto* note = new QLabel(tr("&Note"), side);
+  note_ = new QLineEdit(side);
+  note_->setObjectName("run_note");
+  note_->setPlaceholderText(tr("What you want to remember of it"));
+  note->setBuddy(note_);
+  connect(note_, &QLineEdit::editingFinished, this, [this] {
+    const auto run = list_->current();
+    if (!run || note_->text() == run->note) return;
+    if (!write_run_note(run->folder, note_->text())) bench().fail(tr("Cannot write into %1. Is the folder writable, and the disk not full?").arg(run->folder));
+    list_->read_again();
+  });
+  line->addWidget(note);
+  line->addWidget(note_, 1);
+  auto* shows = new QLabel(tr("&Shows"), side);
+  part_ = new QComboBox(side);
+  part_->setObjectName("run_part");
+  part_->setSizeAdjustPolicy(QComboBox::AdjustToContents);
+  shows->setBuddy(part_);
+  connect(part_, &QComboBox::currentIndexChanged, this, &RunsPage::show_part);
+  line->addWidget(shows);
+  line->addWidget(part_);
+  column->addLayout(line);
+
+  parts_ = new QStackedWidget(side);
+  state_ = new QLabel(parts_);
+  state_->setObjectName("run_state");
+  state_->setAlignment(Qt::AlignCenter);
+  state_->setWordWrap(true);
+  state_->setEnabled(false);
+  parts_->addWidget(state_);
+  auto* found = new QSplitter(Qt::Vertical, parts_);
+  pictures_ = new PicturesPanel(found);
+  scores_ = new ScoresPanel(selection_, found);
+  connect(scores_, &ScoresPanel::pair_chosen, this, [this](const event::PairReady& pair, int site) { pictures_->show_pair(pair, site); });
+  // Both panels are on the page Study too: by their names one tells them apart.
+  for (QWidget* one : found->findChildren<QWidget*>())
+    if (!one->objectName().isEmpty() && !one->objectName().startsWith("qt_")) one->setObjectName("run_" + one->objectName());
+  found->addWidget(scores_);
+  found->addWidget(pictures_);
+  found->setStretchFactor(0, 3);
+  found->setStretchFactor(1, 2);
+  found->setChildrenCollapsible(false);
+  parts_->addWidget(found);
+  card_ = new QTextBrowser(parts_);
+  card_->setObjectName("run_card");
+  parts_->addWidget(card_);
+  auto* map = new QWidget(parts_);
+  auto* rows = new QVBoxLayout(map);
+  rows->setContentsMargins(0, 0, 0, 0);
+  auto* score_line = new QHBoxLayout;
+  auto* score_label = new QLabel(tr("S&core"), map);
+  map_score_ = new QComboBox(map);
+  map_score_->setObjectName("run_map_score");
+  for (const ScoreInfo* score : charted_scores())
+    map_score_->addItem(tr(score->title), QString::fromUtf8(score->key.data(), static_cast<qsizetype>(score->key.size())));
+  score_label->setBuddy(map_score_);
+  connect(map_score_, &QComboBox::currentIndexChanged, this, &RunsPage::show_map);
+  score_line->addWidget(score_label);
+  score_line->addWidget(map_score_);
+  map_text_ = new QLabel(map);
+  map_text_->setWordWrap(true);
+  score_line->addWidget(map_text_, 1);
+  rows->addLayout(score_line);
+  map_ = new Heatmap(selection_, map);
+  map_->setObjectName("run_map");
+  rows->addWidget(map_, 1);
+  parts_->addWidget(map);
+  column->addWidget(parts_, 1);
+  return side;
+}
+
+void RunsPage::set_model(const event::ModelOpened& model) { model_hash_ = model.hash; }
+
+void RunsPage::set_job(WindowJob, bool) {
+  if (isVisible()) list_->read_again();
+}
+
+void RunsPage::showEvent(QShowEvent* event) {
+  Page::showEvent(event);
+  list_->read_again();
+  again_->start();
+}
+
+void RunsPage::hideEvent(QHideEvent* event) {
+  Page::hideEvent(event);
+  again_->stop();
+}
+
+bool RunsPage::show_run(const QString& folder) {
+  if (!run_at(folder)) return false;
+  list_->add(folder);
+  return true;
+}
+
+void RunsPage::read(const QString& folder) {
+  if (reading_) reader_->cancel(std::exchange(reading_, 0));
+  const bool other = folder != shown_folder_;
+  shown_folder_ = folder;
+  if (other) {
+    scores_->set_sites({});
+    pictures_->clear();
+    maps_.clear();
+    part_->clear();
+    title_->clear();
+    facts_->clear();
+  }
+  refresh();
+  if (folder.isEmpty()) return;
+  if (other) state_->setText(tr("Reading %1").arg(folder));
+  reading_ = reader_->post(command::ReadRun{folder.toStdString()});
+}
+
+void RunsPage::on_read(const Event& event) {
+  if (event.job != reading_) return;
+  const auto offer = [this](const QString& text, int part, int number) {
+    const QPoint what(part, number);
+    if (part_->findData(what) < 0) part_->addItem(text, what);
+  };
+  if (const auto* run = std::get_if<event::RunRead>(&event.what)) {
+    show_facts(*run);
+  } else if (const auto* pair = std::get_if<event::PairReady>(&event.what)) {
+    scores_->add_pair(*pair);
+  } else if (const auto* scores = std::get_if<event::ScoresReady>(&event.what)) {
+    scores_->set_scores(*scores);
+    offer(tr("Localization"), kScores, 0);
+  } else if (const auto* map = std::get_if<event::MapReady>(&event.what)) {
+    maps_.push_back(*map);
+    offer(tr("Map %1").arg(QString::fromStdString(map->name)), kMap, static_cast<int>(maps_.size()) - 1);
+    show_map();
+  } else if (const auto* card = std::get_if<event::Certified>(&event.what)) {
+    show_card(*card);
+    offer(tr("Card"), kCard, 0);
+  } else if (is_end(event.what)) {
+    reading_ = 0;
+    if (part_->count() == 0) state_->setText(tr("Nothing of it is measured yet."));
+    if (const auto* failed = std::get_if<event::Failed>(&event.what)) {
+      part_->clear();
+      state_->setText(in_words(failed->error));
+    }
+    show_part();
+  }
+}
+
+void RunsPage::show_facts(const event::RunRead& run) {
+  // What it has found follows, anew.
+  scores_->set_sites(site_items(run.table));
+  maps_.clear();
+  title_->setText(QFileInfo(shown_folder_).fileName());
+  QStringList more;
+  if (run.adapters > 0) more << tr("%n adapter(s)", nullptr, static_cast<int>(run.adapters));
+  if (run.guarded) more << tr("guarded");
+  QString text =
+      tr("%1 (%2, %3 on %4, SHA-256 %5\u2026)%6. %7 pairs, %8 noises; %9 steps")
+          .arg(QString::fromStdString(run.model), QString::fromStdString(run.family), QString::fromStdString(run.dtype), QString::fromStdString(run.device),
+               QString::fromStdString(run.model_hash).left(10), more.isEmpty() ? QString() : ", " + more.join(", "))
+          .arg(run.pairs)
+          .arg(run.noises)
+          .arg(run.steps) +
+      tr(", guidance %1, %2 \u00d7 %3 pixels. Read by %4.").arg(run.guidance).arg(run.width).arg(run.height).arg(QString::fromStdString(run.ocr));
+  QStringList open;
+  for (const auto& question : run.questions)
+    if (question.done < question.cells) open << tr("%1: %2 of %3 cells").arg(QString::fromStdString(question.name)).arg(question.done).arg(question.cells);
+  if (!open.isEmpty()) text += "\n" + tr("Not whole yet: %1.").arg(open.join(", "));
+  facts_->setText(text);
+}
+
+void RunsPage::show_map() {
+  const int which = part_->currentData().toPoint().y();
+  if (part_->currentData().toPoint().x() != kMap || which >= static_cast<int>(maps_.size())) return;
+  const event::MapReady& map = maps_[static_cast<size_t>(which)];
+  const std::string key = map_score_->currentData().toString().toStdString();
+  QStringList rows;
+  for (const auto& row : map.rows) rows << QString::fromStdString(row);
+  std::vector<Heatmap::Column> columns;
+  for (const auto& column : map.columns) columns.push_back({QString::fromStdString(column), QString::fromStdString(column), {}});
+  if (columns.empty()) columns.push_back({});
+  std::vector<std::vector<std::optional<ScoreValue>>> values(map.rows.size(), std::vector<std::optional<ScoreValue>>(columns.size()));
+  for (size_t i = 0; i < map.scores.size() && i < values.size() * columns.size(); ++i)
+    if (const auto found = map.scores[i].find(key); found != map.scores[i].end())
+      values[i / columns.size()][i % columns.size()] = ScoreValue{found->second.mean, found->second.low, found->second.high, found->second.n};
+  map_->set_values(rows, QString::fromStdString(map.by), columns, values);
+  const auto own = [&](const std::map<std::string, Score>& of) {
+    const auto found = of.find(key);
+    return found == of.end() ? QString("\u2013") : in_text(found->second);
+  };
+  map_text_->setText(tr("%1, %2. A's own picture %3, B's own %4; means of %5 pairs with %6 noises.")
+                         .arg(QString::fromStdString(map.by), QString::fromStdString(map.direction), own(map.source), own(map.target))
+                         .arg(map.pairs)
+                         .arg(map.noises));
+}
+
+void RunsPage::show_card(const event::Certified& card) {
+  QString html;
+  const auto say = [&](bool holds, const QString& yes, const QString& no) { return holds ? yes : no; };
+  html += card.chosen.empty() ? QStringLiteral("<h3>%1</h3>").arg(tr("No set of sites that was tried keeps B's text"))
+                              : QStringLiteral("<h3>%1</h3>")
+                                    .arg(tr("Sites %1: %2, %3, %4")
+                                             .arg(numbers(card.chosen), say(card.sufficient, tr("sufficient"), tr("not surely sufficient")),
+                                                  say(card.necessary, tr("necessary"), tr("not surely necessary")),
+                                                  say(card.beats_controls, tr("better than controls"), tr("not surely better than controls"))));
+  html += QStringLiteral("<p>%1</p>")
+              .arg(tr("Chosen on %1 words and %2 noises, reported on %3 words and %4 noises.")
+                       .arg(card.choosing_words)
+                       .arg(card.choosing_noises)
+                       .arg(card.reporting_words)
+                       .arg(card.reporting_noises));
+  const std::vector<const ScoreInfo*> shown = shown_scores(card.source);
+  html += "<table cellpadding='4'><tr><th align='left'>" + tr("Picture") + "</th>";
+  for (const ScoreInfo* score : shown) html += "<th align='left'>" + tr(score->title).toHtmlEscaped() + "</th>";
+  html += "</tr>";
+  const auto row = [&](const QString& name, const std::map<std::string, Score>& scores) {
+    html += "<tr><td>" + name.toHtmlEscaped() + "</td>";
+    for (const ScoreInfo* score : shown) {
+      const auto found = scores.find(std::string(score->key));
+      html += "<td>" + (found == scores.end() ? QString("\u2013") : in_text(found->second)) + "</td>";
+    }
+    html += "</tr>";
+  };
+  row(tr("A's own"), card.source);
+  for (const auto& set : card.sets)
+    if (const QString name = role_text(set); !name.isEmpty()) row(name, set.scores);
+  row(tr("B's own"), card.target);
+  html += "</table>";
+  if (!card.sites.empty()) {
+    html += "<h4>" + tr("Sites alone") + "</h4><table cellpadding='4'><tr><th align='left'>" + tr("Site") + "</th><th align='left'>" + tr("adds to B's F1") +
+            "</th><th align='left'>p</th><th align='left'>" + tr("Shapley value") + "</th></tr>";
+    for (const auto& site : card.sites)
+      html += QStringLiteral("<tr><td>%1%2</td><td>%3</td><td>%4</td><td>%5</td></tr>")
+                  .arg(site.site)
+                  .arg(std::find(card.discovered.begin(), card.discovered.end(), site.site) != card.discovered.end() ? " *" : "")
+                  .arg(in_text(site.effect))
+                  .arg(site.p, 0, 'g', 2)
+                  .arg(site.shapley ? in_text(*site.shapley) : QString("\u2013"));
+    html += "</table><p>" + tr("* discovered: of all that are, %1 % may be false (Benjamini-Hochberg).").arg(100 * card.false_discovery) + "</p>";
+  }
+  card_->setHtml(html);
+}
+
+void RunsPage::show_part() {
+  const int part = part_->count() > 0 ? part_->currentData().toPoint().x() : kNothing;
+  parts_->setCurrentIndex(part);
+  part_->setEnabled(part_->count() > 1);
+  if (part == kMap) show_map();
+}
+
+void RunsPage::refresh() {
+  const auto run = list_->current();
+  for (QPushButton* button : {files_, rename_, trash_}) button->setEnabled(run.has_value());
+  go_on_->setEnabled(run && run->can_go_on());
+  go_on_->setToolTip(!run               ? QString()
+                     : run->can_go_on() ? tr("Draws what is missing of the localization, with the run's model and settings")
+                     : run->whole()     ? tr("Nothing is missing of it")
+                                        : tr("Maps and cards go on by the command that began them, with --resume"));
+  note_->setEnabled(run.has_value());
+  if (!note_->hasFocus()) note_->setText(run ? run->note : QString());
+  if (!run) state_->setText(tr("Select a run to see what it has found."));
+  show_part();
+}
+
+bool RunsPage::is_free(const QString& folder) {
+  const auto held = attempt([&] { const OutputFolder own(folder.toStdString()); });
+  if (!held) bench().fail(in_words(held.error()));
+  return static_cast<bool>(held);
+}
+
+void RunsPage::rename() {
+  const auto run = list_->current();
+  if (!run || !is_free(run->folder)) return;
+  bool accepted = false;
+  const QString name = QInputDialog::getText(this, tr("Rename a run"), tr("Name of the folder"), QLineEdit::Normal, run->name(), &accepted).trimmed();
+  if (!accepted || name.isEmpty() || name == run->name()) return;
+  const QDir parent = QFileInfo(run->folder).dir();
+  if (name.contains('/') || name.startsWith('.'))
+    return bench().fail(tr("%1 cannot be a folder's name here: use no slash, and no dot at its beginning.").arg(name));
+  if (parent.exists(name)) return bench().fail(tr("%1 is there already.").arg(parent.filePath(name)));
+  if (!QDir(parent).rename(run->name(), name)) return bench().fail(tr("Cannot rename %1. Is its folder writable?").arg(run->folder));
+  list_->add(parent.filePath(name));
+}
+
+void RunsPage::move_to_trash() {
+  const auto run = list_->current();
+  if (!run || !is_free(run->folder)) return;
+  if (QMessageBox::question(this, tr("To the trash"), tr("Move %1 and all that was measured in it to the desktop's trash?").arg(run->folder),
+                            QMessageBox::Yes | QMessageBox::No, QMessageBox::No) != QMessageBox::Yes)
+    return;
+  if (!QFile::moveToTrash(run->folder))
+    bench().fail(tr("%1 cannot be moved to the trash: there may be none for its disk. Nothing was deleted.").arg(run->folder));
+  list_->read_again();
+}
+
+std::vector<View> RunsPage::views() {
+  return {
+      picture_of(this, name()),
+      {tr("Heatmap of the run (PNG, SVG or PDF)"), "run-heatmap.png", tr("Pictures (*.png *.svg *.pdf)"), [this](const QString& file, const QString& metadata) {
+         const bool vector = file.endsWith(".svg", Qt::CaseInsensitive) || file.endsWith(".pdf", Qt::CaseInsensitive);
+         return vector ? scores_->heatmap()->save_vector(file, scores_->caption())
+                       : save_picture(scores_->heatmap()->figure(scores_->caption()), file, metadata);
+       }}};
+}
+
+void RunsPage::save(const QString& folder, QStringList& saved, QStringList& failed) const {
+  if (scores_->empty()) return;
+  const QDir out(folder);
+  const auto keep = [&](const QString& name, bool done) { (done ? saved : failed) << out.filePath(name); };
+  keep("run-heatmap.png", save_picture(scores_->heatmap()->figure(scores_->caption()), out.filePath("run-heatmap.png"), scores_->document()));
+  keep("run-scores.csv", scores_->save_table(out.filePath("run-scores.csv")));
+  keep("run-localization.json", scores_->save_run(out.filePath("run-localization.json")));
+}
+
+}  // namespace glyphscope
