@@ -12,12 +12,12 @@
 
 namespace glyphscope {
 
-PicturesPanel::PicturesPanel(QWidget* parent)
+PicturesPanel::PicturesPanel(const std::array<QString, 3>& hints, QWidget* parent)
     : QWidget(parent),
       zoom_(new ViewState(this)),
-      slots_{{"source", new PictureView(tr("A"), tr("Generate draws prompt A here"), zoom_, this), {}},
-             {"patched", new PictureView(tr("A, patched"), tr("Select sites and press Edit text"), zoom_, this), {}},
-             {"target", new PictureView(tr("B"), tr("Generate draws prompt B here"), zoom_, this), {}}} {
+      slots_{{"source", new PictureView(tr("A"), hints[0], zoom_, this), {}},
+             {"patched", new PictureView(tr("A, patched"), hints[1], zoom_, this), {}},
+             {"target", new PictureView(tr("B"), hints[2], zoom_, this), {}}} {
   auto* rows = new QVBoxLayout(this);
   rows->setContentsMargins(0, 0, 0, 0);
   rows->setSpacing(4);

@@ -2,6 +2,7 @@
 
 #include <QStringList>
 #include <QWidget>
+#include <array>
 
 #include "tasks/events.h"
 
@@ -16,7 +17,8 @@ class ViewState;
 class PicturesPanel : public QWidget {
   Q_OBJECT
  public:
-  explicit PicturesPanel(QWidget* parent = nullptr);
+  /// hints: what each place says while it has no picture; of A, A patched, B.
+  PicturesPanel(const std::array<QString, 3>& hints, QWidget* parent = nullptr);
 
   void show_pictures(const event::PicturesReady& ready);
   /// One pair of a localization, patched at `site`.

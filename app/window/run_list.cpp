@@ -6,7 +6,7 @@ namespace glyphscope {
 
 namespace {
 
-enum Column { kName, kModel, kAsked, kDone, kBegun, kColumns };
+enum Column { kName, kBegun, kModel, kAsked, kDone, kColumns };
 
 QString done_text(const RunEntry& run) {
   if (run.whole()) return QObject::tr("whole");
@@ -32,7 +32,7 @@ class RunListModel : public QAbstractTableModel {
   int columnCount(const QModelIndex& parent) const override { return parent.isValid() ? 0 : kColumns; }
   QVariant headerData(int section, Qt::Orientation orientation, int role) const override {
     if (role != Qt::DisplayRole || orientation != Qt::Horizontal) return {};
-    return QStringList{tr("Run"), tr("Model"), tr("Asked"), tr("Done"), tr("Begun")}.at(section);
+    return QStringList{tr("Run"), tr("Begun"), tr("Model"), tr("Asked"), tr("Done")}.at(section);
   }
   QVariant data(const QModelIndex& index, int role) const override {
     const RunEntry& run = runs_[static_cast<size_t>(index.row())];
@@ -49,10 +49,10 @@ class RunListModel : public QAbstractTableModel {
         return QFileInfo(run.model).fileName();
       case kAsked:
         return run.asked.join(", ");
-      case kDone:
-        return done_text(run);
-      default:
+      case kBegun:
         return QLocale().toString(run.begun, QLocale::ShortFormat);
+      default:
+        return done_text(run);
     }
   }
 
@@ -95,9 +95,15 @@ RunList::RunList(QWidget* parent) : QWidget(parent), model_(new RunListModel(thi
   empty_->setWordWrap(true);
   empty_->setEnabled(false);
   column->addWidget(empty_);
-  connect(filter_, &QLineEdit::textChanged, shown_, &QSortFilterProxyModel::setFilterFixedString);
+  connect(filter_, &QLineEdit::textChanged, this, [this](const QString& text) {
+    const QSignalBlocker quiet(table_->selectionModel());
+    shown_->setFilterFixedString(text);
+    mark();
+  });
   connect(table_->selectionModel(), &QItemSelectionModel::currentRowChanged, this, [this](const QModelIndex& now) {
-    if (now.isValid()) emit current_changed();
+    if (!now.isValid() || run_of(now.row()).folder == current_) return;
+    current_ = run_of(now.row()).folder;
+    emit current_changed();
   });
 }
 
@@ -106,15 +112,15 @@ RunList::~RunList() = default;
 int RunList::shown() const { return shown_->rowCount(); }
 
 std::optional<RunEntry> RunList::current() const {
-  const QModelIndex index = table_->currentIndex();
-  if (!index.isValid()) return std::nullopt;
-  return model_->runs()[static_cast<size_t>(shown_->mapToSource(index).row())];
+  for (const RunEntry& run : model_->runs())
+    if (run.folder == current_) return run;
+  return std::nullopt;
 }
 
 void RunList::add(const QString& folder) {
   const QString path = QDir(folder).absolutePath();
   if (!others_.contains(path)) others_ << path;
-  wanted_ = path;
+  current_ = path;
   read_again();
 }
 
@@ -137,31 +143,31 @@ void RunList::read_again() {
 
 void RunList::show(std::vector<RunEntry> runs) {
   const auto before = current();
-  const QString keep = !wanted_.isEmpty() ? wanted_ : before ? before->folder : QString();
   const bool first = model_->runs().empty();
   {
     const QSignalBlocker quiet(table_->selectionModel());
     model_->set_runs(std::move(runs));
   }
-  if (first && !model_->runs().empty()) table_->resizeColumnsToContents();
+  if (first && !model_->runs().empty()) {
+    table_->resizeColumnsToContents();
+    constexpr int kWidestName = 200;
+    table_->setColumnWidth(kName, std::min(table_->columnWidth(kName), kWidestName));
+  }
   empty_->setText(
       tr("No run is in %1. Localize on the page Study writes one; a folder of the command line's can be opened or dropped here.").arg(workspace_folder()));
   empty_->setVisible(model_->runs().empty());
-  for (int row = 0; row < shown_->rowCount(); ++row) {
-    const RunEntry& run = model_->runs()[static_cast<size_t>(shown_->mapToSource(shown_->index(row, 0)).row())];
-    if (run.folder != keep) continue;
-    {
-      const QSignalBlocker quiet(table_->selectionModel());
-      table_->setCurrentIndex(shown_->index(row, 0));
-    }
-    table_->scrollTo(shown_->index(row, 0));
-    wanted_.clear();
-    const bool same = before && before->folder == run.folder && before->done == run.done && before->asked == run.asked && before->answered == run.answered &&
-                      before->note == run.note;
-    if (!same) emit current_changed();
-    return;
-  }
-  if (before) emit current_changed();  // it is gone
+  mark();
+  if (before != current()) emit current_changed();
 }
+
+void RunList::mark() {
+  const QSignalBlocker quiet(table_->selectionModel());
+  table_->clearSelection();
+  for (int row = 0; row < shown(); ++row)
+    if (run_of(row).folder == current_) table_->setCurrentIndex(shown_->index(row, 0));
+  table_->viewport()->update();
+}
+
+const RunEntry& RunList::run_of(int row) const { return model_->runs()[static_cast<size_t>(shown_->mapToSource(shown_->index(row, 0)).row())]; }
 
 }  // namespace glyphscope

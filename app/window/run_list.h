@@ -27,8 +27,7 @@ class RunList : public QWidget {
   void read_again();
   /// Adds a run from outside of the workspace, and selects it once it is read.
   void add(const QString& folder);
-  /// Selects this run once it is read.
-  void select(const QString& folder) { wanted_ = folder; }
+  /// The one that is selected, though the filter may hide it.
   std::optional<RunEntry> current() const;
   int shown() const;
 
@@ -38,11 +37,13 @@ class RunList : public QWidget {
 
  private:
   void show(std::vector<RunEntry> runs);
+  void mark();  // the selected run in the table
+  const RunEntry& run_of(int row) const;
 
   RunListModel* model_;
   QSortFilterProxyModel* shown_;
   QStringList others_;  // from outside of the workspace
-  QString wanted_;
+  QString current_;
   int reading_ = 0;  // how many readings have been asked for: only the last one is shown
   QLineEdit* filter_;
   QTableView* table_;

@@ -148,7 +148,8 @@ QWidget* RunsPage::build_run() {
   state_->setEnabled(false);
   parts_->addWidget(state_);
   auto* found = new QSplitter(Qt::Vertical, parts_);
-  pictures_ = new PicturesPanel(found);
+  pictures_ = new PicturesPanel(
+      {tr("A click on the heatmap shows a pair's picture A"), tr("Patched pictures are kept by localize --keep-images alone"), tr("and B")}, found);
   scores_ = new ScoresPanel(selection_, found);
   connect(scores_, &ScoresPanel::pair_chosen, this, [this](const event::PairReady& pair, int site) { pictures_->show_pair(pair, site); });
   // Both panels are on the page Study too: by their names one tells them apart.
@@ -156,8 +157,8 @@ QWidget* RunsPage::build_run() {
     if (!one->objectName().isEmpty() && !one->objectName().startsWith("qt_")) one->setObjectName("run_" + one->objectName());
   found->addWidget(scores_);
   found->addWidget(pictures_);
-  found->setStretchFactor(0, 3);
-  found->setStretchFactor(1, 2);
+  found->setStretchFactor(0, 0);
+  found->setStretchFactor(1, 1);
   found->setChildrenCollapsible(false);
   parts_->addWidget(found);
   card_ = new QTextBrowser(parts_);
@@ -275,7 +276,11 @@ void RunsPage::show_facts(const event::RunRead& run) {
           .arg(run.pairs)
           .arg(run.noises)
           .arg(run.steps) +
-      tr(", guidance %1, %2 \u00d7 %3 pixels. Read by %4.").arg(run.guidance).arg(run.width).arg(run.height).arg(QString::fromStdString(run.ocr));
+      tr(", guidance %1, %2 \u00d7 %3 pixels. Read by %4.")
+          .arg(run.guidance)
+          .arg(run.width)
+          .arg(run.height)
+          .arg(QString::fromStdString(run.ocr).section(' ', 0, 0));
   QStringList open;
   for (const auto& question : run.questions)
     if (question.done < question.cells) open << tr("%1: %2 of %3 cells").arg(QString::fromStdString(question.name)).arg(question.done).arg(question.cells);

@@ -35,7 +35,7 @@ StudyPage::StudyPage(Workbench* bench, QWidget* parent) : Page(bench, tr("Study"
   connect(prompts_, &PromptPanel::localize_requested, this, &StudyPage::localize);
   column->addWidget(prompts_);
   auto* stack = new QSplitter(Qt::Vertical, this);
-  pictures_ = new PicturesPanel(stack);
+  pictures_ = new PicturesPanel({tr("Generate draws prompt A here"), tr("Select sites and press Edit text"), tr("Generate draws prompt B here")}, stack);
   scores_ = new ScoresPanel(bench->selection(), stack);
   connect(scores_, &ScoresPanel::shown, this, [bench](const QString& title, const std::map<int, ScoreValue>& values) { bench->show_scores(title, values); });
   connect(scores_, &ScoresPanel::pair_chosen, this, [this, bench](const event::PairReady& pair, int site) {

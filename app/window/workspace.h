@@ -29,6 +29,7 @@ struct RunEntry {
   QString name() const;
   int cells() const { return pairs * noises; }
   bool whole() const { return !asked.isEmpty() && answered.size() == asked.size(); }
+  bool operator==(const RunEntry&) const = default;
   bool can_go_on() const { return asked.contains("localization") && !answered.contains("localization"); }
 };
 /// None if no run is there, or its settings cannot be read.

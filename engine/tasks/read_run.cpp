@@ -9,6 +9,7 @@
 #include "experiments/map.h"
 #include "experiments/run_folder.h"
 #include "io/files.h"
+#include "io/image_file.h"
 #include "io/json.h"
 #include "tasks/run_events.h"
 #include "tasks/session.h"
@@ -81,13 +82,18 @@ class ReadingRun {
     }
   }
 
-  // A kept picture of A or B, with what was measured; without pixels where its file is gone.
-  Picture picture(const MeasuredVariant& measured) const {
+  // A picture with what was measured: A's and B's own are kept, others if that was asked for; without pixels where there is no file.
+  Picture picture(const Cell& cell, const MeasuredVariant& measured) const {
+    if (!measured.picture.empty())
+      if (const auto image = run_.picture(measured.picture)) return to_picture(*image, measured, read_png_metadata(folder_ / measured.picture));
+    const fs::path images = folder_ / "images" / ("pair" + std::to_string(cell.pair) + "-noise" + std::to_string(cell.noise));
+    if (measured.picture.empty() && fs::is_directory(images))
+      for (const auto& question : fs::directory_iterator(images))
+        if (const fs::path file = question.path() / ("patched-" + measured.variant.label + ".png"); fs::exists(file))
+          return to_picture(read_image(file), measured, read_png_metadata(file));
     Picture out;
     out.read = measured.read;
     out.scores = measured.scores;
-    if (measured.picture.empty()) return out;
-    if (const auto image = run_.picture(measured.picture)) out = to_picture(*image, measured, read_png_metadata(folder_ / measured.picture));
     return out;
   }
 
@@ -109,9 +115,9 @@ class ReadingRun {
                              .pairs = static_cast<int>(settings.pairs.size()),
                              .source_text = prompts.source_text,
                              .target_text = prompts.target_text,
-                             .source = picture(*cells.find(cell, own_picture(0))),
-                             .target = picture(*cells.find(cell, own_picture(1)))};
-      for (const MeasuredVariant& one : pair->patched) ready.patched.push_back(picture(one));
+                             .source = picture(cell, *cells.find(cell, own_picture(0))),
+                             .target = picture(cell, *cells.find(cell, own_picture(1)))};
+      for (const MeasuredVariant& one : pair->patched) ready.patched.push_back(picture(cell, one));
       job_.tell(std::move(ready));
     }
     if (!any) return;

@@ -10,6 +10,7 @@
 #include "app/window/guard_log_view.h"
 #include "app/window/guard_page.h"
 #include "app/window/main_window.h"
+#include "app/window/runs_page.h"
 #include "app/window/samples_view.h"
 #include "app/window/study_page.h"
 #include "app/window/workspace.h"
@@ -268,6 +269,61 @@ class WindowTest : public QObject {
   }
 
   // What takes long is not ended before the user has said so; and what cannot be opened, or Escape, ends nothing.
+  // A run is seen without its model being open: the same values as when it was drawn; named, noted, found and thrown away.
+  void runs_are_seen_without_their_models() {
+    window_->open_model(model_);
+    wait();
+    find<QSpinBox>("steps")->setValue(2);
+    window_->findChild<StudyPage*>()->pairs = 2;
+    press("localize");
+    wait();
+    const QString tip = find<Heatmap>("heatmap")->tip(0, 3), findings = find<QLabel>("findings")->text();
+    QVERIFY(!findings.isEmpty());
+    const QString folder = runs_in(workspace_folder()).front().folder;
+
+    cleanup();
+    init();
+    auto* page = window_->findChild<RunsPage*>();
+    find<QTabWidget>("pages")->setCurrentWidget(page);
+    auto* table = find<QTableView>("runs");
+    QTRY_VERIFY_WITH_TIMEOUT(table->model()->rowCount() >= 1, 10000);
+    QCOMPARE(table->model()->rowCount(), runs().size());
+    table->selectRow(0);  // the newest
+    QTRY_COMPARE_WITH_TIMEOUT(find<QLabel>("run_findings")->text(), findings, 20000);
+    QCOMPARE(find<Heatmap>("run_heatmap")->tip(0, 3), tip);
+    QVERIFY2(find<QLabel>("run_facts")->text().contains("2 pairs"), qPrintable(find<QLabel>("run_facts")->text()));
+    QVERIFY(!find<QPushButton>("run_go_on")->isEnabled());
+
+    auto* note = find<QLineEdit>("run_note");
+    QTest::keyClicks(note, "the first try");
+    QTest::keyClick(note, Qt::Key_Return);
+    QTRY_COMPARE_WITH_TIMEOUT(run_at(folder)->note, QString("the first try"), 10000);
+    auto* filter = find<QLineEdit>("run_filter");
+    QTest::keyClicks(filter, "first try");
+    QTRY_COMPARE_WITH_TIMEOUT(table->model()->rowCount(), 1, 10000);
+    QTest::keyClicks(filter, " of many");
+    QTRY_COMPARE_WITH_TIMEOUT(table->model()->rowCount(), 0, 10000);
+    filter->clear();
+
+    // What is missing of it is seen as soon as it is; and it goes on from here.
+    const QDir cells(folder + "/cells");
+    QVERIFY(QDir(cells.filePath(cells.entryList(QDir::Dirs | QDir::NoDotAndDotDot)[1])).removeRecursively());
+    QVERIFY(QFile::remove(folder + "/run.json"));
+    QTRY_VERIFY_WITH_TIMEOUT(find<QPushButton>("run_go_on")->isEnabled(), 20000);
+    QTRY_VERIFY2_WITH_TIMEOUT(find<QLabel>("run_findings")->text().contains("Partial"), qPrintable(find<QLabel>("run_findings")->text()), 20000);
+    press("run_go_on");
+    QTRY_VERIFY_WITH_TIMEOUT(QFileInfo::exists(folder + "/run.json"), 300000);
+    wait();
+    QCOMPARE(find<QLabel>("findings")->text(), findings);
+
+    // A folder that is no run is a sentence; one that is dropped is shown.
+    find<QTabWidget>("pages")->setCurrentIndex(0);
+    drop({QUrl::fromLocalFile(folder)}, true);
+    QCOMPARE(find<QTabWidget>("pages")->currentWidget(), page);
+    QVERIFY(!page->show_run(folder_.path()));
+    QTRY_COMPARE_WITH_TIMEOUT(find<QLabel>("run_title")->text(), QFileInfo(folder).fileName(), 20000);
+  }
+
   void a_long_job_is_not_lost_by_accident() {
     window_->open_model(model_);
     wait();

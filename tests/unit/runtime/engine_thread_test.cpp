@@ -203,9 +203,11 @@ TEST(EngineThread, ARunIsReadWithoutItsModel) {
     command::Localize localize{
         .templates = {"says \"<text>\""}, .words = {"one", "two", "six", "ten"}, .pairs = 2, .sampling = {.steps = 2}, .folder = (folder / "run").string()};
     localize.each_pair = false;
+    localize.keep_images = true;
     drawn = engine.get<event::ScoresReady>(engine.post(localize));
     localize.begin = command::Localize::Begin::go_on;
     localize.by = "site-step";
+    localize.step_ranges = 2;
     drawn_map = engine.get<event::MapReady>(engine.post(localize));
   }
   const auto files = [&] {
@@ -232,21 +234,22 @@ TEST(EngineThread, ARunIsReadWithoutItsModel) {
   EXPECT_EQ(map.rows, drawn_map.rows);
   ASSERT_EQ(map.scores.size(), drawn_map.scores.size());
   EXPECT_EQ(map.scores.front().at("ssim").mean, drawn_map.scores.front().at("ssim").mean);
-  // Its cells have A's and B's pictures, and of the patched ones what was measured.
+  // Its cells have A's and B's pictures, and the patched ones with what was measured.
   const auto pair = reader.get<event::PairReady>(read);
   EXPECT_TRUE(pair.source.rgb && pair.target.rgb);
   EXPECT_FALSE(pair.source.metadata.empty());
-  EXPECT_FALSE(pair.patched.front().rgb);
+  EXPECT_TRUE(pair.patched.front().rgb) << "they were kept, as asked";
   EXPECT_TRUE(pair.patched.front().scores.contains("target_f1"));
   EXPECT_EQ(files(), before);
 
   // Half of it, as while it is filled; then a picture that is gone, a folder that is none, and one of another version.
   fs::remove(folder / "run/cells/pair1-noise0/sites-reporting.json");
   for (const auto& entry : fs::directory_iterator(folder / "run/pictures")) fs::remove(entry.path());
+  fs::remove_all(folder / "run/images");
   const JobId part = reader.post(command::ReadRun{(folder / "run").string()});
   ASSERT_EQ(reader.end_of(part), "finished");
   EXPECT_FALSE(reader.get<event::ScoresReady>(part).final);
-  EXPECT_FALSE(reader.get<event::PairReady>(part).source.rgb);
+  EXPECT_FALSE(reader.get<event::PairReady>(part).source.rgb || reader.get<event::PairReady>(part).patched.front().rgb);
   EXPECT_THAT(reader.end_of(reader.post(command::ReadRun{(folder / "nowhere").string()})), HasSubstr("there is no such folder"));
   fs::create_directories(folder / "empty");
   EXPECT_THAT(reader.end_of(reader.post(command::ReadRun{(folder / "empty").string()})), HasSubstr("holds no run"));
