@@ -6,7 +6,7 @@ namespace glyphscope {
 
 namespace {
 
-enum Column { kName, kBegun, kModel, kAsked, kDone, kColumns };
+enum Column { kName, kAsked, kDone, kModel, kBegun, kColumns };
 
 QString done_text(const RunEntry& run) {
   if (run.whole()) return QObject::tr("whole");
@@ -32,7 +32,7 @@ class RunListModel : public QAbstractTableModel {
   int columnCount(const QModelIndex& parent) const override { return parent.isValid() ? 0 : kColumns; }
   QVariant headerData(int section, Qt::Orientation orientation, int role) const override {
     if (role != Qt::DisplayRole || orientation != Qt::Horizontal) return {};
-    return QStringList{tr("Run"), tr("Begun"), tr("Model"), tr("Asked"), tr("Done")}.at(section);
+    return QStringList{tr("Run"), tr("Asked"), tr("Done"), tr("Model"), tr("Begun")}.at(section);
   }
   QVariant data(const QModelIndex& index, int role) const override {
     const RunEntry& run = runs_[static_cast<size_t>(index.row())];
@@ -150,7 +150,7 @@ void RunList::show(std::vector<RunEntry> runs) {
   }
   if (first && !model_->runs().empty()) {
     table_->resizeColumnsToContents();
-    constexpr int kWidestName = 200;
+    constexpr int kWidestName = 190;
     table_->setColumnWidth(kName, std::min(table_->columnWidth(kName), kWidestName));
   }
   empty_->setText(

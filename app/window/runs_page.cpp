@@ -25,6 +25,8 @@ QString in_text(const Score& score) {
   return out;
 }
 
+QString counted(int count, const QString& one, const QString& many) { return QString::number(count) + " " + (count == 1 ? one : many); }
+
 QString numbers(const std::vector<int>& sites) { return QString::fromStdString(format_sites(sites)); }
 
 // What a set of a card was asked for; empty: it is not in the table.
@@ -149,7 +151,8 @@ QWidget* RunsPage::build_run() {
   parts_->addWidget(state_);
   auto* found = new QSplitter(Qt::Vertical, parts_);
   pictures_ = new PicturesPanel(
-      {tr("A click on the heatmap shows a pair's picture A"), tr("Patched pictures are kept by localize --keep-images alone"), tr("and B")}, found);
+      {tr("Click a cell of the heatmap: A's picture of that pair"), tr("The patched picture, if the run was drawn with --keep-images"), tr("B's picture")},
+      found);
   scores_ = new ScoresPanel(selection_, found);
   connect(scores_, &ScoresPanel::pair_chosen, this, [this](const event::PairReady& pair, int site) { pictures_->show_pair(pair, site); });
   // Both panels are on the page Study too: by their names one tells them apart.
@@ -267,16 +270,15 @@ void RunsPage::show_facts(const event::RunRead& run) {
   maps_.clear();
   title_->setText(QFileInfo(shown_folder_).fileName());
   QStringList more;
-  if (run.adapters > 0) more << tr("%n adapter(s)", nullptr, static_cast<int>(run.adapters));
+  if (run.adapters > 0) more << counted(static_cast<int>(run.adapters), tr("adapter"), tr("adapters"));
   if (run.guarded) more << tr("guarded");
   QString text =
-      tr("%1 (%2, %3 on %4, SHA-256 %5\u2026)%6. %7 pairs, %8 noises; %9 steps")
+      tr("%1 (%2, %3 on %4, SHA-256 %5\u2026)%6. ")
           .arg(QString::fromStdString(run.model), QString::fromStdString(run.family), QString::fromStdString(run.dtype), QString::fromStdString(run.device),
-               QString::fromStdString(run.model_hash).left(10), more.isEmpty() ? QString() : ", " + more.join(", "))
-          .arg(run.pairs)
-          .arg(run.noises)
-          .arg(run.steps) +
-      tr(", guidance %1, %2 \u00d7 %3 pixels. Read by %4.")
+               QString::fromStdString(run.model_hash).left(10), more.isEmpty() ? QString() : ", " + more.join(", ")) +
+      tr("%1, %2; %3 steps, guidance %4, %5 \u00d7 %6 pixels. Read by %7.")
+          .arg(counted(run.pairs, tr("pair"), tr("pairs")), counted(run.noises, tr("noise"), tr("noises")))
+          .arg(run.steps)
           .arg(run.guidance)
           .arg(run.width)
           .arg(run.height)
@@ -302,15 +304,15 @@ void RunsPage::show_map() {
   for (size_t i = 0; i < map.scores.size() && i < values.size() * columns.size(); ++i)
     if (const auto found = map.scores[i].find(key); found != map.scores[i].end())
       values[i / columns.size()][i % columns.size()] = ScoreValue{found->second.mean, found->second.low, found->second.high, found->second.n};
-  map_->set_values(rows, QString::fromStdString(map.by), columns, values);
+  const QString by = QString::fromStdString(map.by);
+  map_->set_values(rows, by.contains('-') ? by.section('-', 1) : by, columns, values);
   const auto own = [&](const std::map<std::string, Score>& of) {
     const auto found = of.find(key);
     return found == of.end() ? QString("\u2013") : in_text(found->second);
   };
-  map_text_->setText(tr("%1, %2. A's own picture %3, B's own %4; means of %5 pairs with %6 noises.")
+  map_text_->setText(tr("%1, %2. A's own picture %3, B's own %4; means of %5 with %6 each.")
                          .arg(QString::fromStdString(map.by), QString::fromStdString(map.direction), own(map.source), own(map.target))
-                         .arg(map.pairs)
-                         .arg(map.noises));
+                         .arg(counted(map.pairs, tr("pair"), tr("pairs")), counted(map.noises, tr("noise"), tr("noises"))));
 }
 
 void RunsPage::show_card(const event::Certified& card) {
@@ -318,16 +320,14 @@ void RunsPage::show_card(const event::Certified& card) {
   const auto say = [&](bool holds, const QString& yes, const QString& no) { return holds ? yes : no; };
   html += card.chosen.empty() ? QStringLiteral("<h3>%1</h3>").arg(tr("No set of sites that was tried keeps B's text"))
                               : QStringLiteral("<h3>%1</h3>")
-                                    .arg(tr("Sites %1: %2, %3, %4")
+                                    .arg((card.chosen.size() == 1 ? tr("Site %1: %2, %3, %4") : tr("Sites %1: %2, %3, %4"))
                                              .arg(numbers(card.chosen), say(card.sufficient, tr("sufficient"), tr("not surely sufficient")),
                                                   say(card.necessary, tr("necessary"), tr("not surely necessary")),
                                                   say(card.beats_controls, tr("better than controls"), tr("not surely better than controls"))));
   html += QStringLiteral("<p>%1</p>")
-              .arg(tr("Chosen on %1 words and %2 noises, reported on %3 words and %4 noises.")
-                       .arg(card.choosing_words)
-                       .arg(card.choosing_noises)
-                       .arg(card.reporting_words)
-                       .arg(card.reporting_noises));
+              .arg(tr("Chosen on %1 and %2, reported on %3 and %4.")
+                       .arg(counted(card.choosing_words, tr("word"), tr("words")), counted(card.choosing_noises, tr("noise"), tr("noises")),
+                            counted(card.reporting_words, tr("word"), tr("words")), counted(card.reporting_noises, tr("noise"), tr("noises"))));
   const std::vector<const ScoreInfo*> shown = shown_scores(card.source);
   html += "<table cellpadding='4'><tr><th align='left'>" + tr("Picture") + "</th>";
   for (const ScoreInfo* score : shown) html += "<th align='left'>" + tr(score->title).toHtmlEscaped() + "</th>";

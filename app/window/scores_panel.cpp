@@ -112,7 +112,10 @@ void ScoresPanel::tell_findings(const QString& text) {
 }
 
 // A label that wraps asks its layout for one line only: the heatmap below would be pressed together.
-void ScoresPanel::make_room() { findings_->setMinimumHeight(findings_->isHidden() ? 0 : findings_->heightForWidth(width())); }
+void ScoresPanel::make_room() {
+  findings_->setMinimumHeight(0);  // which counts in what it asks for
+  findings_->setFixedHeight(findings_->isHidden() ? 0 : findings_->heightForWidth(width()));
+}
 
 void ScoresPanel::resizeEvent(QResizeEvent* event) {
   QWidget::resizeEvent(event);
