@@ -10,7 +10,8 @@ enum Column { kName, kAsked, kDone, kModel, kBegun, kColumns };
 
 QString done_text(const RunEntry& run) {
   if (run.whole()) return QObject::tr("whole");
-  return QObject::tr("%1 of %2 cells").arg(run.done).arg(run.cells());
+  // A card does not ask of every cell.
+  return run.can_go_on() ? QObject::tr("%1 of %2 cells").arg(run.done).arg(run.cells()) : QObject::tr("%1 cells so far").arg(run.done);
 }
 
 QString first_line(const QString& text) { return text.section('\n', 0, 0); }
@@ -111,6 +112,10 @@ RunList::~RunList() = default;
 
 int RunList::shown() const { return shown_->rowCount(); }
 
+int RunList::unfinished() const {
+  return static_cast<int>(std::count_if(model_->runs().begin(), model_->runs().end(), [](const RunEntry& run) { return run.can_go_on(); }));
+}
+
 std::optional<RunEntry> RunList::current() const {
   for (const RunEntry& run : model_->runs())
     if (run.folder == current_) return run;
@@ -125,28 +130,32 @@ void RunList::add(const QString& folder) {
 }
 
 void RunList::read_again() {
-  const int asked = ++reading_;
-  auto promise = std::make_shared<QPromise<std::vector<RunEntry>>>();
-  promise->future().then(this, [this, asked](const std::vector<RunEntry>& runs) {
-    if (asked == reading_) show(runs);
-  });
-  QThreadPool::globalInstance()->start([promise, workspace = workspace_folder(), others = others_] {
-    promise->start();
+  // Of a slow disk one reading at a time, and one more if it is asked for meanwhile.
+  if (std::exchange(reading_, true)) {
+    again_ = true;
+    return;
+  }
+  QPointer<RunList> self(this);
+  QThreadPool::globalInstance()->start([self, workspace = workspace_folder(), others = others_] {
     std::vector<RunEntry> runs = runs_in(workspace);
     for (const QString& folder : others)
       if (std::none_of(runs.begin(), runs.end(), [&](const RunEntry& one) { return one.folder == folder; }))
         if (auto run = run_at(folder)) runs.push_back(std::move(*run));
-    promise->addResult(std::move(runs));
-    promise->finish();
+    // By way of the application, which outlives the list.
+    QMetaObject::invokeMethod(qApp, [self, runs = std::move(runs)] {
+      if (self) self->show(runs);
+    });
   });
 }
 
-void RunList::show(std::vector<RunEntry> runs) {
+void RunList::show(const std::vector<RunEntry>& runs) {
+  reading_ = false;
   const auto before = current();
   const bool first = model_->runs().empty();
-  {
+  if (runs != model_->runs()) {
     const QSignalBlocker quiet(table_->selectionModel());
-    model_->set_runs(std::move(runs));
+    model_->set_runs(runs);
+    mark();
   }
   if (first && !model_->runs().empty()) {
     table_->resizeColumnsToContents();
@@ -156,13 +165,16 @@ void RunList::show(std::vector<RunEntry> runs) {
   empty_->setText(
       tr("No run is in %1. Localize on the page Study writes one; a folder of the command line's can be opened or dropped here.").arg(workspace_folder()));
   empty_->setVisible(model_->runs().empty());
-  mark();
   if (before != current()) emit current_changed();
+  emit read();
+  if (std::exchange(again_, false)) read_again();
 }
 
 void RunList::mark() {
   const QSignalBlocker quiet(table_->selectionModel());
+  // Else the neighbour of a row that a filter hides would be current, and a click on it no change.
   table_->clearSelection();
+  table_->selectionModel()->clearCurrentIndex();
   for (int row = 0; row < shown(); ++row)
     if (run_of(row).folder == current_) table_->setCurrentIndex(shown_->index(row, 0));
   table_->viewport()->update();

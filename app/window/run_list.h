@@ -30,13 +30,17 @@ class RunList : public QWidget {
   /// The one that is selected, though the filter may hide it.
   std::optional<RunEntry> current() const;
   int shown() const;
+  /// Localizations that can be gone on with.
+  int unfinished() const;
 
  signals:
+  /// All folders were read.
+  void read();
   /// Another run is selected, or the selected one has changed on the disk.
   void current_changed();
 
  private:
-  void show(std::vector<RunEntry> runs);
+  void show(const std::vector<RunEntry>& runs);
   void mark();  // the selected run in the table
   const RunEntry& run_of(int row) const;
 
@@ -44,7 +48,7 @@ class RunList : public QWidget {
   QSortFilterProxyModel* shown_;
   QStringList others_;  // from outside of the workspace
   QString current_;
-  int reading_ = 0;  // how many readings have been asked for: only the last one is shown
+  bool reading_ = false, again_ = false;
   QLineEdit* filter_;
   QTableView* table_;
   QLabel* empty_;

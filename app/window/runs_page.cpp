@@ -2,6 +2,7 @@
 
 #include <QtWidgets>
 
+#include "app/window/card_text.h"
 #include "app/window/pictures_panel.h"
 #include "app/window/run_list.h"
 #include "app/window/save_picture.h"
@@ -10,36 +11,15 @@
 #include "app/window/wording.h"
 #include "io/files.h"
 #include "metrics/scores.h"
-#include "patching/patch_plan.h"
 #include "widgets/heatmap.h"
 
 namespace glyphscope {
 
 namespace {
 
-enum Part { kNothing, kScores, kCard, kMap };
-
-QString in_text(const Score& score) {
-  QString out = QString::number(score.mean, 'f', 2);
-  if (score.low && score.high) out += QStringLiteral(" [%1, %2]").arg(*score.low, 0, 'f', 2).arg(*score.high, 0, 'f', 2);
-  return out;
-}
-
-QString counted(int count, const QString& one, const QString& many) { return QString::number(count) + " " + (count == 1 ? one : many); }
-
-QString numbers(const std::vector<int>& sites) { return QString::fromStdString(format_sites(sites)); }
-
-// What a set of a card was asked for; empty: it is not in the table.
-QString role_text(const event::Certified::Set& set) {
-  const QString sites = numbers(set.sites);
-  if (set.role == "sufficiency") return QObject::tr("A, %1 see B (sufficiency)").arg(sites);
-  if (set.role == "necessity") return QObject::tr("B, %1 see A (necessity)").arg(sites);
-  if (set.role == "complement") return QObject::tr("A, all but %1 see B (complement)").arg(sites);
-  if (set.role == "control") return QObject::tr("A, %1 see B (control)").arg(sites);
-  if (set.role == "control_necessity") return QObject::tr("B, %1 see A (the same control)").arg(sites);
-  if (set.role == "all_sites") return QObject::tr("A, all sites see B");
-  return {};
-}
+// Keys of what a run can show, and where that is in the stack.
+const QString kScores = "scores", kCard = "card", kMap = "map ";
+enum Place { kNothing, kScoresPlace, kCardPlace, kMapPlace };
 
 }  // namespace
 
@@ -62,10 +42,16 @@ RunsPage::RunsPage(Workbench* bench, QWidget* parent)
     const auto run = list_->current();
     read(run ? run->folder : QString());
   });
+  connect(list_, &RunList::read, this, [this] {
+    if (window_works_) return;  // it may be at one of them
+    unfinished_ = list_->unfinished();
+    emit title_changed();
+  });
   // Runs may be filled by others: seen as long as the page is.
   again_->setInterval(3000);
   connect(again_, &QTimer::timeout, list_, &RunList::read_again);
   refresh();
+  list_->read_again();
 }
 
 QWidget* RunsPage::build_list() {
@@ -125,7 +111,8 @@ QWidget* RunsPage::build_run() {
   note_->setPlaceholderText(tr("What you want to remember of it"));
   note->setBuddy(note_);
   connect(note_, &QLineEdit::editingFinished, this, [this] {
-    const auto run = list_->current();
+    // Of the run that is shown, whichever is selected by now.
+    const auto run = run_at(shown_folder_);
     if (!run || note_->text() == run->note) return;
     if (!write_run_note(run->folder, note_->text())) bench().fail(tr("Cannot write into %1. Is the folder writable, and the disk not full?").arg(run->folder));
     list_->read_again();
@@ -192,10 +179,11 @@ QWidget* RunsPage::build_run() {
   return side;
 }
 
-void RunsPage::set_model(const event::ModelOpened& model) { model_hash_ = model.hash; }
+QString RunsPage::title() const { return unfinished_ == 0 ? name() : tr("%1 (%2 unfinished)").arg(name()).arg(unfinished_); }
 
-void RunsPage::set_job(WindowJob, bool) {
-  if (isVisible()) list_->read_again();
+void RunsPage::set_job(WindowJob job, bool) {
+  window_works_ = job != WindowJob::none;
+  list_->read_again();
 }
 
 void RunsPage::showEvent(QShowEvent* event) {
@@ -216,8 +204,13 @@ bool RunsPage::show_run(const QString& folder) {
 }
 
 void RunsPage::read(const QString& folder) {
-  if (reading_) reader_->cancel(std::exchange(reading_, 0));
   const bool other = folder != shown_folder_;
+  // A run that grows is read to its end, and then once more.
+  if (!other && reading_) {
+    read_again_ = true;
+    return refresh();
+  }
+  stop_reading();
   shown_folder_ = folder;
   if (other) {
     scores_->set_sites({});
@@ -226,18 +219,25 @@ void RunsPage::read(const QString& folder) {
     part_->clear();
     title_->clear();
     facts_->clear();
+    const auto run = list_->current();
+    note_->setText(run ? run->note : QString());
   }
   refresh();
   if (folder.isEmpty()) return;
   if (other) state_->setText(tr("Reading %1").arg(folder));
+  faults_.clear();
   reading_ = reader_->post(command::ReadRun{folder.toStdString()});
+}
+
+void RunsPage::stop_reading() {
+  if (reading_) reader_->cancel(std::exchange(reading_, 0));
+  read_again_ = false;
 }
 
 void RunsPage::on_read(const Event& event) {
   if (event.job != reading_) return;
-  const auto offer = [this](const QString& text, int part, int number) {
-    const QPoint what(part, number);
-    if (part_->findData(what) < 0) part_->addItem(text, what);
+  const auto offer = [this](const QString& text, const QString& key) {
+    if (part_->findData(key) < 0) part_->addItem(text, key);
   };
   if (const auto* run = std::get_if<event::RunRead>(&event.what)) {
     show_facts(*run);
@@ -245,14 +245,18 @@ void RunsPage::on_read(const Event& event) {
     scores_->add_pair(*pair);
   } else if (const auto* scores = std::get_if<event::ScoresReady>(&event.what)) {
     scores_->set_scores(*scores);
-    offer(tr("Localization"), kScores, 0);
+    offer(tr("Localization"), kScores);
   } else if (const auto* map = std::get_if<event::MapReady>(&event.what)) {
-    maps_.push_back(*map);
-    offer(tr("Map %1").arg(QString::fromStdString(map->name)), kMap, static_cast<int>(maps_.size()) - 1);
+    const QString name = QString::fromStdString(map->name);
+    maps_[name] = *map;
+    offer(tr("Map %1").arg(name), kMap + name);
     show_map();
   } else if (const auto* card = std::get_if<event::Certified>(&event.what)) {
-    show_card(*card);
-    offer(tr("Card"), kCard, 0);
+    card_->setHtml(card_html(*card));
+    offer(tr("Card"), kCard);
+  } else if (const auto* noted = std::get_if<event::Noted>(&event.what)) {
+    faults_ << in_words(noted->text);
+    facts_->setText((QStringList{facts_text_} + faults_).join("\n"));
   } else if (is_end(event.what)) {
     reading_ = 0;
     if (part_->count() == 0) state_->setText(tr("Nothing of it is measured yet."));
@@ -261,6 +265,7 @@ void RunsPage::on_read(const Event& event) {
       state_->setText(in_words(failed->error));
     }
     show_part();
+    if (std::exchange(read_again_, false)) read(shown_folder_);
   }
 }
 
@@ -287,13 +292,14 @@ void RunsPage::show_facts(const event::RunRead& run) {
   for (const auto& question : run.questions)
     if (question.done < question.cells) open << tr("%1: %2 of %3 cells").arg(QString::fromStdString(question.name)).arg(question.done).arg(question.cells);
   if (!open.isEmpty()) text += "\n" + tr("Not whole yet: %1.").arg(open.join(", "));
-  facts_->setText(text);
+  facts_text_ = text;
+  facts_->setText((QStringList{facts_text_} + faults_).join("\n"));
 }
 
 void RunsPage::show_map() {
-  const int which = part_->currentData().toPoint().y();
-  if (part_->currentData().toPoint().x() != kMap || which >= static_cast<int>(maps_.size())) return;
-  const event::MapReady& map = maps_[static_cast<size_t>(which)];
+  const auto found_map = maps_.find(part_->currentData().toString().mid(kMap.size()));
+  if (!part_->currentData().toString().startsWith(kMap) || found_map == maps_.end()) return;
+  const event::MapReady& map = found_map->second;
   const std::string key = map_score_->currentData().toString().toStdString();
   QStringList rows;
   for (const auto& row : map.rows) rows << QString::fromStdString(row);
@@ -304,67 +310,21 @@ void RunsPage::show_map() {
   for (size_t i = 0; i < map.scores.size() && i < values.size() * columns.size(); ++i)
     if (const auto found = map.scores[i].find(key); found != map.scores[i].end())
       values[i / columns.size()][i % columns.size()] = ScoreValue{found->second.mean, found->second.low, found->second.high, found->second.n};
-  const QString by = QString::fromStdString(map.by);
-  map_->set_values(rows, by.contains('-') ? by.section('-', 1) : by, columns, values);
+  map_->set_values(rows, QString::fromStdString(map.column_axis), columns, values);
   const auto own = [&](const std::map<std::string, Score>& of) {
     const auto found = of.find(key);
-    return found == of.end() ? QString("\u2013") : in_text(found->second);
+    return found == of.end() ? QString("\u2013") : score_text(found->second);
   };
-  map_text_->setText(tr("%1, %2. A's own picture %3, B's own %4; means of %5 with %6 each.")
-                         .arg(QString::fromStdString(map.by), QString::fromStdString(map.direction), own(map.source), own(map.target))
+  map_text_->setText(tr("Rows: %1; %2. A's own picture %3, B's own %4; means of %5 with %6 each.")
+                         .arg(QString::fromStdString(map.row_axis), QString::fromStdString(map.direction), own(map.source), own(map.target))
                          .arg(counted(map.pairs, tr("pair"), tr("pairs")), counted(map.noises, tr("noise"), tr("noises"))));
 }
 
-void RunsPage::show_card(const event::Certified& card) {
-  QString html;
-  const auto say = [&](bool holds, const QString& yes, const QString& no) { return holds ? yes : no; };
-  html += card.chosen.empty() ? QStringLiteral("<h3>%1</h3>").arg(tr("No set of sites that was tried keeps B's text"))
-                              : QStringLiteral("<h3>%1</h3>")
-                                    .arg((card.chosen.size() == 1 ? tr("Site %1: %2, %3, %4") : tr("Sites %1: %2, %3, %4"))
-                                             .arg(numbers(card.chosen), say(card.sufficient, tr("sufficient"), tr("not surely sufficient")),
-                                                  say(card.necessary, tr("necessary"), tr("not surely necessary")),
-                                                  say(card.beats_controls, tr("better than controls"), tr("not surely better than controls"))));
-  html += QStringLiteral("<p>%1</p>")
-              .arg(tr("Chosen on %1 and %2, reported on %3 and %4.")
-                       .arg(counted(card.choosing_words, tr("word"), tr("words")), counted(card.choosing_noises, tr("noise"), tr("noises")),
-                            counted(card.reporting_words, tr("word"), tr("words")), counted(card.reporting_noises, tr("noise"), tr("noises"))));
-  const std::vector<const ScoreInfo*> shown = shown_scores(card.source);
-  html += "<table cellpadding='4'><tr><th align='left'>" + tr("Picture") + "</th>";
-  for (const ScoreInfo* score : shown) html += "<th align='left'>" + tr(score->title).toHtmlEscaped() + "</th>";
-  html += "</tr>";
-  const auto row = [&](const QString& name, const std::map<std::string, Score>& scores) {
-    html += "<tr><td>" + name.toHtmlEscaped() + "</td>";
-    for (const ScoreInfo* score : shown) {
-      const auto found = scores.find(std::string(score->key));
-      html += "<td>" + (found == scores.end() ? QString("\u2013") : in_text(found->second)) + "</td>";
-    }
-    html += "</tr>";
-  };
-  row(tr("A's own"), card.source);
-  for (const auto& set : card.sets)
-    if (const QString name = role_text(set); !name.isEmpty()) row(name, set.scores);
-  row(tr("B's own"), card.target);
-  html += "</table>";
-  if (!card.sites.empty()) {
-    html += "<h4>" + tr("Sites alone") + "</h4><table cellpadding='4'><tr><th align='left'>" + tr("Site") + "</th><th align='left'>" + tr("adds to B's F1") +
-            "</th><th align='left'>p</th><th align='left'>" + tr("Shapley value") + "</th></tr>";
-    for (const auto& site : card.sites)
-      html += QStringLiteral("<tr><td>%1%2</td><td>%3</td><td>%4</td><td>%5</td></tr>")
-                  .arg(site.site)
-                  .arg(std::find(card.discovered.begin(), card.discovered.end(), site.site) != card.discovered.end() ? " *" : "")
-                  .arg(in_text(site.effect))
-                  .arg(site.p, 0, 'g', 2)
-                  .arg(site.shapley ? in_text(*site.shapley) : QString("\u2013"));
-    html += "</table><p>" + tr("* discovered: of all that are, %1 % may be false (Benjamini-Hochberg).").arg(100 * card.false_discovery) + "</p>";
-  }
-  card_->setHtml(html);
-}
-
 void RunsPage::show_part() {
-  const int part = part_->count() > 0 ? part_->currentData().toPoint().x() : kNothing;
-  parts_->setCurrentIndex(part);
+  const QString part = part_->currentData().toString();
+  parts_->setCurrentIndex(part == kScores ? kScoresPlace : part == kCard ? kCardPlace : part.startsWith(kMap) ? kMapPlace : kNothing);
   part_->setEnabled(part_->count() > 1);
-  if (part == kMap) show_map();
+  show_map();
 }
 
 void RunsPage::refresh() {
@@ -376,20 +336,30 @@ void RunsPage::refresh() {
                      : run->whole()     ? tr("Nothing is missing of it")
                                         : tr("Maps and cards go on by the command that began them, with --resume"));
   note_->setEnabled(run.has_value());
-  if (!note_->hasFocus()) note_->setText(run ? run->note : QString());
+  if (!note_->hasFocus() && run && run->folder == shown_folder_) note_->setText(run->note);
   if (!run) state_->setText(tr("Select a run to see what it has found."));
   show_part();
 }
 
-bool RunsPage::is_free(const QString& folder) {
-  const auto held = attempt([&] { const OutputFolder own(folder.toStdString()); });
+bool RunsPage::is_free(const RunEntry& run) {
+  // Whoever fills a folder alone holds it. Shards do not: they are seen by what they wrote just now.
+  if (!run.whole()) {
+    QDateTime last;
+    for (const QFileInfo& cell : QDir(run.folder + "/cells").entryInfoList(QDir::Dirs | QDir::NoDotAndDotDot)) last = std::max(last, cell.lastModified());
+    constexpr int kMinutes = 10;
+    if (last.isValid() && last.secsTo(QDateTime::currentDateTime()) < kMinutes * 60) {
+      bench().fail(tr("%1 was written to within the last %2 minutes, and is not whole: somebody may be at it.").arg(run.folder).arg(kMinutes));
+      return false;
+    }
+  }
+  const auto held = attempt([&] { const OutputFolder own(run.folder.toStdString()); });
   if (!held) bench().fail(in_words(held.error()));
   return static_cast<bool>(held);
 }
 
 void RunsPage::rename() {
   const auto run = list_->current();
-  if (!run || !is_free(run->folder)) return;
+  if (!run || !is_free(*run)) return;
   bool accepted = false;
   const QString name = QInputDialog::getText(this, tr("Rename a run"), tr("Name of the folder"), QLineEdit::Normal, run->name(), &accepted).trimmed();
   if (!accepted || name.isEmpty() || name == run->name()) return;
@@ -397,16 +367,18 @@ void RunsPage::rename() {
   if (name.contains('/') || name.startsWith('.'))
     return bench().fail(tr("%1 cannot be a folder's name here: use no slash, and no dot at its beginning.").arg(name));
   if (parent.exists(name)) return bench().fail(tr("%1 is there already.").arg(parent.filePath(name)));
+  stop_reading();
   if (!QDir(parent).rename(run->name(), name)) return bench().fail(tr("Cannot rename %1. Is its folder writable?").arg(run->folder));
   list_->add(parent.filePath(name));
 }
 
 void RunsPage::move_to_trash() {
   const auto run = list_->current();
-  if (!run || !is_free(run->folder)) return;
+  if (!run || !is_free(*run)) return;
   if (QMessageBox::question(this, tr("To the trash"), tr("Move %1 and all that was measured in it to the desktop's trash?").arg(run->folder),
                             QMessageBox::Yes | QMessageBox::No, QMessageBox::No) != QMessageBox::Yes)
     return;
+  stop_reading();
   if (!QFile::moveToTrash(run->folder))
     bench().fail(tr("%1 cannot be moved to the trash: there may be none for its disk. Nothing was deleted.").arg(run->folder));
   list_->read_again();

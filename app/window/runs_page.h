@@ -30,7 +30,9 @@ class RunsPage : public Page {
   RunsPage(Workbench* bench, QWidget* parent);
 
   int rank() const override { return 2; }
-  void set_model(const event::ModelOpened& model) override;
+  /// Of its tab: says how many localizations were cut off, by a crash or by the user, and can be gone on with.
+  QString title() const override;
+  void set_model(const event::ModelOpened&) override {}
   void set_job(WindowJob job, bool succeeded) override;
   bool show_run(const QString& folder) override;
   std::vector<View> views() override;
@@ -46,22 +48,26 @@ class RunsPage : public Page {
   QWidget* build_list();
   QWidget* build_run();
   void read(const QString& folder);
+  void stop_reading();
   void on_read(const Event& event);
   void show_facts(const event::RunRead& run);
   void show_map();
-  void show_card(const event::Certified& card);
   void show_part();
   void refresh();
   void rename();
   void move_to_trash();
   // Whether nobody fills the folder now; says so if someone does.
-  bool is_free(const QString& folder);
+  bool is_free(const RunEntry& run);
 
   EngineBridge* reader_;
   JobId reading_ = 0;
+  bool read_again_ = false;  // what is shown has changed since the reading began
   QString shown_folder_;
-  std::optional<ModelHash> model_hash_;  // of the model that is open
-  std::vector<event::MapReady> maps_;
+  int unfinished_ = 0;
+  bool window_works_ = false;
+  std::map<QString, event::MapReady> maps_;
+  QString facts_text_;
+  QStringList faults_;        // of the run's files
   SiteSelection* selection_;  // of the run's sites, whatever is open
 
   RunList* list_;

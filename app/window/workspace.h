@@ -34,7 +34,7 @@ struct RunEntry {
 };
 /// None if no run is there, or its settings cannot be read.
 std::optional<RunEntry> run_at(const QString& folder);
-/// Those in a folder, the newest first. Reads files: of many, not on the window's thread.
+/// Those in a folder, the newest first. Reads files: where there are many, that takes a while.
 std::vector<RunEntry> runs_in(const QString& folder);
 
 /// Keeps a note with a run; an empty one goes. False if it could not be written.

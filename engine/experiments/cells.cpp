@@ -106,17 +106,20 @@ std::vector<Variant> Cells::to_draw(const Cell& cell, const std::vector<Variant>
 }
 
 void Cells::draw_ahead(std::span<const Asked> next) {
-  if (!ahead_.empty() && ahead_.front().cell == next.front().cell) return;
+  const auto missing = [&](const Asked& one) { return to_draw(one.cell, part_of(*one.question, 0)); };
+  if (missing(next.front()).empty() || (!ahead_.empty() && ahead_.front().cell == next.front().cell)) return;
   ahead_.clear();
   const Request alone = own_request(settings_, next.front().cell);
   const auto threads = static_cast<size_t>(pipeline_->rows_side_by_side(alone));
+  if (threads < 2) return;
+  cancel_.check_between();
   Request request = alone;
   request.prompts.clear();
   request.rows.clear();
   request.rows_at_once = 1;  // as each of these cells is drawn alone, so that it is the same to the bit
-  for (const Asked& one : next) {
+  for (const Asked& one : next.first(std::min(next.size(), threads))) {
     if (std::any_of(ahead_.begin(), ahead_.end(), [&](const Ahead& other) { return other.cell == one.cell; })) break;
-    Ahead own{one.cell, to_draw(one.cell, part_of(*one.question, 0)), {}};
+    Ahead own{one.cell, missing(one), {}};
     if (own.variants.empty()) continue;
     if (request.rows.size() + own.variants.size() > threads) break;
     add_rows(request, cell_request(settings_, one.cell, own.variants));

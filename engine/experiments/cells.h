@@ -48,6 +48,8 @@ class Cells {
   Cells(const RunSettings& settings, RunFolder& folder, const RunObserver& observer);
 
   RunFolder* folder() const { return folder_; }
+  /// Whether it draws what is missing; else nothing of the folder may be written.
+  bool draws() const { return pipeline_ != nullptr; }
   /// Adds to a picture's scores what is known of its pair otherwise; read: what OCR read in it. None: nothing.
   std::function<void(const PromptPair&, const torch::Tensor& image, const std::string& read, Scores&)> more_scores;
   Judges* judges = nullptr;  ///< Score every picture too, if any: those of the settings. Must outlive this.

@@ -258,9 +258,11 @@ class Certifying {
     std::vector<Variant> variants;
     for (const auto& set : out_.sets)
       if (std::find(variants.begin(), variants.end(), set.variant) == variants.end()) variants.push_back(set.variant);
-    cells_.answer({{"certify-report", "cells that report", variants, out_.parts.reporting}});
+    cells_.answer({{"certify-sets", "cells that report", variants, out_.parts.reporting}});
     if (out_.search) {
-      judge_sites(out_.parts.reporting, out_.chosen);
+      std::vector<int> alone = out_.chosen;
+      alone.insert(alone.end(), out_.players.begin(), out_.players.end());
+      judge_sites(out_.parts.reporting, alone);
       std::erase_if(out_.sets, [&](const SetEvidence& set) {
         return set.role == SetRole::single && std::find(out_.discovered.begin(), out_.discovered.end(), set.sites.front()) == out_.discovered.end();
       });
@@ -326,7 +328,7 @@ Certificate certify(Cells& cells, const CertifySettings& settings, const SiteTab
   if (settings.players < 0 || settings.players > 11)
     reject("the sets of " + std::to_string(settings.players) + " sites are too many", option(Option::players, std::to_string(settings.players)),
            "Choose up to 11");
-  if (const RunFolder* folder = cells.folder())
+  if (const RunFolder* folder = cells.folder(); folder && cells.draws())
     claim_folder(folder->path() / kCertificateFile, {{"schema", "glyphscope.certificate/1"}, {"settings", settings.question()}},
                  "the run has been certified with other settings");
   return Certifying(cells, settings, table).run();

@@ -273,7 +273,7 @@ class Localization {
 }  // namespace
 
 LocalizationResult run_localization(Cells& cells, const LocalizationSettings& settings, const SiteTable& table, const LocalizationObserver& observer) {
-  if (const RunFolder* folder = cells.folder())
+  if (const RunFolder* folder = cells.folder(); folder && cells.draws())
     claim_folder(folder->path() / kLocalizationFile, {{"schema", "glyphscope.localization/1"}, {"settings", settings.question()}},
                  "the run has been localized with other settings");
   return Localization(cells, settings, table, observer).run();

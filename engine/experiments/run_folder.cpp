@@ -141,7 +141,7 @@ RunFolder::RunFolder(fs::path folder) : folder_(std::move(folder)) {
   const fs::path file = folder_ / "settings.json";
   if (!fs::exists(file))
     reject(fs::is_directory(folder_) ? "this folder holds no run: it has no settings.json" : "there is no such folder", folder_.string(),
-           "A run is what localize --out writes");
+           "A run is what a localization writes with " + option(Option::out));
   const auto schema = reading_json(file, [&] { return read_json(file).value("schema", std::string()); });
   if (!schema.starts_with("glyphscope.run-settings/")) reject("this folder holds no run: its settings.json is another program's", folder_.string());
   if (schema != kSettingsSchema)

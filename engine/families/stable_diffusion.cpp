@@ -101,7 +101,7 @@ class StableDiffusion : public LatentPipeline {
   // Models distilled with guidance (arXiv 2310.04378) read it as a number.
   bool reads_guidance() const { return unet_.config().guidance_width > 0; }
   bool guides_by_halves() const override { return !reads_guidance(); }
-  bool reads_prompts_at_sites_alone() const override { return !xl_; }
+  bool reads_prompts_at_sites_alone() const override { return !xl_ && unet_.config().pooling_heads == 0; }
 
   std::vector<WordTokens> words(const std::string& prompt) const override { return {encoders_.front()->words(prompt)}; }
 

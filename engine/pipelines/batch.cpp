@@ -174,9 +174,13 @@ struct Seen {
 
 std::vector<Seen> seen_at_sites(const Row& row, size_t sites) {
   std::vector<Seen> out(sites, Seen{row.prompt, {}});
+  // Of tokens or in part: the rest of such a site is the row's own, whatever other patches there say.
+  std::vector<bool> mixed(sites);
+  for (const SitePatch& patch : row.plan.patches())
+    if (!patch.all_tokens() || patch.strength != 1) mixed[static_cast<size_t>(patch.site)] = true;
   for (const SitePatch& patch : row.plan.patches()) {
     Seen& site = out[static_cast<size_t>(patch.site)];
-    if (patch.whole() && patch.from_step <= 0 && patch.to_step == SitePatch::kLastStep)
+    if (patch.whole() && patch.from_step <= 0 && patch.to_step == SitePatch::kLastStep && !mixed[static_cast<size_t>(patch.site)])
       site = {patch.prompt, {}};
     else
       site.patches.push_back(patch);

@@ -138,6 +138,7 @@ struct ScoresReady {
 /// What a grid of variants scores.
 struct MapReady {
   std::string name, by, direction;
+  std::string row_axis, column_axis;                 ///< The second is empty where there is one axis.
   std::vector<std::string> rows, columns;            ///< Labels; one column without one, if there is one axis.
   std::vector<std::map<std::string, Score>> scores;  ///< Row by row; empty where there is no such variant.
   std::map<std::string, Score> source, target;

@@ -1,8 +1,10 @@
 #include <torch/types.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <functional>
 #include <set>
+#include <string>
 
 #include "experiments/certificate.h"
 #include "experiments/localization.h"
@@ -40,7 +42,7 @@ class ReadingRun {
 
   void tell() {
     job_.tell(facts());
-    localization();
+    if_answered([&] { localization(); });
     for (const auto& question : run_.questions())
       if (!question.map.is_null()) if_answered([&] { map(question); });
     if (fs::exists(folder_ / "asked-certificate.json")) if_answered([&] { certificate(); });
@@ -67,33 +69,56 @@ class ReadingRun {
                        .steps = sampling.steps,
                        .guidance = sampling.guidance};
     for (const auto& question : run_.questions()) {
-      job_.cancel.check();
-      out.questions.push_back(about(run_, question));
+      or_noted([&] { out.questions.push_back(about(run_, question)); });
     }
     return out;
   }
 
-  // What is not answered yet is not there: others may be at it.
-  void if_answered(const std::function<void()>& tell) {
+  // What is damaged is told once, and the rest is read.
+  void or_noted(const std::function<void()>& read) {
     job_.cancel.check();
     try {
-      tell();
-    } catch (const RunIncomplete&) {
+      read();
+    } catch (const Failure& failure) {
+      if (failure.error().code == ErrorCode::cancelled) throw;
+      if (noted_.insert(failure.error().message()).second) job_.note(failure.error().message());
     }
+  }
+  // What is not answered yet is not there: others may be at it.
+  void if_answered(const std::function<void()>& tell) {
+    or_noted([&] {
+      try {
+        tell();
+      } catch (const RunIncomplete&) {
+      }
+    });
   }
 
   // A picture with what was measured: A's and B's own are kept, others if that was asked for; without pixels where there is no file.
-  Picture picture(const Cell& cell, const MeasuredVariant& measured) const {
-    if (!measured.picture.empty())
-      if (const auto image = run_.picture(measured.picture)) return to_picture(*image, measured, read_png_metadata(folder_ / measured.picture));
-    const fs::path images = folder_ / "images" / ("pair" + std::to_string(cell.pair) + "-noise" + std::to_string(cell.noise));
-    if (measured.picture.empty() && fs::is_directory(images))
-      for (const auto& question : fs::directory_iterator(images))
-        if (const fs::path file = question.path() / ("patched-" + measured.variant.label + ".png"); fs::exists(file))
-          return to_picture(read_image(file), measured, read_png_metadata(file));
+  Picture picture(const Cell& cell, const MeasuredVariant& measured) {
     Picture out;
     out.read = measured.read;
     out.scores = measured.scores;
+    or_noted([&] {
+      if (!measured.picture.empty()) {
+        if (const auto image = run_.picture(measured.picture)) out = to_picture(*image, measured, read_png_metadata(folder_ / measured.picture));
+        return;
+      }
+      const fs::path images = folder_ / "images" / ("pair" + std::to_string(cell.pair) + "-noise" + std::to_string(cell.noise));
+      std::error_code error;
+      for (const auto& question : fs::directory_iterator(images, error)) {
+        const fs::path file = question.path() / ("patched-" + measured.variant.label + ".png");
+        if (!fs::exists(file, error)) continue;
+        // A label may be another question's too.
+        const std::string metadata = read_png_metadata(file);
+        const auto made = nlohmann::json::parse(metadata, nullptr, /*allow_exceptions=*/false);
+        if (!made.is_object() || made.value("plan", nlohmann::json()) != nlohmann::json(measured.variant.plan.to_json()) ||
+            made.value("prompt", -1) != measured.variant.base)
+          continue;
+        out = to_picture(read_image(file), measured, metadata);
+        return;
+      }
+    });
     return out;
   }
 
@@ -162,6 +187,7 @@ class ReadingRun {
   RunDescription described_;
   const SiteTable& table_;
   RunSettings settings_;
+  std::set<std::string> noted_;
 };
 
 }  // namespace

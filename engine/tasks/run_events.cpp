@@ -9,6 +9,8 @@ event::MapReady map_ready(const EffectMap& map, const RunSettings& settings, con
   return {.name = map.name,
           .by = to_string(map.grid.axes),
           .direction = to_string(map.scope.direction),
+          .row_axis = to_string(map.grid.axes.rows),
+          .column_axis = map.grid.axes.columns ? to_string(*map.grid.axes.columns) : std::string(),
           .rows = map.grid.rows,
           .columns = map.grid.columns,
           .scores = map.scores,

@@ -310,10 +310,12 @@ class WindowTest : public QObject {
     QVERIFY(QDir(cells.filePath(cells.entryList(QDir::Dirs | QDir::NoDotAndDotDot)[1])).removeRecursively());
     QVERIFY(QFile::remove(folder + "/run.json"));
     QTRY_VERIFY_WITH_TIMEOUT(find<QPushButton>("run_go_on")->isEnabled(), 20000);
+    QCOMPARE(page->title(), QString("Runs (1 unfinished)"));
     QTRY_VERIFY2_WITH_TIMEOUT(find<QLabel>("run_findings")->text().contains("Partial"), qPrintable(find<QLabel>("run_findings")->text()), 20000);
     press("run_go_on");
     QTRY_VERIFY_WITH_TIMEOUT(QFileInfo::exists(folder + "/run.json"), 300000);
     wait();
+    QTRY_COMPARE_WITH_TIMEOUT(page->title(), QString("Runs"), 20000);
     QCOMPARE(find<QLabel>("findings")->text(), findings);
 
     // A folder that is no run is a sentence; one that is dropped is shown.

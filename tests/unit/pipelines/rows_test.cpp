@@ -107,6 +107,14 @@ TEST(DistinctRows, WhatSeesTheSameEverywhereIsDrawnOnce) {
   EXPECT_EQ(drawn->denoiser_rows, 4 * 2 * 2);
   EXPECT_EQ(pipeline.denoiser_rows(request), drawn->denoiser_rows);
   EXPECT_FALSE(torch::equal(drawn->images[1], drawn->images[4])) << "patched from the second step on";
+  // A patch in part goes from the row's own prompt, not from what another patch puts there.
+  std::vector<SitePatch> half = all_see_b.plan.patches();
+  half.push_back({.site = 1, .prompt = 1, .strength = 0.5});
+  request.rows = {{0, 5, PatchPlan(half)}, {1, 5, PatchPlan({{.site = 1, .prompt = 1, .strength = 0.5}})}};
+  const auto halves = pipeline.generate(request);
+  ASSERT_TRUE(halves) << halves.error().message();
+  for (size_t i = 0; i < 2; ++i) EXPECT_LT(relative_error(halves->latents[static_cast<std::int64_t>(i)], row(request.rows[i])), 1e-4) << i;
+  EXPECT_GT(relative_error(halves->latents[0], halves->latents[1]), 1e-3);
 }
 
 // Where a pooled prompt acts beside the sites, or rows must go along, none is left out.

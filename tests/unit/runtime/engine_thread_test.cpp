@@ -242,6 +242,14 @@ TEST(EngineThread, ARunIsReadWithoutItsModel) {
   EXPECT_TRUE(pair.patched.front().scores.contains("target_f1"));
   EXPECT_EQ(files(), before);
 
+  // A damaged picture is told, and the rest is read.
+  const fs::path own = fs::directory_iterator(folder / "run/pictures")->path();
+  write_text(own, "no picture");
+  const JobId damaged = reader.post(command::ReadRun{(folder / "run").string()});
+  ASSERT_EQ(reader.end_of(damaged), "finished");
+  EXPECT_THAT(reader.get<event::Noted>(damaged).text, HasSubstr(own.filename().string()));
+  EXPECT_TRUE(reader.get<event::ScoresReady>(damaged).final);
+
   // Half of it, as while it is filled; then a picture that is gone, a folder that is none, and one of another version.
   fs::remove(folder / "run/cells/pair1-noise0/sites-reporting.json");
   for (const auto& entry : fs::directory_iterator(folder / "run/pictures")) fs::remove(entry.path());
