@@ -346,7 +346,7 @@ bool RunsPage::is_free(const RunEntry& run) {
   if (!run.whole()) {
     QDateTime last;
     for (const QFileInfo& cell : QDir(run.folder + "/cells").entryInfoList(QDir::Dirs | QDir::NoDotAndDotDot)) last = std::max(last, cell.lastModified());
-    constexpr int kMinutes = 10;
+    constexpr qint64 kMinutes = 10;
     if (last.isValid() && last.secsTo(QDateTime::currentDateTime()) < kMinutes * 60) {
       bench().fail(tr("%1 was written to within the last %2 minutes, and is not whole: somebody may be at it.").arg(run.folder).arg(kMinutes));
       return false;
