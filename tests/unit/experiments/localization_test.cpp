@@ -15,6 +15,7 @@
 #include "registry/open_model.h"
 #include "tests/support/golden.h"
 #include "tests/support/synthetic.h"
+#include "tests/support/test_device.h"
 
 namespace glyphscope {
 namespace {
@@ -354,6 +355,7 @@ TEST_F(LocalizationRun, WritesItsFiles) {
 
 // Cells that leave threads without work are drawn together with the next: to the bit as each alone, the patches of each by its own prompts.
 TEST(Cells, DrawnAheadAreWhatTheyAreAlone) {
+  if (!testing::test_device().is_cpu()) GTEST_SKIP() << "threads are the CPU's";
   for (const char* name : {"pipeline", "pipeline_sd3"}) {
     const auto opened = open_model(testing::golden(name).string());
     ASSERT_TRUE(opened) << opened.error().message();
