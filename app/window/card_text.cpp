@@ -50,14 +50,16 @@ QString card_html(const event::Certified& card) {
                                     counted(card.reporting_noises, QObject::tr("noise"), QObject::tr("noises")));
   if (card.from)
     html += QStringLiteral("<p>%1</p>")
-                .arg(QObject::tr("The sites are those of the card of %1; reported on its %2.").arg(QString::fromStdString(card.from->model), reported).toHtmlEscaped());
+                .arg(QObject::tr("The sites are those of the card of %1; reported on its %2.")
+                         .arg(QString::fromStdString(card.from->model), reported)
+                         .toHtmlEscaped());
   else
     html += QStringLiteral("<p>%1</p>")
-              .arg(QObject::tr("Chosen on %1 and %2, reported on %3 and %4.")
-                       .arg(counted(card.choosing_words, QObject::tr("word"), QObject::tr("words")),
-                            counted(card.choosing_noises, QObject::tr("noise"), QObject::tr("noises")),
-                            counted(card.reporting_words, QObject::tr("word"), QObject::tr("words")),
-                            counted(card.reporting_noises, QObject::tr("noise"), QObject::tr("noises"))));
+                .arg(QObject::tr("Chosen on %1 and %2, reported on %3 and %4.")
+                         .arg(counted(card.choosing_words, QObject::tr("word"), QObject::tr("words")),
+                              counted(card.choosing_noises, QObject::tr("noise"), QObject::tr("noises")),
+                              counted(card.reporting_words, QObject::tr("word"), QObject::tr("words")),
+                              counted(card.reporting_noises, QObject::tr("noise"), QObject::tr("noises"))));
   const std::vector<const ScoreInfo*> shown = shown_scores(card.source);
   html += "<table cellpadding='4'><tr><th align='left'>" + QObject::tr("Picture") + "</th>";
   for (const ScoreInfo* score : shown) html += "<th align='left'>" + QObject::tr(score->title).toHtmlEscaped() + "</th>";
@@ -76,8 +78,9 @@ QString card_html(const event::Certified& card) {
   row(QObject::tr("B's own"), card.target);
   html += "</table>";
   if (!card.sites.empty()) {
-    html += "<h4>" + QObject::tr("Sites alone") + QString(card.search ? QObject::tr(", on the words that report") : QObject::tr(", on the words that choose")) + "</h4><table cellpadding='4'><tr><th align='left'>" + QObject::tr("Site") + "</th><th align='left'>" +
-            QObject::tr("adds to B's F1") + "</th><th align='left'>p</th><th align='left'>" + QObject::tr("Shapley value") + "</th></tr>";
+    html += "<h4>" + QObject::tr("Sites alone") + QString(card.search ? QObject::tr(", on the words that report") : QObject::tr(", on the words that choose")) +
+            "</h4><table cellpadding='4'><tr><th align='left'>" + QObject::tr("Site") + "</th><th align='left'>" + QObject::tr("adds to B's F1") +
+            "</th><th align='left'>p</th><th align='left'>" + QObject::tr("Shapley value") + "</th></tr>";
     for (const auto& site : card.sites)
       html += QStringLiteral("<tr><td>%1%2</td><td>%3</td><td>%4</td><td>%5</td></tr>")
                   .arg(site.site)
