@@ -109,7 +109,7 @@ TEST_P(OfAll, GradientsTowardsAScoreOfThePicture) {
   Request request = two_prompts();
   request.steps = 1;
   request.width = request.height = 4 * model->info().size_multiple;  // the default is large in some families
-  double sum = 0;  // small models change little of a picture, whose grey values are whole numbers
+  double sum = 0;                                                    // small models change little of a picture, whose grey values are whole numbers
   for (const std::uint64_t seed : {1, 2, 3, 4}) {
     request.rows = {{0, seed, {}}};
     Request both = request;
