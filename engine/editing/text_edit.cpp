@@ -100,7 +100,7 @@ EditSource draw_source(Pipeline& pipeline, const EditSettings& settings, TextRea
     out.image = settings.picture;
     out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     out.denoiser_rows = request.steps * (settings.refinements + 1);
-    request.guidance = 1;
+    request.guidance = pipeline.info().no_guidance;
     request.unclipped = true;  // as the inversion was; what is written later is guided, and clipped as all that is drawn with guidance
     request.rows[0].follow.path = out.path;
     const Result again = draw(pipeline, request, "reconstructing", out.notes, progress, cancel);
@@ -109,7 +109,7 @@ EditSource draw_source(Pipeline& pipeline, const EditSettings& settings, TextRea
     if (outcome_of(again, 0) != kWithheld && outcome_of(decoded, 0) != kWithheld) {
       out.reconstruction = again.images[0];
       out.round_trip = decoded.images[0];
-      if (settings.sampling.guidance > 1) {
+      if (pipeline.info().guidance_factor(settings.sampling.guidance) > 1) {
         request.guidance = settings.sampling.guidance;
         request.rows[0].follow.until_step = 0;
         const Result guided = draw(pipeline, request, "reconstructing with guidance", out.notes, progress, cancel);

@@ -18,9 +18,11 @@ Attention::Attention(const Options& options) : options_(options) {
   }
   if (!options.no_output) {
     to_out = register_module("to_out", std::make_shared<List<Linear>>());
-    to_out->add(inner, options.query_width);
+    to_out->add(inner, options.query_width, options.out_bias);
   }
-  auto norm = [&](const char* name) { return options.qk_norm ? register_module(name, std::make_shared<RmsNorm>(options.head_width)) : nullptr; };
+  auto norm = [&](const char* name) {
+    return options.qk_norm ? register_module(name, std::make_shared<RmsNorm>(options.head_width, options.qk_norm_eps)) : nullptr;
+  };
   norm_q = norm("norm_q");
   norm_k = norm("norm_k");
   const std::int64_t width = options.joint_width + options.added_width;  // one of them is 0
@@ -69,9 +71,13 @@ KeyValue Attention::project(const PromptStates& context) const {
   return {normed(norm_k, split_heads(to_k->forward(context.embedding))), split_heads(to_v->forward(context.embedding)), mask};
 }
 
-KeyValue Attention::prompt_kv(const PromptStates& context, Taps* taps) const {
-  if (!taps || site < 0) return project(context);
-  return taps->prompt_kv(site, context, [this](const PromptStates& prompt) { return project(prompt); });
+KeyValue Attention::prompt_kv(const PromptStates& context, Taps* taps, const Rotary* rotary) const {
+  const auto projected = [&](const PromptStates& prompt) {
+    KeyValue out = project(prompt);
+    out.key = turned(rotary, out.key);
+    return out;
+  };
+  return taps && site >= 0 ? taps->prompt_kv(site, context, projected) : projected(context);
 }
 
 // Of a layer that reads the prompt too, of its own block.
@@ -139,15 +145,21 @@ Attention::Streams Attention::forward_joint(const torch::Tensor& hidden, const P
   return {(*to_out)[0].forward(attended.slice(1, 0, own)), to_add_out ? to_add_out->forward(attended.slice(1, own)) : torch::Tensor()};
 }
 
-torch::Tensor Attention::forward_single(const PromptStates& context, const torch::Tensor& hidden, const Rotary& rotary, Taps* taps) const {
+torch::Tensor Attention::forward_single(const PromptStates& context, const Rotary* context_rotary, const torch::Tensor& hidden, const Rotary* rotary,
+                                        Taps* taps) const {
   if (taps) taps->enter_attention();
-  const KeyValue prompt = prompt_kv(context, taps);
-  const torch::Tensor query =
-      at::cat({normed(norm_q, split_heads(to_q->forward(context.embedding))), rotary.turn(normed(norm_q, split_heads(to_q->forward(hidden))))}, 2);
-  const KeyValue own = picture_kv(project({hidden}), taps);
-  const std::int64_t tokens = context.embedding.size(1), points = hidden.size(1);
-  return attend({query, at::cat({prompt.key, rotary.turn(own.key)}, 2), at::cat({prompt.value, own.value}, 2), 0, tokens, tokens, tokens + points,
-                 mask_of_keys(prompt.mask, 0, points)},
+  const std::int64_t tokens = context.embedding.defined() ? context.embedding.size(1) : 0, points = hidden.defined() ? hidden.size(1) : 0;
+  const KeyValue prompt = tokens > 0 ? prompt_kv(context, taps, context_rotary) : KeyValue{};
+  const KeyValue own = points > 0 ? picture_kv(project({hidden}), taps) : KeyValue{};
+  const auto query = [&](const torch::Tensor& x, const Rotary* turn) { return turned(turn, normed(norm_q, split_heads(to_q->forward(x)))); };
+  // The prompt's, then the picture's.
+  const auto both = [&](auto&& of_prompt, auto&& of_picture) {
+    if (tokens == 0) return of_picture();
+    return points == 0 ? of_prompt() : at::cat({of_prompt(), of_picture()}, 2);
+  };
+  return attend({both([&] { return query(context.embedding, context_rotary); }, [&] { return query(hidden, rotary); }),
+                 both([&] { return prompt.key; }, [&] { return turned(rotary, own.key); }), both([&] { return prompt.value; }, [&] { return own.value; }), 0,
+                 tokens, tokens, tokens + points, mask_of_keys(prompt.mask, 0, points)},
                 taps);
 }
 

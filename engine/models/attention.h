@@ -9,7 +9,8 @@
 
 namespace glyphscope {
 
-/// Turns queries and keys by where their tokens are: cosines and sines, each [N, head_width] fp32. Source: diffusers `apply_rotary_emb`.
+/// Turns queries and keys by where their tokens are: cosines and sines, each [N, head_width] fp32, or [B, 1, N, head_width] where rows differ. Source:
+/// diffusers `apply_rotary_emb`.
 struct Rotary {
   torch::Tensor cosine, sine;
   /// x: [B, heads, N, head_width]
@@ -32,6 +33,8 @@ class Attention : public Block {
     bool no_output = false;     ///< What was attended to is left as it is (FLUX's single blocks, which project it with more).
     bool context_ends = false;  ///< Joint attention in a model's last block, whose context goes nowhere.
     bool qk_norm = false;       ///< Queries and keys are RMS-normed, those of the context apart.
+    double qk_norm_eps = 1e-6;
+    bool out_bias = true;
     /// Added K and V (DeepFloyd IF): width of the prompt, whose K and V (`add_k_proj`, `add_v_proj`) stand before the pixels'
     /// own; 0: there is none.
     std::int64_t added_width = 0;
@@ -53,8 +56,9 @@ class Attention : public Block {
   /// rotary: turns the hidden states' queries and keys; the context's stand at no place. Null: none.
   Streams forward_joint(const torch::Tensor& hidden, const PromptStates& context, const Rotary* rotary, Taps* taps) const;
 
-  /// The same with one set of projections for both: context [B, T, query_width] and hidden [B, N, query_width] -> [B, T + N, heads x head_width].
-  torch::Tensor forward_single(const PromptStates& context, const torch::Tensor& hidden, const Rotary& rotary, Taps* taps) const;
+  /// The same with one set of projections for both: context [B, T, query_width] and hidden [B, N, query_width] -> [B, T + N, heads x head_width]. One of them
+  /// may be undefined: then the other attends to itself. context_rotary: turns the context's; what a site's prompt K is, is turned. Null: none.
+  torch::Tensor forward_single(const PromptStates& context, const Rotary* context_rotary, const torch::Tensor& hidden, const Rotary* rotary, Taps* taps) const;
 
   /// Attention with added K and V over the pixels of a feature map. x: [B, query_width, H, W]; context: [B, T, added_width] ->
   /// x plus what was attended to.
@@ -83,7 +87,7 @@ class Attention : public Block {
  private:
   torch::Tensor split_heads(const torch::Tensor& x) const;
   torch::Tensor merge_heads(const torch::Tensor& x) const;
-  KeyValue prompt_kv(const PromptStates& context, Taps* taps) const;
+  KeyValue prompt_kv(const PromptStates& context, Taps* taps, const Rotary* rotary = nullptr) const;
   KeyValue picture_kv(KeyValue own, Taps* taps) const;
   torch::Tensor attend(const AttentionCall& call, Taps* taps) const;
   Options options_;

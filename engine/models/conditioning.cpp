@@ -2,6 +2,7 @@
 
 #include <torch/types.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace glyphscope {
@@ -20,7 +21,23 @@ Conditioning Conditioning::to(torch::Device device) const {
   return out;
 }
 
-Conditioning joined(const std::vector<Conditioning>& rows) {
+void pad_prompts(const std::vector<std::pair<torch::Tensor*, torch::Tensor*>>& prompts) {
+  std::int64_t longest = 0;
+  for (const auto& [embedding, mask] : prompts) longest = std::max(longest, embedding->size(1));
+  for (const auto& [embedding, mask] : prompts) {
+    const std::int64_t missing = longest - embedding->size(1);
+    if (missing == 0 || !mask->defined()) continue;
+    *embedding = torch::constant_pad_nd(*embedding, {0, 0, 0, missing});
+    *mask = torch::constant_pad_nd(*mask, {0, missing});
+  }
+}
+
+Conditioning joined(const std::vector<Conditioning>& given) {
+  std::vector<Conditioning> rows = given;
+  std::vector<std::pair<torch::Tensor*, torch::Tensor*>> prompts;
+  for (auto& row : rows)
+    if (row.embedding.defined()) prompts.emplace_back(&row.embedding, &row.prompt_mask);
+  pad_prompts(prompts);
   Conditioning out;
   for (const auto field : kFields) {
     if (rows.empty() || !(rows.front().*field).defined()) continue;

@@ -2,6 +2,7 @@
 
 #include <torch/types.h>
 
+#include <utility>
 #include <vector>
 
 namespace glyphscope {
@@ -20,7 +21,10 @@ struct Conditioning {
   Conditioning to(torch::Device device) const;
 };
 
-/// The rows of all of them; a field is defined if it is in the first.
+/// Makes prompts as long as the longest of them: embeddings [B, T, width] and their masks [B, T]. Those without a mask stay as they are.
+void pad_prompts(const std::vector<std::pair<torch::Tensor*, torch::Tensor*>>& prompts);
+
+/// The rows of all of them; a field is defined if it is in the first. Prompts with masks are made as long as the longest.
 Conditioning joined(const std::vector<Conditioning>& rows);
 
 /// Sinusoidal embedding of timesteps [B] -> [B, width] in fp32. Source: diffusers `get_timestep_embedding`.

@@ -53,7 +53,7 @@ class FluxSingleBlock : public Block {
     both = run({both, time}, [this, tokens, rotary, taps](const Tensors& in) -> Tensors {
       const auto how = norm->forward(in[1]);  // shift, scale, gate
       const torch::Tensor x = modulated(in[0], how[0], how[1]);
-      const torch::Tensor attended = attn->forward_single({x.slice(1, 0, tokens)}, x.slice(1, tokens), rotary, taps);
+      const torch::Tensor attended = attn->forward_single({x.slice(1, 0, tokens)}, nullptr, x.slice(1, tokens), &rotary, taps);
       const torch::Tensor mlp = at::gelu(proj_mlp->forward(x), "tanh");
       return {in[0] + how[2] * proj_out->forward(at::cat({attended, taps && attn->site >= 0 ? taps->mlp(attn->site, mlp) : mlp}, 2))};
     })[0];

@@ -12,7 +12,8 @@ namespace {
 
 constexpr std::pair<TokenGroup, const char*> kGroups[] = {
     {TokenGroup::text, "text"}, {TokenGroup::words, "words"}, {TokenGroup::marks, "marks"}, {TokenGroup::padding, "padding"}};
-constexpr std::pair<TokenEncoder, const char*> kEncoders[] = {{TokenEncoder::clip, "clip"}, {TokenEncoder::t5, "t5"}, {TokenEncoder::bert, "bert"}};
+constexpr std::pair<TokenEncoder, const char*> kEncoders[] = {
+    {TokenEncoder::clip, "clip"}, {TokenEncoder::t5, "t5"}, {TokenEncoder::bert, "bert"}, {TokenEncoder::chat, "chat"}};
 
 bool contains(const std::vector<WordTokens>& runs, size_t run, std::int64_t place) {
   return place >= runs[run].begin && place < runs[run].begin + runs[run].length;
@@ -42,17 +43,17 @@ std::string to_string(TokenEncoder encoder) {
 TokenEncoder parse_token_encoder(const std::string& name) {
   for (const auto& [encoder, known] : kEncoders)
     if (name == known) return encoder;
-  reject("unknown encoder '" + name + "'", "", "Known are clip, t5 and bert");
+  reject("unknown encoder '" + name + "'", "", "Known are clip, t5, bert and chat");
 }
 
 std::vector<TokenGroup> token_groups(const std::vector<WordTokens>& own, const std::vector<WordTokens>& seen, std::int64_t tokens) {
   std::vector<TokenGroup> out(static_cast<size_t>(tokens), TokenGroup::padding);
   for (size_t run = 0; run < own.size(); ++run)
-    for (std::int64_t place = own[run].begin; place < std::min(tokens, own[run].begin + own[run].length); ++place) {
+    for (std::int64_t place = own[run].begin; place < std::min(tokens, own[run].begin + std::max(own[run].length, seen[run].length)); ++place) {
       const auto in = [&](const WordTokens& words) {
         const std::int64_t at = place - words.begin, lead = words.first.front(), end = lead + static_cast<std::int64_t>(words.ids.size());
         if (at >= words.text_begin && at < words.text_end) return TokenGroup::text;
-        if (at < lead || at == end) return TokenGroup::marks;
+        if (at < lead || (at >= end && at < end + words.trail)) return TokenGroup::marks;
         return at < end ? TokenGroup::words : TokenGroup::padding;
       };
       const TokenGroup a = in(own[run]), b = in(seen[run]);
@@ -74,7 +75,8 @@ std::vector<bool> replaced_tokens(const std::vector<WordTokens>& own, const std:
   for (std::int64_t place = 0; place < tokens; ++place) {
     bool read = encoders.empty();
     for (size_t run = 0; run < own.size(); ++run)
-      read = read || (contains(own, run, place) && std::find(encoders.begin(), encoders.end(), own[run].encoder) != encoders.end());
+      read = read ||
+             ((contains(own, run, place) || contains(seen, run, place)) && std::find(encoders.begin(), encoders.end(), own[run].encoder) != encoders.end());
     out.push_back(read && (groups.empty() || std::find(groups.begin(), groups.end(), all[static_cast<size_t>(place)]) != groups.end()));
   }
   return out;

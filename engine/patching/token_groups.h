@@ -9,8 +9,8 @@ namespace glyphscope {
 
 struct WordTokens;
 
-/// Kinds of text encoders whose tokens sites read.
-enum class TokenEncoder { clip, t5, bert };
+/// Kinds of text encoders whose tokens sites read. A chat's is a language model, which reads a prompt as a user's turn.
+enum class TokenEncoder { clip, t5, bert, chat };
 
 /// What a prompt's tokens are to a text that is to be written: the text itself, which stands in double quotes; the other words; what an encoder puts where a
 /// prompt begins and ends; what fills up the rest. Each token is in one of them. Encoders that read from left to right (CLIP) let all that follows know of the

@@ -10,15 +10,15 @@
 namespace glyphscope {
 
 WordTokens find_words(TokenEncoder encoder, const std::string& text, std::int64_t begin, std::int64_t length, std::int64_t lead,
-                      const std::function<std::vector<std::int64_t>(const std::string&)>& encode) {
+                      const std::function<std::vector<std::int64_t>(const std::string&)>& encode, std::int64_t trail) {
   constexpr const char* kSpaces = " \t\n\r\f\v";
-  WordTokens out{.begin = begin, .length = length, .ids = encode(text), .words = {}, .first = {}, .encoder = encoder};
+  WordTokens out{.begin = begin, .length = length, .ids = encode(text), .words = {}, .first = {}, .encoder = encoder, .trail = trail};
   const std::vector<std::int64_t> whole = out.ids;
-  const std::int64_t room = length - lead - 1;
+  const std::int64_t room = length - lead - trail;
   if (static_cast<std::int64_t>(out.ids.size()) > room) out.ids.resize(static_cast<size_t>(room));
   const auto tokens_before = [&](size_t byte) {
     const auto count = static_cast<std::int64_t>(encode(text.substr(0, byte)).size());
-    return std::min(lead + count, length - 1);
+    return std::min(lead + count, length - trail);
   };
   out.first.push_back(lead);
   for (size_t at = text.find_first_not_of(kSpaces); at != std::string::npos;) {
@@ -36,8 +36,8 @@ WordTokens find_words(TokenEncoder encoder, const std::string& text, std::int64_
     };
     const std::int64_t before = shared(quoted->first).first;
     const auto [upto, clean] = shared(quoted->second);
-    out.text_begin = std::min(lead + before, length - 1);
-    out.text_end = std::max(out.text_begin, std::min(lead + upto + (clean ? 0 : 1), length - 1));
+    out.text_begin = std::min(lead + before, length - trail);
+    out.text_end = std::max(out.text_begin, std::min(lead + upto + (clean ? 0 : 1), length - trail));
   }
   return out;
 }

@@ -21,11 +21,12 @@ struct WordTokens {
   /// is none, or it does not fit.
   std::int64_t text_begin = 0, text_end = 0;
   TokenEncoder encoder = TokenEncoder::clip;
+  std::int64_t trail = 1;  ///< Tokens that the encoder puts after the text.
 };
 
-/// text: without weights. lead: tokens before the text; one is after it. encode: ids of a text alone, which no token may cross a space.
+/// text: without weights. lead, trail: tokens before the text and after it. encode: ids of a text alone, which no token may cross a space.
 WordTokens find_words(TokenEncoder encoder, const std::string& text, std::int64_t begin, std::int64_t length, std::int64_t lead,
-                      const std::function<std::vector<std::int64_t>(const std::string&)>& encode);
+                      const std::function<std::vector<std::int64_t>(const std::string&)>& encode, std::int64_t trail = 1);
 
 /// Which tokens of a source prompt stand for each token of a target prompt, as Prompt-to-Prompt aligns them (arXiv 2208.01626, section 3.1).
 struct TokenAlignment {

@@ -210,7 +210,7 @@ DistinctRows distinct_rows(const FamilyModel& model, const ModelInfo& info, cons
 
 ReadPrompts read_prompts(FamilyModel& model, const ModelInfo& info, const Request& request, std::vector<std::string>& notes, const CancelToken& cancel) {
   ReadPrompts read;
-  read.guided = model.guides_by_halves() && request.guidance > 1;
+  read.guided = model.guides_by_halves() && info.guidance_factor(request.guidance) > 1;
   read.negative = static_cast<int>(request.prompts.size());
   read.unwanted = read.negative + 1;
   {
@@ -223,13 +223,16 @@ ReadPrompts read_prompts(FamilyModel& model, const ModelInfo& info, const Reques
     if (read.guided) read.prompts.push_back(model.encode_negative(request, notes));
     if (request.safe) read.prompts.push_back(model.encode(request.safe->unwanted, request.clip_skip, notes));
   }
+  std::vector<std::pair<torch::Tensor*, torch::Tensor*>> padded;
+  for (auto& prompt : read.prompts) padded.emplace_back(&prompt.embedding, &prompt.mask);
+  pad_prompts(padded);
   if (request.method == PatchMethod::recording) read.records = record(model, info, request, read.prompts);
   for (const auto& prompt : read.prompts) read.states.push_back({model.site_embedding(prompt), prompt.mask});
   return read;
 }
 
-std::int64_t rows_together(const FamilyModel& model, const Request& request, size_t begin, size_t end) {
-  const bool guided = model.guides_by_halves() && request.guidance > 1;
+std::int64_t rows_together(const FamilyModel& model, const ModelInfo& info, const Request& request, size_t begin, size_t end) {
+  const bool guided = model.guides_by_halves() && info.guidance_factor(request.guidance) > 1;
   return static_cast<std::int64_t>(make_batch(request, begin, end).members.size()) * (1 + (guided ? 1 : 0) + (request.safe ? 1 : 0));
 }
 
@@ -263,7 +266,7 @@ DrawnBatch draw_batch(const FamilyModel& model, const ModelInfo& info, const Sch
   const auto run = scheduler.begin(request.steps, model.tokens(request));
   run->set_noise([&] { return sent(rows.noise.draw(shape), model.placement().device); });
   DenoiseOptions options;
-  options.guidance = read.guided ? request.guidance : 1;
+  options.guidance = read.guided ? info.guidance_factor(request.guidance) : 1;
   options.safe = request.safe;
   options.cancel = cancel;
   std::vector<const Following*> following;

@@ -43,7 +43,7 @@ DistinctRows distinct_rows(const FamilyModel& model, const ModelInfo& info, cons
 
 /// How many of a request's rows and of those that they need beside them go through the denoiser together, all parts of guidance counted, when rows from `begin`
 /// up to `end` are drawn.
-std::int64_t rows_together(const FamilyModel& model, const Request& request, size_t begin, size_t end);
+std::int64_t rows_together(const FamilyModel& model, const ModelInfo& info, const Request& request, size_t begin, size_t end);
 
 /// Calls the denoiser once, as it is called for the request's first row alone: to learn what memory that takes.
 void call_for_one_row(const FamilyModel& model, const ModelInfo& info, const Request& request, const ReadPrompts& read);

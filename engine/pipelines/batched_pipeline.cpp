@@ -70,8 +70,8 @@ std::unique_ptr<Scheduler> BatchedPipeline::scheduler_of(const Request& request)
 
 void BatchedPipeline::check(const Request& request) const {
   make_scheduler(scheduler_config_, request.scheduler)->begin(request.steps);
-  if (request.safe && !(guides_by_halves() && request.guidance > 1))
-    reject("safe guidance needs classifier-free guidance over 1", info_.source,
+  if (request.safe && !(guides_by_halves() && info_.guidance_factor(request.guidance) > 1))
+    reject("safe guidance needs classifier-free guidance" + std::string(info_.no_guidance > 0 ? " over 1" : ""), info_.source,
            guides_by_halves() ? "Raise " + option(Option::guidance) : "This family has none");
   check_tokens(request);
   check_paths(request);
@@ -143,7 +143,7 @@ std::int64_t BatchedPipeline::denoiser_rows(const Request& asked) const {
   const size_t at_once = shares_of(request).at_once;
   std::int64_t rows = 0;
   for (size_t begin = 0; begin < request.rows.size(); begin += at_once)
-    rows += rows_together(*this, request, begin, std::min(begin + at_once, request.rows.size()));
+    rows += rows_together(*this, info_, request, begin, std::min(begin + at_once, request.rows.size()));
   return rows * static_cast<std::int64_t>(scheduler_of(request)->begin(request.steps, tokens(request))->timesteps().size());
 }
 

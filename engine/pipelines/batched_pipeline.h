@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <tuple>
+#include <type_traits>
 #include <vector>
 
 #include "pipelines/components.h"
@@ -37,8 +38,8 @@ class BatchedPipeline : public Pipeline, public FamilyModel {
   Attribution run_attribution(const Request& request, const AttributionOptions& options, const CancelToken& cancel) override;
   Trajectory run_inversion(const Inversion& inversion, const Request& request, const Observer& observer, const CancelToken& cancel) override;
 
-  /// Loads its weights, which info() then counts: see Components. A prompt is a ClipPrompt or T5Prompt, the family's
-  /// own. Throw a Failure.
+  /// Loads its weights, which info() then counts: see Components. A prompt is a ClipPrompt, T5Prompt or ChatPrompt, the
+  /// family's own. Throw a Failure.
   void load(
       const std::string& component, torch::nn::Module& module,
       const std::function<std::string(const std::string&)>& rename = [](const std::string& key) { return key; }) {
@@ -48,7 +49,7 @@ class BatchedPipeline : public Pipeline, public FamilyModel {
   void load(Prompt& prompt) {
     components_.load(prompt.encoder());
     prompts_.push_back([&prompt] { prompt.encoder().release(); });
-    encoders_.push_back(&prompt);
+    if constexpr (std::is_base_of_v<AdaptableEncoder, Prompt>) encoders_.push_back(&prompt);
   }
   /// Large encoders go.
   void prompts_read() override {

@@ -109,7 +109,7 @@ Expected<std::shared_ptr<const Trajectory>> Pipeline::invert(const Inversion& in
   return attempt([&]() -> std::shared_ptr<const Trajectory> {
     torch::InferenceMode inference;
     Request resolved = resolve(request);
-    resolved.guidance = 1;  // a number that some models read
+    resolved.guidance = info().no_guidance;  // a number that some models read
     const torch::Tensor& picture = inversion.picture;
     if (!picture.defined() || picture.dim() != 3 || picture.size(0) != 3 || picture.scalar_type() != torch::kUInt8 || picture.size(1) != resolved.height ||
         picture.size(2) != resolved.width)

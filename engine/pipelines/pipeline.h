@@ -69,7 +69,7 @@ struct Request {
   std::optional<SafeGuidance> safe;     ///< For rows without a plan, in families that guide by an unconditional half.
   std::vector<Row> rows;
   std::int64_t steps = 0;              ///< 0: the model's default.
-  double guidance = -1;                ///< Negative: the model's default; up to 1: no guidance, one pass.
+  double guidance = -1;                ///< Negative: the model's default; up to ModelInfo::no_guidance: none, one pass.
   std::string scheduler;               ///< "": the model's own.
   std::int64_t width = 0, height = 0;  ///< Pixels; 0: the model's own size.
   std::int64_t clip_skip = 0;          ///< Last layers of the CLIP encoders that are left out, beyond the model's own habit.
@@ -126,6 +126,9 @@ struct ModelInfo {
   std::vector<std::pair<std::string, std::int64_t>> parameters;  ///< By component.
   std::int64_t default_steps = 50, default_width = 512, default_height = 512;
   double default_guidance = 7.5;
+  double no_guidance = 1;  ///< The guidance at which there is none; 0 where a pipeline counts it so (Z-Image).
+  /// g in: unconditional + g x (conditional - unconditional).
+  double guidance_factor(double guidance) const { return guidance + (1 - no_guidance); }
   std::int64_t size_multiple = 8;             ///< Width and height must be multiples of it.
   bool enlarges = false;                      ///< It draws Request::pictures larger.
   std::shared_ptr<const ModelInfo> upscaler;  ///< Of a cascade: the second stage, which enlarges what this one draws; else null.

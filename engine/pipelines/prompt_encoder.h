@@ -23,9 +23,9 @@ template <class Model, class Config>
 class PromptEncoder {
  public:
   /// held_bytes: what its weights may take and stay. No weights are loaded.
-  PromptEncoder(const ModelFolder& folder, std::string name, Config config, std::string (*rename)(const std::string&), const Opening& opening,
+  PromptEncoder(const ModelFolder& folder, std::string name, Config config, std::function<std::string(const std::string&)> rename, const Opening& opening,
                 std::int64_t held_bytes)
-      : folder_(folder), name_(std::move(name)), config_(std::move(config)), rename_(rename), plan_(opening.plan), held_bytes_(held_bytes) {}
+      : folder_(folder), name_(std::move(name)), config_(std::move(config)), rename_(std::move(rename)), plan_(opening.plan), held_bytes_(held_bytes) {}
 
   const std::string& name() const { return name_; }
   const Config& config() const { return config_; }
@@ -73,7 +73,7 @@ class PromptEncoder {
   ModelFolder folder_;
   std::string name_;
   Config config_;
-  std::string (*rename_)(const std::string&);
+  std::function<std::string(const std::string&)> rename_;
   MemoryPlan plan_;
   std::int64_t held_bytes_;
   bool training_ = false;

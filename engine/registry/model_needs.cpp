@@ -27,7 +27,8 @@ namespace {
 // Of a denoiser's or an encoder's keys, the part that names the block which holds the tensor; empty: none does.
 std::string block_of(const std::string& key) {
   static const std::set<std::string> lists{
-      "transformer_blocks", "single_transformer_blocks", "resnets", "attentions", "downsamplers", "upsamplers", "block", "layers"};
+      "transformer_blocks", "single_transformer_blocks", "resnets", "attentions", "downsamplers", "upsamplers", "block", "layers", "noise_refiner",
+      "context_refiner"};
   std::string out;
   for (size_t begin = 0, dot = 0; (dot = key.find('.', begin)) != std::string::npos; begin = dot + 1) {
     if (!lists.contains(key.substr(begin, dot - begin))) continue;

@@ -124,7 +124,7 @@ class Editing {
         return picture;
       };
       if (source.drift.defined()) out.drift = drawn_again(source.drift);
-      request.guidance = 1;
+      request.guidance = info_.no_guidance;
       out.reconstruction = drawn_again(source.reconstruction);
     } else if (real) {
       ready_.notes.emplace_back("The guard withholds what the picture's noise gives back: a listed word can be read in it");

@@ -63,12 +63,24 @@ json whole_or_missing(const fs::path& folder, const char* type) {
   return read_whole(folder / "tokenizer.json", type);
 }
 
+// A key of added_tokens_decoder.
+std::int64_t whole_number(const std::string& id, const fs::path& where) {
+  std::int64_t number = -1;
+  const auto read = std::from_chars(id.data(), id.data() + id.size(), number);
+  if (read.ec != std::errc() || read.ptr != id.data() + id.size() || number < 0)
+    reject("'added_tokens_decoder' has the id '" + id + "', which is no whole number", where.string());
+  return number;
+}
+
 std::int64_t id_in(const json& vocabulary, const std::string& token, const fs::path& where) {
   const auto found = vocabulary.find(token);
   if (found == vocabulary.end()) reject("the vocabulary lacks the token '" + token + "'", where.string());
   if (!found->is_number_unsigned()) reject("the id of token '" + token + "' is no whole number", where.string());
   return found->get<std::int64_t>();
 }
+
+// Qwen2's words. Source: transformers `Qwen2Tokenizer`.
+constexpr const char* kQwenWords = R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 
 // CLIP's words; the byte level takes what it matches apart once more.
 constexpr const char* kClipWords = R"(<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+)";
@@ -118,10 +130,7 @@ json read_clip_tokenizer(const fs::path& folder) {
     if (const auto own = settings.find("added_tokens_decoder"); own != settings.end())
       for (const auto& [id, token] : own->items()) {
         const std::string text = token.at("content").get<std::string>();
-        std::int64_t number = -1;
-        const auto read = std::from_chars(id.data(), id.data() + id.size(), number);
-        if (read.ec != std::errc() || read.ptr != id.data() + id.size() || number < 0)
-          reject("'added_tokens_decoder' has the id '" + id + "', which is no whole number", (folder / "tokenizer_config.json").string());
+        const std::int64_t number = whole_number(id, folder / "tokenizer_config.json");
         if (!added.contains(text)) (added[text] = token)["id"] = number;
       }
   });
@@ -148,6 +157,27 @@ json read_roberta_tokenizer(const fs::path& folder) {
   json model = read_byte_pairs(folder);
   model["unk_token"] = "<unk>";
   return {{"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}}}, {"model", std::move(model)}};
+}
+
+json read_qwen_tokenizer(const fs::path& folder) {
+  if (!has_byte_pairs(folder)) return whole_or_missing(folder, "BPE");
+  json tokens = json::array();
+  if (const fs::path settings = folder / "tokenizer_config.json"; fs::exists(settings))
+    reading_json(settings, [&] {
+      const json own = read_json(settings);
+      const auto added = own.find("added_tokens_decoder");
+      if (added == own.end()) return;
+      for (const auto& [id, token] : added->items()) {
+        tokens.push_back(token);
+        tokens.back()["id"] = whole_number(id, settings);
+      }
+    });
+  const json splitters = {{{"type", "Split"}, {"pattern", {{"Regex", kQwenWords}}}, {"behavior", "Isolated"}, {"invert", false}},
+                          {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}}};
+  return {{"added_tokens", std::move(tokens)},
+          {"normalizer", {{"type", "NFC"}}},
+          {"pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", splitters}}},
+          {"model", read_byte_pairs(folder)}};
 }
 
 json read_bert_tokenizer(const fs::path& folder) {

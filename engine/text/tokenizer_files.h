@@ -10,6 +10,7 @@ namespace glyphscope {
 /// missing or malformed file.
 nlohmann::json read_clip_tokenizer(const std::filesystem::path& folder);
 nlohmann::json read_roberta_tokenizer(const std::filesystem::path& folder);
+nlohmann::json read_qwen_tokenizer(const std::filesystem::path& folder);
 /// vocab.txt with tokenizer_config.json; or a tokenizer.json alone.
 nlohmann::json read_bert_tokenizer(const std::filesystem::path& folder);
 

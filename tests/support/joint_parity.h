@@ -29,9 +29,11 @@ class JointParity : public ::testing::TestWithParam<const char*> {
   }
   torch::Tensor get(const std::string& name) const { return expected->tensor(name).to(testing::test_device()); }
   Conditioning conditioning(const std::string& prefix = "") const {
+    const auto if_there = [&](const std::string& name) { return expected->entries().contains(name) ? get(name) : torch::Tensor(); };
     return {.embedding = get(prefix + "embedding"),
-            .pooled = get(prefix + "pooled"),
-            .guidance = expected->entries().contains("time_ids") ? get("time_ids") : torch::Tensor()};
+            .pooled = if_there(prefix + "pooled"),
+            .guidance = if_there("time_ids"),
+            .prompt_mask = if_there(prefix + "prompt_mask")};
   }
   torch::Tensor run(const Conditioning& c, Taps* taps = nullptr) const { return model->forward(get("sample"), get("timestep"), c, taps); }
   // Rows 0 and 1 are A's, 2 and 3 B's; the plan lets A's rows see B's.

@@ -20,7 +20,8 @@ SmallDenoiser::SmallDenoiser(const std::string& name, torch::ScalarType dtype, t
                                   .pooled = get("pooled", "text_embeds"),
                                   .sizes = numbers,
                                   .noise_level = numbers,
-                                  .guidance = numbers};
+                                  .guidance = numbers,
+                                  .prompt_mask = expected_.entries().contains("prompt_mask") ? expected_.tensor("prompt_mask").to(device) : torch::Tensor()};
   const torch::Tensor sample = get("sample", "sample"), timestep = expected_.tensor("timestep").to(device);
   table_ = opened.table;
   module_ = opened.module;

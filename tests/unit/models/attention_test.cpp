@@ -74,7 +74,7 @@ TEST(Attention, PaddingIsAsIfItWereNotThere) {
   const std::vector<std::pair<const char*, Form>> forms = {
       {"cross", [&](const PromptStates& states, Taps* taps) { return holder.cross->forward(hidden, states, taps); }},
       {"joint", [&](const PromptStates& states, Taps* taps) { return holder.joint->forward_joint(hidden, states, nullptr, taps).hidden; }},
-      {"single", [&](const PromptStates& states, Taps* taps) { return holder.single->forward_single(states, hidden, turn, taps).slice(1, -9); }},
+      {"single", [&](const PromptStates& states, Taps* taps) { return holder.single->forward_single(states, nullptr, hidden, &turn, taps).slice(1, -9); }},
       {"added", [&](const PromptStates& states, Taps* taps) { return holder.added->forward_added(picture, states, taps); }}};
   for (const auto& [name, form] : forms) {
     const torch::Tensor cut = form({prompt.slice(1, 0, 4)}, nullptr), all = form({prompt}, nullptr);
