@@ -162,24 +162,46 @@ Value read_value(Reader& reader, std::uint32_t type, const std::string& key, con
   return out;
 }
 
-// llama.cpp's names of T5's encoder, by transformers'. Source: gguf, tensor_mapping.py, T5ENCODER.
-std::string t5_name(const std::string& key) {
-  static const std::map<std::string, std::string> whole{{"token_embd.weight", "shared.weight"}, {"enc.output_norm.weight", "encoder.final_layer_norm.weight"}};
-  static const std::map<std::string, std::string> parts{{"attn_q", "layer.0.SelfAttention.q"},
-                                                        {"attn_k", "layer.0.SelfAttention.k"},
-                                                        {"attn_v", "layer.0.SelfAttention.v"},
-                                                        {"attn_o", "layer.0.SelfAttention.o"},
-                                                        {"attn_rel_b", "layer.0.SelfAttention.relative_attention_bias"},
-                                                        {"attn_norm", "layer.0.layer_norm"},
-                                                        {"ffn_gate", "layer.1.DenseReluDense.wi_0"},
-                                                        {"ffn_up", "layer.1.DenseReluDense.wi_1"},
-                                                        {"ffn_down", "layer.1.DenseReluDense.wo"},
-                                                        {"ffn_norm", "layer.1.layer_norm"}};
-  if (const auto found = whole.find(key); found != whole.end()) return found->second;
-  static const std::regex block("enc\\.blk\\.([0-9]+)\\.([a-z_]+)\\.weight");
+// llama.cpp's names of T5's encoder and of language models, by transformers'. Source: gguf, tensor_mapping.py, T5ENCODER and QWEN3.
+struct LlamaNames {
+  const char *block, *ours;  // how a block's names begin, with its number after
+  std::map<std::string, std::string> whole, parts;
+};
+
+const LlamaNames kT5{"enc.blk.",
+                     "encoder.block.",
+                     {{"token_embd.weight", "shared.weight"}, {"enc.output_norm.weight", "encoder.final_layer_norm.weight"}},
+                     {{"attn_q", "layer.0.SelfAttention.q"},
+                      {"attn_k", "layer.0.SelfAttention.k"},
+                      {"attn_v", "layer.0.SelfAttention.v"},
+                      {"attn_o", "layer.0.SelfAttention.o"},
+                      {"attn_rel_b", "layer.0.SelfAttention.relative_attention_bias"},
+                      {"attn_norm", "layer.0.layer_norm"},
+                      {"ffn_gate", "layer.1.DenseReluDense.wi_0"},
+                      {"ffn_up", "layer.1.DenseReluDense.wi_1"},
+                      {"ffn_down", "layer.1.DenseReluDense.wo"},
+                      {"ffn_norm", "layer.1.layer_norm"}}};
+const LlamaNames kDecoder{"blk.",
+                          "layers.",
+                          {{"token_embd.weight", "embed_tokens.weight"}, {"output_norm.weight", "norm.weight"}, {"output.weight", "lm_head.weight"}},
+                          {{"attn_q", "self_attn.q_proj"},
+                           {"attn_k", "self_attn.k_proj"},
+                           {"attn_v", "self_attn.v_proj"},
+                           {"attn_output", "self_attn.o_proj"},
+                           {"attn_q_norm", "self_attn.q_norm"},
+                           {"attn_k_norm", "self_attn.k_norm"},
+                           {"attn_norm", "input_layernorm"},
+                           {"ffn_gate", "mlp.gate_proj"},
+                           {"ffn_up", "mlp.up_proj"},
+                           {"ffn_down", "mlp.down_proj"},
+                           {"ffn_norm", "post_attention_layernorm"}}};
+
+std::string name_of(const LlamaNames& names, const std::string& key) {
+  if (const auto found = names.whole.find(key); found != names.whole.end()) return found->second;
+  static const std::regex block("(enc\\.)?blk\\.([0-9]+)\\.([a-z_]+)\\.(weight|bias)");
   std::smatch found;
-  if (!std::regex_match(key, found, block) || !parts.contains(found[2])) return key;
-  return "encoder.block." + found[1].str() + "." + parts.at(found[2]) + ".weight";
+  if (!std::regex_match(key, found, block) || !key.starts_with(names.block) || !names.parts.contains(found[3])) return key;
+  return names.ours + found[2].str() + "." + names.parts.at(found[3]) + "." + found[4].str();
 }
 
 }  // namespace
@@ -230,7 +252,10 @@ GgufFile::GgufFile(const fs::path& path) {
 
   for (std::uint64_t i = 0; i < tensors; ++i) {
     const std::string own_name = reader.text("the name of tensor " + std::to_string(i)), place = where + ", tensor " + own_name;
-    const std::string name = contents->architecture.starts_with("t5") ? t5_name(own_name) : own_name;
+    const std::string& architecture = contents->architecture;
+    const std::string name = architecture.starts_with("t5")     ? name_of(kT5, own_name)
+                             : architecture.starts_with("qwen") ? name_of(kDecoder, own_name)
+                                                                : own_name;
     const auto sides = reader.number<std::uint32_t>("the shape of " + name);
     if (sides > 8) reject("the tensor has " + std::to_string(sides) + " sides", place, kAgain);
     Entry entry;

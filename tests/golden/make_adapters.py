@@ -19,8 +19,9 @@ from unittest import mock
 
 import diffusers
 import torch
-from diffusers import DDPMScheduler, FluxPipeline, FluxTransformer2DModel, SD3Transformer2DModel, StableDiffusion3Pipeline, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import DDPMScheduler, FluxPipeline, FluxTransformer2DModel, SD3Transformer2DModel, StableDiffusion3Pipeline, StableDiffusionPipeline, UNet2DConditionModel, ZImagePipeline, ZImageTransformer2DModel
 from diffusers.models.embeddings import apply_rotary_emb
+from diffusers.models.normalization import RMSNorm
 from diffusers.models.transformers import transformer_flux
 from diffusers.training_utils import compute_snr
 from diffusers.utils import convert_state_dict_to_kohya
@@ -38,6 +39,7 @@ MODELS = {
     "mmdit_sd3": (SD3Transformer2DModel, [*ATTENTION, "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"]),
     "mmdit_sd35": (SD3Transformer2DModel, ATTENTION),
     "flux_dev": (FluxTransformer2DModel, [*ATTENTION, "add_k_proj", "add_v_proj", "proj_mlp"]),
+    "z_image": (ZImageTransformer2DModel, [*ATTENTION, "w1", "w2", "cap_embedder.1"]),
 }
 
 
@@ -47,6 +49,10 @@ def call(model, inputs):
         return model(inputs["sample"], inputs["timestep"], inputs["encoder_hidden_states"], None, None, None, None, added).sample
     if isinstance(model, SD3Transformer2DModel):
         return model(inputs["sample"], inputs["embedding"], inputs["pooled"], inputs["timestep"]).sample
+    if isinstance(model, ZImageTransformer2DModel):
+        captions = [row[mask] for row, mask in zip(inputs["embedding"], inputs["prompt_mask"])]
+        out = model(list(inputs["sample"].unsqueeze(2)), (1000 - inputs["timestep"]) / 1000, captions).sample
+        return -torch.stack(out)[:, :, 0]
     batch, channels, height, width = inputs["sample"].shape
     packed = FluxPipeline._pack_latents(inputs["sample"], batch, channels, height, width)
     ids = FluxPipeline._prepare_latent_image_ids(batch, height // 2, width // 2, "cpu", torch.float32)
@@ -88,6 +94,7 @@ def write(data, out, name, kind, targets):
         UNet2DConditionModel: (StableDiffusionPipeline, "unet"),
         SD3Transformer2DModel: (StableDiffusion3Pipeline, "transformer"),
         FluxTransformer2DModel: (FluxPipeline, "transformer"),
+        ZImageTransformer2DModel: (ZImagePipeline, "transformer"),
     }[kind]
     metadata = config.to_dict()
     with tempfile.TemporaryDirectory() as folder:
@@ -136,6 +143,11 @@ def exact_rotary(*arguments, **options):
         return apply_rotary_emb(*arguments, **options)
 
 
+def exact_norm(self, x):
+    """diffusers' RMSNorm in the dtype that it is given."""
+    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps) * self.weight
+
+
 def train(data, out, name, kind, scheduler, targets, gamma=0):
     flow = "shift" in scheduler
     reference = load_file(data / name / "expected.safetensors")
@@ -160,7 +172,7 @@ def train(data, out, name, kind, scheduler, targets, gamma=0):
             alpha, sigma = (x[index] for x in (ddpm.alphas_cumprod.sqrt(), (1 - ddpm.alphas_cumprod).sqrt()))
             timestep = index.float()
         share = lambda x: x.to(dtype).view(-1, 1, 1, 1)
-        inputs = {key: value.to(dtype) for key, value in reference.items() if value.is_floating_point()}
+        inputs = {key: value.to(dtype) if value.is_floating_point() else value for key, value in reference.items()}
         inputs |= {"sample": share(alpha) * clean.to(dtype) + share(sigma) * drawn.to(dtype), "timestep": timestep}
         v = scheduler.get("prediction_type") == "v_prediction"
         target = drawn.to(dtype) - clean.to(dtype) if flow else drawn.to(dtype)
@@ -177,9 +189,9 @@ def train(data, out, name, kind, scheduler, targets, gamma=0):
         losses = []
         for step in range(10):
             with torch.enable_grad():
-                with mock.patch.object(torch.Tensor, "float", as_float if name == "unet_if1" else torch.Tensor.float), mock.patch.object(
+                with mock.patch.object(torch.Tensor, "float", as_float if name in ("unet_if1", "z_image") else torch.Tensor.float), mock.patch.object(
                     transformer_flux, "apply_rotary_emb", exact_rotary
-                ):
+                ), mock.patch.object(RMSNorm, "forward", exact_norm if name == "z_image" else RMSNorm.forward):
                     said = call(model, inputs)[:, : clean.shape[1]]  # a variance that it learns is none of the objective's
                 loss = ((said - target).pow(2).mean((1, 2, 3)) * weights_of_samples.to(dtype)).mean()
                 loss.backward()
@@ -224,6 +236,7 @@ def main():
     train(data, out, "mmdit_sd3", SD3Transformer2DModel, {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0}, ATTENTION)
     dynamic = {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0, "use_dynamic_shifting": True}
     train(data, out, "flux_dev", FluxTransformer2DModel, dynamic, [*ATTENTION, "add_k_proj", "add_v_proj"])
+    train(data, out, "z_image", ZImageTransformer2DModel, {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0}, ["attention.to_k", "attention.to_v"])
     for file in out.rglob("*.*"):
         file.chmod(0o644)
 

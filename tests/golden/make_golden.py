@@ -52,6 +52,7 @@ from diffusers import (
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
     VQModel,
+    ZImageTransformer2DModel,
 )
 from diffusers.pipelines.deprecated.stable_diffusion_safe import StableDiffusionPipelineSafe
 from diffusers.loaders import single_file_utils
@@ -1996,23 +1997,23 @@ FOLDERS = {
 def write_block_parts(out):
     """One call of a denoiser of two rows, whose first row has, in the block of one site, the second row's K and V of the picture, or outputs of the MLPs."""
 
-    def second_row(since=0):
+    def second_row(since=0, until=None):
         def hook(_, __, result):
             result = result.clone()
-            result[0, since:] = result[1, since:]
+            result[0, since:until] = result[1, since:until]
             return result
 
         return hook
 
     def run(model, call, layers):
-        hooks = [model.get_submodule(path).register_forward_hook(second_row(since)) for path, since in layers]
+        hooks = [model.get_submodule(path).register_forward_hook(second_row(*rows)) for path, *rows in layers]
         result = call(model)
         for hook in hooks:
             hook.remove()
         return result
 
     tensors = {}
-    folders = {"unet_sd1": UNet2DConditionModel, "unet_sdxl": UNet2DConditionModel, "unet_if1": UNet2DConditionModel, "mmdit_sd35": SD3Transformer2DModel, "flux_dev": FluxTransformer2DModel}
+    folders = {"unet_sd1": UNet2DConditionModel, "unet_sdxl": UNet2DConditionModel, "unet_if1": UNet2DConditionModel, "mmdit_sd35": SD3Transformer2DModel, "flux_dev": FluxTransformer2DModel, "z_image": ZImageTransformer2DModel}
     for name, model_class in folders.items():
         model = model_class.from_pretrained(out / name).eval()
         given = load_file(out / name / "expected.safetensors")
@@ -2041,6 +2042,16 @@ def write_block_parts(out):
                 own = [f"{path}.attn"] + ([f"{path}.attn2"] if block.attn2 is not None else [])
                 parts[f"picture.{index}"] = [(f"{one}.{layer}", 0) for one in own for layer in ("to_k", "to_v")]
                 parts[f"mlp.{index}"] = [(f"{path}.ff", 0)] + ([(f"{path}.ff_context", 0)] if block.ff_context is not None else [])
+        elif name == "z_image":
+            captions = [row[mask] for row, mask in zip(given["embedding"], given["prompt_mask"])]
+            call = lambda z: -torch.stack(z(list(given["sample"].unsqueeze(2)), (1000 - given["timestep"]) / 1000, captions).sample)[:, :, 0]
+            refiners = len(model.context_refiner)
+            parts = {f"mlp.{index}": [(f"context_refiner.{index}.feed_forward", 0)] for index in range(refiners)}
+            for index in range(len(model.layers)):
+                path, site = f"layers.{index}", index + refiners
+                # The picture's 32 tokens, some of which fill it up, stand before the prompt's.
+                parts[f"picture.{site}"] = [(f"{path}.attention.{layer}", 0, 32) for layer in ("to_k", "to_v")]
+                parts[f"mlp.{site}"] = [(f"{path}.feed_forward", 0)]
         else:
             rows, columns = given["sample"].shape[2] // 2, given["sample"].shape[3] // 2
             ids = FluxPipeline._prepare_latent_image_ids(2, rows, columns, "cpu", torch.float32)

@@ -1,20 +1,27 @@
 #!/usr/bin/env python3
 """Z-Image's references: z_image (its transformer) and pipeline_z_image (whole generations), in the folder given. Usage: make_z_image.py data
-Needs what make_golden.py needs. Every model is tiny and has random weights from fixed seeds.
+Needs what make_golden.py needs, and gguf 0.19.0. Every model is tiny and has random weights from fixed seeds.
 
 z_image/           rows of captions that end in different blocks of 32 tokens; what each site's K and V of the caption are, and what comes of others' in their place
+gguf/z_image.gguf  the pipeline's transformer in its authors' keys, quantized; z_image_gguf_converted.safetensors: as diffusers converts its numbers
+gguf/qwen3/        its text encoder in llama.cpp's names, quantized; what transformers writes with its numbers
 pipeline_z_image/  a model folder; "a", "b", "negative", "unguided" and "patched": as diffusers draws them; turns.json: the ids of chat turns, as transformers has them
 """
 import json
+import shutil
 import sys
 from pathlib import Path
 
+import gguf
+import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import FlowMatchEulerDiscreteScheduler, ZImagePipeline, ZImageTransformer2DModel
+from diffusers.loaders import single_file_utils
 from diffusers.models.transformers.transformer_z_image import ZSingleStreamAttnProcessor
 from make_golden import TEXTS, TRAINING_TEXT, build_small_vae, draw, generator, randomise, save, to_bytes, write_json
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from safetensors.torch import load_file
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoTokenizer, Qwen2Tokenizer, Qwen3Config, Qwen3Model
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
@@ -121,8 +128,6 @@ def write_transformer(out):
 def write_tokenizer(folder):
     """A byte-level BPE tokenizer of Qwen's kind with a small vocabulary."""
     words = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-    from tokenizers import Regex
-
     trained = Tokenizer(models.BPE())
     trained.normalizer = normalizers.NFC()
     trained.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(words), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
@@ -222,9 +227,63 @@ def write_pipeline(out):
     write_json(out / "turns.json", turns)
 
 
+def quantized(tensors, kinds):
+    """Of each tensor what the file holds of it and its type; and its numbers."""
+    kept, numbers = {}, {}
+    for name, value in tensors.items():
+        kind = gguf.GGMLQuantizationType.F32 if value.ndim < 2 or value.shape[1] % 32 else kinds[len(kept) % len(kinds)]
+        data = value.numpy() if kind == gguf.GGMLQuantizationType.F32 else gguf.quants.quantize(value.numpy(), kind)
+        kept[name] = (data, kind)
+        numbers[name] = value if kind == gguf.GGMLQuantizationType.F32 else torch.from_numpy(np.array(gguf.quants.dequantize(data, kind), np.float32))
+    return kept, numbers
+
+
+def write_gguf(file, architecture, tensors):
+    writer = gguf.GGUFWriter(file, architecture)
+    for name, (data, kind) in tensors.items():
+        writer.add_tensor(name, data, raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def write_ggufs(out, folder):
+    """The authors' keys: layers that make Q, K and V in one, and other names."""
+    kinds = [gguf.GGMLQuantizationType[name] for name in ("Q8_0", "Q5_1", "Q5_0")]
+    state = load_file(folder / "transformer" / "diffusion_pytorch_model.safetensors")
+    authors = {}
+    for key, value in state.items():
+        if ".attention.to_q." in key:
+            authors[key.replace("to_q", "qkv")] = torch.cat([state[key.replace("to_q", name)] for name in ("to_q", "to_k", "to_v")])
+        elif ".attention.to_k." not in key and ".attention.to_v." not in key:
+            renamed = (("all_x_embedder.2-1.", "x_embedder."), ("all_final_layer.2-1.", "final_layer."), ("to_out.0.", "out."), ("norm_q.", "q_norm."), ("norm_k.", "k_norm."))
+            for ours, theirs in renamed:
+                key = key.replace(ours, theirs)
+            authors[key] = value
+    kept, numbers = quantized(authors, kinds)
+    write_gguf(out / "z_image.gguf", "lumina2", kept)
+    converted = single_file_utils.convert_z_image_transformer_checkpoint_to_diffusers(dict(numbers))
+    assert converted.keys() == state.keys()
+    save(out / "z_image_gguf_converted.safetensors", converted)
+
+    (out / "qwen3").mkdir(parents=True, exist_ok=True)
+    config = Qwen3Config(
+        vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=16,
+        rope_parameters={"rope_theta": 1000000.0, "rope_type": "default"}, tie_word_embeddings=True,
+    )
+    model = randomise(Qwen3Model(config), 2820)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN3, config.num_hidden_layers)
+    kept, numbers = quantized(dict(sorted(model.state_dict().items())), kinds[:1] + kinds[2:])
+    model.load_state_dict(numbers)
+    write_gguf(out / "qwen3" / "qwen3.gguf", "qwen3", {names.get_name("model." + key, try_suffixes=(".weight",)): value for key, value in kept.items()})
+    ids = torch.tensor([[5, 17, 3, 60, 1, 0, 9]])
+    save(out / "qwen3" / "expected.safetensors", {"ids": ids, "states": model(input_ids=ids, output_hidden_states=True).hidden_states[-2]})
+    model.config.save_pretrained(out / "qwen3")
+
+
 def main():
     out = Path(sys.argv[1])
-    import shutil
 
     for name, write in (("z_image", write_transformer), ("pipeline_z_image", write_pipeline)):
         shutil.rmtree(out / name, ignore_errors=True)
@@ -232,6 +291,7 @@ def main():
             shutil.rmtree(out / "tokenizer_qwen_older", ignore_errors=True)
         torch.manual_seed(0)
         write(out / name)
+    write_ggufs(out / "gguf", out / "pipeline_z_image")
 
 
 if __name__ == "__main__":

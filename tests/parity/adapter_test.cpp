@@ -46,7 +46,8 @@ TEST_P(AdapterParity, OutputEqualsTheReference) {
   EXPECT_TRUE(torch::equal(denoiser.call(), plain)) << "an adapter left a trace";
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, AdapterParity, ::testing::Values("unet_sd1", "unet_sd2", "unet_sdxl", "unet_if1", "mmdit_sd3", "mmdit_sd35", "flux_dev"));
+INSTANTIATE_TEST_SUITE_P(Families, AdapterParity,
+                         ::testing::Values("unet_sd1", "unet_sd2", "unet_sdxl", "unet_if1", "mmdit_sd3", "mmdit_sd35", "flux_dev", "z_image"));
 
 TEST(AdapterFiles, PeftsFolderAndKohyasFileAreRead) {
   torch::NoGradGuard no_grad;
@@ -119,7 +120,7 @@ TEST_P(TrainingParity, GradientsAndStepsEqualTheReferences) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Objectives, TrainingParity, ::testing::Values("unet_sd1", "unet_sd2", "unet_sdxl", "unet_if1", "mmdit_sd3", "flux_dev"));
+INSTANTIATE_TEST_SUITE_P(Objectives, TrainingParity, ::testing::Values("unet_sd1", "unet_sd2", "unet_sdxl", "unet_if1", "mmdit_sd3", "flux_dev", "z_image"));
 
 // Every method as its own library computes it: tests/golden/make_adapter_methods.py.
 TEST(AdapterParity, EveryMethodActsAsItsLibraryHasIt) {

@@ -24,7 +24,7 @@ PatchPlan part_plan(int site, BlockPart part, int prompt = 1) { return PatchPlan
 TEST(BlockParts, AreTakenFromTheOtherRow) {
   const SafetensorsFile expected(golden("block_parts.safetensors"));
   size_t checked = 0;
-  for (const char* name : {"unet_sd1", "unet_sdxl", "unet_if1", "mmdit_sd35", "flux_dev"}) {
+  for (const char* name : {"unet_sd1", "unet_sdxl", "unet_if1", "mmdit_sd35", "flux_dev", "z_image"}) {
     SmallDenoiser denoiser(name);
     const torch::Tensor plain = denoiser.call().to(torch::kCPU);
     for (const Site& site : denoiser.table().sites)

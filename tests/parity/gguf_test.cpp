@@ -12,6 +12,7 @@
 #include "registry/model_needs.h"
 #include "registry/open_model.h"
 #include "tests/support/golden.h"
+#include "text/decoder_text_model.h"
 #include "text/t5_encoder.h"
 
 namespace glyphscope {
@@ -66,9 +67,9 @@ std::uint64_t parameter_bytes(const torch::nn::Module& module) {
   return out;
 }
 
-std::shared_ptr<Pipeline> opened(const fs::path& file, const std::string& dtype = "fp32") {
+std::shared_ptr<Pipeline> opened(const fs::path& file, const std::string& dtype = "fp32", const char* beside = "pipeline_flux") {
   OpenOptions options;
-  if (!fs::is_directory(file)) options.config = golden("pipeline_flux");
+  if (!fs::is_directory(file)) options.config = golden(beside);
   options.dtype = dtype;
   auto model = open_model(file.string(), options);
   EXPECT_TRUE(model) << model.error().message();
@@ -119,6 +120,34 @@ TEST(Gguf, AFluxTransformerIsKeptAndDrawsWithItsNumbers) {
       // Where no kernel forms the numbers, all are loaded as such.
       EXPECT_EQ(one.parameters.bytes(torch::kBFloat16, torch::kXPU), 2 * static_cast<std::uint64_t>(one.parameters.numbers));
     }
+}
+
+// Z-Image's, whose authors' layers make Q, K and V in one.
+TEST(Gguf, AZImageTransformerIsKeptAndDrawsWithItsNumbers) {
+  const fs::path file = golden("gguf") / "z_image.gguf", numbers = golden("gguf") / "z_image_gguf_converted.safetensors";
+  const auto kept = opened(file, "fp32", "pipeline_z_image");
+  ASSERT_TRUE(kept);
+  const auto expected = Weights(numbers).tensors();
+  size_t quantized = 0;
+  for (const auto& [path, layer] : changeable_layers(kept->denoiser_module())) {
+    EXPECT_TRUE(torch::equal(layer->numbers(), expected.at(path + ".weight"))) << path;
+    quantized += layer->quantization().has_value() ? 1 : 0;
+  }
+  EXPECT_GE(quantized, 8u);
+  for (const char* token : {"x_pad_token", "cap_pad_token"}) EXPECT_TRUE(torch::equal(kept->denoiser_module().named_parameters()[token], expected.at(token)));
+  for (const std::string dtype : {"fp32", "bf16"})
+    EXPECT_TRUE(torch::equal(picture(*opened(file, dtype, "pipeline_z_image")), picture(*opened(numbers, dtype, "pipeline_z_image")))) << dtype;
+}
+
+TEST(Gguf, ALanguageModelIsReadInLlamaCppsNames) {
+  const fs::path folder = golden("gguf") / "qwen3";
+  DecoderTextModel model(DecoderTextConfig::parse(Config::read(folder / "config.json")));
+  const auto key = [&](const std::string& its) { return decoder_text_key(its, model.config().states); };
+  load_weights(model, Weights::find(folder), {.rename = key, .keep_quantized = quantized_keeper(model, torch::kCPU, torch::kFloat32)});
+  const auto expected = Weights(folder / "expected.safetensors").tensors();
+  torch::NoGradGuard no_grad;
+  EXPECT_LT((model.forward(expected.at("ids")) - expected.at("states")).abs().max().item<double>(), 1e-5);
+  EXPECT_LT(parameter_bytes(model), static_cast<std::uint64_t>(count_parameters(model)) * 3 / 2);
 }
 
 // T5 in llama.cpp's names writes what transformers writes with its numbers.

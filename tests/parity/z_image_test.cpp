@@ -6,6 +6,7 @@
 #include "io/files.h"
 #include "models/z_image.h"
 #include "pipelines/pipeline.h"
+#include "registry/open_model.h"
 #include "tests/support/joint_parity.h"
 #include "tests/support/pipeline_reference.h"
 #include "text/chat_tokenizer.h"
@@ -99,6 +100,35 @@ TEST(ZImage, TextEncodersThatAreNotReadAreNamed) {
   EXPECT_THAT(parse({{"use_sliding_window", true}}), HasSubstr("window"));
   EXPECT_THAT(parse({{"num_attention_heads", 6}, {"num_key_value_heads", 4}}), HasSubstr("no multiple"));
   EXPECT_THAT(parse({{"rope_scaling", {{"rope_type", "yarn"}}}}), HasSubstr("yarn"));
+}
+
+// All in one file, as ComfyUI has it, and the transformer alone in diffusers' keys.
+TEST(ZImage, SingleFilesDrawWhatTheFolderDraws) {
+  torch::NoGradGuard no_grad;
+  const auto folder = open_model(golden("pipeline_z_image").string());
+  ASSERT_TRUE(folder);
+  std::map<std::string, torch::Tensor> alone = Weights::find(golden("pipeline_z_image") / "transformer").tensors(), whole;
+  for (const auto& [key, tensor] : alone) whole["model.diffusion_model." + key] = tensor;
+  for (const auto& [key, tensor] : Weights::find(golden("pipeline_z_image") / "text_encoder").tensors())
+    whole["text_encoders.qwen3_4b.transformer.model." + key] = tensor;
+  const testing::TemporaryFolder files;
+  write_safetensors(files / "alone.safetensors", alone);
+  write_safetensors(files / "whole.safetensors", whole);
+  Request request;
+  request.prompts = {"a sign"};
+  request.rows = {{0, 1, {}}};
+  request.steps = 2;
+  request.width = request.height = 16;
+  const auto expected = (*folder)->generate(request);
+  ASSERT_TRUE(expected) << expected.error().message();
+  for (const char* name : {"alone.safetensors", "whole.safetensors"}) {
+    OpenOptions options;
+    options.config = golden("pipeline_z_image");
+    const auto opened = open_model((files / name).string(), options);
+    ASSERT_TRUE(opened) << opened.error().message();
+    EXPECT_TRUE(torch::equal((*opened)->generate(request)->latents, expected->latents)) << name;
+    EXPECT_FALSE(open_model((files / name).string())) << "its configurations are in no file";
+  }
 }
 
 struct ZImagePipelineParity : testing::PipelineReference {

@@ -220,7 +220,8 @@ TEST_P(Adapters, FilesGiveBackWhatWasWritten) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, Adapters, ::testing::Values("unet_sd1", "unet_sd2", "unet_sdxl", "unet_if1", "mmdit_sd3", "mmdit_sd35", "flux_dev"));
+INSTANTIATE_TEST_SUITE_P(Families, Adapters,
+                         ::testing::Values("unet_sd1", "unet_sd2", "unet_sdxl", "unet_if1", "mmdit_sd3", "mmdit_sd35", "flux_dev", "z_image"));
 
 TEST(LoraPlan, GivesWhatItNames) {
   SmallDenoiser denoiser("unet_sd1");

@@ -173,7 +173,8 @@ TEST_F(StandIn, QuantizedWeightsDrawTheCpusPictures) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, OnStandIn,
-                         ::testing::Values("pipeline", "pipeline_sdxl", "pipeline_sd3", "pipeline_if", "pipeline_flux", "pipeline_ldm/kl", "pipeline_ldm/vq"));
+                         ::testing::Values("pipeline", "pipeline_sdxl", "pipeline_sd3", "pipeline_if", "pipeline_flux", "pipeline_z_image", "pipeline_ldm/kl",
+                                           "pipeline_ldm/vq"));
 
 TEST_F(StandIn, AutoTakesTheDeviceThatHoldsTheModelElseTheCpu) {
   const std::string source = golden("pipeline").string();

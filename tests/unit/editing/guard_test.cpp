@@ -178,7 +178,7 @@ TEST(Guard, ReplacesTermsOfAPlansPrompts) {
 
 // In every family: joint attention runs the replaced prompt beside the user's; a cascade is guarded as a whole.
 TEST(Guard, HoldsInOtherFamilies) {
-  for (const std::string family : {"pipeline_sdxl", "pipeline_sd3", "pipeline_if", "pipeline_ldm/kl", "pipeline_flux", "cascade"}) {
+  for (const std::string family : {"pipeline_sdxl", "pipeline_sd3", "pipeline_if", "pipeline_ldm/kl", "pipeline_flux", "pipeline_z_image", "cascade"}) {
     Guarded model({1}, 0, {}, false, family == "cascade" ? "pipeline_if" : family.c_str());
     if (family == "cascade") model.pipeline = *open_model(golden("pipeline_if").string(), {.upscaler = golden("pipeline_if2").string()});
     Request patched = Guarded::request({kVenom, kHoney});

@@ -113,7 +113,7 @@ TEST(Card, WhatIsNoneIsRefusedWithItsName) {
 
 // The names are those of real layers: diffusers' of this denoiser, and kohya's of the same layers in its files (lora_test.cpp has those from its code).
 TEST(Card, LayersAreNamedAsOthersNameThem) {
-  for (const char* name : {"unet_sd1", "unet_sdxl", "mmdit_sd3", "flux_dev", "unet_if1"}) {
+  for (const char* name : {"unet_sd1", "unet_sdxl", "mmdit_sd3", "flux_dev", "z_image", "unet_if1"}) {
     SCOPED_TRACE(name);
     SmallDenoiser denoiser(name);
     const auto layers = adaptable_layers(denoiser.module());

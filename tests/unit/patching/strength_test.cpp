@@ -25,7 +25,7 @@ std::vector<SitePatch> patches(double strength) {
 }
 
 TEST(Strength, OfNothingChangesNoBitAndOfAllIsThePatch) {
-  for (const char* model : {"pipeline", "pipeline_sdxl", "pipeline_sd3", "pipeline_if", "pipeline_flux"}) {
+  for (const char* model : {"pipeline", "pipeline_sdxl", "pipeline_sd3", "pipeline_if", "pipeline_flux", "pipeline_z_image"}) {
     const auto pipeline = *open_model(testing::golden(model).string());
     // Patches without a strength, as plans were before there was one.
     std::vector<SitePatch> plain = patches(1);

@@ -137,7 +137,7 @@ TEST_P(PatchedTokens, WhatIsNotThereIsRefused) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, PatchedTokens,
-                         ::testing::Values("pipeline", "pipeline_sdxl", "pipeline_sd3", "pipeline_flux", "pipeline_if", "pipeline_ldm/kl"));
+                         ::testing::Values("pipeline", "pipeline_sdxl", "pipeline_sd3", "pipeline_flux", "pipeline_z_image", "pipeline_if", "pipeline_ldm/kl"));
 
 }  // namespace
 }  // namespace glyphscope

@@ -133,7 +133,8 @@ TEST_P(OfAll, GradientsTowardsAScoreOfThePicture) {
   EXPECT_GT(sum, 0.05);
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, OfAll, ::testing::Values("pipeline", "pipeline_sdxl", "pipeline_if", "pipeline_ldm/kl", "pipeline_sd3", "pipeline_flux"));
+INSTANTIATE_TEST_SUITE_P(Families, OfAll,
+                         ::testing::Values("pipeline", "pipeline_sdxl", "pipeline_if", "pipeline_ldm/kl", "pipeline_sd3", "pipeline_flux", "pipeline_z_image"));
 
 TEST(Attribution, WhatItCannotDoIsSaid) {
   const auto model = opened("pipeline");

@@ -136,7 +136,8 @@ TEST(DistinctRows, NotWherePromptsActOtherwise) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, SideBySide, ::testing::Values("pipeline", "pipeline_sdxl", "pipeline_sd3", "pipeline_if", "pipeline_flux"),
+INSTANTIATE_TEST_SUITE_P(Families, SideBySide,
+                         ::testing::Values("pipeline", "pipeline_sdxl", "pipeline_sd3", "pipeline_if", "pipeline_flux", "pipeline_z_image"),
                          [](const auto& info) { return std::string(info.param); });
 
 }  // namespace
