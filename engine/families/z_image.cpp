@@ -112,7 +112,10 @@ const std::vector<KohyaRule> kKohya = {{"noise_refiner.#.attention.to_q", "noise
                                        {"layers.#.attention.to_q", "layers_#_attention_qkv", 0, 3},
                                        {"layers.#.attention.to_k", "layers_#_attention_qkv", 1, 3},
                                        {"layers.#.attention.to_v", "layers_#_attention_qkv", 2, 3},
-                                       {"layers.#.attention.to_out.0", "layers_#_attention_out", 0, 0}};
+                                       {"layers.#.attention.to_out.0", "layers_#_attention_out", 0, 0},
+                                       {"all_x_embedder.2-1", "x_embedder", 0, 0},
+                                       {"all_final_layer.2-1.linear", "final_layer_linear", 0, 0},
+                                       {"all_final_layer.2-1.adaLN_modulation.1", "final_layer_adaLN_modulation_1", 0, 0}};
 
 KohyaPlaces kohya_places(const torch::nn::Module& denoiser, const SiteTable&) {
   return dynamic_cast<const ZImage*>(&denoiser) ? renamed_places(denoiser, kKohya) : KohyaPlaces();

@@ -42,7 +42,7 @@ ClipTokenizer::ClipTokenizer(Tokenizer tokenizer, std::int64_t max_length, const
 }
 
 ClipTokenizer ClipTokenizer::load(const fs::path& folder) {
-  Tokenizer tokenizer(read_clip_tokenizer(folder), folder.string());
+  Tokenizer tokenizer = read_clip_tokenizer(folder);
   std::int64_t length = 77;
   std::string pad = kEnd;
   for (const char* file : {"tokenizer_config.json", "special_tokens_map.json"}) {

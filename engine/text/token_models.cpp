@@ -68,30 +68,31 @@ class BytePairModel : public VocabularyModel {
     if (const auto dropout = part.find("dropout"); dropout != part.end() && !dropout->is_null() && *dropout != 0)
       reject("its model leaves merges out by chance (dropout " + dropout->dump() + ")", where, "A prompt would be read otherwise each time: set it to null");
     const auto& merges = part.at("merges");
-    ranks_.reserve(merges.size());
+    merges_.reserve(merges.size());
     int rank = 0;
+    std::string left, right;
     for (const auto& merge : merges) {
-      std::string left, right;
       if (merge.is_array() && merge.size() == 2) {
-        left = merge[0].get<std::string>();
-        right = merge[1].get<std::string>();
+        left = merge[0].get_ref<const std::string&>();
+        right = merge[1].get_ref<const std::string&>();
       } else {
-        const auto line = merge.get<std::string>();
+        const auto& line = merge.get_ref<const std::string&>();
         const size_t space = line.find(' ');
         if (space == std::string::npos || line.find(' ', space + 1) != std::string::npos)
           reject("merge " + std::to_string(rank + 1) + " is no pair of tokens: '" + line + "'", where, "The file is damaged");
-        left = line.substr(0, space);
-        right = line.substr(space + 1);
+        left.assign(line, 0, space);
+        right.assign(line, space + 1);
       }
-      const auto check = [&](const std::string& token) {
-        if (!ids_.contains(token))
-          reject("merge " + std::to_string(rank + 1) + " is of '" + token + "', which the vocabulary lacks", where,
+      const auto token = [&](const std::string& text) {
+        const Token found = token_of(text);
+        if (!found)
+          reject("merge " + std::to_string(rank + 1) + " is of '" + text + "', which the vocabulary lacks", where,
                  "Merges and vocabulary belong to different tokenizers, or a file is damaged: download them again");
+        return found;
       };
-      check(left);
-      check(right);
-      check(joined(left, right));
-      ranks_.emplace(pair_of(left, right), rank++);
+      const Token first = token(left), second = token(right);
+      merges_.emplace(std::pair(first, second), Merge{rank, token(joined(left, right))});
+      ++rank;
     }
   }
 
@@ -128,32 +129,50 @@ class BytePairModel : public VocabularyModel {
   }
 
  private:
-  std::string joined(const std::string& left, const std::string& right) const { return left + right.substr(right.starts_with(prefix_) ? prefix_.size() : 0); }
-  // One text: tens of thousands of them are read with every model.
-  static std::string pair_of(const std::string& left, const std::string& right) {
-    std::string out = left;
-    out += '\0';
-    return out += right;
-  }
+  // A token of the vocabulary, which stays where it is; null for a text that is none.
+  using Token = const Vocabulary::value_type*;
+  struct Merge {
+    int rank = 0;
+    Token into = nullptr;
+  };
+  struct PairHash {
+    size_t operator()(const std::pair<Token, Token>& pair) const {
+      return std::hash<Token>()(pair.first) * 0x9E3779B97F4A7C15ULL ^ std::hash<Token>()(pair.second);
+    }
+  };
 
+  Token token_of(const std::string& text) const {
+    const auto found = ids_.find(text);
+    return found == ids_.end() ? nullptr : &*found;
+  }
+  std::string joined(const std::string& left, const std::string& right) const { return left + right.substr(right.starts_with(prefix_) ? prefix_.size() : 0); }
+
+  // Of neighbours the first in rank become one, everywhere, as long as some do.
   std::vector<std::string> merged(std::vector<std::string> parts) const {
+    std::vector<Token> tokens;
+    for (const auto& part : parts) tokens.push_back(token_of(part));
     while (parts.size() > 1) {
-      constexpr int kNone = std::numeric_limits<int>::max();
-      std::vector<int> found(parts.size() - 1, kNone);
+      std::vector<const Merge*> found(parts.size() - 1);
+      const Merge* best = nullptr;
       for (size_t i = 0; i + 1 < parts.size(); ++i)
-        if (const auto one = ranks_.find(pair_of(parts[i], parts[i + 1])); one != ranks_.end()) found[i] = one->second;
-      const int best = *std::min_element(found.begin(), found.end());
-      if (best == kNone) break;
-      std::vector<std::string> shorter;
-      for (size_t i = 0; i < parts.size(); ++i) {
+        if (const auto one = merges_.find({tokens[i], tokens[i + 1]}); one != merges_.end()) {
+          found[i] = &one->second;
+          if (!best || found[i]->rank < best->rank) best = found[i];
+        }
+      if (!best) break;
+      size_t kept = 0;
+      for (size_t i = 0; i < parts.size(); ++i, ++kept) {
         if (i + 1 < parts.size() && found[i] == best) {
-          shorter.push_back(joined(parts[i], parts[i + 1]));
+          parts[kept] = best->into->first;
+          tokens[kept] = best->into;
           ++i;
-        } else {
-          shorter.push_back(parts[i]);
+        } else if (kept != i) {
+          parts[kept] = std::move(parts[i]);
+          tokens[kept] = tokens[i];
         }
       }
-      parts = std::move(shorter);
+      parts.resize(kept);
+      tokens.resize(kept);
     }
     return parts;
   }
@@ -171,7 +190,7 @@ class BytePairModel : public VocabularyModel {
     return true;
   }
 
-  std::unordered_map<std::string, int> ranks_;  // of pairs of neighbours, the first to become one lowest
+  std::unordered_map<std::pair<Token, Token>, Merge, PairHash> merges_;  // of pairs of neighbours
   std::string prefix_, suffix_;
   bool fuses_unknown_ = false, falls_back_to_bytes_ = false, ignores_merges_ = false;
 };

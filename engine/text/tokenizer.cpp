@@ -62,10 +62,10 @@ std::string part_type(const nlohmann::json& part) {
   return part.is_object() && part.contains("type") && part["type"].is_string() ? part["type"].get<std::string>() : "?";
 }
 
-Tokenizer::Tokenizer(const nlohmann::json& document, const std::string& where) {
+Tokenizer::Tokenizer(const nlohmann::json& document, const std::string& where, std::shared_ptr<const Model> model) : model_(std::move(model)) {
   try {
     const auto part = [&](const char* name) { return document.contains(name) ? document.at(name) : nlohmann::json(); };
-    model_ = make_token_model(document.at("model"), where);
+    if (!model_) model_ = make_token_model(document.at("model"), where);
     normalize_ = make_normalizer(part("normalizer"), where);
     split_ = make_splitter(part("pre_tokenizer"), where);
     if (!part("added_tokens").is_null())

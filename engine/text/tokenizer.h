@@ -15,8 +15,10 @@ namespace glyphscope {
 /// words. Source: the tokenizers library, whose ids these are. Unigram models are SentencePiece's: see T5Tokenizer.
 class Tokenizer {
  public:
-  /// where: for errors. Throws a Failure that names what is missing, malformed, or of a kind that is not known here.
-  Tokenizer(const nlohmann::json& document, const std::string& where);
+  class Model;
+  /// where: for errors. model: in place of the document's, if it is given. Throws a Failure that names what is missing, malformed, or of a kind that is not
+  /// known here.
+  Tokenizer(const nlohmann::json& document, const std::string& where, std::shared_ptr<const Model> model = nullptr);
 
   struct Piece {
     std::int64_t id = 0;

@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <map>
+#include <mutex>
 #include <sstream>
 
 #include "core/error.h"
@@ -25,11 +26,10 @@ json read_whole(const fs::path& file, const char* type) {
   return out;
 }
 
-// vocab.json and merges.txt.
-json read_byte_pairs(const fs::path& folder) {
+// vocab.json and merges.txt. text: of the latter.
+json read_byte_pairs(const fs::path& folder, const std::string& text) {
   const fs::path pairs = folder / "merges.txt";
   json merges = json::array();
-  const std::string text = read_text(pairs);
   refuse_stand_in(pairs, std::string_view(text).substr(0, 256), text.size());
   std::istringstream lines(text);
   std::string line;
@@ -72,11 +72,24 @@ std::int64_t whole_number(const std::string& id, const fs::path& where) {
   return number;
 }
 
-std::int64_t id_in(const json& vocabulary, const std::string& token, const fs::path& where) {
-  const auto found = vocabulary.find(token);
-  if (found == vocabulary.end()) reject("the vocabulary lacks the token '" + token + "'", where.string());
-  if (!found->is_number_unsigned()) reject("the id of token '" + token + "' is no whole number", where.string());
-  return found->get<std::int64_t>();
+json read_byte_pairs(const fs::path& folder) { return read_byte_pairs(folder, read_text(folder / "merges.txt")); }
+
+// CLIP's model of such files. The last one made is shared by who asks for the same.
+std::shared_ptr<const Tokenizer::Model> clip_model(const fs::path& folder) {
+  static std::mutex mutex;
+  static std::pair<std::string, std::string> of;  // what it was made of
+  static std::weak_ptr<const Tokenizer::Model> last;
+  std::pair texts{read_text(folder / "vocab.json"), read_text(folder / "merges.txt")};
+  const std::lock_guard lock(mutex);
+  auto model = last.lock();
+  if (model && texts == of) return model;
+  json part = read_byte_pairs(folder, texts.second);
+  part["unk_token"] = "<|endoftext|>";
+  part["end_of_word_suffix"] = "</w>";
+  model = make_token_model(part, folder.string());
+  of = std::move(texts);
+  last = model;
+  return model;
 }
 
 // Qwen2's words. Source: transformers `Qwen2Tokenizer`.
@@ -87,11 +100,12 @@ constexpr const char* kClipWords = R"(<\|startoftext\|>|<\|endoftext\|>|'s|'t|'r
 
 }  // namespace
 
-json read_clip_tokenizer(const fs::path& folder) {
+Tokenizer read_clip_tokenizer(const fs::path& folder) {
   const auto read_if_there = [&](const char* name) { return fs::exists(folder / name) ? read_json(folder / name) : json(); };
   const json special = read_if_there("special_tokens_map.json"), settings = read_if_there("tokenizer_config.json");
   const bool whole = !has_byte_pairs(folder);
   json out;
+  std::shared_ptr<const Tokenizer::Model> model;
   std::map<std::string, json> added;  // by content
   if (whole) {
     out = whole_or_missing(folder, "BPE");
@@ -99,16 +113,13 @@ json read_clip_tokenizer(const fs::path& folder) {
       if (out.contains("added_tokens"))
         for (const auto& token : out["added_tokens"]) added[token.at("content").get<std::string>()] = token;
     });
+    model = reading_json(folder / "tokenizer.json", [&] { return make_token_model(out["model"], folder.string()); });
   } else {
-    json model = read_byte_pairs(folder);
-    model["unk_token"] = "<|endoftext|>";
-    model["end_of_word_suffix"] = "</w>";
+    model = clip_model(folder);
     const json normalizers = {{{"type", "NFC"}}, {{"type", "Replace"}, {"pattern", {{"Regex", "\\s+"}}}, {"content", " "}}, {{"type", "Lowercase"}}};
     const json splitters = {{{"type", "Split"}, {"pattern", {{"Regex", kClipWords}}}, {"behavior", "Removed"}, {"invert", true}},
                             {{"type", "ByteLevel"}, {"add_prefix_space", false}}};
-    out = {{"normalizer", {{"type", "Sequence"}, {"normalizers", normalizers}}},
-           {"pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", splitters}}},
-           {"model", std::move(model)}};
+    out = {{"normalizer", {{"type", "Sequence"}, {"normalizers", normalizers}}}, {"pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", splitters}}}};
     added["<|startoftext|>"] = {{"normalized", true}};
     added["<|endoftext|>"] = {{"normalized", false}};
   }
@@ -145,11 +156,15 @@ json read_clip_tokenizer(const fs::path& folder) {
   json tokens = json::array();
   for (auto& [content, token] : added) {
     token["content"] = content;
-    if (!token.contains("id")) token["id"] = id_in(out["model"]["vocab"], content, folder);
+    if (!token.contains("id")) {
+      const auto id = model->id(content);
+      if (!id) reject("the vocabulary lacks the token '" + content + "'", folder.string());
+      token["id"] = *id;
+    }
     tokens.push_back(std::move(token));
   }
   out["added_tokens"] = std::move(tokens);
-  return out;
+  return {out, folder.string(), std::move(model)};
 }
 
 json read_roberta_tokenizer(const fs::path& folder) {

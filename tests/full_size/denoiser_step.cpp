@@ -1,6 +1,6 @@
 // One call of a full-size denoiser, for tests/full_size/full_size.py: what it computes, how long it takes, and how much memory
 // loading it took. Usage: glyphscope_denoiser_step FOLDER fp32|bf16 INPUTS.safetensors OUTPUT.safetensors
-// FOLDER: of a UNet2DConditionModel or SD3Transformer2DModel. INPUTS: sample, timestep, embedding and, where the model reads them,
+// FOLDER: of a UNet2DConditionModel, SD3Transformer2DModel or ZImageTransformer2DModel. INPUTS: sample, timestep, embedding and, where the model reads them,
 // pooled and time_ids.
 #include <torch/types.h>
 

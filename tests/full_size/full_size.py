@@ -1,7 +1,7 @@
 """Full-size models with the published configurations and random weights: every key is read, one denoiser call fits, and bf16 lies
 no further from diffusers' fp32 than diffusers' own bf16 does.
 
-    python full_size.py BUILD SCRATCH [FAMILY ...]      # ldm sd1 sd2 sdxl sd3 if-i-xl; 5 to 25 GB of SCRATCH each, one at a time
+    python full_size.py BUILD SCRATCH [FAMILY ...]      # ldm sd1 sd2 sdxl sd3 if-i-xl z-image; 5 to 25 GB of SCRATCH each, one at a time
 
 SDXL is also drawn on the stand-in device, whole and with memory for so little of it that its blocks are copied there as they compute: the same picture.
 
@@ -20,11 +20,11 @@ from pathlib import Path
 
 import torch
 import transformers
-from diffusers import AutoencoderKL, SD3Transformer2DModel, UNet2DConditionModel
+from diffusers import AutoencoderKL, SD3Transformer2DModel, UNet2DConditionModel, ZImageTransformer2DModel
 from diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion import LDMBertConfig, LDMBertModel
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from transformers import CLIPTextConfig, T5Config, T5EncoderModel
+from transformers import CLIPTextConfig, Qwen3Config, Qwen3ForCausalLM, T5Config, T5EncoderModel
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 # Latent, prompt, and what else the denoiser reads.
@@ -35,7 +35,9 @@ INPUTS = {
     "sdxl": {"sample": [1, 4, 128, 128], "embedding": [1, 77, 2048], "pooled": [1, 1280]},
     "sd3": {"sample": [1, 16, 128, 128], "embedding": [1, 333, 4096], "pooled": [1, 2048]},
     "if-i-xl": {"sample": [1, 3, 64, 64], "embedding": [1, 77, 4096]},
+    "z-image": {"sample": [1, 16, 64, 64], "embedding": [1, 64, 2560]},
 }
+GOLDEN = Path(__file__).parent.parent / "golden/data"
 T5_XXL = {
     "architectures": ["T5EncoderModel"],
     "model_type": "t5",
@@ -47,6 +49,20 @@ T5_XXL = {
     "vocab_size": 32128,
     "feed_forward_proj": "gated-gelu",
     "relative_attention_num_buckets": 32,
+}
+
+
+# The published text encoder's widths, at two of its 36 layers.
+QWEN3 = {
+    "vocab_size": 151936,
+    "hidden_size": 2560,
+    "intermediate_size": 9728,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "rope_parameters": {"rope_theta": 1000000.0, "rope_type": "default"},
+    "tie_word_embeddings": True,
 }
 
 
@@ -71,18 +87,26 @@ def save(model, folder):
 def write_folder(family, folder):
     """Everything but the denoiser."""
     configs = CONFIGS / family
+    if family == "z-image":
+        save(make(Qwen3ForCausalLM, Qwen3Config(**QWEN3)), folder / "text_encoder")
+        for part in ("tokenizer", "scheduler"):
+            shutil.copytree(GOLDEN / "pipeline_z_image" / part, folder / part)
+        shutil.copy(GOLDEN / "pipeline_z_image/model_index.json", folder)
+        config = json.loads((CONFIGS / "sd3/vae/config.json").read_text()) | {"scaling_factor": 0.3611, "shift_factor": 0.1159}
+        save(make(AutoencoderKL, config), folder / "vae")
+        return
     if family == "if-i-xl":
         save(make(T5EncoderModel, T5Config(**T5_XXL)), folder / "text_encoder")
-        shutil.copytree(Path(__file__).parent.parent / "golden/data/pipeline_if/tokenizer", folder / "tokenizer")
-        shutil.copytree(Path(__file__).parent.parent / "golden/data/pipeline_if/scheduler", folder / "scheduler")
-        shutil.copy(Path(__file__).parent.parent / "golden/data/pipeline_if/model_index.json", folder)
+        shutil.copytree(GOLDEN / "pipeline_if/tokenizer", folder / "tokenizer")
+        shutil.copytree(GOLDEN / "pipeline_if/scheduler", folder / "scheduler")
+        shutil.copy(GOLDEN / "pipeline_if/model_index.json", folder)
         return
     shutil.copytree(configs, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("transformer", "unet", "vae", "vqvae", "bert", "text_encoder*"))
     if family == "ldm":
         config = {key: value for key, value in json.loads((configs / "bert/config.json").read_text()).items() if key not in ("architectures", "model_type")}
         save(make(LDMBertModel, LDMBertConfig(**config)), folder / "bert")
         save(make(AutoencoderKL, json.loads((configs / "vqvae/config.json").read_text())), folder / "vqvae")
-        shutil.copytree(Path(__file__).parent.parent / "golden/data/pipeline_ldm/kl/tokenizer", folder / "tokenizer")
+        shutil.copytree(GOLDEN / "pipeline_ldm/kl/tokenizer", folder / "tokenizer")
         return
     save(make(AutoencoderKL, json.loads((configs / "vae/config.json").read_text())), folder / "vae")
     for encoder in sorted(configs.glob("text_encoder*")):
@@ -97,6 +121,9 @@ def write_folder(family, folder):
 def call(model, inputs, dtype):
     given = {name: tensor.to(dtype) for name, tensor in inputs.items() if name in ("sample", "embedding", "pooled")}
     with torch.inference_mode():
+        if isinstance(model, ZImageTransformer2DModel):
+            (out,) = model(list(given["sample"].unsqueeze(2)), (1000 - inputs["timestep"]) / 1000, list(given["embedding"])).sample
+            return -out[:, 0].unsqueeze(0).float()
         if isinstance(model, SD3Transformer2DModel):
             out = model(given["sample"], given["embedding"], given["pooled"], inputs["timestep"])
         else:
@@ -163,9 +190,9 @@ def check(family, build, scratch):
     folder = scratch / family
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    component = "transformer" if family == "sd3" else "unet"
-    kind = SD3Transformer2DModel if family == "sd3" else UNet2DConditionModel
-    config = json.loads((CONFIGS / family / component / "config.json").read_text())
+    kind = {"sd3": SD3Transformer2DModel, "z-image": ZImageTransformer2DModel}.get(family, UNet2DConditionModel)
+    component = "unet" if kind is UNet2DConditionModel else "transformer"
+    config = {} if family == "z-image" else json.loads((CONFIGS / family / component / "config.json").read_text())  # its defaults are the published ones
     noise = torch.Generator().manual_seed(7)
     inputs = {name: torch.randn(shape, generator=noise) for name, shape in INPUTS[family].items()}
     inputs["timestep"] = torch.tensor([601.0])
@@ -177,7 +204,7 @@ def check(family, build, scratch):
     write_folder(family, folder)
     model = make(kind, config)
     save(model, folder / component)
-    fits = family != "if-i-xl"  # its 4.3 billion parameters in fp32 leave no room on a machine of 24 GiB
+    fits = family not in ("if-i-xl", "z-image")  # in fp32 their 4.3 and 6.2 billion parameters leave no room on a machine of 24 GiB
     results = call_both(model, inputs, (torch.bfloat16, torch.float32) if fits else (torch.bfloat16,))
     del model
     gc.collect()
@@ -195,9 +222,9 @@ def check(family, build, scratch):
     else:
         print(f"  distance from diffusers' bf16: {distance(output, results[torch.bfloat16]):.2e} (fp32 does not fit)")
         shutil.rmtree(folder / component)
-        config["layers_per_block"] = 1
+        config |= {"n_layers": 6} if family == "z-image" else {"layers_per_block": 1}
         model = make(kind, config)
-        print(f"  at reduced depth, a layer a block: {sum(x.numel() for x in model.parameters()) / 1e6:.0f} M parameters")
+        print(f"  at reduced depth, {'6 blocks of one stream' if family == 'z-image' else 'a layer a block'}: {sum(x.numel() for x in model.parameters()) / 1e6:.0f} M parameters")
         save(model, folder / component)
         results = call_both(model, inputs, (torch.bfloat16, torch.float32))
         del model

@@ -403,6 +403,24 @@ TEST(AdapterFiles, SpellingsOfOthersAreRead) {
                           {"lora_transformer_transformer_blocks_0_attn_to_q.lora_up.weight", f}})
                   .layers.contains("transformer_blocks.0.attn.to_q"));
 
+  // Z-Image's, as diffusers' `_convert_non_diffusers_z_image_lora_to_diffusers` knows them; and its authors' layers, which make Q, K and V in one.
+  SmallDenoiser z("z_image");
+  const auto [g, h] = pair("layers.0.attention.to_q", z);
+  for (const char* name :
+       {"diffusion_model.layers.0.attention.to_q", "lora_unet_layers_0_attention_to_q", "layers.0.attention.to_q", "transformer.layers.0.attention.to_q"})
+    EXPECT_TRUE(read(z, {{name + std::string(".lora_down.weight"), g}, {name + std::string(".lora_up.weight"), h}}).layers.contains("layers.0.attention.to_q"))
+        << name;
+  for (const auto& [name, path] : {std::pair{"lora_unet_layers_0_attention_out", "layers.0.attention.to_out.0"},
+                                   {"diffusion_model.layers.0.attention.out", "layers.0.attention.to_out.0"},
+                                   {"lora_unet_context_refiner_1_attention_to_v", "context_refiner.1.attention.to_v"}})
+    EXPECT_TRUE(read(z, {{name + std::string(".lora_down.weight"), g}, {name + std::string(".lora_up.weight"), h}}).layers.contains(path)) << name;
+  const Lora in_one =
+      read(z, {{"lora_unet_layers_1_attention_qkv.lora_down.weight", g}, {"lora_unet_layers_1_attention_qkv.lora_up.weight", torch::cat({h, h * 2, h * 3})}});
+  EXPECT_TRUE(torch::equal(in_one.layers.at("layers.1.attention.to_k").b, h * 2));
+  const auto [i, j] = pair("layers.1.feed_forward.w1", z);
+  EXPECT_TRUE(read(z, {{"lora_unet_layers_1_feed_forward_w1.lora_down.weight", i}, {"lora_unet_layers_1_feed_forward_w1.lora_up.weight", j}})
+                  .layers.contains("layers.1.feed_forward.w1"));
+
   // PEFT's patterns are regular expressions; a single model's settings have no prefix; rank-stabilised; other methods.
   const std::map<std::string, torch::Tensor> tensors{{"unet." + key + ".lora_A.weight", c}, {"unet." + key + ".lora_B.weight", d}};
   auto alpha = [&](const nlohmann::json& settings) { return read(unet, tensors, {{"lora_adapter_metadata", settings.dump()}}).layers.at(key).alpha; };
