@@ -78,6 +78,28 @@ constexpr std::pair<const char*, const char*> kOthers[] = {
     {"vera_", "VeRA"}, {"lambda_layer", "T-LoRA"}, {".a1.weight", "GLoRA"}, {".b1.weight", "GLoRA"}, {"lora_embedding", "LoRA of an embedding"},
     {"hra_u", "HRA"},  {"spectrum", "FourierFT"},  {"lora_ga", "LoRA-GA"}};
 
+// PEFT's method by the settings beside its file, if it is none that acts here; else empty.
+std::string unknown_method(const fs::path& file) {
+  const fs::path beside = file.parent_path() / "adapter_config.json";
+  std::error_code error;
+  if (!fs::exists(beside, error)) return {};
+  const json settings = json::parse(read_text(beside), nullptr, /*allow_exceptions=*/false);
+  const json type = settings.is_object() ? settings.value("peft_type", json()) : json();
+  const std::set<std::string> known{"LORA", "LOHA", "LOKR", "OFT", "BOFT", "IA3"};
+  return type.is_string() && !known.contains(type.get<std::string>()) ? type.get<std::string>() : std::string();
+}
+
+// Whether these are the vectors of words that textual inversion learned: of one encoder in the names of diffusers or of others, or of SDXL's two.
+bool is_textual_inversion(const SafetensorsFile& file) {
+  const auto& entries = file.entries();
+  if (entries.contains("emb_params") || entries.contains("string_to_param")) return true;
+  if (!entries.empty() && std::all_of(entries.begin(), entries.end(), [](const auto& one) { return one.first == "clip_l" || one.first == "clip_g"; }))
+    return true;
+  const auto& [name, only] = *entries.begin();
+  const std::set<std::int64_t> widths{768, 1024, 1280};  // of CLIPs
+  return entries.size() == 1 && name.find('.') == std::string::npos && !only.shape.empty() && only.shape.size() <= 2 && widths.contains(only.shape.back());
+}
+
 // "unet.mid_block.attentions.0.proj_in.lora_A.weight" -> its layer, and which part of it it is; empty for none.
 std::string parse_key(std::string& key) {
   for (const auto& [text, part] : kEndings)
@@ -195,7 +217,7 @@ fs::path adapter_file(const fs::path& named) {
     if (fs::exists(path / name, error)) return path / name;
   std::vector<fs::path> found;
   for (const auto& entry : fs::directory_iterator(path, error))
-    if (entry.path().extension() == ".safetensors") found.push_back(entry.path());
+    if (ending_of(entry.path()) == ".safetensors") found.push_back(entry.path());
   if (found.size() == 1) return found.front();
   for (const char* name : {"adapter_model.bin", "pytorch_lora_weights.bin"})
     if (fs::exists(path / name, error)) return path / name;  // which is refused as what it is
@@ -221,6 +243,12 @@ FileParts read_parts(const SafetensorsFile& file, const AdapterTarget& target, s
   const std::string component = denoiser_component(target.denoiser);
   std::vector<NamedEncoder> encoders;
   for (const auto& one : target.encoders) encoders.push_back({one.component, one.t5});
+  if (const std::string method = unknown_method(path); !method.empty())
+    reject("the settings beside it say that it is of " + method + ", a method of PEFT's", path.string(),
+           "That method cannot be used here: merge it into the model, or convert it to LoRA");
+  if (!file.entries().empty() && is_textual_inversion(file))
+    reject("this is a word that was learned (textual inversion), and no adapter", path.string(),
+           "Add it to the tokenizer and its encoder (in diffusers load_textual_inversion, then save_pretrained), and open that folder");
   FileParts out;
   std::string foreign, embeddings;
   const std::string peft_owner = peft_encoder(path, target.encoders);

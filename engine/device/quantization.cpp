@@ -104,21 +104,27 @@ GLYPHSCOPE_INLINE void levels_of(const std::uint8_t* block, std::int8_t* levels,
   (levels_of<Blocks, kNumbers>(block, levels), ...);
 }
 
-// A block's levels, scales, numbers and roundings one after the other: each a loop over the whole block that compilers turn into vector instructions.
+template <class Blocks, int kNumber>
+GLYPHSCOPE_INLINE void numbers_of(const std::uint8_t* block, const std::int8_t* levels, float* numbers) {
+  const quantized::Scale scale = Blocks::scale(block, kNumber);
+  for (int i = kNumber * quantized::kRun; i < (kNumber + 1) * quantized::kRun; ++i) numbers[i] = scale.times * static_cast<float>(levels[i]) - scale.less;
+}
+
+template <class Blocks, int... kNumbers>
+GLYPHSCOPE_INLINE void numbers_of(const std::uint8_t* block, const std::int8_t* levels, float* numbers, std::integer_sequence<int, kNumbers...>) {
+  (numbers_of<Blocks, kNumbers>(block, levels, numbers), ...);
+}
+
+// A block's levels, numbers and roundings one after the other: each a loop that compilers turn into vector instructions.
 template <class Blocks, class Out>
 GLYPHSCOPE_WIDE void blocks_to(const std::uint8_t* from, std::int64_t count, Out* to) {
-  constexpr int kRuns = Blocks::numbers / quantized::kRun;
+  constexpr auto kRuns = std::make_integer_sequence<int, Blocks::numbers / quantized::kRun>();
   for (std::int64_t at = 0; at < count; ++at) {
     const std::uint8_t* block = from + at * Blocks::bytes;
     std::int8_t levels[Blocks::numbers];
-    levels_of<Blocks>(block, levels, std::make_integer_sequence<int, kRuns>());
-    float times[Blocks::numbers], less[Blocks::numbers], numbers[Blocks::numbers];
-    for (int run = 0; run < kRuns; ++run) {
-      const quantized::Scale scale = Blocks::scale(block, run);
-      std::fill_n(times + run * quantized::kRun, quantized::kRun, scale.times);
-      std::fill_n(less + run * quantized::kRun, quantized::kRun, scale.less);
-    }
-    for (int i = 0; i < Blocks::numbers; ++i) numbers[i] = times[i] * static_cast<float>(levels[i]) - less[i];
+    float numbers[Blocks::numbers];
+    levels_of<Blocks>(block, levels, kRuns);
+    numbers_of<Blocks>(block, levels, numbers, kRuns);
     round_to(numbers, Blocks::numbers, to + at * Blocks::numbers);
   }
 }

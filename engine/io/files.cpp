@@ -221,10 +221,15 @@ void claim_folder(const std::filesystem::path& file, const nlohmann::ordered_jso
   }
 }
 
+std::string ending_of(const fs::path& file) {
+  std::string out = file.extension().string();
+  std::transform(out.begin(), out.end(), out.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return out;
+}
+
 void check_output_file(const fs::path& file, const std::string& ending, const std::vector<fs::path>& inputs) {
-  std::string own = file.extension().string();
-  std::transform(own.begin(), own.end(), own.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  if (own != ending) reject("what is written is a " + ending + " file, and the name says otherwise", file.string(), "Choose a name that ends in " + ending);
+  if (ending_of(file) != ending)
+    reject("what is written is a " + ending + " file, and the name says otherwise", file.string(), "Choose a name that ends in " + ending);
   std::error_code error;
   check_regular(file);
   const fs::path folder = file.has_parent_path() ? file.parent_path() : fs::path(".");

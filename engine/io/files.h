@@ -58,6 +58,9 @@ bool write_json_once(const std::filesystem::path& path, const nlohmann::ordered_
 /// something else, throws a Failure with `refusal` and what differs.
 void claim_folder(const std::filesystem::path& file, const nlohmann::ordered_json& document, const std::string& refusal);
 
+/// How a file's name ends, in small letters: ".png" of "A.PNG".
+std::string ending_of(const std::filesystem::path& file);
+
 /// Whether a file can be written under this name, before the hours that make what is written: throws a Failure if its ending is another than the kind
 /// that is written (".png"), it is a folder, its folder is not there or not writable, or it is one of the inputs, which would be written over.
 void check_output_file(const std::filesystem::path& file, const std::string& ending, const std::vector<std::filesystem::path>& inputs);

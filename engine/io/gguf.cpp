@@ -213,7 +213,7 @@ struct GgufFile::Contents {
   std::string architecture;
 };
 
-bool GgufFile::is_one(const fs::path& path) { return path.extension() == ".gguf"; }
+bool GgufFile::is_one(const fs::path& path) { return ending_of(path) == ".gguf"; }
 const fs::path& GgufFile::path() const { return contents_->file.path(); }
 const std::map<std::string, GgufFile::Entry>& GgufFile::entries() const { return contents_->entries; }
 const std::string& GgufFile::architecture() const { return contents_->architecture; }

@@ -150,11 +150,7 @@ std::string unread_kind(const std::string& bytes) {
   return brand.starts_with("he") || brand == "mif1" || brand == "msf1" ? "a HEIF" : "a film";
 }
 
-bool ends_in_one_of(const std::filesystem::path& file, const std::set<std::string>& known) {
-  std::string extension = file.extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return known.contains(extension);
-}
+bool ends_in_one_of(const std::filesystem::path& file, const std::set<std::string>& known) { return known.contains(ending_of(file)); }
 
 }  // namespace
 

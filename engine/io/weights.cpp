@@ -222,7 +222,7 @@ Weights Weights::find(const fs::path& folder) {
              "Convert it to safetensors: in Python, load the model with diffusers and call save_pretrained(..., safe_serialization=True)");
   std::string there;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
-    if (entry.path().extension() != ".safetensors") continue;
+    if (ending_of(entry.path()) != ".safetensors") continue;
     if (!fs::exists(entry.path(), error))
       reject("the link leads nowhere: what it names was not downloaded, or is gone", entry.path().string(),
              "Download the model again, or copy it with its files");

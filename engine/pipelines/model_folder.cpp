@@ -35,7 +35,7 @@ ModelFolder::ModelFolder(fs::path path, std::string source, const std::vector<Si
   std::error_code error;
   if (!fs::exists(folder_, error))
     reject("there is no such model", folder_.string(), "Name a diffusers folder, a checkpoint (.safetensors or .gguf), or a demo model, as demo:sign-unet");
-  const std::string extension = folder_.extension().string();
+  const std::string extension = ending_of(folder_);
   if (extension == ".ckpt" || extension == ".pt" || extension == ".pth" || extension == ".bin")
     reject("this is a pickle, which can run any code when it is read", folder_.string(),
            "Convert it to safetensors where you trust it: in Python, load it with torch.load(..., weights_only=True) and save it with "
@@ -81,7 +81,7 @@ Config ModelFolder::scheduler() const {
 bool ModelFolder::holds_weights(const std::string& component) const {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder_ / component, error))
-    if (entry.path().extension() == ".safetensors" || GgufFile::is_one(entry.path())) return true;
+    if (ending_of(entry.path()) == ".safetensors" || GgufFile::is_one(entry.path())) return true;
   return false;
 }
 

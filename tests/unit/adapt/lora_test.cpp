@@ -343,6 +343,26 @@ TEST(KohyaNames, AreTheOriginalCodes) {
       kohya_places(sd3.module(), sd3.table()).at("transformer_blocks." + std::to_string(sd3.table().sites.size() - 1) + ".norm1_context.linear").swapped);
 }
 
+// What is no adapter that can act is named as what it is, whatever its tensors are called.
+TEST(AdapterFiles, OtherMethodsAndLearnedWordsAreNamed) {
+  SmallDenoiser unet("unet_sd1");
+  const testing::TemporaryFolder folder;
+  const auto error = [&](const std::map<std::string, torch::Tensor>& tensors, const std::string& type = "") {
+    write_safetensors(folder / "adapter_model.safetensors", tensors);
+    if (!type.empty()) write_text(folder / "adapter_config.json", nlohmann::json{{"peft_type", type}}.dump());
+    std::vector<std::string> notes;
+    return testing::failure_of([&] { read_lora(folder / "adapter_model.safetensors", unet.module(), unet.table(), notes); });
+  };
+  for (const auto& tensors : std::vector<std::map<std::string, torch::Tensor>>{{{"emb_params", torch::zeros({4, 768})}},
+                                                                               {{"clip_l", torch::zeros({2, 768})}, {"clip_g", torch::zeros({2, 1280})}},
+                                                                               {{"<cat-toy>", torch::zeros({1024})}}})
+    EXPECT_THAT(error(tensors), HasSubstr("textual inversion"));
+  EXPECT_THAT(error({{"something", torch::zeros({3})}}), HasSubstr("no part of an adapter"));
+  const std::string layer = "base_model.model.mid_block.attentions.0.transformer_blocks.0.attn2.to_k.";
+  for (const char* method : {"ADALORA", "VERA", "RANDLORA"})
+    EXPECT_THAT(error({{layer + "lora_A", torch::zeros({2, 8})}}, method), HasSubstr("of " + std::string(method) + ", a method of PEFT's"));
+}
+
 // What other programs write: Stable Diffusion 1's projections are convolutions of one point; older spellings; the authors' names with dots; bf16.
 TEST(AdapterFiles, SpellingsOfOthersAreRead) {
   torch::NoGradGuard no_grad;

@@ -157,6 +157,17 @@ TEST(ModelNeeds, EverythingMissingIsListed) {
   EXPECT_THAT(model_needs((folder / "nowhere").string()).error().message(), ::testing::HasSubstr("no such model"));
 }
 
+// As some systems write them.
+TEST(ModelFolder, EndingsMayBeCapitals) {
+  const testing::TemporaryFolder folder;
+  const auto lower = golden("gguf") / "flux.safetensors", file = folder / "FLUX.SAFETENSORS", gguf = folder / "FLUX.GGUF";
+  std::filesystem::copy_file(lower, file);
+  std::filesystem::copy_file(golden("gguf") / "flux.gguf", gguf);
+  OpenOptions options;
+  options.config = golden("pipeline_flux");
+  for (const auto& one : {file, gguf}) EXPECT_TRUE(open_model(one.string(), options)) << one;
+}
+
 // A T5 or a language model whose weights come and go draws what one does that stays, and says again what it cut.
 TEST(LargeEncoders, AreReleasedWithoutATrace) {
   for (const char* name : {"pipeline_sd3", "pipeline_if", "pipeline_flux", "pipeline_z_image"}) {
