@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "app/window/form_fields.h"
 #include "core/error.h"
 #include "io/files.h"
 #include "patching/patch_plan.h"
@@ -42,69 +43,11 @@ QString own_folder() {
   return base + QString::number(number);
 }
 
-// The wheel moves the panel, and changes no field that has not been chosen.
-class WheelGuard : public QObject {
- public:
-  using QObject::QObject;
-  bool eventFilter(QObject* watched, QEvent* event) override {
-    if (event->type() != QEvent::Wheel || static_cast<QWidget*>(watched)->hasFocus()) return false;
-    event->ignore();
-    return true;
-  }
-};
-
 }  // namespace
 
-// Rows of fields in groups, one under the other.
-class FinetuneForm::Fields {
+class FinetuneForm::Fields : public FormFields {
  public:
-  explicit Fields(FinetuneForm* owner) : owner_(owner), rows_(new QVBoxLayout(owner)) {
-    rows_->setContentsMargins(0, 0, 8, 0);
-    rows_->setSpacing(4);
-    // Fields of all groups begin in one line.
-    width_ = owner->fontMetrics().horizontalAdvance(tr("Batches a step")) + 8;
-  }
-
-  QVBoxLayout* rows() const { return rows_; }
-  QFormLayout* form() const { return form_; }
-
-  void group(const QString& title) {
-    auto* label = new QLabel(title, owner_);
-    QFont bold = owner_->font();
-    bold.setBold(true);
-    label->setFont(bold);
-    label->setContentsMargins(0, rows_->isEmpty() ? 0 : 8, 0, 0);
-    rows_->addWidget(label);
-    form_ = new QFormLayout;
-    form_->setSpacing(4);
-    form_->setFieldGrowthPolicy(QFormLayout::AllNonFixedFieldsGrow);
-    rows_->addLayout(form_);
-  }
-
-  template <class Widget>
-  Widget* field(Widget* widget, const QString& label, const QString& tip, const char* name) {
-    widget->setToolTip(tip);
-    widget->setObjectName(name);
-    form_->addRow(caption(label, widget), widget);
-    return widget;
-  }
-
-  QSpinBox* whole(const QString& label, const QString& tip, const char* name, int low, int high, int value) {
-    auto* box = field(new QSpinBox(owner_), label, tip, name);
-    box->setRange(low, high);
-    box->setValue(value);
-    connect(box, &QSpinBox::valueChanged, owner_, &FinetuneForm::refresh);
-    return box;
-  }
-
-  QComboBox* combo(const QStringList& items, const QString& label, const QString& tip, const char* name) {
-    auto* box = field(new QComboBox(owner_), label, tip, name);
-    box->addItems(items);
-    box->setSizeAdjustPolicy(QComboBox::AdjustToMinimumContentsLengthWithIcon);
-    box->setMinimumContentsLength(10);
-    connect(box, &QComboBox::currentIndexChanged, owner_, &FinetuneForm::refresh);
-    return box;
-  }
+  explicit Fields(FinetuneForm* owner) : FormFields(owner, tr("Batches a step"), [owner] { owner->refresh(); }), owner_(owner) {}
 
   QLineEdit* folder(const QString& label, const QString& tip, const char* name, const QString& title) {
     auto* line = new QHBoxLayout;
@@ -121,32 +64,13 @@ class FinetuneForm::Fields {
     });
     line->addWidget(edit, 1);
     line->addWidget(browse);
-    form_->addRow(caption(label, edit), line);
+    form()->addRow(caption(label, edit), line);
     connect(edit, &QLineEdit::textChanged, owner_, &FinetuneForm::refresh);
     return edit;
   }
 
-  QLabel* facts(const char* name) {
-    auto* label = new QLabel(owner_);
-    label->setWordWrap(true);
-    label->setForegroundRole(QPalette::PlaceholderText);
-    label->setObjectName(name);
-    form_->addRow(label);
-    return label;
-  }
-
  private:
-  QLabel* caption(const QString& text, QWidget* field) {
-    auto* label = new QLabel(text, owner_);
-    label->setMinimumWidth(width_);
-    label->setBuddy(field);
-    return label;
-  }
-
   FinetuneForm* owner_;
-  QVBoxLayout* rows_;
-  QFormLayout* form_ = nullptr;
-  int width_;
 };
 
 FinetuneForm::FinetuneForm(SiteSelection* selection, QWidget* parent) : QWidget(parent), selection_(selection) {
@@ -157,12 +81,7 @@ FinetuneForm::FinetuneForm(SiteSelection* selection, QWidget* parent) : QWidget(
   add_samples(fields);
   add_folder(fields);
   fields.rows()->addStretch(1);
-  auto* guard = new WheelGuard(this);
-  for (auto* widget : findChildren<QWidget*>())
-    if (qobject_cast<QAbstractSpinBox*>(widget) || qobject_cast<QComboBox*>(widget)) {
-      widget->installEventFilter(guard);
-      widget->setFocusPolicy(Qt::StrongFocus);
-    }
+  fields.guard_wheel();
   connect(selection_, &SiteSelection::changed, this, &FinetuneForm::refresh);
   apply_preset(0);
   propose_folder();

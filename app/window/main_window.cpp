@@ -9,6 +9,7 @@
 #include "app/window/workspace.h"
 #include "core/version.h"
 #include "device/devices_in_sight.h"
+#include "io/files.h"
 #include "io/resources.h"
 #include "patching/patch_plan.h"
 #include "widgets/adapter_list.h"
@@ -227,9 +228,7 @@ void MainWindow::dragEnterEvent(QDragEnterEvent* event) {
 void MainWindow::dropEvent(QDropEvent* event) {
   const QString file = dropped_file(event->mimeData());
   if (file.isEmpty()) return;
-  for (Page* page : pages_)
-    if (page->show_run(file)) return tabs_->setCurrentWidget(page);
-  open_model(file);
+  if (!show_run(file)) open_model(file);
 }
 
 QString MainWindow::hash_text() const {
@@ -254,7 +253,7 @@ bool MainWindow::may_end(const QString& what, bool closing) {
   QMessageBox box(QMessageBox::Question, tr("Glyphscope"), training && !job ? tr("A training is running.") : tr("%1 is running.").arg(last_done_), {}, this);
   box.setObjectName("may_end");
   QStringList kept;
-  if (localizing_) kept << tr("What is done of it is kept in the workspace: File, Go on with a localization, draws the rest.");
+  if (localizing_) kept << tr("What is done of it is kept in the workspace: File, Go on with a run, draws the rest.");
   if (training) kept << tr("The training is saved, and goes on from its folder.");
   if (job && !localizing_) kept << tr("What it has done so far is lost.");
   box.setInformativeText(tr("%1 ends it. %2").arg(what, kept.join(" ")));
@@ -273,6 +272,7 @@ void MainWindow::closeEvent(QCloseEvent* event) { event->setAccepted(may_end(tr(
 JobId MainWindow::run(Command command) {
   message_->hide();
   notes_.clear();
+  going_on_.clear();                // go_on() names it once its model is on its way
   if (job_) engine_->cancel(job_);  // the new job must not wait for one that nobody watches any more
   localizing_ = std::holds_alternative<command::Localize>(command);
   const bool opening = std::holds_alternative<command::OpenModel>(command);
@@ -290,9 +290,31 @@ void MainWindow::show_scores(const QString& title, const std::map<int, ScoreValu
   list_->set_scores(title, values);
 }
 
-void MainWindow::go_on(const QString& folder) {
+void MainWindow::go_on(const QString& folder) { go_on(folder, /*opened=*/false); }
+
+void MainWindow::go_on(const QString& folder, bool opened) {
+  const std::string file = (folder + "/settings.json").toStdString();
+  const auto named = attempt([&] {
+    const auto document = read_json(file);
+    return reading_json(file, [&] { return std::pair(document.value("model", std::string()), document.value("model_hash", std::string())); });
+  });
+  if (!named) return fail(in_words(named.error()));
+  const auto same = attempt([&] { return model_hash_ && *model_hash_ == named->second; });
+  const bool other = !same || !*same;
+  if (other && opened) return fail(tr("%1 is another model by now than the run in %2 is of.").arg(QString::fromStdString(named->first), folder));
+  if (other) {
+    if (open(command::OpenModel{named->first})) going_on_ = folder;
+    return;
+  }
+  if (!may_end(tr("Going on with another run"))) return;
   for (Page* page : pages_)
     if (page->go_on(folder)) return tabs_->setCurrentWidget(page);
+}
+
+bool MainWindow::show_run(const QString& folder) {
+  for (Page* page : pages_)
+    if (page->show_run(folder)) return tabs_->setCurrentWidget(page), true;
+  return false;
 }
 
 void MainWindow::use_adapter(const QString& file) {
@@ -358,6 +380,8 @@ void MainWindow::on_event(const Event& event) {
     const bool succeeded = std::holds_alternative<event::Finished>(event.what);
     for (Page* page : pages_)
       if (!job_) page->set_job(WindowJob::none, succeeded);  // else one of them has started another
+    const QString next = std::exchange(going_on_, QString());
+    if (!job_ && !next.isEmpty() && succeeded) go_on(next, /*opened=*/true);
   }
 }
 

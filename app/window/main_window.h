@@ -36,6 +36,7 @@ class MainWindow : public QMainWindow, public Workbench {
   bool may_end(const QString& what) override;
   bool open(const command::OpenModel& model) override;
   void go_on(const QString& folder) override;
+  bool show_run(const QString& folder) override;
   void use_adapter(const QString& file) override;
   void save_adapter(const QString& file, const QString& format) override;
   void show_scores(const QString& title, const std::map<int, ScoreValue>& values) override;
@@ -53,6 +54,7 @@ class MainWindow : public QMainWindow, public Workbench {
   void closeEvent(QCloseEvent*) override;
 
  private:
+  void go_on(const QString& folder, bool opened);
   void build();
   void build_menus();
   QWidget* build_side();
@@ -76,6 +78,7 @@ class MainWindow : public QMainWindow, public Workbench {
   std::vector<SiteItem> sites_;
   command::OpenModel opened_;    ///< By what the model was opened,
   std::int64_t open_bytes_ = 0;  ///< and what it takes of its device.
+  QString going_on_;             ///< The folder of a run to go on with when its model is open.
   bool localizing_ = false;      ///< The job is a localization.
   QString model_source_, upscaler_source_, last_done_;
   std::optional<ModelHash> model_hash_;

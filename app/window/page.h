@@ -33,8 +33,10 @@ class Workbench {
   /// Opens a model as the window's job. False if it cannot be opened, or the user keeps the job that runs.
   virtual bool open(const command::OpenModel& model) = 0;
 
-  /// Goes on with the localization in a folder, where that is seen.
+  /// Goes on with the run in a folder, by its own settings, where that is seen; opens its model first if another is open.
   virtual void go_on(const QString& folder) = 0;
+  /// Shows the run in a folder; false if none is there.
+  virtual bool show_run(const QString& folder) = 0;
   /// Puts an adapter to work, where its pictures are seen.
   virtual void use_adapter(const QString& file) = 0;
   /// Asks where to, and writes an adapter anew in this format.
@@ -81,13 +83,13 @@ class Page : public QWidget {
   /// Of its tab: the name, and how things are.
   virtual QString title() const { return name_; }
   /// Where its tab is: lower ones first, those of one rank in the order of their files' names.
-  virtual int rank() const { return 1; }
+  virtual int rank() const { return 2; }
   /// Another model is open.
   virtual void set_model(const event::ModelOpened& model) = 0;
   /// The window's job has begun, in place of any before, whose events are stale; or it has ended, as it should or not. While a model is on its way, nothing
   /// can be started.
   virtual void set_job(WindowJob job, bool succeeded) { (void)job, (void)succeeded; }
-  /// Goes on with the localization in a folder, if that is this page's job.
+  /// Goes on with the run in a folder, whose model is open, if that is this page's job.
   virtual bool go_on(const QString& folder) { return (void)folder, false; }
   /// Shows the run in a folder, if one is there and that is this page's job.
   virtual bool show_run(const QString& folder) { return (void)folder, false; }

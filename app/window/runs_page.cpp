@@ -332,9 +332,8 @@ void RunsPage::refresh() {
   for (QPushButton* button : {files_, rename_, trash_}) button->setEnabled(run.has_value());
   go_on_->setEnabled(run && run->can_go_on());
   go_on_->setToolTip(!run               ? QString()
-                     : run->can_go_on() ? tr("Draws what is missing of the localization, with the run's model and settings")
-                     : run->whole()     ? tr("Nothing is missing of it")
-                                        : tr("Maps and cards go on by the command that began them, with --resume"));
+                     : run->can_go_on() ? tr("Draws what is missing of it, with the run's model and settings")
+                                        : tr("Nothing is missing of it"));
   note_->setEnabled(run.has_value());
   if (!note_->hasFocus() && run && run->folder == shown_folder_) note_->setText(run->note);
   if (!run) state_->setText(tr("Select a run to see what it has found."));

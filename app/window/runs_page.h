@@ -29,7 +29,7 @@ class RunsPage : public Page {
  public:
   RunsPage(Workbench* bench, QWidget* parent);
 
-  int rank() const override { return 2; }
+  int rank() const override { return 3; }
   /// Of its tab: says how many localizations were cut off, by a crash or by the user, and can be gone on with.
   QString title() const override;
   void set_model(const event::ModelOpened&) override {}

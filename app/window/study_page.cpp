@@ -62,22 +62,19 @@ void StudyPage::set_model(const event::ModelOpened& model) {
   prompts_->set_model(model);
 }
 
-void StudyPage::set_job(WindowJob job, bool succeeded) {
+void StudyPage::set_job(WindowJob job, bool) {
   window_job_ = job;
   refresh();
   if (job != WindowJob::none) {
     if (std::exchange(job_, 0)) scores_->set_stopped();
     drawing_ = false;
-    going_on_.clear();  // go_on() names it once its model is on its way
     return;
   }
-  const QString next = std::exchange(going_on_, QString());
-  if (!next.isEmpty() && succeeded) return go_on(next, /*opened=*/true);
   if (drawn_stale_) adapters_changed();
 }
 
 void StudyPage::add_actions(QMenu& file, QMenu& view) {
-  auto* unfinished = file.addMenu(tr("&Go on with a localization"));
+  auto* unfinished = file.addMenu(tr("&Go on with a run"));
   unfinished->setObjectName("unfinished");
   connect(unfinished, &QMenu::aboutToShow, this, [this, unfinished] { list_unfinished(unfinished); });
   view.addAction(tr("&Fit pictures"), QKeySequence(Qt::CTRL | Qt::Key_0), pictures_, &PicturesPanel::fit);
@@ -123,40 +120,23 @@ void StudyPage::list_unfinished(QMenu* menu) {
   menu->clear();
   for (const RunEntry& run : runs_in(workspace_folder())) {
     if (!run.can_go_on()) continue;
-    const QString text = tr("%1, begun %2: %3 of %4 pairs").arg(run.model, QLocale().toString(run.begun, QLocale::ShortFormat)).arg(run.done).arg(run.cells());
-    menu->addAction(text, this, [this, run] { go_on(run.folder); })->setToolTip(run.folder);
+    const QString text = tr("%1, begun %2: %3 of %4 cells").arg(run.model, QLocale().toString(run.begun, QLocale::ShortFormat)).arg(run.done).arg(run.cells());
+    menu->addAction(text, this, [this, run] { bench().go_on(run.folder); })->setToolTip(run.folder);
   }
   if (menu->isEmpty()) menu->addAction(tr("None in %1 is unfinished").arg(workspace_folder()))->setEnabled(false);
   menu->addSeparator();
   menu->addAction(tr("In another folder\u2026"), this, [this] {
-    const QString folder = QFileDialog::getExistingDirectory(this, tr("Go on with the localization in"), workspace_folder());
-    if (!folder.isEmpty()) go_on(folder);
+    const QString folder = QFileDialog::getExistingDirectory(this, tr("Go on with the run in"), workspace_folder());
+    if (!folder.isEmpty()) bench().go_on(folder);
   });
 }
 
 bool StudyPage::go_on(const QString& folder) {
-  go_on(folder, /*opened=*/false);
-  return true;
-}
-
-void StudyPage::go_on(const QString& folder, bool opened) {
-  const std::string file = (folder + "/settings.json").toStdString();
-  const auto named = attempt([&] {
-    const auto document = read_json(file);
-    return reading_json(file, [&] { return std::pair(document.value("model", std::string()), document.value("model_hash", std::string())); });
-  });
-  if (!named) return bench().fail(in_words(named.error()));
-  const QString model = QString::fromStdString(named->first);
-  const auto same = attempt([&] { return model_hash_ && *model_hash_ == named->second; });
-  const bool other = !same || !*same;
-  if (other && opened) return bench().fail(tr("%1 is another model by now than the localization in %2 is of.").arg(model, folder));
-  if (other) {
-    if (bench().open(command::OpenModel{named->first})) going_on_ = folder;
-    return;
-  }
-  if (!bench().may_end(tr("Going on with another localization"))) return;
+  const auto run = run_at(folder);
+  if (run && !run->goes_on_localizing()) return false;
   scores_->clear();
-  run(command::Localize{.folder = folder.toStdString(), .adapters = bench().drawing().adapters, .begin = command::Localize::Begin::go_on_by_its_own});
+  this->run(command::Localize{.folder = folder.toStdString(), .adapters = bench().drawing().adapters, .begin = command::Localize::Begin::go_on_by_its_own});
+  return true;
 }
 
 void StudyPage::run(Command command) {

@@ -27,7 +27,6 @@ class StudyPage : public Page {
   /// Saves source.png, target.png, patched.png, heatmap.png, heatmap.svg, scores.csv and localization.json.
   void save(const QString& folder, QStringList& saved, QStringList& failed) const override;
 
-  /// Goes on with the localization in a folder, by its own settings; opens its model first if another is open.
   bool go_on(const QString& folder) override;
   /// Pairs of the next localization.
   int pairs = 16;
@@ -39,7 +38,6 @@ class StudyPage : public Page {
   void run(Command command);
   void draw(command::Generate command);
   void localize();
-  void go_on(const QString& folder, bool opened);
   void list_unfinished(QMenu* menu);
   /// What a whole localization found: says it, and selects the best sites.
   void show_findings(const event::ScoresReady& scores);
@@ -52,7 +50,6 @@ class StudyPage : public Page {
   bool drawn_stale_ = false;                ///< Adapters have changed since, while something else ran.
   QString model_source_;
   std::optional<ModelHash> model_hash_;
-  QString going_on_;  ///< The folder of a localization to go on with when its model is open.
 
   PromptPanel* prompts_;
   PicturesPanel* pictures_;

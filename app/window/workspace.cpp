@@ -23,10 +23,10 @@ QString workspace_folder() { return QSettings().value(kKey, QDir::home().filePat
 
 void set_workspace_folder(const QString& folder) { QSettings().setValue(kKey, folder); }
 
-QString new_run_folder(const QString& model) {
+QString new_run_folder(const QString& model, const QString& question) {
   QString name = model.startsWith("demo:") ? model.mid(5) : QFileInfo(model).completeBaseName();
   name.replace(QRegularExpression("[^A-Za-z0-9._-]+"), "-");
-  const QString base = QDir(workspace_folder()).filePath("localize-" + name + QDateTime::currentDateTime().toString("-yyyyMMdd-HHmmss"));
+  const QString base = QDir(workspace_folder()).filePath(question + "-" + name + QDateTime::currentDateTime().toString("-yyyyMMdd-HHmmss"));
   QString folder = base;
   for (int number = 2; QFileInfo::exists(folder); ++number) folder = base + QStringLiteral("-%1").arg(number);
   return folder;

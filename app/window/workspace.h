@@ -13,7 +13,7 @@ QString workspace_folder();
 void set_workspace_folder(const QString& folder);
 
 /// A folder in it that is not there yet: "localize-sign-unet-20261128-131500".
-QString new_run_folder(const QString& model);
+QString new_run_folder(const QString& model, const QString& question = "localize");
 
 /// A run's folder as a list shows it: what its settings say, and which results are there. docs/run-format.md tells the files.
 struct RunEntry {
@@ -30,7 +30,9 @@ struct RunEntry {
   int cells() const { return pairs * noises; }
   bool whole() const { return !asked.isEmpty() && answered.size() == asked.size(); }
   bool operator==(const RunEntry&) const = default;
-  bool can_go_on() const { return asked.contains("localization") && !answered.contains("localization"); }
+  bool can_go_on() const { return !asked.isEmpty() && !whole(); }
+  /// What is gone on with first is the localization.
+  bool goes_on_localizing() const { return asked.contains("localization") && (!answered.contains("localization") || whole()); }
 };
 /// None if no run is there, or its settings cannot be read.
 std::optional<RunEntry> run_at(const QString& folder);

@@ -109,7 +109,7 @@ struct Localize {
   enum class Begin {
     anew,              ///< A folder that holds a run is refused.
     go_on,             ///< With the run in the folder, if its settings are these.
-    go_on_by_its_own,  ///< With the run in the folder, by its settings: all above but folder and adapters is not looked at.
+    go_on_by_its_own,  ///< With what the run in the folder asks and does not answer yet, by its settings: only folder and adapters are looked at.
   };
   Begin begin = Begin::anew;
   bool certify = false;  ///< See certificate.h.

@@ -22,20 +22,49 @@ namespace glyphscope {
 
 namespace {
 
-// The settings of a new run; or those that a run's folder tells, which is gone on with.
+// What is asked: a localization, unless one of the others is there.
+struct Asked {
+  LocalizationSettings settings;
+  std::optional<std::pair<Axes, Scope>> map;
+  std::optional<CertifySettings> certifying;
+};
+
+// What a run's folder asks, and does not answer yet.
+Asked asked_by(const std::filesystem::path& folder, const ModelInfo& info) {
+  const auto file = folder / "settings.json";
+  const auto document = read_json(file);
+  reading_json(file, [&] {
+    if (document.value("model_hash", "") != info.hash)
+      reject("the run is of another model than the one that is open: " + document.value("model", std::string("unnamed")), folder.string(),
+             "Open that model, and go on");
+    return 0;
+  });
+  const auto there = [&](const std::string& name) { return std::filesystem::exists(folder / name); };
+  const bool localizes = there("asked-localization.json");
+  if (localizes && !there("run.json")) return {LocalizationSettings::read(folder), {}, {}};
+  Asked out;
+  if (there("asked-certificate.json") && !there("card.json")) {
+    out.certifying = CertifySettings::read(folder);
+    static_cast<RunSettings&>(out.settings) = *out.certifying;
+    out.settings.from_step = out.certifying->from_step;
+    return out;
+  }
+  for (const auto& question : RunFolder(folder).questions()) {
+    if (question.map.is_null() || there("map-" + question.name + ".json")) continue;
+    const auto asks = folder / "questions" / (question.name + ".json");
+    out.map = reading_json(
+        asks, [&] { return std::pair(Axes::parse(question.map.at("by").get<std::string>()), Scope::from_json(nlohmann::json(question.map.at("scope")))); });
+    static_cast<RunSettings&>(out.settings) = reading_json(file, [&] { return RunSettings::from_json(document.at("settings"), file.string()); });
+    out.settings.from_step = out.map->second.from_step;
+    return out;
+  }
+  if (localizes) return {LocalizationSettings::read(folder), {}, {}};
+  reject("nothing of the run is missing", folder.string());
+}
+
+// The settings of a new run.
 LocalizationSettings settings_of(const command::Localize& command, const Pipeline& pipeline) {
   const ModelInfo& info = pipeline.info();
-  if (command.begin == command::Localize::Begin::go_on_by_its_own) {
-    const auto file = std::filesystem::path(command.folder) / "settings.json";
-    reading_json(file, [&] {
-      const auto document = read_json(file);
-      if (document.value("model_hash", "") != info.hash)
-        reject("the run is of another model than the one that is open: " + document.value("model", std::string("unnamed")), command.folder,
-               "Open that model, and go on");
-      return 0;
-    });
-    return LocalizationSettings::read(command.folder);
-  }
   LocalizationSettings out;
   out.pairs = command.prompts;
   if (!command.attributes.empty()) out.pairs = attribute_pairs(info, command.attributes, command.pairs, command.sampling.seed);
@@ -151,7 +180,12 @@ LocalizationObserver observe(const LocalizationSettings& settings, const ModelIn
 }  // namespace
 
 void localize(Session& session, const command::Localize& command, const Job& job) {
-  job.tell(event::Started{!command.card.empty() ? "Testing a card's sites" : command.by == "site" ? "Patching every site alone" : "Patching by " + command.by});
+  const bool goes_on = command.begin == command::Localize::Begin::go_on_by_its_own;
+  job.tell(event::Started{goes_on                 ? "Going on with a run"
+                          : !command.card.empty() ? "Testing a card's sites"
+                          : command.certify       ? "Making a card"
+                          : command.by == "site"  ? "Patching every site alone"
+                                                  : "Patching by " + command.by});
   const auto start = std::chrono::steady_clock::now();
   const auto pipeline = session.adapted(command.adapters, [&](const std::string& note) { job.note(note); });
   const ModelInfo& info = pipeline->info();
@@ -164,8 +198,11 @@ void localize(Session& session, const command::Localize& command, const Job& job
     card = read_card(command.card);
     sites_of(*card, info.table);  // before anything else is looked at
   }
-  LocalizationSettings settings;
-  if (card) {
+  Asked asked;
+  LocalizationSettings& settings = asked.settings;
+  if (goes_on) {
+    asked = asked_by(command.folder, info);
+  } else if (card) {
     static_cast<RunSettings&>(settings) = card->settings;
     settings.sampling.rows_at_once = command.sampling.rows_at_once;
     settings.sampling = pipeline->resolve(settings.sampling);
@@ -174,22 +211,25 @@ void localize(Session& session, const command::Localize& command, const Job& job
     settings = settings_of(command, *pipeline);
   }
   Judges& judges = session.judges(command.judges);
-  if (command.begin == command::Localize::Begin::go_on_by_its_own && settings.judges != judges.describe())
+  if (goes_on && settings.judges != judges.describe())
     reject("the run's pictures are scored by models that are not given now", command.folder, "Go on with it by the command that began it");
   settings.judges = judges.describe();
-  const auto map = card ? std::nullopt : map_of(command, settings, info);
+  if (!goes_on && !card) asked.map = map_of(command, settings, info);
+  const auto& map = asked.map;
+  if (!goes_on && (command.certify || card)) asked.certifying = certify_settings(command, settings, card, info);
+  const auto& certifying = asked.certifying;
   if (!map && std::any_of(settings.pairs.begin(), settings.pairs.end(), [](const PromptPair& pair) { return !pair.attribute.empty(); }))
     reject("what is localized or certified is the text", option(Option::attributes), "Ask for a map: " + option(Option::by, "site-attribute"));
   pipeline->validate(own_request(settings, {0, 0}));
   if (settings.from_step >= settings.sampling.steps)
     reject("the run has " + std::to_string(settings.sampling.steps) + " steps, the first of which is 0: none is patched",
            option(Option::from_step, std::to_string(settings.from_step)));
-  const SetSearch search = parse_set_search(command.search);
-  if (command.certify && search == SetSearch::adaptive_reader && !command.judges.reader)
+  const SetSearch search = certifying ? certifying->search : SetSearch::exhaustive;
+  if (search == SetSearch::adaptive_reader && !command.judges.reader)
     reject("the search goes by the small reader's score, and pictures are not scored by it", option(Option::search, command.search));
-  if (command.certify && search != SetSearch::exhaustive && info.upscaler)
+  if (search != SetSearch::exhaustive && info.upscaler)
     reject("a model of several stages has no gradients of its sites", info.source, "Search exhaustively, or open its first stage alone");
-  if (map && command.certify) reject("a map of effects is not certified: a set of sites is", option(Option::by, command.by));
+  if (map && certifying) reject("a map of effects is not certified: a set of sites is", option(Option::by, command.by));
   // What is wrong with a variant on any pair is an error now, not after hours.
   if (map) {
     const Grid grid = make_grid(map->first, map->second, info.table);
@@ -203,9 +243,9 @@ void localize(Session& session, const command::Localize& command, const Job& job
   for (const auto& pair : settings.pairs) texts.insert(texts.end(), {pair.source_text, pair.target_text});
   if (const std::string note = note_on_unreadable(reader, texts); !note.empty()) job.note(note);
   if (command.plan_only) {
-    RunPlan plan = map                       ? plan_map(*pipeline, settings, map->first, map->second)
-                   : command.certify || card ? plan_certificate(*pipeline, certify_settings(command, settings, card, info))
-                                             : plan_localization(*pipeline, settings);
+    RunPlan plan = map          ? plan_map(*pipeline, settings, map->first, map->second)
+                   : certifying ? plan_certificate(*pipeline, *certifying)
+                                : plan_localization(*pipeline, settings);
     measure_time(plan, *pipeline, reader, judges, settings, job.cancel);
     return job.tell(run_planned(plan));
   }
@@ -234,13 +274,12 @@ void localize(Session& session, const command::Localize& command, const Job& job
       event::MapReady ready = map_ready(effects, settings, command.folder);
       ready.document = json_text(map_document(effects, settings, info, reader.name(), cost()));
       job.tell(std::move(ready));
-    } else if (command.certify || card) {
-      const CertifySettings certifying = certify_settings(command, settings, card, info);
-      const Certificate certificate = certify(cells, certifying, info.table);
+    } else if (certifying) {
+      const Certificate certificate = certify(cells, *certifying, info.table);
       if (const std::string note = session.note_since(before); !note.empty()) job.note(note);
-      if (run) write_card(certificate, certifying, info, reader.name(), cost(), run->path());
-      event::Certified ready = certified(certificate, certifying, command.folder);
-      ready.document = json_text(card_document(certificate, certifying, info, reader.name(), cost()));
+      if (run) write_card(certificate, *certifying, info, reader.name(), cost(), run->path());
+      event::Certified ready = certified(certificate, *certifying, command.folder);
+      ready.document = json_text(card_document(certificate, *certifying, info, reader.name(), cost()));
       job.tell(std::move(ready));
     } else {
       const LocalizationResult result = run_localization(cells, settings, info.table, observer);

@@ -9,6 +9,7 @@
 #include "app/window/finetune_page.h"
 #include "app/window/guard_log_view.h"
 #include "app/window/guard_page.h"
+#include "app/window/localize_page.h"
 #include "app/window/main_window.h"
 #include "app/window/runs_page.h"
 #include "app/window/samples_view.h"
@@ -254,9 +255,9 @@ class WindowTest : public QObject {
     QVERIFY(damaged.open(QIODevice::WriteOnly));
     damaged.write("{\"model\": [5], \"model_hash\": 7}");
     damaged.close();
-    window_->findChild<StudyPage*>()->go_on(folder_.filePath("damaged-run"));
+    window_->go_on(folder_.filePath("damaged-run"));
     QVERIFY2(message().contains("damaged-run/settings.json"), qPrintable(message()));
-    window_->findChild<StudyPage*>()->go_on(left[0].folder);
+    window_->go_on(left[0].folder);
     QTRY_VERIFY_WITH_TIMEOUT(window_->busy(), 10000);
     QTRY_VERIFY_WITH_TIMEOUT(QFileInfo(left[0].folder + "/run.json").exists(), 300000);
     wait();
@@ -324,6 +325,81 @@ class WindowTest : public QObject {
     QCOMPARE(find<QTabWidget>("pages")->currentWidget(), page);
     QVERIFY(!page->show_run(folder_.path()));
     QTRY_COMPARE_WITH_TIMEOUT(find<QLabel>("run_title")->text(), QFileInfo(folder).fileName(), 20000);
+  }
+
+  // A question with the user's own words: its plan, its run, and what is left of one that was cut off.
+  void questions_are_asked_on_the_page_localize() {
+    window_->open_model(model_);
+    wait();
+    auto* pages = find<QTabWidget>("pages");
+    auto* page = window_->findChild<LocalizePage*>();
+    pages->setCurrentWidget(page);
+    find<QPlainTextEdit>("localize_words")->setPlainText("love");
+    QVERIFY2(find<QLabel>("localize_question_facts")->text().contains("one word makes no pair"), qPrintable(find<QLabel>("localize_question_facts")->text()));
+    QVERIFY(!find<QPushButton>("localize_start")->isEnabled());
+    find<QPlainTextEdit>("localize_words")->setPlainText("LOVE\nPEACE\nOPEN\nSHOP");
+    find<QPlainTextEdit>("localize_templates")->setPlainText("a red sign");
+    QVERIFY2(find<QLabel>("localize_question_facts")->text().contains("has no <text>"), qPrintable(find<QLabel>("localize_question_facts")->text()));
+    find<QPlainTextEdit>("localize_templates")->setPlainText("a round red sign that says \"<text>\" on a blue wall");
+    find<QSpinBox>("localize_pairs")->setValue(2);
+    find<QSpinBox>("localize_steps")->setValue(2);
+    QCOMPARE(find<QSpinBox>("steps")->value(), 2);  // one field on all pages
+    auto* question = find<QComboBox>("localize_question");
+    QVERIFY(!find<QComboBox>("localize_rows")->isVisible());
+    question->setCurrentIndex(2);
+    QVERIFY(find<QComboBox>("localize_rows")->isVisible() && find<QSpinBox>("localize_step_ranges")->isVisible());
+    find<QLineEdit>("localize_sites")->setText("5,99");
+    QVERIFY(!find<QPushButton>("localize_start")->isEnabled());
+    find<QLineEdit>("localize_sites")->setText("5-6");
+    find<QSpinBox>("localize_step_ranges")->setValue(2);
+
+    press("localize_plan");
+    wait();
+    auto* table = find<QTableWidget>("localize_plan_table");
+    QVERIFY(table->rowCount() >= 1 && table->isEnabled());
+    QVERIFY2(find<QLabel>("localize_sums")->text().contains("is found four times in five"), qPrintable(find<QLabel>("localize_sums")->text()));
+    QCOMPARE(runs_in(workspace_folder()).size(), static_cast<size_t>(runs().size()));
+    const auto before = runs();
+    find<QSpinBox>("localize_noises")->setValue(2);
+    QVERIFY(!table->isEnabled());  // of another question
+    find<QSpinBox>("localize_noises")->setValue(1);
+
+    press("localize_start");
+    wait();
+    QCOMPARE(runs().size(), before.size() + 1);
+    RunEntry run = runs_in(workspace_folder()).front();
+    QVERIFY2(run.name().startsWith("map-site-step-model-"), qPrintable(run.name()));
+    QCOMPARE(run.answered, QStringList{"map site-step"});
+    QFile settings(run.folder + "/settings.json");
+    QVERIFY(settings.open(QIODevice::ReadOnly));
+    const QByteArray written = settings.readAll();
+    QVERIFY(written.contains("LOVE") && written.contains("round red sign"));
+    press("localize_see");
+    QCOMPARE(pages->currentWidget(), window_->findChild<RunsPage*>());
+    QTRY_COMPARE_WITH_TIMEOUT(find<QLabel>("run_title")->text(), run.name(), 20000);
+
+    // Of a map and of a card something is missing: the run says so, and goes on from the list.
+    const auto goes_on = [&](const QString& result) {
+      const QDir cells(run.folder + "/cells");
+      QVERIFY(QDir(cells.filePath(cells.entryList(QDir::Dirs | QDir::NoDotAndDotDot)[1])).removeRecursively());
+      QVERIFY(QFile::rename(run.folder + "/" + result, run.folder + "/before"));
+      QVERIFY(run_at(run.folder)->can_go_on());
+      window_->go_on(run.folder);
+      QTRY_VERIFY_WITH_TIMEOUT(window_->busy(), 10000);
+      wait();
+      QCOMPARE(pages->currentWidget(), page);
+      QVERIFY2(run_at(run.folder)->whole(), qPrintable(message()));
+      QVERIFY(QFile::remove(run.folder + "/before"));
+    };
+    goes_on("map-site-step.json");
+    pages->setCurrentWidget(page);
+    question->setCurrentIndex(1);
+    press("localize_start");
+    wait();
+    run = runs_in(workspace_folder()).front();
+    QVERIFY2(run.name().startsWith("card-model-"), qPrintable(run.name() + message()));
+    QCOMPARE(run.answered, QStringList{"card"});
+    goes_on("card.json");
   }
 
   void a_long_job_is_not_lost_by_accident() {
