@@ -178,6 +178,7 @@ void LocalizeForm::set_model(const event::ModelOpened& model) {
   // Demo models' prompts can ask for attributes.
   attributes_there_ = model.learned.has_value();
   if (!attributes_there_) differ_->setCurrentIndex(kByWords);
+  size_->setPlaceholderText(tr("%1 x %2").arg(model.width).arg(model.height));
   refresh();
 }
 
@@ -275,7 +276,7 @@ void LocalizeForm::refresh() {
   show(differ_, attributes_there_);
   const auto given = lines_of(words_).size();
   words_facts_->setText(given == 0 ? tr("Words that suit the model, as many as there are pairs for")
-                                   : tr("%n word(s) of yours: pairs of two, again and again if there are more pairs", nullptr, static_cast<int>(given)));
+                                   : tr("%1 words of yours: a pair takes two, from the first again if there are more pairs").arg(given));
   words_facts_->setVisible(words);
   const auto fault = table_.sites.empty() ? std::optional<Error>() : fault_of([&] { command(); });
   question_facts_->setText(fault                                 ? in_words(*fault)

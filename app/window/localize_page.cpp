@@ -178,12 +178,12 @@ void LocalizePage::show_plan(const event::RunPlanned& plan) {
   table_->setEnabled(true);
   sums_->setEnabled(true);
   sums_->setText(tr("%1 pictures, %2 denoiser rows, about %3 here as it is measured now, %4 in its folder at most.\n"
-                    "%5 independent words and %6 noises report: a difference of %7 in a mean share is found four times in five, where words differ as much "
-                    "as they can.")
+                    "%5 independent words and %6 report: a difference of %7 in a mean share is found four times in five, where words differ as much as they "
+                    "can.")
                      .arg(locale.toString(static_cast<qlonglong>(plan.pictures)), locale.toString(static_cast<qlonglong>(plan.denoiser_rows)),
                           duration_text(plan.seconds), locale.formattedDataSize(static_cast<qint64>(plan.bytes), 1, QLocale::DataSizeSIFormat))
                      .arg(plan.words)
-                     .arg(plan.noises)
+                     .arg(plan.noises == 1 ? tr("1 noise") : tr("%1 noises").arg(plan.noises))
                      .arg(plan.detectable, 0, 'f', 2));
   state_->clear();
 }

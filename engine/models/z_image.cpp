@@ -191,22 +191,35 @@ torch::Tensor ZImage::angles(std::int64_t axis, const torch::Tensor& places) con
 
 // Its tokens stand one after the other, from 1 on.
 Rotary ZImage::caption_rotary(std::int64_t tokens, torch::Device device) const {
-  const torch::TensorOptions wide = torch::TensorOptions(device).dtype(torch::kFloat64);
-  const torch::Tensor own = angles(0, torch::arange(1, tokens + 1, wide));
+  const torch::Tensor own = angles(0, torch::arange(1, tokens + 1, on_host(torch::kFloat64)));
   const torch::Tensor angle = torch::constant_pad_nd(own, {0, config_.axes[1] + config_.axes[2]});
-  return {angle.cos(), angle.sin()};
+  return {angle.cos().to(device), angle.sin().to(device)};
 }
 
 // Its tokens stand where the caption ends, at their row and column; those that fill it up at no place. caption_ends: [B].
 Rotary ZImage::picture_rotary(std::int64_t rows, std::int64_t columns, const torch::Tensor& caption_ends) const {
   const std::int64_t batch = caption_ends.size(0), points = rows * columns;
-  const torch::TensorOptions wide = caption_ends.options().dtype(torch::kFloat64);
+  const auto placed = [&](std::int64_t axis, const torch::Tensor& places) {
+    return angles(axis, places).to(caption_ends.device()).unsqueeze(0).expand({batch, -1, -1});
+  };
+  const torch::Tensor row = torch::arange(rows, on_host(torch::kFloat64)).repeat_interleave(columns),
+                      column = torch::arange(columns, on_host(torch::kFloat64)).repeat({rows});
   const torch::Tensor first = angles(0, caption_ends.to(torch::kFloat64) + 1).unsqueeze(1).expand({-1, points, -1});
-  const auto placed = [&](std::int64_t axis, const torch::Tensor& places) { return angles(axis, places).unsqueeze(0).expand({batch, -1, -1}); };
-  const torch::Tensor angle =
-      torch::cat({first, placed(1, torch::arange(rows, wide).repeat_interleave(columns)), placed(2, torch::arange(columns, wide).repeat({rows}))}, 2);
-  const torch::Tensor filled = torch::constant_pad_nd(angle, {0, 0, 0, whole(points) - points}).unsqueeze(1);
-  return {filled.cos(), filled.sin()};
+  const torch::Tensor angle = torch::constant_pad_nd(torch::cat({first, placed(1, row), placed(2, column)}, 2), {0, 0, 0, whole(points) - points}).unsqueeze(1);
+  return {angle.cos(), angle.sin()};
+}
+
+ZImage::Places ZImage::places(const torch::Tensor& given, std::int64_t rows, std::int64_t columns) const {
+  const std::lock_guard lock(mutex_);
+  if (places_.given.defined() && places_.given.is_same(given) && places_.rows == rows && places_.columns == columns) return places_;
+  const torch::InferenceMode also_for_training(false);
+  const std::int64_t tokens = given.size(1);
+  // Where each row's caption ends, its learned tokens counted; beyond, nothing is attended to.
+  const torch::Tensor ends = given.sum(1).add(kTokens - 1).floor_divide(kTokens).mul(kTokens);
+  torch::Tensor mask = torch::arange(tokens, on_host(torch::kInt64)).to(given.device()).unsqueeze(0) < ends.unsqueeze(1);
+  if (mask.all().item<bool>()) mask = torch::Tensor();
+  places_ = {given, rows, columns, mask, caption_rotary(tokens, given.device()), picture_rotary(rows, columns, ends)};
+  return places_;
 }
 
 torch::Tensor ZImage::forward(const torch::Tensor& sample, const torch::Tensor& timestep, const Conditioning& conditioning, Taps* taps) const {
@@ -228,12 +241,10 @@ torch::Tensor ZImage::forward(const torch::Tensor& sample, const torch::Tensor& 
   if (given.sizes() != at::IntArrayRef({batch, tokens}))
     reject("the prompt's mask must be [" + std::to_string(batch) + ", " + std::to_string(tokens) + "]", "Z-Image");
 
-  // Where each row's caption ends, its learned tokens counted; beyond, nothing is attended to.
-  const torch::Tensor ends = given.sum(1).add_(kTokens - 1).floor_divide_(kTokens).mul_(kTokens);
-  torch::Tensor mask = torch::arange(tokens, ends.options()).unsqueeze(0) < ends.unsqueeze(1);
-  if (mask.all().item<bool>()) mask = torch::Tensor();
+  const Places there = places(given, rows, columns);
+  const torch::Tensor& mask = there.mask;
   const torch::Tensor when = time(timestep);
-  const ZImageBlock::Turns turns{caption_rotary(tokens, sample.device()), picture_rotary(rows, columns, ends)};
+  const ZImageBlock::Turns turns{there.caption, there.picture};
 
   // A token holds 2 x 2 points, all channels of one after those of another. Source: `_patchify_image`.
   torch::Tensor picture =

@@ -2,6 +2,7 @@
 
 #include <torch/nn/module.h>
 
+#include <mutex>
 #include <vector>
 
 #include "io/config.h"
@@ -52,6 +53,16 @@ class ZImage : public torch::nn::Module {
   torch::Tensor angles(std::int64_t axis, const torch::Tensor& places) const;
   Rotary caption_rotary(std::int64_t tokens, torch::Device device) const;
   Rotary picture_rotary(std::int64_t rows, std::int64_t columns, const torch::Tensor& caption_ends) const;
+  // Where the tokens of a batch are, and which of its captions nothing attends to: the same at every step, so the last batch's stay where they are.
+  struct Places {
+    torch::Tensor given;  // they are of this mask, which is held so that no other is taken for it
+    std::int64_t rows = 0, columns = 0;
+    torch::Tensor mask;  // undefined: all are attended to
+    Rotary caption, picture;
+  };
+  Places places(const torch::Tensor& given, std::int64_t rows, std::int64_t columns) const;
+  mutable std::mutex mutex_;
+  mutable Places places_;
 
   ZImageConfig config_;
   SiteTable sites_;

@@ -181,7 +181,8 @@ LocalizationObserver observe(const LocalizationSettings& settings, const ModelIn
 
 void localize(Session& session, const command::Localize& command, const Job& job) {
   const bool goes_on = command.begin == command::Localize::Begin::go_on_by_its_own;
-  job.tell(event::Started{goes_on                 ? "Going on with a run"
+  job.tell(event::Started{command.plan_only       ? "Counting what a run takes"
+                          : goes_on               ? "Going on with a run"
                           : !command.card.empty() ? "Testing a card's sites"
                           : command.certify       ? "Making a card"
                           : command.by == "site"  ? "Patching every site alone"
