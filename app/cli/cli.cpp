@@ -210,7 +210,8 @@ void Context::print(const nlohmann::ordered_json& document) const {
 
 void SamplingOptions::add(CLI::App& verb, const std::string& image_help) {
   verb.add_option("--steps", steps, "Denoising steps (default: the model's)")->check(CLI::Range(1, 1000));
-  verb.add_option("--guidance", guidance, "Classifier-free guidance; up to 1: none (default: the model's)")->check(CLI::Range(0.0, 100.0));
+  verb.add_option("--guidance", guidance, "Classifier-free guidance as the model's pipeline counts it; up to 1 is none, of Z-Image 0 (default: the model's)")
+      ->check(CLI::Range(0.0, 100.0));
   std::string known;
   for (const auto& name : scheduler_names()) known += (known.empty() ? "" : ", ") + name;
   verb.add_option("--scheduler", scheduler,

@@ -31,6 +31,7 @@ class EditPage : public Page {
   void set_model(const event::ModelOpened& model) override;
   /// Edits this real picture in place of one that the source prompt draws; empty: no longer.
   void set_picture(const QString& file);
+  bool take_picture(const QString& file) override { return set_picture(file), true; }
   /// Saves edit-source.png, edit.png, of a real picture edit-reconstruction.png and edit-drift.png and, if all but a box of it was kept, edit-whole.png, the
   /// picture as it was given with the new text in it; of a comparison edit-target.png and edit-prompt-to-prompt.png. Files go to `saved`, those that could not
   /// be written to `failed`.

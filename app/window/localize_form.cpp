@@ -58,6 +58,9 @@ LocalizeForm::LocalizeForm(Workbench* bench, QWidget* parent) : QWidget(parent),
   fields.guard_wheel();
   for (auto* edit : {sites_, sets_, size_}) connect(edit, &QLineEdit::textChanged, this, &LocalizeForm::refresh);
   for (auto* edit : {templates_, words_}) connect(edit, &QPlainTextEdit::textChanged, this, &LocalizeForm::refresh);
+  connect(templates_, &QPlainTextEdit::textChanged, this, [this] {
+    if (!applying_) preset_->setCurrentIndex(kOwn);
+  });
   for (auto* box : {pooled_, keep_images_}) connect(box, &QCheckBox::toggled, this, &LocalizeForm::refresh);
   connect(false_discovery_, &QDoubleSpinBox::valueChanged, this, &LocalizeForm::refresh);
   connect(preset_, &QComboBox::activated, this, &LocalizeForm::apply_preset);
@@ -158,19 +161,27 @@ void LocalizeForm::load(PlainTextField* field, const QString& title) {
 }
 
 void LocalizeForm::apply_preset(int index) {
-  if (index == kSimple) templates_->setPlainText("A sign that says \"<text>\".");
+  // What was typed can be had back by undo.
+  const auto write = [this](const QString& text) {
+    applying_ = true;
+    QTextCursor all(templates_->document());
+    all.select(QTextCursor::Document);
+    all.insertText(text);
+    applying_ = false;
+  };
+  if (index == kSuits) write({});
+  if (index == kSimple) write("A sign that says \"<text>\".");
   if (index == kCreative) {
     const auto read = attempt([] { return read_word_list(resource("prompts/creative.txt")); });
     if (!read) return bench_->fail(in_words(read.error()));
-    templates_->setPlainText(joined(*read));
+    write(joined(*read));
   }
-  if (index == kSuits) templates_->clear();
   if (index == kSimple || index == kCreative) {
     steps_->setValue(50);
     seed_->setValue(42);
     noises_->setValue(1);
   }
-  preset_->setCurrentIndex(index);  // templates are as they were given
+  refresh();
 }
 
 void LocalizeForm::set_model(const event::ModelOpened& model) {
@@ -178,13 +189,16 @@ void LocalizeForm::set_model(const event::ModelOpened& model) {
   // Demo models' prompts can ask for attributes.
   attributes_there_ = model.learned.has_value();
   if (!attributes_there_) differ_->setCurrentIndex(kByWords);
+  guidance_->setToolTip(tr("Classifier-free guidance; up to %1: none. The same field as on the other pages").arg(model.no_guidance));
   size_->setPlaceholderText(tr("%1 x %2").arg(model.width).arg(model.height));
   refresh();
 }
 
 void LocalizeForm::show_sampling() {
   const command::Sampling& own = bench_->sampling()->value();
+  // Not what is there already: a field would write its number anew under the cursor of who types it.
   const auto show = [](auto* box, auto value) {
+    if (box->value() == value) return;
     const QSignalBlocker quiet(box);
     box->setValue(value);
   };
@@ -221,8 +235,14 @@ command::Localize LocalizeForm::command() const {
     out.sampling.width = found.captured(1).toInt();
     out.sampling.height = found.captured(2).toInt();
   }
-  const bool map = question_->currentIndex() == kMap;
-  if (differ_->currentIndex() == kByAttributes) {
+  const bool map = question_->currentIndex() == kMap, attributes = differ_->currentIndex() == kByAttributes;
+  if (attributes != uses("attribute")) {
+    if (!map) reject("attributes are asked for by a map, with an axis of attributes", "Asks");
+    if (attributes) reject("prompts that differ by attributes are mapped by them: choose attribute as rows or columns", "Rows");
+    reject("an axis of attributes needs prompts that differ by them", "A and B differ by");
+  }
+  if (from_step_->value() >= steps_->value()) reject("there is no such step: the first is 0, and nothing would be patched", "From step");
+  if (attributes) {
     out.attributes = {"all"};
   } else {
     out.templates = lines_of(templates_);
@@ -250,16 +270,19 @@ command::Localize LocalizeForm::command() const {
     out.sets = sets_->text().trimmed().toStdString();
     out.step_ranges = step_ranges_->value();
     if (!out.sites.empty()) parse_sites(out.sites, table_);
+    if (out.by == "site" && out.direction == "sufficiency" && out.sites.empty())
+      reject("a map of sites alone is the first question", "Columns", "Choose columns, or some sites, or ask that question");
   }
   return out;
 }
 
+bool LocalizeForm::uses(const std::string& axis) const {
+  const int rows = rows_->currentIndex(), columns = columns_->currentIndex();
+  return question_->currentIndex() == kMap && (kAxes[rows] == axis || (columns > 0 && kAxes[columns - 1] == axis));
+}
+
 void LocalizeForm::refresh() {
   const bool map = question_->currentIndex() == kMap, card = question_->currentIndex() == kCard, words = differ_->currentIndex() == kByWords;
-  const auto uses = [&](const char* axis) {
-    return map &&
-           (std::string(kAxes[rows_->currentIndex()]) == axis || (columns_->currentIndex() > 0 && std::string(kAxes[columns_->currentIndex() - 1]) == axis));
-  };
   for (QWidget* one : {static_cast<QWidget*>(templates_), static_cast<QWidget*>(words_), static_cast<QWidget*>(preset_)}) one->setEnabled(words);
   // Fields of other questions are away: what is seen is what counts.
   const auto show = [this](QWidget* field, bool on) {
@@ -279,10 +302,7 @@ void LocalizeForm::refresh() {
                                    : tr("%1 words of yours: a pair takes two, from the first again if there are more pairs").arg(given));
   words_facts_->setVisible(words);
   const auto fault = table_.sites.empty() ? std::optional<Error>() : fault_of([&] { command(); });
-  question_facts_->setText(fault                                 ? in_words(*fault)
-                           : !words && !map                      ? tr("Attributes are asked for by a map, with an axis of attributes")
-                           : map && !words && !uses("attribute") ? tr("Choose attribute as one axis")
-                                                                 : QString());
+  question_facts_->setText(fault ? in_words(*fault) : QString());
   question_facts_->setVisible(!question_facts_->text().isEmpty());
   emit changed();
 }

@@ -43,11 +43,14 @@ class LocalizeForm : public QWidget {
   void apply_preset(int index);
   void show_sampling();
   void take_sampling();
+  // Whether a map is asked for with this axis.
+  bool uses(const std::string& axis) const;
   void refresh();
 
   Workbench* bench_;
   SiteTable table_;
   bool attributes_there_ = false;
+  bool applying_ = false;  // a preset writes the templates
 
   QComboBox *preset_, *differ_, *question_, *rows_, *columns_, *direction_, *search_;
   PlainTextField *templates_, *words_;

@@ -88,6 +88,8 @@ void LocalizePage::set_model(const event::ModelOpened& model) {
   model_ = true;
   model_source_ = QString::fromStdString(model.source);
   form_->set_model(model);
+  document_.clear();
+  table_->setRowCount(0);
   outdate();
 }
 
@@ -112,6 +114,7 @@ void LocalizePage::plan() {
   auto command = asked();
   if (!command) return;
   command->plan_only = true;
+  changed_since_ = false;
   planning_ = run(std::move(*command));
   state_->setText(tr("Counting, and measuring a few rows\u2026"));
 }
@@ -175,8 +178,6 @@ void LocalizePage::show_plan(const event::RunPlanned& plan) {
     }
   }
   table_->resizeRowsToContents();
-  table_->setEnabled(true);
-  sums_->setEnabled(true);
   sums_->setText(tr("%1 pictures, %2 denoiser rows, about %3 here as it is measured now, %4 in its folder at most.\n"
                     "%5 independent words and %6 report: a difference of %7 in a mean share is found four times in five, where words differ as much as they "
                     "can.")
@@ -186,11 +187,16 @@ void LocalizePage::show_plan(const event::RunPlanned& plan) {
                      .arg(plan.noises == 1 ? tr("1 noise") : tr("%1 noises").arg(plan.noises))
                      .arg(plan.detectable, 0, 'f', 2));
   state_->clear();
+  const bool current = !changed_since_;
+  table_->setEnabled(current);
+  sums_->setEnabled(current);
+  if (!current) outdate();
 }
 
 void LocalizePage::outdate() {
+  changed_since_ = true;
   table_->setEnabled(false);
-  sums_->setEnabled(false);
+  sums_->setEnabled(document_.empty());
   if (document_.empty())
     sums_->setText(tr("Plan tells how many pictures the question takes, how long that is here, and how small a difference it can find."));
   else if (!sums_->text().startsWith(tr("Of other settings: ")))

@@ -21,6 +21,7 @@ class LocalizePage : public Page {
   int rank() const override { return 1; }
   void set_model(const event::ModelOpened& model) override;
   void set_job(WindowJob job, bool succeeded) override;
+  void adapters_changed() override { outdate(); }
   /// With a card or a map; a localization is seen on the page Study.
   bool go_on(const QString& folder) override;
   /// What the last plan says: localization-plan.json.
@@ -49,6 +50,7 @@ class LocalizePage : public Page {
   bool model_ = false;
   QString model_source_, folder_;  // of the run that was begun last
   std::string document_;           // of the plan
+  bool changed_since_ = false;     // what is asked is another question than the plan's
   std::vector<int> found_;
 };
 

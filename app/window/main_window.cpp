@@ -228,7 +228,22 @@ void MainWindow::dragEnterEvent(QDragEnterEvent* event) {
 void MainWindow::dropEvent(QDropEvent* event) {
   const QString file = dropped_file(event->mimeData());
   if (file.isEmpty()) return;
-  if (!show_run(file)) open_model(file);
+  if (show_run(file)) return;
+  const bool open = !model_source_.isEmpty();
+  switch (kind_of(file.toStdString())) {
+    case FileKind::picture:
+      for (Page* page : pages_)
+        if (page->take_picture(file)) {
+          tabs_->setCurrentWidget(page);
+          return say(open ? tr("Its text can be edited here: say what it shows, and what it is to say.") : tr("Open a model to edit the picture's text."));
+        }
+      break;
+    case FileKind::adapter:
+      return open ? use_adapter(file) : say(tr("%1 is an adapter: open the model that it is for, and drop it again.").arg(QFileInfo(file).fileName()));
+    case FileKind::model:
+      break;
+  }
+  open_model(file);
 }
 
 QString MainWindow::hash_text() const {

@@ -93,6 +93,8 @@ class Page : public QWidget {
   virtual bool go_on(const QString& folder) { return (void)folder, false; }
   /// Shows the run in a folder, if one is there and that is this page's job.
   virtual bool show_run(const QString& folder) { return (void)folder, false; }
+  /// Takes a picture's file to work on, if that is this page's job.
+  virtual bool take_picture(const QString& file) { return (void)file, false; }
   /// What is at work has changed.
   virtual void adapters_changed() {}
   /// Adds what the page can do to the window's menus.

@@ -94,6 +94,7 @@ void PromptPanel::set_model(const event::ModelOpened& model) {
   give(target_, given_target_, model.target_prompt);
   steps_->setValue(static_cast<int>(model.default_steps));
   guidance_->setValue(model.default_guidance);
+  guidance_->setToolTip(tr("Classifier-free guidance; up to %1: none").arg(model.no_guidance));
   learned_->set_learned(model.learned);
   upscale_steps_->setVisible(model.upscaler.has_value());
   upscale_steps_->setValue(model.upscaler ? static_cast<int>(model.upscaler->default_steps) : 0);

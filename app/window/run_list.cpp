@@ -125,7 +125,11 @@ std::optional<RunEntry> RunList::current() const {
 void RunList::add(const QString& folder) {
   const QString path = QDir(folder).absolutePath();
   if (!others_.contains(path)) others_ << path;
-  current_ = path;
+  // One that is listed already is no news for show().
+  if (std::exchange(current_, path) != path && current()) {
+    mark();
+    emit current_changed();
+  }
   read_again();
 }
 
@@ -163,7 +167,7 @@ void RunList::show(const std::vector<RunEntry>& runs) {
     table_->setColumnWidth(kName, std::min(table_->columnWidth(kName), kWidestName));
   }
   empty_->setText(
-      tr("No run is in %1. Localize on the page Study writes one; a folder of the command line's can be opened or dropped here.").arg(workspace_folder()));
+      tr("No run is in %1. The pages Study and Localize write them; a folder of the command line's can be opened or dropped here.").arg(workspace_folder()));
   empty_->setVisible(model_->runs().empty());
   if (before != current()) emit current_changed();
   emit read();

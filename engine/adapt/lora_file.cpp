@@ -82,7 +82,7 @@ constexpr std::pair<const char*, const char*> kOthers[] = {
 std::string unknown_method(const fs::path& file) {
   const fs::path beside = file.parent_path() / "adapter_config.json";
   std::error_code error;
-  if (!fs::exists(beside, error)) return {};
+  if (file.filename() != "adapter_model.safetensors" || !fs::exists(beside, error)) return {};  // of another's file the settings may be another adapter's
   const json settings = json::parse(read_text(beside), nullptr, /*allow_exceptions=*/false);
   const json type = settings.is_object() ? settings.value("peft_type", json()) : json();
   const std::set<std::string> known{"LORA", "LOHA", "LOKR", "OFT", "BOFT", "IA3"};
@@ -227,6 +227,20 @@ fs::path adapter_file(const fs::path& named) {
       below += (below.empty() ? "" : ", ") + entry.path().filename().string();
   reject("this folder holds " + std::string(found.empty() ? "no adapter" : "several files") + (below.empty() ? "" : "; below it are adapters: " + below),
          path.string(), below.empty() ? "An adapter's folder has adapter_model.safetensors; or name one file in it" : "Name those folders, each as an adapter");
+}
+
+bool is_adapter(const fs::path& path) {
+  const auto found = attempt([&] {
+    std::error_code error;
+    if (fs::exists(path / "model_index.json", error)) return false;
+    const SafetensorsFile file(adapter_file(path));
+    return std::any_of(file.entries().begin(), file.entries().end(), [](const auto& one) {
+      std::string key = one.first;
+      const std::string part = parse_key(key);
+      return !part.empty() && part != "alpha";
+    });
+  });
+  return found && *found;
 }
 
 namespace {

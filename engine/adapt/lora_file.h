@@ -45,6 +45,8 @@ std::string denoiser_component(const torch::nn::Module& denoiser);
 
 /// The file in an adapter's folder, or the file itself. Throws a Failure for a folder without one.
 std::filesystem::path adapter_file(const std::filesystem::path& path);
+/// Whether this is an adapter by what its tensors are called, or the folder of one; no numbers are read. False for what cannot be read.
+bool is_adapter(const std::filesystem::path& path);
 /// SHA-256 of the file, and of the settings that PEFT has beside it.
 std::string adapter_hash(const std::filesystem::path& path);
 /// The target's text encoders of which the file has a part, by component. Throws a Failure for a file that cannot be read.

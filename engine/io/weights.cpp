@@ -241,6 +241,16 @@ std::map<std::string, torch::Tensor> parameter_map(const torch::nn::Module& modu
   return out;
 }
 
+namespace {
+
+// ggml's files have none: a row of numbers may be a matrix of one row.
+at::IntArrayRef without_leading_ones(at::IntArrayRef shape) {
+  while (!shape.empty() && shape.front() == 1) shape = shape.slice(1);
+  return shape;
+}
+
+}  // namespace
+
 std::vector<std::string> load_weights(torch::nn::Module& module, const Weights& weights, const LoadOptions& options) {
   torch::NoGradGuard no_grad;
   std::map<std::string, torch::Tensor> parameters = parameter_map(module);
@@ -267,7 +277,7 @@ std::vector<std::string> load_weights(torch::nn::Module& module, const Weights& 
     seen.insert(name);
     options.cancel.check();
     torch::Tensor& parameter = found->second;
-    if (parameter.sizes() != at::IntArrayRef(entry.shape)) {
+    if (without_leading_ones(parameter.sizes()) != without_leading_ones(entry.shape)) {
       misshapen.push_back(key + " is " + c10::str(at::IntArrayRef(entry.shape)) + ", the configuration says " + c10::str(parameter.sizes()));
       continue;
     }
@@ -277,6 +287,7 @@ std::vector<std::string> load_weights(torch::nn::Module& module, const Weights& 
     }
     if (entry.quantized && options.keep_quantized && options.keep_quantized(name, entry.quantized().to(options.placement.device))) continue;
     parameter.set_data(entry.read()
+                           .view(parameter.sizes())
                            .to(options.placement.options())
                            .contiguous(channels_last && is_kernel(parameter) ? torch::MemoryFormat::ChannelsLast : torch::MemoryFormat::Contiguous));
   }

@@ -72,8 +72,10 @@ TokenAlignment align_tokens(const std::vector<WordTokens>& source, const std::ve
   for (size_t run = 0; run < source.size(); ++run) {
     const WordTokens &from = source[run], &to = target[run];
     const std::int64_t begin = from.begin;
-    out.map.slice(0, begin, begin + from.length).zero_();
-    out.shared.slice(0, begin, begin + from.length).zero_();
+    // Of prompts that end in different places, the rest of the longer has no counterpart.
+    const std::int64_t longer = std::max(from.length, to.length);
+    out.map.slice(0, begin, begin + longer).zero_();
+    out.shared.slice(0, begin, begin + longer).zero_();
     const auto give = [&](std::int64_t i, std::int64_t j, float weight) {
       map[begin + i][begin + j] = weight;
       shared[begin + j] = 1;

@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "core/error.h"
 #include "device/placement.h"
@@ -50,10 +51,12 @@ ChatPrompt::States ChatPrompt::encode(const std::string& prompt, std::vector<std
 
 WordTokens ChatPrompt::words(const std::string& prompt) const {
   const std::string text = WeightedPrompt::parse(prompt).text();
-  const auto length = static_cast<std::int64_t>(tokenizer_->tokenize(text, options_.most_tokens).ids.size());
+  const auto whole = static_cast<std::int64_t>(tokenizer_->tokenize(text, std::numeric_limits<std::int64_t>::max()).ids.size());
+  const std::int64_t length = std::min(whole, options_.most_tokens);
+  // Of a turn that is cut its end goes first.
+  const std::int64_t trail = std::max<std::int64_t>(0, tokenizer_->trail() - (whole - length));
   return find_words(
-      TokenEncoder::chat, text, 0, rows_for(length), tokenizer_->lead(), [this](const std::string& part) { return tokenizer_->encode(part); },
-      tokenizer_->trail());
+      TokenEncoder::chat, text, 0, rows_for(length), tokenizer_->lead(), [this](const std::string& part) { return tokenizer_->encode(part); }, trail);
 }
 
 }  // namespace glyphscope

@@ -185,6 +185,10 @@ struct CompareGuard {
 using Command = std::variant<command::OpenModel, command::Generate, command::EditText, command::Localize, command::ReadRun, command::ReadPictures,
                              command::Finetune, command::ConvertAdapter, command::SetGuard, command::CompareGuard>;
 
+/// What a file or folder is, by its name, or the names of what is in it.
+enum class FileKind { model, adapter, picture };
+FileKind kind_of(const std::string& file);
+
 /// Whether there is a model with all of its files under this name: what opening it would find out first, in a moment. The error names what is missing.
 Expected<Done> can_open(const command::OpenModel& model);
 /// Where it would go, and what it would take there, in words. No weights are loaded. A model that is open there, and takes so many bytes, goes if it has to.

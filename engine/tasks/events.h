@@ -55,6 +55,7 @@ struct ModelOpened {
   std::vector<std::pair<std::string, std::int64_t>> parameters;
   std::int64_t default_steps = 0;
   double default_guidance = 0;
+  double no_guidance = 1;  ///< ModelInfo::no_guidance
   int width = 0, height = 0;
   std::int64_t bytes = 0;                        ///< Of its weights.
   std::vector<AttentionProjection> projections;  ///< What an adapter may change.

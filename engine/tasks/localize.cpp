@@ -247,6 +247,8 @@ void localize(Session& session, const command::Localize& command, const Job& job
     RunPlan plan = map          ? plan_map(*pipeline, settings, map->first, map->second)
                    : certifying ? plan_certificate(*pipeline, *certifying)
                                 : plan_localization(*pipeline, settings);
+    // Uncompressed; A's and B's are counted.
+    if (command.keep_images) plan.bytes += static_cast<std::uint64_t>(plan.pictures() * settings.sampling.width * settings.sampling.height * 3);
     measure_time(plan, *pipeline, reader, judges, settings, job.cancel);
     return job.tell(run_planned(plan));
   }
@@ -265,7 +267,8 @@ void localize(Session& session, const command::Localize& command, const Job& job
     const Guard::Tally before = session.tally();
     const LocalizationObserver observer = observe(settings, info, reader, command, job, cost);
     Cells cells(settings, run ? &*run : nullptr, *pipeline, reader, observer, job.cancel, shard);
-    cells.keep_images = command.keep_images;
+    // A run that is gone on with keeps what it has kept.
+    cells.keep_images = command.keep_images || (goes_on && std::filesystem::exists(std::filesystem::path(command.folder) / "images"));
     cells.judges = &judges;
     cells.more_scores = score_attribute;
     if (map) {

@@ -37,6 +37,7 @@ event::ModelOpened describe(Pipeline& pipeline, const command::OpenModel& by, st
                          .parameters = info.parameters,
                          .default_steps = info.default_steps,
                          .default_guidance = info.default_guidance,
+                         .no_guidance = info.no_guidance,
                          .width = static_cast<int>(info.default_width),
                          .height = static_cast<int>(info.default_height),
                          .bytes = bytes,
@@ -64,6 +65,11 @@ void Job::note(const std::string& text) const { tell(event::Noted{text}); }
 
 ProgressCallback Job::progress() const {
   return [tell = tell](const Progress& progress) { tell(event::Progressed{progress}); };
+}
+
+FileKind kind_of(const std::string& file) {
+  if (has_picture_name(file) || has_other_picture_name(file)) return FileKind::picture;
+  return is_adapter(file) ? FileKind::adapter : FileKind::model;
 }
 
 Expected<Done> can_open(const command::OpenModel& model) {

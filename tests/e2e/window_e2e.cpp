@@ -39,6 +39,10 @@ class WindowTest : public QObject {
     Q_ASSERT_X(widget, "find", name);
     return widget;
   }
+  template <class P>
+  void go_to() {
+    find<QTabWidget>("pages")->setCurrentWidget(window_->findChild<P*>());
+  }
   void wait() { QTRY_VERIFY_WITH_TIMEOUT(!window_->busy(), 300000); }
   QString message() { return find<MessageStrip>("message")->text(); }
   // The site with the highest mean of a score in an exported table; -1 if there is none.
@@ -320,7 +324,7 @@ class WindowTest : public QObject {
     QCOMPARE(find<QLabel>("findings")->text(), findings);
 
     // A folder that is no run is a sentence; one that is dropped is shown.
-    find<QTabWidget>("pages")->setCurrentIndex(0);
+    go_to<StudyPage>();
     drop({QUrl::fromLocalFile(folder)}, true);
     QCOMPARE(find<QTabWidget>("pages")->currentWidget(), page);
     QVERIFY(!page->show_run(folder_.path()));
@@ -344,6 +348,11 @@ class WindowTest : public QObject {
     find<QSpinBox>("localize_pairs")->setValue(2);
     find<QSpinBox>("localize_steps")->setValue(2);
     QCOMPARE(find<QSpinBox>("steps")->value(), 2);  // one field on all pages
+    auto* guidance = find<QDoubleSpinBox>("localize_guidance");
+    guidance->selectAll();
+    QTest::keyClicks(guidance, "7.5");
+    QCOMPARE(guidance->value(), 7.5);
+    QCOMPARE(find<QDoubleSpinBox>("guidance")->value(), 7.5);
     auto* question = find<QComboBox>("localize_question");
     QVERIFY(!find<QComboBox>("localize_rows")->isVisible());
     question->setCurrentIndex(2);
@@ -352,14 +361,20 @@ class WindowTest : public QObject {
     QVERIFY(!find<QPushButton>("localize_start")->isEnabled());
     find<QLineEdit>("localize_sites")->setText("5-6");
     find<QSpinBox>("localize_step_ranges")->setValue(2);
+    auto* columns = find<QComboBox>("localize_columns");
+    const int steps = columns->currentIndex();
+    columns->setCurrentIndex(10);  // attributes, by which these prompts do not differ
+    QVERIFY(!find<QPushButton>("localize_start")->isEnabled());
+    columns->setCurrentIndex(steps);
+    QVERIFY(find<QPushButton>("localize_start")->isEnabled());
 
+    const auto before = runs();
     press("localize_plan");
     wait();
     auto* table = find<QTableWidget>("localize_plan_table");
     QVERIFY(table->rowCount() >= 1 && table->isEnabled());
     QVERIFY2(find<QLabel>("localize_sums")->text().contains("is found four times in five"), qPrintable(find<QLabel>("localize_sums")->text()));
-    QCOMPARE(runs_in(workspace_folder()).size(), static_cast<size_t>(runs().size()));
-    const auto before = runs();
+    QCOMPARE(runs(), before);  // a plan keeps nothing
     find<QSpinBox>("localize_noises")->setValue(2);
     QVERIFY(!table->isEnabled());  // of another question
     find<QSpinBox>("localize_noises")->setValue(1);
@@ -369,7 +384,7 @@ class WindowTest : public QObject {
     QCOMPARE(runs().size(), before.size() + 1);
     RunEntry run = runs_in(workspace_folder()).front();
     QVERIFY2(run.name().startsWith("map-site-step-model-"), qPrintable(run.name()));
-    QCOMPARE(run.answered, QStringList{"map site-step"});
+    QCOMPARE(run.answered, QStringList{"map site-step-sites-5,6-ranges-2"});
     QFile settings(run.folder + "/settings.json");
     QVERIFY(settings.open(QIODevice::ReadOnly));
     const QByteArray written = settings.readAll();
@@ -391,7 +406,7 @@ class WindowTest : public QObject {
       QVERIFY2(run_at(run.folder)->whole(), qPrintable(message()));
       QVERIFY(QFile::remove(run.folder + "/before"));
     };
-    goes_on("map-site-step.json");
+    goes_on("map-site-step-sites-5,6-ranges-2.json");
     pages->setCurrentWidget(page);
     question->setCurrentIndex(1);
     press("localize_start");
@@ -452,6 +467,22 @@ class WindowTest : public QObject {
     QVERIFY(find<QPushButton>("generate")->isEnabled());
     drop({QUrl("ftp://elsewhere/model")}, false);
     drop({}, false);
+  }
+
+  // A picture goes to be edited, an adapter to work: neither is a model.
+  void what_is_dropped_goes_where_it_belongs() {
+    const QString adapter = qEnvironmentVariable("GLYPHSCOPE_GOLDEN") + "/adapters/unet_sd1.safetensors", picture = folder_.filePath("signs/broken.png");
+    drop({QUrl::fromLocalFile(adapter)}, true);
+    QVERIFY2(message().contains("unet_sd1.safetensors is an adapter"), qPrintable(message()));
+    window_->open_model(model_);
+    wait();
+    drop({QUrl::fromLocalFile(adapter)}, true);
+    QCOMPARE(window_->adapters().count(), 1);
+    QVERIFY(window_->windowTitle().contains(model_));
+    drop({QUrl::fromLocalFile(picture)}, true);
+    QCOMPARE(find<QTabWidget>("pages")->currentWidget(), window_->findChild<EditPage*>());
+    QVERIFY2(message().contains("say what it shows"), qPrintable(message()));
+    wait();
   }
 
   // Two stages by the dialog: the map keeps the first's sites, the pictures are the second's.
@@ -565,7 +596,7 @@ class WindowTest : public QObject {
     wait();
     auto* page = find<EditPage>("edit_page");
     find<QSpinBox>("steps")->setValue(2);
-    find<QTabWidget>("pages")->setCurrentIndex(1);
+    go_to<EditPage>();
     auto* edit = find<QPushButton>("edit_text");
     QVERIFY(!edit->isEnabled());
     QVERIFY(edit->toolTip().contains("Select the sites"));
@@ -601,7 +632,7 @@ class WindowTest : public QObject {
     // Beside what else one would do: all sites that see the target draw what the target prompt draws, and every picture is saved with what makes it.
     find<QCheckBox>("edit_compared")->setChecked(true);
     QTRY_COMPARE_WITH_TIMEOUT(find<QListWidget>("edit_history")->count(), 3, 60000);
-    QVERIFY(find<PictureView>("edit_view_target")->isVisible());
+    QVERIFY2(find<PictureView>("edit_view_target")->isVisible(), qPrintable(message() + find<QLabel>("edit_status")->text()));
     QVERIFY(!find<PictureView>("edit_view_prompt_to_prompt")->picture().isNull());
     const QString out = folder_.filePath("edit-export");
     QDir().mkpath(out);
@@ -631,7 +662,7 @@ class WindowTest : public QObject {
     auto* source = find<PictureView>("edit_view_source");
     find<QSpinBox>("steps")->setValue(4);
     const int seed = find<QSpinBox>("seed")->value();
-    find<QTabWidget>("pages")->setCurrentIndex(1);
+    go_to<EditPage>();
     window_->selection()->select({0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10});
     press("edit_text");
     QTRY_COMPARE_WITH_TIMEOUT(history->count(), 1, 60000);
@@ -800,7 +831,7 @@ class WindowTest : public QObject {
     window_->open_model(model_);
     wait();
     auto* page = find<FinetunePage>("finetune_page");
-    find<QTabWidget>("pages")->setCurrentIndex(2);
+    go_to<FinetunePage>();
     auto* start = find<QPushButton>("start_training");
     QVERIFY(start->toolTip().contains("Select sites"));
     window_->selection()->select({0});
@@ -821,7 +852,7 @@ class WindowTest : public QObject {
     QVERIFY(page->training());
     QTRY_VERIFY_WITH_TIMEOUT(find<QLabel>("training_status")->text().contains("loss"), 60000);
 
-    find<QTabWidget>("pages")->setCurrentIndex(0);
+    go_to<StudyPage>();
     find<QSpinBox>("steps")->setValue(1);
     press("generate");
     QVERIFY2(find<JobBar>("jobs")->text().contains("between two of its steps"), qPrintable(find<JobBar>("jobs")->text()));
@@ -891,18 +922,18 @@ class WindowTest : public QObject {
     // An edit that is shown follows the adapters; one that is not, once it is.
     auto* edits = find<QListWidget>("edit_history");
     auto* edited = find<PictureView>("edit_view_result");
-    find<QTabWidget>("pages")->setCurrentIndex(1);
+    go_to<EditPage>();
     press("edit_text");
     QTRY_COMPARE_WITH_TIMEOUT(edits->count(), 1, 60000);
     const QImage without = edited->picture();
     window_->adapters().set_strength(0, 2);
     QTRY_COMPARE_WITH_TIMEOUT(edits->count(), 2, 60000);
     QVERIFY(edited->picture() != without);
-    find<QTabWidget>("pages")->setCurrentIndex(0);
+    go_to<StudyPage>();
     window_->adapters().set_strength(0, 0);
     QTest::qWait(1500);
     QCOMPARE(edits->count(), 2);
-    find<QTabWidget>("pages")->setCurrentIndex(1);
+    go_to<EditPage>();
     QTRY_COMPARE_WITH_TIMEOUT(edits->count(), 3, 60000);
     QCOMPARE(edited->picture(), without);
   }
@@ -934,7 +965,7 @@ class WindowTest : public QObject {
   void fields_have_names_and_keep_their_values() {
     window_->open_model(model_);
     wait();
-    find<QTabWidget>("pages")->setCurrentIndex(2);
+    go_to<FinetunePage>();
     for (const char* name : {"training_pictures", "rank", "preset", "rate", "training_folder"}) {
       auto* field = find<QWidget>(name);
       bool named = false;
@@ -951,7 +982,7 @@ class WindowTest : public QObject {
     QCOMPARE(find<QSpinBox>("rank")->value(), 4);
 
     // Keys, one after the other: what a field changes elsewhere does not come back under the cursor, and half a number changes nothing for good.
-    find<QTabWidget>("pages")->setCurrentIndex(0);
+    go_to<StudyPage>();
     const auto type = [](QAbstractSpinBox* field, const QString& text) {
       field->setFocus();
       field->selectAll();
@@ -977,7 +1008,7 @@ class WindowTest : public QObject {
     window_->open_model(model_);
     wait();
     auto* page = find<FinetunePage>("finetune_page");
-    find<QTabWidget>("pages")->setCurrentIndex(2);
+    go_to<FinetunePage>();
     window_->selection()->select({0, 1});
     find<QLineEdit>("training_pictures")->setText(folder_.filePath("signs"));
     emit find<QLineEdit>("training_pictures")->editingFinished();
@@ -1069,7 +1100,7 @@ class WindowTest : public QObject {
     window_->open_model(model_);
     wait();
     auto* page = find<FinetunePage>("finetune_page");
-    find<QTabWidget>("pages")->setCurrentIndex(2);
+    go_to<FinetunePage>();
     find<QLineEdit>("training_pictures")->setText(folder_.filePath("signs"));
     emit find<QLineEdit>("training_pictures")->editingFinished();
     QTRY_VERIFY_WITH_TIMEOUT(find<QLabel>("pictures_facts")->text().contains("left out"), 30000);

@@ -1,6 +1,7 @@
 // Prompt-to-Prompt of whole pipelines against attention processors that do it as its authors' program does; what it must leave alone.
 #include <gtest/gtest.h>
 
+#include "patching/token_groups.h"
 #include "patching/word_tokens.h"
 #include "tests/support/golden.h"
 #include "tests/support/pipeline_reference.h"
@@ -93,6 +94,43 @@ TEST(WordTokens, AreFoundCutAndAligned) {
   const TokenAlignment more = align_tokens({a}, {find_words(TokenEncoder::clip, "x ab c", 0, 8, 1, letters)}, 8);
   EXPECT_EQ(more.shared[1].item<float>(), 0.0f);
   EXPECT_EQ(more.map[1][2].item<float>() + more.map[3][4].item<float>(), 2.0f);
+}
+
+// Of prompts whose embeddings end in different places: what the longer has beyond is its own, unless a token of the shorter stands for it. All attention to a
+// token that has counterparts comes from tokens that the source has.
+TEST(WordTokens, OfPromptsOfDifferentLengthsAreAligned) {
+  const auto letters = [](const std::string& text) {
+    std::vector<std::int64_t> ids;
+    for (const char letter : text)
+      if (letter != ' ') ids.push_back(letter);
+    return ids;
+  };
+  const WordTokens shorter = find_words(TokenEncoder::chat, "ab \"c\"", 0, 8, 1, letters, 2),
+                   longer = find_words(TokenEncoder::chat, "xy zu \"vwqr\" ab", 0, 16, 1, letters, 2);
+  for (const auto& [from, to] : {std::pair(shorter, longer), std::pair(longer, shorter)}) {
+    const TokenAlignment found = align_tokens({from}, {to}, 16);
+    int free = 0;
+    for (std::int64_t j = 0; j < to.length; ++j) {
+      const double given = found.map.slice(0, 0, from.length).select(1, j).sum().item<double>();
+      EXPECT_EQ(given > 0, found.shared[j].item<float>() == 1.0f) << j;
+      free += found.shared[j].item<float>() == 0.0f ? 1 : 0;
+    }
+    EXPECT_EQ(found.map.slice(0, from.length).slice(1, 0, to.length).sum().item<double>(), 0);
+    if (to.length > from.length) EXPECT_GE(free, 8);
+  }
+  // And their groups: what is of either prompt's text, words or marks is, up to the longer's end.
+  for (const auto& [own, seen] : {std::pair(shorter, longer), std::pair(longer, shorter)}) {
+    const auto groups = token_groups({own}, {seen}, 16);
+    EXPECT_EQ(groups[0], TokenGroup::marks);
+    EXPECT_EQ(groups[8], TokenGroup::text);    // w
+    EXPECT_EQ(groups[12], TokenGroup::words);  // b
+    EXPECT_EQ(groups[13], TokenGroup::marks);
+    EXPECT_EQ(groups[14], TokenGroup::marks);
+    EXPECT_EQ(groups[15], TokenGroup::padding);
+    const auto replaced = replaced_tokens({own}, {seen}, 16, {TokenGroup::text}, {TokenEncoder::chat});
+    EXPECT_TRUE(replaced[8]);
+    EXPECT_FALSE(replaced[12]);
+  }
 }
 
 }  // namespace

@@ -102,13 +102,28 @@ TEST(ZImage, TextEncodersThatAreNotReadAreNamed) {
   EXPECT_THAT(parse({{"rope_scaling", {{"rope_type", "yarn"}}}}), HasSubstr("yarn"));
 }
 
-// All in one file, as ComfyUI has it, and the transformer alone in diffusers' keys.
+// All in one file, in its authors' keys as ComfyUI has it, and the transformer alone in diffusers' keys. Learned tokens may lack their one row, as ggml's files
+// have them.
 TEST(ZImage, SingleFilesDrawWhatTheFolderDraws) {
   torch::NoGradGuard no_grad;
   const auto folder = open_model(golden("pipeline_z_image").string());
   ASSERT_TRUE(folder);
   std::map<std::string, torch::Tensor> alone = Weights::find(golden("pipeline_z_image") / "transformer").tensors(), whole;
-  for (const auto& [key, tensor] : alone) whole["model.diffusion_model." + key] = tensor;
+  const std::vector<std::pair<std::string, std::string>> renamed{
+      {"all_x_embedder.2-1.", "x_embedder."}, {"all_final_layer.2-1.", "final_layer."}, {"to_out.0.", "out."}, {"norm_q.", "q_norm."}, {"norm_k.", "k_norm."}};
+  for (const auto& [key, tensor] : alone) {
+    std::string theirs = key;
+    if (const size_t query = key.find("to_q"); query != std::string::npos) {
+      const auto of = [&](const char* part) { return alone.at(std::string(key).replace(query, 4, part)); };
+      whole["model.diffusion_model." + theirs.replace(query, 4, "qkv")] = torch::cat({tensor, of("to_k"), of("to_v")});
+      continue;
+    }
+    if (key.find("to_k") != std::string::npos || key.find("to_v") != std::string::npos) continue;
+    for (const auto& [ours, name] : renamed)
+      if (const size_t at = theirs.find(ours); at != std::string::npos) theirs.replace(at, ours.size(), name);
+    whole["model.diffusion_model." + theirs] = key.ends_with("pad_token") ? tensor.flatten() : tensor;
+  }
+  whole["model.diffusion_model.norm_final.weight"] = torch::ones({48});
   for (const auto& [key, tensor] : Weights::find(golden("pipeline_z_image") / "text_encoder").tensors())
     whole["text_encoders.qwen3_4b.transformer.model." + key] = tensor;
   const testing::TemporaryFolder files;

@@ -361,6 +361,12 @@ TEST(AdapterFiles, OtherMethodsAndLearnedWordsAreNamed) {
   const std::string layer = "base_model.model.mid_block.attentions.0.transformer_blocks.0.attn2.to_k.";
   for (const char* method : {"ADALORA", "VERA", "RANDLORA"})
     EXPECT_THAT(error({{layer + "lora_A", torch::zeros({2, 8})}}, method), HasSubstr("of " + std::string(method) + ", a method of PEFT's"));
+  // Beside a foreign adapter's settings another's file is what it is.
+  const torch::Tensor& weight = adaptable_layers(unet.module()).at("mid_block.attentions.0.proj_in")->weight;
+  write_safetensors(folder / "style.safetensors", {{"unet.mid_block.attentions.0.proj_in.lora_A.weight", torch::zeros({2, weight.size(1)})},
+                                                   {"unet.mid_block.attentions.0.proj_in.lora_B.weight", torch::zeros({weight.size(0), 2})}});
+  std::vector<std::string> notes;
+  EXPECT_EQ(read_lora(folder / "style.safetensors", unet.module(), unet.table(), notes).layers.size(), 1u);
 }
 
 // What other programs write: Stable Diffusion 1's projections are convolutions of one point; older spellings; the authors' names with dots; bf16.
