@@ -130,7 +130,7 @@ torch::Tensor DecoderTextModel::forward(const torch::Tensor& ids) const {
 }
 
 std::string decoder_text_key(const std::string& key, std::int64_t states) {
-  const std::string own = key.starts_with("model.") ? key.substr(6) : key;
+  std::string own = key.starts_with("model.") ? key.substr(6) : key;
   if (own.starts_with("embed_tokens.")) return own;
   constexpr std::string_view kLayers = "layers.";
   std::int64_t layer = 0;
