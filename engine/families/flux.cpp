@@ -24,22 +24,14 @@ std::vector<std::string> find_components(const ModelFolder& model) {
   return out;
 }
 
-// diffusers' pipeline gives the scheduler even steps of its own.
-Config read_scheduler(const ModelFolder& model) {
-  const Config config = model.scheduler();
-  nlohmann::json json = config.json();
-  json["even_sigmas"] = true;
-  return {json, config.where()};
-}
-
 class FluxPipeline : public LatentPipeline {
  public:
   FluxPipeline(const ModelFolder& model, const Opening& opening, std::vector<std::string> components)
-      : LatentPipeline(model, opening, read_scheduler(model), std::move(components)),
+      : LatentPipeline(model, opening, even_scheduler(model), std::move(components)),
         clip_(model, "", opening),
         t5_(model, "_2", opening),
         flux_(FluxConfig::parse(model.config("transformer"))) {
-    check_fit(model);
+    check_fit();
     load(clip_);
     load(t5_);
     load("transformer", flux_);
@@ -77,16 +69,11 @@ class FluxPipeline : public LatentPipeline {
   }
 
  private:
-  void check_fit(const ModelFolder& model) const {
+  void check_fit() const {
     const auto& c = flux_.config();
-    auto fit = [&](std::int64_t writes, std::int64_t reads, const std::string& what) {
-      if (writes != reads)
-        reject(what + " is " + std::to_string(writes) + " wide, the transformer reads " + std::to_string(reads), model.folder().string(),
-               "The components belong to different models");
-    };
-    fit(clip_.config().hidden_size, c.pooled_projection_dim, "the pooled prompt");
-    fit(t5_.width(), c.joint_attention_dim, "what T5 writes");
-    fit(autoencoder().latent_channels(), c.latent_channels(), "the autoencoder's latent");
+    check_width(clip_.config().hidden_size, c.pooled_projection_dim, "the pooled prompt");
+    check_width(t5_.width(), c.joint_attention_dim, "what T5 writes");
+    check_width(autoencoder().latent_channels(), c.latent_channels(), "the autoencoder's latent");
   }
 
   ClipPrompt clip_;

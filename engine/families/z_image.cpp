@@ -19,14 +19,6 @@ std::vector<std::string> find_components(const ModelFolder& model) {
   return out;
 }
 
-// diffusers' pipeline gives the scheduler even steps of its own.
-Config read_scheduler(const ModelFolder& model) {
-  const Config config = model.scheduler();
-  nlohmann::json json = config.json();
-  json["even_sigmas"] = true;
-  return {json, config.where()};
-}
-
 // What Qwen3's template makes of one message that may be thought about. Source: diffusers `ZImagePipeline._encode_prompt`.
 ChatPrompt::Options reads() {
   return {
@@ -36,16 +28,11 @@ ChatPrompt::Options reads() {
 class ZImagePipeline : public LatentPipeline {
  public:
   ZImagePipeline(const ModelFolder& model, const Opening& opening, std::vector<std::string> components)
-      : LatentPipeline(model, opening, read_scheduler(model), std::move(components)),
+      : LatentPipeline(model, opening, even_scheduler(model), std::move(components)),
         text_(model, opening, reads()),
         transformer_(ZImageConfig::parse(model.config("transformer"))) {
-    const auto fit = [&](std::int64_t writes, std::int64_t its, const std::string& what) {
-      if (writes != its)
-        reject(what + " is " + std::to_string(writes) + " wide, the transformer reads " + std::to_string(its), model.folder().string(),
-               "The components belong to different models");
-    };
-    fit(text_.width(), transformer_.config().caption_width, "what the text encoder writes");
-    fit(autoencoder().latent_channels(), transformer_.config().channels, "the autoencoder's latent");
+    check_width(text_.width(), transformer_.config().caption_width, "what the text encoder writes");
+    check_width(autoencoder().latent_channels(), transformer_.config().channels, "the autoencoder's latent");
     load(text_);
     load("transformer", transformer_);
     load_autoencoder();

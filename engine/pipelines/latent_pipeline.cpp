@@ -43,6 +43,19 @@ LatentPipeline::LatentPipeline(const ModelFolder& model, const Opening& opening,
       autoencoder_placement_(opening.plan.placement(autoencoder)),
       autoencoder_(make_autoencoder(model.config(autoencoder))) {}
 
+Config even_scheduler(const ModelFolder& model) {
+  const Config config = model.scheduler();
+  nlohmann::json json = config.json();
+  json["even_sigmas"] = true;
+  return {json, config.where()};
+}
+
+void LatentPipeline::check_width(std::int64_t writes, std::int64_t reads, const std::string& what) const {
+  if (writes != reads)
+    reject(what + " is " + std::to_string(writes) + " wide, the transformer reads " + std::to_string(reads), folder().folder().string(),
+           "The components belong to different models");
+}
+
 void LatentPipeline::load_autoencoder() {
   load(autoencoder_name_, autoencoder_->module(), [this](const std::string& key) { return autoencoder_->rename(key); });
 }

@@ -16,6 +16,8 @@ class LatentPipeline : public BatchedPipeline {
   LatentPipeline(const ModelFolder& model, const Opening& opening, const Config& scheduler, std::vector<std::string> components,
                  const std::string& autoencoder = "vae");
   void load_autoencoder();
+  /// Throws a Failure if what one component writes is not as wide as what the transformer reads of it.
+  void check_width(std::int64_t writes, std::int64_t reads, const std::string& what) const;
   const Autoencoder& autoencoder() const { return *autoencoder_; }
 
   Signal encode_pixels(const torch::Tensor& pixels) const override;
@@ -31,5 +33,8 @@ class LatentPipeline : public BatchedPipeline {
   Placement autoencoder_placement_;
   std::unique_ptr<Autoencoder> autoencoder_;
 };
+
+/// The model's scheduler with even steps to shift, which diffusers' pipelines of some flow models give it.
+Config even_scheduler(const ModelFolder& model);
 
 }  // namespace glyphscope

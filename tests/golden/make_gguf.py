@@ -15,6 +15,7 @@ import gguf
 import numpy as np
 import torch
 from diffusers.loaders import single_file_utils
+from gguf_files import numbers, write
 from safetensors.torch import save_file
 from transformers import T5Config, T5EncoderModel
 
@@ -26,20 +27,6 @@ QUANTIZED = [Type.Q4_0, Type.Q4_1, Type.Q5_0, Type.Q5_1, Type.Q8_0, Type.Q2_K, T
 # Where a block's half-precision scales lie; all other bytes may be anything.
 HALVES = {Type.Q4_0: [0], Type.Q4_1: [0, 2], Type.Q5_0: [0], Type.Q5_1: [0, 2], Type.Q8_0: [0], Type.Q2_K: [80, 82], Type.Q3_K: [108], Type.Q4_K: [0, 2],
           Type.Q5_K: [0, 2], Type.Q6_K: [208], Type.IQ4_NL: [0], Type.IQ4_XS: [0]}
-
-
-def numbers(data, kind):
-    return torch.from_numpy(np.array(gguf.quants.dequantize(data, kind), np.float32))
-
-
-def write(file, architecture, tensors):
-    writer = gguf.GGUFWriter(file, architecture)
-    for name, (data, kind) in tensors.items():
-        writer.add_tensor(name, data, raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
 
 
 tensors, expected = {}, {}

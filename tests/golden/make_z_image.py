@@ -13,12 +13,13 @@ import sys
 from pathlib import Path
 
 import gguf
-import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import FlowMatchEulerDiscreteScheduler, ZImagePipeline, ZImageTransformer2DModel
 from diffusers.loaders import single_file_utils
 from diffusers.models.transformers.transformer_z_image import ZSingleStreamAttnProcessor
+from gguf_files import numbers as numbers_of
+from gguf_files import write as write_gguf
 from make_golden import TEXTS, TRAINING_TEXT, build_small_vae, draw, generator, randomise, save, to_bytes, write_json
 from safetensors.torch import load_file
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -234,18 +235,8 @@ def quantized(tensors, kinds):
         kind = gguf.GGMLQuantizationType.F32 if value.ndim < 2 or value.shape[1] % 32 else kinds[len(kept) % len(kinds)]
         data = value.numpy() if kind == gguf.GGMLQuantizationType.F32 else gguf.quants.quantize(value.numpy(), kind)
         kept[name] = (data, kind)
-        numbers[name] = value if kind == gguf.GGMLQuantizationType.F32 else torch.from_numpy(np.array(gguf.quants.dequantize(data, kind), np.float32))
+        numbers[name] = value if kind == gguf.GGMLQuantizationType.F32 else numbers_of(data, kind)
     return kept, numbers
-
-
-def write_gguf(file, architecture, tensors):
-    writer = gguf.GGUFWriter(file, architecture)
-    for name, (data, kind) in tensors.items():
-        writer.add_tensor(name, data, raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
 
 
 def write_ggufs(out, folder):
