@@ -179,6 +179,48 @@ TEST_F(ZImagePipelineParity, RowsMayBeBatchedInAnyWay) {
   EXPECT_LT(relative_error(run(rows).latents, together.latents), 1e-4);
 }
 
+// The prompts end in different blocks of 32 tokens: patches of tokens, heads and streams, half-strong ones, and safe guidance in three parts come to the same
+// however rows are batched, and do something.
+TEST_F(ZImagePipelineParity, PromptsOfDifferentLengthsArePatchedInEveryWay) {
+  const Result plain = run({{0, 42, {}}});
+  const auto differs = [&](const torch::Tensor& latents) { return testing::relative_error(latents, plain.latents[0]) > 1e-4; };
+  std::vector<Row> rows;
+  for (const SitePatch& patch : std::vector<SitePatch>{{.site = 3, .prompt = 1, .tokens = {TokenGroup::text}, .encoders = {TokenEncoder::chat}},
+                                                       {.site = 2, .prompt = 1, .heads = {1}},
+                                                       {.site = 3, .prompt = 1, .streams = Streams::key},
+                                                       {.site = 2, .prompt = 1, .streams = Streams::value},
+                                                       {.site = 3, .prompt = 1, .strength = 0.5},
+                                                       {.site = 0, .prompt = 1}})
+    for (const int own : {0, 1}) {
+      SitePatch one = patch;
+      one.prompt = 1 - own;
+      rows.push_back({own, 42, PatchPlan({one})});
+    }
+  const Result together = run(rows);
+  EXPECT_TRUE(together.latents.isfinite().all().item<bool>());
+  for (size_t row = 0; row < rows.size(); row += 2) EXPECT_TRUE(differs(together.latents[static_cast<std::int64_t>(row)])) << row;
+  request.rows_at_once = 1;
+  EXPECT_LT(relative_error(run(rows).latents, together.latents), 1e-4);
+
+  request.safe = SafeGuidance{.unwanted = settings.at("prompt_b").get<std::string>(), .warmup = 0};
+  const std::vector<Row> safe{{0, 42, {}}, {1, 7, {}}};
+  const Result alone = run(safe);
+  EXPECT_TRUE(differs(alone.latents[0]));
+  request.rows_at_once = 16;
+  EXPECT_LT(relative_error(run(safe).latents, alone.latents), 1e-4);
+}
+
+// Gradients towards a prompt that ends in another block are numbers, and not all are 0.
+TEST_F(ZImagePipelineParity, SitesAreEstimatedTowardsALongerPrompt) {
+  for (const int own : {0, 1}) {
+    request.rows = {{own, 42, {}}};
+    const auto found = pipeline->attribute(request, {});
+    ASSERT_TRUE(found) << found.error().message();
+    EXPECT_TRUE(found->effects.isfinite().all().item<bool>());
+    EXPECT_GT(found->effects.abs().max().item<double>(), 1e-6);
+  }
+}
+
 TEST_F(ZImagePipelineParity, WeightsOfWordsAreRefused) {
   request.prompts[0] = "a (neon:1.3) sign";
   request.rows = {{0, 42, {}}};
