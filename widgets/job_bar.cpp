@@ -1,9 +1,12 @@
 #include "widgets/job_bar.h"
 
+#include <QEvent>
 #include <QHBoxLayout>
 #include <QLabel>
 #include <QProgressBar>
 #include <QToolButton>
+
+#include "widgets/elided_label.h"
 
 namespace glyphscope {
 
@@ -15,15 +18,17 @@ QString duration_text(double seconds) {
 }
 
 JobBar::JobBar(QWidget* parent)
-    : QWidget(parent), label_(new QLabel(this)), left_(new QLabel(this)), bar_(new QProgressBar(this)), cancel_(new QToolButton(this)) {
+    : QWidget(parent), label_(new ElidedLabel(this)), left_(new QLabel(this)), bar_(new QProgressBar(this)), cancel_(new QToolButton(this)) {
   auto* layout = new QHBoxLayout(this);
   layout->setContentsMargins(8, 4, 8, 4);
   layout->addWidget(label_, 1);
   layout->addWidget(left_);
   layout->addWidget(bar_);
   layout->addWidget(cancel_);
-  bar_->setFixedWidth(220);
+  bar_->setFixedWidth(fontMetrics().averageCharWidth() * 26);
   bar_->setTextVisible(true);
+  bar_->setAccessibleName(tr("Progress of the job"));
+  colour();
   cancel_->setText(tr("Cancel"));
   cancel_->setToolTip(tr("Stop the running job"));
   cancel_->setObjectName("cancel");
@@ -76,6 +81,18 @@ double JobBar::expected_seconds() const {
   const double phase = static_cast<double>(clock_.elapsed()) / 1000, before = static_cast<double>(begun_.elapsed()) / 1000 - phase;
   const double gone = last_share_ - first_share_;
   return before + (gone > 0 ? phase * (1 - first_share_) / gone : phase);
+}
+
+// Selection has the highlight's colour: progress is another thing.
+void JobBar::colour() {
+  QPalette own = palette();
+  own.setColor(QPalette::Highlight, own.color(QPalette::Link));
+  bar_->setPalette(own);
+}
+
+void JobBar::changeEvent(QEvent* event) {
+  if (event->type() == QEvent::PaletteChange) colour();
+  QWidget::changeEvent(event);
 }
 
 QString JobBar::text() const { return label_->text(); }

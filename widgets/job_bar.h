@@ -27,7 +27,11 @@ class JobBar : public QWidget {
  signals:
   void cancel_requested();
 
+ protected:
+  void changeEvent(QEvent*) override;
+
  private:
+  void colour();
   QLabel *label_, *left_;
   QProgressBar* bar_;
   QToolButton* cancel_;

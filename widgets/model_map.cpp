@@ -1,25 +1,43 @@
 #include "widgets/model_map.h"
 
+#include <QClipboard>
+#include <QGuiApplication>
 #include <QHelpEvent>
 #include <QKeyEvent>
 #include <QLocale>
+#include <QMenu>
 #include <QPainter>
 #include <QToolTip>
 #include <algorithm>
+#include <cmath>
+#include <numeric>
 
 namespace glyphscope {
+
+namespace {
+
+constexpr int kMargin = 8, kPad = 5, kCellGap = 4;
+constexpr double kMostZoom = 4;
+
+QFont small(QFont font) {
+  font.setPointSizeF(font.pointSizeF() * 0.85);
+  return font;
+}
+
+}  // namespace
 
 ModelMap::ModelMap(SiteSelection* selection, QWidget* parent) : QWidget(parent), selection_(selection), band_(new QRubberBand(QRubberBand::Rectangle, this)) {
   setFocusPolicy(Qt::StrongFocus);
   setMouseTracking(true);
   setAccessibleName(tr("Map of the model's prompt-reading layers"));
   connect(selection_, &SiteSelection::changed, this, qOverload<>(&QWidget::update));
+  connect(selection_, &SiteSelection::pointed_changed, this, qOverload<>(&QWidget::update));
 }
 
 std::vector<ModelMap::Block> ModelMap::blocks_of(const std::vector<SiteItem>& sites) {
   std::vector<Block> out;
   for (const auto& site : sites) {
-    if (out.empty() || out.back().name != site.block) out.push_back({.name = site.block, .row = site.row, .sites = {}, .frame = {}});
+    if (out.empty() || out.back().name != site.block) out.push_back({.name = site.block, .row = site.row, .sites = {}, .folded = false, .frame = {}});
     out.back().sites.push_back(site.index);
   }
   return out;
@@ -28,9 +46,9 @@ std::vector<ModelMap::Block> ModelMap::blocks_of(const std::vector<SiteItem>& si
 void ModelMap::set_sites(std::vector<SiteItem> sites) {
   sites_ = std::move(sites);
   scores_.clear();
+  found_.reset();
   blocks_ = blocks_of(sites_);
   second_blocks_.clear();
-  updateGeometry();
   cursor_ = 0;
   arrange();
 }
@@ -38,33 +56,69 @@ void ModelMap::set_sites(std::vector<SiteItem> sites) {
 void ModelMap::set_second_stage(const QString& title, const std::vector<SiteItem>& sites) {
   second_title_ = title;
   second_blocks_ = blocks_of(sites);
-  updateGeometry();
   arrange();
 }
 
-void ModelMap::set_scores(const QString& name, const std::map<int, ScoreValue>& scores) {
+void ModelMap::set_scores(const QString& name, const std::map<int, ScoreValue>& scores, std::optional<double> threshold) {
   score_name_ = name;
   scores_ = scores;
+  threshold_ = threshold;
   update();
+}
+
+void ModelMap::set_found(const std::optional<QSet<int>>& sites) {
+  found_ = sites;
+  update();
+}
+
+void ModelMap::set_zoom(double zoom) {
+  zoom_ = std::clamp(zoom, 1.0, kMostZoom);
+  arrange();
+}
+
+void ModelMap::fold_all(bool folded) {
+  for (Block& block : blocks_) block.folded = folded;
+  arrange();
+}
+
+ModelMap::Look ModelMap::look(bool first) const {
+  if (!first) return {.cell = {18, 10}, .title = kPad, .gap = 6};
+  // Two digits, or three.
+  const QString widest = sites_.size() > 100 ? "000" : "00";
+  const int width = std::max(18, fontMetrics().horizontalAdvance(widest) + 6), height = std::max(16, fontMetrics().height() + 2);
+  return {.cell = {static_cast<int>(width * zoom_), static_cast<int>(height * zoom_)}, .title = QFontMetrics(small(font())).height() + 3, .gap = 8};
 }
 
 void ModelMap::arrange() {
-  constexpr int kMargin = 8, kTitle = 26;
-  QRect area = rect().adjusted(kMargin, kMargin, -kMargin, -kMargin);
+  const QRect all = rect().adjusted(kMargin, kMargin, -kMargin, -kMargin);
+  QRect area = all;
+  cells_.clear();
   second_cells_.clear();
   second_area_ = QRect();
+  int needed = place(blocks_, area, look(true), cells_);
   if (!second_blocks_.empty()) {
-    second_area_ = area;
-    second_area_.setTop(area.top() + area.height() * 2 / 3);
+    const int title = fontMetrics().height() + 6,
+              second = title + place(second_blocks_, QRect(all.topLeft(), QSize(all.width(), 0)), look(false), second_cells_);
+    second_area_ = all;
+    second_area_.setTop(all.top() + std::max(needed + kMargin, std::min(all.height() * 2 / 3, all.height() - second)));
     area.setBottom(second_area_.top() - kMargin);
-    second_cells_ = place(second_blocks_, second_area_.adjusted(0, kTitle, 0, 0), false);
+    cells_.clear();
+    second_cells_.clear();
+    place(blocks_, area, look(true), cells_);
+    place(second_blocks_, second_area_.adjusted(0, title, 0, 0), look(false), second_cells_);
+    needed += kMargin + second;
   }
-  cells_ = place(blocks_, area, true);
+  needed += 2 * kMargin;
+  if (needed != needed_height_) {
+    needed_height_ = needed;
+    setMinimumHeight(needed);
+    updateGeometry();
+  }
+  if (cell(cursor_).isEmpty() && !cells_.empty()) cursor_ = cells_.begin()->first;
   update();
 }
 
-std::map<int, QRect> ModelMap::place(std::vector<Block>& blocks, const QRect& area, bool named) {
-  std::map<int, QRect> cells;
+int ModelMap::place(std::vector<Block>& blocks, const QRect& area, const Look& look, std::map<int, QRect>& cells) {
   // A level of a U is a row, the middle is the last.
   const auto count_of = [&](BlockRow row) {
     return static_cast<int>(std::count_if(blocks.begin(), blocks.end(), [&](const Block& one) { return one.row == row; }));
@@ -72,37 +126,83 @@ std::map<int, QRect> ModelMap::place(std::vector<Block>& blocks, const QRect& ar
   const int downs = count_of(BlockRow::down), ups = count_of(BlockRow::up);
   // A model without a U is a frame for each kind of block, from the top down.
   const bool column = downs + ups == 0;
-  const int rows = column ? std::max(1, static_cast<int>(blocks.size())) : std::max({downs, ups, 1}) + 1;
-  const int gap = named ? 10 : 6, row_height = std::max(named ? 34 : 16, (area.height() - (rows - 1) * gap) / rows);
-  const int indent_step = std::min(26, area.width() / 14), half = area.center().x();
+  struct Place {
+    int row = 0, left = 0, right = 0, columns = 1, most_columns = 1, lines = 0;
+  };
+  std::vector<Place> places;
+  const int last_row = column ? 0 : std::max(downs, ups), indent = std::min(26, area.width() / 14), half = area.center().x();
   int down = 0, up = 0, kind = 0;
-  for (auto& block : blocks) {
-    int row = column ? kind++ : rows - 1, left = column ? area.left() : half - area.width() / 5, right = column ? area.right() : half + area.width() / 5;
+  for (const Block& block : blocks) {
+    Place one{
+        .row = column ? kind++ : last_row, .left = column ? area.left() : half - area.width() / 5, .right = column ? area.right() : half + area.width() / 5};
     if (block.row == BlockRow::down) {
-      row = down++;
-      left = area.left() + indent_step * row;
-      right = half - gap / 2;
+      one.row = down++;
+      one.left = area.left() + indent * one.row;
+      one.right = half - look.gap / 2;
     } else if (block.row == BlockRow::up) {
-      row = std::max(ups, downs) - 1 - up++;
-      left = half + gap / 2;
-      right = area.right() - indent_step * row;
+      one.row = last_row - 1 - up++;
+      one.left = half + look.gap / 2;
+      one.right = area.right() - indent * one.row;
     }
-    block.frame = QRect(QPoint(left, area.top() + row * (row_height + gap)), QSize(right - left, row_height));
-    const int count = static_cast<int>(block.sites.size()), title = named ? 16 : 5, cell_gap = 4, narrowest = 18;
-    const QRect inner = block.frame.adjusted(5, title, -5, -5);
-    // As many lines as it takes for cells to be wide enough to click on; in a column, as many columns as it takes for them to be high enough.
-    const int most = std::max(1, (inner.height() + cell_gap) / (narrowest + cell_gap));
-    const int per_line = column ? (count + most - 1) / most : std::clamp((inner.width() + cell_gap) / (narrowest + cell_gap), 1, count);
-    const int lines = (count + per_line - 1) / per_line;
-    auto edge = [&](int from, int length, int i, int of) { return from + (length + cell_gap) * i / of; };
+    const int count = static_cast<int>(block.sites.size()), width = one.right - one.left - 2 * kPad;
+    one.most_columns = std::clamp((width + kCellGap) / (look.cell.width() + kCellGap), 1, count);
+    // A column lists its sites one below the other, as long as there is room.
+    one.columns = column ? 1 : one.most_columns;
+    places.push_back(one);
+  }
+
+  const int line = look.cell.height() + kCellGap;
+  std::map<int, int> lines;  // of each row
+  const auto needed = [&] {
+    lines.clear();
+    for (size_t i = 0; i < blocks.size(); ++i) {
+      const int count = static_cast<int>(blocks[i].sites.size());
+      places[i].lines = blocks[i].folded ? 0 : (count + places[i].columns - 1) / places[i].columns;
+      int& of_row = lines[places[i].row];
+      of_row = std::max(of_row, places[i].lines);
+    }
+    int out = 0;
+    for (const auto& [row, count] : lines) out += look.title + count * line + kPad + look.gap;
+    return std::max(0, out - look.gap);
+  };
+  int height = needed();
+  while (height > area.height()) {
+    Place* longest = nullptr;
+    for (Place& one : places)
+      if (one.columns < one.most_columns && one.lines > 1 && (!longest || one.lines > longest->lines)) longest = &one;
+    if (!longest) break;
+    ++longest->columns;
+    height = needed();
+  }
+
+  // What is left is shared by all lines.
+  const int spare = std::max(0, area.height() - height);
+  const int all_lines = std::max(1, std::accumulate(lines.begin(), lines.end(), 0, [](int sum, const auto& one) { return sum + one.second; }));
+  std::map<int, std::pair<int, int>> rows;  // top and height
+  int top = area.top();
+  for (const auto& [row, count] : lines) {
+    const int own = look.title + count * line + kPad + spare * count / all_lines;
+    rows[row] = {top, own};
+    top += own + look.gap;
+  }
+  const auto edge = [](int from, int length, int i, int of) { return from + (length + kCellGap) * i / of; };
+  for (size_t b = 0; b < blocks.size(); ++b) {
+    Block& block = blocks[b];
+    const Place& one = places[b];
+    const auto [block_top, own] = rows[one.row];
+    block.frame = QRect(QPoint(one.left, block_top), QPoint(one.right, block_top + (block.folded ? look.title + kPad : own) - 1));
+    if (block.folded) continue;
+    const QRect inner = block.frame.adjusted(kPad, look.title, -kPad, -kPad);
+    // A column's sites go down, a U's along the line.
+    const int count = static_cast<int>(block.sites.size()), across = column ? (count + one.lines - 1) / one.lines : one.columns;
     for (int i = 0; i < count; ++i) {
-      const int x = column ? i / lines : i % per_line, y = column ? i % lines : i / per_line;
-      const QPoint top_left(edge(inner.left(), inner.width(), x, per_line), edge(inner.top(), inner.height(), y, lines));
-      const QPoint next(edge(inner.left(), inner.width(), x + 1, per_line), edge(inner.top(), inner.height(), y + 1, lines));
-      cells[block.sites[static_cast<size_t>(i)]] = QRect(top_left, next - QPoint(cell_gap + 1, cell_gap + 1));
+      const int x = column ? i / one.lines : i % one.columns, y = column ? i % one.lines : i / one.columns;
+      const QPoint top_left(edge(inner.left(), inner.width(), x, across), edge(inner.top(), inner.height(), y, one.lines));
+      const QPoint next(edge(inner.left(), inner.width(), x + 1, across), edge(inner.top(), inner.height(), y + 1, one.lines));
+      cells[block.sites[static_cast<size_t>(i)]] = QRect(top_left, next - QPoint(kCellGap + 1, kCellGap + 1));
     }
   }
-  return cells;
+  return height;
 }
 
 QRect ModelMap::cell(int site) const {
@@ -116,23 +216,91 @@ int ModelMap::site_at(const QPoint& point) const {
   return -1;
 }
 
+const ModelMap::Block* ModelMap::block_of(int site) const {
+  for (const Block& block : blocks_)
+    if (std::find(block.sites.begin(), block.sites.end(), site) != block.sites.end()) return &block;
+  return nullptr;
+}
+
+QRect ModelMap::block_title(int site) const {
+  const Block* block = block_of(site);
+  return block ? QRect(block->frame.topLeft(), QSize(block->frame.width(), look(true).title)) : QRect();
+}
+
+bool ModelMap::folded(int site) const {
+  const Block* block = block_of(site);
+  return block && block->folded;
+}
+
+void ModelMap::toggle_block(const QPoint& point) {
+  for (Block& block : blocks_)
+    if (!block.sites.empty() && block_title(block.sites.front()).contains(point)) {
+      block.folded = !block.folded;
+      return arrange();
+    }
+}
+
+QString ModelMap::folded_text(const Block& block) const {
+  QString out = tr("%1: %2 sites").arg(block.name).arg(block.sites.size());
+  const ScoreValue* best = nullptr;
+  int best_site = 0;
+  for (int site : block.sites)
+    if (const auto score = scores_.find(site); score != scores_.end() && (!best || score->second.mean > best->mean)) best = &score->second, best_site = site;
+  return best ? tr("%1, highest %2 at %3").arg(out).arg(best->mean, 0, 'f', 2).arg(best_site) : out;
+}
+
 void ModelMap::paint_blocks(QPainter& painter, const std::vector<Block>& blocks, bool named) const {
-  QFont small = font();
-  small.setPointSizeF(font().pointSizeF() * 0.85);
   const QColor line = palette().color(QPalette::Mid);
   for (size_t i = 0; i + 1 < blocks.size(); ++i) {  // the path of one forward pass
     painter.setPen(QPen(line, 2));
     painter.drawLine(blocks[i].frame.center(), blocks[i + 1].frame.center());
   }
+  painter.setFont(small(font()));
   for (const auto& block : blocks) {
     painter.setPen(QPen(line, 1));
     painter.setBrush(palette().color(QPalette::Base));
     painter.drawRoundedRect(QRectF(block.frame).adjusted(0.5, 0.5, -0.5, -0.5), 5, 5);
     if (!named) continue;
-    painter.setFont(small);
+    const QRect title(block.frame.left() + 5, block.frame.top() + 1, block.frame.width() - 8, look(true).title);
+    const QString text = (block.folded ? QStringLiteral("\u25b8 ") : QStringLiteral("\u25be ")) + (block.folded ? folded_text(block) : block.name);
     painter.setPen(palette().color(QPalette::PlaceholderText));
-    painter.drawText(block.frame.adjusted(7, 1, -5, 0), Qt::AlignLeft | Qt::AlignTop, block.name);
+    painter.drawText(title, Qt::AlignLeft | Qt::AlignVCenter, painter.fontMetrics().elidedText(text, Qt::ElideRight, title.width()));
   }
+}
+
+void ModelMap::paint_cell(QPainter& painter, int site, const QRect& rectangle) const {
+  const auto score = scores_.find(site);
+  const bool valued = score != scores_.end();
+  const QColor fill = valued ? heat_colour(score->second.mean) : palette().color(QPalette::AlternateBase);
+  const QColor ink = valued ? ink_on(fill) : palette().color(QPalette::Text);
+  painter.setOpacity(found_ && !found_->contains(site) ? 0.3 : 1);
+  // The low end of the scale is nearly as dark as a dark window: cells have an edge of their own.
+  painter.setPen(QPen(palette().color(QPalette::Mid), 1));
+  painter.setBrush(fill);
+  painter.drawRoundedRect(QRectF(rectangle).adjusted(0.5, 0.5, -0.5, -0.5), 4, 4);
+  if (valued && threshold_ && score->second.low && *score->second.low < *threshold_ && *score->second.high >= *threshold_) {
+    QColor pale = ink;
+    pale.setAlphaF(0.45F);
+    painter.setPen(Qt::NoPen);
+    painter.setBrush(QBrush(pale, Qt::BDiagPattern));
+    painter.drawRoundedRect(rectangle, 4, 4);
+  }
+  painter.setPen(ink);
+  painter.drawText(rectangle, Qt::AlignCenter, QString::number(site));
+  painter.setBrush(Qt::NoBrush);
+  if (selection_->contains(site)) {
+    painter.setPen(QPen(palette().color(QPalette::Highlight), 3));
+    painter.drawRoundedRect(QRectF(rectangle).adjusted(0.5, 0.5, -0.5, -0.5), 4, 4);
+  }
+  if (site == selection_->pointed()) {
+    painter.setPen(QPen(palette().color(QPalette::Text), 1));
+    painter.drawRoundedRect(QRectF(rectangle).adjusted(-1.5, -1.5, 1.5, 1.5), 5, 5);
+  }
+  if (hasFocus() && site == cursor_) {
+    painter.setPen(QPen(palette().color(QPalette::Text), 1, Qt::DotLine));
+    painter.drawRoundedRect(QRectF(rectangle).adjusted(-2.5, -2.5, 2.5, 2.5), 5, 5);
+  }
+  painter.setOpacity(1);
 }
 
 void ModelMap::paintEvent(QPaintEvent*) {
@@ -150,7 +318,7 @@ void ModelMap::paintEvent(QPaintEvent*) {
     const int x = second_area_.right() + 4, y = second_area_.top() + 10;
     painter.drawPolyline(QPolygon({QPoint(last.right(), last.center().y()), QPoint(x, last.center().y()), QPoint(x, y), QPoint(second_area_.right() - 8, y)}));
     painter.setPen(palette().color(QPalette::PlaceholderText));
-    const QRect line(second_area_.topLeft(), QSize(second_area_.width() - 14, 20));
+    const QRect line(second_area_.topLeft(), QSize(second_area_.width() - 14, fontMetrics().height() + 4));
     painter.drawText(line, Qt::AlignLeft | Qt::AlignVCenter, fontMetrics().elidedText(second_title_, Qt::ElideRight, line.width()));
     paint_blocks(painter, second_blocks_, false);
     painter.setPen(Qt::NoPen);
@@ -159,24 +327,7 @@ void ModelMap::paintEvent(QPaintEvent*) {
   }
   paint_blocks(painter, blocks_, true);
   painter.setFont(font());
-  for (const auto& [site, rectangle] : cells_) {
-    auto score = scores_.find(site);
-    const QColor fill = score == scores_.end() ? palette().color(QPalette::AlternateBase) : heat_colour(score->second.mean);
-    painter.setPen(Qt::NoPen);
-    painter.setBrush(fill);
-    painter.drawRoundedRect(rectangle, 4, 4);
-    painter.setPen(score == scores_.end() ? palette().color(QPalette::Text) : ink_on(fill));
-    painter.drawText(rectangle, Qt::AlignCenter, QString::number(site));
-    painter.setBrush(Qt::NoBrush);
-    if (selection_->contains(site)) {
-      painter.setPen(QPen(palette().color(QPalette::Highlight), 3));
-      painter.drawRoundedRect(QRectF(rectangle).adjusted(0.5, 0.5, -0.5, -0.5), 4, 4);
-    }
-    if (hasFocus() && site == cursor_) {
-      painter.setPen(QPen(palette().color(QPalette::Text), 1, Qt::DotLine));
-      painter.drawRoundedRect(QRectF(rectangle).adjusted(-2.5, -2.5, 2.5, 2.5), 5, 5);
-    }
-  }
+  for (const auto& [site, rectangle] : cells_) paint_cell(painter, site, rectangle);
 }
 
 void ModelMap::mousePressEvent(QMouseEvent* event) {
@@ -186,11 +337,14 @@ void ModelMap::mousePressEvent(QMouseEvent* event) {
 }
 
 void ModelMap::mouseMoveEvent(QMouseEvent* event) {
+  selection_->point_at(site_at(event->pos()));
   if (!(event->buttons() & Qt::LeftButton)) return;
   if (!band_->isVisible() && (event->pos() - press_).manhattanLength() < 6) return;
   band_->setGeometry(QRect(press_, event->pos()).normalized());
   band_->show();
 }
+
+void ModelMap::leaveEvent(QEvent*) { selection_->point_at(-1); }
 
 void ModelMap::mouseReleaseEvent(QMouseEvent* event) {
   if (event->button() != Qt::LeftButton) return;
@@ -205,42 +359,130 @@ void ModelMap::mouseReleaseEvent(QMouseEvent* event) {
     return;
   }
   const int site = site_at(event->pos());
+  const bool title = std::any_of(blocks_.begin(), blocks_.end(), [&](const Block& one) { return block_title(one.sites.front()).contains(event->pos()); });
   if (site >= 0) {
     cursor_ = site;
     selection_->select({site}, more ? SiteSelection::Mode::toggle : SiteSelection::Mode::replace);
+  } else if (title) {
+    toggle_block(event->pos());
   } else if (!more) {
     selection_->clear();
   }
   update();
 }
 
+void ModelMap::wheelEvent(QWheelEvent* event) {
+  if (!(event->modifiers() & Qt::ControlModifier)) return event->ignore();
+  set_zoom(zoom_ * std::pow(1.2, event->angleDelta().y() / 120.0));
+  event->accept();
+}
+
+void ModelMap::contextMenuEvent(QContextMenuEvent* event) {
+  if (sites_.empty()) return;
+  QMenu menu(this);
+  fill_menu(menu, event->reason() == QContextMenuEvent::Keyboard ? cursor_ : site_at(event->pos()));
+  menu.exec(event->globalPos());
+}
+
+void ModelMap::fill_menu(QMenu& menu, int site) {
+  const auto copy = [](const QString& text) { QGuiApplication::clipboard()->setText(text); };
+  if (site >= 0) {
+    const SiteItem item = sites_[static_cast<size_t>(site)];
+    const QString block = block_of(site)->name;
+    const QSet<int> own(block_of(site)->sites.begin(), block_of(site)->sites.end());
+    menu.addAction(tr("Select %1").arg(block), this, [this, own] { selection_->select(own); });
+    menu.addAction(tr("Fold %1").arg(block), this, [this, site] { toggle_block(block_title(site).center()); });
+    menu.addAction(tr("Copy %1").arg(item.path), this, [copy, item] { copy(item.path); });
+    menu.addSeparator();
+  }
+  menu.addAction(tr("Copy the table of sites"), this, [this, copy] {
+    std::vector<int> all(sites_.size());
+    std::iota(all.begin(), all.end(), 0);
+    copy(table(selection_->sites().isEmpty() ? all : selection_->sorted()));
+  });
+  menu.addAction(tr("Copy as a picture"), this, [this] { QGuiApplication::clipboard()->setImage(grab().toImage()); });
+  menu.addSeparator();
+  menu.addAction(tr("Fold all blocks"), this, [this] { fold_all(true); });
+  menu.addAction(tr("Unfold all blocks"), this, [this] { fold_all(false); });
+  menu.addAction(tr("Larger cells\t+"), this, [this] { set_zoom(zoom_ * 1.25); });
+  menu.addAction(tr("Smaller cells\t\u2212"), this, [this] { set_zoom(zoom_ / 1.25); });
+}
+
+QString ModelMap::table(const std::vector<int>& sites) const {
+  QStringList rows{tr("site\tblock\tpath\theads\tK and V parameters\t%1\tlow\thigh").arg(score_name_.isEmpty() ? tr("score") : score_name_)};
+  for (int site : sites) {
+    const SiteItem& item = sites_[static_cast<size_t>(site)];
+    QStringList cells{QString::number(site), item.block, item.path, QString::number(item.heads), QString::number(item.parameters), {}, {}, {}};
+    if (const auto score = scores_.find(site); score != scores_.end()) {
+      cells[5] = QString::number(score->second.mean);
+      if (score->second.low) cells[6] = QString::number(*score->second.low), cells[7] = QString::number(*score->second.high);
+    }
+    rows << cells.join('\t');
+  }
+  return rows.join('\n') + '\n';
+}
+
+int ModelMap::next(int key) const {
+  const QPoint from = cell(cursor_).center();
+  const bool sideways = key == Qt::Key_Left || key == Qt::Key_Right;
+  const int sign = key == Qt::Key_Right || key == Qt::Key_Down ? 1 : -1;
+  int best = -1, least = 0;
+  for (const auto& [site, rectangle] : cells_) {
+    const QPoint way = rectangle.center() - from;
+    const int along = sign * (sideways ? way.x() : way.y()), across = std::abs(sideways ? way.y() : way.x());
+    // Cells of one line may lie a pixel apart.
+    if (along <= 2) continue;
+    // Of one line, those beside; else the nearest.
+    const int cost = along + 4 * across;
+    if (best < 0 || cost < least) best = site, least = cost;
+  }
+  return best < 0 ? cursor_ : best;
+}
+
+void ModelMap::set_cursor(int site) {
+  cursor_ = site;
+  selection_->point_at(site);
+  const SiteItem& item = sites_[static_cast<size_t>(site)];
+  QString text = tr("Site %1, %2").arg(site).arg(item.block);
+  if (const auto score = scores_.find(site); score != scores_.end()) text += QStringLiteral(", %1 %2").arg(score_name_, score->second.text());
+  if (selection_->contains(site)) text += tr(", selected");
+  setAccessibleDescription(text);
+  emit visible_wanted(cell(site).adjusted(-kMargin, -kMargin - look(true).title, kMargin, kMargin));
+}
+
 void ModelMap::keyPressEvent(QKeyEvent* event) {
-  if (sites_.empty()) return QWidget::keyPressEvent(event);
-  const int last = static_cast<int>(sites_.size()) - 1;
+  if (cells_.empty()) return QWidget::keyPressEvent(event);
   switch (event->key()) {
     case Qt::Key_Right:
     case Qt::Key_Down:
-      cursor_ = std::min(cursor_ + 1, last);
-      break;
     case Qt::Key_Left:
     case Qt::Key_Up:
-      cursor_ = std::max(cursor_ - 1, 0);
+      set_cursor(next(event->key()));
       break;
     case Qt::Key_Home:
-      cursor_ = 0;
+      set_cursor(cells_.begin()->first);
       break;
     case Qt::Key_End:
-      cursor_ = last;
+      set_cursor(cells_.rbegin()->first);
       break;
     case Qt::Key_Space:
       selection_->select({cursor_}, SiteSelection::Mode::toggle);
+      set_cursor(cursor_);
       break;
     case Qt::Key_Return:
     case Qt::Key_Enter:
       selection_->select({cursor_});
+      set_cursor(cursor_);
       break;
     case Qt::Key_Escape:
       selection_->clear();
+      break;
+    case Qt::Key_Plus:
+    case Qt::Key_Equal:
+      set_zoom(zoom_ * 1.25);
+      break;
+    case Qt::Key_Minus:
+      set_zoom(zoom_ / 1.25);
       break;
     case Qt::Key_A:
       if (event->modifiers() & Qt::ControlModifier) {
@@ -265,6 +507,11 @@ QString ModelMap::tip(int site) const {
                      .arg(100 * item.share, 0, 'f', 2);
   if (auto score = scores_.find(site); score != scores_.end()) text += QStringLiteral("<br>%1: %2").arg(score_name_, score->second.text());
   return text;
+}
+
+void ModelMap::changeEvent(QEvent* event) {
+  if (event->type() == QEvent::FontChange) arrange();
+  QWidget::changeEvent(event);
 }
 
 bool ModelMap::event(QEvent* event) {

@@ -72,6 +72,8 @@ PictureList::PictureList(QWidget* parent)
   search_->setPlaceholderText(tr("Search captions and notes"));
   search_->setClearButtonEnabled(true);
   search_->setObjectName("search_pictures");
+  search_->setAccessibleName(tr("Search of the pictures"));
+  view_->setAccessibleName(tr("Pictures"));
   rows->addWidget(search_);
   found_->setSourceModel(model_);
   found_->setFilterCaseSensitivity(Qt::CaseInsensitive);

@@ -1,11 +1,22 @@
 #include "widgets/picture_view.h"
 
+#include <QApplication>
+#include <QClipboard>
+#include <QDrag>
+#include <QFileDialog>
+#include <QMenu>
+#include <QMessageBox>
+#include <QMimeData>
 #include <QMouseEvent>
 #include <QPainter>
 #include <QPainterPath>
+#include <QRegularExpression>
+#include <QTemporaryDir>
 #include <algorithm>
 #include <cmath>
 #include <utility>
+
+#include "widgets/save_picture.h"
 
 namespace glyphscope {
 
@@ -20,17 +31,27 @@ PictureView::PictureView(const QString& title, const QString& empty_text, ViewSt
     : QWidget(parent), title_(title), empty_text_(empty_text), state_(state) {
   connect(state_, &ViewState::changed, this, qOverload<>(&QWidget::update));
   setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Expanding);
+  setFocusPolicy(Qt::StrongFocus);
+  setAccessibleName(title_ + ": " + empty_text_);
 }
+
+PictureView::~PictureView() = default;
 
 void PictureView::set_title(const QString& title) {
   title_ = title;
   update();
 }
 
-void PictureView::set_picture(const QImage& picture, const QString& caption) {
+void PictureView::set_mark(const QString& mark) {
+  mark_ = mark;
+  update();
+}
+
+void PictureView::set_picture(const QImage& picture, const QString& caption, const QString& metadata) {
   picture_ = picture;
   caption_ = caption;
-  setAccessibleName(title_ + ": " + caption);
+  metadata_ = metadata;
+  setAccessibleName(title_ + ": " + (picture.isNull() ? empty_text_ : caption));
   update();
 }
 
@@ -133,8 +154,22 @@ void PictureView::paintEvent(QPaintEvent*) {
   bold.setBold(true);
   painter.setFont(bold);
   painter.setPen(palette().color(QPalette::Text));
-  painter.drawText(QRect(0, 0, width(), line - 2), Qt::AlignHCenter | Qt::AlignVCenter, fontMetrics().elidedText(title_, Qt::ElideRight, width()));
+  const QString title = painter.fontMetrics().elidedText(title_, Qt::ElideRight, width());
+  const int mark = mark_.isEmpty() ? 0 : std::min(fontMetrics().horizontalAdvance("  " + mark_), width() / 2),
+            whole = painter.fontMetrics().horizontalAdvance(title) + mark;
+  const int left = std::max(0, (width() - whole) / 2);
+  painter.drawText(QRect(left, 0, width() - left - mark, line - 2), Qt::AlignLeft | Qt::AlignVCenter, title);
   painter.setFont(font());
+  if (mark > 0) {
+    painter.setPen(palette().color(QPalette::PlaceholderText));
+    painter.drawText(QRect(std::min(left + whole, width()) - mark, 0, mark, line - 2), Qt::AlignLeft | Qt::AlignVCenter,
+                     fontMetrics().elidedText("  " + mark_, Qt::ElideRight, mark));
+  }
+  if (hasFocus()) {
+    painter.setPen(QPen(palette().color(QPalette::Text), 1, Qt::DotLine));
+    painter.drawRect(QRectF(area).adjusted(0.5, 0.5, -0.5, -0.5));
+  }
+  painter.setPen(palette().color(QPalette::Text));
   if (picture_.isNull()) {
     painter.setPen(QPen(palette().color(QPalette::Mid), 1, Qt::DashLine));
     painter.drawRoundedRect(QRectF(area).adjusted(0.5, 0.5, -0.5, -0.5), 6, 6);
@@ -206,6 +241,10 @@ void PictureView::mouseMoveEvent(QMouseEvent* event) {
     return;
   }
   if (grip_ != kNone) return drag_box(event->position());
+  if (state_->zoom() <= 1) {  // there is nowhere to move it
+    if ((event->pos() - press_).manhattanLength() >= QApplication::startDragDistance()) drag_out();
+    return;
+  }
   const QRectF where = target();
   const QPointF moved = event->pos() - press_;
   state_->set(state_->zoom(), press_centre_ - QPointF(moved.x() / where.width(), moved.y() / where.height()));
@@ -213,6 +252,68 @@ void PictureView::mouseMoveEvent(QMouseEvent* event) {
 
 void PictureView::mouseReleaseEvent(QMouseEvent*) {
   if (std::exchange(grip_, kNone) != kNone && box_ != press_box_) emit box_changed(box_);
+}
+
+void PictureView::drag_out() {
+  if (!dragged_) dragged_ = std::make_unique<QTemporaryDir>();
+  QString name = title_;
+  name.replace(QRegularExpression("[^A-Za-z0-9._-]+"), "-");
+  const QString file = dragged_->filePath((name.isEmpty() ? QStringLiteral("picture") : name) + ".png");
+  auto* data = new QMimeData;
+  data->setImageData(picture_);
+  if (dragged_->isValid() && save_picture(picture_, file, metadata_)) data->setUrls({QUrl::fromLocalFile(file)});
+  auto* drag = new QDrag(this);
+  drag->setMimeData(data);
+  drag->setPixmap(QPixmap::fromImage(picture_.scaled(96, 96, Qt::KeepAspectRatio)));
+  drag->exec(Qt::CopyAction);
+}
+
+void PictureView::save() {
+  QString file = QFileDialog::getSaveFileName(this, tr("Save the picture"), "picture.png", tr("Pictures (*.png)"));
+  if (file.isEmpty()) return;
+  if (!file.endsWith(".png", Qt::CaseInsensitive)) file += ".png";
+  if (!save_picture(picture_, file, metadata_))
+    QMessageBox::warning(this, tr("Glyphscope"), tr("Cannot write %1. Is the folder writable, and the disk not full?").arg(file));
+}
+
+void PictureView::fill_menu(QMenu& menu) {
+  menu.addAction(tr("Copy the picture\tCtrl+C"), this, [this] { QApplication::clipboard()->setImage(picture_); });
+  menu.addAction(tr("Copy what is said of it"), this, [this] { QApplication::clipboard()->setText(title_ + '\n' + caption_); });
+  menu.addAction(tr("Save the picture\u2026"), this, &PictureView::save);
+  menu.addSeparator();
+  menu.addAction(tr("Fit\t0"), state_, &ViewState::reset);
+}
+
+void PictureView::contextMenuEvent(QContextMenuEvent* event) {
+  if (picture_.isNull()) return;
+  QMenu menu(this);
+  fill_menu(menu);
+  menu.exec(event->globalPos());
+}
+
+void PictureView::keyPressEvent(QKeyEvent* event) {
+  const QPointF centre = state_->centre();
+  const double step = 0.1 / state_->zoom();
+  switch (event->key()) {
+    case Qt::Key_Plus:
+    case Qt::Key_Equal:
+      return state_->set(state_->zoom() * 1.25, centre);
+    case Qt::Key_Minus:
+      return state_->set(state_->zoom() / 1.25, centre);
+    case Qt::Key_0:
+      return state_->reset();
+    case Qt::Key_Left:
+      return state_->set(state_->zoom(), centre - QPointF(step, 0));
+    case Qt::Key_Right:
+      return state_->set(state_->zoom(), centre + QPointF(step, 0));
+    case Qt::Key_Up:
+      return state_->set(state_->zoom(), centre - QPointF(0, step));
+    case Qt::Key_Down:
+      return state_->set(state_->zoom(), centre + QPointF(0, step));
+    default:
+      if (event->matches(QKeySequence::Copy) && !picture_.isNull()) return QApplication::clipboard()->setImage(picture_);
+      QWidget::keyPressEvent(event);
+  }
 }
 
 }  // namespace glyphscope

@@ -3,7 +3,11 @@
 #include <QImage>
 #include <QPointF>
 #include <QWidget>
+#include <memory>
 #include <optional>
+
+class QMenu;
+class QTemporaryDir;
 
 namespace glyphscope {
 
@@ -25,17 +29,23 @@ class ViewState : public QObject {
   QPointF centre_{0.5, 0.5};
 };
 
-/// A picture with a title above and a caption, of a line or more, below. Wheel zooms at the pointer, a drag moves, a double click fits.
+/// A picture with a title above and a caption, of a line or more, below. Wheel zooms at the pointer, a drag moves, a double click fits; by keyboard +, -, 0
+/// and arrows do. A picture that is whole in view is dragged out of the window, as a file and a picture. Its menu copies and saves it.
 /// A box may be shown on it, and dragged. With a second picture a divider shows the one to its left and the other to its right.
 class PictureView : public QWidget {
   Q_OBJECT
  public:
   PictureView(const QString& title, const QString& empty_text, ViewState* state, QWidget* parent = nullptr);
+  ~PictureView() override;
 
   void set_title(const QString& title);
-  void set_picture(const QImage& picture, const QString& caption);
+  /// After the title, in a paler colour; empty: nothing.
+  void set_mark(const QString& mark);
+  /// metadata: JSON of what made it, which goes into files that are saved of it.
+  void set_picture(const QImage& picture, const QString& caption, const QString& metadata = {});
   void clear();
   const QImage& picture() const { return picture_; }
+  const QString& metadata() const { return metadata_; }
   QString caption() const { return caption_; }
 
   /// Shows `other` to the left of the divider; a null image takes it away.
@@ -49,6 +59,7 @@ class PictureView : public QWidget {
   QRect box() const { return box_; }
   /// Where a pixel's corner is in the widget.
   QPointF place_of(QPointF pixel) const;
+  void fill_menu(QMenu& menu);
 
  signals:
   /// A drag has ended.
@@ -65,6 +76,10 @@ class PictureView : public QWidget {
   void mouseMoveEvent(QMouseEvent*) override;
   void mouseReleaseEvent(QMouseEvent*) override;
   void mouseDoubleClickEvent(QMouseEvent*) override { state_->reset(); }
+  void keyPressEvent(QKeyEvent*) override;
+  void contextMenuEvent(QContextMenuEvent*) override;
+  void focusInEvent(QFocusEvent*) override { update(); }
+  void focusOutEvent(QFocusEvent*) override { update(); }
 
  private:
   /// What of the box a drag holds.
@@ -72,9 +87,11 @@ class PictureView : public QWidget {
   unsigned grip_at(QPointF point) const;
   QPointF pixel_at(QPointF point) const;
   void drag_box(QPointF point);
+  void drag_out();
+  void save();
   QRect stage() const;
   QRectF target() const;
-  QString title_, empty_text_, caption_;
+  QString title_, mark_, empty_text_, caption_, metadata_;
   ViewState* state_;
   QImage picture_, other_;
   double divider_ = 0;
@@ -83,6 +100,7 @@ class PictureView : public QWidget {
   QRect box_, press_box_;
   bool draggable_ = false;
   unsigned grip_ = kNone;
+  std::unique_ptr<QTemporaryDir> dragged_;  ///< Files that were dragged out: whoever took them may read them later.
 };
 
 }  // namespace glyphscope

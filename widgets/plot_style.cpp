@@ -23,17 +23,18 @@ void style_plot(QCustomPlot* plot, const std::vector<QCPAxis*>& axes, const QWid
   }
 }
 
-bool save_plot(QCustomPlot* plot, const QString& file) {
-  if (file.endsWith(".pdf", Qt::CaseInsensitive)) return plot->savePdf(file);
+bool save_plot(QCustomPlot* plot, const QString& file, QSize size) {
+  if (size.isEmpty()) size = plot->size();
+  if (file.endsWith(".pdf", Qt::CaseInsensitive)) return plot->savePdf(file, size.width(), size.height());
   QSvgGenerator svg;
   svg.setFileName(file);
-  svg.setSize(plot->size());
-  svg.setViewBox(plot->rect());
+  svg.setSize(size);
+  svg.setViewBox(QRect(QPoint(0, 0), size));
   svg.setTitle("Glyphscope");
   QCPPainter painter;
   if (!painter.begin(&svg)) return false;
   painter.setMode(QCPPainter::pmVectorized);
-  plot->toPainter(&painter, plot->width(), plot->height());
+  plot->toPainter(&painter, size.width(), size.height());
   return painter.end();
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <QSize>
 #include <QString>
 #include <vector>
 
@@ -12,7 +13,7 @@ namespace glyphscope {
 /// Gives a plot's background and these axes the widget's colours and font.
 void style_plot(QCustomPlot* plot, const std::vector<QCPAxis*>& axes, const QWidget& widget);
 
-/// Writes a plot as vectors: .pdf by the file's ending, else SVG. False if it could not be written.
-bool save_plot(QCustomPlot* plot, const QString& file);
+/// Writes a plot as vectors: .pdf by the file's ending, else SVG; as large as on the screen, or as given. False if it could not be written.
+bool save_plot(QCustomPlot* plot, const QString& file, QSize size = {});
 
 }  // namespace glyphscope

@@ -1,6 +1,7 @@
 #include "widgets/site_selection.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace glyphscope {
 
@@ -22,6 +23,10 @@ void SiteSelection::select(const QSet<int>& sites, Mode mode) {
   if (next == sites_) return;
   sites_ = next;
   emit changed();
+}
+
+void SiteSelection::point_at(int site) {
+  if (std::exchange(pointed_, site) != site) emit pointed_changed();
 }
 
 }  // namespace glyphscope

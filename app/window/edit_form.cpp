@@ -4,10 +4,13 @@
 
 #include "app/window/learned_note.h"
 #include "app/window/picture_text.h"
+#include "app/window/sampling_fields.h"
 #include "app/window/wording.h"
 #include "core/error.h"
 #include "experiments/prompt_set.h"
 #include "patching/patch_plan.h"
+#include "widgets/elided_label.h"
+#include "widgets/flow_layout.h"
 
 namespace glyphscope {
 
@@ -44,7 +47,10 @@ void EditForm::add_prompts(QGridLayout* grid) {
   grid->addWidget(source_, 0, 1);
   grid->addWidget(choose_, 0, 2);
   grid->addWidget(forget_, 0, 3);
-  grid->addWidget(new QLabel(tr("Target"), this), 1, 0);
+  auto* target_label = new QLabel(tr("&Target"), this);
+  target_label->setBuddy(target_);
+  source_label_->setBuddy(source_);
+  grid->addWidget(target_label, 1, 0);
   grid->addWidget(target_, 1, 1);
   edit_ = new QPushButton(tr("Edit text"), this);
   edit_->setObjectName("edit_text");
@@ -70,8 +76,10 @@ void EditForm::add_prompts(QGridLayout* grid) {
 }
 
 void EditForm::add_sites(QGridLayout* grid) {
-  auto* line = new QHBoxLayout;
-  line->setSpacing(8);
+  auto* line = new FlowLayout;
+  sampling_ = new SamplingFields(bench_->sampling(), line, this, "edit_");
+  grid->addLayout(line, 3, 0, 1, 4);
+  line = new FlowLayout;
   const auto slider = [&](const QString& name, const char* object, const QString& tip, const QString& widest, QLabel*& value) {
     auto* out = new QSlider(Qt::Horizontal, this);
     out->setObjectName(object);
@@ -79,8 +87,7 @@ void EditForm::add_sites(QGridLayout* grid) {
     out->setMaximumWidth(160);
     value = new QLabel(this);
     value->setMinimumWidth(fontMetrics().horizontalAdvance(widest));
-    line->addWidget(new QLabel(name, this));
-    line->addWidget(out);
+    line->add_field(name, out);
     line->addWidget(value);
     connect(out, &QSlider::valueChanged, this, &EditForm::changed);
     return out;
@@ -102,11 +109,8 @@ void EditForm::add_sites(QGridLayout* grid) {
   heads_->setMaximumWidth(fontMetrics().horizontalAdvance("0:0-9; 00:00") + 24);
   heads_->setToolTip(tr("Which heads of the sites see the target, by number: 0,2 of each site, or 5:0,2; 8:1 of single ones. Empty: all"));
   connect(heads_, &QLineEdit::textEdited, this, &EditForm::changed);
-  auto* label = new QLabel(tr("Heads"), this);
-  label->setBuddy(heads_);
-  line->addWidget(label);
-  line->addWidget(heads_);
-  line->addStretch(1);
+  line->add_field(tr("&Heads"), heads_);
+  line->add_stretch();
   const auto button = [&](const QString& text, const char* object, QKeySequence::StandardKey key, auto signal) {
     auto* out = new QPushButton(text, this);
     out->setObjectName(object);
@@ -117,12 +121,11 @@ void EditForm::add_sites(QGridLayout* grid) {
   };
   undo_ = button(tr("Undo"), "edit_undo", QKeySequence::Undo, &EditForm::undo_requested);
   redo_ = button(tr("Redo"), "edit_redo", QKeySequence::Redo, &EditForm::redo_requested);
-  grid->addLayout(line, 3, 0, 1, 4);
+  grid->addLayout(line, 4, 0, 1, 4);
 }
 
 void EditForm::add_choices(QGridLayout* grid) {
-  auto* line = new QHBoxLayout;
-  line->setSpacing(8);
+  auto* line = new FlowLayout;
   masked_ = new QCheckBox(tr("Keep all but the text"), this);
   masked_->setObjectName("edit_masked");
   masked_->setToolTip(tr("Nothing changes outside the box on the source: not one bit. It is about the source's text until you drag it"));
@@ -144,13 +147,13 @@ void EditForm::add_choices(QGridLayout* grid) {
   refinements_->setToolTip(tr("Of a real picture: how often each step of its inversion is estimated anew"));
   connect(refinements_, &QSpinBox::valueChanged, this, &EditForm::changed);
   line->addWidget(refinements_);
-  line->addStretch(1);
   texts_ = new QLineEdit(this);
   texts_->setObjectName("edit_texts");
+  texts_->setAccessibleName(tr("Other texts"));
   texts_->setPlaceholderText(tr("Other texts, with commas between"));
   texts_->setToolTip(tr("Each takes the place of the target's text in quotation marks; empty: the target's own text alone"));
   connect(texts_, &QLineEdit::returnPressed, this, &EditForm::variants_requested);
-  line->addWidget(texts_, 2);
+  line->addWidget(texts_);
   each_step_ = new QCheckBox(tr("from four steps"), this);
   each_step_->setObjectName("edit_each_step");
   each_step_->setToolTip(tr("Each text from the first step, and from a quarter, half and three quarters of the way"));
@@ -160,19 +163,19 @@ void EditForm::add_choices(QGridLayout* grid) {
   variants_->setToolTip(tr("In one batch; each goes into the history"));
   connect(variants_, &QPushButton::clicked, this, &EditForm::variants_requested);
   line->addWidget(variants_);
-  grid->addLayout(line, 4, 0, 1, 4);
+  grid->addLayout(line, 5, 0, 1, 4);
 }
 
 void EditForm::add_progress(QGridLayout* grid) {
   auto* line = new QHBoxLayout;
-  status_ = new QLabel(this);
+  status_ = new ElidedLabel(this);
   status_->setObjectName("edit_status");
   bar_ = new QProgressBar(this);
   bar_->setTextVisible(false);
   bar_->setMaximumHeight(8);
   line->addWidget(status_, 1);
   line->addWidget(bar_, 1);
-  grid->addLayout(line, 5, 0, 1, 4);
+  grid->addLayout(line, 6, 0, 1, 4);
 }
 
 void EditForm::set_model(const event::ModelOpened& model) {
@@ -180,6 +183,7 @@ void EditForm::set_model(const event::ModelOpened& model) {
   default_steps_ = model.default_steps;
   table_ = model.table;
   learned_->set_learned(model.learned);
+  sampling_->set_model(model);
   heads_->clear();
   strength_->setValue(strength_->maximum());
   source_->setText(QString::fromStdString(model.source_prompt));
@@ -188,12 +192,14 @@ void EditForm::set_model(const event::ModelOpened& model) {
 }
 
 void EditForm::set_picture(const QString& file) {
-  if (picture_ != file) mask_.reset();
+  const bool other = picture_ != file;
+  if (other) mask_.reset();
   picture_ = file;
   source_label_->setText(file.isEmpty() ? tr("Source") : tr("Shows"));
   choose_->setText(file.isEmpty() ? tr("Picture\u2026") : QFileInfo(file).fileName());
   choose_->setToolTip(file);
   emit changed();
+  if (other) emit picture_changed();
 }
 
 void EditForm::set_mask(const QRect& mask) {

@@ -17,6 +17,7 @@ class QSpinBox;
 namespace glyphscope {
 
 class LearnedNote;
+class SamplingFields;
 
 /// What an edit is asked with: prompts or a picture, how the selected sites see the target, what is kept; the buttons; and how far it is.
 class EditForm : public QWidget {
@@ -55,6 +56,8 @@ class EditForm : public QWidget {
   /// By the user, so that an edit that is shown is not what is asked for any more.
   void changed();
   void box_changed();
+  /// Another picture is to be edited, or none.
+  void picture_changed();
   void edit_requested();
   void variants_requested();
   void stop_requested();
@@ -78,6 +81,7 @@ class EditForm : public QWidget {
 
   QLineEdit *source_, *target_, *texts_, *heads_;
   LearnedNote* learned_;
+  SamplingFields* sampling_;
   QLabel *source_label_, *from_step_value_, *strength_value_, *status_;
   QPushButton *choose_, *forget_, *edit_, *stop_, *undo_, *redo_, *variants_;
   QSlider *from_step_, *strength_;

@@ -5,12 +5,13 @@
 #include "app/window/edit_form.h"
 #include "app/window/edit_history.h"
 #include "app/window/picture_text.h"
-#include "app/window/save_picture.h"
 #include "app/window/wording.h"
 #include "core/error.h"
 #include "patching/patch_plan.h"
+#include "widgets/flow_layout.h"
 #include "widgets/message_strip.h"
 #include "widgets/picture_view.h"
+#include "widgets/save_picture.h"
 
 namespace glyphscope {
 
@@ -69,7 +70,6 @@ EditPage::EditPage(Workbench* bench, QWidget* parent) : Page(bench, tr("Edit"), 
   column->setSpacing(8);
   message_ = new MessageStrip(this);
   message_->setObjectName("edit_message");
-  column->addWidget(message_);
   form_ = new EditForm(bench, this);
   column->addWidget(form_);
   column->addWidget(build_pictures(), 1);
@@ -77,6 +77,7 @@ EditPage::EditPage(Workbench* bench, QWidget* parent) : Page(bench, tr("Edit"), 
     refresh();
     edit_soon();
   });
+  connect(form_, &EditForm::picture_changed, this, &EditPage::show_chosen);
   connect(form_, &EditForm::box_changed, this, &EditPage::show_box);
   connect(form_, &EditForm::edit_requested, this, &EditPage::edit);
   connect(form_, &EditForm::variants_requested, this, &EditPage::draw_variants);
@@ -91,6 +92,7 @@ EditPage::EditPage(Workbench* bench, QWidget* parent) : Page(bench, tr("Edit"), 
   blinking_->setInterval(kBlink);
   connect(blinking_, &QTimer::timeout, this, [this] { swipe_->setValue(swipe_->value() > 0 ? 0 : swipe_->maximum()); });
   connect(bench->selection(), &SiteSelection::changed, this, &EditPage::edit_soon);
+  connect(bench->sampling(), &SharedSampling::changed, this, &EditPage::adapters_changed);  // an edit that is shown is another now
   refresh();
 }
 
@@ -114,8 +116,7 @@ QWidget* EditPage::build_pictures() {
   }
   connect(views_[kSource], &PictureView::box_changed, form_, &EditForm::set_mask);
   rows->addLayout(line, 1);
-  auto* look = new QHBoxLayout;
-  look->setSpacing(8);
+  auto* look = new FlowLayout;
   view_ = new QComboBox(part);
   view_->setObjectName("edit_look");
   view_->addItems({tr("Edited picture"), tr("Difference from the source")});
@@ -132,17 +133,14 @@ QWidget* EditPage::build_pictures() {
     blinking_->stop();
     swipe_->setValue(0);
   });
-  look->addStretch(1);
   look->addWidget(view_);
-  look->addWidget(new QLabel(tr("Swipe the source over it"), part));
-  look->addWidget(swipe_, 1);
+  look->add_field(tr("S&wipe the source over it"), swipe_);
   look->addWidget(blink_);
   as_source_ = new QPushButton(tr("Use as source"), part);
   as_source_->setObjectName("edit_as_source");
   as_source_->setToolTip(tr("The edited picture becomes the one to edit, and its target prompt what it shows"));
   connect(as_source_, &QPushButton::clicked, this, &EditPage::use_as_source);
   look->addWidget(as_source_);
-  look->addStretch(1);
   rows->addLayout(look);
   history_ = new EditHistory(part);
   history_->setObjectName("edit_history");
@@ -227,7 +225,7 @@ void EditPage::use_as_source() {
   form_->set_picture(file);
   pause_->stop();  // its target is still the text that it has
   views_[kSource]->set_title(tr("Picture"));
-  views_[kSource]->set_picture(to_image(picture), edit_caption(picture, false));
+  views_[kSource]->set_picture(to_image(picture), edit_caption(picture, false), QString::fromStdString(picture.metadata));
   for (const Which which : {kResult, kTarget, kPromptToPrompt}) views_[which]->clear();
   form_->set_status(tr("The edited picture is the source now: write another target, and press Edit text"));
   shown_ = {};
@@ -282,9 +280,10 @@ void EditPage::show_source(const event::EditSourceReady& source) {
   shown_ = {};
   shown_.source = source;
   views_[kSource]->set_title(tr("Picture"));
-  views_[kSource]->set_picture(to_image(source.picture), edit_caption(source.picture, false));
+  views_[kSource]->set_picture(to_image(source.picture), edit_caption(source.picture, false), QString::fromStdString(source.picture.metadata));
   views_[kResult]->set_title(tr("Drawn again from its noise"));
-  views_[kResult]->set_picture(to_image(source.reconstruction), edit_caption(source.reconstruction, false));
+  views_[kResult]->set_picture(to_image(source.reconstruction), edit_caption(source.reconstruction, false),
+                               QString::fromStdString(source.reconstruction.metadata));
   views_[kResult]->set_other(to_image(source.picture));
   message_->show_message(MessageStrip::Kind::note, tr("Before anything is edited: %1").arg(reconstruction_text(source)));
   show_box();
@@ -295,7 +294,7 @@ void EditPage::show_edit(const event::EditReady& ready, bool preview) {
   shown_ = ready;
   const auto show = [&](Which which, const Picture& picture, const QString& title, bool compared) {
     views_[which]->set_title(title);
-    views_[which]->set_picture(to_image(picture), edit_caption(picture, compared));
+    views_[which]->set_picture(to_image(picture), edit_caption(picture, compared), QString::fromStdString(picture.metadata));
     views_[which]->setToolTip(score_lines(picture));
   };
   show(kSource, ready.source.picture, form_->picture().isEmpty() ? tr("Source") : tr("Picture"), false);
@@ -321,12 +320,28 @@ void EditPage::show_edit(const event::EditReady& ready, bool preview) {
   refresh();
 }
 
+void EditPage::show_chosen() {
+  const QString file = form_->picture();
+  QImageReader reader(file);
+  reader.setAutoTransform(true);
+  const QImage picture = file.isEmpty() ? QImage() : reader.read();
+  history_->leave();
+  shown_ = {};
+  for (auto* view : views_) view->clear();
+  views_[kSource]->set_title(file.isEmpty() ? tr("Source") : tr("Picture"));
+  views_[kResult]->set_title(tr("Edited"));
+  // One that Qt cannot read is shown once the engine has read it.
+  if (!picture.isNull())
+    views_[kSource]->set_picture(picture, tr("%1, %2 \u00d7 %3 pixels").arg(QFileInfo(file).fileName()).arg(picture.width()).arg(picture.height()));
+  refresh();
+}
+
 void EditPage::show_difference() {
   for (const auto& variant : shown_.variants) {
     if (variant.way != EditWay::sites) continue;
     const QImage edited = to_image(variant.picture);
-    views_[kResult]->set_picture(view_->currentIndex() == 0 ? edited : difference(edited, to_image(shown_.source.picture)),
-                                 edit_caption(variant.picture, true));
+    views_[kResult]->set_picture(view_->currentIndex() == 0 ? edited : difference(edited, to_image(shown_.source.picture)), edit_caption(variant.picture, true),
+                                 QString::fromStdString(variant.picture.metadata));
   }
 }
 

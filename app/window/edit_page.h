@@ -57,6 +57,8 @@ class EditPage : public Page {
   /// A real picture that was inverted, beside what its noise gives back.
   void show_source(const event::EditSourceReady& source);
   void show_edit(const event::EditReady& ready, bool preview);
+  /// A real picture that was chosen, before anything is known of it.
+  void show_chosen();
   void show_difference();
   void show_box();
   /// The history's present edit, with all that it was asked with.

@@ -5,6 +5,8 @@
 #include "app/window/finetune_form.h"
 #include "app/window/samples_view.h"
 #include "app/window/wording.h"
+#include "widgets/elided_label.h"
+#include "widgets/flow_layout.h"
 #include "widgets/job_bar.h"
 #include "widgets/message_strip.h"
 #include "widgets/picture_list.h"
@@ -39,7 +41,6 @@ FinetunePage::FinetunePage(Workbench* bench, QWidget* parent) : Page(bench, tr("
   rows->setSpacing(6);
   message_ = new MessageStrip(this);
   message_->setObjectName("finetune_message");
-  rows->addWidget(message_);
   auto* sides = new QSplitter(Qt::Horizontal, this);
   sides->addWidget(build_settings());
   sides->addWidget(build_results());
@@ -59,6 +60,7 @@ QWidget* FinetunePage::build_settings() {
   auto* area = new QScrollArea(side);
   area->setWidgetResizable(true);
   area->setFrameShape(QFrame::NoFrame);
+  area->setFocusPolicy(Qt::NoFocus);
   area->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
   form_ = new FinetuneForm(bench().selection(), area);
   connect(form_, &FinetuneForm::changed, this, &FinetunePage::refresh);
@@ -66,7 +68,7 @@ QWidget* FinetunePage::build_settings() {
   area->setWidget(form_);
   column->addWidget(area, 1);
 
-  auto* line = new QHBoxLayout;
+  auto* line = new FlowLayout;
   auto button = [&](const QString& text, const QString& tip, const char* name, void (FinetunePage::*slot)()) {
     auto* out = new QPushButton(text, side);
     out->setToolTip(tip);
@@ -88,7 +90,7 @@ QWidget* FinetunePage::build_results() {
   rows->setContentsMargins(4, 0, 0, 0);
   rows->setSpacing(4);
   auto* line = new QHBoxLayout;
-  status_ = new QLabel(side);
+  status_ = new ElidedLabel(side);
   status_->setObjectName("training_status");
   line->addWidget(status_, 1);
   logarithmic_ = new QCheckBox(tr("Logarithmic"), side);
@@ -116,6 +118,7 @@ QWidget* FinetunePage::build_results() {
   list_ = new PictureList(tabs_);
   faults_ = new QListWidget(tabs_);
   faults_->setObjectName("faults");
+  faults_->setAccessibleName(tr("Remarks on the pictures"));
   faults_->setWordWrap(true);
   faults_->setAlternatingRowColors(true);
   tabs_->addTab(samples_, tr("Samples"));
@@ -128,8 +131,8 @@ QWidget* FinetunePage::build_results() {
   stack->setSizes({320, 380});
   stack->setChildrenCollapsible(false);
   rows->addWidget(stack, 1);
-  auto* use = new QHBoxLayout;
-  use->addStretch(1);
+  auto* use = new FlowLayout;
+  use->add_stretch();
   auto button = [&](const QString& text, const QString& tip, const char* name, const QString& file) {
     auto* out = new QPushButton(text, side);
     out->setToolTip(tip);

@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "editing/guard_log.h"
 #include "pipelines/outcome.h"
+#include "widgets/flow_layout.h"
 
 namespace glyphscope {
 
@@ -109,10 +110,10 @@ GuardLogView::GuardLogView(QWidget* parent) : QWidget(parent), model_(new GuardL
   auto* column = new QVBoxLayout(this);
   column->setContentsMargins(0, 6, 0, 0);
   column->setSpacing(6);
-  auto* line = new QHBoxLayout;
-  line->setSpacing(8);
+  auto* line = new FlowLayout;
   filter_ = new QLineEdit(this);
   filter_->setObjectName("guard_log_filter");
+  filter_->setAccessibleName(tr("Filter of the log"));
   filter_->setPlaceholderText(tr("Filter by any text"));
   filter_->setClearButtonEnabled(true);
   done_ = new QComboBox(this);
@@ -122,7 +123,7 @@ GuardLogView::GuardLogView(QWidget* parent) : QWidget(parent), model_(new GuardL
   again_ = new QPushButton(tr("Read again"), this);
   again_->setObjectName("guard_log_again");
   export_ = new QPushButton(tr("Export CSV\u2026"), this);
-  line->addWidget(filter_, 1);
+  line->addWidget(filter_);
   line->addWidget(done_);
   line->addWidget(open_);
   line->addWidget(again_);
@@ -131,6 +132,7 @@ GuardLogView::GuardLogView(QWidget* parent) : QWidget(parent), model_(new GuardL
   shown_->setSourceModel(model_);
   table_ = new QTableView(this);
   table_->setObjectName("guard_log_table");
+  table_->setAccessibleName(tr("Lines of the log"));
   table_->setModel(shown_);
   table_->setSelectionBehavior(QAbstractItemView::SelectRows);
   table_->setAlternatingRowColors(true);

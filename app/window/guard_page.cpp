@@ -4,7 +4,6 @@
 
 #include "app/window/guard_log_view.h"
 #include "app/window/picture_text.h"
-#include "app/window/save_picture.h"
 #include "app/window/wording.h"
 #include "core/error.h"
 #include "editing/prompt_terms.h"
@@ -12,9 +11,11 @@
 #include "io/resources.h"
 #include "io/text_file.h"
 #include "patching/patch_plan.h"
+#include "widgets/flow_layout.h"
 #include "widgets/message_strip.h"
 #include "widgets/picture_view.h"
 #include "widgets/plain_text_field.h"
+#include "widgets/save_picture.h"
 
 namespace glyphscope {
 
@@ -56,7 +57,6 @@ GuardPage::GuardPage(Workbench* bench, QWidget* parent) : Page(bench, tr("Guard"
   column->setSpacing(8);
   message_ = new MessageStrip(this);
   message_->setObjectName("guard_message");
-  column->addWidget(message_);
   auto* sides = new QSplitter(Qt::Horizontal, this);
   sides->setChildrenCollapsible(false);
   sides->addWidget(build_settings());
@@ -99,6 +99,7 @@ QWidget* GuardPage::build_settings() {
   column->addLayout(head);
   words_ = new PlainTextField(part);
   words_->setObjectName("guard_words");
+  words_->setAccessibleName(tr("Words to keep out of pictures"));
   words_->setToolTip(tr("A word a line, or WORD => REPLACEMENT; # begins a comment"));
   column->addWidget(words_, 2);
   list_facts_ = new QLabel(part);
@@ -108,6 +109,7 @@ QWidget* GuardPage::build_settings() {
 
   test_ = new QLineEdit(part);
   test_->setObjectName("guard_test");
+  test_->setAccessibleName(tr("A prompt to try"));
   test_->setPlaceholderText(tr("Try a prompt: what is found in it, and why"));
   column->addWidget(test_);
   found_ = new QLabel(part);
@@ -130,12 +132,14 @@ QWidget* GuardPage::build_settings() {
   grid->addWidget(take_, 0, 2);
   from_step_ = new QSpinBox(part);
   from_step_->setObjectName("guard_from_step");
+  from_step_->setAccessibleName(tr("From step"));
   from_step_->setRange(0, 999);
   from_step_->setToolTip(tr("First step at which the sites see the replaced prompt"));
   grid->addWidget(new QLabel(tr("From step"), part), 1, 0);
   grid->addWidget(from_step_, 1, 1, Qt::AlignLeft);
   log_ = new QLineEdit(part);
   log_->setObjectName("guard_log");
+  log_->setAccessibleName(tr("File of the log"));
   log_->setPlaceholderText(tr("none"));
   log_->setToolTip(tr("A line is added to this file for each request, never changed after"));
   auto* choose = new QPushButton(tr("Choose\u2026"), part);
@@ -188,16 +192,17 @@ QWidget* GuardPage::build_comparison() {
   auto* column = new QVBoxLayout(part);
   column->setContentsMargins(0, 6, 0, 0);
   column->setSpacing(6);
-  auto* line = new QHBoxLayout;
-  line->setSpacing(8);
+  auto* line = new FlowLayout;
   count_ = new QSpinBox(part);
   count_->setObjectName("guard_count");
+  count_->setAccessibleName(tr("Number of prompts"));
   count_->setRange(1, 10000);
   count_->setValue(16);
   count_->setSuffix(tr(" prompts"));
   count_->setToolTip(tr("Made of the words on the list. Intervals need many: the paper has some hundreds"));
   prompts_ = new QLineEdit(part);
   prompts_->setObjectName("guard_prompts");
+  prompts_->setAccessibleName(tr("File of prompts"));
   prompts_->setPlaceholderText(tr("or a file of prompts with listed words"));
   compare_ = new QPushButton(tr("Compare"), part);
   compare_->setObjectName("guard_compare");
@@ -205,12 +210,13 @@ QWidget* GuardPage::build_comparison() {
   stop_->setObjectName("guard_stop");
   classifier_ = new QLineEdit(part);
   classifier_->setObjectName("guard_classifier");
+  classifier_->setAccessibleName(tr("Folder of a text classifier"));
   classifier_->setPlaceholderText(tr("folder of a RoBERTa that flags toxic texts; none: the list of words does"));
   classifier_->setToolTip(
       tr("A RobertaForSequenceClassification that says which texts are toxic; its toxic labels may follow a colon: FOLDER:hate,offensive. "
          "Without one, a text is toxic that has a listed word"));
   line->addWidget(count_);
-  line->addWidget(prompts_, 1);
+  line->addWidget(prompts_);
   line->addWidget(compare_);
   line->addWidget(stop_);
   column->addLayout(line);
@@ -227,16 +233,19 @@ QWidget* GuardPage::build_comparison() {
   column->addLayout(progress);
   table_ = new QTableWidget(0, 8, part);
   table_->setObjectName("guard_table");
-  table_->setHorizontalHeaderLabels({tr("SSIM to unguarded"), tr("F1 of the word"), tr("Word readable"), tr("Toxic"), tr("Replacement readable"), tr("Passes"),
-                                     tr("Seconds"), tr("Drawn by")});
+  table_->setAccessibleName(tr("Ways to keep words out, compared"));
+  table_->setHorizontalHeaderLabels({tr("SSIM to\nunguarded"), tr("F1 of\nthe word"), tr("Word\nreadable"), tr("Toxic"), tr("Replacement\nreadable"),
+                                     tr("Passes"), tr("Seconds"), tr("Drawn by")});
   table_->setEditTriggers(QAbstractItemView::NoEditTriggers);
   table_->setSelectionMode(QAbstractItemView::NoSelection);
   table_->setWordWrap(false);
   table_->horizontalHeader()->setStretchLastSection(true);
   table_->verticalHeader()->setDefaultAlignment(Qt::AlignLeft | Qt::AlignVCenter);
   table_->verticalHeader()->setDefaultSectionSize(fontMetrics().height() + 8);
-  table_->setFixedHeight(7 * (fontMetrics().height() + 8) + 24);
-  column->addWidget(table_);
+  table_->horizontalHeader()->setSectionResizeMode(QHeaderView::ResizeToContents);
+  table_->setMinimumHeight(5 * (fontMetrics().height() + 8));
+  table_->setMaximumHeight(9 * (fontMetrics().height() + 8) + 16);
+  column->addWidget(table_, 1);
   sheet_ = new PictureView(tr("Some of the pictures"), tr("Compare draws each prompt in every way"), new ViewState(this), part);
   sheet_->setObjectName("guard_sheet");
   column->addWidget(sheet_, 1);

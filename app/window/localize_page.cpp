@@ -7,6 +7,7 @@
 #include "app/window/wording.h"
 #include "app/window/workspace.h"
 #include "io/files.h"
+#include "widgets/flow_layout.h"
 #include "widgets/job_bar.h"
 
 namespace glyphscope {
@@ -23,6 +24,7 @@ LocalizePage::LocalizePage(Workbench* bench, QWidget* parent) : Page(bench, tr("
   scroll->setWidget(form_);
   scroll->setWidgetResizable(true);
   scroll->setFrameShape(QFrame::NoFrame);
+  scroll->setFocusPolicy(Qt::NoFocus);
   scroll->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
   split->addWidget(scroll);
   split->addWidget(build_plan());
@@ -67,7 +69,7 @@ QWidget* LocalizePage::build_plan() {
   state_->setWordWrap(true);
   state_->setTextInteractionFlags(Qt::TextSelectableByMouse);
   column->addWidget(state_);
-  auto* line = new QHBoxLayout;
+  auto* line = new FlowLayout;
   const auto button = [&](const QString& text, const QString& tip, const char* name, auto pressed) {
     auto* out = new QPushButton(text, side);
     out->setToolTip(tip);
@@ -77,7 +79,7 @@ QWidget* LocalizePage::build_plan() {
     return out;
   };
   plan_ = button(tr("&Plan"), tr("Counts what the run takes, and measures on a few rows how long that is"), "localize_plan", &LocalizePage::plan);
-  line->addStretch(1);
+  line->add_stretch();
   see_ = button(tr("See the run"), tr("On the page Runs, also while it is at work"), "localize_see", [this] { this->bench().show_run(folder_); });
   start_ = button(tr("&Start"), tr("Begins the run, in a folder of the workspace: it is kept from its first cell on"), "localize_start", &LocalizePage::start);
   column->addLayout(line);

@@ -3,7 +3,6 @@
 #include <QtWidgets>
 
 #include "app/window/open_dialog.h"
-#include "app/window/save_picture.h"
 #include "app/window/site_items.h"
 #include "app/window/wording.h"
 #include "app/window/workspace.h"
@@ -13,9 +12,11 @@
 #include "io/resources.h"
 #include "patching/patch_plan.h"
 #include "widgets/adapter_list.h"
+#include "widgets/heat_legend.h"
 #include "widgets/job_bar.h"
 #include "widgets/message_strip.h"
 #include "widgets/model_map.h"
+#include "widgets/save_picture.h"
 #include "widgets/site_list.h"
 
 namespace glyphscope {
@@ -58,8 +59,6 @@ MainWindow::MainWindow(QWidget* parent)
 
 void MainWindow::build() {
   setWindowTitle(tr("Glyphscope"));
-  message_ = new MessageStrip(this);
-  message_->setObjectName("message");
   jobs_ = new JobBar(this);
   jobs_->setObjectName("jobs");
   connect(jobs_, &JobBar::cancel_requested, this, [this] {
@@ -70,7 +69,8 @@ void MainWindow::build() {
   auto* column = new QVBoxLayout(right);
   column->setContentsMargins(4, 8, 10, 4);
   column->setSpacing(8);
-  column->addWidget(message_);
+  message_ = new MessageStrip(right);
+  message_->setObjectName("message");
   tabs_ = new QTabWidget(right);
   tabs_->setObjectName("pages");
   tabs_->setDocumentMode(true);
@@ -148,12 +148,34 @@ QWidget* MainWindow::build_side() {
   column->addWidget(model_facts_);
   map_ = new ModelMap(selection_, side);
   map_->setObjectName("map");
-  column->addWidget(map_, 3);
+  auto* map_area = new QScrollArea(side);
+  map_area->setFrameShape(QFrame::NoFrame);
+  map_area->setWidgetResizable(true);
+  map_area->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
+  map_area->setMinimumHeight(140);
+  map_area->setFocusPolicy(Qt::NoFocus);
+  map_area->setWidget(map_);
+  connect(map_, &ModelMap::visible_wanted, map_area,
+          [map_area](const QRect& place) { map_area->ensureVisible(place.center().x(), place.center().y(), place.width() / 2, place.height() / 2); });
+  column->addWidget(map_area, 3);
+  legend_ = new HeatLegend(side);
+  column->addWidget(legend_);
   selection_facts_ = new QLabel(tr("No site selected: click cells of the map"), side);
   selection_facts_->setWordWrap(true);
   column->addWidget(selection_facts_);
   list_ = new SiteList(selection_, side);
   list_->setObjectName("sites");
+  search_ = new QLineEdit(side);
+  search_->setObjectName("site_search");
+  search_->setPlaceholderText(tr("Find sites by path, block or number"));
+  search_->setAccessibleName(search_->placeholderText());
+  search_->setToolTip(tr("Enter selects what is found"));
+  search_->setClearButtonEnabled(true);
+  connect(search_, &QLineEdit::textChanged, this, [this](const QString& text) { map_->set_found(list_->search(text)); });
+  connect(search_, &QLineEdit::returnPressed, this, [this] {
+    if (const auto found = list_->search(search_->text())) selection_->select(*found);
+  });
+  column->addWidget(search_);
   column->addWidget(list_, 2);
   adapters_ = new AdapterList(side);
   adapters_->setObjectName("adapters");
@@ -186,7 +208,7 @@ void MainWindow::build_menus() {
     say(tr("Runs are kept in %1 from now on.").arg(folder));
   });
   file->addSeparator();
-  file->addAction(tr("&Export everything\u2026"), QKeySequence(Qt::CTRL | Qt::Key_E), this, [this] {
+  file->addAction(tr("&Export everything\u2026"), QKeySequence(Qt::CTRL | Qt::SHIFT | Qt::Key_E), this, [this] {
     const QString folder = QFileDialog::getExistingDirectory(this, tr("Export into folder"));
     if (!folder.isEmpty() && !export_all(folder).isEmpty()) say(tr("Exported into %1").arg(folder));
   });
@@ -300,8 +322,10 @@ JobId MainWindow::run(Command command) {
 
 Drawing MainWindow::drawing() const { return {sampling_->value(), adapters_->at_work()}; }
 
-void MainWindow::show_scores(const QString& title, const std::map<int, ScoreValue>& values) {
-  map_->set_scores(title, values);
+void MainWindow::show_scores(const QString& title, const std::map<int, ScoreValue>& values, std::optional<double> threshold) {
+  map_->set_scores(title, values, threshold);
+  legend_->show_scale(values.empty() ? QString() : title,
+                      threshold && !values.empty() ? tr("the interval holds %1, from which on a site is localized").arg(*threshold, 0, 'f', 2) : QString());
   list_->set_scores(title, values);
 }
 
@@ -443,6 +467,7 @@ void MainWindow::show_model(const event::ModelOpened& model) {
   adapters_->clear();
   map_->set_sites(sites_);
   if (second) map_->set_second_stage(tr("Stage II, to %1 \u00d7 %2: not patched").arg(second->width).arg(second->height), site_items(second->table));
+  search_->clear();
   list_->set_sites(sites_);
   for (Page* page : pages_) page->set_model(model);
   device_menu_->setText(QString::fromStdString(model.device).section(' ', 0, 0));

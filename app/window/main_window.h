@@ -5,6 +5,7 @@
 #include "app/window/page.h"
 
 class QLabel;
+class QLineEdit;
 class QTabWidget;
 class QTimer;
 class QToolButton;
@@ -12,6 +13,7 @@ class QToolButton;
 namespace glyphscope {
 
 class AdapterList;
+class HeatLegend;
 class JobBar;
 class MessageStrip;
 class ModelMap;
@@ -39,7 +41,7 @@ class MainWindow : public QMainWindow, public Workbench {
   bool show_run(const QString& folder) override;
   void use_adapter(const QString& file) override;
   void save_adapter(const QString& file, const QString& format) override;
-  void show_scores(const QString& title, const std::map<int, ScoreValue>& values) override;
+  void show_scores(const QString& title, const std::map<int, ScoreValue>& values, std::optional<double> threshold) override;
   void say(const QString& text) override;
   void note(const std::vector<std::string>& texts) override;
   void fail(const QString& text) override;
@@ -88,6 +90,8 @@ class MainWindow : public QMainWindow, public Workbench {
   QToolButton* device_menu_;
   QLabel *model_title_, *model_facts_, *selection_facts_;
   ModelMap* map_;
+  HeatLegend* legend_;
+  QLineEdit* search_;
   SiteList* list_;
   AdapterList* adapters_;
   QTimer* adapters_settle_;

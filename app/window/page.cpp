@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "all_pages.h"
-#include "app/window/save_picture.h"
+#include "widgets/save_picture.h"
 
 namespace glyphscope {
 

@@ -3,6 +3,7 @@
 #include <QWidget>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -42,8 +43,8 @@ class Workbench {
   /// Asks where to, and writes an adapter anew in this format.
   virtual void save_adapter(const QString& file, const QString& format) = 0;
 
-  /// Colours the map and the list of sites by a score.
-  virtual void show_scores(const QString& title, const std::map<int, ScoreValue>& values) = 0;
+  /// Colours the map and the list of sites by a score. Cells whose interval holds the threshold are hatched.
+  virtual void show_scores(const QString& title, const std::map<int, ScoreValue>& values, std::optional<double> threshold) = 0;
   /// A message above all pages; under notes that the window's job has had before; of what went wrong.
   virtual void say(const QString& text) = 0;
   virtual void note(const std::vector<std::string>& texts) = 0;

@@ -24,6 +24,8 @@ class PicturesPanel : public QWidget {
   /// One pair of a localization, patched at `site`.
   void show_pair(const event::PairReady& pair, int site);
   void clear();
+  /// Says of A's or B's picture, and of the patched one, that its fields have been changed since it was drawn.
+  void mark_undrawn(bool source, bool target);
   /// Fits the pictures into their views.
   void fit();
   /// Saves source.png, patched.png and target.png into `folder`, those there are, each with what makes it again in its
@@ -34,7 +36,6 @@ class PicturesPanel : public QWidget {
   struct Slot {
     const char* name;
     PictureView* view;
-    QString metadata;
   };
   enum Which { kSource, kPatched, kTarget };
   void show(Which which, const QString& title, const Picture& picture);

@@ -3,12 +3,13 @@
 #include <QtWidgets>
 
 #include "app/window/learned_note.h"
-#include "app/window/shared_sampling.h"
+#include "app/window/sampling_fields.h"
 #include "patching/patch_plan.h"
+#include "widgets/flow_layout.h"
 
 namespace glyphscope {
 
-PromptPanel::PromptPanel(SharedSampling* sampling, QWidget* parent) : QWidget(parent), sampling_(sampling) {
+PromptPanel::PromptPanel(SharedSampling* sampling, QWidget* parent) : QWidget(parent) {
   auto* rows = new QVBoxLayout(this);
   rows->setContentsMargins(0, 0, 0, 0);
   rows->setSpacing(6);
@@ -20,6 +21,7 @@ PromptPanel::PromptPanel(SharedSampling* sampling, QWidget* parent) : QWidget(pa
     edit->setObjectName(name);
     edit->setToolTip(tip);
     caption->setBuddy(edit);
+    connect(edit, &QLineEdit::textChanged, this, &PromptPanel::prompts_changed);
     grid->addWidget(caption, row, 0);
     grid->addWidget(edit, row, 1);
     return edit;
@@ -33,42 +35,14 @@ PromptPanel::PromptPanel(SharedSampling* sampling, QWidget* parent) : QWidget(pa
   learned_->setObjectName("limit");
   rows->addWidget(learned_);
 
-  auto* line = new QHBoxLayout;
-  line->setSpacing(6);
-  auto number = [&](auto* box, const QString& label, const QString& tip) {
-    line->addWidget(new QLabel(label, this));
-    box->setToolTip(tip);
-    line->addWidget(box);
-    return box;
-  };
-  steps_ = number(new QSpinBox(this), tr("Steps"), tr("Denoising steps"));
-  steps_->setRange(1, 1000);
-  steps_->setValue(20);
-  steps_->setObjectName("steps");
-  // Only a cascade has one.
-  upscale_steps_ = new QSpinBox(this);
-  upscale_steps_->setObjectName("upscale_steps");
-  upscale_steps_->setRange(0, 1000);
-  upscale_steps_->setPrefix(tr("+ "));
-  upscale_steps_->setToolTip(tr("Denoising steps of stage II"));
-  upscale_steps_->setVisible(false);
-  line->addWidget(upscale_steps_);
-  guidance_ = number(new QDoubleSpinBox(this), tr("Guidance"), tr("Classifier-free guidance; up to 1: none"));
-  guidance_->setRange(0, 50);
-  guidance_->setSingleStep(0.5);
-  guidance_->setValue(3);
-  guidance_->setObjectName("guidance");
-  seed_ = number(new QSpinBox(this), tr("Seed"), tr("Seed of the noise, the same for all three pictures"));
-  seed_->setRange(0, 2147483647);
-  seed_->setValue(42);
-  seed_->setObjectName("seed");
-  from_step_ = number(new QSpinBox(this), tr("From step"), tr("First step at which the selected sites see prompt B; later keeps more of A's layout"));
+  auto* line = new FlowLayout;
+  fields_ = new SamplingFields(sampling, line, this);
+  from_step_ = new QSpinBox(this);
+  from_step_->setObjectName("from_step");
+  from_step_->setToolTip(tr("First step at which the selected sites see prompt B; later keeps more of A's layout"));
   from_step_->setRange(0, 1000);
-  for (QSpinBox* field : {steps_, upscale_steps_, seed_}) connect(field, &QSpinBox::valueChanged, this, &PromptPanel::take_sampling);
-  connect(guidance_, &QDoubleSpinBox::valueChanged, this, &PromptPanel::take_sampling);
-  connect(sampling_, &SharedSampling::changed, this, &PromptPanel::show_sampling);
-  take_sampling();
-  line->addStretch(1);
+  line->add_field(tr("F&rom step"), from_step_);
+  line->add_stretch();
   auto button = [&](const QString& text, const QString& tip, const char* name, auto signal) {
     auto* out = new QPushButton(text, this);
     out->setToolTip(tip);
@@ -92,12 +66,9 @@ void PromptPanel::set_model(const event::ModelOpened& model) {
   };
   give(source_, given_source_, model.source_prompt);
   give(target_, given_target_, model.target_prompt);
-  steps_->setValue(static_cast<int>(model.default_steps));
-  guidance_->setValue(model.default_guidance);
-  guidance_->setToolTip(tr("Classifier-free guidance; up to %1: none").arg(model.no_guidance));
   learned_->set_learned(model.learned);
-  upscale_steps_->setVisible(model.upscaler.has_value());
-  upscale_steps_->setValue(model.upscaler ? static_cast<int>(model.upscaler->default_steps) : 0);
+  fields_->set_model(model);
+  fields_->take_models_own(model);
 }
 
 void PromptPanel::set_ready(bool ready, const std::vector<int>& sites) {
@@ -110,25 +81,6 @@ void PromptPanel::set_ready(bool ready, const std::vector<int>& sites) {
 
 std::string PromptPanel::source() const { return source_->text().toStdString(); }
 std::string PromptPanel::target() const { return target_->text().toStdString(); }
-
-void PromptPanel::take_sampling() {
-  sampling_->set(
-      {.steps = steps_->value(), .guidance = guidance_->value(), .seed = static_cast<std::uint64_t>(seed_->value()), .upscale_steps = upscale_steps_->value()});
-}
-
-void PromptPanel::show_sampling() {
-  const command::Sampling& sampling = sampling_->value();
-  // Not what is there already: a field would write its number anew under the cursor of who types it.
-  const auto show = [](auto* field, auto value) {
-    if (field->value() == value) return;
-    const QSignalBlocker block(field);
-    field->setValue(value);
-  };
-  show(steps_, static_cast<int>(sampling.steps));
-  show(guidance_, sampling.guidance);
-  show(seed_, static_cast<int>(sampling.seed));
-  show(upscale_steps_, static_cast<int>(sampling.upscale_steps));
-}
 
 int PromptPanel::from_step() const { return from_step_->value(); }
 

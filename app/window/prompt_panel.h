@@ -5,7 +5,6 @@
 
 #include "tasks/events.h"
 
-class QDoubleSpinBox;
 class QLineEdit;
 class QPushButton;
 class QSpinBox;
@@ -13,6 +12,7 @@ class QSpinBox;
 namespace glyphscope {
 
 class LearnedNote;
+class SamplingFields;
 class SharedSampling;
 
 /// Prompts A and B, how to sample, and the three things to do with them.
@@ -35,17 +35,13 @@ class PromptPanel : public QWidget {
   void generate_requested();
   void edit_requested();
   void localize_requested();
+  void prompts_changed();
 
  private:
-  void show_sampling();
-  /// The fields are what is sampled by.
-  void take_sampling();
-
-  SharedSampling* sampling_;
+  SamplingFields* fields_;
   QLineEdit *source_, *target_;
   LearnedNote* learned_;
-  QSpinBox *steps_, *upscale_steps_, *seed_, *from_step_;
-  QDoubleSpinBox* guidance_;
+  QSpinBox* from_step_;
   QPushButton *generate_, *edit_, *localize_;
   QString given_source_, given_target_;  ///< The prompts that the fields began with.
 };

@@ -5,13 +5,14 @@
 #include "app/window/card_text.h"
 #include "app/window/pictures_panel.h"
 #include "app/window/run_list.h"
-#include "app/window/save_picture.h"
 #include "app/window/scores_panel.h"
 #include "app/window/site_items.h"
 #include "app/window/wording.h"
 #include "io/files.h"
 #include "metrics/scores.h"
+#include "widgets/flow_layout.h"
 #include "widgets/heatmap.h"
+#include "widgets/save_picture.h"
 
 namespace glyphscope {
 
@@ -33,6 +34,7 @@ RunsPage::RunsPage(Workbench* bench, QWidget* parent)
   auto* split = new QSplitter(Qt::Horizontal, this);
   split->addWidget(build_list());
   split->addWidget(build_run());
+  list_->setMinimumWidth(fontMetrics().averageCharWidth() * 32);
   split->setStretchFactor(0, 2);
   split->setStretchFactor(1, 3);
   split->setChildrenCollapsible(false);
@@ -61,7 +63,7 @@ QWidget* RunsPage::build_list() {
   column->setSpacing(6);
   list_ = new RunList(side);
   column->addWidget(list_, 1);
-  auto* line = new QHBoxLayout;
+  auto* line = new FlowLayout;
   const auto button = [&](const QString& text, const char* name, auto pressed) {
     auto* out = new QPushButton(text, side);
     out->setObjectName(name);
@@ -73,7 +75,7 @@ QWidget* RunsPage::build_list() {
     const QString folder = QFileDialog::getExistingDirectory(this, tr("Open a run"), workspace_folder());
     if (!folder.isEmpty() && !show_run(folder)) this->bench().fail(tr("%1 holds no run: it has no settings.json of one.").arg(folder));
   })->setToolTip(tr("A run from outside of the workspace, as localize --out writes it; also one that is being filled"));
-  line->addStretch(1);
+  line->add_stretch();
   go_on_ = button(tr("Go on"), "run_go_on", [this] {
     if (const auto run = list_->current()) this->bench().go_on(run->folder);
   });
@@ -104,12 +106,10 @@ QWidget* RunsPage::build_run() {
   facts_->setWordWrap(true);
   facts_->setTextInteractionFlags(Qt::TextSelectableByMouse);
   column->addWidget(facts_);
-  auto* line = new QHBoxLayout;
-  auto* note = new QLabel(tr("&Note"), side);
+  auto* line = new FlowLayout;
   note_ = new QLineEdit(side);
   note_->setObjectName("run_note");
   note_->setPlaceholderText(tr("What you want to remember of it"));
-  note->setBuddy(note_);
   connect(note_, &QLineEdit::editingFinished, this, [this] {
     // Of the run that is shown, whichever is selected by now.
     const auto run = run_at(shown_folder_);
@@ -117,16 +117,12 @@ QWidget* RunsPage::build_run() {
     if (!write_run_note(run->folder, note_->text())) bench().fail(tr("Cannot write into %1. Is the folder writable, and the disk not full?").arg(run->folder));
     list_->read_again();
   });
-  line->addWidget(note);
-  line->addWidget(note_, 1);
-  auto* shows = new QLabel(tr("&Shows"), side);
+  line->add_field(tr("&Note"), note_);
   part_ = new QComboBox(side);
   part_->setObjectName("run_part");
   part_->setSizeAdjustPolicy(QComboBox::AdjustToContents);
-  shows->setBuddy(part_);
   connect(part_, &QComboBox::currentIndexChanged, this, &RunsPage::show_part);
-  line->addWidget(shows);
-  line->addWidget(part_);
+  line->add_field(tr("&Shows"), part_);
   column->addLayout(line);
 
   parts_ = new QStackedWidget(side);
@@ -161,8 +157,9 @@ QWidget* RunsPage::build_run() {
   auto* score_label = new QLabel(tr("S&core"), map);
   map_score_ = new QComboBox(map);
   map_score_->setObjectName("run_map_score");
+  map_score_->setToolTip(arrow_text());
   for (const ScoreInfo* score : charted_scores())
-    map_score_->addItem(tr(score->title), QString::fromUtf8(score->key.data(), static_cast<qsizetype>(score->key.size())));
+    map_score_->addItem(score_title(*score), QString::fromUtf8(score->key.data(), static_cast<qsizetype>(score->key.size())));
   score_label->setBuddy(map_score_);
   connect(map_score_, &QComboBox::currentIndexChanged, this, &RunsPage::show_map);
   score_line->addWidget(score_label);

@@ -2,6 +2,7 @@
 
 #include <QtWidgets>
 
+#include "widgets/flow_layout.h"
 #include "widgets/picture_view.h"
 
 namespace glyphscope {
@@ -32,25 +33,17 @@ SamplesView::SamplesView(QWidget* parent)
   sides->setStretchFactor(1, 2);
   sides->setChildrenCollapsible(false);
   rows->addWidget(sides, 1);
-  auto* line = new QHBoxLayout;
-  auto label = [&](const QString& text, QWidget* field) {
-    auto* out = new QLabel(text, this);
-    out->setBuddy(field);
-    line->addWidget(out);
-  };
-  label(tr("Step"), scrubber_);
+  auto* line = new FlowLayout;
   scrubber_->setObjectName("scrubber");
   scrubber_->setToolTip(tr("Go through the steps"));
   scrubber_->setTickPosition(QSlider::TicksBelow);
   scrubber_->setPageStep(1);
-  line->addWidget(scrubber_, 2);
+  line->add_field(tr("Ste&p"), scrubber_);
   step_->setMinimumWidth(fontMetrics().horizontalAdvance("1000000"));
   line->addWidget(step_);
-  line->addSpacing(12);
-  label(tr("Swipe before over after"), swipe_);
   swipe_->setRange(0, 1000);
   swipe_->setObjectName("samples_swipe");
-  line->addWidget(swipe_, 1);
+  line->add_field(tr("S&wipe before over after"), swipe_);
   rows->addLayout(line);
   connect(scrubber_, &QSlider::valueChanged, this, &SamplesView::show_step);
   connect(swipe_, &QSlider::valueChanged, this, [this](int value) { picture_->set_divider(value / 1000.0); });

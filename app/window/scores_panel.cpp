@@ -9,8 +9,10 @@
 #include <QSaveFile>
 #include <QTextStream>
 
+#include "app/window/wording.h"
 #include "metrics/scores.h"
 #include "patching/patch_plan.h"
+#include "widgets/flow_layout.h"
 #include "widgets/heatmap.h"
 
 namespace glyphscope {
@@ -25,20 +27,17 @@ ScoresPanel::ScoresPanel(SiteSelection* selection, QWidget* parent) : QWidget(pa
   auto* rows = new QVBoxLayout(this);
   rows->setContentsMargins(0, 4, 0, 0);
   rows->setSpacing(4);
-  auto* line = new QHBoxLayout;
-  line->addWidget(new QLabel(tr("Heatmap"), this));
+  auto* line = new FlowLayout;
   rows_ = new QComboBox(this);
   rows_->setObjectName("rows");
   rows_->addItems({tr("sites \u00d7 scores"), tr("sites \u00d7 pairs")});
-  line->addWidget(rows_);
-  line->addSpacing(12);
-  line->addWidget(new QLabel(tr("Map and pairs show"), this));
+  line->add_field(tr("Heat&map"), rows_);
   score_ = new QComboBox(this);
   score_->setObjectName("score");
+  score_->setToolTip(arrow_text());
   for (const ScoreInfo* score : charted_scores())
-    score_->addItem(tr(score->title), QString::fromUtf8(score->key.data(), static_cast<qsizetype>(score->key.size())));
-  line->addWidget(score_);
-  line->addStretch(1);
+    score_->addItem(score_title(*score), QString::fromUtf8(score->key.data(), static_cast<qsizetype>(score->key.size())));
+  line->add_field(tr("Map and pairs &show"), score_);
   rows->addLayout(line);
   findings_ = new QLabel(this);
   findings_->setObjectName("findings");
@@ -170,7 +169,7 @@ QString ScoresPanel::caption() const {
 void ScoresPanel::refresh() {
   const QString key = score_->currentData().toString();
   auto found = scores_.find(key);
-  emit shown(score_->currentText(), found == scores_.end() ? std::map<int, ScoreValue>{} : found->second);
+  emit shown(score_->currentText(), found == scores_.end() ? std::map<int, ScoreValue>{} : found->second, threshold_of(key));
 
   QStringList names;
   std::vector<std::vector<std::optional<ScoreValue>>> values;
@@ -194,6 +193,18 @@ void ScoresPanel::refresh() {
     }
   }
   heatmap_->set_values(sites_.empty() ? QStringList() : names, tr("site"), Heatmap::site_columns(static_cast<int>(sites_.size())), values);
+  std::map<int, double> thresholds;
+  for (int score = 0; rows_->currentIndex() == kScoreRows && score < score_->count(); ++score)
+    if (const auto threshold = threshold_of(score_->itemData(score).toString())) thresholds[score] = *threshold;
+  heatmap_->set_thresholds(thresholds);
+}
+
+std::optional<double> ScoresPanel::threshold_of(const QString& score) const {
+  const auto own = shown_.target.find(score.toStdString());
+  if (score != "target_f1" || own == shown_.target.end()) return std::nullopt;
+  const QJsonObject settings = QJsonDocument::fromJson(QByteArray::fromStdString(shown_.document)).object()["settings"].toObject();
+  const QJsonValue share = settings["localized_f1_share"];
+  return share.isDouble() ? std::optional(share.toDouble() * own->second.mean) : std::nullopt;
 }
 
 bool ScoresPanel::save_table(const QString& file) const {

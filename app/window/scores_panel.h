@@ -45,8 +45,8 @@ class ScoresPanel : public QWidget {
   bool save_run(const QString& file) const;
 
  signals:
-  /// The score to show on the map, by site.
-  void shown(const QString& title, const std::map<int, glyphscope::ScoreValue>& values);
+  /// The score to show on the map, by site; and from which value on a site is localized, if it is by this score.
+  void shown(const QString& title, const std::map<int, glyphscope::ScoreValue>& values, std::optional<double> threshold);
   /// A cell was clicked: show this pair's pictures.
   void pair_chosen(const glyphscope::event::PairReady& pair, int site);
 
@@ -55,6 +55,7 @@ class ScoresPanel : public QWidget {
 
  private:
   void refresh();
+  std::optional<double> threshold_of(const QString& score) const;
   void make_room();
   void tell_findings(const QString& text);
   static QString findings_text(const event::ScoresReady& scores);

@@ -18,7 +18,7 @@ class SharedSampling : public QObject {
   void changed();
 
  private:
-  command::Sampling value_;
+  command::Sampling value_{.steps = 20, .guidance = 3};  // until a model has its own
 };
 
 }  // namespace glyphscope

@@ -4,7 +4,6 @@
 
 #include "app/window/pictures_panel.h"
 #include "app/window/prompt_panel.h"
-#include "app/window/save_picture.h"
 #include "app/window/scores_panel.h"
 #include "app/window/site_items.h"
 #include "app/window/wording.h"
@@ -12,6 +11,7 @@
 #include "core/error.h"
 #include "io/files.h"
 #include "widgets/heatmap.h"
+#include "widgets/save_picture.h"
 
 namespace glyphscope {
 
@@ -33,13 +33,21 @@ StudyPage::StudyPage(Workbench* bench, QWidget* parent) : Page(bench, tr("Study"
     draw(std::move(command));
   });
   connect(prompts_, &PromptPanel::localize_requested, this, &StudyPage::localize);
+  connect(prompts_, &PromptPanel::prompts_changed, this, &StudyPage::mark_undrawn);
+  connect(bench->sampling(), &SharedSampling::changed, this, &StudyPage::mark_undrawn);
   column->addWidget(prompts_);
   auto* stack = new QSplitter(Qt::Vertical, this);
   pictures_ = new PicturesPanel({tr("Generate draws prompt A here"), tr("Select sites and press Edit text"), tr("Generate draws prompt B here")}, stack);
   scores_ = new ScoresPanel(bench->selection(), stack);
-  connect(scores_, &ScoresPanel::shown, this, [bench](const QString& title, const std::map<int, ScoreValue>& values) { bench->show_scores(title, values); });
+  connect(scores_, &ScoresPanel::shown, this, [bench](const QString& title, const std::map<int, ScoreValue>& values, std::optional<double> threshold) {
+    bench->show_scores(title, values, threshold);
+  });
   connect(scores_, &ScoresPanel::pair_chosen, this, [this, bench](const event::PairReady& pair, int site) {
-    if (pair.source.rgb) return pictures_->show_pair(pair, site);
+    if (pair.source.rgb) {
+      pair_shown_ = true;
+      mark_undrawn();
+      return pictures_->show_pair(pair, site);
+    }
     bench->say(tr("The pictures of pair %1 are no longer kept: there are too many. Its scores are.").arg(pair.pair + 1));
   });
   stack->addWidget(pictures_);
@@ -57,6 +65,7 @@ void StudyPage::set_model(const event::ModelOpened& model) {
   model_hash_ = model.hash;
   drawn_.reset();
   drawn_stale_ = false;
+  pair_shown_ = false;
   scores_->set_sites(site_items(model.table));
   pictures_->clear();
   prompts_->set_model(model);
@@ -173,6 +182,8 @@ void StudyPage::on_event(const Event& event) {
   if (event.job != job_) return;
   if (const auto* pictures = std::get_if<event::PicturesReady>(&event.what)) {
     pictures_->show_pictures(*pictures);
+    pair_shown_ = false;
+    mark_undrawn();
     bench().note(pictures->notes);
   } else if (const auto* pair = std::get_if<event::PairReady>(&event.what)) {
     scores_->add_pair(*pair);
@@ -190,6 +201,12 @@ void StudyPage::show_findings(const event::ScoresReady& scores) {
   if (!scores.folder.empty()) bench().say(tr("The run is kept in %1.").arg(QString::fromStdString(scores.folder)));
   const std::vector<int>& best = scores.smallest.empty() ? scores.localized : scores.smallest;
   if (!best.empty()) bench().selection()->select(QSet<int>(best.begin(), best.end()));
+}
+
+void StudyPage::mark_undrawn() {
+  if (!drawn_ || pair_shown_) return pictures_->mark_undrawn(false, false);
+  const bool sampling = bench().sampling()->value() != drawn_->sampling;
+  pictures_->mark_undrawn(sampling || prompts_->source() != drawn_->source, sampling || prompts_->target() != drawn_->target);
 }
 
 void StudyPage::refresh() { prompts_->set_ready(window_job_ == WindowJob::none && model_hash_.has_value(), bench().selection()->sorted()); }

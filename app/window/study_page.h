@@ -41,6 +41,8 @@ class StudyPage : public Page {
   void list_unfinished(QMenu* menu);
   /// What a whole localization found: says it, and selects the best sites.
   void show_findings(const event::ScoresReady& scores);
+  /// Pictures whose fields have been changed since say so.
+  void mark_undrawn();
   void refresh();
 
   JobId job_ = 0;                           ///< The last that was started here, if it runs; events of others are stale.
@@ -48,6 +50,7 @@ class StudyPage : public Page {
   WindowJob window_job_ = WindowJob::none;  ///< Whoever started it.
   std::optional<command::Generate> drawn_;  ///< The last pictures of this model that were asked for.
   bool drawn_stale_ = false;                ///< Adapters have changed since, while something else ran.
+  bool pair_shown_ = false;                 ///< A pair of the localization is, in place of the prompts' pictures.
   QString model_source_;
   std::optional<ModelHash> model_hash_;
 

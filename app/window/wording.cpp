@@ -4,6 +4,7 @@
 #include <QStringList>
 
 #include "core/option.h"
+#include "metrics/scores.h"
 
 namespace glyphscope {
 
@@ -112,5 +113,14 @@ QString in_words(const std::vector<std::string>& notes) {
   for (const auto& note : notes) lines << in_words(note);
   return lines.join("\n");
 }
+
+QString score_title(const ScoreInfo& score) {
+  const QString title = QObject::tr(score.title);
+  return score.better == ScoreInfo::Better::higher  ? title + QStringLiteral(" \u2191")
+         : score.better == ScoreInfo::Better::lower ? title + QStringLiteral(" \u2193")
+                                                    : title;
+}
+
+QString arrow_text() { return QObject::tr("\u2191 higher is better, \u2193 lower is better, for who writes B's text and keeps the rest"); }
 
 }  // namespace glyphscope

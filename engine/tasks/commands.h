@@ -46,6 +46,7 @@ struct Sampling {
   std::int64_t noise_level = 250;
   std::string enlarged;              ///< A picture's file: what a super-resolution model draws larger.
   std::string method = "automatic";  ///< Of patching: see PatchMethod.
+  bool operator==(const Sampling&) const = default;
 };
 
 /// A's picture; with a target, B's; with a plan, A's patched too.

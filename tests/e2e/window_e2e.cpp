@@ -106,6 +106,53 @@ class WindowTest : public QObject {
   }
   void cleanup() { window_.reset(); }
 
+  // A screen of 1920 pixels at 200 % is 960 wide; with letters half as large again, all is still in reach on 1280.
+  void every_page_fits_a_small_screen() {
+    window_->open_model(model_);
+    wait();
+    const QFont usual = QApplication::font();
+    for (const auto& [scale, width] : {std::pair{1.0, 960}, {1.5, 1280}}) {
+      QFont font = usual;
+      font.setPointSizeF(usual.pointSizeF() * scale);
+      QApplication::setFont(font);
+      QCoreApplication::processEvents();
+      QStringList large;
+      for (QWidget* page : window_->findChildren<Page*>())
+        if (const int own = page->minimumSizeHint().width(); own > width - 250 * scale) large << QString("%1 %2").arg(page->objectName()).arg(own);
+      const QSize whole = window_->minimumSizeHint();
+      if (whole.width() > width || whole.height() > 760) large << QString("window %1 x %2").arg(whole.width()).arg(whole.height());
+      QVERIFY2(large.isEmpty(), qPrintable(QString("at %1: %2").arg(scale).arg(large.join(", "))));
+    }
+    QApplication::setFont(usual);
+  }
+
+  // For screen readers: whatever takes the keyboard has a name and a role.
+  void everything_that_takes_the_keyboard_has_a_name() {
+    window_->open_model(model_);
+    wait();
+    auto* pages = find<QTabWidget>("pages");
+    QSet<QString> nameless;
+    int asked = 0;
+    for (int page = 0; page < pages->count(); ++page) {
+      pages->setCurrentIndex(page);
+      for (auto* inner : window_->findChildren<QTabWidget*>())
+        for (int tab = 0; inner != pages && tab < inner->count(); ++tab) {
+          inner->setCurrentIndex(tab);
+          for (QWidget* widget : window_->findChildren<QWidget*>()) {
+            if (!widget->isVisible() || !(widget->focusPolicy() & Qt::TabFocus) || widget->focusProxy()) continue;
+            const auto* parent = widget->parentWidget();
+            if (qobject_cast<const QAbstractSpinBox*>(parent) || qobject_cast<const QComboBox*>(parent)) continue;  // the field's own inner part
+            const QAccessibleInterface* seen = QAccessible::queryAccessibleInterface(widget);
+            ++asked;
+            if (!seen || seen->text(QAccessible::Name).isEmpty() || seen->role() == QAccessible::NoRole)
+              nameless.insert(QString("%1 %2 on %3").arg(widget->metaObject()->className(), widget->objectName(), pages->tabText(page)));
+          }
+        }
+    }
+    QVERIFY(asked > 100);
+    QVERIFY2(nameless.isEmpty(), qPrintable(QStringList(nameless.values()).join("; ")));
+  }
+
   void a_model_that_is_not_there_is_a_sentence() {
     window_->open_model(folder_.filePath("nowhere"));
     wait();

@@ -7,12 +7,18 @@
 #include <QLineEdit>
 #include <QMenu>
 #include <QMimeData>
+#include <QScrollArea>
 #include <QSignalSpy>
 #include <QSlider>
+#include <QSpinBox>
 #include <QTest>
 #include <QToolButton>
+#include <set>
 
 #include "widgets/adapter_list.h"
+#include "widgets/elided_label.h"
+#include "widgets/flow_layout.h"
+#include "widgets/heat_legend.h"
 #include "widgets/heatmap.h"
 #include "widgets/job_bar.h"
 #include "widgets/message_strip.h"
@@ -135,6 +141,119 @@ class WidgetsTest : public QObject {
     }
   }
 
+  // However small the place and large the font: numbers can be read in their cells, and what is not in sight is scrolled to.
+  void map_is_readable_in_a_small_place() {
+    std::vector<SiteItem> sdxl;
+    for (const auto& [block, count] : {std::pair{"down 1", 4}, {"down 2", 20}, {"mid", 10}, {"up 0", 30}, {"up 1", 6}})
+      for (int i = 0; i < count; ++i)
+        sdxl.push_back({static_cast<int>(sdxl.size()), QStringLiteral("%1.%2").arg(block).arg(i), block, 4, 32768, 0.003, row_of(block)});
+    std::vector<SiteItem> flux;
+    for (int i = 0; i < 57; ++i) flux.push_back({i, QString::number(i), i < 19 ? "double" : "single", 24, 1000, 0.01});
+    for (const auto& sites : {sdxl, flux})
+      for (const double points : {10.0, 15.0, 20.0}) {
+        SiteSelection selection;
+        QScrollArea area;
+        area.setWidgetResizable(true);
+        auto* map = new ModelMap(&selection);
+        QFont font = map->font();
+        font.setPointSizeF(points);
+        map->setFont(font);
+        area.setWidget(map);
+        area.resize(260, 160);
+        area.show();
+        map->set_sites(sites);
+        QVERIFY(QTest::qWaitForWindowExposed(&area));
+        QTRY_VERIFY(map->height() >= map->minimumSizeHint().height());
+        for (const auto& site : sites) {
+          const QRect cell = map->cell(site.index);
+          QVERIFY2(cell.width() >= map->fontMetrics().horizontalAdvance("00") && cell.height() >= map->fontMetrics().height(), qPrintable(site.path));
+          QVERIFY(map->rect().contains(cell));
+        }
+        QSignalSpy wanted(map, &ModelMap::visible_wanted);
+        QTest::keyClick(map, Qt::Key_End);
+        QVERIFY(wanted.last()[0].toRect().contains(map->cell(static_cast<int>(sites.size()) - 1)));
+        const int before = map->cell(0).height();
+        QTest::keyClick(map, Qt::Key_Plus);
+        QVERIFY(map->cell(0).height() > before);
+      }
+  }
+
+  void map_folds_blocks() {
+    SiteSelection selection;
+    ModelMap map(&selection);
+    map.resize(360, 320);
+    map.set_sites(u_net());
+    map.show();
+    QTest::mouseClick(&map, Qt::LeftButton, {}, map.block_title(5).center());
+    QVERIFY(map.folded(5) && map.folded(7) && !map.folded(8) && map.cell(5).isEmpty() && !map.cell(8).isEmpty());
+    // The cursor passes it by.
+    QTest::keyClick(&map, Qt::Key_Home);
+    for (int i = 0; i < 30; ++i) {
+      QTest::keyClick(&map, Qt::Key_Down);
+      QTest::keyClick(&map, Qt::Key_Right);
+      QTest::keyClick(&map, Qt::Key_Return);
+      QVERIFY(selection.sorted().size() == 1 && !map.folded(selection.sorted().front()));
+    }
+    QTest::mouseClick(&map, Qt::LeftButton, {}, map.block_title(5).center());
+    QVERIFY(!map.cell(5).isEmpty());
+    map.fold_all(true);
+    QTest::keyClick(&map, Qt::Key_Down);  // nowhere to go
+    QMenu menu;
+    map.fill_menu(menu, -1);
+    for (QAction* action : menu.actions())
+      if (action->text().startsWith("Unfold")) action->trigger();
+    QVERIFY(!map.cell(0).isEmpty());
+  }
+
+  // What lies in a direction, not the next index.
+  void map_arrows_go_where_they_point() {
+    SiteSelection selection;
+    ModelMap map(&selection);
+    map.resize(360, 320);
+    map.set_sites(u_net());
+    const auto at = [&](std::initializer_list<Qt::Key> keys) {
+      for (const Qt::Key key : keys) QTest::keyClick(&map, key);
+      QTest::keyClick(&map, Qt::Key_Return);
+      return selection.sorted().front();
+    };
+    QCOMPARE(at({Qt::Key_Home, Qt::Key_Down}), 2);
+    QCOMPARE(at({Qt::Key_Home, Qt::Key_Down, Qt::Key_Up}), 0);
+    QCOMPARE(at({Qt::Key_Home, Qt::Key_Right, Qt::Key_Right}), 8);  // across to the other arm
+    QCOMPARE(at({Qt::Key_Home, Qt::Key_Down, Qt::Key_Down}), 4);
+    // All sites can be reached, from any.
+    for (int from = 0; from < 11; ++from) {
+      QSet<int> reached{from};
+      QList<int> open{from};
+      while (!open.isEmpty()) {
+        const int here = open.takeFirst();
+        for (const Qt::Key key : {Qt::Key_Left, Qt::Key_Right, Qt::Key_Up, Qt::Key_Down}) {
+          QTest::mouseClick(&map, Qt::LeftButton, {}, map.cell(here).center());
+          if (const int there = at({key}); !reached.contains(there)) reached.insert(there), open << there;
+        }
+      }
+      QCOMPARE(reached.size(), 11);
+    }
+    QVERIFY(map.accessibleDescription().contains("selected"));
+  }
+
+  void map_hatches_what_is_not_decided() {
+    SiteSelection selection;
+    ModelMap map(&selection);
+    map.resize(360, 320);
+    map.set_sites(u_net());
+    const auto colours = [&](int site) {
+      const QImage seen = map.grab(map.cell(site).adjusted(3, 3, -3, -3)).toImage();
+      std::set<QRgb> out;
+      for (int x = 0; x < seen.width() / 3; ++x)  // beside the number
+        for (int y = 0; y < seen.height(); ++y) out.insert(seen.pixel(x, y));
+      return out.size();
+    };
+    map.set_scores("F1", {{0, {0.5, 0.3, 0.7, 4}}, {1, {0.5, 0.45, 0.7, 4}}, {8, {0.5, {}, {}, 4}}}, 0.4);
+    QVERIFY(colours(0) > 1);
+    QCOMPARE(colours(1), 1U);
+    QCOMPARE(colours(8), 1U);
+  }
+
   void map_selects_by_mouse() {
     SiteSelection selection;
     ModelMap map(&selection);
@@ -202,6 +321,146 @@ class WidgetsTest : public QObject {
     QCOMPARE(list.item(10, 0)->text(), "10");
   }
 
+  void list_is_searched_and_scrolls() {
+    SiteSelection selection;
+    SiteList list(&selection);
+    std::vector<SiteItem> sites;
+    for (int i = 0; i < 70; ++i) sites.push_back({i, QStringLiteral("blocks.%1.attn%2").arg(i / 2).arg(1 + i % 2), i < 35 ? "down 2" : "up 0", 10, 1000, 0.01});
+    list.set_sites(sites);
+    list.resize(300, 200);
+    list.show();
+    QVERIFY(QTest::qWaitForWindowExposed(&list));
+    // The score is in sight, and so is what is selected elsewhere.
+    QVERIFY(list.columnViewportPosition(4) + list.columnWidth(4) <= list.viewport()->width());
+    selection.select({66});
+    QVERIFY(list.viewport()->rect().intersects(list.visualItemRect(list.item(66, 0))));
+    QCOMPARE(list.search("attn2 up"), std::optional(QSet<int>([] {
+               QSet<int> out;
+               for (int i = 35; i < 70; ++i)
+                 if (i % 2 == 1) out.insert(i);
+               return out;
+             }())));
+    QCOMPARE(list.search(" 7 "), std::optional(QSet<int>{7}));
+    QCOMPARE(list.search("nowhere"), std::optional(QSet<int>{}));
+    // Sorting keeps the search.
+    list.search("attn2");
+    list.sortByColumn(0, Qt::DescendingOrder);
+    for (int row = 0; row < 70; ++row) QCOMPARE(list.isRowHidden(row), list.item(row, 0)->text().toInt() % 2 == 0);
+    QVERIFY(!list.search(""));
+    QVERIFY(!list.isRowHidden(0));
+  }
+
+  void list_keys_are_the_maps() {
+    SiteSelection selection;
+    SiteList list(&selection);
+    list.set_sites(u_net());
+    list.show();
+    QVERIFY(QTest::qWaitForWindowExposed(&list));
+    list.setFocus();
+    selection.select({4});
+    list.setCurrentCell(0, 0, QItemSelectionModel::NoUpdate);
+    for (const Qt::Key key : {Qt::Key_Down, Qt::Key_Down, Qt::Key_Right, Qt::Key_Tab}) QTest::keyClick(&list, key);
+    QCOMPARE(selection.sorted(), (std::vector<int>{4}));
+    QCOMPARE(list.currentRow(), 2);
+    QTest::keyClick(&list, Qt::Key_Space);
+    QCOMPARE(selection.sorted(), (std::vector<int>{2, 4}));
+    QTest::keyClick(&list, Qt::Key_Return);
+    QCOMPARE(selection.sorted(), (std::vector<int>{2}));
+    QTest::keyClick(&list, Qt::Key_Escape);
+    QVERIFY(selection.sites().isEmpty());
+  }
+
+  void heatmap_works_by_keyboard() {
+    SiteSelection selection;
+    Heatmap heatmap(&selection);
+    heatmap.resize(700, 260);
+    Heatmap::Values values(2, std::vector<std::optional<ScoreValue>>(5));
+    values[1][2] = ScoreValue{0.25, {}, {}, 1};
+    heatmap.set_values({"one", "two"}, "site", Heatmap::site_columns(5), values);
+    heatmap.show();
+    QVERIFY(QTest::qWaitForWindowExposed(&heatmap));
+    heatmap.setFocus();
+    QVERIFY(heatmap.focusPolicy() & Qt::TabFocus);
+    QSignalSpy clicked(&heatmap, &Heatmap::clicked);
+    for (const Qt::Key key : {Qt::Key_Down, Qt::Key_Right, Qt::Key_Right, Qt::Key_Down}) QTest::keyClick(&heatmap, key);
+    QCOMPARE(selection.pointed(), 2);
+    QVERIFY(heatmap.accessibleDescription().contains("0.250"));
+    QTest::keyClick(&heatmap, Qt::Key_Return);
+    QCOMPARE(clicked.last(), (QVariantList{1, 2}));
+    QCOMPARE(selection.sorted(), (std::vector<int>{2}));
+    QTest::keyClick(&heatmap, Qt::Key_End);
+    QTest::keyClick(&heatmap, Qt::Key_Space);
+    QCOMPARE(selection.sorted(), (std::vector<int>{2, 4}));
+    QTest::keyClick(&heatmap, Qt::Key_C, Qt::ControlModifier);
+    QCOMPARE(QGuiApplication::clipboard()->text(), QString("\t0\t1\t2\t3\t4\none\t\t\t\t\t\ntwo\t\t\t0.25\t\t\n"));
+  }
+
+  // Rows that are sorted are still the same rows to whoever asks or is told.
+  void heatmap_sorts_rows() {
+    SiteSelection selection;
+    Heatmap heatmap(&selection);
+    heatmap.resize(700, 260);
+    Heatmap::Values values(3, std::vector<std::optional<ScoreValue>>(2));
+    values[0][0] = ScoreValue{0.2, {}, {}, 1};
+    values[2][0] = ScoreValue{0.9, {}, {}, 1};
+    values[1][1] = ScoreValue{1.0, {}, {}, 1};
+    heatmap.set_values({"low", "none", "high"}, "site", Heatmap::site_columns(2), values);
+    heatmap.show();
+    QVERIFY(QTest::qWaitForWindowExposed(&heatmap));
+    heatmap.sort_rows(0);
+    heatmap.plot()->replot();
+    QVERIFY(heatmap.table().indexOf("high") < heatmap.table().indexOf("low") && heatmap.table().indexOf("low") < heatmap.table().indexOf("none"));
+    QVERIFY(heatmap.cell_centre(2, 0).y() < heatmap.cell_centre(0, 0).y());
+    QVERIFY(heatmap.tip(2, 0).contains("0.9"));
+    QSignalSpy clicked(&heatmap, &Heatmap::clicked);
+    QTest::mouseClick(heatmap.plot(), Qt::LeftButton, {}, heatmap.plot()->mapFrom(&heatmap, heatmap.cell_centre(2, 1)));
+    QCOMPARE(clicked.last(), (QVariantList{2, 1}));
+    heatmap.sort_rows(-1);
+    heatmap.plot()->replot();
+    QVERIFY(heatmap.table().indexOf("none") < heatmap.table().indexOf("high"));
+    heatmap.sort_rows({});
+    heatmap.plot()->replot();
+    QVERIFY(heatmap.cell_centre(0, 0).y() < heatmap.cell_centre(1, 0).y());
+    // A drag over columns takes all of them.
+    const auto at = [&](int row, int column) { return heatmap.plot()->mapFrom(&heatmap, heatmap.cell_centre(row, column)); };
+    QTest::mousePress(heatmap.plot(), Qt::LeftButton, {}, at(0, 0));
+    QMouseEvent move(QEvent::MouseMove, at(1, 1), heatmap.plot()->mapToGlobal(at(1, 1)), Qt::NoButton, Qt::LeftButton, {});
+    QApplication::sendEvent(heatmap.plot(), &move);
+    QTest::mouseRelease(heatmap.plot(), Qt::LeftButton, {}, at(1, 1));
+    QCOMPARE(selection.sorted(), (std::vector<int>{0, 1}));
+  }
+
+  // Labels that would lie on each other are left out on the screen, and are in the figure.
+  void heatmap_labels_do_not_overlap() {
+    SiteSelection selection;
+    Heatmap heatmap(&selection);
+    heatmap.resize(500, 170);
+    QStringList rows;
+    for (int i = 0; i < 40; ++i) rows << QStringLiteral("WORD%1 \u2192 OTHER%1").arg(i);
+    heatmap.set_values(rows, "site", Heatmap::site_columns(70), Heatmap::Values(40, std::vector<std::optional<ScoreValue>>(70, ScoreValue{0.5, {}, {}, 1})));
+    heatmap.show();
+    QVERIFY(QTest::qWaitForWindowExposed(&heatmap));
+    heatmap.plot()->replot();
+    heatmap.plot()->replot();
+    const auto apart = [&](QCPAxis* axis) {
+      double least = 1e9;
+      const auto ticks = axis->ticker().dynamicCast<QCPAxisTickerText>()->ticks();
+      for (auto one = ticks.begin(); std::next(one) != ticks.end(); ++one)
+        least = std::min(least, std::abs(axis->coordToPixel(std::next(one).key()) - axis->coordToPixel(one.key())));
+      return least;
+    };
+    const QFontMetrics metrics(heatmap.plot()->yAxis->tickLabelFont());
+    QVERIFY2(apart(heatmap.plot()->yAxis) >= metrics.height(), qPrintable(QString::number(apart(heatmap.plot()->yAxis))));
+    QVERIFY2(apart(heatmap.plot()->xAxis) >= metrics.horizontalAdvance("69"), qPrintable(QString::number(apart(heatmap.plot()->xAxis))));
+    QTemporaryDir folder;
+    QVERIFY(heatmap.save_vector(folder.filePath("h.svg"), "caption"));
+    QFile svg(folder.filePath("h.svg"));
+    QVERIFY(svg.open(QIODevice::ReadOnly));
+    const QByteArray text = svg.readAll();
+    for (const QString& row : rows) QVERIFY2(text.contains(row.toUtf8()), qPrintable(row));
+    QVERIFY(heatmap.figure("caption").height() >= 2 * 40 * metrics.height());
+  }
+
   void heatmap_tells_and_selects() {
     SiteSelection selection;
     Heatmap heatmap(&selection);
@@ -221,7 +480,7 @@ class WidgetsTest : public QObject {
     QCOMPARE(clicked[0][0].toInt(), 0);
     QCOMPARE(clicked[0][1].toInt(), 3);
     // What is drawn is the colour of the value.
-    const QColor seen = heatmap.grab().toImage().pixelColor(heatmap.cell_centre(0, 3) + QPoint(8, 0)), expected = heat_colour(0.75);
+    const QColor seen = heatmap.grab().toImage().pixelColor(heatmap.cell_centre(0, 3) + QPoint(0, 20)), expected = heat_colour(0.75);
     QVERIFY(std::abs(seen.red() - expected.red()) + std::abs(seen.green() - expected.green()) + std::abs(seen.blue() - expected.blue()) < 12);
     QTemporaryDir folder;
     for (const char* name : {"h.svg", "h.pdf"}) {
@@ -262,6 +521,63 @@ class WidgetsTest : public QObject {
     QVERIFY(heatmap.tip(0, 2).contains("From step 3") && heatmap.tip(0, 2).contains("0.5"));
     heatmap.set_values({}, {}, {}, {});
     QCOMPARE(heatmap.plot()->xAxis->label(), QString());
+  }
+
+  void pictures_work_by_keyboard() {
+    ViewState state;
+    PictureView view("A", "nothing yet", &state);
+    QVERIFY(view.focusPolicy() & Qt::TabFocus);
+    QVERIFY(view.accessibleName().contains("nothing yet"));
+    QImage picture(32, 32, QImage::Format_RGB888);
+    picture.fill(Qt::red);
+    view.set_picture(picture, "reads \u201cGO\u201d", R"({"seed": 3})");
+    QVERIFY(view.accessibleName().contains("GO"));
+    view.resize(200, 240);
+    for (const Qt::Key key : {Qt::Key_Plus, Qt::Key_Plus, Qt::Key_Right}) QTest::keyClick(&view, key);
+    QVERIFY(state.zoom() > 1.5 && state.centre().x() > 0.5);
+    QTest::keyClick(&view, Qt::Key_0);
+    QCOMPARE(state.zoom(), 1.0);
+    QTest::keyClick(&view, Qt::Key_C, Qt::ControlModifier);
+    QCOMPARE(QGuiApplication::clipboard()->image().size(), picture.size());
+    QMenu menu;
+    view.fill_menu(menu);
+    QVERIFY(menu.actions().size() >= 4);
+    // A mark is seen beside the title.
+    const QImage before = view.grab().toImage();
+    view.set_mark("not drawn yet");
+    QVERIFY(view.grab().toImage() != before);
+  }
+
+  // Fields go on in the next line, and nothing is cut; a layout that goes takes its parts with it.
+  void flow_wraps() {
+    auto owner = std::make_unique<QWidget>();
+    auto* column = new QVBoxLayout(owner.get());
+    auto* line = new FlowLayout;
+    column->addLayout(line);
+    column->addStretch(1);
+    QList<QWidget*> fields;
+    for (int i = 0; i < 6; ++i) {
+      auto* field = new QSpinBox(owner.get());
+      QCOMPARE(line->add_field(QString("Field &%1").arg(i), field)->buddy(), field);
+      fields << field;
+    }
+    line->add_stretch();
+    auto* button = new QPushButton("Press", owner.get());
+    line->addWidget(button);
+    for (const int width : {2000, 500, 260, 140}) {
+      owner->resize(width, 600);
+      owner->show();
+      QCoreApplication::processEvents();
+      for (QWidget* field : fields) {
+        QVERIFY2(owner->rect().contains(field->geometry()) && field->width() >= field->minimumSizeHint().width(), qPrintable(QString::number(width)));
+        for (QWidget* other : fields) QVERIFY(other == field || !other->geometry().intersects(field->geometry()));
+      }
+      QVERIFY(owner->rect().contains(button->geometry()));
+      if (width == 2000) QVERIFY(button->geometry().right() > 1900 && button->y() < 20);
+      if (width == 140) QVERIFY(fields[5]->y() > fields[0]->y() + 4 * fields[0]->height());
+    }
+    fields[0]->parentWidget()->layout();
+    owner.reset();
   }
 
   void pictures_zoom_together() {
@@ -382,8 +698,59 @@ class WidgetsTest : public QObject {
     QCOMPARE(field.toPlainText(), QString("more kept"));
   }
 
+  // However long the job's name: the bar is not wider for it.
+  void job_bar_keeps_its_width() {
+    JobBar bar;
+    bar.start("short");
+    const int width = bar.minimumSizeHint().width();
+    const QString name = QString("a very long name of a model ").repeated(20);
+    bar.start(name);
+    QCOMPARE(bar.minimumSizeHint().width(), width);
+    bar.resize(width + 200, 40);
+    bar.grab();
+    QCOMPARE(bar.text(), name);
+    QCOMPARE(bar.findChild<ElidedLabel*>()->toolTip(), name);
+  }
+
+  // Nothing moves under the mouse.
+  void message_lies_over_what_is_there() {
+    QWidget window;
+    auto* column = new QVBoxLayout(&window);
+    auto* page = new QPushButton("page", &window);
+    column->addWidget(page);
+    MessageStrip strip(&window);
+    window.resize(300, 200);
+    window.show();
+    QVERIFY(QTest::qWaitForWindowExposed(&window));
+    const QRect before = page->geometry();
+    for (const QString& text : {QString("short"), QString("a sentence that needs several lines ").repeated(8)}) {
+      strip.show_message(MessageStrip::Kind::note, text);
+      QTest::qWait(1);
+      QCOMPARE(page->geometry(), before);
+      QVERIFY(window.rect().contains(strip.geometry()));
+      const auto* label = strip.findChild<QLabel*>();
+      QVERIFY(label->height() >= label->heightForWidth(label->width()));
+    }
+    window.resize(500, 400);
+    QTRY_VERIFY(window.rect().contains(strip.geometry()) && strip.geometry().bottom() > 360);
+  }
+
+  void legend_tells_the_scale() {
+    HeatLegend legend;
+    legend.show_scale("reads as B", "the interval holds 0.43");
+    QVERIFY(legend.accessibleName().contains("reads as B") && legend.accessibleName().contains("0.43"));
+    legend.resize(300, legend.sizeHint().height());
+    const QImage seen = legend.grab().toImage();
+    std::set<QRgb> colours;
+    for (int x = 0; x < seen.width(); ++x) colours.insert(seen.pixel(x, seen.height() / 2));
+    QVERIFY(colours.size() > 40);
+    legend.show_scale({}, {});
+    QVERIFY(legend.isHidden());
+  }
+
   void message_shows_and_closes() {
-    MessageStrip strip;
+    QWidget window;
+    MessageStrip strip(&window);
     strip.show_message(MessageStrip::Kind::error, "<b>not bold</b>");
     QCOMPARE(strip.text(), "<b>not bold</b>");
     QTest::mouseClick(strip.findChild<QToolButton*>(), Qt::LeftButton);

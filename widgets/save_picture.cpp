@@ -1,4 +1,4 @@
-#include "app/window/save_picture.h"
+#include "widgets/save_picture.h"
 
 #include <QSaveFile>
 

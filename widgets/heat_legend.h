@@ -1,0 +1,25 @@
+#pragma once
+
+#include <QWidget>
+
+namespace glyphscope {
+
+/// What the colours of a map stand for: the scale from 0 to 1, the score's name, which end is good, and what hatching means.
+class HeatLegend : public QWidget {
+  Q_OBJECT
+ public:
+  explicit HeatLegend(QWidget* parent = nullptr);
+  /// Empty: nothing is coloured. hatched: what is not known of hatched cells; empty if none can be.
+  void show_scale(const QString& title, const QString& hatched);
+
+  QSize sizeHint() const override;
+  QSize minimumSizeHint() const override;
+
+ protected:
+  void paintEvent(QPaintEvent*) override;
+
+ private:
+  QString title_, hatched_;
+};
+
+}  // namespace glyphscope
