@@ -99,8 +99,8 @@ void SiteList::keyPressEvent(QKeyEvent* event) {
 
 void SiteList::resizeEvent(QResizeEvent* event) {
   const int letters = width() / std::max(1, fontMetrics().averageCharWidth());
-  setColumnHidden(kHeads, letters < 44);
-  setColumnHidden(kShare, letters < 34);
+  setColumnHidden(kHeads, letters < 52);
+  setColumnHidden(kShare, letters < 42);
   QTableWidget::resizeEvent(event);
 }
 

@@ -111,11 +111,15 @@ void EditForm::add_sites(QGridLayout* grid) {
   connect(heads_, &QLineEdit::textEdited, this, &EditForm::changed);
   line->add_field(tr("&Heads"), heads_);
   line->add_stretch();
+  auto* history = new QWidget(this);
+  auto* both = new QHBoxLayout(history);
+  both->setContentsMargins(0, 0, 0, 0);
+  line->addWidget(history);
   const auto button = [&](const QString& text, const char* object, QKeySequence::StandardKey key, auto signal) {
     auto* out = new QPushButton(text, this);
     out->setObjectName(object);
     out->setShortcut(key);
-    line->addWidget(out);
+    both->addWidget(out);
     connect(out, &QPushButton::clicked, this, signal);
     return out;
   };

@@ -8,6 +8,7 @@
 #include "app/window/wording.h"
 #include "core/error.h"
 #include "patching/patch_plan.h"
+#include "widgets/compare_view.h"
 #include "widgets/flow_layout.h"
 #include "widgets/message_strip.h"
 #include "widgets/picture_view.h"
@@ -19,17 +20,6 @@ namespace {
 
 constexpr int kPause = 600, kBlink = 500;  // milliseconds
 constexpr std::int64_t kPreviewSteps = 6;
-
-// What differs, each channel's difference from middle grey.
-QImage difference(const QImage& a, const QImage& b) {
-  QImage out(a.size(), QImage::Format_RGB888);
-  for (int y = 0; y < a.height(); ++y) {
-    const uchar *left = a.constScanLine(y), *right = b.constScanLine(y);
-    uchar* line = out.scanLine(y);
-    for (int x = 0; x < 3 * a.width(); ++x) line[x] = static_cast<uchar>(128 + (left[x] - right[x]) / 2);
-  }
-  return out;
-}
 
 // What was read and all scores, in as many lines for each picture, so that they stand side by side.
 QString edit_caption(const Picture& picture, bool compared) {
@@ -340,8 +330,8 @@ void EditPage::show_difference() {
   for (const auto& variant : shown_.variants) {
     if (variant.way != EditWay::sites) continue;
     const QImage edited = to_image(variant.picture);
-    views_[kResult]->set_picture(view_->currentIndex() == 0 ? edited : difference(edited, to_image(shown_.source.picture)), edit_caption(variant.picture, true),
-                                 QString::fromStdString(variant.picture.metadata));
+    views_[kResult]->set_picture(view_->currentIndex() == 0 ? edited : difference_of(edited, to_image(shown_.source.picture)),
+                                 edit_caption(variant.picture, true), QString::fromStdString(variant.picture.metadata));
   }
 }
 

@@ -250,6 +250,9 @@ void MainWindow::dragEnterEvent(QDragEnterEvent* event) {
 void MainWindow::dropEvent(QDropEvent* event) {
   const QString file = dropped_file(event->mimeData());
   if (file.isEmpty()) return;
+  // Where two are compared, both can be dropped.
+  const bool comparable = run_at(file).has_value() || kind_of(file.toStdString()) == FileKind::picture;
+  if (comparable && static_cast<Page*>(tabs_->currentWidget())->take_to_compare(file)) return;
   if (show_run(file)) return;
   const bool open = !model_source_.isEmpty();
   switch (kind_of(file.toStdString())) {
@@ -354,6 +357,11 @@ bool MainWindow::show_run(const QString& folder) {
   for (Page* page : pages_)
     if (page->show_run(folder)) return tabs_->setCurrentWidget(page), true;
   return false;
+}
+
+void MainWindow::compare(const QString& what) {
+  for (Page* page : pages_)
+    if (page->take_to_compare(what)) return tabs_->setCurrentWidget(page);
 }
 
 void MainWindow::use_adapter(const QString& file) {

@@ -39,6 +39,7 @@ class MainWindow : public QMainWindow, public Workbench {
   bool open(const command::OpenModel& model) override;
   void go_on(const QString& folder) override;
   bool show_run(const QString& folder) override;
+  void compare(const QString& what) override;
   void use_adapter(const QString& file) override;
   void save_adapter(const QString& file, const QString& format) override;
   void show_scores(const QString& title, const std::map<int, ScoreValue>& values, std::optional<double> threshold) override;

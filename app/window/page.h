@@ -38,6 +38,8 @@ class Workbench {
   virtual void go_on(const QString& folder) = 0;
   /// Shows the run in a folder; false if none is there.
   virtual bool show_run(const QString& folder) = 0;
+  /// Puts a run's folder or a picture's file beside another, where both are seen.
+  virtual void compare(const QString& what) = 0;
   /// Puts an adapter to work, where its pictures are seen.
   virtual void use_adapter(const QString& file) = 0;
   /// Asks where to, and writes an adapter anew in this format.
@@ -94,6 +96,8 @@ class Page : public QWidget {
   virtual bool go_on(const QString& folder) { return (void)folder, false; }
   /// Shows the run in a folder, if one is there and that is this page's job.
   virtual bool show_run(const QString& folder) { return (void)folder, false; }
+  /// Takes a run's folder or a picture's file as one of two to compare, if that is this page's job.
+  virtual bool take_to_compare(const QString& what) { return (void)what, false; }
   /// Takes a picture's file to work on, if that is this page's job.
   virtual bool take_picture(const QString& file) { return (void)file, false; }
   /// What is at work has changed.

@@ -79,6 +79,10 @@ QWidget* RunsPage::build_list() {
   go_on_ = button(tr("Go on"), "run_go_on", [this] {
     if (const auto run = list_->current()) this->bench().go_on(run->folder);
   });
+  compare_ = button(tr("Compare"), "run_compare", [this] {
+    if (const auto run = list_->current()) this->bench().compare(run->folder);
+  });
+  compare_->setToolTip(tr("Puts the run beside another one, on the page Compare"));
   files_ = button(tr("Files"), "run_files", [this] {
     if (const auto run = list_->current()) QDesktopServices::openUrl(QUrl::fromLocalFile(run->folder));
   });
@@ -326,7 +330,7 @@ void RunsPage::show_part() {
 
 void RunsPage::refresh() {
   const auto run = list_->current();
-  for (QPushButton* button : {files_, rename_, trash_}) button->setEnabled(run.has_value());
+  for (QPushButton* button : {compare_, files_, rename_, trash_}) button->setEnabled(run.has_value());
   go_on_->setEnabled(run && run->can_go_on());
   go_on_->setToolTip(!run               ? QString()
                      : run->can_go_on() ? tr("Draws what is missing of it, with the run's model and settings")

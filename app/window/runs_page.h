@@ -72,7 +72,7 @@ class RunsPage : public Page {
 
   RunList* list_;
   QTimer* again_;
-  QPushButton *go_on_, *rename_, *trash_, *files_;
+  QPushButton *go_on_, *rename_, *trash_, *files_, *compare_;
   QLabel *title_, *facts_, *state_;
   QLineEdit* note_;
   QComboBox *part_, *map_score_;

@@ -261,6 +261,22 @@ std::optional<torch::Tensor> RunFolder::picture(const std::string& file) const {
   return image;
 }
 
+std::string kept_picture(const fs::path& run, const Cell& cell, const MeasuredVariant& measured) {
+  std::error_code error;
+  if (!measured.picture.empty()) return fs::exists(run / measured.picture, error) ? measured.picture : std::string();
+  const fs::path images = fs::path("images") / ("pair" + std::to_string(cell.pair) + "-noise" + std::to_string(cell.noise));
+  for (const auto& question : fs::directory_iterator(run / images, error)) {
+    const fs::path file = images / question.path().filename() / ("patched-" + measured.variant.label + ".png");
+    if (!fs::exists(run / file, error)) continue;
+    // A label may be another question's too.
+    const auto made = nlohmann::json::parse(read_png_metadata(run / file), nullptr, /*allow_exceptions=*/false);
+    if (made.is_object() && made.value("plan", nlohmann::json()) == nlohmann::json(measured.variant.plan.to_json()) &&
+        made.value("prompt", -1) == measured.variant.base)
+      return file.string();
+  }
+  return {};
+}
+
 namespace {
 
 // What of a run's folder is its own, relative to it.

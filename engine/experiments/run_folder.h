@@ -87,6 +87,9 @@ class RunFolder {
   std::map<std::pair<int, int>, Read> read_;
 };
 
+/// The file of a measured picture, relative to its run: A's and B's own are kept, others if that was asked for. Empty: not kept.
+std::string kept_picture(const std::filesystem::path& run, const Cell& cell, const MeasuredVariant& measured);
+
 /// Joins runs that parts of were computed in several folders: their questions, cells and pictures go to `out`, which gets what it does not have yet. Throws
 /// a Failure, and writes nothing, for runs whose settings or models differ, or whose files of one name do.
 void merge_runs(const std::vector<std::filesystem::path>& runs, const std::filesystem::path& out);

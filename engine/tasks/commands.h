@@ -131,14 +131,20 @@ struct ReadRun {
   std::string folder;
 };
 
+/// Two runs, cell by cell; or two pictures, pixel by pixel. No model is needed.
+struct Compare {
+  std::string first, second;  ///< Folders of runs, or files of pictures.
+  std::string folder;         ///< For compare.json, and compare.csv or difference.png; empty: nothing is written.
+};
+
 /// What there is in a folder of pictures to learn from.
 struct ReadPictures {
   std::string folder;
   double held_out = 0.1;
 };
 
-/// Trains an adapter. Commands that only look (Generate, Localize, ReadRun, ReadPictures, ConvertAdapter) need not wait for its end: they run between two
-/// steps.
+/// Trains an adapter. Commands that only look (Generate, Localize, ReadRun, Compare, ReadPictures, ConvertAdapter) need not wait for its end: they run between
+/// two steps.
 struct Finetune {
   std::optional<ModelHash> model_hash;  ///< Of the model that is meant; another one is refused. None: whichever is open.
   std::string pictures;                 ///< A folder.
@@ -183,8 +189,8 @@ struct CompareGuard {
 
 }  // namespace command
 
-using Command = std::variant<command::OpenModel, command::Generate, command::EditText, command::Localize, command::ReadRun, command::ReadPictures,
-                             command::Finetune, command::ConvertAdapter, command::SetGuard, command::CompareGuard>;
+using Command = std::variant<command::OpenModel, command::Generate, command::EditText, command::Localize, command::ReadRun, command::Compare,
+                             command::ReadPictures, command::Finetune, command::ConvertAdapter, command::SetGuard, command::CompareGuard>;
 
 /// What a file or folder is, by its name, or the names of what is in it.
 enum class FileKind { model, adapter, picture };

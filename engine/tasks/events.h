@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <variant>
@@ -200,6 +201,36 @@ struct RunRead {
   };
   std::vector<Question> questions;
 };
+/// What two runs have in common, and by what they differ: see RunComparison.
+struct RunsCompared {
+  std::string first, second;             ///< Their folders.
+  std::vector<std::string> differences;  ///< What was asked otherwise, or of another model.
+  int pairs = 0, noises = 0;
+  struct Cell {
+    int pair = 0, noise = 0;                    ///< By the first run's numbers.
+    std::string first_picture, second_picture;  ///< Files, relative to each run; empty: not kept.
+    std::string first_read, second_read;
+  };
+  struct Variant {
+    std::string label;
+    int base = 0;  ///< Whose picture it is: 0 is A's, 1 is B's.
+    std::vector<int> sites;
+    std::map<std::string, Score> first, second, difference;  ///< Second less first, cell by cell.
+    std::set<std::string> differs;                           ///< Scores whose difference is not by chance.
+    std::map<std::string, Score> pictures;                   ///< Between both runs' pictures.
+    std::vector<Cell> cells;
+  };
+  std::vector<Variant> variants;
+  std::string document, csv;
+};
+/// Two pictures of one size.
+struct PicturesCompared {
+  std::string first, second;
+  double mse = 0, psnr = 0, ssim = 0;  ///< PSNR is infinite for equal ones.
+  int largest = 0;                     ///< Difference of a value, of 255.
+  double share = 0;                    ///< Of the pixels, those that differ at all.
+  std::string document;
+};
 /// What a run would take.
 struct RunPlanned {
   struct Question {
@@ -281,8 +312,8 @@ struct Failed {
 
 /// One of them. Each command ends in exactly one of the last three.
 using Any = std::variant<Started, Progressed, ModelMeasured, ModelOpened, PicturesReady, EditSourceReady, EditReady, PairReady, ScoresReady, MapReady,
-                         Certified, RunRead, RunPlanned, ShardDone, PicturesListed, Trained, SamplesDrawn, Noted, AdapterMade, AdapterConverted, GuardSet,
-                         GuardCompared, Finished, Cancelled, Failed>;
+                         Certified, RunRead, RunsCompared, PicturesCompared, RunPlanned, ShardDone, PicturesListed, Trained, SamplesDrawn, Noted, AdapterMade,
+                         AdapterConverted, GuardSet, GuardCompared, Finished, Cancelled, Failed>;
 
 }  // namespace event
 }  // namespace glyphscope

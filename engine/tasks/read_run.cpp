@@ -100,24 +100,10 @@ class ReadingRun {
     out.read = measured.read;
     out.scores = measured.scores;
     or_noted([&] {
-      if (!measured.picture.empty()) {
-        if (const auto image = run_.picture(measured.picture)) out = to_picture(*image, measured, read_png_metadata(folder_ / measured.picture));
-        return;
-      }
-      const fs::path images = folder_ / "images" / ("pair" + std::to_string(cell.pair) + "-noise" + std::to_string(cell.noise));
-      std::error_code error;
-      for (const auto& question : fs::directory_iterator(images, error)) {
-        const fs::path file = question.path() / ("patched-" + measured.variant.label + ".png");
-        if (!fs::exists(file, error)) continue;
-        // A label may be another question's too.
-        const std::string metadata = read_png_metadata(file);
-        const auto made = nlohmann::json::parse(metadata, nullptr, /*allow_exceptions=*/false);
-        if (!made.is_object() || made.value("plan", nlohmann::json()) != nlohmann::json(measured.variant.plan.to_json()) ||
-            made.value("prompt", -1) != measured.variant.base)
-          continue;
-        out = to_picture(read_image(file), measured, metadata);
-        return;
-      }
+      const std::string file = kept_picture(folder_, cell, measured);
+      if (file.empty()) return;
+      const auto image = measured.picture.empty() ? std::optional(read_image(folder_ / file)) : run_.picture(file);
+      if (image) out = to_picture(*image, measured, read_png_metadata(folder_ / file));
     });
     return out;
   }

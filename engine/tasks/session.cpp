@@ -110,6 +110,7 @@ void Session::run(const Command& command, const Job& job) {
     void operator()(const command::EditText& what) const { edit_text(session, what, job); }
     void operator()(const command::Localize& what) const { localize(session, what, job); }
     void operator()(const command::ReadRun& what) const { read_run(what, job); }
+    void operator()(const command::Compare& what) const { compare(what, job); }
     void operator()(const command::ReadPictures& what) const { read_pictures(session, what, job); }
     void operator()(const command::Finetune& what) const { finetune(session, what, job); }
     void operator()(const command::ConvertAdapter& what) const { convert_adapter(session, what, job); }

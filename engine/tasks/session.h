@@ -94,6 +94,7 @@ void generate(Session& session, const command::Generate& command, const Job& job
 void edit_text(Session& session, const command::EditText& command, const Job& job);
 void localize(Session& session, const command::Localize& command, const Job& job);
 void read_run(const command::ReadRun& command, const Job& job);
+void compare(const command::Compare& command, const Job& job);
 void read_pictures(Session& session, const command::ReadPictures& command, const Job& job);
 void finetune(Session& session, const command::Finetune& command, const Job& job);
 void convert_adapter(Session& session, const command::ConvertAdapter& command, const Job& job);

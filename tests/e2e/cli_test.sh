@@ -143,6 +143,14 @@ expect 0 '1 cells are missing' "$program" merge "$work/shard1" --out "$work/merg
 expect 0 'map-site-direction-sites-5-8.png' "$program" merge "$work/shard1" "$work/shard2" --out "$work/merged"
 cmp "$work/map/map-site-direction-sites-5-8.csv" "$work/merged/map-site-direction-sites-5-8.csv" || { echo "FAILED: the merged map is another"; failed=1; }
 expect 2 'no run' "$program" merge "$work" --out "$work/merged2"
+# Two runs beside each other, and two pictures; a shard has but a part of the cells.
+expect 0 'second less first' "$program" compare "$work/map" "$work/shard1" --out "$work/compared"
+[ -s "$work/compared/compare.json" ] && [ -s "$work/compared/compare.csv" ] || { echo "FAILED: a comparison without its files"; failed=1; }
+picture=$(ls "$work"/map/pictures/*.png | head -1)
+expect 0 'the same to the bit' "$program" compare "$picture" "$picture"
+expect 2 'one is a folder' "$program" compare "$work/map" "$picture"
+expect 2 'no run' "$program" compare "$work/map" "$work"
+expect 2 'no such file' "$program" compare "$work/map" "$work/nowhere"
 # Attributes, parts of a block, models that judge, and cards.
 goldens=$(cd "$(dirname "$0")/../golden/data" && pwd)
 expect 0 'sign-colour +shape' "$program" localize "$model" --attributes sign-colour,shape --pairs 1 --steps 1 --sites 8 --out "$work/attributes"

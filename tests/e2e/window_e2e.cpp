@@ -5,6 +5,7 @@
 #include <QtTest>
 #include <QtWidgets>
 
+#include "app/window/compare_page.h"
 #include "app/window/edit_page.h"
 #include "app/window/finetune_page.h"
 #include "app/window/guard_log_view.h"
@@ -376,6 +377,61 @@ class WindowTest : public QObject {
     QCOMPARE(find<QTabWidget>("pages")->currentWidget(), page);
     QVERIFY(!page->show_run(folder_.path()));
     QTRY_COMPARE_WITH_TIMEOUT(find<QLabel>("run_title")->text(), QFileInfo(folder).fileName(), 20000);
+  }
+
+  // Two runs of the same prompts, one with fewer steps: what they have in common, their pictures, and what cannot be compared.
+  void two_runs_are_compared() {
+    window_->open_model(model_);
+    wait();
+    window_->findChild<StudyPage*>()->pairs = 2;
+    QStringList folders;
+    for (const int steps : {4, 3}) {
+      find<QSpinBox>("steps")->setValue(steps);
+      press("localize");
+      wait();
+      folders << runs_in(workspace_folder()).front().folder;
+    }
+    QVERIFY(folders[0] != folders[1]);
+    // From the list of runs, one after the other.
+    auto* runs = window_->findChild<RunsPage*>();
+    auto* table = find<QTableWidget>("compare_table");
+    for (const QString& folder : folders) {
+      find<QTabWidget>("pages")->setCurrentWidget(runs);
+      QVERIFY(runs->show_run(folder));
+      QTRY_VERIFY_WITH_TIMEOUT(find<QLabel>("run_title")->text() == QFileInfo(folder).fileName(), 20000);
+      press("run_compare");
+      QCOMPARE(find<QTabWidget>("pages")->currentWidget(), window_->findChild<ComparePage*>());
+    }
+    QTRY_VERIFY_WITH_TIMEOUT(table->rowCount() >= 13, 20000);  // A's own, B's own, 11 sites
+    const QString facts = find<QLabel>("compare_facts")->text();
+    QVERIFY2(facts.contains("2 pairs") && facts.contains("steps: 4; 3"), qPrintable(facts));
+    QVERIFY(!find<PictureView>("compare_first")->picture().isNull() && !find<PictureView>("compare_second")->picture().isNull());
+    auto* look = find<QComboBox>("compare_look");
+    look->setCurrentIndex(3);
+    QVERIFY(find<PictureView>("compare_first")->isHidden());
+    // Of other steps the pictures are others.
+    const QImage difference = find<PictureView>("compare_second")->picture();
+    bool grey = true;
+    for (int x = 0; x < difference.width(); ++x) grey = grey && difference.pixel(x, x) == qRgb(128, 128, 128);
+    QVERIFY(!grey);
+    QTemporaryDir out;
+    QStringList saved, failed;
+    window_->findChild<ComparePage*>()->save(out.path(), saved, failed);
+    QCOMPARE(saved.size(), 2);
+    QFile document(out.filePath("comparison.json"));
+    QVERIFY(document.open(QIODevice::ReadOnly));
+    QCOMPARE(QJsonDocument::fromJson(document.readAll()).object()["pairs"].toInt(), 2);
+    // A run with itself; then a picture in one field.
+    find<QLineEdit>("compare_second_field")->setText(folders[0]);
+    press("compare_start");
+    QTRY_VERIFY_WITH_TIMEOUT(find<QLabel>("compare_facts")->text().contains("Asked alike"), 20000);
+    const QString picture = QDir(folders[0] + "/pictures").entryInfoList(QDir::Files).front().absoluteFilePath();
+    find<QLineEdit>("compare_second_field")->setText(picture);
+    press("compare_start");
+    QTRY_VERIFY_WITH_TIMEOUT(find<QLabel>("compare_state")->text().contains("one is a folder and one a file"), 20000);
+    drop({QUrl::fromLocalFile(picture)}, true);
+    drop({QUrl::fromLocalFile(picture)}, true);
+    QTRY_VERIFY2_WITH_TIMEOUT(find<QLabel>("compare_facts")->text().contains("the same to the bit"), qPrintable(find<QLabel>("compare_facts")->text()), 20000);
   }
 
   // A question with the user's own words: its plan, its run, and what is left of one that was cut off.
