@@ -48,6 +48,7 @@ pkg_check_modules(SENTENCEPIECE REQUIRED IMPORTED_TARGET sentencepiece)
 pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
 pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-uc icu-i18n)
 pkg_check_modules(CRYPTO REQUIRED IMPORTED_TARGET libcrypto)
+pkg_check_modules(ZIP REQUIRED IMPORTED_TARGET libzip)
 
 # libcsv, which has no file of its own for CMake or pkg-config.
 find_path(csv_include csv.h REQUIRED)

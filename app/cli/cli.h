@@ -132,6 +132,7 @@ Run add_edit(CLI::App& app);
 Run add_localize(CLI::App& app);
 Run add_merge(CLI::App& app);
 Run add_compare(CLI::App& app);
+Run add_replay(CLI::App& app);
 Run add_export_card(CLI::App& app);
 Run add_transfer(CLI::App& app);
 Run add_evaluate(CLI::App& app);

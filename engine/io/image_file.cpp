@@ -164,8 +164,9 @@ bool has_other_picture_name(const std::filesystem::path& file) {
   return ends_in_one_of(file, known);
 }
 
-torch::Tensor read_image(const std::filesystem::path& file) {
-  const std::string bytes = read_text(file);
+torch::Tensor read_image(const std::filesystem::path& file) { return image_of(read_text(file), file); }
+
+torch::Tensor image_of(const std::string& bytes, const std::filesystem::path& file) {
   cv::Mat image;
   // Unchanged, as OpenCV says it: neither turned, nor without what is transparent. A JPEG is never transparent, and may be in other colours.
   const bool jpeg = bytes.starts_with("\xFF\xD8");
@@ -209,19 +210,24 @@ torch::Tensor read_image(const std::filesystem::path& file) {
   return torch::from_blob(rgb.data, {rgb.rows, rgb.cols, 3}, torch::kUInt8).permute({2, 0, 1}).clone(torch::MemoryFormat::Contiguous);
 }
 
-void write_png(const std::filesystem::path& file, const torch::Tensor& image, const nlohmann::ordered_json& metadata) {
+std::string png_bytes(const torch::Tensor& image, const nlohmann::ordered_json& metadata) {
   if (image.dim() != 3 || image.size(0) != 3 || image.scalar_type() != torch::kUInt8) reject("an image must be [3, height, width] of bytes");
   const torch::Tensor pixels = image.permute({1, 2, 0}).flip(2).contiguous();
   const cv::Mat bgr(static_cast<int>(pixels.size(0)), static_cast<int>(pixels.size(1)), CV_8UC3, pixels.data_ptr());
   std::vector<unsigned char> encoded;
-  if (!cv::imencode(".png", bgr, encoded)) reject("the image cannot be encoded", file.string());
+  if (!cv::imencode(".png", bgr, encoded)) reject("the image cannot be encoded");
   std::string bytes(encoded.begin(), encoded.end());
   if (!metadata.is_null()) bytes.insert(kSignature + kHeaderChunk, text_chunk(json_text(metadata)));
-  write_text(file, bytes);
+  return bytes;
 }
 
-std::string read_png_metadata(const std::filesystem::path& file) {
-  const std::string bytes = read_text(file);
+void write_png(const std::filesystem::path& file, const torch::Tensor& image, const nlohmann::ordered_json& metadata) {
+  write_text(file, png_bytes(image, metadata));
+}
+
+std::string read_png_metadata(const std::filesystem::path& file) { return png_metadata_of(read_text(file), file); }
+
+std::string png_metadata_of(const std::string& bytes, const std::filesystem::path& file) {
   if (!bytes.starts_with("\x89PNG\r\n\x1a\n")) reject("this is no PNG", file.string());
   for (size_t at = kSignature; at + 12 <= bytes.size();) {
     const size_t length = read_uint32(bytes, at);

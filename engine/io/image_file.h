@@ -19,11 +19,16 @@ bool has_other_picture_name(const std::filesystem::path& file);
 /// and of an animated PNG's pictures. Throws a Failure that names the file if it is of another kind (which it names), is damaged, or has more than 8192
 /// pixels a side.
 torch::Tensor read_image(const std::filesystem::path& file);
+/// The same of a picture's bytes; where: what errors name.
+torch::Tensor image_of(const std::string& bytes, const std::filesystem::path& where);
 
-/// Writes [3, H, W] uint8 as PNG, atomically, with `metadata` (what made the picture) in a text chunk "glyphscope".
+/// [3, H, W] uint8 as PNG, with `metadata` (what made the picture) in a text chunk "glyphscope".
+std::string png_bytes(const torch::Tensor& image, const nlohmann::ordered_json& metadata = nullptr);
+/// Writes it, atomically.
 void write_png(const std::filesystem::path& file, const torch::Tensor& image, const nlohmann::ordered_json& metadata = nullptr);
 
 /// The text chunk "glyphscope" of a PNG, "" if it has none.
 std::string read_png_metadata(const std::filesystem::path& file);
+std::string png_metadata_of(const std::string& bytes, const std::filesystem::path& where);
 
 }  // namespace glyphscope

@@ -1,0 +1,170 @@
+// Makes the pictures, tables and figures of a session again.
+#include <torch/types.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "app/cli/cli.h"
+#include "experiments/merge.h"
+#include "io/files.h"
+#include "io/image_file.h"
+#include "io/json.h"
+#include "metrics/image_scores.h"
+#include "tasks/session_file.h"
+
+namespace glyphscope::cli {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+// What was made again, beside what the session has.
+struct Item {
+  std::string name;
+  bool equal = true;
+  std::string how;  ///< They differ, for a person.
+};
+
+torch::Tensor tensor_of(const Picture& picture) {
+  return torch::from_blob(const_cast<std::uint8_t*>(picture.rgb->data()), {picture.height, picture.width, 3}, torch::kUInt8).permute({2, 0, 1});
+}
+
+Item compared(const std::string& name, const Picture& before, const Picture& now) {
+  if (!before.rgb && !now.rgb) return {name};
+  if (!before.rgb || !now.rgb) return {name, false, before.rgb ? "it is not made any more" : "the session does not have it"};
+  if (before.width != now.width || before.height != now.height) return {name, false, "it has another size"};
+  const torch::Tensor a = tensor_of(before), b = tensor_of(now);
+  if (a.equal(b)) return {name};
+  const torch::Tensor apart = (a.to(torch::kInt16) - b.to(torch::kInt16)).abs();
+  char text[96];
+  std::snprintf(text, sizeof text, "SSIM %.4f, %.2f %% of the pixels differ, by %d of 255 at most", structural_similarity(b.contiguous(), a.contiguous()),
+                100 * (std::get<0>(apart.max(0)) > 0).to(torch::kFloat64).mean().item<double>(), apart.max().item<int>());
+  return {name, false, text};
+}
+
+// Numbers of two documents that are not the same; times and costs are of the machine.
+void compare_numbers(const nlohmann::json& a, const nlohmann::json& b, const std::string& place, int& equal, std::vector<std::string>& others) {
+  if (a.is_object() && b.is_object()) {
+    for (const auto& [key, value] : a.items())
+      if (b.contains(key) && key != "seconds" && key != "versions" && key != "cost") compare_numbers(value, b.at(key), place + "/" + key, equal, others);
+  } else if (a.is_array() && b.is_array() && a.size() == b.size()) {
+    for (size_t i = 0; i < a.size(); ++i) compare_numbers(a[i], b[i], place + "/" + std::to_string(i), equal, others);
+  } else if (a.is_number() && b.is_number()) {
+    if (a == b)
+      ++equal;
+    else
+      others.push_back(place + ": " + a.dump() + ", now " + b.dump());
+  } else if (a.is_array() && b.is_array()) {
+    others.push_back(place + ": " + std::to_string(a.size()) + " entries, now " + std::to_string(b.size()));
+  }
+}
+
+class Replaying {
+ public:
+  Replaying(const Context& context, SessionFile session, const fs::path& out) : context_(context), session_(std::move(session)), out_(out) {
+    fs::create_directories(out_ / "inputs");
+    unpack_inputs(session_, out_ / "inputs");
+  }
+
+  std::vector<Item> run() {
+    if (session_.study || !session_.edits.empty()) open();
+    if (session_.study) study(*session_.study);
+    for (size_t i = 0; i < session_.edits.size(); ++i) edit(session_.edits[i], "edits/" + std::to_string(i));
+    for (const auto& reference : session_.runs) conclude(reference);
+    std::error_code error;
+    fs::remove(out_ / "inputs", error);  // if nothing is in it
+    return items_;
+  }
+
+ private:
+  void open() {
+    const auto opened = context_.open(session_.model.source);
+    if (!session_.model_hash.empty() && opened.hash.text() != session_.model_hash)
+      reject("the model is another one by now than the session is of", session_.model.source, "Its SHA-256 was " + session_.model_hash.substr(0, 12) + "..");
+  }
+
+  void add(const std::string& folder, const char* name, const Picture& before, const Picture& now) {
+    if (before.rgb || now.rgb) items_.push_back(compared(folder + "/" + name, before, now));
+  }
+
+  void study(const SessionFile::Study& study) {
+    command::Generate command = study.command;
+    command.folder = (out_ / "study").string();
+    const auto now = context_.get<event::PicturesReady>(command);
+    add("study", "source.png", study.ready.source, now.source);
+    add("study", "target.png", study.ready.target, now.target);
+    if (!study.ready.patched.empty() || !now.patched.empty())
+      add("study", "patched.png", study.ready.patched.empty() ? Picture() : study.ready.patched.front(), now.patched.empty() ? Picture() : now.patched.front());
+  }
+
+  void edit(const SessionFile::Edit& edit, const std::string& name) {
+    command::EditText command = edit.command;
+    command.folder = (out_ / name).string();
+    const auto now = context_.get<event::EditReady>(command);
+    add(name, "source.png", edit.ready.source.picture, now.source.picture);
+    for (const auto& variant : edit.ready.variants) {
+      const auto found = std::find_if(now.variants.begin(), now.variants.end(), [&](const auto& other) { return other.way == variant.way; });
+      add(name, (std::string(edit_way_name(variant.way)) + ".png").c_str(), variant.picture, found == now.variants.end() ? Picture() : found->picture);
+    }
+  }
+
+  // The results of a run, of its cells.
+  void conclude(const SessionFile::Reference& reference) {
+    const fs::path run = reference.folder;
+    const std::string name = "runs/" + run.filename().string();
+    if (reference_hash(run) != reference.sha256) {
+      items_.push_back({name, false, fs::exists(run) ? "it is another run by now: its settings are not those of the session" : "it is not there any more: " + run.string()});
+      return;
+    }
+    const MergedRun merged = merge({run}, out_ / name);
+    for (const auto& file : merged.written) {
+      if (!file.ends_with(".json") || !fs::exists(run / file)) continue;
+      int equal = 0;
+      std::vector<std::string> others;
+      compare_numbers(read_json(run / file), read_json(out_ / name / file), "", equal, others);
+      items_.push_back({name + "/" + file, others.empty(), others.empty() ? "" : std::to_string(others.size()) + " of its numbers are others, " + others.front()});
+    }
+  }
+
+  const Context& context_;
+  SessionFile session_;
+  fs::path out_;
+  std::vector<Item> items_;
+};
+
+}  // namespace
+
+Run add_replay(CLI::App& app) {
+  struct Options {
+    std::string session, out, model;
+    bool check = false;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("replay", "Makes the pictures, tables and figures of a session of the window again: its drawings, its edits, and what its runs have found");
+  verb->add_option("SESSION", options->session, "NAME.glyph, or a folder of the same files")->required();
+  verb->add_option("--out", options->out, "Folder for study/, edits/N/ and runs/NAME/")->required();
+  verb->add_option("--model", options->model, "Where the session's model is now, if it was moved");
+  verb->add_flag("--check", options->check, "Fail if a picture or a number is another than in the session");
+  return [=](const Context& context) {
+    context.refuse_guard("A session is made again as it was");
+    std::vector<std::string> notes;
+    SessionFile session = read_session(options->session, notes);
+    for (const auto& note : notes) context.note(note);
+    if (!options->model.empty()) session.model.source = options->model;
+    context.read_by("ppocr");
+    const OutputFolder folder(options->out);
+    const std::vector<Item> items = Replaying(context, std::move(session), folder.path()).run();
+    const auto others = std::count_if(items.begin(), items.end(), [](const Item& one) { return !one.equal; });
+    nlohmann::ordered_json document{{"schema", "glyphscope.replay/1"}, {"session", options->session}, {"made", items.size()}, {"others", others}};
+    document["items"] = nlohmann::ordered_json::array();
+    for (const Item& one : items) document["items"].push_back({{"name", one.name}, {"equal", one.equal}, {"how", one.how}});
+    write_json(folder / "replay.json", document);
+    context.print(document);
+    if (!context.common.json)
+      for (const Item& one : items) std::printf("%s: %s\n", one.name.c_str(), one.equal ? "the same" : one.how.c_str());
+    if (options->check && others > 0) reject(std::to_string(others) + " of " + std::to_string(items.size()) + " are others than in the session", options->session);
+  };
+}
+
+}  // namespace glyphscope::cli
