@@ -129,6 +129,25 @@ std::vector<std::string> AdapterList::at_work() const {
   return out;
 }
 
+std::vector<AdapterList::State> AdapterList::state() const {
+  std::vector<State> out;
+  for (const auto* row : rows_) out.push_back({row->path, static_cast<double>(row->slider->value()) / kWhole, row->on->isChecked()});
+  return out;
+}
+
+void AdapterList::set_state(const std::vector<State>& state) {
+  if (state == this->state()) return;
+  {
+    const QSignalBlocker quiet(this);  // once is enough
+    clear();
+    for (const State& one : state) {
+      add(one.file, one.strength);
+      rows_.back()->on->setChecked(one.on);
+    }
+  }
+  emit changed();
+}
+
 void AdapterList::set_strength(int row, double strength) { rows_[static_cast<size_t>(row)]->slider->setValue(static_cast<int>(strength * kWhole + 0.5)); }
 
 }  // namespace glyphscope

@@ -22,6 +22,15 @@ class AdapterList : public QWidget {
   /// Those that are on and count more than nothing, as FILE:STRENGTH.
   std::vector<std::string> at_work() const;
   void set_strength(int row, double strength);
+  struct State {
+    QString file;
+    double strength = 1;
+    bool on = true;
+    bool operator==(const State&) const = default;
+  };
+  std::vector<State> state() const;
+  /// These, and no others.
+  void set_state(const std::vector<State>& state);
 
  signals:
   /// What is at work changed; while a slider moves, at each stop of it.

@@ -7,6 +7,7 @@
 #include "app/window/wording.h"
 #include "app/window/workspace.h"
 #include "metrics/scores.h"
+#include "tasks/session_file.h"
 #include "widgets/compare_view.h"
 #include "widgets/elided_label.h"
 #include "widgets/flow_layout.h"
@@ -311,6 +312,12 @@ void ComparePage::refresh() {
   compare_->setEnabled(both && job_ == 0);
   stop_->setEnabled(job_ != 0);
   side_->setVisible(!pictures_);
+}
+
+void ComparePage::keep(SessionFile& session) const {
+  if (!runs_) return;
+  session.runs.push_back({runs_->first, {}});
+  session.runs.push_back({runs_->second, {}});
 }
 
 void ComparePage::save(const QString& folder, QStringList& saved, QStringList& failed) const {

@@ -25,6 +25,8 @@ class ComparePage : public Page {
   void set_model(const event::ModelOpened&) override {}
   /// The first of two, or the second where there is a first; compared once there are both.
   bool take_to_compare(const QString& what) override;
+  void keep(SessionFile& session) const override;
+  void restore(const SessionFile&) override { compare(); }
   /// Saves comparison.json and comparison.csv, if there is one.
   void save(const QString& folder, QStringList& saved, QStringList& failed) const override;
 

@@ -115,16 +115,15 @@ void EditForm::add_sites(QGridLayout* grid) {
   auto* both = new QHBoxLayout(history);
   both->setContentsMargins(0, 0, 0, 0);
   line->addWidget(history);
-  const auto button = [&](const QString& text, const char* object, QKeySequence::StandardKey key, auto signal) {
+  const auto button = [&](const QString& text, const char* object, auto signal) {
     auto* out = new QPushButton(text, this);
     out->setObjectName(object);
-    out->setShortcut(key);
     both->addWidget(out);
     connect(out, &QPushButton::clicked, this, signal);
     return out;
   };
-  undo_ = button(tr("Undo"), "edit_undo", QKeySequence::Undo, &EditForm::undo_requested);
-  redo_ = button(tr("Redo"), "edit_redo", QKeySequence::Redo, &EditForm::redo_requested);
+  undo_ = button(tr("Undo"), "edit_undo", &EditForm::undo_requested);
+  redo_ = button(tr("Redo"), "edit_redo", &EditForm::redo_requested);
   grid->addLayout(line, 4, 0, 1, 4);
 }
 

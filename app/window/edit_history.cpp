@@ -75,6 +75,15 @@ void EditHistory::append(Entry entry) {
   entries_.push_back(std::move(entry));
 }
 
+void EditHistory::load(std::vector<Entry> entries, int present) {
+  forget();
+  const QSignalBlocker quiet(this);
+  for (Entry& entry : entries) append(std::move(entry));
+  at_ = std::clamp(present < 0 ? count() - 1 : present, -1, count() - 1);
+  left_ = present < 0;
+  setCurrentRow(left_ ? -1 : at_);
+}
+
 void EditHistory::leave() {
   left_ = true;
   const QSignalBlocker quiet(this);

@@ -2,6 +2,7 @@
 
 #include <QListWidget>
 #include <deque>
+#include <vector>
 
 #include "tasks/events.h"
 
@@ -34,6 +35,11 @@ class EditHistory : public QListWidget {
   void undo() { go_to(left_ ? at_ : at_ - 1); }
   void redo() { go_to(at_ + 1); }
   void forget();
+
+  const std::deque<Entry>& entries() const { return entries_; }
+  int at() const { return left_ ? -1 : at_; }
+  /// These in place of all that are there, of which one is the present one (-1: none).
+  void load(std::vector<Entry> entries, int present);
 
  signals:
   /// Another edit is the present one, by a click, undo or redo.

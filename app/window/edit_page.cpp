@@ -8,6 +8,7 @@
 #include "app/window/wording.h"
 #include "core/error.h"
 #include "patching/patch_plan.h"
+#include "tasks/session_file.h"
 #include "widgets/compare_view.h"
 #include "widgets/flow_layout.h"
 #include "widgets/message_strip.h"
@@ -81,7 +82,7 @@ EditPage::EditPage(Workbench* bench, QWidget* parent) : Page(bench, tr("Edit"), 
   blinking_ = new QTimer(this);
   blinking_->setInterval(kBlink);
   connect(blinking_, &QTimer::timeout, this, [this] { swipe_->setValue(swipe_->value() > 0 ? 0 : swipe_->maximum()); });
-  connect(bench->selection(), &SiteSelection::changed, this, &EditPage::edit_soon);
+  connect(bench->selection(), &SiteSelection::changed, this, &EditPage::adapters_changed);
   connect(bench->sampling(), &SharedSampling::changed, this, &EditPage::adapters_changed);  // an edit that is shown is another now
   refresh();
 }
@@ -246,6 +247,7 @@ void EditPage::on_event(const Event& event) {
       show_edit(*ready, true);
     } else {
       history_->keep(asked_, *ready);
+      emit content_changed();
       if (history_->present()->batch > 1)
         show_present();
       else
@@ -352,6 +354,38 @@ void EditPage::show_present() {
   bench().selection()->select(QSet<int>(sites.begin(), sites.end()));
   pause_->stop();
   show_edit(ready, false);
+}
+
+void EditPage::keep(SessionFile& session) const {
+  for (const EditHistory::Entry& entry : history_->entries()) session.edits.push_back({entry.command, entry.ready, entry.batch, {}});
+  session.present = history_->at();
+}
+
+void EditPage::restore(const SessionFile& session) {
+  std::vector<EditHistory::Entry> entries;
+  for (const auto& edit : session.edits) entries.push_back({edit.command, edit.ready, edit.batch});
+  history_->load(std::move(entries), session.present);
+  if (session.present >= 0) {
+    // Fields and selection are the session's, which may be ahead of the edit; nothing is drawn for them.
+    const EditHistory::Entry& present = *history_->present();
+    asked_ = present.command;
+    const QSignalBlocker quiet(form_);
+    form_->set_picture(QString::fromStdString(asked_.picture));
+    if (asked_.mask) form_->set_mask(to_rect(*asked_.mask));
+    show_edit(present.ready, false);
+  }
+  pause_->stop();
+  refresh();
+}
+
+bool EditPage::undo() {
+  if (history_->can_undo()) history_->undo();
+  return !history_->empty();
+}
+
+bool EditPage::redo() {
+  if (history_->can_redo()) history_->redo();
+  return !history_->empty();
 }
 
 void EditPage::refresh() {

@@ -39,6 +39,10 @@ class EditPage : public Page {
   bool busy() const { return preview_ != 0 || full_ != 0; }
   /// What is at work has changed: an edit that is shown is drawn again; one that is not, once it is.
   void adapters_changed() override;
+  void keep(SessionFile& session) const override;
+  void restore(const SessionFile& session) override;
+  bool undo() override;
+  bool redo() override;
 
  protected:
   void on_event(const Event& event) override;

@@ -259,6 +259,8 @@ void FinetuneForm::show_pictures(int count, const QString& facts) {
   refresh();
 }
 
+QString FinetuneForm::folder() const { return folder_->text().trimmed(); }
+
 void FinetuneForm::forget_pictures() { asked_.clear(); }
 
 void FinetuneForm::ask_for_pictures() {

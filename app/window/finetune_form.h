@@ -35,6 +35,7 @@ class FinetuneForm : public QWidget {
   void show_pictures(int count, const QString& facts);
   /// The same folder may be asked for again.
   void forget_pictures();
+  QString folder() const;
 
  signals:
   void changed();

@@ -5,6 +5,7 @@
 #include "app/window/finetune_form.h"
 #include "app/window/samples_view.h"
 #include "app/window/wording.h"
+#include "tasks/session_file.h"
 #include "widgets/elided_label.h"
 #include "widgets/flow_layout.h"
 #include "widgets/job_bar.h"
@@ -392,6 +393,11 @@ void FinetunePage::save(const QString& folder, QStringList& saved, QStringList& 
   };
   copy(made + "/training.csv", "training.csv");
   if (!samples_->file().isEmpty()) copy(samples_->file(), "samples.png");
+}
+
+void FinetunePage::keep(SessionFile& session) const {
+  const QString folder = form_->folder();
+  if (!folder.isEmpty() && QFileInfo::exists(folder + "/checkpoint/settings.json")) session.trainings.push_back({folder.toStdString(), {}});
 }
 
 }  // namespace glyphscope

@@ -26,6 +26,7 @@ class FinetunePage : public Page {
   FinetunePage(Workbench* bench, QWidget* parent);
 
   void set_model(const event::ModelOpened& model) override;
+  void keep(SessionFile& session) const override;
   void set_job(WindowJob job, bool succeeded) override;
   bool training() const { return job_ != 0; }
   /// "Fine-tune", and how far it is.

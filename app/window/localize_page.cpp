@@ -7,6 +7,7 @@
 #include "app/window/wording.h"
 #include "app/window/workspace.h"
 #include "io/files.h"
+#include "tasks/session_file.h"
 #include "widgets/flow_layout.h"
 #include "widgets/job_bar.h"
 
@@ -84,6 +85,10 @@ QWidget* LocalizePage::build_plan() {
   start_ = button(tr("&Start"), tr("Begins the run, in a folder of the workspace: it is kept from its first cell on"), "localize_start", &LocalizePage::start);
   column->addLayout(line);
   return side;
+}
+
+void LocalizePage::keep(SessionFile& session) const {
+  if (!folder_.isEmpty()) session.runs.push_back({folder_.toStdString(), {}});
 }
 
 void LocalizePage::set_model(const event::ModelOpened& model) {

@@ -24,6 +24,7 @@ class LocalizePage : public Page {
   void adapters_changed() override { outdate(); }
   /// With a card or a map; a localization is seen on the page Study.
   bool go_on(const QString& folder) override;
+  void keep(SessionFile& session) const override;
   /// What the last plan says: localization-plan.json.
   void save(const QString& folder, QStringList& saved, QStringList& failed) const override;
 

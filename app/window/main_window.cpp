@@ -3,6 +3,7 @@
 #include <QtWidgets>
 
 #include "app/window/open_dialog.h"
+#include "app/window/session_keeper.h"
 #include "app/window/site_items.h"
 #include "app/window/wording.h"
 #include "app/window/workspace.h"
@@ -11,6 +12,7 @@
 #include "io/files.h"
 #include "io/resources.h"
 #include "patching/patch_plan.h"
+#include "tasks/session_file.h"
 #include "widgets/adapter_list.h"
 #include "widgets/heat_legend.h"
 #include "widgets/job_bar.h"
@@ -55,6 +57,11 @@ MainWindow::MainWindow(QWidget* parent)
                                   ? tr("No site selected: click cells of the map")
                                   : tr("Selected: %1 (%2 % of the denoiser)").arg(sites_text(selection_->sorted())).arg(100 * share, 0, 'f', 2));
   });
+}
+
+MainWindow::~MainWindow() {
+  // It may keep the session once more, of pages that are still there.
+  delete session_;
 }
 
 void MainWindow::build() {
@@ -199,6 +206,9 @@ void MainWindow::build_menus() {
   auto* demos = file->addMenu(tr("Open &demo model"));
   for (const auto& demo : demo_models()) demos->addAction(QString::fromStdString(demo), this, [this, demo] { open_model(QString::fromStdString(demo)); });
   file->addSeparator();
+  auto* edit = new QMenu(tr("E&dit"), this);
+  build_session_menu(*file, *edit);
+  file->addSeparator();
   auto* view = new QMenu(tr("&View"), this);
   for (Page* page : pages_) page->add_actions(*file, *view);
   file->addAction(tr("&Workspace folder\u2026"), this, [this] {
@@ -219,6 +229,7 @@ void MainWindow::build_menus() {
   for (const View& one : views) save->addAction(tr("%1\u2026").arg(one.name), this, [this, one] { save_view(one); });
   file->addSeparator();
   file->addAction(tr("&Quit"), QKeySequence::Quit, this, &QWidget::close);
+  menuBar()->addMenu(edit);
   menuBar()->addMenu(view);
   auto* dark = new QAction(tr("&Dark colours"), this);
   view->insertAction(view->actions().value(0), dark);
@@ -250,6 +261,7 @@ void MainWindow::dragEnterEvent(QDragEnterEvent* event) {
 void MainWindow::dropEvent(QDropEvent* event) {
   const QString file = dropped_file(event->mimeData());
   if (file.isEmpty()) return;
+  if (is_session(file)) return open_session(file);
   // Where two are compared, both can be dropped.
   const bool comparable = run_at(file).has_value() || kind_of(file.toStdString()) == FileKind::picture;
   if (comparable && static_cast<Page*>(tabs_->currentWidget())->take_to_compare(file)) return;
@@ -383,6 +395,7 @@ void MainWindow::save_adapter(const QString& file, const QString& format) {
 void MainWindow::open_model(const QString& source) { open(command::OpenModel{source.toStdString()}); }
 
 bool MainWindow::open(const command::OpenModel& model) {
+  session_to_show_.reset();
   // What cannot be opened ends nothing that runs.
   if (const auto possible = can_open(model); !possible) {
     fail(in_words(possible.error()));
@@ -427,6 +440,12 @@ void MainWindow::on_event(const Event& event) {
     const bool succeeded = std::holds_alternative<event::Finished>(event.what);
     for (Page* page : pages_)
       if (!job_) page->set_job(WindowJob::none, succeeded);  // else one of them has started another
+    if (!job_ && session_to_show_) {
+      if (succeeded)
+        restore_session();
+      else
+        session_to_show_.reset();
+    }
     const QString next = std::exchange(going_on_, QString());
     if (!job_ && !next.isEmpty() && succeeded) go_on(next, /*opened=*/true);
   }
@@ -444,7 +463,7 @@ void MainWindow::fail(const QString& text) { message_->show_message(MessageStrip
 void MainWindow::show_model(const event::ModelOpened& model) {
   model_source_ = QString::fromStdString(model.source);
   model_hash_ = model.hash;
-  setWindowTitle(tr("%1 \u2013 Glyphscope").arg(model_source_));
+  show_session_status();
   model_title_->setText(QFileInfo(model_source_).fileName());
   QStringList parts;
   for (const auto& [name, count] : model.parameters) parts << tr("%1 %2 M").arg(QString::fromStdString(name)).arg(static_cast<double>(count) / 1e6, 0, 'f', 2);
@@ -483,6 +502,8 @@ void MainWindow::show_model(const event::ModelOpened& model) {
   opened_ = model.opened_by;
   open_bytes_ = model.bytes;
   OpenDialog::remember(opened_);
+  session_->begin_anew();
+  session_->touch();
 }
 
 void MainWindow::save_view(const View& view) {

@@ -1,12 +1,15 @@
 #pragma once
 
 #include <QMainWindow>
+#include <memory>
 
 #include "app/window/page.h"
 
 class QLabel;
 class QLineEdit;
+class QAction;
 class QTabWidget;
+class QTemporaryDir;
 class QTimer;
 class QToolButton;
 
@@ -17,16 +20,24 @@ class HeatLegend;
 class JobBar;
 class MessageStrip;
 class ModelMap;
+class SessionKeeper;
 class SiteList;
+struct SessionFile;
 
 /// The workbench: a model's map and the pages. It wires widgets to the engine, and computes nothing.
 class MainWindow : public QMainWindow, public Workbench {
   Q_OBJECT
  public:
   explicit MainWindow(QWidget* parent = nullptr);
+  ~MainWindow() override;
 
   /// Opens a folder, a checkpoint or a demo model as it comes.
   void open_model(const QString& source);
+  /// Opens a session: its model, and, once that is open, all else. What cannot be read is a message, and changes nothing.
+  void open_session(const QString& file);
+  /// Saves it under its name, or asks for one.
+  void save_session();
+  SessionKeeper* session() { return session_; }
   /// Saves what each page has to keep, and window.png. Returns the files; none if one could not be written.
   QStringList export_all(const QString& folder);
 
@@ -57,6 +68,17 @@ class MainWindow : public QMainWindow, public Workbench {
   void closeEvent(QCloseEvent*) override;
 
  private:
+  // main_window_session.cpp
+  void build_session_menu(QMenu& file, QMenu& edit);
+  void save_session_as();
+  SessionFile collect_session() const;
+  QJsonObject session_state() const;
+  void apply_state(const QJsonObject& state);
+  void take_session(SessionFile session, const QString& file);
+  void find_model_of(SessionFile session, const QString& file);
+  void restore_session();
+  void show_session_status();
+
   void go_on(const QString& folder, bool opened);
   void build();
   void build_menus();
@@ -97,6 +119,13 @@ class MainWindow : public QMainWindow, public Workbench {
   AdapterList* adapters_;
   QTimer* adapters_settle_;
   std::vector<Page*> pages_;
+  SessionKeeper* session_ = nullptr;
+  // A session that is shown once its model is open, and the file that it is of.
+  std::unique_ptr<SessionFile> session_to_show_;
+  QString session_to_show_file_;
+  std::unique_ptr<QTemporaryDir> session_pictures_;  ///< Real pictures that sessions brought along.
+  std::string session_unknown_;                      ///< JSON of what the session has from a newer version.
+  QAction *undo_ = nullptr, *redo_ = nullptr;
   QTabWidget* tabs_;
   JobBar* jobs_;
   MessageStrip* message_;

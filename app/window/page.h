@@ -18,6 +18,8 @@ class QMenu;
 
 namespace glyphscope {
 
+struct SessionFile;
+
 /// What the window offers its pages.
 class Workbench {
  public:
@@ -100,6 +102,12 @@ class Page : public QWidget {
   virtual bool take_to_compare(const QString& what) { return (void)what, false; }
   /// Takes a picture's file to work on, if that is this page's job.
   virtual bool take_picture(const QString& file) { return (void)file, false; }
+  /// Adds to a session what the page has beside its fields; and shows it again, once the session's model is open and its fields are set.
+  virtual void keep(SessionFile& session) const { (void)session; }
+  virtual void restore(const SessionFile& session) { (void)session; }
+  /// Takes back its own last step, or does it again, where it has steps of its own; else those of the window are meant.
+  virtual bool undo() { return false; }
+  virtual bool redo() { return false; }
   /// What is at work has changed.
   virtual void adapters_changed() {}
   /// Adds what the page can do to the window's menus.
@@ -113,6 +121,8 @@ class Page : public QWidget {
 
  signals:
   void title_changed();
+  /// What a session keeps of it, beside fields, is other than before.
+  void content_changed();
 
  protected:
   Workbench& bench() const { return *bench_; }

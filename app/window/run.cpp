@@ -4,6 +4,7 @@
 #include <clocale>
 
 #include "app/window/main_window.h"
+#include "app/window/workspace.h"
 
 namespace glyphscope::window {
 
@@ -15,7 +16,11 @@ int run(int argc, char** argv) {
   apply_theme(QSettings().value("dark", false).toBool());
   MainWindow window;
   window.show();
-  window.open_model(argc > 1 ? QString::fromLocal8Bit(argv[1]) : QStringLiteral("demo:sign-unet"));
+  const QString given = argc > 1 ? QString::fromLocal8Bit(argv[1]) : QStringLiteral("demo:sign-unet");
+  if (is_session(given))
+    window.open_session(given);
+  else
+    window.open_model(given);
   return QApplication::exec();
 }
 

@@ -133,6 +133,13 @@ void RunList::add(const QString& folder) {
   read_again();
 }
 
+void RunList::know(const QString& folder) {
+  const QString path = QDir(folder).absolutePath();
+  if (others_.contains(path)) return;
+  others_ << path;
+  read_again();
+}
+
 void RunList::read_again() {
   // Of a slow disk one reading at a time, and one more if it is asked for meanwhile.
   if (std::exchange(reading_, true)) {

@@ -27,6 +27,8 @@ class RunList : public QWidget {
   void read_again();
   /// Adds a run from outside of the workspace, and selects it once it is read.
   void add(const QString& folder);
+  /// The same, without selecting it.
+  void know(const QString& folder);
   /// The one that is selected, though the filter may hide it.
   std::optional<RunEntry> current() const;
   int shown() const;

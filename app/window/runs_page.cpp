@@ -10,6 +10,7 @@
 #include "app/window/wording.h"
 #include "io/files.h"
 #include "metrics/scores.h"
+#include "tasks/session_file.h"
 #include "widgets/flow_layout.h"
 #include "widgets/heatmap.h"
 #include "widgets/save_picture.h"
@@ -202,6 +203,18 @@ bool RunsPage::show_run(const QString& folder) {
   if (!run_at(folder)) return false;
   list_->add(folder);
   return true;
+}
+
+void RunsPage::keep(SessionFile& session) const {
+  if (shown_folder_.isEmpty()) return;
+  session.runs.push_back({shown_folder_.toStdString(), {}});
+  session.window["run"] = shown_folder_.toStdString();
+}
+
+void RunsPage::restore(const SessionFile& session) {
+  const auto shown = session.window.find("run");
+  for (const auto& run : session.runs) list_->know(QString::fromStdString(run.folder));
+  if (shown != session.window.end() && shown->is_string()) show_run(QString::fromStdString(shown->get<std::string>()));
 }
 
 void RunsPage::read(const QString& folder) {

@@ -35,6 +35,8 @@ class RunsPage : public Page {
   void set_model(const event::ModelOpened&) override {}
   void set_job(WindowJob job, bool succeeded) override;
   bool show_run(const QString& folder) override;
+  void keep(SessionFile& session) const override;
+  void restore(const SessionFile& session) override;
   std::vector<View> views() override;
   /// Of the run that is shown, as the page Study saves its own: heatmap.png, scores.csv and localization.json, under run-.
   void save(const QString& folder, QStringList& saved, QStringList& failed) const override;

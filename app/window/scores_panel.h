@@ -32,6 +32,8 @@ class ScoresPanel : public QWidget {
   void set_stopped();
   bool empty() const { return scores_.empty(); }
   bool whole() const { return shown_.final; }
+  /// Of the run; empty: it is kept nowhere.
+  QString folder() const { return QString::fromStdString(shown_.folder); }
   /// What was found, or how far the run has got: shown above the heatmap, and in every export.
   QString findings() const;
   /// Under a figure: the run's own model, seeds, steps and pairs, and what was found.

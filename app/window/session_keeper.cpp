@@ -1,13 +1,11 @@
 #include "app/window/session_keeper.h"
 
 #include <QtWidgets>
-#include <map>
 #include <mutex>
 
-#include "app/window/workspace.h"
 #include "app/window/wording.h"
+#include "app/window/workspace.h"
 #include "core/error.h"
-#include "io/weights.h"
 
 namespace glyphscope {
 
@@ -25,29 +23,11 @@ QString workspace_file(const QString& name) { return QDir(workspace_folder()).fi
 /// What writing needs beside the session; one writing at a time.
 struct SessionKeeper::Writer {
   EncodedPictures pictures;
-  std::map<std::string, std::pair<std::filesystem::file_time_type, std::string>> hashes;
   std::mutex one_at_a_time;
 
-  // Where the file can be read.
-  std::string hash_of(const std::string& file) {
-    std::error_code error;
-    const auto written = std::filesystem::last_write_time(file, error);
-    if (error) return {};
-    auto& [when, hash] = hashes[file];
-    if (hash.empty() || when != written) {
-      const auto formed = attempt([&] { return sha256_file(file); });
-      when = written;
-      hash = formed ? *formed : std::string();
-    }
-    return hash;
-  }
-
-  Expected<Done> write(const QString& file, SessionFile session) {
+  Expected<Done> write(const QString& file, const SessionFile& session) {
     const std::lock_guard lock(one_at_a_time);
-    return attempt([&] {
-      for (auto& adapter : session.adapters) adapter.sha256 = hash_of(adapter.file);
-      write_session(file.toStdString(), session, pictures);
-    });
+    return attempt([&] { write_session(file.toStdString(), session, pictures); });
   }
 };
 
@@ -60,7 +40,7 @@ SessionKeeper::SessionKeeper(Host host, QObject* parent)
 
 SessionKeeper::~SessionKeeper() {
   // The last changes too; whatever is being written is done first.
-  if (!kept_) writer_->write(own_file(), host_.collect());
+  if (!kept_) static_cast<void>(writer_->write(own_file(), host_.collect()));
 }
 
 QString SessionKeeper::left_behind() const {

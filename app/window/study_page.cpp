@@ -10,6 +10,7 @@
 #include "app/window/workspace.h"
 #include "core/error.h"
 #include "io/files.h"
+#include "tasks/session_file.h"
 #include "widgets/heatmap.h"
 #include "widgets/save_picture.h"
 
@@ -64,6 +65,7 @@ void StudyPage::set_model(const event::ModelOpened& model) {
   model_source_ = QString::fromStdString(model.source);
   model_hash_ = model.hash;
   drawn_.reset();
+  shown_.reset();
   drawn_stale_ = false;
   pair_shown_ = false;
   scores_->set_sites(site_items(model.table));
@@ -125,6 +127,20 @@ void StudyPage::save(const QString& folder, QStringList& saved, QStringList& fai
   keep("localization.json", scores_->save_run(out.filePath("localization.json")));
 }
 
+void StudyPage::keep(SessionFile& session) const {
+  if (shown_) session.study = SessionFile::Study{shown_of_, *shown_};
+  if (!scores_->folder().isEmpty()) session.runs.push_back({scores_->folder().toStdString(), {}});
+}
+
+void StudyPage::restore(const SessionFile& session) {
+  if (!session.study) return;
+  drawn_ = shown_of_ = session.study->command;
+  shown_ = session.study->ready;
+  pair_shown_ = false;
+  pictures_->show_pictures(*shown_);
+  mark_undrawn();
+}
+
 void StudyPage::list_unfinished(QMenu* menu) {
   menu->clear();
   for (const RunEntry& run : runs_in(workspace_folder())) {
@@ -182,6 +198,11 @@ void StudyPage::on_event(const Event& event) {
   if (event.job != job_) return;
   if (const auto* pictures = std::get_if<event::PicturesReady>(&event.what)) {
     pictures_->show_pictures(*pictures);
+    if (drawn_) {
+      shown_ = *pictures;
+      shown_of_ = *drawn_;
+      emit content_changed();
+    }
     pair_shown_ = false;
     mark_undrawn();
     bench().note(pictures->notes);
@@ -190,6 +211,7 @@ void StudyPage::on_event(const Event& event) {
   } else if (const auto* scores = std::get_if<event::ScoresReady>(&event.what)) {
     scores_->set_scores(*scores);
     if (scores->final) show_findings(*scores);
+    if (scores->final) emit content_changed();
   } else if (is_end(event.what)) {
     job_ = 0;
     drawing_ = false;

@@ -27,6 +27,8 @@ class StudyPage : public Page {
   /// Saves source.png, target.png, patched.png, heatmap.png, heatmap.svg, scores.csv and localization.json.
   void save(const QString& folder, QStringList& saved, QStringList& failed) const override;
 
+  void keep(SessionFile& session) const override;
+  void restore(const SessionFile& session) override;
   bool go_on(const QString& folder) override;
   /// Pairs of the next localization.
   int pairs = 16;
@@ -45,12 +47,14 @@ class StudyPage : public Page {
   void mark_undrawn();
   void refresh();
 
-  JobId job_ = 0;                           ///< The last that was started here, if it runs; events of others are stale.
-  bool drawing_ = false;                    ///< It draws pictures.
-  WindowJob window_job_ = WindowJob::none;  ///< Whoever started it.
-  std::optional<command::Generate> drawn_;  ///< The last pictures of this model that were asked for.
-  bool drawn_stale_ = false;                ///< Adapters have changed since, while something else ran.
-  bool pair_shown_ = false;                 ///< A pair of the localization is, in place of the prompts' pictures.
+  JobId job_ = 0;                              ///< The last that was started here, if it runs; events of others are stale.
+  bool drawing_ = false;                       ///< It draws pictures.
+  WindowJob window_job_ = WindowJob::none;     ///< Whoever started it.
+  std::optional<event::PicturesReady> shown_;  ///< Of the prompts, as they were drawn last,
+  command::Generate shown_of_;                 ///< and by what.
+  std::optional<command::Generate> drawn_;     ///< The last pictures of this model that were asked for.
+  bool drawn_stale_ = false;                   ///< Adapters have changed since, while something else ran.
+  bool pair_shown_ = false;                    ///< A pair of the localization is, in place of the prompts' pictures.
   QString model_source_;
   std::optional<ModelHash> model_hash_;
 

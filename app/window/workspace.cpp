@@ -72,6 +72,8 @@ std::vector<RunEntry> runs_in(const QString& folder) {
   return out;
 }
 
+bool is_session(const QString& file) { return file.endsWith(".glyph", Qt::CaseInsensitive) || QFileInfo::exists(QDir(file).filePath("session.json")); }
+
 bool write_run_note(const QString& folder, const QString& note) {
   const QString name = QDir(folder).filePath(kNote);
   if (note.isEmpty()) return !QFileInfo::exists(name) || QFile::remove(name);

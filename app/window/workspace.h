@@ -39,6 +39,9 @@ std::optional<RunEntry> run_at(const QString& folder);
 /// Those in a folder, the newest first. Reads files: where there are many, that takes a while.
 std::vector<RunEntry> runs_in(const QString& folder);
 
+/// Whether a file or folder is a session, by its name or by what is in it.
+bool is_session(const QString& file);
+
 /// Keeps a note with a run; an empty one goes. False if it could not be written.
 bool write_run_note(const QString& folder, const QString& note);
 

@@ -78,8 +78,11 @@ command::Sampling sampling_from(const json& from) {
 }
 
 ordered_json to_json(const command::Generate& command) {
-  ordered_json out{{"source", command.source},   {"sampling", to_json(command.sampling)},     {"plan", command.plan.to_json()},
-                   {"adapters", command.adapters}, {"pooled_target", command.pooled_target}};
+  ordered_json out{{"source", command.source},
+                   {"sampling", to_json(command.sampling)},
+                   {"plan", command.plan.to_json()},
+                   {"adapters", command.adapters},
+                   {"pooled_target", command.pooled_target}};
   if (command.target) out["target"] = *command.target;
   return out;
 }
@@ -95,9 +98,7 @@ command::Generate generate_from(const json& from) {
   return out;
 }
 
-ordered_json to_json(const std::optional<PixelBox>& box) {
-  return box ? ordered_json{box->left, box->top, box->right, box->bottom} : ordered_json(nullptr);
-}
+ordered_json to_json(const std::optional<PixelBox>& box) { return box ? ordered_json{box->left, box->top, box->right, box->bottom} : ordered_json(nullptr); }
 
 std::optional<PixelBox> box_from(const json& from) {
   if (from.is_null()) return std::nullopt;
@@ -107,21 +108,11 @@ std::optional<PixelBox> box_from(const json& from) {
 }
 
 ordered_json to_json(const command::EditText& command) {
-  ordered_json out{{"source", command.source},
-                   {"picture", command.picture},
-                   {"refinements", command.refinements},
-                   {"sampling", to_json(command.sampling)},
-                   {"targets", command.targets},
-                   {"from_steps", command.from_steps},
-                   {"plan", command.plan.to_json()},
-                   {"pooled_target", command.pooled_target},
-                   {"masked", command.masked},
-                   {"mask", to_json(command.mask)},
-                   {"feather", command.feather},
-                   {"compared", command.compared},
-                   {"cross_share", command.cross_share},
-                   {"self_share", command.self_share},
-                   {"adapters", command.adapters}};
+  ordered_json out{
+      {"source", command.source},           {"picture", command.picture},       {"refinements", command.refinements}, {"sampling", to_json(command.sampling)},
+      {"targets", command.targets},         {"from_steps", command.from_steps}, {"plan", command.plan.to_json()},     {"pooled_target", command.pooled_target},
+      {"masked", command.masked},           {"mask", to_json(command.mask)},    {"feather", command.feather},         {"compared", command.compared},
+      {"cross_share", command.cross_share}, {"self_share", command.self_share}, {"adapters", command.adapters}};
   return out;
 }
 
@@ -287,7 +278,8 @@ std::vector<SessionFile::Reference> references_from(const json& from) {
   return out;
 }
 
-const std::set<std::string> kKnown{"schema", "glyphscope", "model", "model_sha256", "adapters", "sites", "study", "edits", "present_edit", "runs", "trainings", "window"};
+const std::set<std::string> kKnown{"schema", "glyphscope", "model",        "model_sha256", "adapters",  "sites",
+                                   "study",  "edits",      "present_edit", "runs",         "trainings", "window"};
 
 }  // namespace
 
@@ -312,6 +304,19 @@ const std::pair<std::string, std::string>* EncodedPictures::input(const std::str
   if (!bytes) return nullptr;
   const std::string name = "inputs/" + sha256_text(*bytes).substr(0, 16) + fs::path(file).extension().string();
   return &(inputs_[file] = {written, {name, *bytes}}).named;
+}
+
+std::string EncodedPictures::hash_of(const std::string& file) {
+  std::error_code error;
+  const auto written = fs::last_write_time(file, error);
+  if (error) return {};
+  auto& [when, hash] = hashes_[file];
+  if (hash.empty() || when != written) {
+    const auto formed = attempt([&] { return sha256_file(file); });
+    when = written;
+    hash = formed ? *formed : std::string();
+  }
+  return hash;
 }
 
 SessionFile read_session(const fs::path& path, std::vector<std::string>& notes) {
@@ -362,7 +367,7 @@ void write_session(const fs::path& path, const SessionFile& session, EncodedPict
   document["adapters"] = ordered_json::array();
   for (const auto& one : session.adapters) {
     document["adapters"].push_back({{"file", one.file}, {"strength", one.strength}, {"on", one.on}});
-    if (!one.sha256.empty()) document["adapters"].back()["sha256"] = one.sha256;
+    if (const std::string hash = one.sha256.empty() ? pictures.hash_of(one.file) : one.sha256; !hash.empty()) document["adapters"].back()["sha256"] = hash;
   }
   document["sites"] = session.sites;
   if (session.study) document["study"] = to_json(*session.study, keep);

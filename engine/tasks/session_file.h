@@ -22,7 +22,7 @@ struct SessionFile {
   std::string model_hash;    ///< Empty: not known yet.
 
   struct Adapter {
-    std::string file, sha256;  ///< Empty: not known.
+    std::string file, sha256;  ///< The hash is formed when the session is written, if it is empty and the file is there.
     double strength = 1;
     bool on = true;
   };
@@ -59,13 +59,15 @@ struct SessionFile {
   nlohmann::ordered_json unknown = nlohmann::ordered_json::object();  ///< What a newer version wrote; kept when it is written again.
 };
 
-/// Pictures as they were encoded before, so that a session that is written again and again encodes each once.
+/// Pictures as they were encoded before, and files as they were read, so that a session that is written again and again does each once.
 class EncodedPictures {
  public:
   /// As PNG, with its metadata.
   const std::string& of(const Picture& picture);
   /// A real picture's file as it is, and its name in a session. Null: it is not there, or cannot be read.
   const std::pair<std::string, std::string>* input(const std::string& file);
+  /// SHA-256 of a file; empty where it cannot be read.
+  std::string hash_of(const std::string& file);
 
  private:
   struct Input {
@@ -74,6 +76,7 @@ class EncodedPictures {
   };
   std::map<const void*, std::pair<std::shared_ptr<const void>, std::string>> known_;
   std::map<std::string, Input> inputs_;
+  std::map<std::string, std::pair<std::filesystem::file_time_type, std::string>> hashes_;
 };
 
 /// Throws a Failure that names file and place: for what is no archive, no session, cut off, or holds nonsense. What a newer version wrote and this one does not

@@ -151,6 +151,15 @@ expect 0 'the same to the bit' "$program" compare "$picture" "$picture"
 expect 2 'one is a folder' "$program" compare "$work/map" "$picture"
 expect 2 'no run' "$program" compare "$work/map" "$work"
 expect 2 'no such file' "$program" compare "$work/map" "$work/nowhere"
+# A session that is none; one whose run is there, in a plain folder.
+expect 2 'no such file' "$program" replay "$work/nowhere.glyph" --out "$work/replayed"
+printf 'no archive' > "$work/text.glyph"
+expect 2 'no zip archive' "$program" replay "$work/text.glyph" --out "$work/replayed"
+mkdir "$work/plain.glyph"
+printf '{"schema": "glyphscope.session/1", "runs": [{"folder": "%s", "settings_sha256": "%s"}]}' "$work/map" "$(sha256sum "$work/map/settings.json" | cut -d' ' -f1)" > "$work/plain.glyph/session.json"
+expect 0 'the same' "$program" replay "$work/plain.glyph" --check --out "$work/replayed"
+sed -i 's/settings_sha256": "./settings_sha256": "x/' "$work/plain.glyph/session.json"
+expect 2 '1 of 1 are others' "$program" replay "$work/plain.glyph" --check --out "$work/replayed2"
 # Attributes, parts of a block, models that judge, and cards.
 goldens=$(cd "$(dirname "$0")/../golden/data" && pwd)
 expect 0 'sign-colour +shape' "$program" localize "$model" --attributes sign-colour,shape --pairs 1 --steps 1 --sites 8 --out "$work/attributes"

@@ -6,6 +6,7 @@
 #include <QtWidgets>
 
 #include "app/window/compare_page.h"
+#include "app/window/edit_history.h"
 #include "app/window/edit_page.h"
 #include "app/window/finetune_page.h"
 #include "app/window/guard_log_view.h"
@@ -14,6 +15,7 @@
 #include "app/window/main_window.h"
 #include "app/window/runs_page.h"
 #include "app/window/samples_view.h"
+#include "app/window/session_keeper.h"
 #include "app/window/study_page.h"
 #include "app/window/workspace.h"
 #include "tests/support/engine_latch.h"
@@ -432,6 +434,102 @@ class WindowTest : public QObject {
     drop({QUrl::fromLocalFile(picture)}, true);
     drop({QUrl::fromLocalFile(picture)}, true);
     QTRY_VERIFY2_WITH_TIMEOUT(find<QLabel>("compare_facts")->text().contains("the same to the bit"), qPrintable(find<QLabel>("compare_facts")->text()), 20000);
+  }
+
+  // Everything comes back: model, fields, selection, drawings, edits; steps can be undone; and the command line makes the same pictures again.
+  void a_session_comes_back_and_is_made_again() {
+    window_->open_model(model_);
+    wait();
+    find<QSpinBox>("steps")->setValue(3);
+    window_->selection()->select({2, 5});
+    press("generate");
+    wait();
+    press("edit");
+    wait();
+    go_to<EditPage>();
+    press("edit_text");
+    QTRY_VERIFY_WITH_TIMEOUT(!window_->findChild<EditPage*>()->busy() && find<EditHistory>("edit_history")->count() == 1, 60000);
+    find<QLineEdit>("edit_target")->setText(QString(find<QLineEdit>("edit_target")->text()).replace("TIME", "OPEN"));
+    press("edit_text");
+    QTRY_VERIFY_WITH_TIMEOUT(!window_->findChild<EditPage*>()->busy() && find<EditHistory>("edit_history")->count() == 2, 60000);
+    find<QPlainTextEdit>("guard_words")->setPlainText("hate => love");
+    const auto views = [this] {
+      std::vector<QImage> out;
+      for (const char* name : {"edit_view_source", "edit_view_result"}) out.push_back(find<PictureView>(name)->picture());
+      for (auto* view : window_->findChild<StudyPage*>()->findChildren<PictureView*>()) out.push_back(view->picture().convertToFormat(QImage::Format_RGB888));
+      for (QImage& image : out) image.setText("glyphscope", QString());
+      return out;
+    };
+    const auto before = views();
+    for (const QImage& one : before) QVERIFY(!one.isNull());
+
+    // Undo and redo of a field, of the selection.
+    go_to<StudyPage>();
+    QTest::qWait(1200);
+    auto* seed = find<QSpinBox>("seed");
+    seed->setValue(77);
+    QTest::qWait(1200);
+    window_->selection()->select({1});
+    QTest::qWait(1200);
+    const auto step = [this](const char* name) { find<QAction>(name)->trigger(); };
+    step("undo");
+    QCOMPARE(window_->selection()->sorted(), (std::vector<int>{2, 5}));
+    QCOMPARE(seed->value(), 77);
+    step("undo");
+    QCOMPARE(seed->value(), 42);
+    step("redo");
+    QCOMPARE(seed->value(), 77);
+    step("undo");
+
+    const QString file = folder_.filePath("work.glyph");
+    window_->session()->save(file);
+    QTRY_VERIFY_WITH_TIMEOUT(message().contains("saved"), 20000);
+    QTRY_VERIFY_WITH_TIMEOUT(QFileInfo::exists(workspace_folder() + "/.session-1.glyph"), 20000);
+
+    cleanup();
+    init();
+    // What the window before left behind is the last session.
+    window_->open_session(file);
+    QTRY_VERIFY_WITH_TIMEOUT(window_->windowTitle().startsWith("work"), 60000);
+    wait();
+    QCOMPARE(find<QTabWidget>("pages")->currentWidget(), window_->findChild<StudyPage*>());
+    QCOMPARE(find<QSpinBox>("seed")->value(), 42);
+    QCOMPARE(find<QSpinBox>("steps")->value(), 3);
+    QCOMPARE(window_->selection()->sorted(), (std::vector<int>{2, 5}));
+    QCOMPARE(find<QPlainTextEdit>("guard_words")->toPlainText(), QString("hate => love"));
+    QCOMPARE(find<EditHistory>("edit_history")->count(), 2);
+    QVERIFY(find<QLineEdit>("edit_target")->text().contains("OPEN"));
+    const auto after = views();
+    for (size_t i = 0; i < before.size(); ++i) QVERIFY2(before[i] == after[i], qPrintable(QString::number(i)));
+    QTRY_VERIFY(!window_->session()->left_behind().isEmpty() || QFileInfo::exists(workspace_folder() + "/.session-1.glyph"));
+
+    QProcess replay;
+    replay.start(qEnvironmentVariable("GLYPHSCOPE_PROGRAM"), {"replay", file, "--check", "--out", folder_.filePath("replayed")});
+    QVERIFY(replay.waitForFinished(300000));
+    QVERIFY2(replay.exitCode() == 0, replay.readAllStandardOutput() + replay.readAllStandardError());
+    QVERIFY(QFileInfo::exists(folder_.filePath("replayed/edits/1/edit.png")) && QFileInfo::exists(folder_.filePath("replayed/study/patched.png")));
+
+    // A session that is cut off changes nothing.
+    QFile whole(file), cut(folder_.filePath("cut.glyph"));
+    QVERIFY(whole.open(QIODevice::ReadOnly) && cut.open(QIODevice::WriteOnly));
+    cut.write(whole.read(whole.size() / 2));
+    cut.close();
+    window_->open_session(cut.fileName());
+    QTRY_VERIFY2_WITH_TIMEOUT(message().contains("cut off"), qPrintable(message()), 20000);
+    QCOMPARE(find<EditHistory>("edit_history")->count(), 2);
+    // A model that was moved is asked for.
+    const QString moved = folder_.filePath("moved");
+    QVERIFY(QDir().rename(model_, moved));
+    QTimer::singleShot(1500, this, [this] {
+      auto* box = window_->findChild<QMessageBox*>("find_model");
+      QVERIFY(box);
+      box->button(QMessageBox::Cancel)->click();
+    });
+    cleanup();
+    init();
+    window_->open_session(file);
+    QTest::qWait(2500);
+    QVERIFY(QDir().rename(moved, model_));
   }
 
   // A question with the user's own words: its plan, its run, and what is left of one that was cut off.
