@@ -5,20 +5,21 @@
 #include <QSlider>
 #include <QTimer>
 #include <algorithm>
+#include <cmath>
 
 #include "widgets/flow_layout.h"
 #include "widgets/picture_view.h"
 
 namespace glyphscope {
 
-QImage difference_of(const QImage& first, const QImage& second, int times) {
+QImage difference_of(const QImage& first, const QImage& second, double times) {
   if (first.size() != second.size()) return {};
   const QImage a = first.convertToFormat(QImage::Format_RGB888), b = second.convertToFormat(QImage::Format_RGB888);
   QImage out(a.size(), QImage::Format_RGB888);
   for (int y = 0; y < a.height(); ++y) {
     const uchar *one = a.constScanLine(y), *other = b.constScanLine(y);
     uchar* line = out.scanLine(y);
-    for (int x = 0; x < 3 * a.width(); ++x) line[x] = static_cast<uchar>(std::clamp(128 + times * (one[x] - other[x]) / 2, 0, 255));
+    for (int x = 0; x < 3 * a.width(); ++x) line[x] = static_cast<uchar>(std::clamp(128 + static_cast<int>(std::lround(times * (one[x] - other[x]))), 0, 255));
   }
   return out;
 }
@@ -37,7 +38,7 @@ CompareView::CompareView(QWidget* parent) : QWidget(parent), zoom_(new ViewState
   auto* line = new FlowLayout;
   looks_ = new QComboBox(this);
   looks_->setObjectName("compare_look");
-  looks_->addItems({tr("side by side"), tr("swipe"), tr("blink"), tr("difference"), tr("difference, 8 times")});
+  looks_->addItems({tr("side by side"), tr("swipe"), tr("blink"), tr("difference"), tr("difference times 8")});
   line->add_field(tr("&Look"), looks_);
   swipe_ = new QSlider(Qt::Horizontal, this);
   swipe_->setObjectName("compare_swipe");
@@ -82,8 +83,8 @@ void CompareView::refresh() {
     right_->set_other(first_.picture);
     right_->set_divider(swipe_->value() / 1000.0);
   } else if (now != Look::side_by_side) {
-    right_->set_title(tr("%1 less %2").arg(first_.title, second_.title));
-    right_->set_picture(difference_of(first_.picture, second_.picture, now == Look::difference ? 1 : 8), tr("grey: the same"));
+    right_->set_title(tr("%1 less %2").arg(second_.title, first_.title));
+    right_->set_picture(difference_of(second_.picture, first_.picture, now == Look::difference ? 0.5 : 8), tr("grey: the same"));
   }
   swipe_->setEnabled(now == Look::swipe);
   if (now == Look::blink)

@@ -42,7 +42,7 @@ class CompareView : public QWidget {
   QTimer* blinking_;
 };
 
-/// What differs: each channel's difference from middle grey, half as large as it is or `times` that. Null for pictures of different sizes.
-QImage difference_of(const QImage& first, const QImage& second, int times = 1);
+/// First less second: each channel's difference from middle grey, so many times as large as it is. Null for pictures of different sizes.
+QImage difference_of(const QImage& first, const QImage& second, double times = 0.5);
 
 }  // namespace glyphscope

@@ -17,12 +17,18 @@ QString duration_text(double seconds) {
   return QObject::tr("%1 h %2 min").arg(whole / 3600).arg(whole / 60 % 60, 2, 10, QChar('0'));
 }
 
-JobBar::JobBar(QWidget* parent)
-    : QWidget(parent), label_(new ElidedLabel(this)), left_(new QLabel(this)), bar_(new QProgressBar(this)), cancel_(new QToolButton(this)) {
+JobBar::JobBar(QWidget* parent, const char* cancel)
+    : QWidget(parent),
+      label_(new ElidedLabel(this)),
+      left_(new QLabel(this)),
+      more_(new QLabel(this)),
+      bar_(new QProgressBar(this)),
+      cancel_(new QToolButton(this)) {
   auto* layout = new QHBoxLayout(this);
   layout->setContentsMargins(8, 4, 8, 4);
   layout->addWidget(label_, 1);
   layout->addWidget(left_);
+  layout->addWidget(more_);
   layout->addWidget(bar_);
   layout->addWidget(cancel_);
   bar_->setFixedWidth(fontMetrics().averageCharWidth() * 26);
@@ -31,7 +37,7 @@ JobBar::JobBar(QWidget* parent)
   colour();
   cancel_->setText(tr("Cancel"));
   cancel_->setToolTip(tr("Stop the running job"));
-  cancel_->setObjectName("cancel");
+  cancel_->setObjectName(cancel);
   connect(cancel_, &QToolButton::clicked, this, [this] {
     label_->setText(tr("Stopping.."));
     emit cancel_requested();
@@ -66,6 +72,11 @@ void JobBar::set_progress(const QString& what, qint64 done, qint64 total) {
   last_share_ = share;
   const double seconds = static_cast<double>(clock_.elapsed()) / 1000;
   if (share > first_share_ && seconds > 2) left_->setText(tr("about %1 left").arg(duration_text(seconds * (1 - share) / (share - first_share_))));
+}
+
+void JobBar::set_more(const QString& text) {
+  more_->setText(text);
+  more_->setVisible(!text.isEmpty());
 }
 
 void JobBar::finish(const QString& summary) {

@@ -13,7 +13,10 @@ namespace glyphscope {
 class JobBar : public QWidget {
   Q_OBJECT
  public:
-  explicit JobBar(QWidget* parent = nullptr);
+  /// cancel: the name of its button.
+  explicit JobBar(QWidget* parent = nullptr, const char* cancel = "cancel");
+  /// Beside what is shown: "2 more wait".
+  void set_more(const QString& text);
   void start(const QString& what);
   void set_progress(const QString& what, qint64 done, qint64 total);
   /// `summary` stays until the next job.
@@ -32,7 +35,7 @@ class JobBar : public QWidget {
 
  private:
   void colour();
-  QLabel *label_, *left_;
+  QLabel *label_, *left_, *more_;
   QProgressBar* bar_;
   QToolButton* cancel_;
   QElapsedTimer clock_, begun_;

@@ -3,7 +3,6 @@
 #include <QApplication>
 #include <QClipboard>
 #include <QDrag>
-#include <QFileDialog>
 #include <QMenu>
 #include <QMessageBox>
 #include <QMimeData>
@@ -269,9 +268,8 @@ void PictureView::drag_out() {
 }
 
 void PictureView::save() {
-  QString file = QFileDialog::getSaveFileName(this, tr("Save the picture"), "picture.png", tr("Pictures (*.png)"));
+  const QString file = ask_where_to_save(this, tr("Save the picture"), "picture.png", tr("Pictures (*.png)"), "png");
   if (file.isEmpty()) return;
-  if (!file.endsWith(".png", Qt::CaseInsensitive)) file += ".png";
   if (!save_picture(picture_, file, metadata_))
     QMessageBox::warning(this, tr("Glyphscope"), tr("Cannot write %1. Is the folder writable, and the disk not full?").arg(file));
 }

@@ -99,13 +99,14 @@ void Context::read_by(const std::string& engine) const {
 
 void Context::finish_on_sigterm() const { keeps_parts = true; }
 
-event::ModelOpened Context::open(const std::string& model) const {
-  auto opened = get<event::ModelOpened>(command::OpenModel{.source = model,
-                                                           .config = common.config,
-                                                           .upscaler = common.upscaler,
-                                                           .device = own_device_.empty() ? common.device : own_device_,
-                                                           .dtype = common.dtype,
-                                                           .memory = common.memory});
+event::ModelOpened Context::open(command::OpenModel model) const {
+  if (!common.config.empty()) model.config = common.config;
+  if (!common.upscaler.empty()) model.upscaler = common.upscaler;
+  const std::string& device = own_device_.empty() ? common.device : own_device_;
+  if (device != "auto") model.device = device;
+  if (common.dtype != "auto") model.dtype = common.dtype;
+  if (common.memory > 0) model.memory = common.memory;
+  auto opened = get<event::ModelOpened>(model);
   if (opened.device != "cpu") note("Computing on " + opened.device + (opened.why_device.empty() ? "" : ": " + opened.why_device));
   set_guard(opened);
   return opened;
@@ -304,8 +305,8 @@ int run(int argc, char** argv) {
   const auto* seed = app.add_option("--seed", context.common.seed, "Seed of the noise")->capture_default_str();
 
   std::vector<std::pair<CLI::App*, Run>> verbs;
-  for (auto add : {add_inspect, add_generate, add_patch, add_edit, add_localize, add_merge, add_compare, add_replay, add_export_card, add_transfer, add_evaluate,
-                   add_finetune, add_convert_adapter, add_autopsy, add_arena, add_guard, add_draw_signs, add_train_demo, add_train_reader}) {
+  for (auto add : {add_inspect, add_generate, add_patch, add_edit, add_localize, add_merge, add_compare, add_replay, add_export_card, add_transfer,
+                   add_evaluate, add_finetune, add_convert_adapter, add_autopsy, add_arena, add_guard, add_draw_signs, add_train_demo, add_train_reader}) {
     Run run = add(app);
     CLI::App* verb = app.get_subcommands({}).back();
     verb->footer("Options that verbs share, --seed, --adapter and --guard among them: glyphscope --help");

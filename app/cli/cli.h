@@ -46,7 +46,9 @@ class Context {
   /// all else, if at all: without it, ppocr is loaded when it is wanted.
   void read_by(const std::string& engine) const;
   /// Opens a model with the common options, under its guard if there is one. Throws a Failure.
-  event::ModelOpened open(const std::string& model) const;
+  event::ModelOpened open(const std::string& model) const { return open(command::OpenModel{model}); }
+  /// The same as it says itself, but for what the command line says otherwise.
+  event::ModelOpened open(command::OpenModel model) const;
   /// Does a command of the session: progress and notes are printed, and all events given to `listen`. Throws a Failure.
   void run(const Command& command, const std::function<void(const event::Any&)>& listen = {}) const;
   /// The same for a command that makes one event of this type. Throws a Failure.

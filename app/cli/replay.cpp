@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <set>
 
 #include "app/cli/cli.h"
 #include "experiments/merge.h"
@@ -43,20 +44,24 @@ Item compared(const std::string& name, const Picture& before, const Picture& now
   return {name, false, text};
 }
 
-// Numbers of two documents that are not the same; times and costs are of the machine.
-void compare_numbers(const nlohmann::json& a, const nlohmann::json& b, const std::string& place, int& equal, std::vector<std::string>& others) {
+// What two documents say that is not the same; times and costs are of the machine.
+void compare_documents(const nlohmann::json& a, const nlohmann::json& b, const std::string& place, int& equal, std::vector<std::string>& others) {
+  static const std::set<std::string> of_the_machine{"seconds", "versions", "cost", "peak_bytes", "bytes"};
   if (a.is_object() && b.is_object()) {
-    for (const auto& [key, value] : a.items())
-      if (b.contains(key) && key != "seconds" && key != "versions" && key != "cost") compare_numbers(value, b.at(key), place + "/" + key, equal, others);
+    for (const auto& [key, value] : a.items()) {
+      if (of_the_machine.contains(key)) continue;
+      if (b.contains(key))
+        compare_documents(value, b.at(key), place + "/" + key, equal, others);
+      else
+        others.push_back(place + "/" + key + " is not there any more");
+    }
   } else if (a.is_array() && b.is_array() && a.size() == b.size()) {
-    for (size_t i = 0; i < a.size(); ++i) compare_numbers(a[i], b[i], place + "/" + std::to_string(i), equal, others);
-  } else if (a.is_number() && b.is_number()) {
-    if (a == b)
-      ++equal;
-    else
-      others.push_back(place + ": " + a.dump() + ", now " + b.dump());
-  } else if (a.is_array() && b.is_array()) {
-    others.push_back(place + ": " + std::to_string(a.size()) + " entries, now " + std::to_string(b.size()));
+    for (size_t i = 0; i < a.size(); ++i) compare_documents(a[i], b[i], place + "/" + std::to_string(i), equal, others);
+  } else if (a == b) {
+    ++equal;
+  } else {
+    constexpr size_t kShown = 60;
+    others.push_back(place + ": " + a.dump().substr(0, kShown) + ", now " + b.dump().substr(0, kShown));
   }
 }
 
@@ -67,19 +72,41 @@ class Replaying {
     unpack_inputs(session_, out_ / "inputs");
   }
 
+  // What cannot be made is an item too, and all else is made.
   std::vector<Item> run() {
-    if (session_.study || !session_.edits.empty()) open();
-    if (session_.study) study(*session_.study);
-    for (size_t i = 0; i < session_.edits.size(); ++i) edit(session_.edits[i], "edits/" + std::to_string(i));
-    for (const auto& reference : session_.runs) conclude(reference);
+    const bool draws = (session_.study || !session_.edits.empty()) && made("model", [&] { open(); });
+    if (draws && session_.study) made("study", [&] { study(*session_.study); });
+    for (size_t i = 0; draws && i < session_.edits.size(); ++i) {
+      const std::string name = "edits/" + std::to_string(i);
+      made(name, [&] { edit(session_.edits[i], name); });
+    }
+    for (size_t i = 0; i < session_.runs.size(); ++i) {
+      // Runs of two workspaces may have one name.
+      const fs::path run = fs::path(session_.runs[i].folder + "/.").lexically_normal().parent_path();
+      const bool again = std::any_of(session_.runs.begin(), session_.runs.begin() + static_cast<std::ptrdiff_t>(i), [&](const auto& other) {
+        return fs::path(other.folder + "/.").lexically_normal().parent_path().filename() == run.filename();
+      });
+      const std::string name = "runs/" + run.filename().string() + (again ? "-" + std::to_string(i) : "");
+      made(name, [&] { conclude(session_.runs[i], run, name); });
+    }
     std::error_code error;
     fs::remove(out_ / "inputs", error);  // if nothing is in it
     return items_;
   }
 
  private:
+  template <class Make>
+  bool made(const std::string& name, const Make& make) {
+    const auto done = attempt([&] { make(); });
+    if (done) return true;
+    if (done.error().code == ErrorCode::cancelled) throw Failure(done.error());
+    items_.push_back({name, false, done.error().message()});
+    return false;
+  }
+
   void open() {
-    const auto opened = context_.open(session_.model.source);
+    const auto opened = context_.open(session_.model);
+    if (session_.guard) context_.run(*session_.guard);
     if (!session_.model_hash.empty() && opened.hash.text() != session_.model_hash)
       reject("the model is another one by now than the session is of", session_.model.source, "Its SHA-256 was " + session_.model_hash.substr(0, 12) + "..");
   }
@@ -110,20 +137,18 @@ class Replaying {
   }
 
   // The results of a run, of its cells.
-  void conclude(const SessionFile::Reference& reference) {
-    const fs::path run = reference.folder;
-    const std::string name = "runs/" + run.filename().string();
-    if (reference_hash(run) != reference.sha256) {
-      items_.push_back({name, false, fs::exists(run) ? "it is another run by now: its settings are not those of the session" : "it is not there any more: " + run.string()});
-      return;
-    }
+  void conclude(const SessionFile::Reference& reference, const fs::path& run, const std::string& name) {
+    if (!fs::exists(run / "settings.json")) reject("it is not there any more", run.string());
+    if (!reference.sha256.empty() && reference_hash(run) != reference.sha256)
+      reject("it is another run by now: its settings are not those of the session", run.string());
     const MergedRun merged = merge({run}, out_ / name);
     for (const auto& file : merged.written) {
       if (!file.ends_with(".json") || !fs::exists(run / file)) continue;
       int equal = 0;
       std::vector<std::string> others;
-      compare_numbers(read_json(run / file), read_json(out_ / name / file), "", equal, others);
-      items_.push_back({name + "/" + file, others.empty(), others.empty() ? "" : std::to_string(others.size()) + " of its numbers are others, " + others.front()});
+      compare_documents(read_json(run / file), read_json(out_ / name / file), "", equal, others);
+      items_.push_back(
+          {name + "/" + file, others.empty(), others.empty() ? "" : std::to_string(others.size()) + " of its values are others, " + others.front()});
     }
   }
 
@@ -141,7 +166,8 @@ Run add_replay(CLI::App& app) {
     bool check = false;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* verb = app.add_subcommand("replay", "Makes the pictures, tables and figures of a session of the window again: its drawings, its edits, and what its runs have found");
+  CLI::App* verb = app.add_subcommand(
+      "replay", "Makes the pictures, tables and figures of a session of the window again: its drawings, its edits, and what its runs have found");
   verb->add_option("SESSION", options->session, "NAME.glyph, or a folder of the same files")->required();
   verb->add_option("--out", options->out, "Folder for study/, edits/N/ and runs/NAME/")->required();
   verb->add_option("--model", options->model, "Where the session's model is now, if it was moved");
@@ -163,7 +189,8 @@ Run add_replay(CLI::App& app) {
     context.print(document);
     if (!context.common.json)
       for (const Item& one : items) std::printf("%s: %s\n", one.name.c_str(), one.equal ? "the same" : one.how.c_str());
-    if (options->check && others > 0) reject(std::to_string(others) + " of " + std::to_string(items.size()) + " are others than in the session", options->session);
+    if (options->check && others > 0)
+      reject(std::to_string(others) + " of " + std::to_string(items.size()) + " are others than in the session", options->session);
   };
 }
 

@@ -84,7 +84,7 @@ ComparePage::ComparePage(Workbench* bench, QWidget* parent) : Page(bench, tr("Co
     connect(out, &QLineEdit::returnPressed, this, &ComparePage::compare);
     return out;
   };
-  first_ = field(tr("&First"), "compare_first_field");
+  first_ = field(tr("F&irst"), "compare_first_field");
   second_ = field(tr("Se&cond"), "compare_second_field");
   const auto button = [&](const QString& text, const char* name, auto pressed) {
     auto* out = new QPushButton(text, this);
@@ -188,15 +188,21 @@ bool ComparePage::take_to_compare(const QString& what) {
   return true;
 }
 
-void ComparePage::compare() {
-  if (!compare_->isEnabled()) return;
+void ComparePage::forget() {
+  if (job_) reader_->cancel(std::exchange(job_, 0));
   runs_.reset();
   pictures_.reset();
   table_->setRowCount(0);
   cell_->clear();
   view_->clear();
   facts_->hide();
-  job_ = reader_->post(command::Compare{first_->text().toStdString(), second_->text().toStdString(), {}});
+}
+
+void ComparePage::compare() {
+  // Of what the fields say now, whatever is being compared.
+  forget();
+  if (first_->text().trimmed().isEmpty() || second_->text().trimmed().isEmpty()) return refresh();
+  job_ = reader_->post(command::Compare{first_->text().trimmed().toStdString(), second_->text().trimmed().toStdString(), {}});
   refresh();
 }
 
@@ -211,7 +217,8 @@ void ComparePage::on_compared(const Event& event) {
     for (const auto& one : runs->differences) differences << QString::fromStdString(one);
     facts_->setText(tr("In common: %1, %2. %3")
                         .arg(counted(runs->pairs, tr("pair"), tr("pairs")), counted(runs->noises, tr("noise"), tr("noises")),
-                             differences.isEmpty() ? tr("Asked alike, of the same model.") : tr("They differ by %1.").arg(differences.join(tr("; ")))));
+                             differences.isEmpty() ? tr("What they have in common was asked alike, of the same model.")
+                                                   : tr("They differ by %1.").arg(differences.join(tr("; ")))));
     facts_->show();
     show_table();
   } else if (const auto* pictures = std::get_if<event::PicturesCompared>(&event.what)) {
@@ -319,6 +326,8 @@ void ComparePage::keep(SessionFile& session) const {
   session.runs.push_back({runs_->first, {}});
   session.runs.push_back({runs_->second, {}});
 }
+
+void ComparePage::restore(const SessionFile&) { compare(); }
 
 void ComparePage::save(const QString& folder, QStringList& saved, QStringList& failed) const {
   const auto write = [&](const QString& name, const std::string& text) {

@@ -26,7 +26,7 @@ class ComparePage : public Page {
   /// The first of two, or the second where there is a first; compared once there are both.
   bool take_to_compare(const QString& what) override;
   void keep(SessionFile& session) const override;
-  void restore(const SessionFile&) override { compare(); }
+  void restore(const SessionFile& session) override;
   /// Saves comparison.json and comparison.csv, if there is one.
   void save(const QString& folder, QStringList& saved, QStringList& failed) const override;
 
@@ -37,6 +37,7 @@ class ComparePage : public Page {
   QWidget* build_table();
   void choose_into(QLineEdit* field, bool run);
   void compare();
+  void forget();
   void on_compared(const Event& event);
   void show_table();
   void show_variant();

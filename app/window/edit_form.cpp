@@ -47,7 +47,7 @@ void EditForm::add_prompts(QGridLayout* grid) {
   grid->addWidget(source_, 0, 1);
   grid->addWidget(choose_, 0, 2);
   grid->addWidget(forget_, 0, 3);
-  auto* target_label = new QLabel(tr("&Target"), this);
+  auto* target_label = new QLabel(tr("Tar&get"), this);
   target_label->setBuddy(target_);
   source_label_->setBuddy(source_);
   grid->addWidget(target_label, 1, 0);
@@ -109,7 +109,7 @@ void EditForm::add_sites(QGridLayout* grid) {
   heads_->setMaximumWidth(fontMetrics().horizontalAdvance("0:0-9; 00:00") + 24);
   heads_->setToolTip(tr("Which heads of the sites see the target, by number: 0,2 of each site, or 5:0,2; 8:1 of single ones. Empty: all"));
   connect(heads_, &QLineEdit::textEdited, this, &EditForm::changed);
-  line->add_field(tr("&Heads"), heads_);
+  line->add_field(tr("He&ads"), heads_);
   line->add_stretch();
   auto* history = new QWidget(this);
   auto* both = new QHBoxLayout(history);

@@ -35,7 +35,7 @@ EditHistory::EditHistory(QWidget* parent) : QListWidget(parent) {
   });
 }
 
-void EditHistory::keep(const command::EditText& command, const event::EditReady& ready) {
+void EditHistory::keep(const command::EditText& command, const event::EditReady& ready, const std::shared_ptr<const std::string>& input) {
   const QSignalBlocker quiet(this);
   // Another way is gone from here: what was undone is no longer there.
   entries_.resize(static_cast<size_t>(std::ptrdiff_t{at_} + 1));
@@ -43,10 +43,10 @@ void EditHistory::keep(const command::EditText& command, const event::EditReady&
   left_ = false;
   ++at_;
   if (const auto batch = static_cast<int>(command.targets.size() * command.from_steps.size()); batch == 1) {
-    append({command, ready, 1});
+    append({command, ready, 1, input});
   } else {
     for (const auto& variant : ready.variants) {
-      Entry one{command, ready, batch};
+      Entry one{command, ready, batch, input};
       one.command.targets = {variant.target};
       one.command.from_steps = {variant.from_step};
       one.ready.variants = {variant};

@@ -16,7 +16,8 @@ class EditHistory : public QListWidget {
   struct Entry {
     command::EditText command;  ///< Of one target and step.
     event::EditReady ready;
-    int batch = 1;  ///< Variants that were drawn in one batch.
+    int batch = 1;                             ///< Variants that were drawn in one batch.
+    std::shared_ptr<const std::string> input;  ///< The bytes of the real picture that it begins with.
   };
 
   explicit EditHistory(QWidget* parent = nullptr);
@@ -29,7 +30,7 @@ class EditHistory : public QListWidget {
   bool can_redo() const { return at_ + 1 < count(); }
 
   /// Puts them after the present edit, each variant of a batch an entry, of which the first is the present one. What had been undone is gone.
-  void keep(const command::EditText& command, const event::EditReady& ready);
+  void keep(const command::EditText& command, const event::EditReady& ready, const std::shared_ptr<const std::string>& input);
   /// What is shown is none of these edits: undo, and a click on the last, go back to it.
   void leave();
   void undo() { go_to(left_ ? at_ : at_ - 1); }

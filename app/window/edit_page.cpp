@@ -174,6 +174,7 @@ void EditPage::edit() {
   cancel();
   message_->hide();
   asked_ = form_->command();
+  read_input();
   const std::int64_t steps = asked_.sampling.steps > 0 ? asked_.sampling.steps : default_steps_;
   // Many steps: a quick look first, in which the step to begin at is as far along.
   if (steps >= 2 * kPreviewSteps) {
@@ -189,6 +190,16 @@ void EditPage::edit() {
   refresh();
 }
 
+// The bytes that are edited, before the file can change; once for as long as it does not.
+void EditPage::read_input() {
+  const QFileInfo info(QString::fromStdString(asked_.picture));
+  const auto now = std::pair(info.filePath(), info.lastModified());
+  if (input_ && input_of_ == now) return;
+  input_of_ = now;
+  QFile file(info.filePath());
+  input_ = !asked_.picture.empty() && file.open(QIODevice::ReadOnly) ? std::make_shared<const std::string>(file.readAll().toStdString()) : nullptr;
+}
+
 void EditPage::draw_variants() {
   pause_->stop();
   if (!form_->ready()) return;
@@ -197,6 +208,7 @@ void EditPage::draw_variants() {
   cancel();
   message_->hide();
   asked_ = std::move(*batch);
+  read_input();
   full_ = post(asked_);
   form_->set_status(engine()->waiting_text());
   refresh();
@@ -204,7 +216,7 @@ void EditPage::draw_variants() {
 
 void EditPage::use_as_source() {
   if (history_->empty()) return;
-  const auto& [command, ready, batch] = *history_->present();
+  const auto& [command, ready, batch, input] = *history_->present();
   const auto& variant = ready.variants.front();
   const Picture& picture = variant.pasted.rgb ? variant.pasted : variant.picture;  // of a real picture the whole
   if (!made_) made_ = std::make_unique<QTemporaryDir>();
@@ -246,7 +258,7 @@ void EditPage::on_event(const Event& event) {
       history_->leave();
       show_edit(*ready, true);
     } else {
-      history_->keep(asked_, *ready);
+      history_->keep(asked_, *ready, input_);
       emit content_changed();
       if (history_->present()->batch > 1)
         show_present();
@@ -346,24 +358,28 @@ void EditPage::show_box() {
 
 void EditPage::show_present() {
   cancel();
-  const auto& [command, ready, batch] = *history_->present();
+  const auto& [command, ready, batch, input] = *history_->present();
   asked_ = command;
   bench().sampling()->set(command.sampling);
   form_->show_command(command);
   const std::vector<int> sites = sites_of(command.plan);
   bench().selection()->select(QSet<int>(sites.begin(), sites.end()));
+  stale_ = false;
   pause_->stop();
   show_edit(ready, false);
 }
 
 void EditPage::keep(SessionFile& session) const {
-  for (const EditHistory::Entry& entry : history_->entries()) session.edits.push_back({entry.command, entry.ready, entry.batch, {}});
+  for (const EditHistory::Entry& entry : history_->entries()) session.edits.push_back({entry.command, entry.ready, entry.batch, entry.input});
   session.present = history_->at();
 }
 
 void EditPage::restore(const SessionFile& session) {
+  cancel();
+  shown_ = {};
+  for (auto* view : views_) view->clear();
   std::vector<EditHistory::Entry> entries;
-  for (const auto& edit : session.edits) entries.push_back({edit.command, edit.ready, edit.batch});
+  for (const auto& edit : session.edits) entries.push_back({edit.command, edit.ready, edit.batch, edit.input});
   history_->load(std::move(entries), session.present);
   if (session.present >= 0) {
     // Fields and selection are the session's, which may be ahead of the edit; nothing is drawn for them.
@@ -374,7 +390,9 @@ void EditPage::restore(const SessionFile& session) {
     if (asked_.mask) form_->set_mask(to_rect(*asked_.mask));
     show_edit(present.ready, false);
   }
+  form_->refresh();  // its signals were held
   pause_->stop();
+  stale_ = false;
   refresh();
 }
 

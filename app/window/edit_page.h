@@ -3,6 +3,8 @@
 #include <memory>
 #include <vector>
 
+#include <QDateTime>
+
 #include "app/window/page.h"
 
 class QCheckBox;
@@ -56,6 +58,7 @@ class EditPage : public Page {
   /// Other texts in place of the target's, in one batch.
   void draw_variants();
   void use_as_source();
+  void read_input();
   void edit_soon();
   void cancel();
   /// A real picture that was inverted, beside what its noise gives back.
@@ -70,7 +73,9 @@ class EditPage : public Page {
   void refresh();
 
   JobId preview_ = 0, full_ = 0;
-  command::EditText asked_;  ///< What full_ draws.
+  command::EditText asked_;                   ///< What full_ draws.
+  std::shared_ptr<const std::string> input_;  ///< The file of the real picture that it begins with,
+  std::pair<QString, QDateTime> input_of_;    ///< and which that is.
   event::EditReady shown_;
   std::unique_ptr<QTemporaryDir> made_;  ///< Edited pictures that became sources.
   int made_count_ = 0;

@@ -14,6 +14,7 @@ class EngineBridge : public QObject {
 
   JobId post(Command command);
   void cancel(JobId job) { engine_->cancel(job); }
+  void move_first(JobId job) { engine_->move_first(job); }
 
   /// An adapter is being trained, or waits to be.
   bool training() const { return training_ != 0; }

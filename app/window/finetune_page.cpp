@@ -142,7 +142,7 @@ QWidget* FinetunePage::build_results() {
     use->addWidget(out);
     return out;
   };
-  export_ = new QPushButton(tr("&Export"), side);
+  export_ = new QPushButton(tr("E&xport"), side);
   export_->setToolTip(tr("Save the adapter elsewhere, for diffusers or kohya"));
   export_->setObjectName("export_adapter");
   auto* menu = new QMenu(export_);

@@ -11,6 +11,7 @@
 #include "io/resources.h"
 #include "io/text_file.h"
 #include "patching/patch_plan.h"
+#include "tasks/session_file.h"
 #include "widgets/flow_layout.h"
 #include "widgets/message_strip.h"
 #include "widgets/picture_view.h"
@@ -279,6 +280,19 @@ void GuardPage::set_model(const event::ModelOpened& model) {
   if (!set_) asked_ = held_;
   if (!(set_ ? asked_.on : on_)) return;
   asked_.sites = sites_;
+  set_ = post(asked_);
+  refresh();
+}
+
+void GuardPage::keep(SessionFile& session) const {
+  if (on_) session.guard = held_;
+}
+
+void GuardPage::restore(const SessionFile& session) {
+  if (!session.guard) return;
+  asked_ = *session.guard;
+  words_->setPlainText(QString::fromStdString(asked_.words));
+  set_sites(asked_.sites);
   set_ = post(asked_);
   refresh();
 }

@@ -31,6 +31,9 @@ class GuardPage : public Page {
 
   /// The guard stays on, with the new model's sites.
   void set_model(const event::ModelOpened& model) override;
+  void keep(SessionFile& session) const override;
+  /// The guard that was on is switched on again.
+  void restore(const SessionFile& session) override;
   bool on() const { return on_; }
   bool busy() const { return set_ != 0 || comparison_ != 0; }
   /// Of its tab: says whether it is on.

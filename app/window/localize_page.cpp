@@ -102,11 +102,7 @@ void LocalizePage::set_model(const event::ModelOpened& model) {
 
 void LocalizePage::set_job(WindowJob job, bool) {
   window_job_ = job;
-  if (job != WindowJob::none && (planning_ || running_)) {
-    // Another job has taken this one's place.
-    if (running_) state_->setText(tr("The run was stopped. What is done of it is kept in %1.").arg(folder_));
-    planning_ = running_ = 0;
-  }
+  if (job != WindowJob::none) planning_ = 0;  // another job has taken its place
   refresh();
 }
 
@@ -133,8 +129,8 @@ void LocalizePage::start() {
   command->folder = folder_.toStdString();
   command->each_pair = false;
   found_.clear();
-  running_ = run(std::move(*command));
-  state_->setText(tr("The run is at work in %1.").arg(folder_));
+  running_ = enqueue(std::move(*command));
+  state_->setText(tr("The run is at work in %1, once those before it are done.").arg(folder_));
   refresh();
 }
 
@@ -142,8 +138,8 @@ bool LocalizePage::go_on(const QString& folder) {
   if (!run_at(folder)) return false;
   folder_ = folder;
   found_.clear();
-  running_ = run(command::Localize{
-      .folder = folder.toStdString(), .adapters = bench().drawing().adapters, .begin = command::Localize::Begin::go_on_by_its_own, .each_pair = false});
+  running_ = enqueue(
+      {.folder = folder.toStdString(), .adapters = bench().drawing().adapters, .begin = command::Localize::Begin::go_on_by_its_own, .each_pair = false});
   state_->setText(tr("The run goes on in %1.").arg(folder_));
   refresh();
   return true;

@@ -25,6 +25,7 @@ class LocalizePage : public Page {
   /// With a card or a map; a localization is seen on the page Study.
   bool go_on(const QString& folder) override;
   void keep(SessionFile& session) const override;
+  void restore(const SessionFile&) override { folder_.clear(); }
   /// What the last plan says: localization-plan.json.
   void save(const QString& folder, QStringList& saved, QStringList& failed) const override;
 

@@ -106,6 +106,7 @@ void MainWindow::build() {
   line->setFrameShadow(QFrame::Plain);
   line->setForegroundRole(QPalette::Mid);
   rows->addWidget(line);
+  rows->addWidget(build_queue(centre));
   rows->addWidget(jobs_);
   setCentralWidget(centre);
 }
@@ -206,7 +207,7 @@ void MainWindow::build_menus() {
   auto* demos = file->addMenu(tr("Open &demo model"));
   for (const auto& demo : demo_models()) demos->addAction(QString::fromStdString(demo), this, [this, demo] { open_model(QString::fromStdString(demo)); });
   file->addSeparator();
-  auto* edit = new QMenu(tr("E&dit"), this);
+  auto* edit = new QMenu(tr("&Edit"), this);
   build_session_menu(*file, *edit);
   file->addSeparator();
   auto* view = new QMenu(tr("&View"), this);
@@ -222,7 +223,7 @@ void MainWindow::build_menus() {
     const QString folder = QFileDialog::getExistingDirectory(this, tr("Export into folder"));
     if (!folder.isEmpty() && !export_all(folder).isEmpty()) say(tr("Exported into %1").arg(folder));
   });
-  auto* save = file->addMenu(tr("&Save view"));
+  auto* save = file->addMenu(tr("Save &view"));
   std::vector<View> views{picture_of(this, tr("Window")), picture_of(map_, tr("Map"))};
   for (Page* page : pages_)
     for (View& one : page->views()) views.push_back(std::move(one));
@@ -300,14 +301,19 @@ QString MainWindow::settings_text() const {
 bool MainWindow::may_end(const QString& what) { return may_end(what, /*closing=*/false); }
 
 bool MainWindow::may_end(const QString& what, bool closing) {
-  const bool job = busy() && jobs_->expected_seconds() >= long_job, training = closing && engine_->training();
-  if (!job && !training) return true;
-  QMessageBox box(QMessageBox::Question, tr("Glyphscope"), training && !job ? tr("A training is running.") : tr("%1 is running.").arg(last_done_), {}, this);
+  const bool job = job_ != 0 && jobs_->expected_seconds() >= long_job, training = closing && engine_->training();
+  const bool runs = runs_.size() > 1 || (!runs_.empty() && run_bar_->expected_seconds() >= long_job);
+  if (!job && !runs && !training) return true;
+  const QString running = runs_.size() > 1 ? tr("%1 runs are at work or wait.").arg(runs_.size())
+                          : runs           ? tr("%1 is running.").arg(runs_[0].name)
+                          : job            ? tr("%1 is running.").arg(last_done_)
+                                           : tr("A training is running.");
+  QMessageBox box(QMessageBox::Question, tr("Glyphscope"), running, {}, this);
   box.setObjectName("may_end");
   QStringList kept;
-  if (localizing_) kept << tr("What is done of it is kept in the workspace: File, Go on with a run, draws the rest.");
+  if (runs) kept << tr("What is done of it is kept in the workspace: File, Go on with a run, draws the rest.");
   if (training) kept << tr("The training is saved, and goes on from its folder.");
-  if (job && !localizing_) kept << tr("What it has done so far is lost.");
+  if (job) kept << tr("What it has done so far is lost.");
   box.setInformativeText(tr("%1 ends it. %2").arg(what, kept.join(" ")));
   auto* end = box.addButton(tr("End it"), QMessageBox::DestructiveRole);
   end->setObjectName("end");
@@ -324,10 +330,11 @@ void MainWindow::closeEvent(QCloseEvent* event) { event->setAccepted(may_end(tr(
 JobId MainWindow::run(Command command) {
   message_->hide();
   notes_.clear();
+  session_to_show_.reset();         // take_session() names it once its model is on its way
   going_on_.clear();                // go_on() names it once its model is on its way
   if (job_) engine_->cancel(job_);  // the new job must not wait for one that nobody watches any more
-  localizing_ = std::holds_alternative<command::Localize>(command);
   const bool opening = std::holds_alternative<command::OpenModel>(command);
+  if (opening) end_runs();  // of the model that goes; whoever asked for it has agreed
   job_ = engine_->post(std::move(command));
   jobs_->start(engine_->waiting_text());
   if (opening && engine_->training()) say(tr("The model is opened when the training ends, or when you pause it."));
@@ -360,7 +367,6 @@ void MainWindow::go_on(const QString& folder, bool opened) {
     if (open(command::OpenModel{named->first})) going_on_ = folder;
     return;
   }
-  if (!may_end(tr("Going on with another run"))) return;
   for (Page* page : pages_)
     if (page->go_on(folder)) return tabs_->setCurrentWidget(page);
 }
@@ -387,7 +393,7 @@ void MainWindow::choose_adapter() {
 }
 
 void MainWindow::save_adapter(const QString& file, const QString& format) {
-  if (busy()) return say(tr("The adapter can be saved when what runs now has ended."));
+  if (job_) return say(tr("The adapter can be saved when what runs now has ended."));
   const QString out = QFileDialog::getSaveFileName(this, tr("Save the adapter for %1").arg(format), {}, tr("Adapters (*.safetensors)"));
   if (!out.isEmpty()) run(command::ConvertAdapter{file.toStdString(), format.toStdString(), out.toStdString()});
 }
@@ -395,7 +401,6 @@ void MainWindow::save_adapter(const QString& file, const QString& format) {
 void MainWindow::open_model(const QString& source) { open(command::OpenModel{source.toStdString()}); }
 
 bool MainWindow::open(const command::OpenModel& model) {
-  session_to_show_.reset();
   // What cannot be opened ends nothing that runs.
   if (const auto possible = can_open(model); !possible) {
     fail(in_words(possible.error()));
@@ -407,6 +412,7 @@ bool MainWindow::open(const command::OpenModel& model) {
 }
 
 void MainWindow::on_event(const Event& event) {
+  if (std::any_of(runs_.begin(), runs_.end(), [&](const QueuedRun& run) { return run.job == event.job; })) return on_run_event(event);
   // Of a job that nobody waits for any more; but a model that was opened is the engine's from then on.
   if (event.job != job_ && !std::holds_alternative<event::ModelOpened>(event.what)) return;
   if (auto* started = std::get_if<event::Started>(&event.what)) {
@@ -430,7 +436,6 @@ void MainWindow::on_event(const Event& event) {
     note({noted->text});
   } else if (is_end(event.what)) {
     job_ = 0;
-    localizing_ = false;
     if (auto* finished = std::get_if<event::Finished>(&event.what)) jobs_->finish(tr("%1: done in %2").arg(last_done_, duration_text(finished->seconds)));
     if (std::get_if<event::Cancelled>(&event.what)) jobs_->finish(tr("%1: cancelled").arg(last_done_));
     if (auto* failed = std::get_if<event::Failed>(&event.what)) {
@@ -440,7 +445,7 @@ void MainWindow::on_event(const Event& event) {
     const bool succeeded = std::holds_alternative<event::Finished>(event.what);
     for (Page* page : pages_)
       if (!job_) page->set_job(WindowJob::none, succeeded);  // else one of them has started another
-    if (!job_ && session_to_show_) {
+    if (!job_ && session_to_show_ && event.job == session_job_) {
       if (succeeded)
         restore_session();
       else
@@ -461,6 +466,7 @@ void MainWindow::note(const std::vector<std::string>& texts) {
 void MainWindow::fail(const QString& text) { message_->show_message(MessageStrip::Kind::error, text); }
 
 void MainWindow::show_model(const event::ModelOpened& model) {
+  leave_session();  // pages still show it
   model_source_ = QString::fromStdString(model.source);
   model_hash_ = model.hash;
   show_session_status();
@@ -485,6 +491,7 @@ void MainWindow::show_model(const event::ModelOpened& model) {
   connect(hash_known_, &QTimer::timeout, this, [this, device] {
     if (!model_hash_->ready()) return;
     hash_known_->stop();
+    check_session_hash();
     model_facts_->setToolTip(tr("SHA-256 %1").arg(hash_text()) + (device.isEmpty() ? QString() : "\n" + device));
   });
   model.hash.begin();
@@ -503,15 +510,11 @@ void MainWindow::show_model(const event::ModelOpened& model) {
   open_bytes_ = model.bytes;
   OpenDialog::remember(opened_);
   session_->begin_anew();
-  session_->touch();
 }
 
 void MainWindow::save_view(const View& view) {
-  QString file = QFileDialog::getSaveFileName(this, tr("Save view"), view.file, view.filter);
+  const QString file = ask_where_to_save(this, tr("Save view"), view.file, view.filter, "png");  // a PNG, unless the name says otherwise
   if (file.isEmpty()) return;
-  const QString ending = QFileInfo(file).suffix();
-  const QRegularExpression known("\\*\\." + QRegularExpression::escape(ending) + "\\b", QRegularExpression::CaseInsensitiveOption);
-  if (ending.isEmpty() || !view.filter.contains(known)) file += ".png";  // a PNG is what is written
   if (view.save(file, settings_text())) return say(tr("Saved %1").arg(file));
   fail(tr("Cannot write %1. Is the folder writable, and the disk not full?").arg(file));
 }

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "app/window/page.h"
+#include "tasks/session_file.h"
 
 class QLabel;
 class QLineEdit;
@@ -22,7 +23,6 @@ class MessageStrip;
 class ModelMap;
 class SessionKeeper;
 class SiteList;
-struct SessionFile;
 
 /// The workbench: a model's map and the pages. It wires widgets to the engine, and computes nothing.
 class MainWindow : public QMainWindow, public Workbench {
@@ -46,6 +46,7 @@ class MainWindow : public QMainWindow, public Workbench {
   SharedSampling* sampling() override { return sampling_; }
   Drawing drawing() const override;
   JobId run(Command command) override;
+  JobId enqueue(command::Localize run) override;
   bool may_end(const QString& what) override;
   bool open(const command::OpenModel& model) override;
   void go_on(const QString& folder) override;
@@ -58,7 +59,7 @@ class MainWindow : public QMainWindow, public Workbench {
   void note(const std::vector<std::string>& texts) override;
   void fail(const QString& text) override;
   AdapterList& adapters() { return *adapters_; }
-  bool busy() const { return job_ != 0; }
+  bool busy() const { return job_ != 0 || !runs_.empty(); }
   /// A job that takes longer, in seconds, is not ended before the user has said so.
   double long_job = 60;
 
@@ -77,6 +78,9 @@ class MainWindow : public QMainWindow, public Workbench {
   void take_session(SessionFile session, const QString& file);
   void find_model_of(SessionFile session, const QString& file);
   void restore_session();
+  void check_session_hash();
+  /// Another model is open, which is no session's: what was there is set aside.
+  void leave_session();
   void show_session_status();
 
   void go_on(const QString& folder, bool opened);
@@ -88,6 +92,12 @@ class MainWindow : public QMainWindow, public Workbench {
   bool may_end(const QString& what, bool closing);
   void choose_adapter();
   void on_event(const Event& event);
+  // main_window_runs.cpp
+  QWidget* build_queue(QWidget* parent);
+  void on_run_event(const Event& event);
+  void show_runs();
+  void end_runs();
+
   void show_model(const event::ModelOpened& model);
   void save_view(const View& view);
   /// What a screenshot shows, as JSON for its metadata.
@@ -104,7 +114,12 @@ class MainWindow : public QMainWindow, public Workbench {
   command::OpenModel opened_;    ///< By what the model was opened,
   std::int64_t open_bytes_ = 0;  ///< and what it takes of its device.
   QString going_on_;             ///< The folder of a run to go on with when its model is open.
-  bool localizing_ = false;      ///< The job is a localization.
+  // Runs that are at work (the first) and that wait, in order.
+  struct QueuedRun {
+    JobId job = 0;
+    QString name;
+  };
+  std::vector<QueuedRun> runs_;
   QString model_source_, upscaler_source_, last_done_;
   std::optional<ModelHash> model_hash_;
   QTimer* hash_known_;  ///< Shows it once it is formed.
@@ -124,10 +139,15 @@ class MainWindow : public QMainWindow, public Workbench {
   std::unique_ptr<SessionFile> session_to_show_;
   QString session_to_show_file_;
   std::unique_ptr<QTemporaryDir> session_pictures_;  ///< Real pictures that sessions brought along.
-  std::string session_unknown_;                      ///< JSON of what the session has from a newer version.
+  JobId session_job_ = 0;                            ///< Opens its model.
+  QString session_hash_;                             ///< Of the model that it is of, until that is known of the open one.
+  QStringList session_notes_;
+  std::vector<SessionFile::Reference> session_runs_, session_trainings_;
+  std::string session_unknown_;  ///< JSON of what the session has from a newer version.
   QAction *undo_ = nullptr, *redo_ = nullptr;
   QTabWidget* tabs_;
-  JobBar* jobs_;
+  JobBar *jobs_, *run_bar_;
+  QToolButton* queue_;
   MessageStrip* message_;
 };
 

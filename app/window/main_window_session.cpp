@@ -7,9 +7,11 @@
 #include "app/window/wording.h"
 #include "app/window/workspace.h"
 #include "io/json.h"
+#include "patching/patch_plan.h"
 #include "tasks/session_file.h"
 #include "widgets/adapter_list.h"
 #include "widgets/message_strip.h"
+#include "widgets/save_picture.h"
 
 namespace glyphscope {
 
@@ -39,10 +41,10 @@ void MainWindow::build_session_menu(QMenu& file, QMenu& edit) {
   recent->setObjectName("recent_sessions");
   connect(recent, &QMenu::aboutToShow, this, [this, recent] {
     recent->clear();
-    if (const QString left = session_->left_behind(); !left.isEmpty()) {
-      recent->addAction(tr("The last one, as it was left"), this, [this, left] { open_session(left); });
-      recent->addSeparator();
-    }
+    for (const QString& left : SessionKeeper::left_behind())
+      recent->addAction(tr("As it was left, %1").arg(QLocale().toString(QFileInfo(left).lastModified(), QLocale::ShortFormat)), this,
+                        [this, left] { open_session(left); });
+    recent->addSeparator();
     for (const QString& one : SessionKeeper::recent()) recent->addAction(one, this, [this, one] { open_session(one); });
     if (recent->isEmpty()) recent->addAction(tr("None was saved yet"))->setEnabled(false);
   });
@@ -89,12 +91,14 @@ SessionFile MainWindow::collect_session() const {
   out.sites = selection_->sorted();
   out.window["fields"] = from_qt(fields_of(*tabs_));
   out.window["page"] = static_cast<Page*>(tabs_->currentWidget())->objectName().toStdString();
+  out.runs = session_runs_;
+  out.trainings = session_trainings_;
   for (const Page* page : pages_) page->keep(out);
   for (auto* references : {&out.runs, &out.trainings}) {
     std::vector<SessionFile::Reference> once;
     for (auto& one : *references)
       if (std::none_of(once.begin(), once.end(), [&](const auto& other) { return other.folder == one.folder; }))
-        once.push_back({one.folder, reference_hash(one.folder)});
+        once.push_back({one.folder, one.sha256.empty() ? reference_hash(one.folder) : one.sha256});
     *references = std::move(once);
   }
   if (!session_unknown_.empty()) out.unknown = nlohmann::ordered_json::parse(session_unknown_);
@@ -121,10 +125,8 @@ void MainWindow::save_session() {
 
 void MainWindow::save_session_as() {
   const QString proposed = QDir(workspace_folder()).filePath(QFileInfo(model_source_.section(':', -1)).completeBaseName() + ".glyph");
-  QString file = QFileDialog::getSaveFileName(this, tr("Save the session"), session_->file().isEmpty() ? proposed : session_->file(), kFilter);
-  if (file.isEmpty()) return;
-  if (!file.endsWith(".glyph", Qt::CaseInsensitive)) file += ".glyph";
-  session_->save(file);
+  const QString file = ask_where_to_save(this, tr("Save the session"), session_->file().isEmpty() ? proposed : session_->file(), kFilter, "glyph");
+  if (!file.isEmpty()) session_->save(file);
 }
 
 void MainWindow::open_session(const QString& file) {
@@ -143,8 +145,8 @@ void MainWindow::open_session(const QString& file) {
       if (!self) return;
       if (!read->session) return self->fail(in_words(read->session.error()));
       self->message_->hide();
-      self->notes_.clear();
-      self->note(read->notes);
+      self->session_notes_.clear();
+      for (const auto& text : read->notes) self->session_notes_ << in_words(text);
       self->take_session(std::move(*read->session), file);
     });
   });
@@ -167,10 +169,12 @@ void MainWindow::take_session(SessionFile session, const QString& file) {
     show();
     return restore_session();
   }
-  if (!can_open(session.model)) return find_model_of(std::move(session), file);
+  const QString source = QString::fromStdString(session.model.source);
+  if (!source.startsWith("demo:") && !QFileInfo::exists(source)) return find_model_of(std::move(session), file);
   const command::OpenModel model = session.model;
   if (!open(model)) return;
   show();
+  session_job_ = job_;
 }
 
 // A model that was moved: where it is now.
@@ -196,11 +200,12 @@ void MainWindow::find_model_of(SessionFile session, const QString& file) {
 }
 
 void MainWindow::restore_session() {
+  leave_session();  // where the same model stays open
   const std::unique_ptr<SessionFile> session = std::move(session_to_show_);
-  const bool own = session_to_show_file_ == session_->left_behind();
-  QStringList notes;
-  if (!session->model_hash.empty() && model_hash_ && hash_text().toStdString() != session->model_hash)
-    notes << tr("The model is another one by now than the session is of: what is drawn may be other than its pictures.");
+  const QString file = session_to_show_file_;
+  const bool left = QFileInfo(file).fileName().startsWith('.');
+  QStringList notes = std::exchange(session_notes_, {});
+  session_hash_ = QString::fromStdString(session->model_hash);
   for (const auto* references : {&session->runs, &session->trainings})
     for (const auto& one : *references) {
       const QString folder = QString::fromStdString(one.folder);
@@ -222,16 +227,48 @@ void MainWindow::restore_session() {
   }
   state["sites"] = sites;
   state["adapters"] = adapters;
+  // Edits at sites that this model has not are of another one.
+  const auto edits = session->edits.size();
+  std::erase_if(session->edits, [&](const auto& edit) {
+    const std::vector<int> own = sites_of(edit.command.plan);
+    return std::any_of(own.begin(), own.end(), [&](int site) { return site >= static_cast<int>(sites_.size()); });
+  });
+  if (session->edits.size() < edits) {
+    session->present = std::min(session->present, static_cast<int>(session->edits.size()) - 1);
+    notes << tr("Edits at sites that this model has not are left out.");
+  }
+  if (session->guard) notes << tr("The guard was on, and is switched on again, without its log.");
   apply_state(state);
   for (Page* page : pages_) page->restore(*session);
   const auto page = session->window.find("page");
   for (Page* one : pages_)
     if (page != session->window.end() && page->is_string() && one->objectName().toStdString() == page->get<std::string>()) tabs_->setCurrentWidget(one);
+  adapters_settle_->stop();  // their pictures are there
+  session_runs_ = session->runs;
+  session_trainings_ = session->trainings;
   session_unknown_ = session->unknown.empty() ? std::string() : session->unknown.dump();
   session_->begin_anew();
-  session_->set_file(own ? QString() : session_to_show_file_);
-  if (!own) SessionKeeper::remember(session_to_show_file_);
+  session_->set_file(left ? QString() : file);
+  session_->keep_soon();
+  if (!left) SessionKeeper::remember(file);
   if (!notes.isEmpty()) say(notes.join("\n"));
+  check_session_hash();
+}
+
+// Nobody waits for the hash of a model of many gigabytes.
+void MainWindow::check_session_hash() {
+  if (session_hash_.isEmpty() || !model_hash_ || !model_hash_->ready()) return;
+  if (std::exchange(session_hash_, QString()) != hash_text())
+    say(tr("The model is another one by now than the session is of: what is drawn may be other than its pictures."));
+}
+
+void MainWindow::leave_session() {
+  session_->set_aside();
+  session_->set_file({});
+  session_runs_.clear();
+  session_trainings_.clear();
+  session_unknown_.clear();
+  session_hash_.clear();
 }
 
 }  // namespace glyphscope

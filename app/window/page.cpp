@@ -44,6 +44,12 @@ JobId Page::run(Command command) {
   return job;
 }
 
+JobId Page::enqueue(command::Localize run) {
+  const JobId job = bench_->enqueue(std::move(run));
+  jobs_.insert(job);
+  return job;
+}
+
 std::vector<Page*> make_pages(Workbench* bench, QWidget* parent) {
   std::vector<Page*> pages = all_pages(bench, parent);
   std::stable_sort(pages.begin(), pages.end(), [](const Page* a, const Page* b) { return a->rank() < b->rank(); });

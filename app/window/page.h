@@ -29,9 +29,12 @@ class Workbench {
   /// How pictures are sampled now, and by which adapters.
   virtual Drawing drawing() const = 0;
 
-  /// Runs it as the window's job, in place of the one before: its progress and its end are shown below all pages, where it can be cancelled.
+  /// Runs it as the window's job, in place of the one before, but for runs (see enqueue): its progress and its end are shown below all pages, where it can be
+  /// cancelled.
   virtual JobId run(Command command) = 0;
-  /// Whether the window's job may end: it is short, or the user says so. what: that would end it, for the question.
+  /// Puts a run into the window's queue: runs come one after the other, and what is looked at meanwhile comes between two of their cells.
+  virtual JobId enqueue(command::Localize run) = 0;
+  /// Whether the window's job and its runs may end: they are short, or the user says so. what: that would end it, for the question.
   virtual bool may_end(const QString& what) = 0;
   /// Opens a model as the window's job. False if it cannot be opened, or the user keeps the job that runs.
   virtual bool open(const command::OpenModel& model) = 0;
@@ -94,6 +97,8 @@ class Page : public QWidget {
   /// The window's job has begun, in place of any before, whose events are stale; or it has ended, as it should or not. While a model is on its way, nothing
   /// can be started.
   virtual void set_job(WindowJob job, bool succeeded) { (void)job, (void)succeeded; }
+  /// So many runs are at work or wait.
+  virtual void runs_changed(int count) { (void)count; }
   /// Goes on with the run in a folder, whose model is open, if that is this page's job.
   virtual bool go_on(const QString& folder) { return (void)folder, false; }
   /// Shows the run in a folder, if one is there and that is this page's job.
@@ -130,6 +135,7 @@ class Page : public QWidget {
   /// Asks the engine for it, beside the window's job, or as the window's job; what happens to it comes to on_event().
   JobId post(Command command);
   JobId run(Command command);
+  JobId enqueue(command::Localize run);
   /// Of a job of this page.
   virtual void on_event(const Event& event) = 0;
   /// Any job has ended, whoever posted it.

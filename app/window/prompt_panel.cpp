@@ -53,7 +53,7 @@ PromptPanel::PromptPanel(SharedSampling* sampling, QWidget* parent) : QWidget(pa
   };
   generate_ = button(tr("&Generate"), tr("Draw prompt A and prompt B from the same noise"), "generate", &PromptPanel::generate_requested);
   localize_ = button(tr("&Localize"), tr("Patch every site alone, over pairs of words, and read the pictures"), "localize", &PromptPanel::localize_requested);
-  edit_ = button(tr("&Edit text"), tr("Draw A's picture while the selected sites see prompt B"), "edit", &PromptPanel::edit_requested);
+  edit_ = button(tr("Edit te&xt"), tr("Draw A's picture while the selected sites see prompt B"), "edit", &PromptPanel::edit_requested);
   rows->addLayout(line);
 }
 

@@ -127,7 +127,7 @@ QWidget* RunsPage::build_run() {
   part_->setObjectName("run_part");
   part_->setSizeAdjustPolicy(QComboBox::AdjustToContents);
   connect(part_, &QComboBox::currentIndexChanged, this, &RunsPage::show_part);
-  line->add_field(tr("&Shows"), part_);
+  line->add_field(tr("Sh&ows"), part_);
   column->addLayout(line);
 
   parts_ = new QStackedWidget(side);
@@ -183,8 +183,8 @@ QWidget* RunsPage::build_run() {
 
 QString RunsPage::title() const { return unfinished_ == 0 ? name() : tr("%1 (%2 unfinished)").arg(name()).arg(unfinished_); }
 
-void RunsPage::set_job(WindowJob job, bool) {
-  window_works_ = job != WindowJob::none;
+void RunsPage::runs_changed(int count) {
+  window_works_ = count > 0;
   list_->read_again();
 }
 

@@ -33,7 +33,7 @@ class RunsPage : public Page {
   /// Of its tab: says how many localizations were cut off, by a crash or by the user, and can be gone on with.
   QString title() const override;
   void set_model(const event::ModelOpened&) override {}
-  void set_job(WindowJob job, bool succeeded) override;
+  void runs_changed(int count) override;
   bool show_run(const QString& folder) override;
   void keep(SessionFile& session) const override;
   void restore(const SessionFile& session) override;

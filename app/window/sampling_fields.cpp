@@ -36,7 +36,7 @@ SamplingFields::SamplingFields(SharedSampling* sampling, FlowLayout* line, QWidg
   show();
   for (QSpinBox* box : {steps_, upscale_steps_, seed_}) connect(box, &QSpinBox::valueChanged, this, &SamplingFields::take);
   connect(guidance_, &QDoubleSpinBox::valueChanged, this, &SamplingFields::take);
-  connect(negative_, &QLineEdit::textEdited, this, &SamplingFields::take);
+  connect(negative_, &QLineEdit::textChanged, this, &SamplingFields::take);
   connect(sampling_, &SharedSampling::changed, this, &SamplingFields::show);
 }
 
@@ -76,7 +76,9 @@ void SamplingFields::show() {
   show(seed_, static_cast<int>(sampling.seed));
   show(upscale_steps_, static_cast<int>(sampling.upscale_steps));
   const QString negative = QString::fromStdString(sampling.negative.value_or(""));
-  if (negative_->text() != negative) negative_->setText(negative);
+  if (negative_->text() == negative) return;
+  const QSignalBlocker block(negative_);
+  negative_->setText(negative);
 }
 
 }  // namespace glyphscope

@@ -16,7 +16,17 @@ constexpr size_t kMostSteps = 200;
 constexpr int kMostRecent = 8;
 constexpr const char* kRecent = "recent_sessions";
 
+constexpr int kMostLeft = 5;
+
 QString workspace_file(const QString& name) { return QDir(workspace_folder()).filePath(name); }
+
+// A name of its own for a session that is left behind.
+QString left_name() {
+  const QString time = QDateTime::currentDateTime().toString("yyyyMMdd-HHmmss");
+  QString name = workspace_file(QStringLiteral(".last-%1.glyph").arg(time));
+  for (int number = 2; QFileInfo::exists(name); ++number) name = workspace_file(QStringLiteral(".last-%1-%2.glyph").arg(time).arg(number));
+  return name;
+}
 
 }  // namespace
 
@@ -33,24 +43,37 @@ struct SessionKeeper::Writer {
 
 SessionKeeper::SessionKeeper(Host host, QObject* parent)
     : QObject(parent), host_(std::move(host)), watch_(new QTimer(this)), writer_(std::make_shared<Writer>()) {
+  adopt();
   watch_->setInterval(kWatch);
   connect(watch_, &QTimer::timeout, this, &SessionKeeper::observe);
   watch_->start();
 }
 
 SessionKeeper::~SessionKeeper() {
-  // The last changes too; whatever is being written is done first.
+  // What the user has asked for, and the last changes; whatever is being written is done first.
+  if (!next_.isEmpty()) static_cast<void>(writer_->write(next_, host_.collect()));
   if (!kept_) static_cast<void>(writer_->write(own_file(), host_.collect()));
 }
 
-QString SessionKeeper::left_behind() const {
-  const QString file = workspace_file(".last.glyph");
-  return QFileInfo::exists(file) ? file : QString();
+// What windows before this one kept, and nobody holds any more, gets a name that no later one takes.
+void SessionKeeper::adopt() {
+  for (const QFileInfo& one : QDir(workspace_folder()).entryInfoList({".session-*.glyph"}, QDir::Files | QDir::Hidden)) {
+    QLockFile lock(one.filePath() + ".lock");
+    lock.setStaleLockTime(0);
+    if (lock.tryLock()) QFile::rename(one.filePath(), left_name());
+  }
+  const QStringList left = left_behind();
+  for (int i = kMostLeft; i < left.size(); ++i) QFile::remove(left[i]);
 }
 
-// The file that this window keeps its session in. Of several windows on one workspace each has its own; what an earlier one left becomes the last session.
-QString SessionKeeper::own_file() const {
-  auto* self = const_cast<SessionKeeper*>(this);
+QStringList SessionKeeper::left_behind() {
+  QStringList out;
+  for (const QFileInfo& one : QDir(workspace_folder()).entryInfoList({".last-*.glyph"}, QDir::Files | QDir::Hidden, QDir::Time)) out << one.filePath();
+  return out;
+}
+
+// The file that this window keeps its session in: of several on one workspace each has its own.
+QString SessionKeeper::own_file() {
   const QString folder = workspace_folder();
   if (lock_ && QFileInfo(own_).absolutePath() == QDir(folder).absolutePath()) return own_;
   QDir().mkpath(folder);
@@ -59,16 +82,25 @@ QString SessionKeeper::own_file() const {
     auto lock = std::make_unique<QLockFile>(name + ".lock");
     lock->setStaleLockTime(0);
     if (!lock->tryLock()) continue;
-    if (QFileInfo::exists(name)) {
-      const QString last = workspace_file(".last.glyph");
-      QFile::remove(last);
-      QFile::rename(name, last);
-    }
-    self->lock_ = std::move(lock);
-    self->own_ = name;
+    if (QFileInfo::exists(name)) QFile::rename(name, left_name());
+    lock_ = std::move(lock);
+    own_ = name;
     return own_;
   }
-  return workspace_file(".session.glyph");
+  return left_name();
+}
+
+void SessionKeeper::set_aside() {
+  if (kept_ && !QFileInfo::exists(own_)) return;  // nothing was done
+  if (kept_) {
+    QFile::rename(own_, left_name());
+  } else {
+    // As it is now; on this thread's time, as what is shown goes the next moment.
+    QThreadPool::globalInstance()->start(
+        [writer = writer_, file = left_name(), session = host_.collect()] { static_cast<void>(writer->write(file, session)); });
+    QFile::remove(own_);
+  }
+  kept_ = true;
 }
 
 void SessionKeeper::set_file(const QString& file) {
@@ -103,7 +135,8 @@ void SessionKeeper::observe() {
     touch();
   }
   const qint64 moment = QDateTime::currentMSecsSinceEpoch();
-  if (!kept_ && !writing_ && moment - last_written_ >= kKeepEvery) write(own_file(), true);
+  // A large session is not written all the time.
+  if (!kept_ && !writing_ && moment - last_written_ >= std::max<qint64>(kKeepEvery, 20 * took_)) write(own_file(), true);
 }
 
 void SessionKeeper::go_to(int state) {
@@ -131,6 +164,8 @@ void SessionKeeper::redo() {
 }
 
 void SessionKeeper::save(const QString& file) {
+  file_ = file;
+  remember(file);
   if (writing_)
     next_ = file;
   else
@@ -143,18 +178,19 @@ void SessionKeeper::write(const QString& file, bool automatic) {
   (automatic ? kept_ : changed_) = automatic;
   QPointer<SessionKeeper> self(this);
   QThreadPool::globalInstance()->start([self, writer = writer_, file, automatic, session = host_.collect()] {
+    QElapsedTimer clock;
+    clock.start();
     const Expected<Done> done = writer->write(file, session);
-    QMetaObject::invokeMethod(qApp, [self, file, automatic, done] {
+    QMetaObject::invokeMethod(qApp, [self, file, automatic, done, took = clock.elapsed()] {
       if (!self) return;
       self->writing_ = false;
+      self->took_ = took;
       if (!done) {
         // Of one that keeps itself, once; it is tried again with the next change.
         (automatic ? self->kept_ : self->changed_) = !automatic;
         if (automatic) self->kept_ = true;
         emit self->failed(in_words(done.error()));
       } else if (!automatic) {
-        self->file_ = file;
-        remember(file);
         emit self->saved(file);
       }
       emit self->status_changed();

@@ -20,9 +20,9 @@ class SessionKeeper : public QObject {
   Q_OBJECT
  public:
   struct Host {
-    std::function<SessionFile()> collect;            ///< All of it; pictures are shared, not copied.
-    std::function<QJsonObject()> state;              ///< What can be undone: fields, selection, adapters.
-    std::function<void(const QJsonObject&)> apply;   ///< The same as it was.
+    std::function<SessionFile()> collect;           ///< All of it; pictures are shared, not copied.
+    std::function<QJsonObject()> state;             ///< What can be undone: fields, selection, adapters.
+    std::function<void(const QJsonObject&)> apply;  ///< The same as it was.
   };
   SessionKeeper(Host host, QObject* parent);
   ~SessionKeeper() override;
@@ -30,6 +30,10 @@ class SessionKeeper : public QObject {
   /// Under which name it is saved; empty: none yet.
   const QString& file() const { return file_; }
   void set_file(const QString& file);
+  /// What is shown now is to be kept, though nothing of it was changed here.
+  void keep_soon() { kept_ = false; }
+  /// Another session takes this one's place: it is kept as one of those that were left behind.
+  void set_aside();
   /// Whether something has changed since it was saved.
   bool changed() const { return changed_; }
   /// Writes it, and tells when that is done.
@@ -44,8 +48,8 @@ class SessionKeeper : public QObject {
   void undo();
   void redo();
 
-  /// The session that the last window left behind; empty: none.
-  QString left_behind() const;
+  /// Sessions that windows before this one left behind in the workspace, the newest first.
+  static QStringList left_behind();
   /// Those that were saved or opened last.
   static QStringList recent();
   static void remember(const QString& file);
@@ -60,7 +64,8 @@ class SessionKeeper : public QObject {
   void observe();
   void go_to(int state);
   void write(const QString& file, bool automatic);
-  QString own_file() const;
+  static void adopt();
+  QString own_file();
 
   Host host_;
   QString file_;
@@ -69,7 +74,7 @@ class SessionKeeper : public QObject {
   std::vector<QJsonObject> states_;
   QJsonObject pending_;
   int at_ = -1;
-  qint64 last_written_ = 0;
+  qint64 last_written_ = 0, took_ = 0;  ///< Milliseconds.
   QTimer* watch_;
   std::shared_ptr<Writer> writer_;
   std::unique_ptr<QLockFile> lock_;

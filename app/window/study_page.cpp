@@ -77,8 +77,7 @@ void StudyPage::set_job(WindowJob job, bool) {
   window_job_ = job;
   refresh();
   if (job != WindowJob::none) {
-    if (std::exchange(job_, 0)) scores_->set_stopped();
-    drawing_ = false;
+    drawing_ = 0;
     return;
   }
   if (drawn_stale_) adapters_changed();
@@ -133,11 +132,16 @@ void StudyPage::keep(SessionFile& session) const {
 }
 
 void StudyPage::restore(const SessionFile& session) {
-  if (!session.study) return;
-  drawn_ = shown_of_ = session.study->command;
-  shown_ = session.study->ready;
-  pair_shown_ = false;
-  pictures_->show_pictures(*shown_);
+  scores_->clear();
+  pictures_->clear();
+  drawn_.reset();
+  shown_.reset();
+  drawn_stale_ = pair_shown_ = false;
+  if (session.study) {
+    drawn_ = shown_of_ = session.study->command;
+    shown_ = session.study->ready;
+    pictures_->show_pictures(*shown_);
+  }
   mark_undrawn();
 }
 
@@ -160,42 +164,37 @@ bool StudyPage::go_on(const QString& folder) {
   const auto run = run_at(folder);
   if (run && !run->goes_on_localizing()) return false;
   scores_->clear();
-  this->run(command::Localize{.folder = folder.toStdString(), .adapters = bench().drawing().adapters, .begin = command::Localize::Begin::go_on_by_its_own});
+  localizing_ = enqueue({.folder = folder.toStdString(), .adapters = bench().drawing().adapters, .begin = command::Localize::Begin::go_on_by_its_own});
   return true;
-}
-
-void StudyPage::run(Command command) {
-  const bool draws = std::holds_alternative<command::Generate>(command);
-  job_ = Page::run(std::move(command));
-  drawing_ = draws;
 }
 
 void StudyPage::draw(command::Generate command) {
   command.adapters = bench().drawing().adapters;
   drawn_ = command;
   drawn_stale_ = false;
-  run(std::move(command));
+  const JobId job = run(std::move(command));
+  drawing_ = job;  // by now the job before has ended
 }
 
 void StudyPage::adapters_changed() {
   if (!drawn_) return;
   // Whatever else runs is not worth losing for a slider: its pictures are drawn after it.
-  drawn_stale_ = window_job_ != WindowJob::none && !(job_ && drawing_);
+  drawn_stale_ = window_job_ != WindowJob::none && drawing_ == 0;
   if (!drawn_stale_) draw(*drawn_);
 }
 
 void StudyPage::localize() {
   scores_->clear();
   const Drawing drawing = bench().drawing();
-  run(command::Localize{.pairs = static_cast<size_t>(pairs),
-                        .sampling = drawing.sampling,
-                        .from_step = prompts_->from_step(),
-                        .folder = new_run_folder(model_source_).toStdString(),
-                        .adapters = drawing.adapters});
+  localizing_ = enqueue({.pairs = static_cast<size_t>(pairs),
+                         .sampling = drawing.sampling,
+                         .from_step = prompts_->from_step(),
+                         .folder = new_run_folder(model_source_).toStdString(),
+                         .adapters = drawing.adapters});
 }
 
 void StudyPage::on_event(const Event& event) {
-  if (event.job != job_) return;
+  if (event.job != drawing_ && event.job != localizing_) return;
   if (const auto* pictures = std::get_if<event::PicturesReady>(&event.what)) {
     pictures_->show_pictures(*pictures);
     if (drawn_) {
@@ -213,9 +212,8 @@ void StudyPage::on_event(const Event& event) {
     if (scores->final) show_findings(*scores);
     if (scores->final) emit content_changed();
   } else if (is_end(event.what)) {
-    job_ = 0;
-    drawing_ = false;
-    if (!std::holds_alternative<event::Finished>(event.what)) scores_->set_stopped();
+    if (event.job == localizing_ && !std::holds_alternative<event::Finished>(event.what)) scores_->set_stopped();
+    (event.job == drawing_ ? drawing_ : localizing_) = 0;
   }
 }
 

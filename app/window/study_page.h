@@ -37,7 +37,6 @@ class StudyPage : public Page {
   void on_event(const Event& event) override;
 
  private:
-  void run(Command command);
   void draw(command::Generate command);
   void localize();
   void list_unfinished(QMenu* menu);
@@ -47,8 +46,8 @@ class StudyPage : public Page {
   void mark_undrawn();
   void refresh();
 
-  JobId job_ = 0;                              ///< The last that was started here, if it runs; events of others are stale.
-  bool drawing_ = false;                       ///< It draws pictures.
+  JobId drawing_ = 0;                          ///< The last pictures that were asked for here, if they are not there yet; events of others are stale.
+  JobId localizing_ = 0;                       ///< The last localization, the same.
   WindowJob window_job_ = WindowJob::none;     ///< Whoever started it.
   std::optional<event::PicturesReady> shown_;  ///< Of the prompts, as they were drawn last,
   command::Generate shown_of_;                 ///< and by what.

@@ -7,6 +7,7 @@
 #include <QJsonObject>
 #include <QRegularExpression>
 #include <QSaveFile>
+#include <QSet>
 #include <QSettings>
 #include <algorithm>
 
@@ -27,8 +28,11 @@ QString new_run_folder(const QString& model, const QString& question) {
   QString name = model.startsWith("demo:") ? model.mid(5) : QFileInfo(model).completeBaseName();
   name.replace(QRegularExpression("[^A-Za-z0-9._-]+"), "-");
   const QString base = QDir(workspace_folder()).filePath(question + "-" + name + QDateTime::currentDateTime().toString("-yyyyMMdd-HHmmss"));
+  // Those of runs that wait are not there yet.
+  static QSet<QString> given;
   QString folder = base;
-  for (int number = 2; QFileInfo::exists(folder); ++number) folder = base + QStringLiteral("-%1").arg(number);
+  for (int number = 2; QFileInfo::exists(folder) || given.contains(folder); ++number) folder = base + QStringLiteral("-%1").arg(number);
+  given.insert(folder);
   return folder;
 }
 

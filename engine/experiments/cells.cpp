@@ -113,6 +113,7 @@ void Cells::draw_ahead(std::span<const Asked> next) {
   const auto threads = static_cast<size_t>(pipeline_->rows_side_by_side(alone));
   if (threads < 2) return;
   cancel_.check_between();
+  observer_.between();
   Request request = alone;
   request.prompts.clear();
   request.rows.clear();
@@ -153,6 +154,7 @@ void Cells::complete(const Cell& cell, const Question& question, const CellDone&
       continue;
     }
     cancel_.check_between();
+    observer_.between();
     const std::string name = question.variants.size() <= kVariantsAtOnce ? question.name : question.name + "." + std::to_string(begin / kVariantsAtOnce);
     if (folder_ && folder_->has(cell, name))
       reject("the kept result is damaged: variants are not in it",
@@ -210,6 +212,7 @@ SiteGradients Cells::gradients(const Cell& cell, int from_step, Towards towards)
     if (auto kept = folder_->gradients(cell, from_step, towards, pipeline_ ? pipeline_->info().table.sites.size() : 0)) return *kept;
   if (!pipeline_) throw RunIncomplete{"gradients", 1};
   cancel_.check_between();
+  observer_.between();
   Request request = cell_request(settings_, cell, {own_picture(0)});
   AttributionOptions options;
   const double begin = static_cast<double>(from_step) / static_cast<double>(std::max<std::int64_t>(1, settings_.sampling.steps));

@@ -36,6 +36,8 @@ struct RunObserver {
   std::function<void(const Progress&)> progress = [](const Progress&) {};
   /// What a request's result notes, once each.
   std::function<void(const std::string&)> note = [](const std::string&) {};
+  /// Called between two cells, or parts of one: whoever wants the model for a moment has it then.
+  std::function<void()> between = [] {};
 };
 
 /// Draws and scores the cells of a run, and keeps what is done in its folder, so that nothing is drawn twice.

@@ -1,5 +1,6 @@
 #include "runtime/engine_thread.h"
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -30,22 +31,23 @@ struct EngineThread::State {
         std::unique_lock lock(mutex);
         wake.wait(lock, [this] { return closing || !waiting.empty(); });
         if (waiting.empty()) return;
-        job = take();
+        job = take(waiting.begin());
       }
       execute(job);
     }
   }
 
-  // The first job that waits; the mutex is held.
-  Waiting take() {
-    Waiting job = std::move(waiting.front());
-    waiting.pop_front();
+  // The mutex is held.
+  Waiting take(std::deque<Waiting>::iterator which) {
+    Waiting job = std::move(*which);
+    waiting.erase(which);
     running.push_back(job);
     return job;
   }
 
   void execute(const Waiting& job) {
     const auto start = std::chrono::steady_clock::now();
+    const bool trains = std::holds_alternative<command::Finetune>(job.command);
     const auto done = attempt([&] {
       session.run(job.command, {.tell =
                                     [&](event::Any what) {
@@ -53,11 +55,11 @@ struct EngineThread::State {
                                     },
                                 .cancel = job.cancel,
                                 .interrupted =
-                                    [this] {
+                                    [this, trains] {
                                       const std::lock_guard lock(mutex);
-                                      return can_interlude();
+                                      return next_between(trains) != waiting.end();
                                     },
-                                .interlude = [this] { interlude(); }});
+                                .interlude = [this, trains] { interlude(trains); }});
     });
     {
       const std::lock_guard lock(mutex);
@@ -72,19 +74,31 @@ struct EngineThread::State {
     }
   }
 
-  // Another model, or another training, waits for the end of the one that runs; and so does what was asked for after it.
-  bool can_interlude() const {
-    if (waiting.empty()) return false;
-    const Command& next = waiting.front().command;
-    return !std::holds_alternative<command::OpenModel>(next) && !std::holds_alternative<command::Finetune>(next);
+  // What looks, and changes nothing that a run depends on.
+  static bool only_looks(const Command& command) {
+    if (const auto* run = std::get_if<command::Localize>(&command)) return run->plan_only;
+    return std::holds_alternative<command::Generate>(command) || std::holds_alternative<command::EditText>(command) ||
+           std::holds_alternative<command::ReadRun>(command) || std::holds_alternative<command::Compare>(command) ||
+           std::holds_alternative<command::ReadPictures>(command) || std::holds_alternative<command::ConvertAdapter>(command);
   }
-  void interlude() {
+  // What may run between two steps of a training, or two cells of a run; the mutex is held. Another model, another training or the guard waits for the end, and
+  // so does what was asked for after it.
+  std::deque<Waiting>::iterator next_between(bool training) {
+    for (auto one = waiting.begin(); one != waiting.end(); ++one) {
+      if (std::holds_alternative<command::OpenModel>(one->command) || std::holds_alternative<command::Finetune>(one->command)) break;
+      if (training || only_looks(one->command)) return one;
+      if (std::holds_alternative<command::SetGuard>(one->command)) break;
+    }
+    return waiting.end();
+  }
+  void interlude(bool training) {
     for (;;) {
       Waiting job;
       {
         const std::lock_guard lock(mutex);
-        if (!can_interlude()) return;
-        job = take();
+        const auto next = next_between(training);
+        if (next == waiting.end()) return;
+        job = take(next);
       }
       execute(job);
     }
@@ -94,7 +108,7 @@ struct EngineThread::State {
   std::mutex mutex;
   std::condition_variable wake;
   std::deque<Waiting> waiting;
-  std::vector<Waiting> running;  // a training, and what runs between two of its steps
+  std::vector<Waiting> running;  // a training or a run, and what runs between two of its parts
   bool closing = false;
   JobId next = 1;
   Session session;  // touched by the engine's thread only
@@ -133,6 +147,23 @@ void EngineThread::cancel(JobId job) {
     waited = std::erase_if(state_->waiting, [&](const State::Waiting& one) { return one.id == job; }) > 0;
   }
   if (waited) state_->listener({job, event::Cancelled{}});
+}
+
+void EngineThread::move_first(JobId job) {
+  const std::lock_guard lock(state_->mutex);
+  auto& waiting = state_->waiting;
+  const auto found = std::find_if(waiting.begin(), waiting.end(), [&](const State::Waiting& one) { return one.id == job; });
+  if (found == waiting.end()) return;
+  auto place = found;
+  for (auto one = found; one != waiting.begin();) {
+    --one;
+    const Command& command = one->command;
+    if (std::holds_alternative<command::OpenModel>(command) || std::holds_alternative<command::Finetune>(command) ||
+        std::holds_alternative<command::SetGuard>(command))
+      break;
+    if (!State::only_looks(command)) place = one;
+  }
+  std::rotate(place, found, found + 1);
 }
 
 void EngineThread::cancel_all() {

@@ -19,7 +19,8 @@ struct Event {
   event::Any what;
 };
 
-/// A queue of commands, which a Session does one after the other; but see Finetune. The listener is called on the engine's own thread, or, of a job that is
+/// A queue of commands, which a Session does one after the other; but between two steps of a training others run (see Finetune), and between two cells of a
+/// run what only looks: pictures, edits, runs that are read or planned. The listener is called on the engine's own thread, or, of a job that is
 /// cancelled while it waits, on the thread that cancels it; it must not call back into the object. Destroying it cancels what runs, drops what waits, and
 /// joins.
 class EngineThread {
@@ -37,6 +38,8 @@ class EngineThread {
   /// the layers, at the end of that.
   void cancel(JobId job);
   void cancel_all();
+  /// Of the runs that wait, this one is next; but not before another model, training or guard that it was asked for after.
+  void move_first(JobId job);
 
  private:
   struct State;

@@ -188,11 +188,21 @@ void localize(Session& session, const command::Localize& command, const Job& job
                           : command.by == "site"  ? "Patching every site alone"
                                                   : "Patching by " + command.by});
   const auto start = std::chrono::steady_clock::now();
-  const auto pipeline = session.adapted(command.adapters, [&](const std::string& note) { job.note(note); });
+  auto pipeline = session.adapted(command.adapters, [&](const std::string& note) { job.note(note); });
   const ModelInfo& info = pipeline->info();
   forget_peak_memory(info.placement.device);
+  std::chrono::steady_clock::duration away{};  // in what others did meanwhile
   const auto cost = [&]() -> RunCost {
-    return {std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), peak_memory(info.placement.device)};
+    return {std::chrono::duration<double>(std::chrono::steady_clock::now() - start - away).count(), peak_memory(info.placement.device)};
+  };
+  // Others have the model as it is, without this run's adapters; it is the same object all the while.
+  const auto between = [&] {
+    if (!job.interrupted()) return;
+    const auto left = std::chrono::steady_clock::now();
+    pipeline.reset();
+    job.interlude();
+    pipeline = session.adapted(command.adapters, [](const std::string&) {});
+    away += std::chrono::steady_clock::now() - left;
   };
   std::optional<Card> card;
   if (!command.card.empty()) {
@@ -211,7 +221,8 @@ void localize(Session& session, const command::Localize& command, const Job& job
   } else {
     settings = settings_of(command, *pipeline);
   }
-  Judges& judges = session.judges(command.judges);
+  const std::shared_ptr<Judges> kept_judges = session.shared_judges(command.judges);
+  Judges& judges = *kept_judges;
   if (goes_on && settings.judges != judges.describe())
     reject("the run's pictures are scored by models that are not given now", command.folder, "Go on with it by the command that began it");
   settings.judges = judges.describe();
@@ -265,7 +276,8 @@ void localize(Session& session, const command::Localize& command, const Job& job
   const Shard shard{command.shard, command.shards, command.waits};
   try {
     const Guard::Tally before = session.tally();
-    const LocalizationObserver observer = observe(settings, info, reader, command, job, cost);
+    LocalizationObserver observer = observe(settings, info, reader, command, job, cost);
+    observer.between = between;
     Cells cells(settings, run ? &*run : nullptr, *pipeline, reader, observer, job.cancel, shard);
     // A run that is gone on with keeps what it has kept.
     cells.keep_images = command.keep_images || (goes_on && std::filesystem::exists(std::filesystem::path(command.folder) / "images"));

@@ -139,15 +139,15 @@ const std::shared_ptr<TextReader>& Session::reader(const CancelToken& cancel) {
   return reader_;
 }
 
-Judges& Session::judges(const JudgeFolders& folders) {
+std::shared_ptr<Judges> Session::shared_judges(const JudgeFolders& folders) {
   const torch::Device device = model().info().placement.device;
   if (!judges_ || judge_folders_ != folders || judge_device_ != device.str()) {
     judges_.reset();
-    judges_ = std::make_unique<Judges>(folders, device);
+    judges_ = std::make_shared<Judges>(folders, device);
     judge_folders_ = folders;
     judge_device_ = device.str();
   }
-  return *judges_;
+  return judges_;
 }
 
 const PictureSet& Session::pictures() const {

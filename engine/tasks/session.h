@@ -25,7 +25,7 @@ namespace glyphscope {
 struct Job {
   std::function<void(event::Any)> tell = [](const event::Any&) {};  ///< Called on the thread that runs it.
   CancelToken cancel;
-  /// Asked by a training between two steps; if it says yes, `interlude` is called, with the model as it was before the training.
+  /// Asked by a training between two steps, and by a run between two cells; if it says yes, `interlude` is called, with the model as it was before.
   std::function<bool()> interrupted = [] { return false; };
   std::function<void()> interlude = [] {};
   Processes* processes = nullptr;  ///< That train together, of which this is one; must outlive the job.
@@ -54,7 +54,9 @@ class Session {
   std::shared_ptr<Pipeline> adapted(const std::vector<std::string>& adapters, const std::function<void(const std::string&)>& note) const;
   const std::shared_ptr<TextReader>& reader(const CancelToken& cancel);
   /// Those of these folders, on the open model's device; kept until others are asked for. Throws a Failure.
-  Judges& judges(const JudgeFolders& folders);
+  Judges& judges(const JudgeFolders& folders) { return *shared_judges(folders); }
+  /// The same for who lets others work meanwhile, which may ask for other folders.
+  std::shared_ptr<Judges> shared_judges(const JudgeFolders& folders);
   /// What the last ReadPictures found. Throws a Failure if there was none.
   const PictureSet& pictures() const;
   void keep_pictures(PictureSet pictures) { pictures_ = std::move(pictures); }
@@ -82,7 +84,7 @@ class Session {
   std::shared_ptr<TextReader> reader_, guard_reader_;
   JudgeFolders judge_folders_;
   std::string judge_device_;
-  std::unique_ptr<Judges> judges_;
+  std::shared_ptr<Judges> judges_;
   std::optional<PictureSet> pictures_;
   std::optional<command::SetGuard> guarded_;                  // the guard that is on,
   std::shared_ptr<Guard> policy_;                             // and what of it is set to the model

@@ -29,7 +29,8 @@ constexpr int kVersion = 1;
 // --- Commands ------------------------------------------------------------------------------------
 
 ordered_json to_json(const command::OpenModel& model) {
-  return {{"source", model.source}, {"config", model.config}, {"upscaler", model.upscaler}, {"dtype", model.dtype}, {"device", model.device}};
+  return {{"source", model.source}, {"config", model.config}, {"upscaler", model.upscaler},
+          {"dtype", model.dtype},   {"device", model.device}, {"memory", model.memory}};
 }
 
 command::OpenModel model_from(const json& from) {
@@ -39,6 +40,7 @@ command::OpenModel model_from(const json& from) {
   out.upscaler = from.value("upscaler", "");
   out.dtype = from.value("dtype", out.dtype);
   out.device = from.value("device", out.device);
+  out.memory = from.value("memory", out.memory);
   return out;
 }
 
@@ -137,6 +139,13 @@ command::EditText edit_from(const json& from) {
   return out;
 }
 
+// The log is the user's file of the time, and is not added to again.
+ordered_json to_json(const command::SetGuard& guard) { return {{"words", guard.words}, {"sites", guard.sites}, {"from_step", guard.from_step}}; }
+
+command::SetGuard guard_from(const json& from) {
+  return {.on = true, .words = from.at("words").get<std::string>(), .sites = from.value("sites", std::vector<int>()), .from_step = from.value("from_step", 0)};
+}
+
 // --- Pictures ------------------------------------------------------------------------------------
 
 class PictureWriter {
@@ -164,17 +173,7 @@ class PictureReader {
   Picture operator()(const json& from) const {
     Picture out;
     if (from.is_null()) return out;
-    const auto name = from.at("file").get<std::string>();
-    const auto found = files_.find(name);
-    if (found == files_.end()) reject("a picture of the session is missing: " + name, path_.string());
-    const fs::path where = path_ / name;
-    const torch::Tensor image = image_of(found->second, where);
-    const torch::Tensor pixels = image.permute({1, 2, 0}).contiguous();
-    out.width = static_cast<int>(pixels.size(1));
-    out.height = static_cast<int>(pixels.size(0));
-    const auto* bytes = pixels.data_ptr<std::uint8_t>();
-    out.rgb = std::make_shared<const std::vector<std::uint8_t>>(bytes, bytes + pixels.numel());
-    out.metadata = png_metadata_of(found->second, where);
+    out = decoded(from.at("file").get<std::string>());
     if (from.contains("read")) out.read = from["read"].get<std::string>();
     if (from.contains("scores"))
       for (const auto& [key, value] : from["scores"].items()) out.scores[key] = value.is_null() ? std::numeric_limits<double>::infinity() : value.get<double>();
@@ -182,8 +181,28 @@ class PictureReader {
   }
 
  private:
+  // Each file once, however many speak of it.
+  const Picture& decoded(const std::string& name) const {
+    if (const auto known = decoded_.find(name); known != decoded_.end()) return known->second;
+    const auto found = files_.find(name);
+    if (found == files_.end()) reject("a picture of the session is missing: " + name, path_.string());
+    const fs::path where = path_ / name;
+    const torch::Tensor pixels = image_of(found->second, where).permute({1, 2, 0}).contiguous();
+    constexpr std::int64_t kMostBytes = std::int64_t{4} << 30;
+    bytes_ += pixels.numel();
+    if (bytes_ > kMostBytes) reject("its pictures take more than 4 GiB", path_.string());
+    const auto* bytes = pixels.data_ptr<std::uint8_t>();
+    Picture out;
+    out.width = static_cast<int>(pixels.size(1));
+    out.height = static_cast<int>(pixels.size(0));
+    out.rgb = std::make_shared<const std::vector<std::uint8_t>>(bytes, bytes + pixels.numel());
+    out.metadata = png_metadata_of(found->second, where);
+    return decoded_[name] = std::move(out);
+  }
   const ArchiveFiles& files_;
   const fs::path& path_;
+  mutable std::map<std::string, Picture> decoded_;
+  mutable std::int64_t bytes_ = 0;
 };
 
 ordered_json to_json(const SessionFile::Study& study, PictureWriter& keep) {
@@ -238,7 +257,7 @@ ordered_json to_json(const SessionFile::Edit& edit, const std::string& folder, P
 }
 
 SessionFile::Edit edit_of(const json& from, const PictureReader& picture) {
-  SessionFile::Edit out{.command = edit_from(from.at("command")), .ready = {}, .batch = from.value("batch", 1), .input = from.value("input", "")};
+  SessionFile::Edit out{.command = edit_from(from.at("command")), .ready = {}, .batch = from.value("batch", 1), .input = nullptr};
   const json& source = from.at("source");
   out.ready.source.picture = picture(source.at("picture"));
   out.ready.source.reconstruction = picture(source.value("reconstruction", json()));
@@ -263,6 +282,10 @@ SessionFile::Edit edit_of(const json& from, const PictureReader& picture) {
     out.ready.variants.push_back(std::move(variant));
   }
   if (out.ready.variants.empty()) throw json::other_error::create(0, "an edit has a picture", &from);
+  if (out.command.plan.empty()) throw json::other_error::create(0, "an edit has sites", &from);
+  for (const Picture* one : {&out.ready.source.reconstruction, &out.ready.source.drift})
+    if (one->rgb && (!one->scores.contains("ssim") || !one->scores.contains("psnr")))
+      throw json::other_error::create(0, "what was drawn again has an SSIM and a PSNR", &from);
   return out;
 }
 
@@ -278,15 +301,21 @@ std::vector<SessionFile::Reference> references_from(const json& from) {
   return out;
 }
 
-const std::set<std::string> kKnown{"schema", "glyphscope", "model",        "model_sha256", "adapters",  "sites",
-                                   "study",  "edits",      "present_edit", "runs",         "trainings", "window"};
+const std::set<std::string> kKnown{"schema", "glyphscope",   "model", "model_sha256", "adapters", "sites", "study",
+                                   "edits",  "present_edit", "runs",  "trainings",    "guard",    "window"};
 
 }  // namespace
 
+EncodedPictures::Known& EncodedPictures::known(const std::shared_ptr<const void>& what) {
+  used_.insert(what.get());
+  Known& out = known_[what.get()];
+  out.keep = what;
+  return out;
+}
+
 const std::string& EncodedPictures::of(const Picture& picture) {
-  auto& [keep, bytes] = known_[picture.rgb.get()];
-  if (!keep) {
-    keep = picture.rgb;
+  std::string& bytes = known(picture.rgb).text;
+  if (bytes.empty()) {
     const torch::Tensor pixels =
         torch::from_blob(const_cast<std::uint8_t*>(picture.rgb->data()), {picture.height, picture.width, 3}, torch::kUInt8).permute({2, 0, 1});
     bytes = png_bytes(pixels, picture.metadata.empty() ? ordered_json(nullptr) : ordered_json::parse(picture.metadata, nullptr, false));
@@ -294,16 +323,14 @@ const std::string& EncodedPictures::of(const Picture& picture) {
   return bytes;
 }
 
-const std::pair<std::string, std::string>* EncodedPictures::input(const std::string& file) {
-  std::error_code error;
-  const auto written = fs::last_write_time(file, error);
-  if (error) return nullptr;
-  const auto known = inputs_.find(file);
-  if (known != inputs_.end() && known->second.written == written) return &known->second.named;
-  const auto bytes = attempt([&] { return read_text(file); });
-  if (!bytes) return nullptr;
-  const std::string name = "inputs/" + sha256_text(*bytes).substr(0, 16) + fs::path(file).extension().string();
-  return &(inputs_[file] = {written, {name, *bytes}}).named;
+const std::string& EncodedPictures::name_of(const std::shared_ptr<const std::string>& input) {
+  std::string& name = known(input).text;
+  if (name.empty()) name = "inputs/" + sha256_text(*input).substr(0, 32);
+  return name;
+}
+
+void EncodedPictures::end() {
+  std::erase_if(known_, [&](const auto& one) { return !used_.contains(one.first); });
 }
 
 std::string EncodedPictures::hash_of(const std::string& file) {
@@ -344,22 +371,36 @@ SessionFile read_session(const fs::path& path, std::vector<std::string>& notes) 
     for (const json& one : document.value("adapters", json::array()))
       out.adapters.push_back({one.at("file").get<std::string>(), one.value("sha256", ""), one.value("strength", 1.0), one.value("on", true)});
     out.sites = document.value("sites", out.sites);
+    if (document.contains("guard")) out.guard = guard_from(document["guard"]);
     const PictureReader picture(files, path);
     if (document.contains("study")) out.study = study_from(document["study"], picture);
-    for (const json& one : document.value("edits", json::array())) out.edits.push_back(edit_of(one, picture));
+    std::map<std::string, std::shared_ptr<const std::string>> inputs;  // several edits may begin with one
+    for (const json& one : document.value("edits", json::array())) {
+      out.edits.push_back(edit_of(one, picture));
+      const auto input = files.find(one.value("input", ""));
+      if (input == files.end()) continue;
+      auto& bytes = inputs[input->first];
+      if (!bytes) bytes = std::make_shared<const std::string>(input->second);
+      out.edits.back().input = bytes;
+    }
     out.present = std::min(document.value("present_edit", -1), static_cast<int>(out.edits.size()) - 1);
     out.runs = references_from(document.value("runs", json::array()));
     out.trainings = references_from(document.value("trainings", json::array()));
     if (document.contains("window")) out.window = document["window"];
+    if (!out.window.is_object() || (out.window.contains("fields") && !out.window["fields"].is_object()))
+      throw json::other_error::create(0, "what it says of the window is no object", &document);
     return 0;
   });
-  for (const auto& [name, bytes] : files)
-    if (name.starts_with("inputs/")) out.inputs[name] = bytes;
+  EncodedPictures hashes;
+  for (const auto& one : out.adapters)
+    if (const std::string now = hashes.hash_of(one.file); !one.sha256.empty() && !now.empty() && now != one.sha256)
+      notes.push_back("The adapter " + one.file + " is another file by now than the session is of.");
   return out;
 }
 
 void write_session(const fs::path& path, const SessionFile& session, EncodedPictures& pictures) {
   ArchiveFiles files;
+  pictures.begin();
   PictureWriter keep(files, pictures);
   ordered_json document{{"schema", kSchema + std::to_string(kVersion)}, {"glyphscope", version()}};
   if (!session.model.source.empty()) document["model"] = to_json(session.model);
@@ -375,37 +416,34 @@ void write_session(const fs::path& path, const SessionFile& session, EncodedPict
   for (size_t i = 0; i < session.edits.size(); ++i) {
     const SessionFile::Edit& edit = session.edits[i];
     ordered_json one = to_json(edit, "edits/" + std::to_string(i) + "/", keep);
-    if (const auto kept = session.inputs.find(edit.input); kept != session.inputs.end()) {
-      files.insert(*kept);
-      one["input"] = kept->first;
-    } else if (!edit.command.picture.empty()) {
-      if (const auto* named = pictures.input(edit.command.picture)) {
-        files.insert(*named);
-        one["input"] = named->first;
-      }
+    if (edit.input) {
+      const std::string& name = pictures.name_of(edit.input);
+      files[name] = *edit.input;
+      one["input"] = name;
     }
     document["edits"].push_back(std::move(one));
   }
   document["present_edit"] = session.present;
   document["runs"] = to_json(session.runs);
   document["trainings"] = to_json(session.trainings);
+  if (session.guard) document["guard"] = to_json(*session.guard);
   document["window"] = session.window;
   add_keys(document, session.unknown);
   files[kFile] = json_text(document, 2) + "\n";
   write_archive(path, files, kFile);
+  pictures.end();
 }
 
 void unpack_inputs(SessionFile& session, const fs::path& folder) {
   for (auto& edit : session.edits) {
-    const auto kept = session.inputs.find(edit.input);
-    if (kept == session.inputs.end()) continue;
+    if (!edit.input) continue;
     std::error_code error;
-    if (fs::exists(edit.command.picture, error)) {
+    if (fs::is_regular_file(edit.command.picture, error)) {
       const auto there = attempt([&] { return read_text(edit.command.picture); });
-      if (there && *there == kept->second) continue;
+      if (there && *there == *edit.input) continue;
     }
-    const fs::path file = folder / fs::path(kept->first).filename();
-    if (!fs::exists(file, error)) write_text(file, kept->second);
+    const fs::path file = folder / (sha256_text(*edit.input).substr(0, 32) + fs::path(edit.command.picture).extension().string());
+    if (!fs::exists(file, error)) write_text(file, *edit.input);
     edit.command.picture = file.string();
   }
 }

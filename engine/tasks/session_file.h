@@ -5,6 +5,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -40,8 +41,9 @@ struct SessionFile {
   struct Edit {
     command::EditText command;  ///< Of one target and step.
     event::EditReady ready;
-    int batch = 1;      ///< Variants that were drawn together.
-    std::string input;  ///< Of one that begins with a real picture: its name in `inputs`, so that the edit can be made again whatever becomes of the file.
+    int batch = 1;  ///< Variants that were drawn together.
+    /// Of one that begins with a real picture: the bytes of its file when it was edited, so that the edit can be made again whatever becomes of the file.
+    std::shared_ptr<const std::string> input;
   };
   std::vector<Edit> edits;
   int present = -1;
@@ -54,33 +56,38 @@ struct SessionFile {
 
   nlohmann::ordered_json window = nlohmann::ordered_json::object();  ///< Fields and views, by name; nothing else depends on them.
 
-  ArchiveFiles inputs;  ///< Real pictures that edits begin with: the bytes of their files. Written are those that the commands name.
+  std::optional<command::SetGuard> guard;  ///< That is on; without its log.
 
-  nlohmann::ordered_json unknown = nlohmann::ordered_json::object();  ///< What a newer version wrote; kept when it is written again.
+  nlohmann::ordered_json unknown = nlohmann::ordered_json::object();  ///< Keys of session.json that a newer version wrote; kept when it is written again.
 };
 
-/// Pictures as they were encoded before, and files as they were read, so that a session that is written again and again does each once.
+/// Pictures as they were encoded before, and files as they were read, so that a session that is written again and again does each once. What the last writing
+/// did not need is forgotten.
 class EncodedPictures {
  public:
   /// As PNG, with its metadata.
   const std::string& of(const Picture& picture);
-  /// A real picture's file as it is, and its name in a session. Null: it is not there, or cannot be read.
-  const std::pair<std::string, std::string>* input(const std::string& file);
+  /// What the file of a real picture is called in a session.
+  const std::string& name_of(const std::shared_ptr<const std::string>& input);
   /// SHA-256 of a file; empty where it cannot be read.
   std::string hash_of(const std::string& file);
+  /// A writing begins, or is done.
+  void begin() { used_.clear(); }
+  void end();
 
  private:
-  struct Input {
-    std::filesystem::file_time_type written;
-    std::pair<std::string, std::string> named;
+  struct Known {
+    std::shared_ptr<const void> keep;
+    std::string text;
   };
-  std::map<const void*, std::pair<std::shared_ptr<const void>, std::string>> known_;
-  std::map<std::string, Input> inputs_;
+  Known& known(const std::shared_ptr<const void>& what);
+  std::map<const void*, Known> known_;
+  std::set<const void*> used_;
   std::map<std::string, std::pair<std::filesystem::file_time_type, std::string>> hashes_;
 };
 
 /// Throws a Failure that names file and place: for what is no archive, no session, cut off, or holds nonsense. What a newer version wrote and this one does not
-/// know is noted in sentences.
+/// know is noted in sentences, and so are adapters that are other files by now.
 SessionFile read_session(const std::filesystem::path& path, std::vector<std::string>& notes);
 
 /// Whole or not at all. Where `path` is a folder, as files in it.

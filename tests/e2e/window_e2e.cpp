@@ -129,6 +129,55 @@ class WindowTest : public QObject {
     QApplication::setFont(usual);
   }
 
+  // A letter with Alt means one thing on each page; and within each menu.
+  void no_two_things_have_one_letter() {
+    window_->open_model(model_);
+    wait();
+    const auto letter = [](const QString& text) {
+      const QRegularExpressionMatch found = QRegularExpression("&([^&])").match(QString(text).remove("&&"));
+      return found.hasMatch() ? found.captured(1).toLower() : QString();
+    };
+    QStringList twice;
+    const auto collect = [&](const QString& where, const std::vector<QString>& texts) {
+      QMap<QString, QString> seen;
+      for (const QString& text : texts) {
+        const QString own = letter(text);
+        if (own.isEmpty()) continue;
+        if (seen.contains(own)) twice << QString("%1: %2 and %3").arg(where, seen[own], text);
+        seen[own] = text;
+      }
+    };
+    std::vector<QString> menus;
+    for (const QAction* action : window_->menuBar()->actions()) {
+      menus.push_back(action->text());
+      std::vector<QString> inner;
+      for (const QAction* one : action->menu()->actions()) inner.push_back(one->text());
+      collect(action->text(), inner);
+    }
+    auto* pages = find<QTabWidget>("pages");
+    for (int page = 0; page < pages->count(); ++page) {
+      pages->setCurrentIndex(page);
+      for (QStackedWidget* parts : pages->currentWidget()->findChildren<QStackedWidget*>())
+        for (int part = 0; part < parts->count(); ++part) {
+          parts->setCurrentIndex(part);
+          std::vector<QString> texts = menus;
+          for (const QLabel* label : window_->findChildren<QLabel*>())
+            if (label->isVisible() && label->buddy()) texts.push_back(label->text());
+          for (const QAbstractButton* button : window_->findChildren<QAbstractButton*>())
+            if (button->isVisible()) texts.push_back(button->text());
+          collect(pages->tabText(page), texts);
+        }
+      std::vector<QString> texts = menus;
+      for (const QLabel* label : window_->findChildren<QLabel*>())
+        if (label->isVisible() && label->buddy()) texts.push_back(label->text());
+      for (const QAbstractButton* button : window_->findChildren<QAbstractButton*>())
+        if (button->isVisible()) texts.push_back(button->text());
+      collect(pages->tabText(page), texts);
+    }
+    twice.removeDuplicates();
+    QVERIFY2(twice.isEmpty(), qPrintable(twice.join("; ")));
+  }
+
   // For screen readers: whatever takes the keyboard has a name and a role.
   void everything_that_takes_the_keyboard_has_a_name() {
     window_->open_model(model_);
@@ -290,7 +339,7 @@ class WindowTest : public QObject {
     press("localize");
     auto* findings = find<QLabel>("findings");
     QTRY_VERIFY_WITH_TIMEOUT(findings->text().contains("Partial"), 60000);
-    QTest::mouseClick(find<QToolButton>("cancel"), Qt::LeftButton);
+    QTest::mouseClick(find<QToolButton>("cancel_run"), Qt::LeftButton);
     wait();
     QVERIFY2(findings->text().contains("Partial: stopped"), qPrintable(findings->text()));
     std::vector<RunEntry> left = runs_in(workspace_folder());
@@ -426,7 +475,7 @@ class WindowTest : public QObject {
     // A run with itself; then a picture in one field.
     find<QLineEdit>("compare_second_field")->setText(folders[0]);
     press("compare_start");
-    QTRY_VERIFY_WITH_TIMEOUT(find<QLabel>("compare_facts")->text().contains("Asked alike"), 20000);
+    QTRY_VERIFY_WITH_TIMEOUT(find<QLabel>("compare_facts")->text().contains("was asked alike"), 20000);
     const QString picture = QDir(folders[0] + "/pictures").entryInfoList(QDir::Files).front().absoluteFilePath();
     find<QLineEdit>("compare_second_field")->setText(picture);
     press("compare_start");
@@ -501,7 +550,13 @@ class WindowTest : public QObject {
     QVERIFY(find<QLineEdit>("edit_target")->text().contains("OPEN"));
     const auto after = views();
     for (size_t i = 0; i < before.size(); ++i) QVERIFY2(before[i] == after[i], qPrintable(QString::number(i)));
-    QTRY_VERIFY(!window_->session()->left_behind().isEmpty() || QFileInfo::exists(workspace_folder() + "/.session-1.glyph"));
+    // What the window before kept by itself is there too.
+    QVERIFY(!SessionKeeper::left_behind().isEmpty());
+    // Nothing is drawn again unasked, wherever one looks: later edits would be gone.
+    go_to<EditPage>();
+    QTest::qWait(1500);
+    QCOMPARE(find<EditHistory>("edit_history")->count(), 2);
+    QVERIFY(!window_->findChild<EditPage*>()->busy());
 
     QProcess replay;
     replay.start(qEnvironmentVariable("GLYPHSCOPE_PROGRAM"), {"replay", file, "--check", "--out", folder_.filePath("replayed")});
@@ -616,6 +671,51 @@ class WindowTest : public QObject {
     QVERIFY2(run.name().startsWith("card-model-"), qPrintable(run.name() + message()));
     QCOMPARE(run.answered, QStringList{"card"});
     goes_on("card.json");
+  }
+
+  // Nothing is cancelled but by the user: runs queue, pictures are drawn between two cells of the one at work.
+  void runs_queue_and_pictures_come_between() {
+    window_->open_model(model_);
+    wait();
+    window_->findChild<StudyPage*>()->pairs = 4;
+    find<QSpinBox>("steps")->setValue(300);
+    for (int i = 0; i < 3; ++i) {
+      press("localize");
+      QVERIFY(window_->busy() && find<QPushButton>("localize")->isEnabled());
+    }
+    auto* queue = find<QToolButton>("queue");
+    QTRY_VERIFY_WITH_TIMEOUT(queue->isVisible() && find<JobBar>("run_bar")->text().contains("Patching"), 20000);
+    emit queue->menu()->aboutToShow();
+    QCOMPARE(queue->menu()->findChildren<QMenu*>().size(), 2);
+    find<QSpinBox>("steps")->setValue(2);
+    auto* pictures = window_->findChild<StudyPage*>()->findChildren<PictureView*>().front();
+    pictures->clear();
+    press("generate");
+    QTRY_VERIFY_WITH_TIMEOUT(!pictures->picture().isNull(), 60000);
+    QVERIFY(queue->isVisible());  // the runs are still there
+    QVERIFY(find<JobBar>("run_bar")->running());
+    // The last is next; the other is not wanted.
+    emit queue->menu()->aboutToShow();
+    const auto menus = queue->menu()->findChildren<QMenu*>();
+    menus[1]->actions()[0]->trigger();
+    menus[0]->actions()[1]->trigger();
+    QTRY_VERIFY_WITH_TIMEOUT(!queue->isVisible(), 20000);
+    QVERIFY(window_->busy());
+    // Opening a model would end two runs: it asks.
+    press("localize");
+    answer("stay");
+    window_->open_model(model_);
+    QVERIFY(window_->busy() && queue->isVisible());
+    emit queue->menu()->aboutToShow();
+    queue->menu()->actions().back()->trigger();
+    wait();
+    int left = 0;
+    for (const RunEntry& run : runs_in(workspace_folder())) {
+      left += run.can_go_on();
+      if (run.can_go_on()) QVERIFY(QDir(run.folder).removeRecursively());
+    }
+    QVERIFY(left >= 1);
+    QVERIFY(find<QWidget>("run_bar")->isHidden() || !find<QWidget>("run_bar")->isVisible());
   }
 
   void a_long_job_is_not_lost_by_accident() {

@@ -155,6 +155,67 @@ TEST(EngineThread, PicturesAreDrawnBetweenTwoStepsAndChangeNothing) {
   EXPECT_EQ(read_json(folder / "alone/finetune.json")["trained_parameters"], made.parameters);
 }
 
+// What is looked at comes before what runs for hours, adapters or not, and the run finds what it finds alone. What changes the model, or how it draws, waits.
+TEST(EngineThread, PicturesAreDrawnBetweenTwoCellsOfARunAndChangeNothing) {
+  const testing::TemporaryFolder folder;
+  Engine engine;
+  engine.post(command::OpenModel{golden("pipeline").string()});
+  const std::string adapter = engine.get<event::AdapterMade>(engine.post(training(folder, "adapter"))).file;
+  command::Localize run{
+      .templates = {"says \"<text>\""}, .words = {"one", "two", "six", "ten", "cat", "dog"}, .pairs = 3, .sampling = {.steps = 2}, .adapters = {adapter}};
+  auto adapted = picture();
+  adapted.adapters = {adapter + ":0.5"};
+  const auto expected = engine.get<event::PicturesReady>(engine.post(picture())), expected_adapted = engine.get<event::PicturesReady>(engine.post(adapted));
+  const auto posted = [&](const char* name) {
+    run.folder = (folder / name).string();
+    return engine.post(run);
+  };
+  const JobId alone = posted("alone");
+  ASSERT_EQ(engine.end_of(alone), "finished");
+  const JobId interrupted = posted("interrupted"), other = posted("other"), between = engine.post(picture()), between_adapted = engine.post(adapted);
+  const JobId guard = engine.post(command::SetGuard{.on = true, .words = "venom => water", .sites = {0}}), guarded = engine.post(picture());
+  const JobId opened = engine.post(command::OpenModel{golden("pipeline").string()});
+  ASSERT_EQ(engine.end_of(opened), "finished");
+
+  const auto end = [&](JobId job) { return engine.place<event::Finished>(job); };
+  EXPECT_LT(engine.place<event::PicturesReady>(between), end(interrupted));
+  EXPECT_LT(engine.place<event::PicturesReady>(between_adapted), end(interrupted));
+  EXPECT_LT(end(interrupted), end(other));
+  EXPECT_LT(end(other), engine.place<event::GuardSet>(guard));
+  EXPECT_LT(engine.place<event::GuardSet>(guard), engine.place<event::PicturesReady>(guarded));
+  EXPECT_EQ(*engine.get<event::PicturesReady>(between).patched.at(0).rgb, *expected.patched.at(0).rgb);
+  EXPECT_EQ(*engine.get<event::PicturesReady>(between_adapted).patched.at(0).rgb, *expected_adapted.patched.at(0).rgb);
+  EXPECT_NE(*expected.source.rgb, *expected_adapted.source.rgb);
+  for (const auto& cell : fs::recursive_directory_iterator(folder / "alone" / "cells"))
+    if (cell.is_regular_file())
+      EXPECT_EQ(read_text(cell.path()), read_text(folder / "interrupted" / cell.path().lexically_relative(folder / "alone"))) << cell.path();
+}
+
+// Of those that wait, the one that is wanted first comes first.
+TEST(EngineThread, WhatWaitsCanBeMovedFirst) {
+  const testing::TemporaryFolder folder;
+  std::vector<JobId> ends;
+  std::mutex mutex;
+  std::condition_variable changed;
+  EngineThread engine(
+      [&](const Event& event) {
+        if (!std::holds_alternative<event::Finished>(event.what)) return;
+        const std::lock_guard lock(mutex);
+        ends.push_back(event.job);
+        changed.notify_all();
+      },
+      [] { return std::make_unique<NoReader>(); });
+  const JobId open = engine.post(command::OpenModel{golden("pipeline").string()});
+  command::Localize run{.templates = {"says \"<text>\""}, .words = {"one", "two", "six", "ten"}, .pairs = 2, .sampling = {.steps = 2}};
+  const JobId first = engine.post(run), second = engine.post(run), third = engine.post(run);
+  engine.move_first(third);
+  engine.move_first(99);  // there is none
+  std::unique_lock lock(mutex);
+  changed.wait(lock, [&] { return ends.size() == 4; });
+  EXPECT_LT(std::find(ends.begin(), ends.end(), third), std::find(ends.begin(), ends.end(), second));
+  static_cast<void>(open), static_cast<void>(first);
+}
+
 // Without a text in quotation marks there is nothing to score against, which is said.
 TEST(EngineThread, WhatCannotBeScoredIsNot) {
   Engine engine;

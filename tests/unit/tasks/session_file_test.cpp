@@ -44,7 +44,10 @@ SessionFile session() {
   out.adapters = {{"/tmp/a.safetensors", "123", 0.75, true}, {"/tmp/b.safetensors", "", 2, false}};
   out.sites = {3, 5};
   SessionFile::Study study;
-  study.command = {.source = "says \"A\"", .target = "says \"B\"", .sampling = {.steps = 7, .guidance = 2.5, .seed = 9, .negative = "blur"}, .plan = PatchPlan::at_sites({3}, 1, 2)};
+  study.command = {.source = "says \"A\"",
+                   .target = "says \"B\"",
+                   .sampling = {.steps = 7, .guidance = 2.5, .seed = 9, .negative = "blur"},
+                   .plan = PatchPlan::at_sites({3}, 1, 2)};
   study.ready = {.source = picture(1), .target = picture(2), .patched = {picture(3)}, .sites = {3}};
   out.study = study;
   for (int i = 0; i < 2; ++i) {
@@ -65,6 +68,7 @@ SessionFile session() {
   out.present = 1;
   out.runs = {{"/tmp/run", "789"}};
   out.window = {{"fields", {{"steps", 7}}}};
+  out.guard = command::SetGuard{.on = true, .words = "hate => love", .sites = {3}, .from_step = 2};
   return out;
 }
 
@@ -112,6 +116,8 @@ TEST_F(SessionFileTest, GivesBackWhatWasKept) {
     EXPECT_EQ(now.present, 1);
     EXPECT_EQ(now.runs[0].sha256, "789");
     EXPECT_EQ(now.window, kept.window);
+    ASSERT_TRUE(now.guard);
+    EXPECT_TRUE(now.guard->on && now.guard->words == "hate => love" && now.guard->from_step == 2);
     // Written again it is the same.
     write_session(folder / "again.glyph", now, pictures);
     write_session(folder / "first.glyph", kept, pictures);
@@ -125,18 +131,23 @@ TEST_F(SessionFileTest, KeepsTheRealPicturesOfItsEdits) {
   write_text(file, "bytes of a picture");
   SessionFile kept = session();
   kept.edits[0].command.picture = file.string();
+  kept.edits[0].input = std::make_shared<const std::string>(read_text(file));
+  kept.edits[1].command.picture = file.string();
+  kept.edits[1].input = kept.edits[0].input;
   write_session(folder / "a.glyph", kept, pictures);
   SessionFile now = read(folder / "a.glyph");
   fs::create_directories(folder / "unpacked");
   unpack_inputs(now, folder / "unpacked");
   EXPECT_EQ(now.edits[0].command.picture, file.string());
-  fs::remove(file);
+  // One that was written over is another picture.
+  write_text(file, "bytes of another");
   now = read(folder / "a.glyph");
   unpack_inputs(now, folder / "unpacked");
   EXPECT_EQ(read_text(now.edits[0].command.picture), "bytes of a picture");
-  // Saved again without the file, and with it.
+  EXPECT_EQ(now.edits[0].command.picture, now.edits[1].command.picture);
+  // Saved again it is still the first.
   write_session(folder / "b.glyph", now, pictures);
-  EXPECT_EQ(read(folder / "b.glyph").inputs.size(), 1u);
+  EXPECT_EQ(*read(folder / "b.glyph").edits[1].input, "bytes of a picture");
 }
 
 TEST_F(SessionFileTest, WhatANewerVersionWroteIsSaidAndKept) {
@@ -177,6 +188,10 @@ TEST_F(SessionFileTest, NonsenseIsNamed) {
   EXPECT_THAT(with("/edits/1/command/mask", {1, 2}), HasSubstr("four sides"));
   EXPECT_THAT(with("/study/source/file", "study/none.png"), HasSubstr("study/none.png"));
   EXPECT_NE(with("/study/command/plan", {{"site", -3}}), "");
+  EXPECT_THAT(with("/edits/0/command/plan", nlohmann::ordered_json::array()), HasSubstr("session.json"));
+  for (const auto& nonsense : {nlohmann::ordered_json(3), nlohmann::ordered_json("x"), nlohmann::ordered_json(nullptr), nlohmann::ordered_json::array()})
+    EXPECT_THAT(with("/window", nonsense), HasSubstr("session.json"));
+  EXPECT_THAT(with("/edits/0/source/reconstruction", {{"file", "edits/0/source.png"}}), HasSubstr("SSIM"));
   write_text(folder / "plain" / "session.json", "{");
   EXPECT_THAT(failure(folder / "plain"), HasSubstr("JSON"));
   // A picture that is none.
