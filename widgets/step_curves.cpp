@@ -3,6 +3,7 @@
 #include <qcustomplot.h>
 
 #include <QVBoxLayout>
+#include <algorithm>
 #include <cmath>
 
 #include "widgets/plot_style.h"
@@ -54,7 +55,13 @@ StepCurves::StepCurves(const std::vector<Curve>& curves, QWidget* parent) : QWid
     auto* graph = plot_->addGraph(rects_[panel]->axis(QCPAxis::atBottom), rects_[panel]->axis(QCPAxis::atLeft));
     graph->setName(curve.name);
     graph->setPen(QPen(curve.colour, curve.dots ? 2 : 1));
-    if (curve.dots) graph->setScatterStyle(QCPScatterStyle(QCPScatterStyle::ssDisc, curve.colour, 5));
+    // Colour is not all that tells them apart: where curves lie on each other, the marks of those below are larger.
+    constexpr QCPScatterStyle::ScatterShape kShapes[] = {QCPScatterStyle::ssDisc, QCPScatterStyle::ssSquare, QCPScatterStyle::ssDiamond, QCPScatterStyle::ssTriangle};
+    constexpr double kSizes[] = {5, 9, 7, 5};
+    if (curve.dots) {
+      const int nth = static_cast<int>(std::count_if(graphs_.begin(), graphs_.end(), [](const auto* one) { return !one->scatterStyle().isNone(); }));
+      graph->setScatterStyle(QCPScatterStyle(kShapes[nth % 4], curve.colour, kSizes[nth % 4]));
+    }
     graph->addToLegend(legends_[panel]);
     graphs_.push_back(graph);
   }

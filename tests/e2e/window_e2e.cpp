@@ -2,6 +2,8 @@
 // the files. The model is trained on the spot by the program itself, in seconds; what it draws is noise.
 #include <sys/resource.h>
 
+#include <cstring>
+
 #include <QtTest>
 #include <QtWidgets>
 
@@ -28,6 +30,28 @@
 #include "widgets/picture_view.h"
 
 using namespace glyphscope;
+
+namespace {
+
+// This program again, as the window of a_killed_window_loses_a_cell_at_most.
+constexpr const char* kChild = "--window-that-is-killed";
+constexpr int kChildSteps = 150, kChildPairs = 4;
+
+int be_killed(int count, char** arguments) {
+  QApplication application(count, arguments);
+  set_workspace_folder(arguments[2]);
+  MainWindow window;
+  window.show();
+  window.open_model(arguments[3]);
+  while (window.busy()) QCoreApplication::processEvents(QEventLoop::WaitForMoreEvents, 100);
+  window.findChild<QSpinBox*>("steps")->setValue(kChildSteps);
+  window.selection()->select({4});
+  window.findChild<StudyPage*>()->pairs = kChildPairs;
+  window.findChild<QPushButton*>("localize")->click();
+  return QApplication::exec();
+}
+
+}  // namespace
 
 class WindowTest : public QObject {
   Q_OBJECT
@@ -428,6 +452,52 @@ class WindowTest : public QObject {
     QCOMPARE(find<QTabWidget>("pages")->currentWidget(), page);
     QVERIFY(!page->show_run(folder_.path()));
     QTRY_COMPARE_WITH_TIMEOUT(find<QLabel>("run_title")->text(), QFileInfo(folder).fileName(), 20000);
+  }
+
+  // A window that is killed in the middle of a run: the next one finds the session and the run, goes on, and has what an uninterrupted run has.
+  void a_killed_window_loses_a_cell_at_most() {
+    window_.reset();
+    const QStringList before = runs(), left_before = SessionKeeper::left_behind();
+    QProcess child;
+    child.start(QCoreApplication::applicationFilePath(), {kChild, workspace_folder(), model_});
+    RunEntry run;
+    QTRY_VERIFY_WITH_TIMEOUT(
+        [&] {
+          const auto all = runs_in(workspace_folder());
+          if (!all.empty() && !before.contains(all.front().name())) run = all.front();
+          return run.done >= 1 && !QDir(workspace_folder()).entryList({".session-*.glyph"}, QDir::Files | QDir::Hidden).isEmpty();
+        }(),
+        120000);
+    child.kill();
+    QVERIFY(child.waitForFinished(20000));
+    run = *run_at(run.folder);
+    QVERIFY(run.done >= 1 && run.done < run.cells() && run.can_go_on());
+
+    init();
+    QVERIFY(SessionKeeper::left_behind().size() > std::min<qsizetype>(left_before.size(), 4));
+    auto* page = window_->findChild<RunsPage*>();
+    QTRY_VERIFY2_WITH_TIMEOUT(page->title().contains("unfinished"), qPrintable(page->title()), 20000);
+    window_->open_session(SessionKeeper::left_behind().front());
+    QTRY_COMPARE_WITH_TIMEOUT(find<QSpinBox>("steps")->value(), kChildSteps, 60000);
+    wait();
+    QCOMPARE(window_->selection()->sorted(), (std::vector<int>{4}));
+    window_->go_on(run.folder);
+    wait();
+    QVERIFY2(run_at(run.folder)->whole(), qPrintable(message()));
+    window_->findChild<StudyPage*>()->pairs = kChildPairs;
+    press("localize");
+    wait();
+    const QString alone = runs_in(workspace_folder()).front().folder;
+    QVERIFY(alone != run.folder);
+    QDirIterator cells(alone + "/cells", QDir::Files, QDirIterator::Subdirectories);
+    int compared = 0;
+    while (cells.hasNext()) {
+      QFile one(cells.next()), other(QString(one.fileName()).replace(alone, run.folder));
+      QVERIFY(one.open(QIODevice::ReadOnly) && other.open(QIODevice::ReadOnly));
+      QVERIFY2(one.readAll() == other.readAll(), qPrintable(other.fileName()));
+      ++compared;
+    }
+    QVERIFY(compared >= kChildPairs);
   }
 
   // Two runs of the same prompts, one with fewer steps: what they have in common, their pictures, and what cannot be compared.
@@ -1430,5 +1500,10 @@ class WindowTest : public QObject {
   }
 };
 
-QTEST_MAIN(WindowTest)
+int main(int count, char** arguments) {
+  if (count == 4 && std::strcmp(arguments[1], kChild) == 0) return be_killed(count, arguments);
+  QApplication application(count, arguments);
+  WindowTest test;
+  return QTest::qExec(&test, count, arguments);
+}
 #include "window_e2e.moc"

@@ -284,6 +284,16 @@ def write_unet_sdxl(out):
     )
 
 
+def write_unet_70_sites(out):
+    """A U-Net with SDXL's blocks, all 70 of its cross-attention layers, as narrow as it gets and in half precision: to be looked at, not to be computed with."""
+    config = json.loads((Path(__file__).parent / "data/pipeline_sdxl/unet/config.json").read_text())
+    config = {key: value for key, value in config.items() if not key.startswith("_")} | {
+        "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"], "up_block_types": ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+        "block_out_channels": [8, 8, 8], "layers_per_block": 2, "transformer_layers_per_block": [1, 2, 10], "attention_head_dim": [1, 1, 1], "norm_num_groups": 4,
+    }  # fmt: skip
+    randomise(UNet2DConditionModel(**config), 950).half().save_pretrained(out)
+
+
 def write_unet_variants(out):
     """U-Nets of other shapes: distilled ones without a middle block, or with depths of their own for each attention, and one that reads its guidance."""
     common = {
@@ -1972,6 +1982,7 @@ FOLDERS = {
     "tokenizer_sd2": write_tokenizer_sd2,
     "pipeline": write_pipeline,
     "unet_variants": write_unet_variants,
+    "unet_70_sites": write_unet_70_sites,
     "unet_sdxl": write_unet_sdxl,
     "unet_if1": write_unet_if1,
     "unet_if2": write_unet_if2,

@@ -104,7 +104,9 @@ TEST(Gguf, AFluxTransformerIsKeptAndDrawsWithItsNumbers) {
   fs::copy_file(golden("gguf") / "flux_gguf_converted.safetensors", folder / "numbers.safetensors");
   for (const std::string dtype : {"fp32", "bf16"}) {
     const auto numbers = opened(folder / "numbers.safetensors", dtype), blocks = opened(file, dtype);
-    EXPECT_TRUE(torch::equal(picture(*blocks), picture(*numbers))) << dtype;
+    // Their last bits depend on where in memory numbers lie, on some processors: those of a file are mapped, others are not.
+    const torch::Tensor a = picture(*blocks).to(torch::kFloat64), b = picture(*numbers).to(torch::kFloat64);
+    EXPECT_LE((a - b).abs().max().item<double>(), (dtype == "fp32" ? 1e-5 : 1e-2) * b.abs().max().item<double>()) << dtype;
   }
 
   // What the plan says it takes is what it takes.
