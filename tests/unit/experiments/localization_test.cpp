@@ -376,12 +376,14 @@ TEST(Cells, DrawnAheadAreWhatTheyAreAlone) {
       };
       Cells cells(settings, nullptr, pipeline, reader, observer, {});
       // Of one cell alone there is no next one.
-      for (const Cell& cell : settings.cells())
-        if (!together) cells.answer({{"all", "", {sites_variant({1}, 0)}, {cell}}});
-      cells.answer({{"own", "", {}, settings.cells()}});
+      const auto answer = [&](const char* name, const std::vector<Variant>& variants) {
+        if (together) return cells.answer({{name, "", variants, settings.cells()}});
+        for (const Cell& cell : settings.cells()) cells.answer({{name, "", variants, {cell}}});
+      };
+      answer("own", {});
       // Of one cell everything is known already.
       cells.answer({{"first", "", {sites_variant({1}, 0)}, {settings.cells()[1]}}});
-      cells.answer({{"all", "", {sites_variant({1}, 0)}, settings.cells()}});
+      answer("all", {sites_variant({1}, 0)});
       EXPECT_GT(progress, 0);
       std::vector<Scores> out;
       for (const Cell& cell : settings.cells())
