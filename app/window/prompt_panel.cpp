@@ -43,12 +43,16 @@ PromptPanel::PromptPanel(SharedSampling* sampling, QWidget* parent) : QWidget(pa
   from_step_->setRange(0, 1000);
   line->add_field(tr("F&rom step"), from_step_);
   line->add_stretch();
+  auto* buttons = new QWidget(this);
+  auto* three = new QHBoxLayout(buttons);
+  three->setContentsMargins(0, 0, 0, 0);
+  line->addWidget(buttons);
   auto button = [&](const QString& text, const QString& tip, const char* name, auto signal) {
     auto* out = new QPushButton(text, this);
     out->setToolTip(tip);
     out->setObjectName(name);
     connect(out, &QPushButton::clicked, this, signal);
-    line->addWidget(out);
+    three->addWidget(out);
     return out;
   };
   generate_ = button(tr("&Generate"), tr("Draw prompt A and prompt B from the same noise"), "generate", &PromptPanel::generate_requested);

@@ -94,7 +94,7 @@ RunList::RunList(QWidget* parent) : QWidget(parent), model_(new RunListModel(thi
   column->addWidget(table_, 1);
   empty_ = new QLabel(this);
   empty_->setWordWrap(true);
-  empty_->setEnabled(false);
+  empty_->setForegroundRole(QPalette::PlaceholderText);
   column->addWidget(empty_);
   connect(filter_, &QLineEdit::textChanged, this, [this](const QString& text) {
     const QSignalBlocker quiet(table_->selectionModel());

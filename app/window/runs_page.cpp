@@ -135,7 +135,7 @@ QWidget* RunsPage::build_run() {
   state_->setObjectName("run_state");
   state_->setAlignment(Qt::AlignCenter);
   state_->setWordWrap(true);
-  state_->setEnabled(false);
+  state_->setForegroundRole(QPalette::PlaceholderText);
   parts_->addWidget(state_);
   auto* found = new QSplitter(Qt::Vertical, parts_);
   pictures_ = new PicturesPanel(

@@ -41,12 +41,12 @@ void apply_theme(bool dark) {
   set(QPalette::Base, "#ffffff", "#17191c");
   set(QPalette::AlternateBase, "#eceef1", "#26292e");
   set(QPalette::Text, "#1c1e22", "#e6e8eb");
-  set(QPalette::PlaceholderText, "#6b7079", "#979ca5");
+  set(QPalette::PlaceholderText, "#656a73", "#979ca5");
   set(QPalette::Button, "#e9ebee", "#2d3036");
   set(QPalette::ButtonText, "#1c1e22", "#e6e8eb");
   set(QPalette::ToolTipBase, "#ffffff", "#2d3036");
   set(QPalette::ToolTipText, "#1c1e22", "#e6e8eb");
-  set(QPalette::Highlight, "#d3542a", "#f07a4b");
+  set(QPalette::Highlight, "#bf4820", "#f07a4b");
   set(QPalette::HighlightedText, "#ffffff", "#16181b");
   set(QPalette::Link, "#1f6fc4", "#6fb1f5");
   set(QPalette::Mid, "#b9bec6", "#4a4f57");

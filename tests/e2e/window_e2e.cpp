@@ -153,6 +153,32 @@ class WindowTest : public QObject {
     QApplication::setFont(usual);
   }
 
+  // Text can be read on what it stands on, in both themes: 4.5 to 1 at least (WCAG 2.1), but for what is switched off.
+  void both_themes_have_contrast() {
+    const auto luminance = [](const QColor& colour) {
+      const auto linear = [](double c) { return c <= 0.03928 ? c / 12.92 : std::pow((c + 0.055) / 1.055, 2.4); };
+      return 0.2126 * linear(colour.redF()) + 0.7152 * linear(colour.greenF()) + 0.0722 * linear(colour.blueF());
+    };
+    for (const bool dark : {false, true}) {
+      apply_theme(dark);
+      const QPalette palette = QApplication::palette();
+      using Role = QPalette;
+      for (const auto& [text, ground] : {std::pair{Role::WindowText, Role::Window},
+                                         {Role::Text, Role::Base},
+                                         {Role::Text, Role::AlternateBase},
+                                         {Role::ButtonText, Role::Button},
+                                         {Role::PlaceholderText, Role::Base},
+                                         {Role::PlaceholderText, Role::Window},
+                                         {Role::HighlightedText, Role::Highlight},
+                                         {Role::Link, Role::Window},
+                                         {Role::ToolTipText, Role::ToolTipBase}}) {
+        const double a = luminance(palette.color(text)), b = luminance(palette.color(ground)), contrast = (std::max(a, b) + 0.05) / (std::min(a, b) + 0.05);
+        QVERIFY2(contrast >= 4.5, qPrintable(QString("%1 on %2, dark %3: %4").arg(text).arg(ground).arg(dark).arg(contrast)));
+      }
+    }
+    apply_theme(false);
+  }
+
   // A letter with Alt means one thing on each page; and within each menu.
   void no_two_things_have_one_letter() {
     window_->open_model(model_);
