@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints the README's table of an arena, and by how much the localized sites are ahead, from the file that `glyphscope arena` wrote, in resources/arena.
+# Prints docs/studies.md's table of an arena, and by how much the localized sites are ahead, from the file that `glyphscope arena` wrote, in resources/arena.
 # Usage: packaging/arena-table.sh
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

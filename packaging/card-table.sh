@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints the README's tables of localization cards from the card.json files of `glyphscope localize demo:NAME --certify` in resources/studies: a line a card, or the
+# Prints docs/studies.md's tables of localization cards from the card.json files of `glyphscope localize demo:NAME --certify` in resources/studies: a line a card, or the
 # lines of one.
 # Usage: packaging/card-table.sh [NAME]        NAME: sign-unet ..
 set -euo pipefail

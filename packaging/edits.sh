@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Draws the README's edits again into resources/edits, and prints its table of them and what inversion reaches at 200 steps.
+# Draws docs/studies.md's edits again into resources/edits, and prints its table of them and what inversion reaches at 200 steps.
 # Usage: [GLYPHSCOPE=PROGRAM] packaging/edits.sh [INTO]    (after tests/run.sh or packaging/demo.sh, which build the program)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints the README's table of ways to keep words out of images from the files that `glyphscope guard` wrote, in resources/guard.
+# Prints docs/studies.md's table of ways to keep words out of images from the files that `glyphscope guard` wrote, in resources/guard.
 # Usage: packaging/guard-table.sh
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Draws the README's pictures again with the demo model: the heatmap of its study, three edited signs, the window.
+# Draws the pictures of README.md and docs/ again with the demo model: the heatmap of its study, three edited signs, the window.
 # Usage: packaging/pictures.sh    (after packaging/demo.sh --headless, whose study it shows, and tests/run.sh, which builds the rest)
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

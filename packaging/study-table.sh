@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints the README's table of studies from the run files of `glyphscope localize demo:NAME` in resources/studies.
+# Prints docs/studies.md's table of studies from the run files of `glyphscope localize demo:NAME` in resources/studies.
 # Usage: packaging/study-table.sh
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
