@@ -8,6 +8,7 @@
 #include <QSlider>
 #include <QToolButton>
 #include <QVBoxLayout>
+#include <cmath>
 
 namespace glyphscope {
 
@@ -94,7 +95,7 @@ void AdapterList::add(const QString& file, double strength) {
   });
   {
     const QSignalBlocker quiet(this);  // once is enough
-    row->slider->setValue(static_cast<int>(strength * kWhole + 0.5));
+    row->slider->setValue(static_cast<int>(std::lround(strength * kWhole)));
   }
   rows_.push_back(row);
   column_->addWidget(row);
@@ -148,6 +149,8 @@ void AdapterList::set_state(const std::vector<State>& state) {
   emit changed();
 }
 
-void AdapterList::set_strength(int row, double strength) { rows_[static_cast<size_t>(row)]->slider->setValue(static_cast<int>(strength * kWhole + 0.5)); }
+void AdapterList::set_strength(int row, double strength) {
+  rows_[static_cast<size_t>(row)]->slider->setValue(static_cast<int>(std::lround(strength * kWhole)));
+}
 
 }  // namespace glyphscope

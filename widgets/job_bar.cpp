@@ -5,13 +5,14 @@
 #include <QLabel>
 #include <QProgressBar>
 #include <QToolButton>
+#include <cmath>
 
 #include "widgets/elided_label.h"
 
 namespace glyphscope {
 
 QString duration_text(double seconds) {
-  const auto whole = static_cast<qint64>(seconds + 0.5);
+  const auto whole = static_cast<qint64>(std::llround(seconds));
   if (whole < 60) return QObject::tr("%1 s").arg(whole);
   if (whole < 3600) return QObject::tr("%1 min %2 s").arg(whole / 60).arg(whole % 60, 2, 10, QChar('0'));
   return QObject::tr("%1 h %2 min").arg(whole / 3600).arg(whole / 60 % 60, 2, 10, QChar('0'));

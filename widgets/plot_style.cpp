@@ -7,7 +7,7 @@
 namespace glyphscope {
 
 void style_plot(QCustomPlot* plot, const std::vector<QCPAxis*>& axes, const QWidget& widget) {
-  const QPalette palette = widget.palette();
+  const QPalette& palette = widget.palette();
   const QColor text = palette.color(QPalette::Text), line = palette.color(QPalette::Mid);
   plot->setBackground(palette.color(QPalette::Window));
   for (auto* rect : plot->axisRects()) rect->setBackground(palette.color(QPalette::Base));

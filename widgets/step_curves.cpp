@@ -56,7 +56,8 @@ StepCurves::StepCurves(const std::vector<Curve>& curves, QWidget* parent) : QWid
     graph->setName(curve.name);
     graph->setPen(QPen(curve.colour, curve.dots ? 2 : 1));
     // Colour is not all that tells them apart: where curves lie on each other, the marks of those below are larger.
-    constexpr QCPScatterStyle::ScatterShape kShapes[] = {QCPScatterStyle::ssDisc, QCPScatterStyle::ssSquare, QCPScatterStyle::ssDiamond, QCPScatterStyle::ssTriangle};
+    constexpr QCPScatterStyle::ScatterShape kShapes[] = {QCPScatterStyle::ssDisc, QCPScatterStyle::ssSquare, QCPScatterStyle::ssDiamond,
+                                                         QCPScatterStyle::ssTriangle};
     constexpr double kSizes[] = {5, 9, 7, 5};
     if (curve.dots) {
       const int nth = static_cast<int>(std::count_if(graphs_.begin(), graphs_.end(), [](const auto* one) { return !one->scatterStyle().isNone(); }));

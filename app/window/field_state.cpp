@@ -15,7 +15,8 @@ bool only_looks(const QString& name) {
 // The value of a field; undefined for what is none.
 QJsonValue value_of(const QWidget* field) {
   if (const auto* line = qobject_cast<const QLineEdit*>(field)) return line->text();
-  if (const auto* text = qobject_cast<const QPlainTextEdit*>(field)) return text->isReadOnly() ? QJsonValue(QJsonValue::Undefined) : QJsonValue(text->toPlainText());
+  if (const auto* text = qobject_cast<const QPlainTextEdit*>(field))
+    return text->isReadOnly() ? QJsonValue(QJsonValue::Undefined) : QJsonValue(text->toPlainText());
   if (const auto* number = qobject_cast<const QSpinBox*>(field)) return number->value();
   if (const auto* number = qobject_cast<const QDoubleSpinBox*>(field)) return number->value();
   if (const auto* choice = qobject_cast<const QComboBox*>(field)) return choice->currentIndex();

@@ -188,7 +188,7 @@ void MainWindow::find_model_of(SessionFile session, const QString& file) {
   auto* checkpoint = box->addButton(tr("A checkpoint\u2026"), QMessageBox::AcceptRole);
   box->addButton(QMessageBox::Cancel);
   auto kept = std::make_shared<SessionFile>(std::move(session));
-  connect(box, &QMessageBox::buttonClicked, this, [this, box, folder, checkpoint, kept, file](QAbstractButton* pressed) {
+  connect(box, &QMessageBox::buttonClicked, this, [this, folder, checkpoint, kept, file](QAbstractButton* pressed) {
     QString found;
     if (pressed == folder) found = QFileDialog::getExistingDirectory(this, tr("The session's model"));
     if (pressed == checkpoint) found = QFileDialog::getOpenFileName(this, tr("The session's model"), {}, tr("Checkpoints (*.safetensors *.gguf)"));

@@ -38,7 +38,7 @@ struct EngineThread::State {
   }
 
   // The mutex is held.
-  Waiting take(std::deque<Waiting>::iterator which) {
+  Waiting take(const std::deque<Waiting>::iterator& which) {
     Waiting job = std::move(*which);
     waiting.erase(which);
     running.push_back(job);

@@ -48,6 +48,7 @@ int main(int count, char** arguments) {
   QDir().mkpath(out);
   QApplication application(count, arguments);
   application.setCursorFlashTime(0);
+  application.setFont(QFont("DejaVu Sans", 9));  // which the set-up installs, whatever else is there
   set_workspace_folder(home + "/workspace");
   const int percent = qRound(100 * application.devicePixelRatio());
   // A picture may differ by so much: some letters, never a widget.
