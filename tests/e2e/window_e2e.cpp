@@ -774,7 +774,7 @@ class WindowTest : public QObject {
     window_->open_model(model_);
     wait();
     window_->findChild<StudyPage*>()->pairs = 4;
-    find<QSpinBox>("steps")->setValue(300);
+    find<QSpinBox>("steps")->setValue(150);
     for (int i = 0; i < 3; ++i) {
       press("localize");
       QVERIFY(window_->busy() && find<QPushButton>("localize")->isEnabled());
@@ -795,7 +795,7 @@ class WindowTest : public QObject {
     const auto menus = queue->menu()->findChildren<QMenu*>();
     menus[1]->actions()[0]->trigger();
     menus[0]->actions()[1]->trigger();
-    QTRY_VERIFY_WITH_TIMEOUT(!queue->isVisible(), 20000);
+    QTRY_VERIFY_WITH_TIMEOUT(!queue->isVisible(), 200000);
     QVERIFY(window_->busy());
     // Opening a model would end two runs: it asks.
     press("localize");
