@@ -92,14 +92,10 @@ QString SessionKeeper::own_file() {
 
 void SessionKeeper::set_aside() {
   if (kept_ && !QFileInfo::exists(own_)) return;  // nothing was done
-  if (kept_) {
-    QFile::rename(own_, left_name());
-  } else {
-    // As it is now; on this thread's time, as what is shown goes the next moment.
-    QThreadPool::globalInstance()->start(
-        [writer = writer_, file = left_name(), session = host_.collect()] { static_cast<void>(writer->write(file, session)); });
-    QFile::remove(own_);
-  }
+  const QString name = left_name();
+  QFile::rename(own_, name);
+  // As it is now: what is shown goes the next moment. Until it is written, there is what was kept before.
+  if (!kept_) QThreadPool::globalInstance()->start([writer = writer_, name, session = host_.collect()] { static_cast<void>(writer->write(name, session)); });
   kept_ = true;
 }
 
