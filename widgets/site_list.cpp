@@ -4,20 +4,12 @@
 #include <QKeyEvent>
 #include <algorithm>
 
+#include "widgets/number_item.h"
+
 namespace glyphscope {
 
 namespace {
 enum Column { kIndex, kBlock, kHeads, kShare, kScore, kColumns };
-
-// Sorts by number where it shows one.
-class NumberItem : public QTableWidgetItem {
- public:
-  NumberItem(const QString& text, double value) : QTableWidgetItem(text) {
-    setData(Qt::UserRole, value);
-    setTextAlignment(Qt::AlignRight | Qt::AlignVCenter);
-  }
-  bool operator<(const QTableWidgetItem& other) const override { return data(Qt::UserRole).toDouble() < other.data(Qt::UserRole).toDouble(); }
-};
 }  // namespace
 
 SiteList::SiteList(SiteSelection* selection, QWidget* parent) : QTableWidget(0, kColumns, parent), selection_(selection) {

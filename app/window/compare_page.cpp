@@ -11,6 +11,7 @@
 #include "widgets/compare_view.h"
 #include "widgets/elided_label.h"
 #include "widgets/flow_layout.h"
+#include "widgets/number_item.h"
 
 namespace glyphscope {
 
@@ -36,16 +37,6 @@ QString name_of(const event::RunsCompared::Variant& one) {
       one.sites.size() == 1 ? QObject::tr("site %1").arg(QString::fromStdString(one.label)) : QObject::tr("sites %1").arg(QString::fromStdString(one.label));
   return one.base == 0 ? where : QObject::tr("B, %1").arg(where);
 }
-
-// Sorts by number where it shows one.
-class NumberItem : public QTableWidgetItem {
- public:
-  NumberItem(const QString& text, double value) : QTableWidgetItem(text) {
-    setData(Qt::UserRole, value);
-    setTextAlignment(Qt::AlignRight | Qt::AlignVCenter);
-  }
-  bool operator<(const QTableWidgetItem& other) const override { return data(Qt::UserRole).toDouble() < other.data(Qt::UserRole).toDouble(); }
-};
 
 }  // namespace
 

@@ -205,24 +205,22 @@ class WindowTest : public QObject {
       collect(action->text(), inner);
     }
     auto* pages = find<QTabWidget>("pages");
-    for (int page = 0; page < pages->count(); ++page) {
-      pages->setCurrentIndex(page);
-      for (QStackedWidget* parts : pages->currentWidget()->findChildren<QStackedWidget*>())
-        for (int part = 0; part < parts->count(); ++part) {
-          parts->setCurrentIndex(part);
-          std::vector<QString> texts = menus;
-          for (const QLabel* label : window_->findChildren<QLabel*>())
-            if (label->isVisible() && label->buddy()) texts.push_back(label->text());
-          for (const QAbstractButton* button : window_->findChildren<QAbstractButton*>())
-            if (button->isVisible()) texts.push_back(button->text());
-          collect(pages->tabText(page), texts);
-        }
+    const auto collect_visible = [&] {
       std::vector<QString> texts = menus;
       for (const QLabel* label : window_->findChildren<QLabel*>())
         if (label->isVisible() && label->buddy()) texts.push_back(label->text());
       for (const QAbstractButton* button : window_->findChildren<QAbstractButton*>())
         if (button->isVisible()) texts.push_back(button->text());
-      collect(pages->tabText(page), texts);
+      collect(pages->tabText(pages->currentIndex()), texts);
+    };
+    for (int page = 0; page < pages->count(); ++page) {
+      pages->setCurrentIndex(page);
+      collect_visible();
+      for (QStackedWidget* parts : pages->currentWidget()->findChildren<QStackedWidget*>())
+        for (int part = 0; part < parts->count(); ++part) {
+          parts->setCurrentIndex(part);
+          collect_visible();
+        }
     }
     twice.removeDuplicates();
     QVERIFY2(twice.isEmpty(), qPrintable(twice.join("; ")));
