@@ -71,7 +71,7 @@ int main(int argc, char** argv) {
     if (state == editing) {
       if (window.export_all(argv[3]).isEmpty()) return QApplication::exit(1);
       state = writing;
-      window.findChild<QTabWidget*>("pages")->setCurrentIndex(1);
+      window.findChild<QTabWidget*>("pages")->setCurrentWidget(window.findChild<EditPage*>());
       window.findChild<QCheckBox*>("edit_compared")->setChecked(true);
       return window.findChild<QPushButton*>("edit_text")->click();
     }
@@ -87,7 +87,7 @@ int main(int argc, char** argv) {
     }
     if (state == typing) {
       state = guarding;
-      window.findChild<QTabWidget*>("pages")->setCurrentIndex(3);
+      window.findChild<QTabWidget*>("pages")->setCurrentWidget(window.findChild<GuardPage*>());
       window.findChild<QLineEdit*>("guard_test")->setText("A wall with \"h4te\" and L I A R");
       window.findChild<QSpinBox*>("guard_count")->setValue(8);
       return window.findChild<QPushButton*>("guard_compare")->click();
@@ -96,7 +96,7 @@ int main(int argc, char** argv) {
       if (!look_of(&window).save(QString(argv[3]) + "/guard.png")) return QApplication::exit(1);
       if (argc <= 4) return QApplication::quit();
       state = reading;
-      window.findChild<QTabWidget*>("pages")->setCurrentIndex(2);
+      window.findChild<QTabWidget*>("pages")->setCurrentWidget(window.findChild<FinetunePage*>());
       auto set = [&](const char* name, int value) { window.findChild<QSpinBox*>(name)->setValue(value); };
       set("training_steps", 400);
       set("sample_every", 100);
