@@ -432,7 +432,7 @@ void GuardPage::show_comparison(const event::GuardCompared& compared) {
   table_->setVerticalHeaderLabels(names);
   table_->setColumnHidden(3, compared.classifier.empty());  // else it is the one before
   table_->resizeColumnsToContents();
-  sheet_->set_picture(to_image(compared.sheet), tr("rows from the top: %1").arg(names.join(", ")));
+  sheet_->set_picture(to_image(compared.sheet), tr("rows from the top: %1,\n%2").arg(names.mid(0, 4).join(", "), names.mid(4).join(", ")));
   if (!compared.notes.empty()) message_->show_message(MessageStrip::Kind::note, in_words(compared.notes));
   status_->setText(tr("%n prompts; 95 % intervals over words and noises; passes and seconds of a picture", nullptr, static_cast<int>(compared.prompts)));
 }
