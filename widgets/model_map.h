@@ -79,6 +79,9 @@ class ModelMap : public QWidget {
     int title = 0;  ///< Height.
     int gap = 0;    ///< Between blocks.
   };
+  static constexpr int kMargin = 8;
+  static QFont small(QFont font);
+  // model_map_layout.cpp
   Look look(bool first) const;
   static std::vector<Block> blocks_of(const std::vector<SiteItem>& sites);
   void arrange();
