@@ -1,8 +1,6 @@
 #include "widgets/site_values.h"
 
-#include <cmath>
-
-#include "engine/core/heat_colour.h"
+#include "core/colour_map.h"
 
 namespace glyphscope {
 
@@ -18,10 +16,8 @@ QColor heat_colour(double value) {
 }
 
 QColor ink_on(const QColor& background) {
-  // Relative luminance, WCAG 2.1; 0.18 is where black and white have equal contrast.
-  auto linear = [](double c) { return c <= 0.03928 ? c / 12.92 : std::pow((c + 0.055) / 1.055, 2.4); };
-  const double luminance = 0.2126 * linear(background.redF()) + 0.7152 * linear(background.greenF()) + 0.0722 * linear(background.blueF());
-  return luminance > 0.18 ? QColor(16, 16, 20) : QColor(250, 250, 250);
+  const auto [red, green, blue] = ink_on(Colour{background.red(), background.green(), background.blue()});
+  return {red, green, blue};
 }
 
 }  // namespace glyphscope

@@ -8,7 +8,6 @@
 #include "demo/sign_words.h"
 #include "experiments/prompt_set.h"
 #include "io/files.h"
-#include "io/image_file.h"
 #include "io/json.h"
 #include "io/resources.h"
 
@@ -70,7 +69,7 @@ Run add_arena(CLI::App& app) {
     add_keys(document, result.to_json());
     write_json(folder / "arena.json", document);
     write_text(folder / "arena.csv", result.csv());
-    write_png(folder / "arena.png", result.draw(), {{"model", pipeline->info().source}, {"settings", settings.to_json()}});
+    write_figure(result.figure(), {}, folder / "arena.png", {{"model", pipeline->info().source}, {"settings", settings.to_json()}});
     context.print(document);
     if (context.common.json) return;
     std::printf("%s\nprecision, recall and distance: in %s; 95 %% intervals over prompts and trainings\n%s\n", result.table().c_str(), result.features.c_str(),

@@ -6,7 +6,6 @@
 #include "core/version.h"
 #include "demo/sign_words.h"
 #include "io/files.h"
-#include "io/image_file.h"
 #include "io/json.h"
 
 namespace glyphscope::cli {
@@ -82,7 +81,7 @@ Run add_autopsy(CLI::App& app) {
     }
     write_json(folder / "autopsy.json", document);
     write_text(folder / "autopsy.csv", result.csv());
-    write_png(folder / "autopsy.png", result.draw(), {{"model", pipeline->info().source}, {"adapter", options->adapter}, {"settings", settings.to_json()}});
+    write_figure(result.figure(), {}, folder / "autopsy.png", {{"model", pipeline->info().source}, {"adapter", options->adapter}, {"settings", settings.to_json()}});
     context.print(document);
     if (context.common.json) return;
     std::printf("%s%s\n", result.table().c_str(), (folder / (pruned ? "pruned.safetensors" : "autopsy.json")).c_str());

@@ -19,7 +19,6 @@
 #include "core/option.h"
 #include "core/random.h"
 #include "experiments/prompt_set.h"
-#include "io/canvas.h"
 #include "io/files.h"
 #include "io/image_file.h"
 #include "metrics/feature_scores.h"

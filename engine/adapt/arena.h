@@ -9,6 +9,7 @@
 #include "adapt/finetune.h"
 #include "experiments/statistics.h"
 #include "metrics/clip_scorer.h"
+#include "plot/figure.h"
 
 namespace glyphscope {
 
@@ -64,7 +65,7 @@ struct ArenaResult {
   nlohmann::ordered_json to_json() const;
   std::string table() const;  ///< A line each, for a terminal.
   std::string csv() const;
-  torch::Tensor draw() const;  ///< [3, H, W] uint8: scores with their intervals.
+  Figure figure() const;  ///< Scores with their intervals.
 };
 
 struct ArenaObserver {

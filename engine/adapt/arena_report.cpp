@@ -8,7 +8,6 @@
 
 #include "adapt/arena.h"
 #include "experiments/score_table_text.h"
-#include "io/canvas.h"
 #include "patching/patch_plan.h"
 
 /// What an arena found, as a document, as tables and as a figure.
@@ -134,9 +133,7 @@ std::string ArenaResult::table() const {
   return out;
 }
 
-torch::Tensor ArenaResult::draw() const {
-  constexpr int kMargin = 16, kName = 12, kPanel = 170, kGap = 26, kTop = 56, kRow = 26, kBottom = 30, kRight = 20;
-  constexpr Colour kPaper{255, 255, 255}, kInk{30, 30, 36}, kSoft{110, 110, 120}, kGrid{225, 225, 230}, kDot{33, 102, 172}, kLocalized{178, 24, 43};
+Figure ArenaResult::figure() const {
   struct Panel {
     const char* title;
     Score ArenaScores::*score;
@@ -161,43 +158,14 @@ torch::Tensor ArenaResult::draw() const {
   add_fitted("kernel distance", &ArenaScores::kernel_distance);
   add_fitted("distance of a pair", &ArenaScores::pair_distance);
   if (aligned(*this)) add_fitted("CLIP alignment", &ArenaScores::clip_alignment);
-  int names = 0;
-  Canvas measure(1, 1, kPaper);
-  for (const auto& entry : entries) names = std::max(names, measure.text_width(entry.contender.name, kName) + 2 * kMargin);
-  const int count = static_cast<int>(entries.size()), width = names + static_cast<int>(panels.size()) * (kPanel + kGap) + kRight;
-  Canvas canvas(width, kTop + count * kRow + kBottom, kPaper);
-  canvas.text("Adapters, all trained alike: means and 95 % intervals", kMargin, 22, 14, kInk);
-  for (int row = 0; row < count; ++row) {
-    const Contender& one = entries[static_cast<size_t>(row)].contender;
-    canvas.text(one.name, names - kMargin, kTop + row * kRow + kRow / 2 + 5, kName, one.name == "localized" ? kLocalized : kInk, Canvas::Align::right);
+  IntervalPanel panel;
+  for (const auto& entry : entries) panel.rows.push_back({entry.contender.name, entry.contender.name == "localized"});
+  for (const auto& one : panels) {
+    IntervalPanel::Column column{one.title, one.low, one.high, {}, {}};
+    for (const auto& entry : entries) column.values.push_back(plot_value(entry.scores.*one.score));
+    panel.columns.push_back(std::move(column));
   }
-  for (size_t i = 0; i < panels.size(); ++i) {
-    const int left = names + static_cast<int>(i) * (kPanel + kGap);
-    const Panel& panel = panels[i];
-    const auto x = [&](double value) {
-      return left + static_cast<int>(std::lround(std::clamp((value - panel.low) / std::max(1e-3, panel.high - panel.low), 0.0, 1.0) * kPanel));
-    };
-    canvas.text(panel.title, left, kTop - 12, 12, kInk);
-    for (int part = 0; part <= 4; ++part) {
-      const double at = panel.low + (panel.high - panel.low) * part / 4.0;
-      canvas.fill(x(at), kTop, 1, count * kRow, kGrid);
-      char label[16];
-      std::snprintf(label, sizeof label, "%.3g", at);
-      // The outer ones end with the panel, or they would run into its neighbours'.
-      const auto align = part == 0 ? Canvas::Align::left : part == 4 ? Canvas::Align::right : Canvas::Align::centre;
-      if (part % 2 == 0) canvas.text(label, x(at), kTop + count * kRow + 18, 11, kSoft, align);
-    }
-    for (int row = 0; row < count; ++row) {
-      const ArenaEntry& entry = entries[static_cast<size_t>(row)];
-      const Score& score = entry.scores.*panel.score;
-      if (score.n == 0) continue;
-      const Colour colour = entry.contender.name == "localized" ? kLocalized : kDot;
-      const int y = kTop + row * kRow + kRow / 2;
-      if (score.low) canvas.fill(x(*score.low), y - 1, std::max(1, x(*score.high) - x(*score.low)), 2, colour);
-      canvas.fill(x(score.mean) - 4, y - 4, 8, 8, colour);
-    }
-  }
-  return canvas.image().clone();
+  return {.title = "Adapters, all trained alike", .subtitle = "Means and 95 % intervals.", .parts = {{"", std::move(panel)}}};
 }
 
 }  // namespace glyphscope

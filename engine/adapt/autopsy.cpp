@@ -12,7 +12,6 @@
 #include "core/option.h"
 #include "experiments/inference.h"
 #include "experiments/prompt_set.h"
-#include "io/canvas.h"
 #include "io/files.h"
 #include "io/image_file.h"
 #include "metrics/image_scores.h"

@@ -11,6 +11,7 @@
 #include "experiments/statistics.h"
 #include "metrics/ocr.h"
 #include "pipelines/pipeline.h"
+#include "plot/figure.h"
 
 namespace glyphscope {
 
@@ -62,7 +63,7 @@ struct AutopsyResult {
   std::string csv() const;
   std::string table() const;
   /// What each part adds to the text, [3, H, W] uint8.
-  torch::Tensor draw() const;
+  Figure figure() const;
 };
 
 struct AutopsyObserver {

@@ -5,7 +5,6 @@
 
 #include "adapt/autopsy.h"
 #include "experiments/score_table_text.h"
-#include "io/canvas.h"
 
 /// What an autopsy found, as a document, as tables and as a figure.
 namespace glyphscope {
@@ -91,36 +90,21 @@ std::string AutopsyResult::table() const {
   return out;
 }
 
-torch::Tensor AutopsyResult::draw() const {
-  constexpr int kRow = 22, kLeft = 130, kPlot = 420, kRight = 130, kTop = 56, kSize = 12;
-  constexpr Colour kInk{40, 40, 40}, kPale{225, 225, 225}, kKept{33, 102, 172}, kOther{170, 185, 200};
-  Canvas canvas(kLeft + kPlot + kRight, kTop + kRow * static_cast<int>(parts.size()) + 30, {255, 255, 255});
-  double low = -0.05, high = 0.05;
+Figure AutopsyResult::figure() const {
+  constexpr double kLeast = 0.05;
+  IntervalPanel panel;
+  panel.numbers = true;
+  IntervalPanel::Column column{"adds to character F1, with a 95 % interval", -kLeast, kLeast, {}, 0.0};
   for (const auto& one : parts) {
-    low = std::min(low, one.f1_change.low.value_or(one.f1_change.mean));
-    high = std::max(high, one.f1_change.high.value_or(one.f1_change.mean));
+    column.low = std::min(column.low, one.f1_change.low.value_or(one.f1_change.mean));
+    column.high = std::max(column.high, one.f1_change.high.value_or(one.f1_change.mean));
+    panel.rows.push_back({one.part.name + (one.changes_text ? " *" : ""), is_kept(*this, one.part)});
+    column.values.push_back(plot_value(one.f1_change));
   }
-  const auto at = [&](double value) { return kLeft + static_cast<int>(static_cast<double>(kPlot) * (value - low) / (high - low)); };
-  canvas.text("What each part of the adapter adds to the text's character F1", 12, 22, 14, kInk);
-  canvas.text("95 % intervals; * changes the text; dark: kept in the pruned adapter", 12, 42, 11, kInk);
-  int y = kTop;
-  for (const auto& one : parts) {
-    const int middle = y + kRow / 2;
-    canvas.text(one.part.name + (one.changes_text ? " *" : ""), kLeft - 8, middle + 4, kSize, kInk, Canvas::Align::right);
-    canvas.fill(kLeft, y + kRow - 1, kPlot, 1, kPale);
-    const int zero = at(0), value = at(one.f1_change.mean);
-    canvas.fill(std::min(zero, value), y + 5, std::max(1, std::abs(value - zero)), kRow - 10, is_kept(*this, one.part) ? kKept : kOther);
-    if (one.f1_change.low) canvas.fill(at(*one.f1_change.low), middle, std::max(1, at(*one.f1_change.high) - at(*one.f1_change.low)), 1, kInk);
-    canvas.text(with_interval(one.f1_change), kLeft + kPlot + 8, middle + 4, 11, kInk);
-    y += kRow;
-  }
-  canvas.fill(at(0), kTop, 1, y - kTop, kInk);
-  for (const double tick : {low, 0.0, high}) {
-    char text[16];
-    std::snprintf(text, sizeof text, "%.2f", tick);
-    canvas.text(text, at(tick), y + 18, 11, kInk, Canvas::Align::centre);
-  }
-  return canvas.image();
+  panel.columns.push_back(std::move(column));
+  return {.title = "What each part of the adapter adds to the text",
+          .subtitle = "* changes the text. Squares: kept in the pruned adapter.",
+          .parts = {{"", std::move(panel)}}};
 }
 
 }  // namespace glyphscope

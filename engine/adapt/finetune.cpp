@@ -22,7 +22,6 @@
 #include "core/random.h"
 #include "core/unicode.h"
 #include "experiments/prompt_set.h"
-#include "io/canvas.h"
 #include "io/files.h"
 #include "io/image_file.h"
 #include "io/json.h"
@@ -461,7 +460,7 @@ class Finetuning {
   void write_table() const {
     if (!leads()) return;
     table_->save();
-    write_png(out_ / "training.png", table_->draw());
+    write_figure(table_->figure(), {}, out_ / "training.png", nullptr);
   }
   void save() {
     write_table();

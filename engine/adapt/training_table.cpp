@@ -11,7 +11,6 @@
 
 #include "core/error.h"
 #include "io/files.h"
-#include "io/line_chart.h"
 
 namespace glyphscope {
 
@@ -80,21 +79,23 @@ void TrainingTable::save() const {
   write_text(file_, text);
 }
 
-torch::Tensor TrainingTable::draw() const {
-  const auto line = [&](const char* name, Colour colour, Cell cell) {
-    LineChart::Line out{name, colour, {}};
+Figure TrainingTable::figure() const {
+  const auto line = [&](const char* name, Cell cell, bool marks) {
+    LinePanel::Line out{name, {}, marks};
     for (const auto& [step, row] : rows_)
       if (const auto& value = row.*cell) out.points.emplace_back(static_cast<double>(step), *value);
     return out;
   };
-  constexpr Colour kPale{166, 189, 219}, kBlue{33, 102, 172}, kRed{178, 24, 43}, kGreen{27, 120, 55}, kViolet{118, 42, 131};
-  const LineChart losses{"Loss", {line("learned from", kPale, &TrainingRow::loss), line("held out", kBlue, &TrainingRow::held_out)}, true};
-  const LineChart shares{"Samples",
-                         {line("words exact", kGreen, &TrainingRow::word_accuracy), line("character F1", kViolet, &TrainingRow::ocr_f1),
-                          line("SSIM to the base model", kRed, &TrainingRow::ssim_to_base)}};
-  for (const auto& one : shares.lines)
-    if (!one.points.empty()) return torch::cat({losses.draw(), shares.draw()}, 1);
-  return losses.draw().clone();
+  Figure out{.parts = {{"Loss", LinePanel{"step", "", {line("learned from", &TrainingRow::loss, false), line("held out", &TrainingRow::held_out, true)}, true, {}}}}};
+  LinePanel samples{"step",
+                    "",
+                    {line("words exact", &TrainingRow::word_accuracy, true), line("character F1", &TrainingRow::ocr_f1, true),
+                     line("SSIM to the base model", &TrainingRow::ssim_to_base, true)},
+                    false,
+                    std::pair(0.0, 1.0)};
+  if (std::any_of(samples.lines.begin(), samples.lines.end(), [](const auto& one) { return !one.points.empty(); }))
+    out.parts.push_back({"Samples", std::move(samples)});
+  return out;
 }
 
 }  // namespace glyphscope

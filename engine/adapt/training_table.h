@@ -1,12 +1,11 @@
 #pragma once
 
-#include <torch/types.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <map>
 
 #include "adapt/training_row.h"
+#include "plot/figure.h"
 
 namespace glyphscope {
 
@@ -21,7 +20,7 @@ class TrainingTable {
   /// Atomic.
   void save() const;
   /// Losses over steps, and below them the shares that sample pictures gave, if there are any; [3, H, 560] uint8.
-  torch::Tensor draw() const;
+  Figure figure() const;
 
  private:
   std::filesystem::path file_;

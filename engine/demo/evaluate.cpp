@@ -7,7 +7,7 @@
 #include "core/option.h"
 #include "demo/sign_words.h"
 #include "experiments/prompt_set.h"
-#include "io/canvas.h"
+#include "io/image_file.h"
 #include "io/resources.h"
 #include "metrics/text_scores.h"
 

@@ -7,7 +7,6 @@
 
 #include "core/error.h"
 #include "io/files.h"
-#include "io/line_chart.h"
 
 namespace glyphscope {
 
@@ -72,11 +71,11 @@ bool LossCurve::has(const std::string& stage) const {
   return std::any_of(points_.begin(), points_.end(), [&](const Point& point) { return point.stage == stage; });
 }
 
-torch::Tensor LossCurve::draw(const std::string& stage) const {
-  LineChart::Line line;
+Figure LossCurve::figure(const std::string& stage) const {
+  LinePanel::Line line;
   for (const auto& point : points_)
     if (point.stage == stage) line.points.emplace_back(static_cast<double>(point.step), point.loss);
-  return LineChart{"Loss of the " + stage + " (mean of " + std::to_string(every_) + " steps)", {line}, /*logarithmic=*/true}.draw();
+  return {.title = "Loss of the " + stage, .subtitle = "Mean of " + std::to_string(every_) + " steps.", .parts = {{"", LinePanel{"step", "loss", {line}, true, {}}}}};
 }
 
 }  // namespace glyphscope

@@ -1,11 +1,11 @@
 #pragma once
 
-#include <torch/types.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
+
+#include "plot/figure.h"
 
 namespace glyphscope {
 
@@ -32,7 +32,7 @@ class LossCurve {
   const std::vector<Point>& points() const { return points_; }
   bool has(const std::string& stage) const;
   /// One stage's loss over steps, the loss on a logarithmic axis; [3, 300, 560] uint8.
-  torch::Tensor draw(const std::string& stage) const;
+  Figure figure(const std::string& stage) const;
 
  private:
   std::filesystem::path file_;

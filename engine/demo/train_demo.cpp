@@ -100,7 +100,7 @@ class DemoTrainer {
     for (const auto& part : network_->parts()) write(part, *denoiser_state_, part.folder);
     for (const auto& [folder, type] : network_->tokenizers()) index[folder] = {"transformers", type};
     for (const char* stage : {"autoencoder", "denoiser"})
-      if (curve_.has(stage)) write_png(checkpoints_.parent_path() / (std::string(stage) + "-loss.png"), curve_.draw(stage));
+      if (curve_.has(stage)) write_figure(curve_.figure(stage), {}, checkpoints_.parent_path() / (std::string(stage) + "-loss.png"), nullptr);
     fs::create_directories(model_ / "scheduler");
     write_json(model_ / "scheduler" / "scheduler_config.json", recipe_.scheduler);
     index["scheduler"] = {"diffusers", recipe_.scheduler["_class_name"]};

@@ -11,11 +11,11 @@
 #include "core/option.h"
 #include "core/unicode.h"
 #include "demo/loss_curve.h"
-#include "io/canvas.h"
 #include "io/files.h"
 #include "io/image_file.h"
 #include "io/resources.h"
 #include "metrics/text_scores.h"
+#include "plot/canvas.h"
 
 namespace glyphscope {
 namespace fs = std::filesystem;
@@ -132,21 +132,23 @@ DrawnLine LineSampler::sample(Part part, int letters, Choice& choice) const {
   const char* face = part == Part::held_out_faces ? one_of(kHeldOutFaces, choice) : one_of(kFaces, choice);
   const int size = 9 + choice.below(36);
   const auto [back, ink] = two_colours(choice);
-  const int width = Canvas(8, 8, back, std::string(kFolder) + face).text_width(text, size);
+  const Canvas::Font font{static_cast<double>(size), false, std::string(kFolder) + face};
+  const int width = static_cast<int>(std::ceil(Canvas::text_width(text, font)));
   const int margin = size / 2 + 4;
-  Canvas canvas(width + 2 * margin, 2 * size + 2 * margin, back, std::string(kFolder) + face);
+  const int wide = width + 2 * margin, tall = 2 * size + 2 * margin;
+  Canvas canvas;
   // Something beside or behind it, as pictures have.
   if (choice.below(3) == 0) {
     const Colour other{(back[0] + 40) % 256, back[1], (back[2] + 25) % 256};
-    if (std::abs(luminance(other) - luminance(ink)) >= 60) canvas.fill(0, 0, choice.below(canvas.width()), canvas.height(), other);
+    if (std::abs(luminance(other) - luminance(ink)) >= 60) canvas.fill({0, 0, static_cast<double>(choice.below(wide)), static_cast<double>(tall)}, other);
   }
   const int baseline = margin + size + size / 3;
-  canvas.text(text, margin, baseline, size, ink);
+  canvas.text(text, {static_cast<double>(margin), static_cast<double>(baseline)}, font, ink);
   // Letters' height above the line, and what hangs below it; jittered as a detector's boxes are.
   const auto jitter = [&](int most) { return choice.below(2 * most + 1) - most; };
   const int some = std::max(1, size / 8);
   const Box box{margin + jitter(some), baseline - size * 3 / 4 + jitter(some), margin + width + jitter(some), baseline + size / 5 + jitter(some)};
-  return {worn(canvas.image(), choice), box, text};
+  return {worn(to_tensor(canvas.pixels({static_cast<double>(wide), static_cast<double>(tall)}, 1, back)), choice), box, text};
 }
 
 ordered_json reader_accuracy(const CtcReader& reader, int count, std::uint64_t seed) {
@@ -235,7 +237,7 @@ void train_reader(const TrainReaderSettings& settings, const fs::path& out, bool
     if (state.step() % 250 == 0) save();
   }
   save();
-  write_png(out / "loss.png", curve.draw("reader"));
+  write_figure(curve.figure("reader"), {}, out / "loss.png", nullptr);
   state.use_average(true);
   // What is shipped is halved: its accuracy is of that.
   reader.write(out / "reader", ordered_json::object());

@@ -9,9 +9,10 @@
 #include <utility>
 
 #include "editing/prompt_terms.h"
-#include "io/canvas.h"
+#include "io/image_file.h"
 #include "io/json.h"
 #include "io/weights.h"
+#include "plot/canvas.h"
 
 namespace glyphscope {
 using nlohmann::ordered_json;
@@ -154,8 +155,11 @@ std::string image_hash(const torch::Tensor& image) {
 
 torch::Tensor withheld_image(std::int64_t height, std::int64_t width) {
   constexpr Colour kPaper{235, 235, 238}, kInk{70, 70, 80};
-  Canvas canvas(static_cast<int>(width), static_cast<int>(height), kPaper);
-  const int side = static_cast<int>(std::min(width, height)), line = std::max(1, side / 16), left = static_cast<int>(width) / 2;
+  const int side = static_cast<int>(std::min(width, height)), line = std::max(1, side / 16);
+  const double left = std::floor(static_cast<double>(width) / 2);
+  Canvas canvas;
+  const auto drawn = [&] { return to_tensor(canvas.pixels({static_cast<double>(width), static_cast<double>(height)}, 1, kPaper)); };
+  const auto rule = [&](double top) { canvas.fill({left - side / 4, top, static_cast<double>(side / 2), static_cast<double>(line)}, kInk); };
   // In the largest letters in which the reason fits: in one line or, in a small image, in several.
   const std::vector<std::vector<std::string>> forms{{"withheld: a listed word could be read"},
                                                     {"withheld:", "a listed word", "could be read"},
@@ -165,17 +169,18 @@ torch::Tensor withheld_image(std::int64_t height, std::int64_t width) {
   for (const auto& words : forms)
     for (int size = std::max(kSmallest, side / 10); size >= kSmallest; --size) {
       const int pitch = size + size / 3, tall = static_cast<int>(words.size()) * pitch + 2 * line;
-      int wide = 0;
-      for (const auto& one : words) wide = std::max(wide, canvas.text_width(one, size));
-      if (wide > width - 4 || tall > height - 2) continue;
+      const Canvas::Font font{static_cast<double>(size), false, {}};
+      double wide = 0;
+      for (const auto& one : words) wide = std::max(wide, Canvas::text_width(one, font));
+      if (wide > static_cast<double>(width) - 4 || tall > height - 2) continue;
       const int top = (static_cast<int>(height) - tall) / 2;
-      canvas.fill(left - side / 4, top, side / 2, line, kInk);
+      rule(top);
       for (size_t i = 0; i < words.size(); ++i)
-        canvas.text(words[i], left, top + 2 * line + static_cast<int>(i) * pitch + size, size, kInk, Canvas::Align::centre);
-      return canvas.image().clone();
+        canvas.text(words[i], {left, static_cast<double>(top + 2 * line + static_cast<int>(i) * pitch + size)}, font, kInk, Canvas::Align::centre);
+      return drawn();
     }
-  canvas.fill(left - side / 4, static_cast<int>(height) / 2, side / 2, line, kInk);
-  return canvas.image().clone();
+  rule(std::floor(static_cast<double>(height) / 2));
+  return drawn();
 }
 
 Guard::Guard(GuardSettings settings, std::shared_ptr<TextReader> reader) : settings_(std::move(settings)), reader_(std::move(reader)) {

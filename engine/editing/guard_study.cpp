@@ -11,7 +11,7 @@
 #include "core/version.h"
 #include "editing/prompt_terms.h"
 #include "experiments/prompt_set.h"
-#include "io/canvas.h"
+#include "io/image_file.h"
 #include "io/json.h"
 #include "metrics/image_scores.h"
 #include "metrics/text_scores.h"

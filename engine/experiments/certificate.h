@@ -103,6 +103,6 @@ nlohmann::ordered_json card_document(const Certificate& certificate, const Certi
 void write_card(const Certificate& certificate, const CertifySettings& settings, const ModelInfo& model, const std::string& ocr, const RunCost& cost,
                 const std::filesystem::path& folder);
 /// The card as a picture, [3, H, W] uint8.
-torch::Tensor draw_card(const Certificate& certificate, const ModelInfo& model);
+Figure card_figure(const Certificate& certificate, const ModelInfo& model);
 
 }  // namespace glyphscope

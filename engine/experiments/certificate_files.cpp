@@ -3,13 +3,10 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "core/heat_colour.h"
 #include "core/version.h"
 #include "experiments/certificate.h"
 #include "experiments/score_table_text.h"
-#include "io/canvas.h"
 #include "io/files.h"
-#include "io/image_file.h"
 #include "metrics/scores.h"
 
 namespace glyphscope {
@@ -84,12 +81,10 @@ void write_card(const Certificate& certificate, const CertifySettings& settings,
                 const std::filesystem::path& folder) {
   const ordered_json document = card_document(certificate, settings, model, ocr, cost);
   write_json(folder / "card.json", document);
-  write_png(folder / "card.png", draw_card(certificate, model), {{"schema", document["schema"]}, {"model", document["model"]}, {"sites", document["sites"]}});
+  write_figure(card_figure(certificate, model), {}, folder / "card.png", {{"schema", document["schema"]}, {"model", document["model"]}, {"sites", document["sites"]}});
 }
 
-torch::Tensor draw_card(const Certificate& certificate, const ModelInfo& model) {
-  constexpr Colour kInk{30, 30, 36}, kSoft{110, 110, 120}, kPaper{255, 255, 255}, kRule{215, 215, 222}, kGood{38, 130, 76}, kBad{178, 60, 48};
-  constexpr int kMargin = 20, kWidth = 760, kRow = 26, kAxis = 330, kAxisWidth = 290;
+Figure card_figure(const Certificate& certificate, const ModelInfo& model) {
   struct Line {
     std::string name;
     const std::map<std::string, Score>* scores;
@@ -125,63 +120,37 @@ torch::Tensor draw_card(const Certificate& certificate, const ModelInfo& model) 
       default:
         continue;
     }
-    if (name.size() > 40) name = name.substr(0, 38) + "..";
     lines.push_back({name, &set.scores, set.role == SetRole::sufficiency || set.role == SetRole::necessity || set.role == SetRole::complement});
   }
-  const int top = 150, height = top + 34 + kRow * static_cast<int>(lines.size()) + 60;
-  Canvas canvas(kWidth, height, kPaper);
-  canvas.text("Localization card", kMargin, 34, 20, kInk);
-  canvas.text(model.source + "  (" + model.family + ", " + model.hash.text().substr(0, 12) + ")", kMargin, 56, 12, kSoft);
   char share[32];
   std::snprintf(share, sizeof share, "%.2f %%", 100 * model.table.share(certificate.chosen));
-  canvas.text(certificate.chosen.empty()
-                  ? "No set of sites keeps B's text."
-                  : (certificate.chosen.size() == 1 ? "Site " : "Sites ") + text_of(certificate.chosen) + ": " + share + " of the denoiser's parameters",
-              kMargin, 84, 16, kInk);
-  int left = kMargin;
-  for (const auto& [name, holds] :
-       {std::pair("sufficient", certificate.sufficient), {"necessary", certificate.necessary}, {"beats its controls", certificate.beats_controls}}) {
-    const std::string text =
-        (holds ? "" : "not shown to be ") + std::string(name == std::string("beats its controls") ? (holds ? name : "better than controls") : name);
-    const int wide = canvas.text_width(text, 13) + 20;
-    canvas.fill(left, 98, wide, 26, holds ? kGood : kBad);
-    canvas.text(text, left + wide / 2, 116, 13, kPaper, Canvas::Align::centre);
-    left += wide + 8;
+  IntervalPanel panel;
+  panel.numbers = true;
+  IntervalPanel::Column column{"reads as B (F1), mean and 95 % interval", 0, 1, {}, {}};
+  for (const auto& line : lines) {
+    panel.rows.push_back({line.name, line.strong});
+    column.values.push_back(plot_value(line.scores->at("target_f1")));
   }
-  canvas.text("reads as B (F1), mean and 95 % interval", kAxis, top + 8, 12, kSoft);
-  for (int tick = 0; tick <= 4; ++tick) {
-    const int x = kAxis + kAxisWidth * tick / 4;
-    canvas.fill(x, top + 30, 1, kRow * static_cast<int>(lines.size()), kRule);
-    char text[8];
-    std::snprintf(text, sizeof text, "%.2f", tick / 4.0);
-    canvas.text(text, x, top + 24, 11, kSoft, Canvas::Align::centre);
-  }
-  for (size_t i = 0; i < lines.size(); ++i) {
-    const int y = top + 34 + kRow * static_cast<int>(i) + kRow / 2;
-    const Score& score = lines[i].scores->at("target_f1");
-    canvas.text(lines[i].name, kAxis - 14, y + 4, 12, lines[i].strong ? kInk : kSoft, Canvas::Align::right);
-    const auto at = [&](double value) { return kAxis + static_cast<int>(std::clamp(value, 0.0, 1.0) * kAxisWidth); };
-    const Colour colour = lines[i].strong ? kInk : kSoft;
-    if (score.low) canvas.fill(at(*score.low), y - 1, std::max(1, at(*score.high) - at(*score.low)), 3, colour);
-    canvas.fill(at(score.mean) - 4, y - 4, 9, 9, lines[i].strong ? heat_rgb(0.35) : colour);
-    char text[64];
-    if (score.low)
-      std::snprintf(text, sizeof text, "%.2f [%.2f, %.2f]", score.mean, *score.low, *score.high);
-    else
-      std::snprintf(text, sizeof text, "%.2f", score.mean);
-    canvas.text(text, kAxis + kAxisWidth + 14, y + 4, 11, colour);
-  }
+  panel.columns.push_back(std::move(column));
   const auto part = [](int words, int noises) { return std::to_string(words) + " words and " + std::to_string(noises) + (noises == 1 ? " noise" : " noises"); };
   const bool words = certificate.parts.words_apart, noises = certificate.parts.noises_apart;
   const std::string apart = words    ? (noises ? "others" : "other words, the same noises")
                             : noises ? "the same words, other noises"
                                      : "the same: there are too few";
   const std::string reported = "reported on " + part(certificate.reporting_words, certificate.reporting_noises);
-  canvas.text(certificate.parts.choosing.empty()
-                  ? "Sites of another model's card, " + reported + "."
-                  : "Chosen on " + part(certificate.choosing_words, certificate.choosing_noises) + ", " + reported + " (" + apart + ").",
-              kMargin, height - 20, 12, kSoft);
-  return canvas.image();
+  Figure out{.title = "Localization card: " +
+                      (certificate.chosen.empty()
+                           ? std::string("no set of sites keeps B's text")
+                           : (certificate.chosen.size() == 1 ? "site " : "sites ") + text_of(certificate.chosen) + ", " + share + " of the denoiser's parameters"),
+             .subtitle = model.source + "  (" + model.family + ", " + model.hash.text().substr(0, 12) + ")",
+             .parts = {{"", std::move(panel)}},
+             .note = certificate.parts.choosing.empty() ? "Sites of another model's card, " + reported + "."
+                                                        : "Chosen on " + part(certificate.choosing_words, certificate.choosing_noises) + ", " + reported + " (" + apart + ")."};
+  for (const auto& [holds, shown, not_shown] : {std::tuple(certificate.sufficient, "sufficient", "not shown to be sufficient"),
+                                                {certificate.necessary, "necessary", "not shown to be necessary"},
+                                                {certificate.beats_controls, "beats its controls", "not shown to be better than controls"}})
+    out.badges.push_back({holds ? shown : not_shown, holds});
+  return out;
 }
 
 }  // namespace glyphscope

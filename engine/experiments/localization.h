@@ -126,6 +126,6 @@ nlohmann::ordered_json localization_document(const LocalizationResult& result, c
                                              const std::string& ocr, const RunCost& cost);
 
 /// Sites x scores as a picture, [3, H, W] uint8.
-torch::Tensor draw_heatmap(const LocalizationResult& result, const ModelInfo& model);
+Figure heatmap_figure(const LocalizationResult& result, const ModelInfo& model);
 
 }  // namespace glyphscope

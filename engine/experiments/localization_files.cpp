@@ -2,13 +2,10 @@
 #include <cmath>
 #include <cstdio>
 
-#include "core/heat_colour.h"
 #include "core/version.h"
 #include "experiments/localization.h"
 #include "experiments/score_table_text.h"
-#include "io/canvas.h"
 #include "io/files.h"
-#include "io/image_file.h"
 #include "io/json.h"
 
 namespace glyphscope {
@@ -89,63 +86,38 @@ void write_localization(const LocalizationResult& result, const LocalizationSett
   }
   write_text(folder / "sites.csv", csv);
 
-  write_png(folder / "heatmap.png", draw_heatmap(result, model), without_key(document, "pairs"));
+  write_figure(heatmap_figure(result, model), {}, folder / "heatmap.png", without_key(document, "pairs"));
 }
 
-torch::Tensor draw_heatmap(const LocalizationResult& result, const ModelInfo& model) {
-  const std::vector<const ScoreInfo*> lines = charted_scores();  // the others are in sites.csv
-  constexpr int kCell = 46, kRow = 40, kLeft = 190, kTop = 64, kRight = 28, kBottom = 84;
-  constexpr Colour kInk{30, 30, 36}, kSoft{110, 110, 120}, kPaper{255, 255, 255};
-  const int columns = static_cast<int>(result.sites.size()), rows = static_cast<int>(lines.size());
-  const int width = kLeft + kCell * (columns + 2) + 20 + kRight, height = kTop + kRow * rows + kBottom;
-  Canvas canvas(width, height, kPaper);
-  canvas.text("Which site writes the text?", 16, 26, 16, kInk);
-  canvas.text(model.source + ": prompt A's picture, with one site patched to see prompt B. " + std::to_string(result.reporting.size()) +
-                  (result.choosing == result.reporting ? " pairs, which chose too" : " pairs that had no part in choosing"),
-              16, 46, 12, kSoft);
-
-  auto cell = [&](int left, int top, double value, bool strong) {
-    canvas.fill(left + 1, top + 1, kCell - 2, kRow - 2, heat_rgb(value));
-    char text[16];
-    std::snprintf(text, sizeof text, "%.2f", value);
-    const Colour back = heat_rgb(value);
-    canvas.text(text, left + kCell / 2, top + kRow / 2 + 5, strong ? 13 : 12, back[0] + back[1] + back[2] > 380 ? kInk : kPaper, Canvas::Align::centre);
-  };
-  for (int row = 0; row < rows; ++row) {
-    const ScoreInfo& line = *lines[static_cast<size_t>(row)];
-    const auto mean = [&](const std::map<std::string, Score>& scores) { return score_in(scores, line.key).mean; };
-    const int top = kTop + kRow * row;
-    canvas.text(line.title, kLeft - 12, top + kRow / 2 + 5, 12, kInk, Canvas::Align::right);
-    for (int column = 0; column < columns; ++column) cell(kLeft + kCell * column, top, mean(result.sites[static_cast<size_t>(column)].scores), false);
-    const int own = kLeft + kCell * columns + 20;
-    cell(own, top, mean(result.source), true);
-    cell(own + kCell, top, mean(result.target), true);
+Figure heatmap_figure(const LocalizationResult& result, const ModelInfo& model) {
+  HeatPanel panel;
+  panel.column_axis = "site";
+  const auto value_of = [](const std::map<std::string, Score>& scores, const ScoreInfo& line) { return plot_value(score_in(scores, line.key)); };
+  for (const ScoreInfo* line : charted_scores()) {  // the others are in sites.csv
+    panel.rows.emplace_back(line->title);
+    panel.values.emplace_back();
+    for (const auto& site : result.sites) panel.values.back().push_back(value_of(site.scores, *line));
+    panel.values.back().push_back(value_of(result.source, *line));
+    panel.values.back().push_back(value_of(result.target, *line));
   }
-  const int bottom = kTop + kRow * rows;
-  canvas.text("site", kLeft - 12, bottom + 20, 12, kSoft, Canvas::Align::right);
-  std::string block;
-  for (int column = 0; column < columns; ++column) {
-    const Site& site = model.table.sites[static_cast<size_t>(column)];
-    const bool localized = std::find(result.localized.begin(), result.localized.end(), column) != result.localized.end();
-    const int left = kLeft + kCell * column;
-    if (localized) canvas.fill(left + 4, bottom + 5, kCell - 8, 21, {253, 231, 37});
-    canvas.text(std::to_string(column), left + kCell / 2, bottom + 20, 13, kInk, Canvas::Align::centre);
-    if (site.block != block) {
-      canvas.fill(left + 1, bottom + 30, 1, 18, kSoft);
-      canvas.text(site.block, left + 6, bottom + 44, 11, kSoft);
-      block = site.block;
-    }
+  for (size_t site = 0; site < result.sites.size(); ++site) {
+    panel.columns.push_back(std::to_string(site));
+    const std::string& block = model.table.sites[site].block;
+    if (panel.groups.empty() || panel.groups.back().second != block) panel.groups.emplace_back(static_cast<int>(site), block);
   }
-  const int own = kLeft + kCell * columns + 20;
-  canvas.text("A", own + kCell / 2, bottom + 20, 13, kInk, Canvas::Align::centre);
-  canvas.text("B", own + kCell + kCell / 2, bottom + 20, 13, kInk, Canvas::Align::centre);
-  canvas.text("unpatched", own + kCell, bottom + 44, 11, kSoft, Canvas::Align::centre);
+  panel.columns.insert(panel.columns.end(), {"A", "B"});
+  panel.columns_apart = 2;
+  panel.apart = "unpatched";
+  panel.marked = {result.localized.begin(), result.localized.end()};
   const std::string found = result.localized.empty()
                                 ? "No single site is localized."
                                 : "Localized: " + format_sites(result.localized) + " (" + percent(model.table.share(result.localized)) + " of the denoiser)";
   const std::string smallest = result.smallest.empty() ? "" : ". Smallest set found that keeps B's text: " + format_sites(result.smallest);
-  canvas.text(found + smallest, 16, bottom + 70, 12, kInk);
-  return canvas.image();
+  return {.title = "Which site writes the text?",
+          .subtitle = model.source + ": prompt A's picture, with one site patched to see prompt B. " + std::to_string(result.reporting.size()) +
+                      (result.choosing == result.reporting ? " pairs, which chose too" : " pairs that had no part in choosing"),
+          .parts = {{"", std::move(panel)}},
+          .note = found + smallest};
 }
 
 }  // namespace glyphscope

@@ -1,18 +1,13 @@
 #include "experiments/map.h"
 
-#include <torch/types.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 
-#include "core/heat_colour.h"
 #include "core/version.h"
 #include "experiments/score_table_text.h"
 #include "experiments/smallest_set.h"
-#include "io/canvas.h"
 #include "io/files.h"
-#include "io/image_file.h"
 #include "io/json.h"
 #include "io/weights.h"
 
@@ -117,82 +112,59 @@ void write_map(const EffectMap& map, const RunSettings& settings, const ModelInf
       csv += "\n";
     }
   write_text(folder / ("map-" + map.name + ".csv"), csv);
-  write_png(folder / ("map-" + map.name + ".png"), draw_map(map, model, static_cast<int>(settings.pairs.size())), without_key(document, "cells"));
+  write_figure(map_figure(map, model, static_cast<int>(settings.pairs.size())), {}, folder / ("map-" + map.name + ".png"), without_key(document, "cells"));
 }
 
-torch::Tensor draw_map(const EffectMap& map, const ModelInfo& model, int pairs) {
-  constexpr int kCell = 46, kRow = 30, kMargin = 16, kTop = 66, kBottom = 0, kPanel = 40, kGap = 26;
-  constexpr Colour kInk{30, 30, 36}, kSoft{110, 110, 120}, kPaper{255, 255, 255};
-  const bool attributes = !map.scope.attributes.empty();
-  const std::vector<const ScoreInfo*> panels{find_score(attributes ? "target_attribute" : "target_f1"),
-                                             find_score(attributes ? "source_attribute" : "source_f1"), find_score("ssim_outside_text")};
-  const int rows = static_cast<int>(map.grid.rows.size()), columns = static_cast<int>(map.grid.columns.size());
-  Canvas measure(8, 8, kPaper);
-  int labels = measure.text_width(to_string(map.grid.axes.rows), 12), widest = kCell;
-  for (const auto& row : map.grid.rows) labels = std::max(labels, measure.text_width(row, 12));
-  for (const auto& column : map.grid.columns) widest = std::max(widest, measure.text_width(column, 12) + 12);
-  const int left = kMargin + labels + 12, panel_height = kPanel + (rows + (map.grid.axes.columns == Axis::attribute ? 2 : 0)) * kRow + kGap;
+Figure map_figure(const EffectMap& map, const ModelInfo& model, int pairs) {
+  const bool attributes = !map.scope.attributes.empty(), of_attributes = map.grid.axes.columns == Axis::attribute;
+  const std::vector<const ScoreInfo*> shown{find_score(attributes ? "target_attribute" : "target_f1"),
+                                            find_score(attributes ? "source_attribute" : "source_f1"), find_score("ssim_outside_text")};
   const bool each_direction = map.grid.axes.rows == Axis::direction || map.grid.axes.columns == Axis::direction;
-  const std::string title = "Which " + to_string(map.grid.axes.rows) + (map.grid.axes.columns ? " and " + to_string(*map.grid.axes.columns) : "") +
-                            (attributes ? " carries what the prompts differ by?" : " writes the text?") +
-                            (each_direction ? "" : " (" + to_string(map.scope.direction) + ")");
   const std::string whose = each_direction                                ? "A's picture, patched to see prompt B; of necessity B's, patched to see A"
                             : map.scope.direction == Direction::necessity ? "prompt B's picture, patched to see prompt A"
                                                                           : "prompt A's picture, patched to see prompt B";
-  const std::string below = model.source + ": " + whose + ". " + std::to_string(pairs) + (pairs == 1 ? " pair." : " pairs.") +
-                            (map.grid.axes.columns ? " Columns: " + to_string(*map.grid.axes.columns) + "." : "");
-  // Beside the grid: A's and B's own pictures; of attributes in columns, of each the own, below it.
-  const bool below_grid = map.grid.axes.columns == Axis::attribute;
-  const int own = left + widest * columns + 20;
-  const int width = std::max({own + (below_grid ? 0 : 2 * kCell), kMargin + measure.text_width(title, 16), kMargin + measure.text_width(below, 12)}) + kMargin;
-  Canvas canvas(width, kTop + panel_height * static_cast<int>(panels.size()) + kBottom, kPaper);
-  canvas.text(title, kMargin, 26, 16, kInk);
-  canvas.text(below, kMargin, 46, 12, kSoft);
-  const auto cell = [&](int x, int y, int wide, double value) {
-    canvas.fill(x + 1, y + 1, wide - 2, kRow - 2, heat_rgb(value));
-    char text[16];
-    std::snprintf(text, sizeof text, "%.2f", value);
-    const Colour back = heat_rgb(value);
-    canvas.text(text, x + wide / 2, y + kRow / 2 + 5, 12, back[0] + back[1] + back[2] > 380 ? kInk : kPaper, Canvas::Align::centre);
-  };
-  const auto mean = [](const std::map<std::string, Score>& scores, const ScoreInfo& info) {
+  Figure out{.title = "Which " + to_string(map.grid.axes.rows) + (map.grid.axes.columns ? " and " + to_string(*map.grid.axes.columns) : "") +
+                      (attributes ? " carries what the prompts differ by?" : " writes the text?") +
+                      (each_direction ? "" : " (" + to_string(map.scope.direction) + ")"),
+             .subtitle = model.source + ": " + whose + ". " + std::to_string(pairs) + (pairs == 1 ? " pair." : " pairs.")};
+  const size_t rows = map.grid.rows.size(), columns = map.grid.columns.size();
+  constexpr size_t kNarrow = 6;
+  if (columns <= kNarrow) out.columns = static_cast<int>(shown.size());
+  const auto value_of = [](const std::map<std::string, Score>& scores, const ScoreInfo& info) -> std::optional<PlotValue> {
     const auto found = scores.find(std::string(info.key));
-    return found == scores.end() ? 0.0 : found->second.mean;
+    return found == scores.end() ? std::nullopt : plot_value(found->second);
   };
-  for (size_t panel = 0; panel < panels.size(); ++panel) {
-    const ScoreInfo& info = *panels[panel];
-    const int top = kTop + panel_height * static_cast<int>(panel);
-    canvas.text(info.title, kMargin, top + 14, 13, kInk);
-    canvas.text(to_string(map.grid.axes.rows), left - 12, top + kPanel - 6, 12, kSoft, Canvas::Align::right);
-    for (int column = 0; column < columns; ++column)
-      canvas.text(map.grid.columns[static_cast<size_t>(column)], left + widest * column + widest / 2, top + kPanel - 6, 12, kInk, Canvas::Align::centre);
-    if (below_grid) {
-      for (int which = 0; which < 2; ++which) {
-        const int y = top + kPanel + (rows + which) * kRow;
-        canvas.text(which == 0 ? "A" : "B", left - 12, y + kRow / 2 + 5, 12, kSoft, Canvas::Align::right);
-        for (int column = 0; column < columns; ++column)
-          cell(left + widest * column, y, widest,
-               mean((which == 0 ? map.attribute_source : map.attribute_target).at(map.grid.columns[static_cast<size_t>(column)]), info));
+  for (const ScoreInfo* info : shown) {
+    HeatPanel panel;
+    panel.row_axis = to_string(map.grid.axes.rows);
+    panel.rows = map.grid.rows;
+    panel.columns = map.grid.columns;
+    if (map.grid.axes.columns) panel.column_axis = to_string(*map.grid.axes.columns);
+    for (size_t row = 0; row < rows; ++row) {
+      panel.values.emplace_back();
+      for (size_t column = 0; column < columns; ++column)
+        panel.values.back().push_back(map.grid.at(row, column) ? value_of(map.scores[row * columns + column], *info) : std::nullopt);
+    }
+    // A's and B's own pictures: beside the grid; of attributes in columns, of each the own, below it.
+    if (of_attributes) {
+      panel.rows_apart = 2;
+      for (const bool source : {true, false}) {
+        panel.rows.emplace_back(source ? "A" : "B");
+        panel.values.emplace_back();
+        for (const auto& attribute : map.grid.columns) panel.values.back().push_back(value_of((source ? map.attribute_source : map.attribute_target).at(attribute), *info));
       }
     } else {
-      canvas.text("A", own + kCell / 2, top + kPanel - 6, 12, kInk, Canvas::Align::centre);
-      canvas.text("B", own + kCell + kCell / 2, top + kPanel - 6, 12, kInk, Canvas::Align::centre);
-      cell(own, top + kPanel, kCell, mean(map.source, info));
-      cell(own + kCell, top + kPanel, kCell, mean(map.target, info));
-    }
-    for (int row = 0; row < rows; ++row) {
-      const int y = top + kPanel + row * kRow;
-      canvas.text(map.grid.rows[static_cast<size_t>(row)], left - 12, y + kRow / 2 + 5, 12, kInk, Canvas::Align::right);
-      for (int column = 0; column < columns; ++column) {
-        const auto& variant = map.grid.at(static_cast<size_t>(row), static_cast<size_t>(column));
-        if (variant)
-          cell(left + widest * column, y, widest, mean(map.scores[static_cast<size_t>(row) * map.grid.columns.size() + static_cast<size_t>(column)], info));
-        else
-          canvas.fill(left + widest * column + widest / 2 - 4, y + kRow / 2, 8, 1, kSoft);
+      panel.columns_apart = 2;
+      panel.apart = "unpatched";
+      panel.columns.insert(panel.columns.end(), {"A", "B"});
+      for (size_t row = 0; row < rows; ++row) {
+        panel.values[row].push_back(row == 0 ? value_of(map.source, *info) : std::nullopt);
+        panel.values[row].push_back(row == 0 ? value_of(map.target, *info) : std::nullopt);
       }
     }
+    out.parts.push_back({info->title, std::move(panel)});
   }
-  return canvas.image();
+  return out;
 }
 
 }  // namespace glyphscope

@@ -36,6 +36,6 @@ void write_map(const EffectMap& map, const RunSettings& settings, const ModelInf
                const std::filesystem::path& folder);
 
 /// Rows x columns as a picture, [3, H, W] uint8: a panel for each of the scores that say most.
-torch::Tensor draw_map(const EffectMap& map, const ModelInfo& model, int pairs);
+Figure map_figure(const EffectMap& map, const ModelInfo& model, int pairs);
 
 }  // namespace glyphscope

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "experiments/statistics.h"
+#include "io/csv_text.h"
 
 /// Mean scores in documents and tables, in the order of the table of scores.
 namespace glyphscope {
@@ -18,9 +19,5 @@ std::string csv_score_names(const std::map<std::string, Score>& present);
 std::string csv_scores(const std::map<std::string, Score>& scores, const std::map<std::string, Score>& present);
 /// "0.14 [0.04, 0.23]", for a person; "-" for none.
 std::string with_interval(const Score& score, int digits = 2);
-/// "" for what is not finite.
-std::string csv_number(double value);
-/// A text as a field of a table: in quotes where it has to be.
-std::string csv_field(const std::string& text);
 
 }  // namespace glyphscope

@@ -163,4 +163,9 @@ Score score_of_means(const std::vector<std::vector<Observation>>& lists, const s
   return RunningScore::of_means(all, of);
 }
 
+std::optional<PlotValue> plot_value(const Score& score) {
+  if (score.n == 0) return std::nullopt;
+  return PlotValue{score.mean, score.low, score.high};
+}
+
 }  // namespace glyphscope

@@ -6,6 +6,8 @@
 #include <optional>
 #include <vector>
 
+#include "plot/figure.h"
+
 namespace glyphscope {
 
 /// A mean and its 95 % interval; no interval under five clusters.
@@ -20,6 +22,9 @@ struct Score {
   /// The reverse. Throws nlohmann::json::exception.
   static Score from_json(const nlohmann::ordered_json& json);
 };
+
+/// As a figure draws it; nothing without observations.
+std::optional<PlotValue> plot_value(const Score& score);
 
 /// One observation of a score: of which word (cluster one) and which noise (cluster two).
 struct Observation {

@@ -18,42 +18,6 @@ namespace glyphscope {
 namespace {
 
 constexpr int kLargestSide = 8192;
-constexpr size_t kSignature = 8, kHeaderChunk = 25;  // PNG signature; IHDR with length, type and checksum
-const std::string kKeyword = "glyphscope";
-
-// Source: PNG specification (RFC 2083), annex D.
-std::uint32_t crc32(const std::string& bytes) {
-  std::uint32_t crc = 0xFFFFFFFFu;
-  for (unsigned char byte : bytes) {
-    crc ^= byte;
-    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ (crc & 1 ? 0xEDB88320u : 0);
-  }
-  return ~crc;
-}
-
-void append_uint32(std::string& bytes, std::uint32_t value) {
-  for (int shift = 24; shift >= 0; shift -= 8) bytes += static_cast<char>(value >> shift & 255);
-}
-
-std::uint32_t read_uint32(const std::string& bytes, size_t at) {
-  std::uint32_t value = 0;
-  for (size_t i = 0; i < 4; ++i) value = value << 8 | static_cast<unsigned char>(bytes.at(at + i));
-  return value;
-}
-
-// An international text chunk: keyword, uncompressed, no language, UTF-8 text.
-std::string text_chunk(const std::string& text) {
-  const std::string body = "iTXt" + kKeyword + std::string("\0\0\0\0\0", 5) + text;
-  std::string chunk;
-  append_uint32(chunk, static_cast<std::uint32_t>(body.size() - 4));
-  chunk += body;
-  append_uint32(chunk, crc32(body));
-  return chunk;
-}
-
-}  // namespace
-
-namespace {
 
 bool is_tiff(const std::string& bytes) { return bytes.starts_with(std::string("II*\0", 4)) || bytes.starts_with(std::string("MM\0*", 4)); }
 
@@ -208,36 +172,6 @@ torch::Tensor image_of(const std::string& bytes, const std::filesystem::path& fi
     }
   }
   return torch::from_blob(rgb.data, {rgb.rows, rgb.cols, 3}, torch::kUInt8).permute({2, 0, 1}).clone(torch::MemoryFormat::Contiguous);
-}
-
-std::string png_bytes(const torch::Tensor& image, const nlohmann::ordered_json& metadata) {
-  if (image.dim() != 3 || image.size(0) != 3 || image.scalar_type() != torch::kUInt8) reject("an image must be [3, height, width] of bytes");
-  const torch::Tensor pixels = image.permute({1, 2, 0}).flip(2).contiguous();
-  const cv::Mat bgr(static_cast<int>(pixels.size(0)), static_cast<int>(pixels.size(1)), CV_8UC3, pixels.data_ptr());
-  std::vector<unsigned char> encoded;
-  if (!cv::imencode(".png", bgr, encoded)) reject("the image cannot be encoded");
-  std::string bytes(encoded.begin(), encoded.end());
-  if (!metadata.is_null()) bytes.insert(kSignature + kHeaderChunk, text_chunk(json_text(metadata)));
-  return bytes;
-}
-
-void write_png(const std::filesystem::path& file, const torch::Tensor& image, const nlohmann::ordered_json& metadata) {
-  write_text(file, png_bytes(image, metadata));
-}
-
-std::string read_png_metadata(const std::filesystem::path& file) { return png_metadata_of(read_text(file), file); }
-
-std::string png_metadata_of(const std::string& bytes, const std::filesystem::path& file) {
-  if (!bytes.starts_with("\x89PNG\r\n\x1a\n")) reject("this is no PNG", file.string());
-  for (size_t at = kSignature; at + 12 <= bytes.size();) {
-    const size_t length = read_uint32(bytes, at);
-    if (length > bytes.size() - at - 12) reject("the PNG is cut off", file.string());
-    const std::string body = bytes.substr(at + 4, length + 4);
-    const std::string head = "iTXt" + kKeyword + std::string("\0\0\0\0\0", 5);
-    if (body.starts_with(head)) return body.substr(head.size());
-    at += length + 12;
-  }
-  return "";
 }
 
 }  // namespace glyphscope

@@ -5,6 +5,9 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
+
+#include "core/bitmap.h"
 
 namespace glyphscope {
 
@@ -22,13 +25,21 @@ torch::Tensor read_image(const std::filesystem::path& file);
 /// The same of a picture's bytes; where: what errors name.
 torch::Tensor image_of(const std::string& bytes, const std::filesystem::path& where);
 
-/// [3, H, W] uint8 as PNG, with `metadata` (what made the picture) in a text chunk "glyphscope".
+/// [3, H, W] uint8 as rows of pixels, and the reverse.
+Bitmap to_bitmap(const torch::Tensor& image);
+torch::Tensor to_tensor(const Bitmap& bitmap);
+
+/// As PNG, with `metadata` (what made the picture) in a text chunk "glyphscope". dpi: how large it is meant to be; 0: nothing is said of it.
+std::string png_bytes(const Bitmap& image, const nlohmann::ordered_json& metadata = nullptr, int dpi = 0);
 std::string png_bytes(const torch::Tensor& image, const nlohmann::ordered_json& metadata = nullptr);
 /// Writes it, atomically.
 void write_png(const std::filesystem::path& file, const torch::Tensor& image, const nlohmann::ordered_json& metadata = nullptr);
 
-/// The text chunk "glyphscope" of a PNG, "" if it has none.
+/// The text "glyphscope" of a PNG, whichever kind of text chunk it is in; "" if it has none. Throws a Failure that names the file if it is no PNG or damaged.
 std::string read_png_metadata(const std::filesystem::path& file);
 std::string png_metadata_of(const std::string& bytes, const std::filesystem::path& where);
+
+/// Pictures of equal size, [3, H, W] uint8 each, in rows of `columns`; small ones enlarged without smoothing.
+torch::Tensor contact_sheet(const std::vector<torch::Tensor>& images, int columns);
 
 }  // namespace glyphscope

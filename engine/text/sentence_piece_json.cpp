@@ -1,10 +1,9 @@
 #include "text/sentence_piece_json.h"
 
-#include <openssl/evp.h>
-
 #include <cstring>
 
 #include "core/error.h"
+#include "io/base64.h"
 #include "io/files.h"
 
 namespace glyphscope {
@@ -33,17 +32,6 @@ void append_float(std::string& out, std::uint64_t field, float value) {
 
 enum PieceType : std::uint64_t { kNormal = 1, kUnknown = 2, kControl = 3, kByte = 6 };
 
-std::string from_base64(const std::string& text, const std::string& where) {
-  std::string out(text.size() / 4 * 3 + 3, '\0');
-  const int size =
-      EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()), reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()));
-  if (size < 0) reject("'precompiled_charsmap' is no base64", where, "The file is damaged");
-  // The padding counts as zeros.
-  const auto padding = static_cast<size_t>(text.ends_with("==") ? 2 : text.ends_with("=") ? 1 : 0);
-  out.resize(static_cast<size_t>(size) - padding);
-  return out;
-}
-
 std::string type_of(const nlohmann::json& part) {
   return part.is_object() && part.contains("type") && part["type"].is_string() ? part["type"].get<std::string>() : "?";
 }
@@ -54,7 +42,7 @@ std::string compiled_map(const nlohmann::json& normalizer, const std::string& wh
   const std::string type = type_of(normalizer);
   if (type == "Precompiled") {
     const nlohmann::json map = normalizer.value("precompiled_charsmap", nlohmann::json());
-    return map.is_string() ? from_base64(map.get<std::string>(), where) : std::string();
+    return map.is_string() ? from_base64(map.get<std::string>(), "'precompiled_charsmap'", where) : std::string();
   }
   if (type == "Sequence") {
     std::string out;

@@ -195,7 +195,12 @@ TEST(Map, ColumnsOfAttributesAreOfTheirPairsAlone) {
   }
   EXPECT_EQ(map.attribute_target.at("word").at("target_attribute").mean, 1);
   EXPECT_EQ(map.attribute_target.at("shape").at("target_attribute").mean, 0);
-  EXPECT_GT(draw_map(map, pipeline.info(), 4).size(1), 100);
+  const Figure figure = map_figure(map, pipeline.info(), 4);
+  ASSERT_EQ(figure.parts.size(), 3);
+  const auto& panel = std::get<HeatPanel>(figure.parts[0].panel);
+  EXPECT_EQ(panel.columns, (std::vector<std::string>{"word", "shape"}));
+  EXPECT_EQ(panel.rows.back(), "B");
+  EXPECT_EQ(panel.values[2][0]->mean, 1);
   EXPECT_EQ(Scope::from_json(nlohmann::json(map.scope.to_json())).attributes, map.scope.attributes);
   EXPECT_EQ(RunSettings::from_json(nlohmann::json(settings.to_json()), "").pairs[3].attribute, "shape");
   EXPECT_THAT(testing::failure_of([&] { run(false); }), HasSubstr("differ by their texts alone"));

@@ -5,8 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "demo/signs.h"
-#include "io/canvas.h"
 #include "metrics/text_scores.h"
+#include "tests/support/drawn_page.h"
 #include "tests/support/golden.h"
 
 namespace glyphscope {
@@ -32,7 +32,7 @@ double share_read(TextReader& reader) {
     for (int repeat = 0; repeat < 3; ++repeat, ++count) {
       const Pair& colours = kColours[count % std::size(kColours)];
       const char* word = kWords[count % std::size(kWords)];
-      Canvas canvas(400, 160, colours.paper, file);
+      test::DrawnPage canvas(400, 160, colours.paper, file);
       canvas.text(word, 200, 100, kSizes[count % std::size(kSizes)], colours.ink, Canvas::Align::centre);
       const std::string read = joined_text(reader.read(canvas.image()));
       if (score_text(read, word).exact)
@@ -64,7 +64,7 @@ TEST(PpOcr, ReadsSignsOfSixtyFourPixels) {
 // Large pictures are made smaller to be read: who must not miss a word reads them in parts too, of which none cuts a word in two.
 TEST(PpOcr, FindsSmallPrintInLargePictures) {
   const auto reader = make_text_reader();
-  Canvas canvas(3200, 2400, {255, 255, 255});
+  test::DrawnPage canvas(3200, 2400, {255, 255, 255});
   canvas.text("MARKET", 2500, 2300, 14, {0, 0, 0}, Canvas::Align::centre);
   canvas.text("STATION", 1280, 300, 40, {0, 0, 0}, Canvas::Align::centre);  // where the first part ends
   const auto pieces = reader->read_faint(canvas.image());
@@ -82,7 +82,7 @@ TEST(PpOcr, ReadsTextInAllFourDirections) {
   int right = 0, count = 0;
   for (const char* word : {"HELLO", "EXIT", "Bread", "MARKET", "coffee", "open"})
     for (const int size : {28, 48}) {
-      Canvas canvas(240, 240, {250, 250, 250});
+      test::DrawnPage canvas(240, 240, {250, 250, 250});
       canvas.text(word, 120, 130, size, {20, 20, 20}, Canvas::Align::centre);
       for (int quarter = 0; quarter < 4; ++quarter) {
         ++count;
@@ -105,7 +105,7 @@ TEST(PpOcr, SaysWhatItCannotBeTrustedToRead) {
 }
 
 TEST(PpOcr, TellsWhereTheTextIs) {
-  Canvas canvas(400, 200, {255, 255, 255});
+  test::DrawnPage canvas(400, 200, {255, 255, 255});
   canvas.text("LEFT", 20, 60, 30, {0, 0, 0});
   canvas.text("RIGHT", 260, 160, 30, {0, 0, 0});
   const auto pieces = make_text_reader()->read(canvas.image());

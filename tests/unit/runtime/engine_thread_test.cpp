@@ -10,7 +10,6 @@
 #include "device/memory_plan.h"
 #include "editing/guard.h"
 #include "editing/guard_log.h"
-#include "io/canvas.h"
 #include "io/files.h"
 #include "io/image_file.h"
 #include "metrics/ocr.h"

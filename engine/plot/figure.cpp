@@ -1,0 +1,248 @@
+#include "plot/figure.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+#include "io/files.h"
+#include "io/image_file.h"
+#include "plot/panels.h"
+
+namespace glyphscope {
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+namespace {
+
+constexpr double kPoint = 25.4 / 72;  // in mm
+constexpr double kMargin = 1.4;       // em
+constexpr const char* kMetadataOfFigures = "figure";
+
+struct Drawing {
+  Canvas canvas;
+  Extent size;
+  PlotInk ink;
+};
+
+double draw_scale(const PlotPen& pen, const Point& at, ColourMap colours, double low, double high, double right) {
+  const double em = pen.em(), tall = 0.8 * em, wide = std::min(12 * em, (right - at.x) * 0.4);
+  const std::string from = axis_number(low), to = axis_number(high);
+  const double start = at.x + Canvas::text_width(from, pen.font(0.85)) + 0.4 * em;
+  constexpr int kSteps = 64;
+  // Each step lies a little under the next, or seams would show.
+  for (int i = 0; i < kSteps; ++i)
+    pen.canvas.fill({start + wide * i / kSteps, at.y, i + 1 < kSteps ? 1.5 * wide / kSteps : wide / kSteps, tall}, colour_of(colours, (i + 0.5) / kSteps));
+  pen.canvas.text(from, {at.x, at.y + tall}, pen.font(0.85), pen.ink.soft);
+  pen.canvas.text(to, {start + wide + 0.4 * em, at.y + tall}, pen.font(0.85), pen.ink.soft);
+  return start + wide + 0.4 * em + Canvas::text_width(to, pen.font(0.85)) + 2 * em;
+}
+
+bool has_hatching(const HeatPanel& panel) {
+  for (const auto& [row, threshold] : panel.thresholds)
+    for (const auto& value : panel.values[static_cast<size_t>(row)])
+      if (value && value->low && value->high && *value->low < threshold && *value->high >= threshold) return true;
+  return false;
+}
+
+bool has_hatching(const MapPanel& panel) {
+  return std::any_of(panel.cells.begin(), panel.cells.end(), [](const auto& cell) { return cell.hatched; });
+}
+
+// The colours that the figure uses, and what hatching means.
+double draw_key(const PlotPen& pen, const Figure& figure, const Point& at, double width) {
+  struct Scale {
+    ColourMap colours;
+    double low, high;
+    bool operator==(const Scale&) const = default;
+  };
+  std::vector<Scale> scales;
+  bool hatched = false;
+  const auto add = [&](const Scale& scale) {
+    if (std::find(scales.begin(), scales.end(), scale) == scales.end()) scales.push_back(scale);
+  };
+  for (const auto& part : figure.parts) {
+    if (const auto* heat = std::get_if<HeatPanel>(&part.panel)) add({heat->colours.value_or(pen.style.colours), heat->low, heat->high}), hatched |= has_hatching(*heat);
+    if (const auto* map = std::get_if<MapPanel>(&part.panel)) add({pen.style.colours, 0, 1}), hatched |= has_hatching(*map);
+  }
+  double x = at.x;
+  for (const auto& scale : scales) x = draw_scale(pen, {x, at.y}, scale.colours, scale.low, scale.high, at.x + width);
+  if (hatched) {
+    const double em = pen.em();
+    pen.canvas.outline({x, at.y, 1.4 * em, 0.8 * em}, pen.ink.soft, 0.5);
+    pen.canvas.hatch({x, at.y, 1.4 * em, 0.8 * em}, pen.ink.soft);
+    const std::string text = "the interval holds the threshold";
+    pen.canvas.text(Canvas::shortened(text, pen.font(0.85), at.x + width - x - 2 * em), {x + 1.8 * em, at.y + 0.75 * em}, pen.font(0.85), pen.ink.soft);
+  }
+  return scales.empty() ? 0 : 1.6 * pen.em();
+}
+
+double draw_badges(const PlotPen& pen, const std::vector<Figure::Badge>& badges, const Point& at, double width) {
+  constexpr Colour kGood{30, 110, 66}, kBad{178, 60, 48}, kOnBadge{255, 255, 255};
+  const double em = pen.em(), tall = 2 * em;
+  double x = at.x, y = at.y;
+  for (const auto& badge : badges) {
+    const std::string text = Canvas::shortened(badge.text, pen.font(), width - 1.6 * em);
+    const double wide = Canvas::text_width(text, pen.font()) + 1.6 * em;
+    if (x > at.x && x + wide > at.x + width) x = at.x, y += tall + 0.5 * em;
+    pen.canvas.fill({x, y, wide, tall}, badge.good ? kGood : kBad);
+    pen.canvas.text(text, {x + wide / 2, y + tall / 2 + 0.36 * em}, pen.font(), kOnBadge, Canvas::Align::centre);
+    x += wide + 0.6 * em;
+  }
+  return y + tall - at.y;
+}
+
+double natural_width(const PlotPen& pen, const Figure::Part& part) {
+  return std::visit([&](const auto& panel) { return natural_width(pen, panel); }, part.panel);
+}
+
+// Where parts are beside each other each has what it needs, in the same share of the width.
+std::vector<double> column_widths(const PlotPen& pen, const Figure& figure, size_t columns, double between, std::optional<double> width) {
+  std::vector<double> out(columns, 0);
+  for (size_t i = 0; i < figure.parts.size(); ++i) out[i % columns] = std::max({out[i % columns], natural_width(pen, figure.parts[i]), 14 * pen.em()});
+  if (!width) return out;
+  double sum = 0;
+  for (const double one : out) sum += one;
+  for (double& one : out) one *= (*width - between * static_cast<double>(columns - 1)) / std::max(1.0, sum);
+  return out;
+}
+
+Drawing draw_all(const Figure& figure, const FigureStyle& style) {
+  style.check();
+  Drawing out{{}, {}, PlotInk::of(style)};
+  const PlotPen pen{out.canvas, style, out.ink};
+  const double em = pen.em(), margin = kMargin * em, between = 2 * em;
+  size_t columns = std::clamp<size_t>(static_cast<size_t>(std::max(1, figure.columns)), 1, std::max<size_t>(1, figure.parts.size()));
+  std::optional<double> width;
+  if (style.width_mm > 0) width = style.width_mm / kPoint - 2 * margin;
+  // Fewer beside each other where they would become too small to be read.
+  constexpr double kSmallestShare = 0.5;
+  for (; width && columns > 1; --columns) {
+    double sum = 0;
+    for (const double one : column_widths(pen, figure, columns, between, {})) sum += one;
+    if (sum * kSmallestShare <= *width) break;
+  }
+  const std::vector<double> widths = column_widths(pen, figure, columns, between, width);
+  if (!width) {
+    // A long title breaks; a short line of text is not what widens a figure.
+    double sum = between * static_cast<double>(columns - 1);
+    for (const double one : widths) sum += one;
+    width = std::max(sum, 30 * em);
+  }
+  double y = margin;
+  if (style.titles && !figure.title.empty()) y += out.canvas.paragraph(figure.title, {margin, y}, *width, pen.font(1.35, true), out.ink.ink) + 0.3 * em;
+  if (style.titles && !figure.subtitle.empty()) y += out.canvas.paragraph(figure.subtitle, {margin, y}, *width, pen.font(), out.ink.soft) + 0.3 * em;
+  if (!figure.badges.empty()) y += draw_badges(pen, figure.badges, {margin, y + 0.4 * em}, *width) + 0.8 * em;
+  if (y > margin) y += 0.8 * em;
+  for (size_t first = 0; first < figure.parts.size(); first += columns) {
+    const size_t end = std::min(first + columns, figure.parts.size());
+    const auto name_of = [&](size_t i) {
+      // a .. z, then aa, ab, ..
+      std::string letter;
+      for (size_t rest = i + 1; figure.lettered && rest > 0; rest = (rest - 1) / 26) letter.insert(letter.begin(), static_cast<char>('a' + (rest - 1) % 26));
+      return letter + (letter.empty() || figure.parts[i].title.empty() ? "" : "  ") + figure.parts[i].title;
+    };
+    double titles = 0, x = margin;
+    for (size_t i = first; i < end; ++i) titles = std::max(titles, Canvas::paragraph_height(name_of(i), widths[i - first], pen.font(1, true)));
+    double tallest = 0;
+    for (size_t i = first; i < end; ++i) {
+      const double wide = widths[i - first];
+      if (!name_of(i).empty()) out.canvas.paragraph(name_of(i), {x, y}, wide, pen.font(1, true), out.ink.ink);
+      const Point at{x, y + (titles > 0 ? titles + 0.5 * em : 0)};
+      tallest = std::max(tallest, std::visit([&](const auto& panel) { return draw_panel(pen, panel, at, wide); }, figure.parts[i].panel));
+      x += wide + between;
+    }
+    y += (titles > 0 ? titles + 0.5 * em : 0) + tallest + (end < figure.parts.size() ? 1.6 * em : 0.6 * em);
+  }
+  y += draw_key(pen, figure, {margin, y}, *width);
+  if (!figure.note.empty()) y += out.canvas.paragraph(figure.note, {margin, y + 0.4 * em}, *width, pen.font(0.95), out.ink.ink) + 0.4 * em;
+  out.size = {*width + 2 * margin, y + margin * 0.8};
+  return out;
+}
+
+Bitmap pixels_of(const Drawing& drawn, const FigureStyle& style) {
+  const double scale = style.dpi / 72.0;
+  constexpr double kMostPixels = 16384;
+  if (std::max(drawn.size.width, drawn.size.height) * scale > kMostPixels) {
+    char size[64];
+    std::snprintf(size, sizeof size, "%.0f x %.0f", drawn.size.width * scale, drawn.size.height * scale);
+    reject(std::string("the figure would be of ") + size + " pixels", "figure", "Take fewer dots per inch or a smaller width, or write SVG or PDF");
+  }
+  return drawn.canvas.pixels(drawn.size, scale, drawn.ink.paper);
+}
+
+}  // namespace
+
+PlotInk PlotInk::of(const FigureStyle& style) {
+  return style.dark ? PlotInk{{30, 30, 34}, {236, 236, 240}, {170, 170, 180}, {66, 66, 74}} : PlotInk{{255, 255, 255}, {30, 30, 36}, {100, 100, 110}, {222, 222, 228}};
+}
+
+std::string axis_number(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.4g", std::abs(value) < 1e-12 ? 0.0 : value);
+  return text;
+}
+
+std::vector<double> axis_ticks(double low, double high, int about, bool logarithmic) {
+  std::vector<double> out;
+  if (!(high > low) || !std::isfinite(low) || !std::isfinite(high)) return {low};
+  if (logarithmic) {
+    // Of many decades only the powers of ten.
+    const bool many = std::log10(high / low) > 3;
+    for (int decade = static_cast<int>(std::floor(std::log10(low))); decade <= static_cast<int>(std::ceil(std::log10(high))); ++decade)
+      for (const int digit : {1, 2, 5})
+        if (const double value = digit * std::pow(10.0, decade); value >= low && value <= high && (!many || digit == 1)) out.push_back(value);
+    if (!out.empty()) return out;
+  }
+  const double rough = (high - low) / std::max(1, about), power = std::pow(10.0, std::floor(std::log10(rough)));
+  const double step = power * (rough / power <= 1.0001 ? 1 : rough / power <= 2.0001 ? 2 : rough / power <= 5.0001 ? 5 : 10);
+  for (double n = std::ceil(low / step - 1e-9); n * step <= high + 1e-9 * step; ++n) out.push_back(n * step);
+  return out;
+}
+
+void FigureStyle::check() const {
+  const auto refuse = [](const std::string& what, const std::string& range) { reject("a figure cannot be " + what, "figure", "Take " + range); };
+  if (!(width_mm == 0 || (width_mm >= 20 && width_mm <= 2000))) refuse(axis_number(width_mm) + " mm wide", "20 to 2000 mm");
+  if (dpi < 36 || dpi > 1200) refuse("of " + std::to_string(dpi) + " dots per inch", "36 to 1200");
+  if (!(letters >= 4 && letters <= 24)) refuse("of letters of " + axis_number(letters) + " points", "4 to 24 points");
+}
+
+bool is_figure_file(const fs::path& file) {
+  const std::string ending = ending_of(file);
+  return ending == ".png" || ending == ".svg" || ending == ".pdf";
+}
+
+Bitmap draw(const Figure& figure, const FigureStyle& style) { return pixels_of(draw_all(figure, style), style); }
+
+std::string figure_bytes(const Figure& figure, const FigureStyle& style, const std::string& ending, const ordered_json& metadata) {
+  const Drawing drawn = draw_all(figure, style);
+  if (ending == ".svg") return drawn.canvas.svg(drawn.size, drawn.ink.paper, figure.title, metadata.is_null() ? "" : json_text(metadata));
+  if (ending == ".pdf") return drawn.canvas.pdf(drawn.size, drawn.ink.paper, figure.title, metadata.is_null() ? "" : json_text(metadata));
+  if (ending != ".png") reject("a figure cannot be written as '" + ending + "'", "figure", "Name a file that ends in .png, .svg or .pdf");
+  ordered_json about = metadata.is_object() ? metadata : ordered_json::object();
+  about[kMetadataOfFigures] = figure.to_json();
+  return png_bytes(pixels_of(drawn, style), about, style.dpi);
+}
+
+void write_figure(const Figure& figure, const FigureStyle& style, const fs::path& file, const ordered_json& metadata) {
+  if (!is_figure_file(file)) reject("a figure cannot be written under this name", file.string(), "Name a file that ends in .png, .svg or .pdf");
+  write_text(file, figure_bytes(figure, style, ending_of(file), metadata));
+}
+
+void save_figure(const Figure& figure, const FigureStyle& style, const fs::path& file, const ordered_json& metadata) {
+  write_figure(figure, style, file, metadata);
+  if (const std::string table = figure.csv(); !table.empty()) write_text(fs::path(file.string() + ".csv"), table);
+}
+
+Figure read_figure(const fs::path& file) {
+  const std::string bytes = read_text(file);
+  const bool png = bytes.starts_with("\x89PNG");
+  const std::string text = png ? png_metadata_of(bytes, file) : bytes;
+  const ordered_json json = ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (json.is_discarded() || !json.is_object()) reject(png ? "this picture is no figure of Glyphscope's" : "this is neither a PNG nor a figure's JSON", file.string());
+  if (png && !json.contains(kMetadataOfFigures)) reject("this picture does not hold the description of a figure", file.string(), "Figures that Glyphscope wrote as PNG do");
+  return Figure::from_json(png ? json[kMetadataOfFigures] : json, file.string());
+}
+
+}  // namespace glyphscope
