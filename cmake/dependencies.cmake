@@ -61,7 +61,7 @@ target_include_directories(glyphscope_csv SYSTEM INTERFACE ${csv_include})
 target_link_libraries(glyphscope_csv INTERFACE ${csv_library})
 
 if(GLYPHSCOPE_WINDOW)
-  find_package(Qt6 6.4 REQUIRED COMPONENTS Core Gui Widgets PrintSupport Svg)
+  find_package(Qt6 6.4 REQUIRED COMPONENTS Core Gui Widgets PrintSupport)
   find_package(QCustomPlotQt6 QUIET)
   if(NOT QCustomPlotQt6_FOUND)
     find_package(QCustomPlot REQUIRED)

@@ -35,5 +35,5 @@ wheels_gpu=(
 packages_build="build-essential cmake ninja-build ccache mold python3 python3-pip unzip ca-certificates git"
 packages_engine="libopencv-dev libexiv2-dev libcsv-dev libfreetype-dev fonts-dejavu-core fonts-dejavu-extra libtesseract-dev tesseract-ocr-eng \
   nlohmann-json3-dev libcli11-dev libutf8proc-dev libicu-dev libsentencepiece-dev libssl-dev libzip-dev libpng-dev libpango1.0-dev libgtest-dev libgmock-dev libboost-dev"
-packages_window="qt6-base-dev qt6-svg-dev libqcustomplot-dev libgl1-mesa-dev"
+packages_window="qt6-base-dev libqcustomplot-dev libgl1-mesa-dev"
 packages_checks="clang-format clang-tidy xvfb xauth xdotool"

@@ -5,7 +5,6 @@
 #include <QClipboard>
 #include <QGuiApplication>
 #include <QMenu>
-#include <QTextDocumentFragment>
 #include <QVBoxLayout>
 #include <algorithm>
 #include <cmath>
@@ -182,8 +181,8 @@ void Heatmap::fit_labels() {
   const QFontMetrics metrics(plot_->xAxis->tickLabelFont());
   int widest = 1;
   for (const Column& column : columns_) widest = std::max(widest, metrics.horizontalAdvance(short_label(column.label)) + 6);
-  const auto every = [this](int length, int count, int label) {
-    return all_labels_ || count == 0 ? 1 : std::max(1, static_cast<int>(std::ceil(static_cast<double>(label) * count / std::max(1, length))));
+  const auto every = [](int length, int count, int label) {
+    return count == 0 ? 1 : std::max(1, static_cast<int>(std::ceil(static_cast<double>(label) * count / std::max(1, length))));
   };
   const int row = every(plot_->axisRect()->height(), rows(), metrics.height()), column = every(plot_->axisRect()->width(), columns(), widest);
   if (row == every_row_ && column == every_column_) return;
@@ -227,14 +226,13 @@ void Heatmap::paint_cells(QCPPainter* painter) const {
   painter->setPen(QPen(palette().color(QPalette::Mid), 1));
   painter->drawRect(all.adjusted(0.5, 0.5, -0.5, -0.5));
   for (int column = 0; column < columns(); ++column) {
-    const std::vector<int>& sites = columns_[static_cast<size_t>(column)].sites;
     const QRectF strip(QPointF(x(column), all.top()), QPointF(x(column + 1), all.bottom()));
     const bool brushed = press_ && brushed_ >= 0 && column >= std::min(press_->column, brushed_) && column <= std::max(press_->column, brushed_);
-    if (brushed || (!sites.empty() && std::all_of(sites.begin(), sites.end(), [&](int site) { return selection_->contains(site); }))) {
+    if (brushed || is_selected(column)) {
       painter->setPen(QPen(palette().color(QPalette::Highlight), 3));
       painter->drawRect(strip.adjusted(1, 1, -1, -1));
     }
-    if (sites.size() == 1 && sites.front() == selection_->pointed()) {
+    if (const std::vector<int>& sites = columns_[static_cast<size_t>(column)].sites; sites.size() == 1 && sites.front() == selection_->pointed()) {
       painter->setPen(QPen(palette().color(QPalette::Text), 1));
       painter->drawRect(strip.adjusted(0, 0.5, 0, -0.5));
     }
@@ -341,47 +339,33 @@ void Heatmap::fill_menu(QMenu& menu, std::optional<int> column) {
   menu.addAction(tr("Rows as they came"), this, [this] { sort_rows({}); })->setEnabled(sorted_by_.has_value());
   menu.addSeparator();
   menu.addAction(tr("Copy the values\tCtrl+C"), this, [this] { QGuiApplication::clipboard()->setText(table()); });
-  menu.addAction(tr("Copy as a picture"), this, [this] { QGuiApplication::clipboard()->setImage(figure({})); });
+  if (more_actions) more_actions(menu);
 }
 
-void Heatmap::with_caption(const QString& caption, const std::function<void(QSize)>& draw) {
-  const QFontMetrics metrics(plot_->font());
-  int widest_row = 0, widest_column = 0;
-  for (const QString& row : rows_) widest_row = std::max(widest_row, metrics.horizontalAdvance(short_label(row)));
-  for (const Column& column : columns_) widest_column = std::max(widest_column, metrics.horizontalAdvance(short_label(column.label)) + 6);
-  constexpr int kScale = 130, kAround = 80, kMost = 8000;
-  const int width = std::clamp(widest_row + kScale + columns() * widest_column, plot_->width(), std::max(kMost, plot_->width()));
-  const int text_height = caption.isEmpty() ? 0 : metrics.boundingRect(QRect(0, 0, width - 16, 10000), Qt::AlignLeft | Qt::TextWordWrap, caption).height() + 16;
-  const int height = std::clamp(kAround + rows() * (metrics.height() + 3), plot_->height(), std::max(kMost, plot_->height())) + text_height;
-  auto* lines = plot_->plotLayout();
-  auto* text = new QCPTextElement(plot_, caption, plot_->font());
-  text->setTextFlags(Qt::AlignLeft | Qt::TextWordWrap);
-  text->setTextColor(palette().color(QPalette::Text));
-  text->setMargins(caption.isEmpty() ? QMargins() : QMargins(8, 8, 8, 8));
-  text->setMinimumSize(0, text_height);
-  text->setMaximumSize(QWIDGETSIZE_MAX, text_height);
-  lines->insertRow(lines->rowCount());
-  lines->addElement(lines->rowCount() - 1, 0, text);
-  all_labels_ = true;
-  fit_labels();
-  draw({width, height});
-  all_labels_ = false;
-  lines->remove(text);
-  lines->simplify();
-  refresh();
+bool Heatmap::is_selected(int column) const {
+  const std::vector<int>& sites = columns_[static_cast<size_t>(column)].sites;
+  return !sites.empty() && std::all_of(sites.begin(), sites.end(), [&](int site) { return selection_->contains(site); });
 }
 
-bool Heatmap::save_vector(const QString& file, const QString& caption) {
-  bool saved = false;
-  with_caption(caption, [&](QSize size) { saved = save_plot(plot_, file, size); });
-  return saved;
-}
-
-QImage Heatmap::figure(const QString& caption) {
-  QImage out;
-  constexpr double kFineness = 2;
-  with_caption(caption, [&](QSize size) { out = plot_->toPixmap(size.width(), size.height(), kFineness).toImage(); });
-  return out;
+std::vector<Figure::Part> Heatmap::figure_parts() const {
+  if (rows() == 0 || columns() == 0) return {};
+  HeatPanel panel;
+  panel.column_axis = plot_->xAxis->label().toStdString();
+  for (int column = 0; column < columns(); ++column) {
+    panel.columns.push_back(columns_[static_cast<size_t>(column)].label.toStdString());
+    if (is_selected(column)) panel.marked.insert(column);
+  }
+  for (int row = 0; row < rows(); ++row) {
+    const int own = order_[static_cast<size_t>(row)];
+    panel.rows.push_back(rows_[own].toStdString());
+    panel.values.emplace_back();
+    for (int column = 0; column < columns(); ++column) {
+      const auto& one = value({row, column});
+      panel.values.back().push_back(one ? std::optional(PlotValue{one->mean, one->low, one->high}) : std::nullopt);
+    }
+    if (const auto threshold = thresholds_.find(own); threshold != thresholds_.end()) panel.thresholds[row] = threshold->second;
+  }
+  return {{"", std::move(panel)}};
 }
 
 void Heatmap::apply_palette() {

@@ -2,11 +2,11 @@
 
 #include <QStringList>
 #include <QWidget>
-#include <functional>
 #include <map>
 #include <optional>
 #include <vector>
 
+#include "widgets/figure_source.h"
 #include "widgets/site_selection.h"
 #include "widgets/site_values.h"
 
@@ -20,7 +20,7 @@ namespace glyphscope {
 /// Values by row and column, on a colour scale from 0 to 1; where there is room, the numbers too. Columns may stand for sites. Hovering tells the exact value;
 /// clicking selects the column's sites (Ctrl or Shift: toggles them) and reports the cell, a drag over columns selects theirs. Arrows move a cursor, Space
 /// toggles, Enter does what a click does. Rows can be sorted.
-class Heatmap : public QWidget {
+class Heatmap : public QWidget, public FigureSource {
   Q_OBJECT
  public:
   explicit Heatmap(SiteSelection* selection, QWidget* parent = nullptr);
@@ -40,11 +40,8 @@ class Heatmap : public QWidget {
   /// Rows with the highest values first: of a column, of the mean of all (-1), or as they came (nothing). Kept while more values come.
   void sort_rows(std::optional<int> column);
 
-  /// Writes the plot with a caption under it, which says what it shows; the format follows the file's ending: .svg or .pdf. All labels are in it, however
-  /// many are left out on the screen.
-  bool save_vector(const QString& file, const QString& caption);
-  /// The same as a picture, twice as fine as on the screen.
-  QImage figure(const QString& caption);
+  /// Rows as they are drawn, with all labels, however many are left out on the screen; selected columns are marked.
+  std::vector<Figure::Part> figure_parts() const override;
   QCustomPlot* plot() const { return plot_; }
   /// Where a cell is on the screen, in this widget's coordinates.
   QPoint cell_centre(int row, int column) const;
@@ -78,8 +75,7 @@ class Heatmap : public QWidget {
   void draw();
   void fit_labels();
   void paint_cells(QCPPainter* painter) const;
-  /// While `draw` runs, the plot has the caption and all labels, for the size it is given.
-  void with_caption(const QString& caption, const std::function<void(QSize)>& draw);
+  bool is_selected(int column) const;
   void apply_palette();
   void choose(Place at, Qt::KeyboardModifiers modifiers);
   void move_cursor(Place to);
@@ -95,7 +91,6 @@ class Heatmap : public QWidget {
   std::optional<int> sorted_by_;
   std::vector<int> order_;  ///< Of the rows, as they are drawn.
   int every_row_ = 1, every_column_ = 1;
-  bool all_labels_ = false;
   Place cursor_;
   std::optional<Place> press_;
   int brushed_ = -1;  ///< The column a drag has come to.

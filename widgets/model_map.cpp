@@ -275,12 +275,36 @@ void ModelMap::fill_menu(QMenu& menu, int site) {
     std::iota(all.begin(), all.end(), 0);
     copy(table(selection_->sites().isEmpty() ? all : selection_->sorted()));
   });
-  menu.addAction(tr("Copy as a picture"), this, [this] { QGuiApplication::clipboard()->setImage(grab().toImage()); });
+  if (more_actions) more_actions(menu);
   menu.addSeparator();
   menu.addAction(tr("Fold all blocks"), this, [this] { fold_all(true); });
   menu.addAction(tr("Unfold all blocks"), this, [this] { fold_all(false); });
   menu.addAction(tr("Larger cells\t+"), this, [this] { set_zoom(zoom_ * 1.25); });
   menu.addAction(tr("Smaller cells\t\u2212"), this, [this] { set_zoom(zoom_ / 1.25); });
+}
+
+std::vector<Figure::Part> ModelMap::figure_parts() const {
+  if (sites_.empty()) return {};
+  MapPanel panel;
+  panel.width = width();
+  double bottom = 0;
+  for (const Block& block : blocks_) {
+    const QRect title = block_title(block.sites.front());
+    const QString text = block.folded ? folded_text(block) : block.name;
+    panel.labels.push_back({static_cast<double>(title.left()), static_cast<double>(title.top()), static_cast<double>(title.width()), static_cast<double>(title.height()), text.toStdString()});
+    bottom = std::max<double>(bottom, title.bottom() + 1);
+  }
+  for (const auto& [site, place] : cells_) {
+    const auto score = scores_.find(site);
+    const bool valued = score != scores_.end();
+    const std::optional<PlotValue> value = valued ? std::optional(PlotValue{score->second.mean, score->second.low, score->second.high}) : std::nullopt;
+    const bool hatched = valued && threshold_ && value->low && *value->low < *threshold_ && *value->high >= *threshold_;
+    panel.cells.push_back({static_cast<double>(place.left()), static_cast<double>(place.top()), static_cast<double>(place.width()), static_cast<double>(place.height()),
+                           std::to_string(site), value, selection_->contains(site), hatched});
+    bottom = std::max<double>(bottom, place.bottom() + 1);
+  }
+  panel.height = bottom;
+  return {{score_name_.toStdString(), std::move(panel)}};
 }
 
 QString ModelMap::table(const std::vector<int>& sites) const {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "widgets/figure_source.h"
 #include "widgets/site_selection.h"
 #include "widgets/site_values.h"
 
@@ -18,7 +19,7 @@ namespace glyphscope {
 /// Cells are always large enough to read: the map is as high as they need, which a scroll area shows a part of. A block folds to its title.
 /// Click selects, Ctrl- or Shift-click adds or takes away, a drag selects all cells it touches; arrows move the cursor to the next cell that way, Space
 /// toggles, Enter selects, + and - make cells larger and smaller.
-class ModelMap : public QWidget {
+class ModelMap : public QWidget, public FigureSource {
   Q_OBJECT
  public:
   explicit ModelMap(SiteSelection* selection, QWidget* parent = nullptr);
@@ -40,6 +41,7 @@ class ModelMap : public QWidget {
   /// Of cells: 1 is as large as a number needs, 4 the most.
   void set_zoom(double zoom);
   double zoom() const { return zoom_; }
+  std::vector<Figure::Part> figure_parts() const override;
   /// What can be done with it, and with the block of a site (-1: none).
   void fill_menu(QMenu& menu, int site);
 

@@ -278,8 +278,14 @@ void PictureView::fill_menu(QMenu& menu) {
   menu.addAction(tr("Copy the picture\tCtrl+C"), this, [this] { QApplication::clipboard()->setImage(picture_); });
   menu.addAction(tr("Copy what is said of it"), this, [this] { QApplication::clipboard()->setText(title_ + '\n' + caption_); });
   menu.addAction(tr("Save the picture\u2026"), this, &PictureView::save);
+  if (more_actions) more_actions(menu);
   menu.addSeparator();
   menu.addAction(tr("Fit\t0"), state_, &ViewState::reset);
+}
+
+std::vector<Figure::Part> PictureView::figure_parts() const {
+  if (picture_.isNull()) return {};
+  return {{title_.toStdString(), PicturePanel{{}, {{{to_bitmap(picture_), caption_.toStdString()}}}}}};
 }
 
 void PictureView::contextMenuEvent(QContextMenuEvent* event) {

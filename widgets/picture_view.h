@@ -6,6 +6,8 @@
 #include <memory>
 #include <optional>
 
+#include "widgets/figure_source.h"
+
 class QMenu;
 class QTemporaryDir;
 
@@ -32,7 +34,7 @@ class ViewState : public QObject {
 /// A picture with a title above and a caption, of a line or more, below. Wheel zooms at the pointer, a drag moves, a double click fits; by keyboard +, -, 0
 /// and arrows do. A picture that is whole in view is dragged out of the window, as a file and a picture. Its menu copies and saves it.
 /// A box may be shown on it, and dragged. With a second picture a divider shows the one to its left and the other to its right.
-class PictureView : public QWidget {
+class PictureView : public QWidget, public FigureSource {
   Q_OBJECT
  public:
   PictureView(const QString& title, const QString& empty_text, ViewState* state, QWidget* parent = nullptr);
@@ -59,6 +61,7 @@ class PictureView : public QWidget {
   QRect box() const { return box_; }
   /// Where a pixel's corner is in the widget.
   QPointF place_of(QPointF pixel) const;
+  std::vector<Figure::Part> figure_parts() const override;
   void fill_menu(QMenu& menu);
 
  signals:

@@ -2,8 +2,6 @@
 
 #include <qcustomplot.h>
 
-#include <QSvgGenerator>
-
 namespace glyphscope {
 
 void style_plot(QCustomPlot* plot, const std::vector<QCPAxis*>& axes, const QWidget& widget) {
@@ -21,21 +19,6 @@ void style_plot(QCustomPlot* plot, const std::vector<QCPAxis*>& axes, const QWid
     axis->setTickLabelFont(widget.font());
     axis->setLabelFont(widget.font());
   }
-}
-
-bool save_plot(QCustomPlot* plot, const QString& file, QSize size) {
-  if (size.isEmpty()) size = plot->size();
-  if (file.endsWith(".pdf", Qt::CaseInsensitive)) return plot->savePdf(file, size.width(), size.height());
-  QSvgGenerator svg;
-  svg.setFileName(file);
-  svg.setSize(size);
-  svg.setViewBox(QRect(QPoint(0, 0), size));
-  svg.setTitle("Glyphscope");
-  QCPPainter painter;
-  if (!painter.begin(&svg)) return false;
-  painter.setMode(QCPPainter::pmVectorized);
-  plot->toPainter(&painter, size.width(), size.height());
-  return painter.end();
 }
 
 }  // namespace glyphscope

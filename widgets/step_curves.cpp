@@ -2,6 +2,8 @@
 
 #include <qcustomplot.h>
 
+#include <QContextMenuEvent>
+#include <QMenu>
 #include <QVBoxLayout>
 #include <algorithm>
 #include <cmath>
@@ -174,7 +176,28 @@ QString StepCurves::tip(double step) const {
   return lines.isEmpty() ? QString() : tr("<b>Step %1</b><br>%2").arg(at).arg(lines.join("<br>"));
 }
 
-bool StepCurves::save_vector(const QString& file) { return save_plot(plot_, file); }
+std::vector<Figure::Part> StepCurves::figure_parts() const {
+  std::vector<Figure::Part> out;
+  for (const Panel which : {Panel::losses, Panel::shares}) {
+    const bool losses = which == Panel::losses;
+    LinePanel panel{tr("step").toStdString(), "", {}, losses && rects_[0]->axis(QCPAxis::atLeft)->scaleType() == QCPAxis::stLogarithmic, {}};
+    if (!losses) panel.y_range.emplace(0, 1);
+    for (size_t i = 0; i < graphs_.size(); ++i) {
+      if (curves_[i].panel != which || graphs_[i]->data()->isEmpty()) continue;
+      panel.lines.push_back({curves_[i].name.toStdString(), {}, curves_[i].dots});
+      for (const auto& point : *graphs_[i]->data()) panel.lines.back().points.emplace_back(point.key, point.value);
+    }
+    if (!panel.lines.empty()) out.push_back({(losses ? tr("Loss") : tr("Samples")).toStdString(), std::move(panel)});
+  }
+  return out;
+}
+
+void StepCurves::contextMenuEvent(QContextMenuEvent* event) {
+  QMenu menu(this);
+  menu.addAction(tr("Show all steps"), this, &StepCurves::fit);
+  if (more_actions && !figure_parts().empty()) more_actions(menu);
+  menu.exec(event->globalPos());
+}
 
 void StepCurves::apply_palette() {
   std::vector<QCPAxis*> axes;

@@ -4,6 +4,8 @@
 #include <optional>
 #include <vector>
 
+#include "widgets/figure_source.h"
+
 class QCPAxisRect;
 class QCPGraph;
 class QCPItemStraightLine;
@@ -14,7 +16,7 @@ namespace glyphscope {
 
 /// Numbers over the steps of a training: losses above, with a linear or logarithmic scale, shares from 0 to 1 below. The wheel zooms into steps, a drag
 /// moves, a double click shows all. Hovering tells the values at the nearest step.
-class StepCurves : public QWidget {
+class StepCurves : public QWidget, public FigureSource {
   Q_OBJECT
  public:
   enum class Panel { losses, shares };
@@ -41,11 +43,11 @@ class StepCurves : public QWidget {
   double last_step() const;
   /// What hovering at a step says: the values at, or just before it.
   QString tip(double step) const;
-  /// Writes the plot; the format follows the file's ending: .svg or .pdf.
-  bool save_vector(const QString& file);
+  std::vector<Figure::Part> figure_parts() const override;
 
  protected:
   void changeEvent(QEvent*) override;
+  void contextMenuEvent(QContextMenuEvent*) override;
 
  private:
   void apply_palette();

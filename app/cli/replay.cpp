@@ -12,6 +12,7 @@
 #include "io/image_file.h"
 #include "io/json.h"
 #include "metrics/image_scores.h"
+#include "plot/figure.h"
 #include "tasks/session_file.h"
 
 namespace glyphscope::cli {
@@ -89,6 +90,7 @@ class Replaying {
       const std::string name = "runs/" + run.filename().string() + (again ? "-" + std::to_string(i) : "");
       made(name, [&] { conclude(session_.runs[i], run, name); });
     }
+    if (session_.figure) made("figure", [&] { figure(*session_.figure); });
     std::error_code error;
     fs::remove(out_ / "inputs", error);  // if nothing is in it
     return items_;
@@ -136,6 +138,18 @@ class Replaying {
     }
   }
 
+  // Of its description: another version, or other letters of the machine, may draw it otherwise.
+  void figure(const std::string& before) {
+    const auto [figure, style] = figure_of(before, "figure.png");
+    write_figure(figure, style, out_ / "figure.png", {{"session", "replay"}});
+    write_figure(figure, style, out_ / "figure.pdf", {{"session", "replay"}});
+    const auto pixels = [](const torch::Tensor& image) {
+      const Bitmap bitmap = to_bitmap(image);
+      return Picture{bitmap.width, bitmap.height, std::make_shared<const std::vector<std::uint8_t>>(bitmap.rgb), {}, {}, {}};
+    };
+    items_.push_back(compared("figure.png", pixels(image_of(before, "figure.png")), pixels(read_image(out_ / "figure.png"))));
+  }
+
   // The results of a run, of its cells.
   void conclude(const SessionFile::Reference& reference, const fs::path& run, const std::string& name) {
     if (!fs::exists(run / "settings.json")) reject("it is not there any more", run.string());
@@ -169,7 +183,7 @@ Run add_replay(CLI::App& app) {
   CLI::App* verb = app.add_subcommand(
       "replay", "Makes the pictures, tables and figures of a session of the window again: its drawings, its edits, and what its runs have found");
   verb->add_option("SESSION", options->session, "NAME.glyph, or a folder of the same files")->required();
-  verb->add_option("--out", options->out, "Folder for study/, edits/N/ and runs/NAME/")->required();
+  verb->add_option("--out", options->out, "Folder for study/, edits/N/, runs/NAME/, figure.png and figure.pdf")->required();
   verb->add_option("--model", options->model, "Where the session's model is now, if it was moved");
   verb->add_flag("--check", options->check, "Fail if a picture or a number is another than in the session");
   return [=](const Context& context) {

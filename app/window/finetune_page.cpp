@@ -2,6 +2,7 @@
 
 #include <QtWidgets>
 
+#include "app/window/figure_form.h"
 #include "app/window/finetune_form.h"
 #include "app/window/samples_view.h"
 #include "app/window/wording.h"
@@ -385,7 +386,7 @@ void FinetunePage::save(const QString& folder, QStringList& saved, QStringList& 
   if (made.isEmpty() || !QFileInfo::exists(made + "/training.csv")) return;
   const QDir out(folder);
   auto keep = [&](const QString& name, bool done) { (done ? saved : failed) << out.filePath(name); };
-  keep("training.svg", curves_->save_vector(out.filePath("training.svg")));
+  keep("training.svg", write_figure_file({.parts = curves_->figure_parts()}, out.filePath("training.svg"), {}));
   auto copy = [&](const QString& from, const QString& name) {
     QFile source(from);
     QSaveFile target(out.filePath(name));

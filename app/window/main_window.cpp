@@ -2,6 +2,7 @@
 
 #include <QtWidgets>
 
+#include "app/window/figure_form.h"
 #include "app/window/open_dialog.h"
 #include "app/window/session_keeper.h"
 #include "app/window/site_items.h"
@@ -18,6 +19,7 @@
 #include "widgets/job_bar.h"
 #include "widgets/message_strip.h"
 #include "widgets/model_map.h"
+#include "widgets/picture_view.h"
 #include "widgets/save_picture.h"
 #include "widgets/site_list.h"
 
@@ -46,6 +48,7 @@ MainWindow::MainWindow(QWidget* parent)
       hash_known_(new QTimer(this)) {
   build();
   build_menus();
+  connect_figures();
   setAcceptDrops(true);
   resize(1280, 860);
   connect(engine_, &EngineBridge::happened, this, &MainWindow::on_event);
@@ -267,6 +270,8 @@ void MainWindow::dropEvent(QDropEvent* event) {
   const bool comparable = run_at(file).has_value() || kind_of(file.toStdString()) == FileKind::picture;
   if (comparable && static_cast<Page*>(tabs_->currentWidget())->take_to_compare(file)) return;
   if (show_run(file)) return;
+  for (Page* page : pages_)
+    if (page->take_figure(file)) return tabs_->setCurrentWidget(page);
   const bool open = !model_source_.isEmpty();
   switch (kind_of(file.toStdString())) {
     case FileKind::picture:
@@ -513,10 +518,43 @@ void MainWindow::show_model(const event::ModelOpened& model) {
 }
 
 void MainWindow::save_view(const View& view) {
-  const QString file = ask_where_to_save(this, tr("Save view"), view.file, view.filter, "png");  // a PNG, unless the name says otherwise
+  if (view.figure) return save_figure_of(view.figure(), view.file);
+  const QString file = ask_where_to_save(this, tr("Save view"), view.file, tr("Pictures (*.png)"), "png");
   if (file.isEmpty()) return;
-  if (view.save(file, settings_text())) return say(tr("Saved %1").arg(file));
+  if (save_picture(view.look(), file, settings_text())) return say(tr("Saved %1").arg(file));
   fail(tr("Cannot write %1. Is the folder writable, and the disk not full?").arg(file));
+}
+
+void MainWindow::save_figure_of(const Figure& figure, const QString& file) {
+  if (figure.parts.empty()) return say(tr("There is nothing to draw yet."));
+  auto* dialog = new FigureDialog(figure, file, settings_text(), this);
+  connect(dialog, &FigureDialog::saved, this, [this](const QString& saved) { say(tr("Saved %1, and its values in %1.csv").arg(saved)); });
+  connect(dialog, &FigureDialog::wanted, this, &MainWindow::add_to_figure);
+  dialog->open();
+}
+
+void MainWindow::add_to_figure(const std::vector<Figure::Part>& parts) {
+  for (Page* page : pages_)
+    if (!parts.empty() && page->take_parts(parts)) return say(tr("Added to the figure: see the page %1.").arg(page->title()));
+}
+
+// Whatever shows something that figures are made of, wherever it is.
+void MainWindow::connect_figures() {
+  for (QWidget* widget : findChildren<QWidget*>()) {
+    auto* source = dynamic_cast<FigureSource*>(widget);
+    if (!source) continue;
+    const bool picture = qobject_cast<PictureView*>(widget);
+    source->more_actions = [this, source, picture](QMenu& menu) {
+      if (!picture) {
+        menu.addAction(tr("Copy as a picture"), this, [source] {
+          const auto drawn = attempt([&] { return draw({.parts = source->figure_parts()}, {.dark = QSettings().value("dark", false).toBool()}); });
+          if (drawn) QGuiApplication::clipboard()->setImage(to_image(*drawn));
+        });
+        menu.addAction(tr("Save as a figure\u2026"), this, [this, source] { save_figure_of({.parts = source->figure_parts()}, "figure.png"); });
+      }
+      menu.addAction(tr("Add to the figure"), this, [this, source] { add_to_figure(source->figure_parts()); });
+    };
+  }
 }
 
 QStringList MainWindow::export_all(const QString& folder) {

@@ -52,6 +52,7 @@ class MainWindow : public QMainWindow, public Workbench {
   void go_on(const QString& folder) override;
   bool show_run(const QString& folder) override;
   void compare(const QString& what) override;
+  void add_to_figure(const std::vector<Figure::Part>& parts) override;
   void use_adapter(const QString& file) override;
   void save_adapter(const QString& file, const QString& format) override;
   void show_scores(const QString& title, const std::map<int, ScoreValue>& values, std::optional<double> threshold) override;
@@ -100,6 +101,8 @@ class MainWindow : public QMainWindow, public Workbench {
 
   void show_model(const event::ModelOpened& model);
   void save_view(const View& view);
+  void save_figure_of(const Figure& figure, const QString& file);
+  void connect_figures();
   /// What a screenshot shows, as JSON for its metadata.
   /// Waits for it, if it is not formed yet; empty if there is no model.
   QString hash_text() const;

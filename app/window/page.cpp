@@ -1,11 +1,12 @@
 #include "app/window/page.h"
 
+#include <qcustomplot.h>
+
 #include <QCoreApplication>
 #include <QEvent>
 #include <algorithm>
 
 #include "all_pages.h"
-#include "widgets/save_picture.h"
 
 namespace glyphscope {
 
@@ -15,12 +16,27 @@ bool is_end(const event::Any& what) {
 
 QImage look_of(QWidget* widget) {
   QCoreApplication::sendPostedEvents(nullptr, QEvent::LayoutRequest);
-  return widget->grab().toImage();
+  constexpr double kFineness = 2;
+  const double ratio = kFineness * widget->devicePixelRatioF();
+  // Plots draw into buffers of their own.
+  std::vector<std::pair<QCustomPlot*, double>> plots;
+  for (auto* plot : widget->findChildren<QCustomPlot*>()) plots.emplace_back(plot, plot->bufferDevicePixelRatio());
+  const auto redraw = [](QCustomPlot* plot, double own) {
+    plot->setBufferDevicePixelRatio(own);
+    plot->replot(QCustomPlot::rpImmediateRefresh);
+  };
+  for (const auto& [plot, own] : plots) redraw(plot, ratio);
+  QImage out((QSizeF(widget->size()) * ratio).toSize(), QImage::Format_RGB32);
+  out.setDevicePixelRatio(ratio);
+  out.fill(widget->palette().color(QPalette::Window));
+  widget->render(&out);
+  for (const auto& [plot, own] : plots) redraw(plot, own);
+  out.setDevicePixelRatio(1);
+  return out;
 }
 
 View picture_of(QWidget* widget, const QString& name) {
-  return {name, name.toLower() + ".png", QObject::tr("Pictures (*.png)"),
-          [widget](const QString& file, const QString& metadata) { return save_picture(look_of(widget), file, metadata); }};
+  return {name, name.toLower() + ".png", [widget] { return look_of(widget); }, {}};
 }
 
 Page::Page(Workbench* bench, const QString& name, QWidget* parent) : QWidget(parent), bench_(bench), name_(name) {

@@ -10,6 +10,7 @@
 #include "app/window/drawing.h"
 #include "app/window/engine_bridge.h"
 #include "app/window/shared_sampling.h"
+#include "plot/figure.h"
 #include "widgets/site_selection.h"
 #include "widgets/site_values.h"
 
@@ -45,6 +46,8 @@ class Workbench {
   virtual bool show_run(const QString& folder) = 0;
   /// Puts a run's folder or a picture's file beside another, where both are seen.
   virtual void compare(const QString& what) = 0;
+  /// Adds parts to the figure that is composed.
+  virtual void add_to_figure(const std::vector<Figure::Part>& parts) = 0;
   /// Puts an adapter to work, where its pictures are seen.
   virtual void use_adapter(const QString& file) = 0;
   /// Asks where to, and writes an adapter anew in this format.
@@ -64,16 +67,15 @@ class Workbench {
 /// What the window's job does.
 enum class WindowJob { none, opening, other };
 
-/// Something that is shown and can be saved as a picture.
+/// Something that is shown and can be saved: as it looks, or as a figure.
 struct View {
-  QString name;    ///< In the menu.
-  QString file;    ///< What its picture is called if the user does not say otherwise.
-  QString filter;  ///< Of files, for the dialog.
-  /// Writes it; the format is the file name's. metadata: JSON. False if it could not be written.
-  std::function<bool(const QString& file, const QString& metadata)> save;
+  QString name;  ///< In the menu.
+  QString file;  ///< What it is called if the user does not say otherwise.
+  std::function<QImage()> look;
+  std::function<Figure()> figure;
 };
 
-/// A widget as it looks, once all that has changed in it is laid out.
+/// A widget as it looks, once all that has changed in it is laid out, twice as fine as on the screen.
 QImage look_of(QWidget* widget);
 View picture_of(QWidget* widget, const QString& name);
 
@@ -105,6 +107,9 @@ class Page : public QWidget {
   virtual bool show_run(const QString& folder) { return (void)folder, false; }
   /// Takes a run's folder or a picture's file as one of two to compare, if that is this page's job.
   virtual bool take_to_compare(const QString& what) { return (void)what, false; }
+  /// Takes parts of a figure that is composed, or opens the PNG of one, if that is this page's job.
+  virtual bool take_parts(const std::vector<Figure::Part>& parts) { return (void)parts, false; }
+  virtual bool take_figure(const QString& file) { return (void)file, false; }
   /// Takes a picture's file to work on, if that is this page's job.
   virtual bool take_picture(const QString& file) { return (void)file, false; }
   /// Adds to a session what the page has beside its fields; and shows it again, once the session's model is open and its fields are set.

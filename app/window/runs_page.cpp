@@ -2,6 +2,7 @@
 
 #include <QtWidgets>
 
+#include "app/window/figure_form.h"
 #include "app/window/card_text.h"
 #include "app/window/pictures_panel.h"
 #include "app/window/run_list.h"
@@ -13,7 +14,6 @@
 #include "tasks/session_file.h"
 #include "widgets/flow_layout.h"
 #include "widgets/heatmap.h"
-#include "widgets/save_picture.h"
 
 namespace glyphscope {
 
@@ -398,20 +398,16 @@ void RunsPage::move_to_trash() {
 }
 
 std::vector<View> RunsPage::views() {
-  return {
-      picture_of(this, name()),
-      {tr("Heatmap of the run (PNG, SVG or PDF)"), "run-heatmap.png", tr("Pictures (*.png *.svg *.pdf)"), [this](const QString& file, const QString& metadata) {
-         const bool vector = file.endsWith(".svg", Qt::CaseInsensitive) || file.endsWith(".pdf", Qt::CaseInsensitive);
-         return vector ? scores_->heatmap()->save_vector(file, scores_->caption())
-                       : save_picture(scores_->heatmap()->figure(scores_->caption()), file, metadata);
-       }}};
+  return {picture_of(this, name()), {tr("Heatmap of the run"), "run-heatmap.png", {}, [this] { return scores_->figure(); }}, {tr("Map of the run"), "run-map.png", {}, [this] {
+            return Figure{.title = part_->currentText().toStdString(), .parts = map_->figure_parts(), .note = map_text_->text().toStdString()};
+          }}};
 }
 
 void RunsPage::save(const QString& folder, QStringList& saved, QStringList& failed) const {
   if (scores_->empty()) return;
   const QDir out(folder);
   const auto keep = [&](const QString& name, bool done) { (done ? saved : failed) << out.filePath(name); };
-  keep("run-heatmap.png", save_picture(scores_->heatmap()->figure(scores_->caption()), out.filePath("run-heatmap.png"), scores_->document()));
+  keep("run-heatmap.png", write_figure_file(scores_->figure(), out.filePath("run-heatmap.png"), scores_->document()));
   keep("run-scores.csv", scores_->save_table(out.filePath("run-scores.csv")));
   keep("run-localization.json", scores_->save_run(out.filePath("run-localization.json")));
 }

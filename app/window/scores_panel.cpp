@@ -166,6 +166,10 @@ QString ScoresPanel::caption() const {
   return made + "\n" + findings();
 }
 
+Figure ScoresPanel::figure() const {
+  return {.title = tr("Which site writes the text?").toStdString(), .parts = heatmap_->figure_parts(), .note = caption().toStdString()};
+}
+
 void ScoresPanel::refresh() {
   const QString key = score_->currentData().toString();
   auto found = scores_.find(key);

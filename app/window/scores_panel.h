@@ -4,6 +4,7 @@
 #include <map>
 #include <vector>
 
+#include "plot/figure.h"
 #include "tasks/events.h"
 #include "widgets/site_values.h"
 
@@ -38,6 +39,8 @@ class ScoresPanel : public QWidget {
   QString findings() const;
   /// Under a figure: the run's own model, seeds, steps and pairs, and what was found.
   QString caption() const;
+  /// The heatmap with its caption.
+  Figure figure() const;
   /// The run as a document: run.json without its pairs; empty before the first is done.
   QString document() const { return QString::fromStdString(shown_.document); }
   Heatmap* heatmap() const { return heatmap_; }

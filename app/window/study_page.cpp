@@ -2,6 +2,7 @@
 
 #include <QtWidgets>
 
+#include "app/window/figure_form.h"
 #include "app/window/pictures_panel.h"
 #include "app/window/prompt_panel.h"
 #include "app/window/scores_panel.h"
@@ -12,7 +13,6 @@
 #include "io/files.h"
 #include "tasks/session_file.h"
 #include "widgets/heatmap.h"
-#include "widgets/save_picture.h"
 
 namespace glyphscope {
 
@@ -91,12 +91,7 @@ void StudyPage::add_actions(QMenu& file, QMenu& view) {
 }
 
 std::vector<View> StudyPage::views() {
-  View heatmap{tr("Heatmap (PNG, SVG or PDF)"), "heatmap.png", tr("Pictures (*.png *.svg *.pdf)"), [this](const QString& file, const QString& metadata) {
-                 const bool vector = file.endsWith(".svg", Qt::CaseInsensitive) || file.endsWith(".pdf", Qt::CaseInsensitive);
-                 return vector ? scores_->heatmap()->save_vector(file, scores_->caption())
-                               : save_picture(scores_->heatmap()->figure(scores_->caption()), file, metadata);
-               }};
-  return {picture_of(pictures_, tr("Pictures")), std::move(heatmap)};
+  return {picture_of(pictures_, tr("Pictures")), {tr("Heatmap"), "heatmap.png", {}, [this] { return scores_->figure(); }}};
 }
 
 void StudyPage::describe(QJsonObject& settings) const {
@@ -119,9 +114,7 @@ void StudyPage::save(const QString& folder, QStringList& saved, QStringList& fai
   if (scores_->empty()) return;
   const QDir out(folder);
   const auto keep = [&](const QString& name, bool done) { (done ? saved : failed) << out.filePath(name); };
-  Heatmap* heatmap = scores_->heatmap();
-  keep("heatmap.png", save_picture(heatmap->figure(scores_->caption()), out.filePath("heatmap.png"), scores_->document()));
-  keep("heatmap.svg", heatmap->save_vector(out.filePath("heatmap.svg"), scores_->caption()));
+  for (const char* file : {"heatmap.png", "heatmap.svg"}) keep(file, write_figure_file(scores_->figure(), out.filePath(file), scores_->document()));
   keep("scores.csv", scores_->save_table(out.filePath("scores.csv")));
   keep("localization.json", scores_->save_run(out.filePath("localization.json")));
 }

@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "io/files.h"
 #include "io/image_file.h"
+#include "io/json.h"
 #include "plot/panels.h"
 
 namespace glyphscope {
@@ -18,7 +19,7 @@ namespace {
 
 constexpr double kPoint = 25.4 / 72;  // in mm
 constexpr double kMargin = 1.4;       // em
-constexpr const char* kMetadataOfFigures = "figure";
+constexpr const char *kFigureKey = "figure", *kStyleKey = "figure_style";
 
 struct Drawing {
   Canvas canvas;
@@ -208,6 +209,23 @@ void FigureStyle::check() const {
   if (!(letters >= 4 && letters <= 24)) refuse("of letters of " + axis_number(letters) + " points", "4 to 24 points");
 }
 
+ordered_json FigureStyle::to_json() const {
+  return {{"width_mm", width_mm}, {"dpi", dpi}, {"dark", dark}, {"titles", titles}, {"colours", to_string(colours)}, {"letters", letters}};
+}
+
+FigureStyle FigureStyle::from_json(const ordered_json& json, const std::string& where) {
+  try {
+    FigureStyle out;
+    out.width_mm = json.value("width_mm", out.width_mm), out.dpi = json.value("dpi", out.dpi), out.dark = json.value("dark", out.dark), out.titles = json.value("titles", out.titles);
+    out.letters = json.value("letters", out.letters);
+    if (json.contains("colours")) out.colours = colour_map_of(json["colours"].get<std::string>());
+    out.check();
+    return out;
+  } catch (const nlohmann::json::exception& error) {
+    reject("how the figure is drawn is damaged: " + json_message(error), where);
+  }
+}
+
 bool is_figure_file(const fs::path& file) {
   const std::string ending = ending_of(file);
   return ending == ".png" || ending == ".svg" || ending == ".pdf";
@@ -221,7 +239,8 @@ std::string figure_bytes(const Figure& figure, const FigureStyle& style, const s
   if (ending == ".pdf") return drawn.canvas.pdf(drawn.size, drawn.ink.paper, figure.title, metadata.is_null() ? "" : json_text(metadata));
   if (ending != ".png") reject("a figure cannot be written as '" + ending + "'", "figure", "Name a file that ends in .png, .svg or .pdf");
   ordered_json about = metadata.is_object() ? metadata : ordered_json::object();
-  about[kMetadataOfFigures] = figure.to_json();
+  about[kStyleKey] = style.to_json();
+  about[kFigureKey] = figure.to_json();
   return png_bytes(pixels_of(drawn, style), about, style.dpi);
 }
 
@@ -235,14 +254,21 @@ void save_figure(const Figure& figure, const FigureStyle& style, const fs::path&
   if (const std::string table = figure.csv(); !table.empty()) write_text(fs::path(file.string() + ".csv"), table);
 }
 
-Figure read_figure(const fs::path& file) {
-  const std::string bytes = read_text(file);
+DrawnFigure figure_of(const std::string& bytes, const fs::path& where) {
   const bool png = bytes.starts_with("\x89PNG");
-  const std::string text = png ? png_metadata_of(bytes, file) : bytes;
+  const std::string text = png ? png_metadata_of(bytes, where) : bytes;
   const ordered_json json = ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded() || !json.is_object()) reject(png ? "this picture is no figure of Glyphscope's" : "this is neither a PNG nor a figure's JSON", file.string());
-  if (png && !json.contains(kMetadataOfFigures)) reject("this picture does not hold the description of a figure", file.string(), "Figures that Glyphscope wrote as PNG do");
-  return Figure::from_json(png ? json[kMetadataOfFigures] : json, file.string());
+  if (json.is_discarded() || !json.is_object()) reject(png ? "this picture is no figure of Glyphscope's" : "this is neither a PNG nor a figure's JSON", where.string());
+  if (!png) return {Figure::from_json(json, where.string()), {}};
+  if (!json.contains(kFigureKey)) reject("this picture does not hold the description of a figure", where.string(), "Figures that Glyphscope wrote as PNG do");
+  return {Figure::from_json(json[kFigureKey], where.string()), FigureStyle::from_json(json.value(kStyleKey, ordered_json::object()), where.string())};
+}
+
+DrawnFigure read_figure(const fs::path& file) { return figure_of(read_text(file), file); }
+
+bool holds_figure(const fs::path& file) {
+  const auto found = attempt([&] { return ordered_json::parse(read_png_metadata(file), nullptr, /*allow_exceptions=*/false).contains(kFigureKey); });
+  return found && *found;
 }
 
 }  // namespace glyphscope

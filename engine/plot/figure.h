@@ -125,6 +125,9 @@ struct FigureStyle {
   ColourMap colours = ColourMap::viridis;
   double letters = 9;  ///< Points.
 
+  nlohmann::ordered_json to_json() const;
+  /// The reverse; what is missing is as it is by itself. Throws a Failure that names where.
+  static FigureStyle from_json(const nlohmann::ordered_json& json, const std::string& where);
   /// Throws a Failure for what cannot be: a width below 20 or above 2000 mm, below 36 or above 1200 dpi, letters below 4 or above 24 points.
   void check() const;
 };
@@ -140,7 +143,15 @@ std::string figure_bytes(const Figure& figure, const FigureStyle& style, const s
 void write_figure(const Figure& figure, const FigureStyle& style, const std::filesystem::path& file, const nlohmann::ordered_json& metadata);
 /// The same, and beside it FILE.csv with its values, where it has some.
 void save_figure(const Figure& figure, const FigureStyle& style, const std::filesystem::path& file, const nlohmann::ordered_json& metadata);
-/// The figure that a PNG of save_figure, or a JSON file of to_json, holds. Throws a Failure that names the file.
-Figure read_figure(const std::filesystem::path& file);
+/// A figure, and how it was drawn.
+struct DrawnFigure {
+  Figure figure;
+  FigureStyle style;
+};
+/// What a PNG of figure_bytes or the JSON of a figure holds. where: what errors name. Throws a Failure.
+DrawnFigure figure_of(const std::string& bytes, const std::filesystem::path& where);
+DrawnFigure read_figure(const std::filesystem::path& file);
+/// Whether a file is a PNG that holds a figure; of what cannot be read, no.
+bool holds_figure(const std::filesystem::path& file);
 
 }  // namespace glyphscope

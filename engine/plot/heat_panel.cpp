@@ -100,7 +100,7 @@ double draw_panel(const PlotPen& pen, const HeatPanel& panel, const Point& at, d
   // A group's name lies under its first column and may be as long as the group; where it is shorter than any name, names stand as well.
   const auto end_of = [&](size_t i) { return i + 1 < panel.groups.size() ? x(panel.groups[i + 1].first) : x(columns - panel.columns_apart - 1) + cell; };
   bool upright = false;
-  double tallest = 0;
+  double tallest = panel.apart.empty() ? 0 : std::min(longest, Canvas::text_width(panel.apart, small));
   for (size_t i = 0; i < panel.groups.size(); ++i) {
     const double wide = Canvas::text_width(panel.groups[i].second, small);
     upright |= wide > end_of(i) - x(panel.groups[i].first) - 0.5 * em;
@@ -116,9 +116,13 @@ double draw_panel(const PlotPen& pen, const HeatPanel& panel, const Point& at, d
   }
   if (!panel.apart.empty() && panel.columns_apart > 0) {
     // Under the middle of its columns, as far as the paper reaches.
-    const std::string name = Canvas::shortened(panel.apart, small, panel.columns_apart * cell + apart_width(pen, panel) + em);
+    const double room = panel.columns_apart * cell + apart_width(pen, panel) + em;
+    const std::string name = Canvas::shortened(panel.apart, small, upright ? longest : room);
     const double middle = (x(columns - panel.columns_apart) + x(columns - 1) + cell) / 2, half = Canvas::text_width(name, small) / 2;
-    pen.canvas.text(name, {std::min(middle, at.x + width - half), below + 1.4 * em}, small, pen.ink.soft, Canvas::Align::centre);
+    if (upright && 2 * half > room)
+      pen.canvas.text(name, {middle + 0.3 * em, below + 0.7 * em}, small, pen.ink.soft, Canvas::Align::right, /*upwards=*/true);
+    else
+      pen.canvas.text(name, {std::min(middle, at.x + width - half), below + 1.4 * em}, small, pen.ink.soft, Canvas::Align::centre);
   }
   return below + (upright ? tallest + 0.9 * em : 1.8 * em) - at.y;
 }

@@ -301,8 +301,9 @@ std::vector<SessionFile::Reference> references_from(const json& from) {
   return out;
 }
 
+constexpr const char* kFigureFile = "figure.png";
 const std::set<std::string> kKnown{"schema", "glyphscope",   "model", "model_sha256", "adapters", "sites", "study",
-                                   "edits",  "present_edit", "runs",  "trainings",    "guard",    "window"};
+                                   "edits",  "present_edit", "runs",  "trainings",    "guard",    "window", "figure"};
 
 }  // namespace
 
@@ -384,6 +385,11 @@ SessionFile read_session(const fs::path& path, std::vector<std::string>& notes) 
       out.edits.back().input = bytes;
     }
     out.present = std::min(document.value("present_edit", -1), static_cast<int>(out.edits.size()) - 1);
+    if (document.contains("figure")) {
+      const auto picture = files.find(document["figure"].get<std::string>());
+      if (picture == files.end()) reject("a picture of the session is missing: " + document["figure"].get<std::string>(), path.string());
+      out.figure = std::make_shared<const std::string>(picture->second);
+    }
     out.runs = references_from(document.value("runs", json::array()));
     out.trainings = references_from(document.value("trainings", json::array()));
     if (document.contains("window")) out.window = document["window"];
@@ -424,6 +430,10 @@ void write_session(const fs::path& path, const SessionFile& session, EncodedPict
     document["edits"].push_back(std::move(one));
   }
   document["present_edit"] = session.present;
+  if (session.figure) {
+    files[kFigureFile] = *session.figure;
+    document["figure"] = kFigureFile;
+  }
   document["runs"] = to_json(session.runs);
   document["trainings"] = to_json(session.trainings);
   if (session.guard) document["guard"] = to_json(*session.guard);

@@ -48,6 +48,9 @@ struct SessionFile {
   std::vector<Edit> edits;
   int present = -1;
 
+  /// The figure that was composed, as a PNG that holds its description (plot/figure.h); none: nothing was.
+  std::shared_ptr<const std::string> figure;
+
   /// A run's folder, or a training's, with the hash of its settings.
   struct Reference {
     std::string folder, sha256;

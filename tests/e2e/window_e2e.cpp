@@ -10,6 +10,8 @@
 #include "app/window/compare_page.h"
 #include "app/window/edit_history.h"
 #include "app/window/edit_page.h"
+#include "app/window/figure_form.h"
+#include "app/window/figure_page.h"
 #include "app/window/finetune_page.h"
 #include "app/window/guard_log_view.h"
 #include "app/window/guard_page.h"
@@ -605,6 +607,7 @@ class WindowTest : public QObject {
     };
     const auto before = views();
     for (const QImage& one : before) QVERIFY(!one.isNull());
+    for (auto* view : window_->findChild<StudyPage*>()->findChildren<PictureView*>()) window_->add_to_figure(view->figure_parts());
 
     // Undo and redo of a field, of the selection.
     go_to<StudyPage>();
@@ -642,6 +645,7 @@ class WindowTest : public QObject {
     QCOMPARE(find<QPlainTextEdit>("guard_words")->toPlainText(), QString("hate => love"));
     QCOMPARE(find<EditHistory>("edit_history")->count(), 2);
     QVERIFY(find<QLineEdit>("edit_target")->text().contains("OPEN"));
+    QCOMPARE(window_->findChild<FigurePage*>()->title(), QString("Figure (3)"));
     const auto after = views();
     for (size_t i = 0; i < before.size(); ++i) QVERIFY2(before[i] == after[i], qPrintable(QString::number(i)));
     // What the window before kept by itself is there too.
@@ -657,6 +661,7 @@ class WindowTest : public QObject {
     QVERIFY(replay.waitForFinished(300000));
     QVERIFY2(replay.exitCode() == 0, replay.readAllStandardOutput() + replay.readAllStandardError());
     QVERIFY(QFileInfo::exists(folder_.filePath("replayed/edits/1/edit.png")) && QFileInfo::exists(folder_.filePath("replayed/study/patched.png")));
+    QVERIFY(read_figure(folder_.filePath("replayed/figure.png").toStdString()).figure.parts.size() == 3 && QFileInfo::exists(folder_.filePath("replayed/figure.pdf")));
 
     // A session that is cut off changes nothing.
     QFile whole(file), cut(folder_.filePath("cut.glyph"));
@@ -679,6 +684,102 @@ class WindowTest : public QObject {
     window_->open_session(file);
     QTest::qWait(2500);
     QVERIFY(QDir().rename(moved, model_));
+  }
+
+  // Pictures, a heatmap and the map, from their menus into one figure, which is changed, saved, and opened again from its PNG.
+  void a_figure_is_composed() {
+    window_->open_model(model_);
+    wait();
+    find<QSpinBox>("steps")->setValue(3);
+    window_->findChild<StudyPage*>()->pairs = 2;
+    press("generate");
+    wait();
+    press("localize");
+    wait();
+    const auto trigger = [](QMenu& menu, const QString& text) {
+      for (QAction* one : menu.actions())
+        if (one->text() == text) return one->trigger(), true;
+      return false;
+    };
+    auto* study = window_->findChild<StudyPage*>();
+    for (auto* view : study->findChildren<PictureView*>()) {
+      QMenu menu;
+      view->fill_menu(menu);
+      if (!view->picture().isNull()) QVERIFY(trigger(menu, "Add to the figure"));
+    }
+    auto* page = window_->findChild<FigurePage*>();
+    auto* parts = find<QListWidget>("figure_parts");
+    QCOMPARE(parts->count(), 2);
+    QMenu of_heatmap, of_map;
+    study->findChild<Heatmap*>()->fill_menu(of_heatmap, {});
+    QVERIFY(trigger(of_heatmap, "Add to the figure"));
+    window_->findChild<ModelMap*>()->fill_menu(of_map, -1);
+    QVERIFY(trigger(of_map, "Add to the figure"));
+    QCOMPARE(page->title(), QString("Figure (4)"));
+    QVERIFY2(message().contains("Figure (4)"), qPrintable(message()));
+    QVERIFY(trigger(of_map, "Copy as a picture"));
+    QVERIFY(!QGuiApplication::clipboard()->image().isNull());
+
+    go_to<FigurePage>();
+    parts->item(0)->setText("A sign");
+    parts->setCurrentRow(0);
+    press("figure_later");
+    QCOMPARE(parts->item(1)->text(), QString("A sign"));
+    press("figure_remove");
+    QCOMPARE(parts->count(), 3);
+    find<QAction>("undo")->trigger();
+    QCOMPARE(parts->count(), 4);
+    find<QAction>("redo")->trigger();
+    QCOMPARE(parts->count(), 3);
+    find<QAction>("undo")->trigger();
+    find<QLineEdit>("figure_title")->setText("What site 3 does");
+    find<QComboBox>("figure_width")->setCurrentIndex(3);
+    auto* preview = find<QLabel>("figure_preview");
+    QTRY_VERIFY_WITH_TIMEOUT(!preview->pixmap().isNull() && preview->width() > 200, 5000);
+    QVERIFY(!find<QLabel>("figure_warning")->isVisible());
+    find<QComboBox>("figure_colours")->setCurrentText("turbo");
+    QTRY_VERIFY_WITH_TIMEOUT(find<QLabel>("figure_warning")->text().contains("colour-blind"), 5000);
+    find<QComboBox>("figure_colours")->setCurrentText("cividis");
+
+    const QString out = folder_.filePath("composed");
+    QVERIFY(QDir().mkpath(out));
+    QVERIFY(!window_->export_all(out).isEmpty());
+    for (const char* file : {"figure.pdf", "heatmap.png", "heatmap.svg"}) QVERIFY2(QFileInfo(out + "/" + file).size() > 1000, file);
+    const auto [figure, style] = read_figure((out + "/figure.png").toStdString());
+    QCOMPARE(figure.title, std::string("What site 3 does"));
+    QCOMPARE(figure.parts.size(), size_t{4});
+    QCOMPARE(figure.parts[1].title, std::string("A sign"));
+    QCOMPARE(style.width_mm, 180.0);
+    QVERIFY(style.colours == ColourMap::cividis);
+    // The picture of the figure is the one that was drawn, and the window's is twice as fine as the screen.
+    const auto& picture = std::get<PicturePanel>(figure.parts[1].panel).rows.at(0).at(0).image;
+    QVERIFY(to_image(picture) == study->findChildren<PictureView*>()[0]->picture().convertToFormat(QImage::Format_RGB888));
+    QCOMPARE(QImage(out + "/window.png").size(), window_->size() * 2);
+
+    press("figure_clear");
+    QCOMPARE(parts->count(), 0);
+    QTRY_VERIFY_WITH_TIMEOUT(preview->text().contains("right click"), 5000);
+    go_to<StudyPage>();
+    drop({QUrl::fromLocalFile(out + "/figure.png")}, true);
+    QCOMPARE(find<QTabWidget>("pages")->currentWidget(), page);
+    QCOMPARE(parts->count(), 4);
+    QCOMPARE(find<QLineEdit>("figure_title")->text(), QString("What site 3 does"));
+    // One that is damaged changes nothing.
+    QFile whole(out + "/figure.png"), damaged(folder_.filePath("damaged.png"));
+    QVERIFY(whole.open(QIODevice::ReadOnly) && damaged.open(QIODevice::WriteOnly));
+    damaged.write(whole.readAll().replace("\"kind\":\"heat\"", "\"kind\":\"neat\""));
+    damaged.close();
+    drop({QUrl::fromLocalFile(damaged.fileName())}, true);
+    QCOMPARE(parts->count(), 4);
+
+    // A single one, by the menu of views.
+    QMenu again;
+    study->findChild<Heatmap*>()->fill_menu(again, {});
+    QVERIFY(trigger(again, QStringLiteral("Save as a figure\u2026")));
+    auto* dialog = window_->findChild<FigureDialog*>();
+    QVERIFY(dialog && dialog->isVisible());
+    QTRY_VERIFY_WITH_TIMEOUT(!dialog->findChild<QLabel*>("figure_preview")->pixmap().isNull(), 5000);
+    dialog->reject();
   }
 
   // A question with the user's own words: its plan, its run, and what is left of one that was cut off.

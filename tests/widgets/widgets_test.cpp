@@ -452,13 +452,11 @@ class WidgetsTest : public QObject {
     const QFontMetrics metrics(heatmap.plot()->yAxis->tickLabelFont());
     QVERIFY2(apart(heatmap.plot()->yAxis) >= metrics.height(), qPrintable(QString::number(apart(heatmap.plot()->yAxis))));
     QVERIFY2(apart(heatmap.plot()->xAxis) >= metrics.horizontalAdvance("69"), qPrintable(QString::number(apart(heatmap.plot()->xAxis))));
-    QTemporaryDir folder;
-    QVERIFY(heatmap.save_vector(folder.filePath("h.svg"), "caption"));
-    QFile svg(folder.filePath("h.svg"));
-    QVERIFY(svg.open(QIODevice::ReadOnly));
-    const QByteArray text = svg.readAll();
-    for (const QString& row : rows) QVERIFY2(text.contains(row.toUtf8()), qPrintable(row));
-    QVERIFY(heatmap.figure("caption").height() >= 2 * 40 * metrics.height());
+    const auto parts = heatmap.figure_parts();
+    QCOMPARE(parts.size(), size_t{1});
+    const auto& panel = std::get<HeatPanel>(parts[0].panel);
+    for (int i = 0; i < 40; ++i) QCOMPARE(QString::fromStdString(panel.rows[static_cast<size_t>(i)]), rows[i]);
+    QCOMPARE(panel.columns.size(), size_t{70});
   }
 
   void heatmap_tells_and_selects() {
@@ -482,18 +480,23 @@ class WidgetsTest : public QObject {
     // What is drawn is the colour of the value.
     const QColor seen = heatmap.grab().toImage().pixelColor(heatmap.cell_centre(0, 3) + QPoint(0, 20)), expected = heat_colour(0.75);
     QVERIFY(std::abs(seen.red() - expected.red()) + std::abs(seen.green() - expected.green()) + std::abs(seen.blue() - expected.blue()) < 12);
-    QTemporaryDir folder;
-    for (const char* name : {"h.svg", "h.pdf"}) {
-      QVERIFY(heatmap.save_vector(folder.filePath(name), "Localized: 3. Seeds 42, 43"));
-      QVERIFY(QFileInfo(folder.filePath(name)).size() > 1000);
-    }
-    QFile svg(folder.filePath("h.svg"));
-    QVERIFY(svg.open(QIODevice::ReadOnly));
-    QVERIFY(svg.readAll().contains("Localized: 3. Seeds 42, 43"));
-    // The caption is in the figure, and no longer in the window.
-    const QImage figure = heatmap.figure("Localized: 3");
-    QVERIFY(figure.height() > 2 * heatmap.height());
-    QCOMPARE(heatmap.plot()->plotLayout()->rowCount(), 1);
+    // A figure has what is shown: the selection, the order of rows, and their thresholds with them.
+    values[1] = std::vector<std::optional<ScoreValue>>(5, ScoreValue{1, {}, {}, 1});
+    heatmap.set_values({"reads as B", "background"}, "site", Heatmap::site_columns(5), values);
+    heatmap.set_thresholds({{0, 0.7}});
+    heatmap.sort_rows(-1);
+    const auto parts = heatmap.figure_parts();
+    const auto& panel = std::get<HeatPanel>(parts.at(0).panel);
+    QCOMPARE(panel.rows, (std::vector<std::string>{"background", "reads as B"}));
+    QVERIFY(panel.marked == std::set<int>{3});
+    QVERIFY(panel.thresholds == (std::map<int, double>{{1, 0.7}}));
+    QCOMPARE(panel.values[1][3]->mean, 0.75);
+    QVERIFY(!panel.values[1][2]);
+    // Its menu has what the window adds.
+    heatmap.more_actions = [](QMenu& menu) { menu.addAction("more"); };
+    QMenu menu;
+    heatmap.fill_menu(menu, 3);
+    QVERIFY(std::any_of(menu.actions().begin(), menu.actions().end(), [](const QAction* one) { return one->text() == "more"; }));
   }
 
   // Columns may be steps, heads or sets of sites: whatever an experiment varies.
@@ -798,12 +801,10 @@ class WidgetsTest : public QObject {
     QVERIFY(losses->range().lower > 0);
     QTest::mouseDClick(plot, Qt::LeftButton, {}, QPoint(250, 80));
     QVERIFY(curves.first_step() <= 0 && curves.last_step() >= 100);
-    QTemporaryDir folder;
-    for (const QString name : {"curves.svg", "curves.pdf"}) {
-      QVERIFY(curves.save_vector(folder.filePath(name)));
-      QVERIFY(QFileInfo(folder.filePath(name)).size() > 1000);
-    }
-    QVERIFY(!curves.save_vector(folder.filePath("nowhere/curves.svg")));
+    const auto parts = curves.figure_parts();
+    const auto& panel = std::get<LinePanel>(parts.at(0).panel);
+    QVERIFY(panel.logarithmic);
+    QCOMPARE(panel.lines.at(0).points.back(), std::pair(100.0, 0.01));
     curves.clear();
     QVERIFY(curves.tip(60).isEmpty());
   }

@@ -188,15 +188,19 @@ TEST(Figures, AreDrawnAgainFromTheirPng) {
   TemporaryFolder folder;
   const Figure figure = small_heatmap();
   save_figure(figure, {}, folder / "map.png", {{"model", "demo"}});
-  const Figure again = read_figure(folder / "map.png");
+  const Figure again = read_figure(folder / "map.png").figure;
   EXPECT_TRUE(again.to_json() == figure.to_json());
-  const FigureStyle narrow{.width_mm = 60, .dark = true, .titles = false};
+  const FigureStyle narrow{.width_mm = 60, .dark = true, .titles = false, .colours = ColourMap::magma};
+  write_figure(figure, narrow, folder / "narrow.png", nullptr);
+  EXPECT_TRUE(read_figure(folder / "narrow.png").style.to_json() == narrow.to_json());
+  EXPECT_TRUE(holds_figure(folder / "narrow.png"));
+  EXPECT_FALSE(holds_figure(testing::golden("png_texts/text.png")) || holds_figure(folder / "map.png.csv") || holds_figure(folder / "nowhere.png"));
   EXPECT_TRUE(draw(again, narrow).rgb == draw(figure, narrow).rgb);
   EXPECT_THAT(read_png_metadata(folder / "map.png"), HasSubstr("\"model\":\"demo\""));
   EXPECT_EQ(read_text(folder / "map.png.csv"),
             "part,row,column,mean,low,high\n,reads as B,0,0.1,0.05,0.2\n,reads as B,1,0.9,0.4,1\n,reads as A,0,0.8,,\n,reads as A,1,0,,\n,reads as A,2,0.5,,\n");
   write_text(folder / "figure.json", figure.to_json().dump());
-  EXPECT_TRUE(read_figure(folder / "figure.json").to_json() == figure.to_json());
+  EXPECT_TRUE(read_figure(folder / "figure.json").figure.to_json() == figure.to_json());
 }
 
 TEST(Figures, SayInAnSvgWhatMadeThem) {
