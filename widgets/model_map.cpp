@@ -291,7 +291,8 @@ std::vector<Figure::Part> ModelMap::figure_parts() const {
   for (const Block& block : blocks_) {
     const QRect title = block_title(block.sites.front());
     const QString text = block.folded ? folded_text(block) : block.name;
-    panel.labels.push_back({static_cast<double>(title.left()), static_cast<double>(title.top()), static_cast<double>(title.width()), static_cast<double>(title.height()), text.toStdString()});
+    panel.labels.push_back({static_cast<double>(title.left()), static_cast<double>(title.top()), static_cast<double>(title.width()),
+                            static_cast<double>(title.height()), text.toStdString()});
     bottom = std::max<double>(bottom, title.bottom() + 1);
   }
   for (const auto& [site, place] : cells_) {
@@ -299,8 +300,8 @@ std::vector<Figure::Part> ModelMap::figure_parts() const {
     const bool valued = score != scores_.end();
     const std::optional<PlotValue> value = valued ? std::optional(PlotValue{score->second.mean, score->second.low, score->second.high}) : std::nullopt;
     const bool hatched = valued && threshold_ && value->low && *value->low < *threshold_ && *value->high >= *threshold_;
-    panel.cells.push_back({static_cast<double>(place.left()), static_cast<double>(place.top()), static_cast<double>(place.width()), static_cast<double>(place.height()),
-                           std::to_string(site), value, selection_->contains(site), hatched});
+    panel.cells.push_back({static_cast<double>(place.left()), static_cast<double>(place.top()), static_cast<double>(place.width()),
+                           static_cast<double>(place.height()), std::to_string(site), value, selection_->contains(site), hatched});
     bottom = std::max<double>(bottom, place.bottom() + 1);
   }
   panel.height = bottom;

@@ -81,7 +81,8 @@ Run add_autopsy(CLI::App& app) {
     }
     write_json(folder / "autopsy.json", document);
     write_text(folder / "autopsy.csv", result.csv());
-    write_figure(result.figure(), {}, folder / "autopsy.png", {{"model", pipeline->info().source}, {"adapter", options->adapter}, {"settings", settings.to_json()}});
+    write_figure(result.figure(), {}, folder / "autopsy.png",
+                 {{"model", pipeline->info().source}, {"adapter", options->adapter}, {"settings", settings.to_json()}});
     context.print(document);
     if (context.common.json) return;
     std::printf("%s%s\n", result.table().c_str(), (folder / (pruned ? "pruned.safetensors" : "autopsy.json")).c_str());

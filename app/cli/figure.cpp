@@ -31,8 +31,11 @@ Run add_figure(CLI::App& app) {
     bool dark = false, light = false, bare = false, lettered = false;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* verb = app.add_subcommand("figure", "Draws a figure that Glyphscope wrote as PNG again, as PNG, SVG or PDF of any width; several, and pictures, as the parts of one");
-  verb->add_option("FILES", options->files, "PNGs of figures (heatmap.png, card.png, map-*.png, arena.png, training.png, figure.png, ..), JSON of a figure, or pictures")->required();
+  CLI::App* verb = app.add_subcommand(
+      "figure", "Draws a figure that Glyphscope wrote as PNG again, as PNG, SVG or PDF of any width; several, and pictures, as the parts of one");
+  verb->add_option("FILES", options->files,
+                   "PNGs of figures (heatmap.png, card.png, map-*.png, arena.png, training.png, figure.png, ..), JSON of a figure, or pictures")
+      ->required();
   verb->add_option("--out", options->out, "The file: .png, .svg or .pdf; its values go beside it, into FILE.csv")->required();
   verb->add_option("--width", options->width, "Millimetres (default: as wide as it is read best)")->check(CLI::Range(20.0, 2000.0));
   verb->add_option("--dpi", options->dpi, "Dots per inch of a PNG (default: 144)")->check(CLI::Range(36, 1200));
@@ -78,7 +81,8 @@ Run add_figure(CLI::App& app) {
     if (options->bare) style.titles = false;
     if (const std::string warning = colour_warning(style.colours); !warning.empty()) context.note(warning);
     for (const auto& file : options->files)
-      if (std::error_code error; fs::equivalent(file, options->out, error)) reject("the figure would be written over what it is made of", file, "Name another file");
+      if (std::error_code error; fs::equivalent(file, options->out, error))
+        reject("the figure would be written over what it is made of", file, "Name another file");
     save_figure(figure, style, options->out, {{"files", options->files}});
     context.print({{"schema", "glyphscope.figure-drawn/1"}, {"figure", options->out}, {"parts", figure.parts.size()}, {"style", style.to_json()}});
     if (!context.common.json) std::printf("%s\n", options->out.c_str());

@@ -38,7 +38,11 @@ FigureForm::FigureForm(QWidget* parent) : QWidget(parent) {
     return box;
   };
   width_ = field(new QComboBox(this), tr("&Width"), tr("How wide it is printed"), "figure_width");
-  for (const auto& [name, value] : {std::pair(tr("as it is read best"), kBest), {tr("one column, 85 mm"), 85.0}, {tr("one and a half, 120 mm"), 120.0}, {tr("two columns, 180 mm"), 180.0}, {tr("other"), kOther}})
+  for (const auto& [name, value] : {std::pair(tr("as it is read best"), kBest),
+                                    {tr("one column, 85 mm"), 85.0},
+                                    {tr("one and a half, 120 mm"), 120.0},
+                                    {tr("two columns, 180 mm"), 180.0},
+                                    {tr("other"), kOther}})
     width_->addItem(name, value);
   millimetres_ = new QDoubleSpinBox(this);
   millimetres_->setObjectName("figure_millimetres");
@@ -137,10 +141,15 @@ void FigureForm::draw() {
   }
   // As large as it is printed, as far as there is room for it.
   style.dpi = static_cast<int>(kScreenDpi * devicePixelRatioF());
-  const auto drawn = attempt([&] { return glyphscope::draw(figure_, style); });
+  auto drawn = attempt([&] { return glyphscope::draw(figure_, style); });
+  const int room = static_cast<int>((around_->viewport()->width() - 2) * devicePixelRatioF());
+  if (drawn && drawn->width > room) {
+    constexpr int kFewest = 36;
+    style.dpi = std::max(kFewest, style.dpi * room / drawn->width);
+    drawn = attempt([&] { return glyphscope::draw(figure_, style); });
+  }
   if (!drawn) return preview_->setText(in_words(drawn.error()));
   QImage image = to_image(*drawn);
-  const int room = static_cast<int>((around_->viewport()->width() - 2) * devicePixelRatioF());
   if (image.width() > room) image = image.scaledToWidth(std::max(1, room), Qt::SmoothTransformation);
   image.setDevicePixelRatio(devicePixelRatioF());
   preview_->setPixmap(QPixmap::fromImage(image));

@@ -212,8 +212,10 @@ void FigurePage::refresh() {
   kept_.reset();
   for (QPushButton* one : of_a_part_) one->setEnabled(list_->currentRow() >= 0);
   for (QPushButton* one : of_a_figure_) one->setEnabled(!parts_.empty());
-  form_->set_figure(figure(), tr("Nothing is in the figure yet.\n\nA right click on a picture, a heatmap, the map of the model or curves adds them: \u201cAdd to the figure\u201d.\n"
-                                 "A PNG of a figure that is dropped here opens again."));
+  form_->set_figure(
+      figure(),
+      tr("Nothing is in the figure yet.\n\nA right click on a picture, a heatmap, the map of the model or curves adds them: \u201cAdd to the figure\u201d.\n"
+         "A PNG of a figure that is dropped here opens again."));
 }
 
 Figure FigurePage::figure() const {
@@ -249,9 +251,7 @@ void FigurePage::restore(const SessionFile& session) {
   show_parts(static_cast<int>(parts_.size()) - 1);
 }
 
-std::vector<View> FigurePage::views() {
-  return {picture_of(this, name())};
-}
+std::vector<View> FigurePage::views() { return {picture_of(this, name())}; }
 
 void FigurePage::save(const QString& folder, QStringList& saved, QStringList& failed) const {
   if (parts_.empty()) return;

@@ -2,8 +2,8 @@
 
 #include <QtWidgets>
 
-#include "app/window/figure_form.h"
 #include "app/window/card_text.h"
+#include "app/window/figure_form.h"
 #include "app/window/pictures_panel.h"
 #include "app/window/run_list.h"
 #include "app/window/scores_panel.h"
@@ -398,9 +398,11 @@ void RunsPage::move_to_trash() {
 }
 
 std::vector<View> RunsPage::views() {
-  return {picture_of(this, name()), {tr("Heatmap of the run"), "run-heatmap.png", {}, [this] { return scores_->figure(); }}, {tr("Map of the run"), "run-map.png", {}, [this] {
-            return Figure{.title = part_->currentText().toStdString(), .parts = map_->figure_parts(), .note = map_text_->text().toStdString()};
-          }}};
+  return {picture_of(this, name()),
+          {tr("Heatmap of the run"), "run-heatmap.png", {}, [this] { return scores_->figure(); }},
+          {tr("Map of the run"), "run-map.png", {}, [this] {
+             return Figure{.title = part_->currentText().toStdString(), .parts = map_->figure_parts(), .note = map_text_->text().toStdString()};
+           }}};
 }
 
 void RunsPage::save(const QString& folder, QStringList& saved, QStringList& failed) const {

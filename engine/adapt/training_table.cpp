@@ -86,7 +86,8 @@ Figure TrainingTable::figure() const {
       if (const auto& value = row.*cell) out.points.emplace_back(static_cast<double>(step), *value);
     return out;
   };
-  Figure out{.parts = {{"Loss", LinePanel{"step", "", {line("learned from", &TrainingRow::loss, false), line("held out", &TrainingRow::held_out, true)}, true, {}}}}};
+  Figure out{
+      .parts = {{"Loss", LinePanel{"step", "", {line("learned from", &TrainingRow::loss, false), line("held out", &TrainingRow::held_out, true)}, true, {}}}}};
   LinePanel samples{"step",
                     "",
                     {line("words exact", &TrainingRow::word_accuracy, true), line("character F1", &TrainingRow::ocr_f1, true),

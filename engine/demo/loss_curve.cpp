@@ -75,7 +75,9 @@ Figure LossCurve::figure(const std::string& stage) const {
   LinePanel::Line line;
   for (const auto& point : points_)
     if (point.stage == stage) line.points.emplace_back(static_cast<double>(point.step), point.loss);
-  return {.title = "Loss of the " + stage, .subtitle = "Mean of " + std::to_string(every_) + " steps.", .parts = {{"", LinePanel{"step", "loss", {line}, true, {}}}}};
+  return {.title = "Loss of the " + stage,
+          .subtitle = "Mean of " + std::to_string(every_) + " steps.",
+          .parts = {{"", LinePanel{"step", "loss", {line}, true, {}}}}};
 }
 
 }  // namespace glyphscope

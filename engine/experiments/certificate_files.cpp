@@ -81,7 +81,8 @@ void write_card(const Certificate& certificate, const CertifySettings& settings,
                 const std::filesystem::path& folder) {
   const ordered_json document = card_document(certificate, settings, model, ocr, cost);
   write_json(folder / "card.json", document);
-  write_figure(card_figure(certificate, model), {}, folder / "card.png", {{"schema", document["schema"]}, {"model", document["model"]}, {"sites", document["sites"]}});
+  write_figure(card_figure(certificate, model), {}, folder / "card.png",
+               {{"schema", document["schema"]}, {"model", document["model"]}, {"sites", document["sites"]}});
 }
 
 Figure card_figure(const Certificate& certificate, const ModelInfo& model) {
@@ -138,14 +139,14 @@ Figure card_figure(const Certificate& certificate, const ModelInfo& model) {
                             : noises ? "the same words, other noises"
                                      : "the same: there are too few";
   const std::string reported = "reported on " + part(certificate.reporting_words, certificate.reporting_noises);
-  Figure out{.title = "Localization card: " +
-                      (certificate.chosen.empty()
-                           ? std::string("no set of sites keeps B's text")
-                           : (certificate.chosen.size() == 1 ? "site " : "sites ") + text_of(certificate.chosen) + ", " + share + " of the denoiser's parameters"),
+  Figure out{.title = "Localization card: " + (certificate.chosen.empty() ? std::string("no set of sites keeps B's text")
+                                                                          : (certificate.chosen.size() == 1 ? "site " : "sites ") +
+                                                                                text_of(certificate.chosen) + ", " + share + " of the denoiser's parameters"),
              .subtitle = model.source + "  (" + model.family + ", " + model.hash.text().substr(0, 12) + ")",
              .parts = {{"", std::move(panel)}},
-             .note = certificate.parts.choosing.empty() ? "Sites of another model's card, " + reported + "."
-                                                        : "Chosen on " + part(certificate.choosing_words, certificate.choosing_noises) + ", " + reported + " (" + apart + ")."};
+             .note = certificate.parts.choosing.empty()
+                         ? "Sites of another model's card, " + reported + "."
+                         : "Chosen on " + part(certificate.choosing_words, certificate.choosing_noises) + ", " + reported + " (" + apart + ")."};
   for (const auto& [holds, shown, not_shown] : {std::tuple(certificate.sufficient, "sufficient", "not shown to be sufficient"),
                                                 {certificate.necessary, "necessary", "not shown to be necessary"},
                                                 {certificate.beats_controls, "beats its controls", "not shown to be better than controls"}})

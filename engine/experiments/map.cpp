@@ -151,7 +151,8 @@ Figure map_figure(const EffectMap& map, const ModelInfo& model, int pairs) {
       for (const bool source : {true, false}) {
         panel.rows.emplace_back(source ? "A" : "B");
         panel.values.emplace_back();
-        for (const auto& attribute : map.grid.columns) panel.values.back().push_back(value_of((source ? map.attribute_source : map.attribute_target).at(attribute), *info));
+        for (const auto& attribute : map.grid.columns)
+          panel.values.back().push_back(value_of((source ? map.attribute_source : map.attribute_target).at(attribute), *info));
       }
     } else {
       panel.columns_apart = 2;

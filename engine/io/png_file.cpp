@@ -59,8 +59,8 @@ bool encode(const Bitmap& image, const char* text, int dpi, std::string* out, Pn
     return false;
   }
   png_set_write_fn(png, out, append_bytes, no_flush);
-  png_set_IHDR(png, info, static_cast<png_uint_32>(image.width), static_cast<png_uint_32>(image.height), 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
-               PNG_FILTER_TYPE_DEFAULT);
+  png_set_IHDR(png, info, static_cast<png_uint_32>(image.width), static_cast<png_uint_32>(image.height), 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
+               PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
   constexpr double kInchesPerMetre = 1 / 0.0254;
   if (dpi > 0) {
     const auto dots = static_cast<png_uint_32>(std::lround(dpi * kInchesPerMetre));
@@ -132,7 +132,9 @@ Bitmap to_bitmap(const torch::Tensor& image) {
 }
 
 torch::Tensor to_tensor(const Bitmap& bitmap) {
-  return torch::from_blob(const_cast<std::uint8_t*>(bitmap.rgb.data()), {bitmap.height, bitmap.width, 3}, torch::kUInt8).permute({2, 0, 1}).clone(torch::MemoryFormat::Contiguous);
+  return torch::from_blob(const_cast<std::uint8_t*>(bitmap.rgb.data()), {bitmap.height, bitmap.width, 3}, torch::kUInt8)
+      .permute({2, 0, 1})
+      .clone(torch::MemoryFormat::Contiguous);
 }
 
 std::string png_bytes(const Bitmap& image, const nlohmann::ordered_json& metadata, int dpi) {
@@ -141,7 +143,8 @@ std::string png_bytes(const Bitmap& image, const nlohmann::ordered_json& metadat
   const std::string text = metadata.is_null() ? "" : json_text(metadata);
   if (image.width <= 0 || image.height <= 0 || image.rgb.size() != static_cast<size_t>(image.width) * static_cast<size_t>(image.height) * 3)
     reject("the image has no pixels", "PNG");
-  if (!encode(image, metadata.is_null() ? nullptr : text.c_str(), dpi, &out, &message)) reject(std::string("the image cannot be encoded: ") + message.text, "PNG");
+  if (!encode(image, metadata.is_null() ? nullptr : text.c_str(), dpi, &out, &message))
+    reject(std::string("the image cannot be encoded: ") + message.text, "PNG");
   return out;
 }
 

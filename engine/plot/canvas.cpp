@@ -31,7 +31,8 @@ template <class T>
 using Owned = std::unique_ptr<T, Ended>;
 
 void check(cairo_status_t status) {
-  if (status == CAIRO_STATUS_NO_MEMORY) throw Failure({ErrorCode::out_of_memory, "not enough memory for the figure", "", "Make it smaller, or of fewer dots per inch"});
+  if (status == CAIRO_STATUS_NO_MEMORY)
+    throw Failure({ErrorCode::out_of_memory, "not enough memory for the figure", "", "Make it smaller, or of fewer dots per inch"});
   if (status != CAIRO_STATUS_SUCCESS) reject(std::string("the figure cannot be drawn: ") + cairo_status_to_string(status));
 }
 

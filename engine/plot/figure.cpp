@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
@@ -64,7 +65,8 @@ double draw_key(const PlotPen& pen, const Figure& figure, const Point& at, doubl
     if (std::find(scales.begin(), scales.end(), scale) == scales.end()) scales.push_back(scale);
   };
   for (const auto& part : figure.parts) {
-    if (const auto* heat = std::get_if<HeatPanel>(&part.panel)) add({heat->colours.value_or(pen.style.colours), heat->low, heat->high}), hatched |= has_hatching(*heat);
+    if (const auto* heat = std::get_if<HeatPanel>(&part.panel))
+      add({heat->colours.value_or(pen.style.colours), heat->low, heat->high}), hatched |= has_hatching(*heat);
     if (const auto* map = std::get_if<MapPanel>(&part.panel)) add({pen.style.colours, 0, 1}), hatched |= has_hatching(*map);
   }
   double x = at.x;
@@ -98,14 +100,24 @@ double natural_width(const PlotPen& pen, const Figure::Part& part) {
   return std::visit([&](const auto& panel) { return natural_width(pen, panel); }, part.panel);
 }
 
-// Where parts are beside each other each has what it needs, in the same share of the width.
-std::vector<double> column_widths(const PlotPen& pen, const Figure& figure, size_t columns, double between, std::optional<double> width) {
-  std::vector<double> out(columns, 0);
-  for (size_t i = 0; i < figure.parts.size(); ++i) out[i % columns] = std::max({out[i % columns], natural_width(pen, figure.parts[i]), 14 * pen.em()});
-  if (!width) return out;
-  double sum = 0;
-  for (const double one : out) sum += one;
-  for (double& one : out) one *= (*width - between * static_cast<double>(columns - 1)) / std::max(1.0, sum);
+// Parts that stand beside each other: from `first` to `end`.
+struct Row {
+  size_t first, end;
+  double natural;  ///< The sum of what they are read best at.
+
+  double between(double gap) const { return gap * static_cast<double>(end - first - 1); }
+};
+
+// Rows are broken as lines are: so many parts at most, and no more than can be read beside each other.
+std::vector<Row> rows_of(const std::vector<double>& natural, size_t most, std::optional<double> width) {
+  constexpr double kSmallestShare = 0.5;
+  std::vector<Row> out;
+  for (size_t i = 0; i < natural.size(); ++i) {
+    const bool fits = !out.empty() && out.back().end - out.back().first < most && (!width || (out.back().natural + natural[i]) * kSmallestShare <= *width);
+    if (!fits) out.push_back({i, i, 0});
+    out.back().end = i + 1;
+    out.back().natural += natural[i];
+  }
   return out;
 }
 
@@ -114,30 +126,28 @@ Drawing draw_all(const Figure& figure, const FigureStyle& style) {
   Drawing out{{}, {}, PlotInk::of(style)};
   const PlotPen pen{out.canvas, style, out.ink};
   const double em = pen.em(), margin = kMargin * em, between = 2 * em;
-  size_t columns = std::clamp<size_t>(static_cast<size_t>(std::max(1, figure.columns)), 1, std::max<size_t>(1, figure.parts.size()));
   std::optional<double> width;
   if (style.width_mm > 0) width = style.width_mm / kPoint - 2 * margin;
-  // Fewer beside each other where they would become too small to be read.
-  constexpr double kSmallestShare = 0.5;
-  for (; width && columns > 1; --columns) {
-    double sum = 0;
-    for (const double one : column_widths(pen, figure, columns, between, {})) sum += one;
-    if (sum * kSmallestShare <= *width) break;
+  constexpr double kLeast = 14;  // em
+  std::vector<double> widths;
+  for (const auto& part : figure.parts) widths.push_back(std::max(natural_width(pen, part), kLeast * em));
+  const std::vector<Row> rows = rows_of(widths, static_cast<size_t>(std::max(1, figure.columns)), width);
+  double widest = 0, factor = std::numeric_limits<double>::infinity();
+  for (const Row& row : rows) {
+    widest = std::max(widest, row.natural + row.between(between));
+    if (width) factor = std::min(factor, (*width - row.between(between)) / row.natural);
   }
-  const std::vector<double> widths = column_widths(pen, figure, columns, between, width);
-  if (!width) {
-    // A long title breaks; a short line of text is not what widens a figure.
-    double sum = between * static_cast<double>(columns - 1);
-    for (const double one : widths) sum += one;
-    width = std::max(sum, 30 * em);
-  }
+  // All are stretched alike, so that pictures stay of one size; a row that is too wide shrinks alone.
+  for (const Row& row : rows)
+    for (size_t i = row.first; width && i < row.end; ++i) widths[i] *= factor >= 1 ? factor : std::min(1.0, (*width - row.between(between)) / row.natural);
+  // A long title breaks; a short line of text is not what widens a figure.
+  if (!width) width = std::max(widest, 30 * em);
   double y = margin;
   if (style.titles && !figure.title.empty()) y += out.canvas.paragraph(figure.title, {margin, y}, *width, pen.font(1.35, true), out.ink.ink) + 0.3 * em;
   if (style.titles && !figure.subtitle.empty()) y += out.canvas.paragraph(figure.subtitle, {margin, y}, *width, pen.font(), out.ink.soft) + 0.3 * em;
   if (!figure.badges.empty()) y += draw_badges(pen, figure.badges, {margin, y + 0.4 * em}, *width) + 0.8 * em;
   if (y > margin) y += 0.8 * em;
-  for (size_t first = 0; first < figure.parts.size(); first += columns) {
-    const size_t end = std::min(first + columns, figure.parts.size());
+  for (const auto& [first, end, natural] : rows) {
     const auto name_of = [&](size_t i) {
       // a .. z, then aa, ab, ..
       std::string letter;
@@ -145,10 +155,10 @@ Drawing draw_all(const Figure& figure, const FigureStyle& style) {
       return letter + (letter.empty() || figure.parts[i].title.empty() ? "" : "  ") + figure.parts[i].title;
     };
     double titles = 0, x = margin;
-    for (size_t i = first; i < end; ++i) titles = std::max(titles, Canvas::paragraph_height(name_of(i), widths[i - first], pen.font(1, true)));
+    for (size_t i = first; i < end; ++i) titles = std::max(titles, Canvas::paragraph_height(name_of(i), widths[i], pen.font(1, true)));
     double tallest = 0;
     for (size_t i = first; i < end; ++i) {
-      const double wide = widths[i - first];
+      const double wide = widths[i];
       if (!name_of(i).empty()) out.canvas.paragraph(name_of(i), {x, y}, wide, pen.font(1, true), out.ink.ink);
       const Point at{x, y + (titles > 0 ? titles + 0.5 * em : 0)};
       tallest = std::max(tallest, std::visit([&](const auto& panel) { return draw_panel(pen, panel, at, wide); }, figure.parts[i].panel));
@@ -176,7 +186,8 @@ Bitmap pixels_of(const Drawing& drawn, const FigureStyle& style) {
 }  // namespace
 
 PlotInk PlotInk::of(const FigureStyle& style) {
-  return style.dark ? PlotInk{{30, 30, 34}, {236, 236, 240}, {170, 170, 180}, {66, 66, 74}} : PlotInk{{255, 255, 255}, {30, 30, 36}, {100, 100, 110}, {222, 222, 228}};
+  return style.dark ? PlotInk{{30, 30, 34}, {236, 236, 240}, {170, 170, 180}, {66, 66, 74}}
+                    : PlotInk{{255, 255, 255}, {30, 30, 36}, {100, 100, 110}, {222, 222, 228}};
 }
 
 std::string axis_number(double value) {
@@ -216,7 +227,8 @@ ordered_json FigureStyle::to_json() const {
 FigureStyle FigureStyle::from_json(const ordered_json& json, const std::string& where) {
   try {
     FigureStyle out;
-    out.width_mm = json.value("width_mm", out.width_mm), out.dpi = json.value("dpi", out.dpi), out.dark = json.value("dark", out.dark), out.titles = json.value("titles", out.titles);
+    out.width_mm = json.value("width_mm", out.width_mm), out.dpi = json.value("dpi", out.dpi), out.dark = json.value("dark", out.dark),
+    out.titles = json.value("titles", out.titles);
     out.letters = json.value("letters", out.letters);
     if (json.contains("colours")) out.colours = colour_map_of(json["colours"].get<std::string>());
     out.check();
@@ -258,7 +270,8 @@ DrawnFigure figure_of(const std::string& bytes, const fs::path& where) {
   const bool png = bytes.starts_with("\x89PNG");
   const std::string text = png ? png_metadata_of(bytes, where) : bytes;
   const ordered_json json = ordered_json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded() || !json.is_object()) reject(png ? "this picture is no figure of Glyphscope's" : "this is neither a PNG nor a figure's JSON", where.string());
+  if (json.is_discarded() || !json.is_object())
+    reject(png ? "this picture is no figure of Glyphscope's" : "this is neither a PNG nor a figure's JSON", where.string());
   if (!png) return {Figure::from_json(json, where.string()), {}};
   if (!json.contains(kFigureKey)) reject("this picture does not hold the description of a figure", where.string(), "Figures that Glyphscope wrote as PNG do");
   return {Figure::from_json(json[kFigureKey], where.string()), FigureStyle::from_json(json.value(kStyleKey, ordered_json::object()), where.string())};

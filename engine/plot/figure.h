@@ -39,9 +39,9 @@ struct HeatPanel {
 /// Curves over a common axis.
 struct LinePanel {
   struct Line {
-    std::string name;                                ///< For the legend; "" for none.
+    std::string name;                               ///< For the legend; "" for none.
     std::vector<std::pair<double, double>> points;  ///< By rising x; what is not finite, or on a logarithmic axis not over 0, is left out.
-    bool marks = false;                              ///< A mark at each point.
+    bool marks = false;                             ///< A mark at each point.
   };
   std::string x_axis, y_axis;
   std::vector<Line> lines;
@@ -57,7 +57,7 @@ struct IntervalPanel {
   };
   struct Column {
     std::string title;
-    double low = 0, high = 1;  ///< Of its axis.
+    double low = 0, high = 1;                      ///< Of its axis.
     std::vector<std::optional<PlotValue>> values;  ///< By row.
     std::optional<double> reference;               ///< A line at this value.
   };
@@ -106,7 +106,7 @@ struct Figure {
   std::string title, subtitle;
   std::vector<Badge> badges;
   std::vector<Part> parts;
-  int columns = 1;        ///< Parts beside each other.
+  int columns = 1;        ///< Parts beside each other, at most; fewer where they would be too small.
   bool lettered = false;  ///< a, b, c before the titles of the parts.
   std::string note;       ///< Below all.
 

@@ -40,19 +40,10 @@ ordered_json panel_json(const HeatPanel& panel) {
   }
   for (const auto& [first, name] : panel.groups) groups.push_back({first, name});
   for (const auto& [row, value] : panel.thresholds) thresholds.push_back({row, value});
-  ordered_json out{{"kind", "heat"},
-                   {"row_axis", panel.row_axis},
-                   {"column_axis", panel.column_axis},
-                   {"rows", panel.rows},
-                   {"columns", panel.columns},
-                   {"values", values},
-                   {"rows_apart", panel.rows_apart},
-                   {"columns_apart", panel.columns_apart},
-                   {"apart", panel.apart},
-                   {"groups", groups},
-                   {"marked", panel.marked},
-                   {"thresholds", thresholds},
-                   {"range", {panel.low, panel.high}}};
+  ordered_json out{
+      {"kind", "heat"},         {"row_axis", panel.row_axis},     {"column_axis", panel.column_axis},     {"rows", panel.rows},   {"columns", panel.columns},
+      {"values", values},       {"rows_apart", panel.rows_apart}, {"columns_apart", panel.columns_apart}, {"apart", panel.apart}, {"groups", groups},
+      {"marked", panel.marked}, {"thresholds", thresholds},       {"range", {panel.low, panel.high}}};
   if (panel.colours) out["colours"] = to_string(*panel.colours);
   return out;
 }
@@ -159,7 +150,11 @@ PicturePanel pictures_of(const ordered_json& json, const std::string& where) {
 ordered_json panel_json(const MapPanel& panel) {
   ordered_json cells = ordered_json::array(), labels = ordered_json::array();
   for (const auto& cell : panel.cells)
-    cells.push_back({{"place", {cell.left, cell.top, cell.width, cell.height}}, {"name", cell.name}, {"value", value_json(cell.value)}, {"marked", cell.marked}, {"hatched", cell.hatched}});
+    cells.push_back({{"place", {cell.left, cell.top, cell.width, cell.height}},
+                     {"name", cell.name},
+                     {"value", value_json(cell.value)},
+                     {"marked", cell.marked},
+                     {"hatched", cell.hatched}});
   for (const auto& label : panel.labels) labels.push_back({{"place", {label.left, label.top, label.width, label.height}}, {"text", label.text}});
   return {{"kind", "map"}, {"size", {panel.width, panel.height}}, {"cells", cells}, {"labels", labels}};
 }
@@ -169,7 +164,8 @@ MapPanel map_of(const ordered_json& json) {
   out.width = json.at("size").at(0), out.height = json.at("size").at(1);
   for (const auto& cell : json.at("cells")) {
     const auto& place = cell.at("place");
-    out.cells.push_back({place.at(0), place.at(1), place.at(2), place.at(3), cell.at("name"), value_of(cell.at("value")), cell.at("marked"), cell.at("hatched")});
+    out.cells.push_back(
+        {place.at(0), place.at(1), place.at(2), place.at(3), cell.at("name"), value_of(cell.at("value")), cell.at("marked"), cell.at("hatched")});
   }
   for (const auto& label : json.at("labels")) {
     const auto& place = label.at("place");
@@ -220,14 +216,16 @@ ordered_json Figure::to_json() const {
     all.back()["panel"] = std::visit([](const auto& panel) { return panel_json(panel); }, part.panel);
   }
   for (const auto& badge : badges) marks.push_back({{"text", badge.text}, {"good", badge.good}});
-  return {{"schema", kFigureSchema}, {"title", title}, {"subtitle", subtitle}, {"badges", marks}, {"parts", all}, {"columns", columns}, {"lettered", lettered}, {"note", note}};
+  return {{"schema", kFigureSchema}, {"title", title},       {"subtitle", subtitle}, {"badges", marks}, {"parts", all},
+          {"columns", columns},      {"lettered", lettered}, {"note", note}};
 }
 
 Figure Figure::from_json(const ordered_json& json, const std::string& where) {
   try {
     if (!json.is_object() || json.value("schema", "") != kFigureSchema) reject("this is no figure of this version of Glyphscope", where);
     Figure out;
-    out.title = json.at("title"), out.subtitle = json.at("subtitle"), out.columns = json.at("columns"), out.lettered = json.at("lettered"), out.note = json.at("note");
+    out.title = json.at("title"), out.subtitle = json.at("subtitle"), out.columns = json.at("columns"), out.lettered = json.at("lettered"),
+    out.note = json.at("note");
     for (const auto& badge : json.at("badges")) out.badges.push_back({badge.at("text"), badge.at("good")});
     for (const auto& part : json.at("parts")) {
       const auto& panel = part.at("panel");

@@ -53,7 +53,8 @@ double draw_panel(const PlotPen& pen, const HeatPanel& panel, const Point& at, d
   pen.canvas.text(Canvas::shortened(panel.row_axis, pen.font(), labels), {left - kGap * em, at.y + em}, pen.font(), pen.ink.soft, Canvas::Align::right);
   for (int r = 0; r < rows; ++r) {
     const Canvas::Font font = pen.font();
-    pen.canvas.text(Canvas::shortened(panel.rows[static_cast<size_t>(r)], font, labels), {left - kGap * em, y(r) + row / 2 + 0.36 * em}, font, pen.ink.ink, Canvas::Align::right);
+    pen.canvas.text(Canvas::shortened(panel.rows[static_cast<size_t>(r)], font, labels), {left - kGap * em, y(r) + row / 2 + 0.36 * em}, font, pen.ink.ink,
+                    Canvas::Align::right);
     const auto threshold = panel.thresholds.find(r);
     for (int c = 0; c < columns; ++c) {
       const auto& value = panel.values[static_cast<size_t>(r)][static_cast<size_t>(c)];
@@ -84,7 +85,10 @@ double draw_panel(const PlotPen& pen, const HeatPanel& panel, const Point& at, d
     if (c % every != 0 && !marked) continue;
     const Canvas::Font font{size, marked, {}};
     constexpr Colour kMark{253, 231, 37}, kOnMark{0, 0, 0};
-    if (marked) pen.canvas.fill({x(c) + cell / 2 - std::min(cell / 2 - hair, standing ? 0.6 * size : cell / 2), below, 2 * std::min(cell / 2 - hair, standing ? 0.6 * size : cell / 2), deep + 0.3 * em}, kMark);
+    if (marked)
+      pen.canvas.fill({x(c) + cell / 2 - std::min(cell / 2 - hair, standing ? 0.6 * size : cell / 2), below,
+                       2 * std::min(cell / 2 - hair, standing ? 0.6 * size : cell / 2), deep + 0.3 * em},
+                      kMark);
     const Colour& ink = marked ? kOnMark : pen.ink.ink;
     const std::string name = Canvas::shortened(panel.columns[static_cast<size_t>(c)], font, standing ? deep : cell);
     if (standing)
@@ -92,7 +96,9 @@ double draw_panel(const PlotPen& pen, const HeatPanel& panel, const Point& at, d
     else
       pen.canvas.text(name, {x(c) + cell / 2, below + 1.1 * em}, font, ink, Canvas::Align::centre);
   }
-  if (!panel.column_axis.empty()) pen.canvas.text(Canvas::shortened(panel.column_axis, pen.font(), labels), {left - kGap * em, below + 1.1 * em}, pen.font(), pen.ink.soft, Canvas::Align::right);
+  if (!panel.column_axis.empty())
+    pen.canvas.text(Canvas::shortened(panel.column_axis, pen.font(), labels), {left - kGap * em, below + 1.1 * em}, pen.font(), pen.ink.soft,
+                    Canvas::Align::right);
   below += deep + 0.5 * em;
   const Canvas::Font small = pen.font(0.85);
   const bool named = !panel.groups.empty() || !panel.apart.empty();
@@ -110,7 +116,8 @@ double draw_panel(const PlotPen& pen, const HeatPanel& panel, const Point& at, d
     const double from = x(panel.groups[i].first) + hair, to = end_of(i) - hair;
     pen.canvas.line({{from, below + 0.5 * em}, {from, below}, {to, below}, {to, below + 0.5 * em}}, pen.ink.soft, 0.5);
     if (upright)
-      pen.canvas.text(Canvas::shortened(panel.groups[i].second, small, longest), {(from + to) / 2 + 0.3 * em, below + 0.7 * em}, small, pen.ink.soft, Canvas::Align::right, /*upwards=*/true);
+      pen.canvas.text(Canvas::shortened(panel.groups[i].second, small, longest), {(from + to) / 2 + 0.3 * em, below + 0.7 * em}, small, pen.ink.soft,
+                      Canvas::Align::right, /*upwards=*/true);
     else
       pen.canvas.text(panel.groups[i].second, {(from + to) / 2, below + 1.4 * em}, small, pen.ink.soft, Canvas::Align::centre);
   }

@@ -71,8 +71,7 @@ double draw_panel(const PlotPen& pen, const IntervalPanel& panel, const Point& a
         const bool strong = panel.rows[static_cast<size_t>(r)].strong;
         const double y = begin + r * row + row / 2;
         const Colour& colour = strong ? kStrong : pen.ink.soft;
-        if (value->low && value->high)
-          pen.canvas.line({{x(*value->low), y}, {std::max(x(*value->high), x(*value->low) + 0.5), y}}, colour, strong ? 1.8 : 1.2);
+        if (value->low && value->high) pen.canvas.line({{x(*value->low), y}, {std::max(x(*value->high), x(*value->low) + 0.5), y}}, colour, strong ? 1.8 : 1.2);
         pen.canvas.mark({x(value->mean), y}, strong ? Canvas::Mark::square : Canvas::Mark::disc, (strong ? 0.7 : 0.6) * em, colour);
         if (numbers > 0) pen.canvas.text(interval_text(*value), {start + wide + em, y + 0.33 * em}, pen.font(0.9), strong ? pen.ink.ink : pen.ink.soft);
       }
@@ -80,7 +79,8 @@ double draw_panel(const PlotPen& pen, const IntervalPanel& panel, const Point& a
     for (int r = 0; r < rows; ++r) {
       const auto& one = panel.rows[static_cast<size_t>(r)];
       const Canvas::Font font = pen.font(1, one.strong);
-      pen.canvas.text(Canvas::shortened(one.name, font, names), {left - kNames * em, begin + r * row + row / 2 + 0.36 * em}, font, pen.ink.ink, Canvas::Align::right);
+      pen.canvas.text(Canvas::shortened(one.name, font, names), {left - kNames * em, begin + r * row + row / 2 + 0.36 * em}, font, pen.ink.ink,
+                      Canvas::Align::right);
     }
     top = end + 1.6 * em + (last < columns ? em : 0);
   }

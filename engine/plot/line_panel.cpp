@@ -22,7 +22,8 @@ double draw_panel(const PlotPen& pen, const LinePanel& panel, const Point& at, d
   std::vector<LinePanel::Line> lines = panel.lines;
   double first = INFINITY, last = -INFINITY, low = INFINITY, high = -INFINITY;
   for (auto& line : lines) {
-    std::erase_if(line.points, [&](const auto& point) { return !std::isfinite(point.first) || !std::isfinite(point.second) || (panel.logarithmic && point.second <= 0); });
+    std::erase_if(line.points,
+                  [&](const auto& point) { return !std::isfinite(point.first) || !std::isfinite(point.second) || (panel.logarithmic && point.second <= 0); });
     for (const auto& [x, y] : line.points) first = std::min(first, x), last = std::max(last, x), low = std::min(low, y), high = std::max(high, y);
   }
   if (!(first <= last)) {
@@ -35,7 +36,8 @@ double draw_panel(const PlotPen& pen, const LinePanel& panel, const Point& at, d
   double bottom = level(low), top = level(high);
   const double room = top > bottom ? 0.04 * (top - bottom) : std::max(1e-6, std::abs(top) * 0.05);
   bottom -= room, top += room;
-  const std::vector<double> ticks = axis_ticks(panel.logarithmic ? std::pow(10, bottom) : bottom, panel.logarithmic ? std::pow(10, top) : top, 5, panel.logarithmic);
+  const std::vector<double> ticks =
+      axis_ticks(panel.logarithmic ? std::pow(10, bottom) : bottom, panel.logarithmic ? std::pow(10, top) : top, 5, panel.logarithmic);
   double labels = 0;
   for (const double tick : ticks) labels = std::max(labels, Canvas::text_width(axis_number(tick), pen.font(0.9)));
 
@@ -43,7 +45,9 @@ double draw_panel(const PlotPen& pen, const LinePanel& panel, const Point& at, d
   // The legend: a piece of each line, so that dashes and marks tell as much as colours.
   double legend = at.x;
   bool any = false;
-  const auto style_of = [&](size_t i) { return std::tuple(kLineColours[i % std::size(kLineColours)], kLineDashes[i % std::size(kLineDashes)], kLineMarks[i % std::size(kLineMarks)]); };
+  const auto style_of = [&](size_t i) {
+    return std::tuple(kLineColours[i % std::size(kLineColours)], kLineDashes[i % std::size(kLineDashes)], kLineMarks[i % std::size(kLineMarks)]);
+  };
   for (size_t i = 0; i < lines.size(); ++i) {
     if (lines[i].name.empty() || lines[i].points.empty()) continue;
     const std::string name = Canvas::shortened(lines[i].name, pen.font(0.9), width - 2.8 * em);
@@ -68,7 +72,8 @@ double draw_panel(const PlotPen& pen, const LinePanel& panel, const Point& at, d
   for (const double tick : axis_ticks(first, last, 5)) {
     pen.canvas.line({{x(tick), plot.top + plot.height}, {x(tick), plot.top + plot.height + 0.3 * em}}, pen.ink.soft, 0.5);
     const double half = Canvas::text_width(axis_number(tick), pen.font(0.9)) / 2;
-    pen.canvas.text(axis_number(tick), {std::min(x(tick), at.x + width - half), plot.top + plot.height + 1.3 * em}, pen.font(0.9), pen.ink.soft, Canvas::Align::centre);
+    pen.canvas.text(axis_number(tick), {std::min(x(tick), at.x + width - half), plot.top + plot.height + 1.3 * em}, pen.font(0.9), pen.ink.soft,
+                    Canvas::Align::centre);
   }
   pen.canvas.line({{plot.left, plot.top}, {plot.left, plot.top + plot.height}, {plot.left + plot.width, plot.top + plot.height}}, pen.ink.soft, 0.6);
   for (size_t i = 0; i < lines.size(); ++i) {
@@ -80,9 +85,12 @@ double draw_panel(const PlotPen& pen, const LinePanel& panel, const Point& at, d
     for (const Point& point : path) pen.canvas.mark(point, mark, 0.5 * em, colour);
   }
   double below = plot.top + plot.height + 1.7 * em;
-  if (!panel.y_axis.empty()) pen.canvas.text(Canvas::shortened(panel.y_axis, pen.font(0.9), plot.height), {at.x + em, plot.top + plot.height / 2}, pen.font(0.9), pen.ink.soft, Canvas::Align::centre, /*upwards=*/true);
+  if (!panel.y_axis.empty())
+    pen.canvas.text(Canvas::shortened(panel.y_axis, pen.font(0.9), plot.height), {at.x + em, plot.top + plot.height / 2}, pen.font(0.9), pen.ink.soft,
+                    Canvas::Align::centre, /*upwards=*/true);
   if (!panel.x_axis.empty()) {
-    pen.canvas.text(Canvas::shortened(panel.x_axis, pen.font(0.9), plot.width), {plot.left + plot.width / 2, below + 0.9 * em}, pen.font(0.9), pen.ink.soft, Canvas::Align::centre);
+    pen.canvas.text(Canvas::shortened(panel.x_axis, pen.font(0.9), plot.width), {plot.left + plot.width / 2, below + 0.9 * em}, pen.font(0.9), pen.ink.soft,
+                    Canvas::Align::centre);
     below += 1.4 * em;
   }
   return below - at.y;

@@ -7,7 +7,7 @@ namespace glyphscope {
 
 namespace {
 
-constexpr double kBetweenPictures = 0.8;  // em
+constexpr double kBetweenPictures = 0.8;                        // em
 constexpr double kSmallestPicture = 96, kLargestPicture = 230;  // points
 
 double picture_names(const PlotPen& pen, const PicturePanel& panel) {
@@ -59,7 +59,8 @@ double draw_panel(const PlotPen& pen, const PicturePanel& panel, const Point& at
       x += each + between;
     }
     if (r < panel.row_names.size() && names > 0)
-      pen.canvas.text(Canvas::shortened(panel.row_names[r], pen.font(), names - em), {at.x + names - em, y + tallest / 2 + 0.36 * em}, pen.font(), pen.ink.ink, Canvas::Align::right);
+      pen.canvas.text(Canvas::shortened(panel.row_names[r], pen.font(), names - em), {at.x + names - em, y + tallest / 2 + 0.36 * em}, pen.font(), pen.ink.ink,
+                      Canvas::Align::right);
     y += tallest + (captions > 0 ? captions + 0.3 * em : 0) + between;
   }
   return std::max(0.0, y - between - at.y);

@@ -302,7 +302,7 @@ std::vector<SessionFile::Reference> references_from(const json& from) {
 }
 
 constexpr const char* kFigureFile = "figure.png";
-const std::set<std::string> kKnown{"schema", "glyphscope",   "model", "model_sha256", "adapters", "sites", "study",
+const std::set<std::string> kKnown{"schema", "glyphscope",   "model", "model_sha256", "adapters", "sites",  "study",
                                    "edits",  "present_edit", "runs",  "trainings",    "guard",    "window", "figure"};
 
 }  // namespace

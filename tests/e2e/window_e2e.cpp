@@ -661,7 +661,8 @@ class WindowTest : public QObject {
     QVERIFY(replay.waitForFinished(300000));
     QVERIFY2(replay.exitCode() == 0, replay.readAllStandardOutput() + replay.readAllStandardError());
     QVERIFY(QFileInfo::exists(folder_.filePath("replayed/edits/1/edit.png")) && QFileInfo::exists(folder_.filePath("replayed/study/patched.png")));
-    QVERIFY(read_figure(folder_.filePath("replayed/figure.png").toStdString()).figure.parts.size() == 3 && QFileInfo::exists(folder_.filePath("replayed/figure.pdf")));
+    QVERIFY(read_figure(folder_.filePath("replayed/figure.png").toStdString()).figure.parts.size() == 3 &&
+            QFileInfo::exists(folder_.filePath("replayed/figure.pdf")));
 
     // A session that is cut off changes nothing.
     QFile whole(file), cut(folder_.filePath("cut.glyph"));

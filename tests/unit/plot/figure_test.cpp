@@ -12,11 +12,11 @@
 
 namespace glyphscope {
 namespace {
-using testing::failure_of;
-using testing::TemporaryFolder;
 using ::testing::AllOf;
+using testing::failure_of;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using testing::TemporaryFolder;
 
 class Any {
  public:
@@ -25,7 +25,13 @@ class Any {
   double value() { return below(1001) / 1000.0; }
   bool one_in(int count) { return below(count) == 0; }
   std::string text() {
-    constexpr const char* kTexts[] = {"", "site", "A, all but 3, 4 see B", "up_blocks.1.attentions.0.transformer_blocks.9.attn2", "Größe", "\u4e2d\u6587 \u0645\u0631\u062d\u0628\u0627", "0",
+    constexpr const char* kTexts[] = {"",
+                                      "site",
+                                      "A, all but 3, 4 see B",
+                                      "up_blocks.1.attentions.0.transformer_blocks.9.attn2",
+                                      "Größe",
+                                      "\u4e2d\u6587 \u0645\u0631\u062d\u0628\u0627",
+                                      "0",
                                       "a < b & \"c\", d"};
     return kTexts[below(static_cast<int>(std::size(kTexts)))];
   }
@@ -197,8 +203,9 @@ TEST(Figures, AreDrawnAgainFromTheirPng) {
   EXPECT_FALSE(holds_figure(testing::golden("png_texts/text.png")) || holds_figure(folder / "map.png.csv") || holds_figure(folder / "nowhere.png"));
   EXPECT_TRUE(draw(again, narrow).rgb == draw(figure, narrow).rgb);
   EXPECT_THAT(read_png_metadata(folder / "map.png"), HasSubstr("\"model\":\"demo\""));
-  EXPECT_EQ(read_text(folder / "map.png.csv"),
-            "part,row,column,mean,low,high\n,reads as B,0,0.1,0.05,0.2\n,reads as B,1,0.9,0.4,1\n,reads as A,0,0.8,,\n,reads as A,1,0,,\n,reads as A,2,0.5,,\n");
+  EXPECT_EQ(
+      read_text(folder / "map.png.csv"),
+      "part,row,column,mean,low,high\n,reads as B,0,0.1,0.05,0.2\n,reads as B,1,0.9,0.4,1\n,reads as A,0,0.8,,\n,reads as A,1,0,,\n,reads as A,2,0.5,,\n");
   write_text(folder / "figure.json", figure.to_json().dump());
   EXPECT_TRUE(read_figure(folder / "figure.json").figure.to_json() == figure.to_json());
 }
