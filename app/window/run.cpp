@@ -1,10 +1,13 @@
 #include <QApplication>
+#include <QIcon>
 #include <QSettings>
 
 #include <clocale>
 
 #include "app/window/main_window.h"
 #include "app/window/workspace.h"
+#include "core/error.h"
+#include "io/resources.h"
 
 namespace glyphscope::window {
 
@@ -14,6 +17,8 @@ int run(int argc, char** argv) {
   QApplication::setApplicationName("Glyphscope");
   QApplication::setOrganizationName("Glyphscope");
   apply_theme(QSettings().value("dark", false).toBool());
+  QApplication::setDesktopFileName("glyphscope");
+  if (const auto icon = attempt([] { return resource("icons/glyphscope-128.png"); })) QApplication::setWindowIcon(QIcon(QString::fromStdString(icon->string())));
   MainWindow window;
   window.show();
   const QString given = argc > 1 ? QString::fromLocal8Bit(argv[1]) : QStringLiteral("demo:sign-unet");

@@ -119,7 +119,10 @@ torch::Tensor Attention::attend(const AttentionCall& call, Taps* taps) const {
     }
     out = at::cat(parts, 2);
   }
-  return merge_heads(taps ? taps->attended(call, std::move(out)) : out);
+  if (!taps) return merge_heads(out);
+  AttentionCall told = call;
+  told.site = site;
+  return merge_heads(taps->attended(told, std::move(out)));
 }
 
 torch::Tensor Attention::forward(const torch::Tensor& hidden, const PromptStates& context, Taps* taps) const {

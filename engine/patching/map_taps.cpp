@@ -8,17 +8,12 @@
 
 namespace glyphscope {
 
-namespace {
-
-// [heads, queries, keys] fp32. mask: of the keys, [heads or 1, 1, keys], or undefined.
-torch::Tensor maps_of(const torch::Tensor& query, const torch::Tensor& key, const torch::Tensor& mask) {
+torch::Tensor attention_maps(const torch::Tensor& query, const torch::Tensor& key, const torch::Tensor& mask) {
   const torch::Tensor wide = query.to(torch::kFloat32);
   torch::Tensor scores = torch::matmul(wide, key.to(torch::kFloat32).transpose(-1, -2)).mul_(1 / std::sqrt(static_cast<double>(wide.size(-1))));
   if (mask.defined()) scores.masked_fill_(mask.logical_not(), -std::numeric_limits<double>::infinity());
   return scores.softmax(-1);
 }
-
-}  // namespace
 
 torch::Tensor MapTaps::attended(const AttentionCall& call, torch::Tensor out) {
   constexpr std::int64_t kMostNumbers = std::int64_t{1} << 26;  // of the maps of one row that are there at once
@@ -36,8 +31,8 @@ torch::Tensor MapTaps::attended(const AttentionCall& call, torch::Tensor out) {
       const auto of = [&](const torch::Tensor& x, std::int64_t at) { return x[at].slice(0, head, std::min(head + part, heads)); };
       const auto picture = [&](const torch::Tensor& x, std::int64_t at) { return of(x, at).slice(1, call.picture, call.picture_end); };
       const auto mask = [&](std::int64_t at) { return !call.mask.defined() ? torch::Tensor() : call.mask.size(1) > 1 ? of(call.mask, at) : call.mask[at]; };
-      const torch::Tensor source = maps_of(picture(call.query, row.source), of(call.key, row.source), mask(row.source));
-      torch::Tensor maps = maps_of(picture(call.query, row.row), of(call.key, row.row), mask(row.row));
+      const torch::Tensor source = attention_maps(picture(call.query, row.source), of(call.key, row.source), mask(row.source));
+      torch::Tensor maps = attention_maps(picture(call.query, row.row), of(call.key, row.row), mask(row.row));
       if (self) {
         maps.slice(2, 0, call.prompt).copy_(source.slice(2, 0, call.prompt));
         maps.slice(2, call.prompt_end).copy_(source.slice(2, call.prompt_end));

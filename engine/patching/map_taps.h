@@ -7,6 +7,10 @@
 
 namespace glyphscope {
 
+/// What attention makes of queries and keys, in fp32: [.., queries, keys], rows that sum to 1. mask: of the keys, as AttentionCall has it without its batch; or
+/// undefined.
+torch::Tensor attention_maps(const torch::Tensor& query, const torch::Tensor& key, const torch::Tensor& mask);
+
 /// Rows whose attention maps are, for some steps, those of another row of the batch: Prompt-to-Prompt (arXiv 2208.01626). What sites read of the prompt is
 /// left to the taps beneath.
 class MapTaps : public Taps {

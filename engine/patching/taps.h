@@ -26,6 +26,7 @@ struct AttentionCall {
   std::int64_t prompt = 0, prompt_end = 0;    ///< The prompt's keys; none where the picture attends to itself alone.
   std::int64_t picture = 0, picture_end = 0;  ///< The picture's queries.
   torch::Tensor mask;                         ///< Of the keys: bool, [batch, heads or 1, 1, tokens]. Undefined: all are attended to.
+  int site = -1;                              ///< Of the layer; negative where it is none.
 };
 
 /// The hook point. A denoiser hands one Taps down its forward call to every attention layer; no module keeps it.

@@ -7,6 +7,7 @@
 #include <map>
 #include <utility>
 
+#include "patching/look_taps.h"
 #include "patching/map_taps.h"
 #include "patching/prompt_taps.h"
 
@@ -48,6 +49,7 @@ struct Batch {
     Following follow;
     const PromptToPrompt* maps = nullptr;
     int map_source = -1;  // the member whose attention maps it takes
+    AttentionRecord* look = nullptr;
   };
   std::vector<Member> members;
   std::int64_t asked = 0;  // the first of them
@@ -67,7 +69,9 @@ Batch make_batch(const Request& request, size_t begin, size_t end) {
                              {},
                              static_cast<std::int64_t>(i),
                              row.follow,
-                             row.maps ? &*row.maps : nullptr});
+                             row.maps ? &*row.maps : nullptr,
+                             -1,
+                             row.look.get()});
   }
   batch.asked = static_cast<std::int64_t>(batch.members.size());
   // The member, new if there is none, that is drawn of a prompt alone, from the noise of member `i`, or by the trajectory that this follows until that step.
@@ -122,6 +126,7 @@ struct BatchRows {
   std::vector<PromptTaps::Row> prompts;
   std::vector<LockstepTaps::Row> lockstep;
   std::vector<MapTaps::Row> maps;
+  std::vector<LookTaps::Row> looks;
   Conditioning conditioning;
   RowNoise noise;          // of the members
   torch::Tensor pictures;  // that they enlarge, if they do
@@ -133,6 +138,19 @@ RowTokens tokens_of(const FamilyModel& model, const Request& request, const Read
     const auto words = [&](int prompt) { return model.words(request.prompts[static_cast<size_t>(prompt)]); };
     return replaced_tokens(words(own), words(patch.prompt), read.prompts.front().embedding.size(1), patch.tokens, patch.encoders);
   };
+}
+
+// What is recorded of a row that is looked at, and how its steps are put together.
+LookTaps::Row looking(const FamilyModel& model, const ModelInfo& info, const Request& request, AttentionRecord& record, const std::string& prompt, std::int64_t tokens) {
+  const auto encoders = model.words(prompt);
+  record.words = encoders.empty() ? std::vector<std::string>() : encoders.front().words;
+  record.steps = static_cast<int>(request.steps);
+  constexpr std::int64_t kPoints = 64 * 64;
+  const auto sites = static_cast<std::int64_t>(record.sites.empty() ? info.table.sites.size() : record.sites.size());
+  const std::int64_t numbers = std::max<std::int64_t>(1, sites * kPoints * static_cast<std::int64_t>(record.words.size()));
+  record.ranges = static_cast<int>(std::clamp<std::int64_t>(record.most_numbers / numbers, 1, request.steps));
+  record.found.clear();
+  return {0, &record, tokens_of_words(encoders, tokens).to(model.placement().device), static_cast<double>(request.height) / static_cast<double>(request.width)};
 }
 
 BatchRows rows_of(const FamilyModel& model, const ModelInfo& info, const Request& request, const ReadPrompts& read, const Batch& batch) {
@@ -156,6 +174,11 @@ BatchRows rows_of(const FamilyModel& model, const ModelInfo& info, const Request
       conditionings.push_back(model.conditioned(at(prompt), request, part == Part::unconditional));
       conditionings.back().pooled = at(own ? member.pooled : other).pooled;
       if (!own) continue;
+      if (member.look) {
+        const std::int64_t of_prompt = read.prompts.front().embedding.size(1);
+        out.looks.push_back(looking(model, info, request, *member.look, request.prompts[static_cast<size_t>(member.prompt)], of_prompt));
+        out.looks.back().row = static_cast<std::int64_t>(out.prompts.size()) - 1;
+      }
       out.noise.add(member.seed);
       if (request.pictures.defined()) pictures.push_back(request.pictures.narrow(0, request.pictures.size(0) > 1 ? member.row : 0, 1));
     }
@@ -195,7 +218,7 @@ DistinctRows distinct_rows(const FamilyModel& model, const ModelInfo& info, cons
   std::vector<std::vector<Seen>> seen;
   const bool may = model.reads_prompts_at_sites_alone() && request.method == PatchMethod::injection && !request.pictures.defined() && !request.safe;
   for (const Row& row : request.rows) {
-    const bool plain = may && !row.follow.path && !row.maps && !row.kept;
+    const bool plain = may && !row.follow.path && !row.maps && !row.kept && !row.look;
     std::vector<Seen> own = plain ? seen_at_sites(row, info.table.sites.size()) : std::vector<Seen>();
     size_t at = 0;
     while (at < out.rows.size() && !(plain && seen[at] == own && out.rows[at].seed == row.seed)) ++at;
@@ -256,6 +279,8 @@ DrawnBatch draw_batch(const FamilyModel& model, const ModelInfo& info, const Sch
   Taps* taps = request.method == PatchMethod::lockstep ? static_cast<Taps*>(&lockstep_taps) : &prompt_taps;
   MapTaps map_taps(*taps, rows.maps);
   if (!rows.maps.empty()) taps = &map_taps;
+  LookTaps look_taps(*taps, rows.looks);
+  if (!rows.looks.empty()) taps = &look_taps;
 
   const std::vector<std::int64_t> shape{1, model.channels(), request.height / model.factor(), request.width / model.factor()};
   const torch::Tensor noisiest = rows.noise.draw(shape).to(model.placement().device);
@@ -280,6 +305,7 @@ DrawnBatch draw_batch(const FamilyModel& model, const ModelInfo& info, const Sch
     prompt_taps.begin_step(step);
     lockstep_taps.begin_step(step);
     map_taps.begin_step(step);
+    look_taps.begin_step(step);
     if (call > 0) called();
   };
   options.after_call = [&] {

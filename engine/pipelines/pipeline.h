@@ -13,6 +13,7 @@
 #include "core/model_hash.h"
 #include "core/progress.h"
 #include "device/memory_plan.h"
+#include "patching/look_taps.h"
 #include "patching/patch_plan.h"
 #include "patching/site.h"
 #include "pipelines/attribution.h"
@@ -50,6 +51,7 @@ struct Row {
   Following follow;  ///< What it has of another row's trajectory. The denoiser is not called for steps that are known of all rows of a batch.
   std::optional<PromptToPrompt> maps;
   std::optional<KeptOutside> kept;  ///< What of another picture its image keeps. Not in a cascade.
+  std::shared_ptr<AttentionRecord> look;  ///< Where it looks is recorded here; null: nowhere. Of a cascade in the first stage.
 };
 
 /// How a site is made to see another prompt (section 3 of the paper): it gets the prompt itself; or K and V recorded in a run

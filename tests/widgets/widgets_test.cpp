@@ -496,7 +496,8 @@ class WidgetsTest : public QObject {
     heatmap.more_actions = [](QMenu& menu) { menu.addAction("more"); };
     QMenu menu;
     heatmap.fill_menu(menu, 3);
-    QVERIFY(std::any_of(menu.actions().begin(), menu.actions().end(), [](const QAction* one) { return one->text() == "more"; }));
+    const QList<QAction*> actions = menu.actions();
+    QVERIFY(std::any_of(actions.begin(), actions.end(), [](const QAction* one) { return one->text() == "more"; }));
   }
 
   // Columns may be steps, heads or sets of sites: whatever an experiment varies.
