@@ -305,7 +305,7 @@ int run(int argc, char** argv) {
   const auto* seed = app.add_option("--seed", context.common.seed, "Seed of the noise")->capture_default_str();
 
   std::vector<std::pair<CLI::App*, Run>> verbs;
-  for (auto add : {add_inspect, add_generate, add_patch,       add_edit,       add_localize,   add_merge,       add_compare,
+  for (auto add : {add_inspect, add_generate, add_patch,       add_edit, add_look,       add_localize,   add_merge,       add_compare,
                    add_figure,  add_replay,   add_export_card, add_transfer,   add_evaluate,   add_finetune,    add_convert_adapter,
                    add_autopsy, add_arena,    add_guard,       add_draw_signs, add_train_demo, add_train_reader, add_describe}) {
     Run run = add(app);

@@ -147,6 +147,7 @@ Run add_draw_signs(CLI::App& app);
 Run add_train_demo(CLI::App& app);
 Run add_train_reader(CLI::App& app);
 Run add_figure(CLI::App& app);
+Run add_look(CLI::App& app);
 Run add_describe(CLI::App& app);
 
 /// Runs the command line. Returns the exit code: 0 done, 2 the input was wrong, 3 cancelled, 4 out of memory, 5 internal.

@@ -44,10 +44,11 @@ torch::Tensor tokens_of_words(const std::vector<WordTokens>& encoders, std::int6
 torch::Tensor LookTaps::attended(const AttentionCall& call, torch::Tensor out) {
   constexpr std::int64_t kMostNumbers = std::int64_t{1} << 26, kLargestSide = 64;
   out = beneath_.attended(call, std::move(out));
-  const std::int64_t prompt = call.prompt_end - call.prompt, points = call.picture_end - call.picture, keys = call.key.size(2);
-  if (call.site < 0 || prompt <= 0 || points <= 0) return out;
+  const std::int64_t prompt = call.prompt_end - call.prompt, all = call.picture_end - call.picture, keys = call.key.size(2);
+  if (call.site < 0 || prompt <= 0 || all <= 0) return out;
   for (const auto& row : rows_) {
     AttentionRecord& record = *row.record;
+    const std::int64_t points = row.points > 0 ? std::min(row.points, all) : all;
     if (!record.sites.empty() && std::find(record.sites.begin(), record.sites.end(), call.site) == record.sites.end()) continue;
     std::vector<int> heads;
     if (const auto some = record.heads.find(call.site); some != record.heads.end())

@@ -44,6 +44,7 @@ class LookTaps : public Taps {
     AttentionRecord* record;  ///< Outlives the taps.
     torch::Tensor tokens;    ///< tokens_of_words, on the denoiser's device.
     double aspect = 1;       ///< Height over width of the picture.
+    std::int64_t points = 0;  ///< That are the picture's, where others may fill it up behind; 0: all are.
   };
   /// beneath must outlive this.
   LookTaps(Taps& beneath, std::vector<Row> rows) : beneath_(beneath), rows_(std::move(rows)) {}

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <variant>
@@ -154,6 +155,17 @@ struct Finetune {
   bool pictures_read = false;  ///< They are those that the last ReadPictures found, and are not read again.
 };
 
+/// Draws a prompt, and records where its picture looks among its words.
+struct Look {
+  std::string prompt;
+  Sampling sampling;
+  std::vector<int> sites;                 ///< None: all.
+  std::map<int, std::vector<int>> heads;  ///< Of these sites only some.
+  std::string folder;                     ///< For look.json, look.safetensors, picture.png, words.png, sites.png and steps.png.
+  std::vector<std::string> words;         ///< Of the last two; none: those of the text in double quotes, else all.
+  std::vector<std::string> adapters;
+};
+
 /// Writes an adapter anew, "diffusers" or "kohya".
 struct ConvertAdapter {
   std::string adapter, format, file;
@@ -190,7 +202,7 @@ struct CompareGuard {
 }  // namespace command
 
 using Command = std::variant<command::OpenModel, command::Generate, command::EditText, command::Localize, command::ReadRun, command::Compare,
-                             command::ReadPictures, command::Finetune, command::ConvertAdapter, command::SetGuard, command::CompareGuard>;
+                             command::ReadPictures, command::Finetune, command::ConvertAdapter, command::SetGuard, command::CompareGuard, command::Look>;
 
 /// What a file or folder is, by its name, or the names of what is in it.
 enum class FileKind { model, adapter, picture };

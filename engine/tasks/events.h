@@ -223,6 +223,19 @@ struct RunsCompared {
   std::vector<Variant> variants;
   std::string document, csv;
 };
+/// Where a picture looks among its prompt's words: shares of the attention that its points pay to each.
+struct AttentionReady {
+  struct Site {
+    int site = 0, height = 0, width = 0;
+    std::shared_ptr<const std::vector<float>> values;  ///< [ranges, words, height, width]
+  };
+  Picture picture;
+  std::vector<std::string> words;
+  int steps = 0, ranges = 0;  ///< Steps are put together in so many ranges.
+  std::vector<Site> sites;
+  std::vector<std::string> notes;
+  std::string document;  ///< look.json
+};
 /// Two pictures of one size.
 struct PicturesCompared {
   std::string first, second;
@@ -313,7 +326,7 @@ struct Failed {
 /// One of them. Each command ends in exactly one of the last three.
 using Any = std::variant<Started, Progressed, ModelMeasured, ModelOpened, PicturesReady, EditSourceReady, EditReady, PairReady, ScoresReady, MapReady,
                          Certified, RunRead, RunsCompared, PicturesCompared, RunPlanned, ShardDone, PicturesListed, Trained, SamplesDrawn, Noted, AdapterMade,
-                         AdapterConverted, GuardSet, GuardCompared, Finished, Cancelled, Failed>;
+                         AdapterConverted, GuardSet, GuardCompared, AttentionReady, Finished, Cancelled, Failed>;
 
 }  // namespace event
 }  // namespace glyphscope

@@ -114,6 +114,7 @@ void Session::run(const Command& command, const Job& job) {
     void operator()(const command::ReadPictures& what) const { read_pictures(session, what, job); }
     void operator()(const command::Finetune& what) const { finetune(session, what, job); }
     void operator()(const command::ConvertAdapter& what) const { convert_adapter(session, what, job); }
+    void operator()(const command::Look& what) const { look(session, what, job); }
     void operator()(const command::CompareGuard& what) const { compare_guard(session, what, job); }
   };
   if (made_room_ && !std::holds_alternative<command::OpenModel>(command)) open_again(job);

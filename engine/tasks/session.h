@@ -100,6 +100,7 @@ void compare(const command::Compare& command, const Job& job);
 void read_pictures(Session& session, const command::ReadPictures& command, const Job& job);
 void finetune(Session& session, const command::Finetune& command, const Job& job);
 void convert_adapter(Session& session, const command::ConvertAdapter& command, const Job& job);
+void look(Session& session, const command::Look& command, const Job& job);
 void compare_guard(Session& session, const command::CompareGuard& command, const Job& job);
 
 /// The request that a sampling asks for. Throws a Failure for a picture that cannot be read.
