@@ -155,6 +155,8 @@ const std::optional<ScoreValue>& Heatmap::value(Place at) const {
 
 void Heatmap::draw() {
   map_->data()->clear();
+  map_->setDataRange({0, largest_});
+  map_->colorScale()->setDataRange({0, largest_});
   map_->setVisible(rows() > 0 && columns() > 0);
   QSharedPointer<QCPAxisTickerText> x(new QCPAxisTickerText), y(new QCPAxisTickerText);
   if (rows() > 0 && columns() > 0) {
@@ -213,7 +215,7 @@ void Heatmap::paint_cells(QCPPainter* painter) const {
     for (int column = 0; column < columns(); ++column) {
       const auto& one = value({row, column});
       if (!one) continue;
-      QColor ink = ink_on(heat_colour(one->mean));
+      QColor ink = ink_on(heat_colour(one->mean / largest_));
       painter->setPen(ink);
       if (numbers) painter->drawText(place({row, column}), Qt::AlignCenter, QString::number(one->mean, 'f', 2));
       if (threshold == thresholds_.end() || !one->low || *one->low >= threshold->second || *one->high < threshold->second) continue;
@@ -351,6 +353,7 @@ std::vector<Figure::Part> Heatmap::figure_parts() const {
   if (rows() == 0 || columns() == 0) return {};
   HeatPanel panel;
   panel.column_axis = plot_->xAxis->label().toStdString();
+  panel.high = largest_;
   for (int column = 0; column < columns(); ++column) {
     panel.columns.push_back(columns_[static_cast<size_t>(column)].label.toStdString());
     if (is_selected(column)) panel.marked.insert(column);

@@ -35,6 +35,8 @@ class Heatmap : public QWidget, public FigureSource {
   void set_values(const QStringList& rows, const QString& axis, const std::vector<Column>& columns, const Values& values);
   /// By row: cells whose interval holds it are hatched, as it is not known whether they pass.
   void set_thresholds(const std::map<int, double>& thresholds);
+  /// What the colours span: 0 to this, 1 by itself. For the values that are set next.
+  void set_largest(double largest) { largest_ = largest > 0 ? largest : 1; }
   /// A column for each of so many sites.
   static std::vector<Column> site_columns(int sites);
   /// Rows with the highest values first: of a column, of the mean of all (-1), or as they came (nothing). Kept while more values come.
@@ -88,6 +90,7 @@ class Heatmap : public QWidget, public FigureSource {
   std::vector<Column> columns_;
   Values values_;
   std::map<int, double> thresholds_;
+  double largest_ = 1;
   std::optional<int> sorted_by_;
   std::vector<int> order_;  ///< Of the rows, as they are drawn.
   int every_row_ = 1, every_column_ = 1;

@@ -16,6 +16,7 @@
 #include "app/window/guard_log_view.h"
 #include "app/window/guard_page.h"
 #include "app/window/localize_page.h"
+#include "app/window/look_page.h"
 #include "app/window/main_window.h"
 #include "app/window/runs_page.h"
 #include "app/window/samples_view.h"
@@ -781,6 +782,59 @@ class WindowTest : public QObject {
     QVERIFY(dialog && dialog->isVisible());
     QTRY_VERIFY_WITH_TIMEOUT(!dialog->findChild<QLabel*>("figure_preview")->pixmap().isNull(), 5000);
     dialog->reject();
+  }
+
+  // Where a picture looks: a word's map over it, of the selected sites and of single steps; the picture is the one that Generate draws.
+  void a_picture_is_looked_into() {
+    window_->open_model(model_);
+    wait();
+    go_to<LookPage>();
+    find<QSpinBox>("look_steps")->setValue(3);
+    find<QLineEdit>("look_prompt")->setText("a sign that says \"TIME\" on a wall");
+    auto* word = find<QComboBox>("look_word");
+    QVERIFY(!word->isEnabled());
+    press("look_draw");
+    wait();
+    QCOMPARE(word->count(), 8);
+    QCOMPARE(word->currentText(), QString("TIME"));
+    auto* view = find<PictureView>("look_view");
+    const QImage mean = view->picture();
+    QVERIFY(!mean.isNull() && view->caption().contains("% of the attention"));
+    auto* step = find<QSlider>("look_step_scrubber");
+    QCOMPARE(step->maximum(), 3);
+    step->setValue(2);
+    QCOMPARE(find<QLabel>("look_steps_shown")->text(), QString("steps 1"));
+    QVERIFY(view->picture() != mean);
+    step->setValue(0);
+    QVERIFY(view->picture() == mean);
+    window_->selection()->select({8});
+    QVERIFY(view->picture() != mean);
+    // A cell of the table chooses its word.
+    auto* table = find<Heatmap>("look_table");
+    auto* plot = table->findChild<QWidget*>();
+    QTest::mouseClick(plot, Qt::LeftButton, {}, plot->mapFrom(table, table->cell_centre(1, 5)));
+    QCOMPARE(word->currentText(), QString("sign"));
+    QCOMPARE(window_->selection()->sorted(), (std::vector<int>{5}));
+    // Without the map it is the picture itself.
+    find<QSlider>("look_opacity")->setValue(0);
+    const QImage bare = view->picture();
+    go_to<StudyPage>();
+    find<QLineEdit>("source")->setText("a sign that says \"TIME\" on a wall");
+    press("generate");
+    wait();
+    QVERIFY(window_->findChild<StudyPage*>()->findChildren<PictureView*>()[0]->picture().convertToFormat(QImage::Format_RGB888) == bare.convertToFormat(QImage::Format_RGB888));
+    // Heads that are not there are a sentence.
+    go_to<LookPage>();
+    find<QLineEdit>("look_heads")->setText("8:99");
+    press("look_draw");
+    QVERIFY2(message().contains("99"), qPrintable(message()));
+    find<QLineEdit>("look_heads")->setText("8:0");
+    press("look_draw");
+    wait();
+    const QString out = folder_.filePath("looked");
+    QVERIFY(QDir().mkpath(out));
+    QVERIFY(!window_->export_all(out).isEmpty());
+    for (const char* file : {"look.png", "look-words.png", "look-sites.png", "look.json"}) QVERIFY2(QFileInfo(out + "/" + file).size() > 300, file);
   }
 
   // A question with the user's own words: its plan, its run, and what is left of one that was cut off.
