@@ -23,7 +23,7 @@ make_deb() {
 # All that the program loads, but what belongs to a system's kernel, C library and graphics driver.
 make_archive() {
   local version name stage
-  version=$(build/release/glyphscope --version | grep -oE '[0-9]+\.[0-9]+\.[0-9]+')
+  version=$(build/release/glyphscope --version | grep -oE '[0-9]+\.[0-9]+\.[0-9]+' | head -1)
   name=glyphscope-$version-linux-x86_64
   stage=$out/stage/$name
   rm -rf "$out/stage"

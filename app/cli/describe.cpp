@@ -54,11 +54,14 @@ std::vector<const CLI::App*> verbs_of(const CLI::App& app) {
 }
 
 std::string manual(const CLI::App& app) {
-  std::string out = ".TH GLYPHSCOPE 1 \"\" \"Glyphscope " + version() + "\" \"User Commands\"\n.SH NAME\nglyphscope \\- finds, shows and uses the attention layers of a diffusion model that write text\n";
+  std::string out = ".TH GLYPHSCOPE 1 \"\" \"Glyphscope " + version() +
+                    "\" \"User Commands\"\n.SH NAME\nglyphscope \\- finds, shows and uses the attention layers of a diffusion model that write text\n";
   out += ".SH SYNOPSIS\n\\fBglyphscope\\fR [\\fIMODEL\\fR | \\fISESSION\\fR]\n.br\n\\fBglyphscope\\fR [\\fIOPTIONS\\fR] \\fIVERB\\fR ...\n";
   out += ".SH DESCRIPTION\n" + roff(app.get_description()) + "\n.SH OPTIONS\nOf all verbs.\n" + options_text(app) + ".SH VERBS\n";
   for (const CLI::App* verb : verbs_of(app)) out += ".SS " + roff(verb->get_name()) + "\n" + roff(verb->get_description()) + "\n" + options_text(*verb);
-  out += ".SH EXIT STATUS\n.TP\n0\nDone.\n.TP\n2\nThe input was wrong; the message names what and where.\n.TP\n3\nCancelled.\n.TP\n4\nOut of memory.\n.TP\n5\nA defect of Glyphscope.\n";
+  out +=
+      ".SH EXIT STATUS\n.TP\n0\nDone.\n.TP\n2\nThe input was wrong; the message names what and where.\n.TP\n3\nCancelled.\n.TP\n4\nOut of memory.\n.TP\n5\nA "
+      "defect of Glyphscope.\n";
   out += ".SH FILES\n.TP\n~/Glyphscope\nThe workspace of the window: runs, and sessions as they were left.\n";
   return out;
 }
@@ -100,17 +103,23 @@ std::string completion(const CLI::App& app) {
          "_glyphscope() {\n"
          "  local current=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} verb= word words=\n"
          "  for word in \"${COMP_WORDS[@]:1:COMP_CWORD - 1}\"; do\n"
-         "    case \" " + verbs + " \" in *\" $word \"*) verb=$word; break ;; esac\n"
+         "    case \" " +
+         verbs +
+         " \" in *\" $word \"*) verb=$word; break ;; esac\n"
          "  done\n"
-         "  case \"$verb $before\" in\n" + choices +
+         "  case \"$verb $before\" in\n" +
+         choices +
          "  esac\n"
          "  if [ -z \"$words\" ]; then\n"
          "    case $current in\n"
          "      -*)\n"
-         "        case $verb in\n" + options +
-         "          '') words='" + long_names(app) + "' ;;\n"
+         "        case $verb in\n" +
+         options + "          '') words='" + long_names(app) +
+         "' ;;\n"
          "        esac ;;\n"
-         "      *) [ -n \"$verb\" ] || words='" + verbs + "' ;;\n"
+         "      *) [ -n \"$verb\" ] || words='" +
+         verbs +
+         "' ;;\n"
          "    esac\n"
          "  fi\n"
          "  COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n"

@@ -13,10 +13,12 @@ Run add_look(CLI::App& app) {
     SamplingOptions sampling;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* verb = app.add_subcommand("look", "Draws a prompt, and shows where the picture looks among its words: attention maps of each word, by site and by step");
+  CLI::App* verb =
+      app.add_subcommand("look", "Draws a prompt, and shows where the picture looks among its words: attention maps of each word, by site and by step");
   verb->add_option("MODEL", options->model, kModelHelp)->required();
   verb->add_option("--prompt", options->command.prompt, "What to draw")->required();
-  verb->add_option("--words", options->command.words, "Words of the prompt whose maps are drawn by site and by step (repeatable; default: those in double quotes)");
+  verb->add_option("--words", options->command.words,
+                   "Words of the prompt whose maps are drawn by site and by step (repeatable; default: those in double quotes)");
   verb->add_option("--sites", options->sites, "Sites that are looked at, as 5,7-9 (default: all)");
   verb->add_option("--heads", options->heads, "Of these sites only some heads, as 5:0,2;7:1 (default: the mean over all)");
   verb->add_option("--out", options->command.folder, "Folder for look.json, look.safetensors, picture.png, words.png, sites.png and steps.png")->required();

@@ -66,8 +66,7 @@ LookPage::LookPage(Workbench* bench, QWidget* parent) : Page(bench, tr("Look"), 
   table_view_->setObjectName("look_table");
   split->addWidget(view_);
   split->addWidget(table_view_);
-  split->setStretchFactor(0, 3);
-  split->setStretchFactor(1, 2);
+  split->setSizes({340, 270});  // a line of the table for each word of a usual prompt
   column->addWidget(split, 1);
   facts_ = new QLabel(this);
   facts_->setObjectName("look_facts");
@@ -105,7 +104,8 @@ void LookPage::draw() {
   command::Look command{.prompt = prompt_->text().toStdString(), .sampling = bench().sampling()->value(), .adapters = bench().drawing().adapters};
   std::vector<int> all;
   for (int site = 0; site < static_cast<int>(table_.sites.size()); ++site) all.push_back(site);
-  const auto heads = attempt([&] { return heads_->text().trimmed().isEmpty() ? std::map<int, std::vector<int>>() : parse_heads(heads_->text().toStdString(), all, table_); });
+  const auto heads =
+      attempt([&] { return heads_->text().trimmed().isEmpty() ? std::map<int, std::vector<int>>() : parse_heads(heads_->text().toStdString(), all, table_); });
   if (!heads) return bench().fail(in_words(heads.error()));
   command.heads = *heads;
   run(std::move(command));
@@ -160,7 +160,8 @@ std::vector<int> LookPage::sites() const {
 
 AttentionMap LookPage::map_shown() const {
   const int step = step_->value();
-  return step == 0 ? attention_of(*look_, word_->currentIndex(), sites(), 0, look_->ranges) : attention_of(*look_, word_->currentIndex(), sites(), step - 1, step);
+  return step == 0 ? attention_of(*look_, word_->currentIndex(), sites(), 0, look_->ranges)
+                   : attention_of(*look_, word_->currentIndex(), sites(), step - 1, step);
 }
 
 void LookPage::refresh() {
@@ -168,18 +169,25 @@ void LookPage::refresh() {
   for (QWidget* one : {static_cast<QWidget*>(word_), static_cast<QWidget*>(step_), static_cast<QWidget*>(opacity_)}) one->setEnabled(look_.has_value());
   if (!look_) {
     step_text_->setText({});
-    facts_->setText(tr("Draws the prompt and records the attention: of each site, how much of it each point of the picture pays to each word. What looks at a word need not write it: Localize "
-                       "tells that."));
+    facts_->setText(
+        tr("Draws the prompt and records the attention: of each site, how much of it each point of the picture pays to each word. What looks at a word need "
+           "not write it: Localize "
+           "tells that."));
     return;
   }
-  step_text_->setText(step_->value() == 0 ? tr("all steps") : tr("steps %1").arg(QString::fromStdString(steps_of_range(*look_, step_->value() - 1))));
+  const QString steps = step_->value() == 0 ? QString() : QString::fromStdString(steps_of_range(*look_, step_->value() - 1));
+  step_text_->setText(step_->value() == 0 ? tr("all steps") : steps.contains('-') ? tr("steps %1").arg(steps) : tr("step %1").arg(steps));
   const AttentionMap map = map_shown();
   const std::vector<int> some = sites();
-  const QString where = some.empty() ? tr("all sites") : some.size() == 1 ? tr("site %1").arg(some.front()) : tr("sites %1").arg(QString::fromStdString(format_sites(some)));
+  const QString where = some.empty()       ? tr("all sites")
+                        : some.size() == 1 ? tr("site %1").arg(some.front())
+                                           : tr("sites %1").arg(QString::fromStdString(format_sites(some)));
   const QString caption = tr("%1 % of the attention, %2 % where most").arg(100 * map.mean, 0, 'f', 1).arg(100 * map.largest, 0, 'f', 1);
   view_->set_title(tr("\u201c%1\u201d, %2, %3").arg(word_->currentText(), where, step_text_->text()));
   view_->set_picture(to_image(attention_picture(look_->picture, map, opacity_->value() / 100.0)), caption, QString::fromStdString(look_->document));
-  facts_->setText(tr("Colours span 0 to the map's largest value. Without a selection the mean over all sites is shown. What looks at a word need not write it: Localize tells that."));
+  facts_->setText(
+      tr("Colours span 0 to the map's largest value. Without a selection the mean over all sites is shown. What looks at a word need not write it: Localize "
+         "tells that."));
 }
 
 std::vector<View> LookPage::views() {

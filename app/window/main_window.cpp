@@ -3,6 +3,7 @@
 #include <QtWidgets>
 
 #include "app/window/figure_form.h"
+#include "app/window/help.h"
 #include "app/window/open_dialog.h"
 #include "app/window/session_keeper.h"
 #include "app/window/site_items.h"
@@ -244,11 +245,31 @@ void MainWindow::build_menus() {
     apply_theme(on);
   });
   auto* help = menuBar()->addMenu(tr("&Help"));
+  help->addAction(tr("&This page"), QKeySequence(Qt::Key_F1), this,
+                  [this] { (new HelpDialog(tabs_->currentWidget()->objectName().section("_page", 0, 0), this))->open(); })
+      ->setObjectName("help_page");
+  help->addAction(tr("&First steps"), this, &MainWindow::start_tour);
+  help->addSeparator();
   help->addAction(tr("&About Glyphscope"), this, [this] {
     say(tr("Glyphscope %1, LibTorch %2. It finds, shows and uses the attention layers that write text in the "
            "pictures of a diffusion model. Free software under the GPL, version 3 or later.")
             .arg(QString::fromStdString(version()), QString::fromStdString(torch_version())));
   });
+}
+
+void MainWindow::start_tour() {
+  tabs_->setCurrentIndex(0);
+  delete findChild<Tour*>();
+  const auto there = [this](const char* name) { return findChild<QWidget*>(name); };
+  new Tour({{tr("This is the map of the model. Each cell is a <b>site</b>: a layer that reads the prompt. Very few of them write the text that you see in a "
+                "picture."),
+             map_},
+            {tr("<b>Localize</b> finds them: every site alone is made to see another prompt, and the pictures are read. Yellow cells are those that write. On "
+                "this demo it takes a minute or two."),
+             there("localize")},
+            {tr("Select the best cell, and <b>Edit text</b> writes prompt B's text into A's picture, while the rest stays. F1 tells more of each page."),
+             there("edit")}},
+           this);
 }
 
 void MainWindow::choose_model() {

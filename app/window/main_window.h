@@ -59,6 +59,8 @@ class MainWindow : public QMainWindow, public Workbench {
   void say(const QString& text) override;
   void note(const std::vector<std::string>& texts) override;
   void fail(const QString& text) override;
+  /// Three steps on what is in the window; they are shown by themselves once on a machine.
+  void start_tour();
   AdapterList& adapters() { return *adapters_; }
   bool busy() const { return job_ != 0 || !runs_.empty(); }
   /// A job that takes longer, in seconds, is not ended before the user has said so.

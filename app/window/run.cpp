@@ -1,9 +1,11 @@
 #include <QApplication>
 #include <QIcon>
 #include <QSettings>
+#include <QTimer>
 
 #include <clocale>
 
+#include "app/window/help.h"
 #include "app/window/main_window.h"
 #include "app/window/workspace.h"
 #include "core/error.h"
@@ -26,6 +28,7 @@ int run(int argc, char** argv) {
     window.open_session(given);
   else
     window.open_model(given);
+  if (argc == 1 && Tour::unseen()) QTimer::singleShot(0, &window, &MainWindow::start_tour);
   return QApplication::exec();
 }
 

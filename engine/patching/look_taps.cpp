@@ -23,9 +23,7 @@ std::int64_t rows_of_points(std::int64_t points, double aspect) {
 
 }  // namespace
 
-torch::Tensor AttentionRecord::Site::mean(size_t range) const {
-  return ranges[range].defined() ? ranges[range] / std::max(1, calls[range]) : torch::Tensor();
-}
+torch::Tensor AttentionRecord::Site::mean(size_t range) const { return ranges[range].defined() ? ranges[range] / std::max(1, calls[range]) : torch::Tensor(); }
 
 torch::Tensor tokens_of_words(const std::vector<WordTokens>& encoders, std::int64_t tokens) {
   size_t words = 0;

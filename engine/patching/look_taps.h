@@ -40,10 +40,10 @@ torch::Tensor tokens_of_words(const std::vector<WordTokens>& encoders, std::int6
 class LookTaps : public Taps {
  public:
   struct Row {
-    std::int64_t row = 0;    ///< Of the batch.
+    std::int64_t row = 0;     ///< Of the batch.
     AttentionRecord* record;  ///< Outlives the taps.
-    torch::Tensor tokens;    ///< tokens_of_words, on the denoiser's device.
-    double aspect = 1;       ///< Height over width of the picture.
+    torch::Tensor tokens;     ///< tokens_of_words, on the denoiser's device.
+    double aspect = 1;        ///< Height over width of the picture.
     std::int64_t points = 0;  ///< That are the picture's, where others may fill it up behind; 0: all are.
   };
   /// beneath must outlive this.

@@ -141,7 +141,8 @@ RowTokens tokens_of(const FamilyModel& model, const Request& request, const Read
 }
 
 // What is recorded of a row that is looked at, and how its steps are put together.
-LookTaps::Row looking(const FamilyModel& model, const ModelInfo& info, const Request& request, AttentionRecord& record, const std::string& prompt, std::int64_t tokens) {
+LookTaps::Row looking(const FamilyModel& model, const ModelInfo& info, const Request& request, AttentionRecord& record, const std::string& prompt,
+                      std::int64_t tokens) {
   const auto encoders = model.words(prompt);
   record.words = encoders.empty() ? std::vector<std::string>() : encoders.front().words;
   record.steps = static_cast<int>(request.steps);
@@ -150,7 +151,8 @@ LookTaps::Row looking(const FamilyModel& model, const ModelInfo& info, const Req
   const std::int64_t numbers = std::max<std::int64_t>(1, sites * kPoints * static_cast<std::int64_t>(record.words.size()));
   record.ranges = static_cast<int>(std::clamp<std::int64_t>(record.most_numbers / numbers, 1, request.steps));
   record.found.clear();
-  return {0, &record, tokens_of_words(encoders, tokens).to(model.placement().device), static_cast<double>(request.height) / static_cast<double>(request.width), model.tokens(request)};
+  return {0, &record, tokens_of_words(encoders, tokens).to(model.placement().device), static_cast<double>(request.height) / static_cast<double>(request.width),
+          model.tokens(request)};
 }
 
 BatchRows rows_of(const FamilyModel& model, const ModelInfo& info, const Request& request, const ReadPrompts& read, const Batch& batch) {

@@ -50,7 +50,7 @@ struct Row {
   int pooled = -1;   ///< Whose pooled prompt the denoiser reads, where it reads one; negative: the row's own.
   Following follow;  ///< What it has of another row's trajectory. The denoiser is not called for steps that are known of all rows of a batch.
   std::optional<PromptToPrompt> maps;
-  std::optional<KeptOutside> kept;  ///< What of another picture its image keeps. Not in a cascade.
+  std::optional<KeptOutside> kept;        ///< What of another picture its image keeps. Not in a cascade.
   std::shared_ptr<AttentionRecord> look;  ///< Where it looks is recorded here; null: nowhere. Of a cascade in the first stage.
 };
 

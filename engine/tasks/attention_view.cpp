@@ -42,7 +42,8 @@ PicturePanel in_rows(const std::vector<std::pair<std::string, std::vector<Pictur
   for (const auto& [name, pictures] : words)
     for (size_t first = 0; first < pictures.size(); first += across) {
       out.row_names.push_back(first == 0 ? name : "");
-      out.rows.emplace_back(pictures.begin() + static_cast<std::ptrdiff_t>(first), pictures.begin() + static_cast<std::ptrdiff_t>(std::min(first + across, pictures.size())));
+      out.rows.emplace_back(pictures.begin() + static_cast<std::ptrdiff_t>(first),
+                            pictures.begin() + static_cast<std::ptrdiff_t>(std::min(first + across, pictures.size())));
     }
   return out;
 }

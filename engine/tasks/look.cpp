@@ -66,7 +66,8 @@ void look(Session& session, const command::Look& command, const Job& job) {
     }
     const torch::Tensor all = torch::stack(ranges).contiguous();
     const auto* values = all.const_data_ptr<float>();
-    ready.sites.push_back({number, static_cast<int>(site.height), static_cast<int>(site.width), std::make_shared<const std::vector<float>>(values, values + all.numel())});
+    ready.sites.push_back(
+        {number, static_cast<int>(site.height), static_cast<int>(site.width), std::make_shared<const std::vector<float>>(values, values + all.numel())});
   }
   if (ready.sites.empty()) reject("at none of these sites does the picture read the prompt", "sites");
   if (ready.words.empty()) reject("the prompt has no words that the model reads", "prompt");
@@ -79,7 +80,8 @@ void look(Session& session, const command::Look& command, const Job& job) {
     std::map<std::string, torch::Tensor> maps;
     const auto count = static_cast<std::int64_t>(ready.words.size());
     for (const auto& site : ready.sites)
-      maps["site." + std::to_string(site.site)] = torch::from_blob(const_cast<float*>(site.values->data()), {ready.ranges, count, site.height, site.width}).clone();
+      maps["site." + std::to_string(site.site)] =
+          torch::from_blob(const_cast<float*>(site.values->data()), {ready.ranges, count, site.height, site.width}).clone();
     write_safetensors(*folder / "look.safetensors", maps, {{"words", json_text(ready.words)}});
     write_figure(words_figure(ready), {}, *folder / "words.png", image);
     write_figure(sites_figure(ready, words), {}, *folder / "sites.png", image);

@@ -15,6 +15,7 @@
 #include "app/window/finetune_page.h"
 #include "app/window/guard_log_view.h"
 #include "app/window/guard_page.h"
+#include "app/window/help.h"
 #include "app/window/localize_page.h"
 #include "app/window/look_page.h"
 #include "app/window/main_window.h"
@@ -803,7 +804,7 @@ class WindowTest : public QObject {
     auto* step = find<QSlider>("look_step_scrubber");
     QCOMPARE(step->maximum(), 3);
     step->setValue(2);
-    QCOMPARE(find<QLabel>("look_steps_shown")->text(), QString("steps 1"));
+    QCOMPARE(find<QLabel>("look_steps_shown")->text(), QString("step 1"));
     QVERIFY(view->picture() != mean);
     step->setValue(0);
     QVERIFY(view->picture() == mean);
@@ -822,7 +823,8 @@ class WindowTest : public QObject {
     find<QLineEdit>("source")->setText("a sign that says \"TIME\" on a wall");
     press("generate");
     wait();
-    QVERIFY(window_->findChild<StudyPage*>()->findChildren<PictureView*>()[0]->picture().convertToFormat(QImage::Format_RGB888) == bare.convertToFormat(QImage::Format_RGB888));
+    QVERIFY(window_->findChild<StudyPage*>()->findChildren<PictureView*>()[0]->picture().convertToFormat(QImage::Format_RGB888) ==
+            bare.convertToFormat(QImage::Format_RGB888));
     // Heads that are not there are a sentence.
     go_to<LookPage>();
     find<QLineEdit>("look_heads")->setText("8:99");
@@ -835,6 +837,38 @@ class WindowTest : public QObject {
     QVERIFY(QDir().mkpath(out));
     QVERIFY(!window_->export_all(out).isEmpty());
     for (const char* file : {"look.png", "look-words.png", "look-sites.png", "look.json"}) QVERIFY2(QFileInfo(out + "/" + file).size() > 300, file);
+  }
+
+  // F1 helps on the page that is shown; the first steps stay beside what they are about, and are not shown again by themselves.
+  void help_and_first_steps() {
+    auto* pages = find<QTabWidget>("pages");
+    for (int page = 0; page < pages->count(); ++page) {
+      pages->setCurrentIndex(page);
+      QVERIFY(find<QAction>("help_page")->shortcut() == QKeySequence(Qt::Key_F1));
+      find<QAction>("help_page")->trigger();
+      auto* dialog = window_->findChild<HelpDialog*>();
+      QVERIFY(dialog);
+      const QString text = dialog->findChild<QTextBrowser*>("help_text")->toPlainText();
+      QVERIFY2(text.startsWith(static_cast<Page*>(pages->widget(page))->name()), qPrintable(text.left(60)));
+      dialog->reject();
+      QTRY_VERIFY(!window_->findChild<HelpDialog*>());
+    }
+    QSettings().remove("tour_seen");
+    QVERIFY(Tour::unseen());
+    window_->resize(960, 760);
+    window_->start_tour();
+    auto* tour = window_->findChild<Tour*>();
+    QVERIFY(tour && tour->isVisible());
+    const char* const about[] = {nullptr, "localize", "edit"};
+    for (int step = 0; step < 3; ++step) {
+      QVERIFY(window_->rect().contains(tour->geometry()));
+      const QWidget* target = about[step] ? window_->findChild<QWidget*>(about[step]) : window_->findChild<ModelMap*>();
+      const QRect place(target->mapTo(window_.get(), QPoint()), target->size());
+      QVERIFY2(!tour->geometry().intersects(place), qPrintable(QString::number(step)));
+      press("tour_next");
+    }
+    QTRY_VERIFY(!window_->findChild<Tour*>());
+    QVERIFY(!Tour::unseen());
   }
 
   // A question with the user's own words: its plan, its run, and what is left of one that was cut off.
