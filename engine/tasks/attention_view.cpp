@@ -6,6 +6,7 @@
 #include <cctype>
 #include <cmath>
 #include <cstdio>
+#include <numeric>
 
 #include "core/error.h"
 #include "experiments/prompt_set.h"
@@ -122,7 +123,10 @@ std::vector<int> words_meant(const std::vector<std::string>& words, const std::s
       if (!word.empty()) add_all(word);
       word.clear();
     }
-    for (size_t i = 0; out.empty() && i < words.size(); ++i) out.push_back(static_cast<int>(i));
+    if (out.empty()) {
+      out.resize(words.size());
+      std::iota(out.begin(), out.end(), 0);
+    }
   }
   for (const auto& name : named) {
     if (add_all(name)) continue;

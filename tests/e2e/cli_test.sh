@@ -152,6 +152,39 @@ expect 2 'one is a folder' "$program" compare "$work/map" "$picture"
 expect 2 'no run' "$program" compare "$work/map" "$work"
 expect 2 'no such file' "$program" compare "$work/map" "$work/nowhere"
 # A session that is none; one whose run is there, in a plain folder.
+# Figures are drawn again from their PNG, and put together with pictures.
+figure=$(ls "$work"/map/map-*.png | head -1)
+expect 0 'narrow.svg' "$program" figure "$figure" --width 85 --colours cividis --out "$work/narrow.svg"
+python3 -c "import sys, xml.etree.ElementTree as tree; root = tree.parse(sys.argv[1]).getroot(); assert root.get('width').startswith('240.9'), root.attrib" "$work/narrow.svg" ||
+  { echo "FAILED: an SVG of 85 mm"; failed=1; }
+head -1 "$work/narrow.svg.csv" | grep -qx 'part,row,column,mean,low,high' || { echo "FAILED: a figure's table"; failed=1; }
+expect 0 'both.png' "$program" figure "$figure" "$picture" --lettered --titles first --dark --out "$work/both.png"
+expect 0 '"parts": 4' "$program" figure "$work/both.png" --out "$work/both.pdf" --json
+expect 0 'colour-blind' "$program" figure "$figure" --colours turbo --out "$work/turbo.png"
+expect 2 'written over' "$program" figure "$figure" --out "$figure"
+expect 2 'ends in .png, .svg or .pdf' "$program" figure "$figure" --out "$work/none.gif"
+expect 2 'titles for' "$program" figure "$picture" --titles a --titles b --out "$work/none.png"
+# Where a picture looks.
+expect 0 'most at sites' "$program" look "$model" --prompt 'a sign that says "HI"' --steps 2 --out "$work/look"
+python3 - "$work/look/look.json" <<'PYTHON' || { echo "FAILED: look.json"; failed=1; }
+import json, sys
+look = json.load(open(sys.argv[1]))
+assert [one["word"] for one in look["words"]] == ["a", "sign", "that", "says", '"HI"'], look["words"]
+assert look["step_ranges"] == ["0", "1"], look["step_ranges"]
+for one in look["words"]:
+    assert len(one["by_site"]) == 11 and 0 < one["share"] < 1, one
+    assert abs(sum(one["by_steps"]) / 2 - one["share"]) < 1e-6, one
+PYTHON
+for name in picture words sites steps; do [ -s "$work/look/$name.png" ] || { echo "FAILED: look's $name.png"; failed=1; }; done
+expect 0 '' "$program" generate "$model" --prompt 'a sign that says "HI"' --steps 2 --out "$work/plain.png"
+[ "$(pixels "$work/plain.png")" = "$(pixels "$work/look/picture.png")" ] || { echo "FAILED: looking changes the picture"; failed=1; }
+expect 2 "no word 'bye'.*a, sign, that, says, HI" "$program" look "$model" --prompt 'a sign that says "HI"' --words bye --steps 2 --out "$work/look2"
+expect 2 '99' "$program" look "$model" --prompt 'a sign' --sites 99 --steps 2 --out "$work/look3"
+# What packages have of it.
+expect 0 'TH GLYPHSCOPE 1' "$program" describe man
+expect 0 'complete -o default -F _glyphscope' "$program" describe bash
+bash -c "source '$work/stdout'; COMP_WORDS=(glyphscope figure --colours c); COMP_CWORD=3; _glyphscope; [ \"\${COMPREPLY[*]}\" = cividis ]" || { echo "FAILED: completion"; failed=1; }
+
 expect 2 'no such file' "$program" replay "$work/nowhere.glyph" --out "$work/replayed"
 printf 'no archive' > "$work/text.glyph"
 expect 2 'no zip archive' "$program" replay "$work/text.glyph" --out "$work/replayed"
