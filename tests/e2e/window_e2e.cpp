@@ -183,6 +183,46 @@ class WindowTest : public QObject {
     apply_theme(false);
   }
 
+  // WCAG 2.2's 4.5:1 for text, of the pixels as they are drawn: of each widget with a text, the colour that most of it has, and the one farthest from it.
+  void rendered_text_has_contrast() {
+    window_->open_model(model_);
+    wait();
+    window_->findChild<MessageStrip*>("message")->hide();
+    auto* pages = find<QTabWidget>("pages");
+    int measured = 0;
+    for (const bool dark : {false, true}) {
+      apply_theme(dark);
+      for (int page = 0; page < pages->count(); ++page) {
+        pages->setCurrentIndex(page);
+        const QImage drawn = look_of(window_.get());
+        for (QWidget* widget : window_->findChildren<QWidget*>()) {
+          QString text;
+          if (const auto* label = qobject_cast<QLabel*>(widget)) text = label->pixmap().isNull() ? label->text() : QString();
+          if (const auto* button = qobject_cast<QAbstractButton*>(widget)) text = button->text();
+          if (const auto* box = qobject_cast<QComboBox*>(widget)) text = box->currentText();
+          if (const auto* line = qobject_cast<QLineEdit*>(widget)) text = line->text();
+          // What cannot be used need not be read easily, says WCAG too.
+          if (text.trimmed().isEmpty() || !widget->isVisible() || !widget->isEnabled() || widget->visibleRegion().isEmpty()) continue;
+          const QRect seen = widget->visibleRegion().boundingRect().translated(widget->mapTo(window_.get(), QPoint()));
+          const QRect pixels(seen.topLeft() * 2, seen.size() * 2);
+          std::map<QRgb, int> colours;
+          for (int y = pixels.top(); y <= pixels.bottom(); ++y)
+            for (int x = pixels.left(); x <= pixels.right(); ++x)
+              if (drawn.rect().contains(x, y)) ++colours[drawn.pixel(x, y)];
+          if (colours.empty()) continue;
+          const auto most = std::max_element(colours.begin(), colours.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+          const auto rgb = [](QRgb colour) { return Colour{qRed(colour), qGreen(colour), qBlue(colour)}; };
+          double best = 1;
+          for (const auto& [colour, count] : colours) best = std::max(best, contrast(rgb(colour), rgb(most->first)));
+          ++measured;
+          QVERIFY2(best >= 4.5, qPrintable(QString("%1, %2: \"%3\" (%4) has %5").arg(static_cast<Page*>(pages->widget(page))->name(), dark ? "dark" : "light", text.left(40), widget->objectName()).arg(best)));
+        }
+      }
+    }
+    apply_theme(false);
+    QVERIFY2(measured > 300, qPrintable(QString::number(measured)));
+  }
+
   // A letter with Alt means one thing on each page; and within each menu.
   void no_two_things_have_one_letter() {
     window_->open_model(model_);
