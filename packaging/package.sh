@@ -20,7 +20,7 @@ make_deb() {
   (cd build/release && cpack -G DEB > packages/cpack.log) || { tail -5 "$out/cpack.log" >&2; exit 1; }
 }
 
-# All that the program loads, but what belongs to a system's kernel, C library and graphics driver.
+# All that the program loads, but the C library. Of graphics it is libglvnd, which finds the system's driver.
 make_archive() {
   local version name stage
   version=$(build/release/glyphscope --version | grep -oE '[0-9]+\.[0-9]+\.[0-9]+' | head -1)
@@ -35,7 +35,7 @@ make_archive() {
   printf '[Paths]\nPlugins = ../plugins\n' > "$stage/lib/glyphscope/bin/qt.conf"
   # Of everything that is there, until nothing new is needed.
   find "$stage" -type f \( -name '*.so*' -o -name glyphscope-main \) -print0 | xargs -0 ldd 2> /dev/null | awk '$3 ~ /^\// { print $3 }' | sort -u |
-    grep -vE '/(ld-linux|lib(c|m|dl|rt|pthread|resolv|util|anl|BrokenLocale|nss_[a-z]*)\.so|lib(GL|GLX|EGL|GLdispatch|OpenGL|drm|gbm|glapi)\.?[a-z]*\.so|lib(GL|GLX|EGL|OpenGL|GLdispatch|drm|gbm|glapi)[.-])' |
+    grep -vE '/(ld-linux[^/]*|lib(c|m|dl|rt|pthread|resolv|util|anl|BrokenLocale|nss_[a-z]*)[.]so[.0-9]*)$' |
     while read -r one; do
       [ -e "$lib/$(basename "$one")" ] || cp -L "$one" "$lib/"
     done

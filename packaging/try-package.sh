@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tries the packages of packaging/package.sh where nothing of Glyphscope was: in clean roots of Debian 12, made by mmdebstrap. The .deb is installed, localizes on a
 # demo model, opens its window under Xvfb, and is removed without a trace; the archive is unpacked and does the same with no package but Xvfb and an X client's libraries.
-# Usage (as root): packaging/try-package.sh SCRATCH      (mmdebstrap; some 4 GB in SCRATCH)
+# Usage (as root): packaging/try-package.sh SCRATCH [deb|archive]      (mmdebstrap; some 4 GB in SCRATCH)
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 scratch=${1:?where to}
@@ -17,6 +17,7 @@ clean_root() {
   mount --bind /proc "$1/proc" && mount --bind /dev "$1/dev"
 }
 leave_root() { umount "$1/proc" "$1/dev" 2> /dev/null || true; }
+only=${2:-both}
 trap 'leave_root "$scratch/deb"; leave_root "$scratch/archive"' EXIT
 
 # The main job on a demo model, and the window for some seconds: what is in the middle of its picture must not be one colour.
@@ -32,6 +33,7 @@ use() {
   say "$(basename "$place"): localized, drew a figure, opened its window ($colours colours)"
 }
 
+if [ "$only" != archive ]; then
 deb=$(ls "$packages"/*.deb)
 clean_root "$scratch/deb"
 files() { (cd "$scratch/deb" && find . -xdev \( -path ./proc -o -path ./dev -o -path ./tmp -o -path ./root -o -path ./var/cache -o -path ./var/lib/apt -o -path ./var/lib/dpkg -o -path ./var/log \) -prune -o -print | sort); }
@@ -52,7 +54,9 @@ left=$(comm -13 "$scratch/before" "$scratch/after" | grep -vE 'mimeinfo.cache|/s
 say "deb: removed without a trace"
 leave_root "$scratch/deb"
 rm -rf "$scratch/deb"
+fi
 
+[ "$only" != deb ] || exit 0
 archive=$(ls "$packages"/*.tar.xz)
 clean_root "$scratch/archive"
 mkdir -p "$scratch/archive/opt"

@@ -37,7 +37,8 @@ HelpDialog::HelpDialog(const QString& page, QWidget* parent) : QDialog(parent) {
 Tour::Tour(std::vector<Step> steps, QWidget* window) : QFrame(window), steps_(std::move(steps)) {
   setObjectName("tour");
   setAttribute(Qt::WA_DeleteOnClose);
-  setFrameShape(QFrame::Box);
+  setFrameStyle(QFrame::Panel | QFrame::Raised);
+  setLineWidth(2);
   setAutoFillBackground(true);
   setBackgroundRole(QPalette::ToolTipBase);
   setForegroundRole(QPalette::ToolTipText);
@@ -77,6 +78,7 @@ bool Tour::unseen() { return !QSettings().value(kSeen, false).toBool(); }
 void Tour::show_step(size_t step) {
   step_ = step;
   text_->setText(steps_[step].text);
+  text_->setFixedHeight(text_->heightForWidth(text_->width()));  // a layout asks too late
   count_->setText(tr("%1 of %2").arg(step + 1).arg(steps_.size()));
   back_->setEnabled(step > 0);
   next_->setText(step + 1 < steps_.size() ? tr("Next") : tr("Done"));

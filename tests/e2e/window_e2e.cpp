@@ -905,6 +905,8 @@ class WindowTest : public QObject {
       const QWidget* target = about[step] ? window_->findChild<QWidget*>(about[step]) : window_->findChild<ModelMap*>();
       const QRect place(target->mapTo(window_.get(), QPoint()), target->size());
       QVERIFY2(!tour->geometry().intersects(place), qPrintable(QString::number(step)));
+      const auto* text = tour->findChild<QLabel*>("tour_text");
+      QVERIFY(text->height() >= text->heightForWidth(text->width()));
       press("tour_next");
     }
     QTRY_VERIFY(!window_->findChild<Tour*>());
