@@ -58,8 +58,10 @@ void ModelMap::set_second_stage(const QString& title, const std::vector<SiteItem
   arrange();
 }
 
-void ModelMap::set_scores(const QString& name, const std::map<int, ScoreValue>& scores, std::optional<double> threshold) {
+void ModelMap::set_scores(const QString& name, const std::map<int, ScoreValue>& scores, std::optional<double> threshold,
+                          const ValueScale& scale) {
   score_name_ = name;
+  scale_ = scale;
   scores_ = scores;
   threshold_ = threshold;
   update();
@@ -146,7 +148,7 @@ void ModelMap::paint_blocks(QPainter& painter, const std::vector<Block>& blocks,
 void ModelMap::paint_cell(QPainter& painter, int site, const QRect& rectangle) const {
   const auto score = scores_.find(site);
   const bool valued = score != scores_.end();
-  const QColor fill = valued ? heat_colour(score->second.mean) : palette().color(QPalette::AlternateBase);
+  const QColor fill = valued ? scale_.colour(score->second.mean) : palette().color(QPalette::AlternateBase);
   const QColor ink = valued ? ink_on(fill) : palette().color(QPalette::Text);
   painter.setOpacity(found_ && !found_->contains(site) ? 0.3 : 1);
   // The low end of the scale is nearly as dark as a dark window: cells have an edge of their own.
@@ -287,6 +289,9 @@ std::vector<Figure::Part> ModelMap::figure_parts() const {
   if (sites_.empty()) return {};
   MapPanel panel;
   panel.width = width();
+  panel.low = scale_.low;
+  panel.high = scale_.high;
+  if (scale_.colours != ColourMap::viridis) panel.colours = scale_.colours;
   double bottom = 0;
   for (const Block& block : blocks_) {
     const QRect title = block_title(block.sites.front());

@@ -29,7 +29,7 @@ class ModelMap : public QWidget, public FigureSource {
   void set_second_stage(const QString& title, const std::vector<SiteItem>& sites);
   /// Colours the cells; a site without a value is grey. `name` is shown in tooltips. Cells whose interval holds `threshold` are hatched: whether they pass is
   /// not known.
-  void set_scores(const QString& name, const std::map<int, ScoreValue>& scores, std::optional<double> threshold = {});
+  void set_scores(const QString& name, const std::map<int, ScoreValue>& scores, std::optional<double> threshold = {}, const ValueScale& scale = {});
   /// Others are drawn pale; nothing: none is.
   void set_found(const std::optional<QSet<int>>& sites);
   /// Where a site's cell is, in widget coordinates; empty if its block is folded.
@@ -109,6 +109,7 @@ class ModelMap : public QWidget, public FigureSource {
   std::map<int, ScoreValue> scores_;
   QString score_name_;
   std::optional<double> threshold_;
+  ValueScale scale_;
   std::optional<QSet<int>> found_;
   int needed_height_ = 200;
   double zoom_ = 1;

@@ -1,7 +1,5 @@
 #include "widgets/site_values.h"
 
-#include "core/colour_map.h"
-
 namespace glyphscope {
 
 QString ScoreValue::text() const {
@@ -12,6 +10,11 @@ QString ScoreValue::text() const {
 
 QColor heat_colour(double value) {
   const auto [red, green, blue] = heat_rgb(value);
+  return {red, green, blue};
+}
+
+QColor ValueScale::colour(double value) const {
+  const auto [red, green, blue] = colour_of(colours, high > low ? (value - low) / (high - low) : 0);
   return {red, green, blue};
 }
 

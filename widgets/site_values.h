@@ -5,6 +5,8 @@
 #include <optional>
 #include <vector>
 
+#include "core/colour_map.h"
+
 namespace glyphscope {
 
 /// Where a block of sites is drawn: in a stack from the top down, or in a U, which descends on the left and ascends on the right.
@@ -33,6 +35,14 @@ struct ScoreValue {
 
 /// viridis at a value in [0, 1].
 QColor heat_colour(double value);
+/// What the colours of values span.
+struct ValueScale {
+  ColourMap colours = ColourMap::viridis;
+  double low = 0, high = 1;
+
+  QColor colour(double value) const;
+  bool operator==(const ValueScale&) const = default;
+};
 /// Black or white, whichever is easier to read on `background`.
 QColor ink_on(const QColor& background);
 

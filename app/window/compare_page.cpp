@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "app/window/card_text.h"
+#include "app/window/figure_form.h"
 #include "app/window/wording.h"
 #include "app/window/workspace.h"
 #include "metrics/scores.h"
@@ -134,6 +135,11 @@ QWidget* ComparePage::build_table() {
   cell_->setSizeAdjustPolicy(QComboBox::AdjustToMinimumContentsLengthWithIcon);
   cell_->setMinimumContentsLength(16);
   line->add_field(tr("&Pictures of"), cell_);
+  map_ = new QPushButton(tr("On the m&ap"), side_);
+  map_->setObjectName("compare_on_map");
+  map_->setToolTip(tr("Colours the map of the model by these differences"));
+  connect(map_, &QPushButton::clicked, this, &ComparePage::show_on_map);
+  line->addWidget(map_);
   column->addLayout(line);
   table_ = new QTableWidget(0, kColumns, side_);
   table_->setObjectName("compare_table");
@@ -310,6 +316,55 @@ void ComparePage::refresh() {
   compare_->setEnabled(both && job_ == 0);
   stop_->setEnabled(job_ != 0);
   side_->setVisible(!pictures_);
+  map_->setEnabled(runs_ && sites_ > 0);
+}
+
+void ComparePage::set_model(const event::ModelOpened& model) {
+  sites_ = static_cast<int>(model.table.sites.size());
+  refresh();
+}
+
+void ComparePage::show_on_map() {
+  if (!runs_) return;
+  const std::string key = score_->currentData().toString().toStdString();
+  std::map<int, ScoreValue> values;
+  double largest = 0;
+  for (const auto& one : runs_->variants) {
+    const auto found = one.difference.find(key);
+    if (one.base != 0 || one.sites.size() != 1 || found == one.difference.end() || one.sites.front() >= sites_) continue;
+    const Score& score = found->second;
+    values[one.sites.front()] = {score.mean, score.low, score.high, score.n};
+    largest = std::max(largest, std::abs(score.mean));
+  }
+  if (values.empty()) return bench().say(tr("The runs have no single sites of this model in common."));
+  bench().show_scores(tr("%1, second less first").arg(score_->currentText()), values, 0.0, {ColourMap::difference, -std::max(largest, 0.01), std::max(largest, 0.01)});
+}
+
+Figure ComparePage::figure() const {
+  if (!runs_) return {};
+  const std::string key = score_->currentData().toString().toStdString();
+  IntervalPanel panel;
+  panel.numbers = true;
+  IntervalPanel::Column column{tr("%1, second less first").arg(score_->currentText()).toStdString(), 0, 0, {}, 0.0};
+  for (const auto& one : runs_->variants) {
+    const auto found = one.difference.find(key);
+    if (found == one.difference.end()) continue;
+    panel.rows.push_back({name_of(one).toStdString(), one.differs.contains(key)});
+    column.values.push_back(plot_value(found->second));
+    column.low = std::min(column.low, found->second.low.value_or(found->second.mean));
+    column.high = std::max(column.high, found->second.high.value_or(found->second.mean));
+  }
+  const double room = 0.05 * std::max(0.02, column.high - column.low);
+  column.low -= room, column.high += room;
+  panel.columns.push_back(std::move(column));
+  return {.title = tr("What two runs differ by").toStdString(),
+          .subtitle = tr("Means over the same prompts and noises, with 95 % intervals. Squares: more than chance; of all of them, 5 % may be false.").toStdString(),
+          .parts = {{"", std::move(panel)}},
+          .note = facts_->text().toStdString()};
+}
+
+std::vector<View> ComparePage::views() {
+  return {picture_of(this, name()), {tr("Differences of two runs"), "comparison.png", {}, [this] { return figure(); }}};
 }
 
 void ComparePage::keep(SessionFile& session) const {
@@ -330,6 +385,8 @@ void ComparePage::save(const QString& folder, QStringList& saved, QStringList& f
   if (runs_) {
     write("comparison.json", runs_->document);
     write("comparison.csv", runs_->csv);
+    const QString figure_file = QDir(folder).filePath("comparison.png");
+    (write_figure_file(figure(), figure_file, QString::fromStdString(runs_->document)) ? saved : failed) << figure_file;
   } else if (pictures_) {
     write("comparison.json", pictures_->document);
   }

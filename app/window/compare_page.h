@@ -22,7 +22,8 @@ class ComparePage : public Page {
   ComparePage(Workbench* bench, QWidget* parent);
 
   int rank() const override { return 3; }
-  void set_model(const event::ModelOpened&) override {}
+  void set_model(const event::ModelOpened& model) override;
+  std::vector<View> views() override;
   /// The first of two, or the second where there is a first; compared once there are both.
   bool take_to_compare(const QString& what) override;
   void keep(SessionFile& session) const override;
@@ -42,6 +43,9 @@ class ComparePage : public Page {
   void show_table();
   void show_variant();
   void show_cell();
+  /// Colours the window's map by the differences of single sites, where its model has those.
+  void show_on_map();
+  Figure figure() const;
   void refresh();
 
   EngineBridge* reader_;
@@ -50,7 +54,8 @@ class ComparePage : public Page {
   std::optional<event::PicturesCompared> pictures_;
 
   QLineEdit *first_, *second_;
-  QPushButton *compare_, *stop_;
+  int sites_ = 0;  ///< Of the window's model.
+  QPushButton *compare_, *stop_, *map_;
   QLabel *facts_, *state_;
   QComboBox *score_, *cell_;
   QTableWidget* table_;

@@ -370,10 +370,18 @@ JobId MainWindow::run(Command command) {
 
 Drawing MainWindow::drawing() const { return {sampling_->value(), adapters_->at_work()}; }
 
-void MainWindow::show_scores(const QString& title, const std::map<int, ScoreValue>& values, std::optional<double> threshold) {
-  map_->set_scores(title, values, threshold);
+// Of a difference it is open whether there is one.
+static QString hatched_means(double threshold, const ValueScale& scale) {
+  return scale.colours == ColourMap::difference ? QObject::tr("the interval holds %1: there may be no difference").arg(threshold)
+                                                : QObject::tr("the interval holds %1, from which on a site is localized").arg(threshold, 0, 'f', 2);
+}
+
+void MainWindow::show_scores(const QString& title, const std::map<int, ScoreValue>& values, std::optional<double> threshold,
+                             const ValueScale& scale) {
+  map_->set_scores(title, values, threshold, scale);
   legend_->show_scale(values.empty() ? QString() : title,
-                      threshold && !values.empty() ? tr("the interval holds %1, from which on a site is localized").arg(*threshold, 0, 'f', 2) : QString());
+                      threshold && !values.empty() ? hatched_means(*threshold, scale) : QString(),
+                      scale);
   list_->set_scores(title, values);
 }
 

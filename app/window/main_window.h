@@ -55,7 +55,7 @@ class MainWindow : public QMainWindow, public Workbench {
   void add_to_figure(const std::vector<Figure::Part>& parts) override;
   void use_adapter(const QString& file) override;
   void save_adapter(const QString& file, const QString& format) override;
-  void show_scores(const QString& title, const std::map<int, ScoreValue>& values, std::optional<double> threshold) override;
+  void show_scores(const QString& title, const std::map<int, ScoreValue>& values, std::optional<double> threshold, const ValueScale& scale = {}) override;
   void say(const QString& text) override;
   void note(const std::vector<std::string>& texts) override;
   void fail(const QString& text) override;

@@ -54,7 +54,7 @@ class Workbench {
   virtual void save_adapter(const QString& file, const QString& format) = 0;
 
   /// Colours the map and the list of sites by a score. Cells whose interval holds the threshold are hatched.
-  virtual void show_scores(const QString& title, const std::map<int, ScoreValue>& values, std::optional<double> threshold) = 0;
+  virtual void show_scores(const QString& title, const std::map<int, ScoreValue>& values, std::optional<double> threshold, const ValueScale& scale = {}) = 0;
   /// A message above all pages; under notes that the window's job has had before; of what went wrong.
   virtual void say(const QString& text) = 0;
   virtual void note(const std::vector<std::string>& texts) = 0;

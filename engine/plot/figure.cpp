@@ -67,7 +67,7 @@ double draw_key(const PlotPen& pen, const Figure& figure, const Point& at, doubl
   for (const auto& part : figure.parts) {
     if (const auto* heat = std::get_if<HeatPanel>(&part.panel))
       add({heat->colours.value_or(pen.style.colours), heat->low, heat->high}), hatched |= has_hatching(*heat);
-    if (const auto* map = std::get_if<MapPanel>(&part.panel)) add({pen.style.colours, 0, 1}), hatched |= has_hatching(*map);
+    if (const auto* map = std::get_if<MapPanel>(&part.panel)) add({map->colours.value_or(pen.style.colours), map->low, map->high}), hatched |= has_hatching(*map);
   }
   double x = at.x;
   for (const auto& scale : scales) x = draw_scale(pen, {x, at.y}, scale.colours, scale.low, scale.high, at.x + width);

@@ -76,7 +76,7 @@ struct PicturePanel {
   std::vector<std::vector<Picture>> rows;
 };
 
-/// Cells at places of their own, as a model's map has them, on a colour scale from 0 to 1.
+/// Cells at places of their own, as a model's map has them.
 struct MapPanel {
   struct Cell {
     double left = 0, top = 0, width = 0, height = 0;
@@ -88,7 +88,9 @@ struct MapPanel {
     double left = 0, top = 0, width = 0, height = 0;
     std::string text;
   };
-  double width = 0, height = 0;  ///< The unit in which places are told: all of it.
+  double width = 0, height = 0;      ///< The unit in which places are told: all of it.
+  double low = 0, high = 1;          ///< What the colours span.
+  std::optional<ColourMap> colours;  ///< Else the style's.
   std::vector<Cell> cells;
   std::vector<Label> labels;
 };

@@ -156,12 +156,16 @@ ordered_json panel_json(const MapPanel& panel) {
                      {"marked", cell.marked},
                      {"hatched", cell.hatched}});
   for (const auto& label : panel.labels) labels.push_back({{"place", {label.left, label.top, label.width, label.height}}, {"text", label.text}});
-  return {{"kind", "map"}, {"size", {panel.width, panel.height}}, {"cells", cells}, {"labels", labels}};
+  ordered_json out{{"kind", "map"}, {"size", {panel.width, panel.height}}, {"range", {panel.low, panel.high}}, {"cells", cells}, {"labels", labels}};
+  if (panel.colours) out["colours"] = to_string(*panel.colours);
+  return out;
 }
 
 MapPanel map_of(const ordered_json& json) {
   MapPanel out;
   out.width = json.at("size").at(0), out.height = json.at("size").at(1);
+  out.low = json.at("range").at(0), out.high = json.at("range").at(1);
+  if (json.contains("colours")) out.colours = colour_map_of(json["colours"].get<std::string>());
   for (const auto& cell : json.at("cells")) {
     const auto& place = cell.at("place");
     out.cells.push_back(
