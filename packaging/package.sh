@@ -26,11 +26,12 @@ make_archive() {
   version=$(build/release/glyphscope --version | grep -oE '[0-9]+\.[0-9]+\.[0-9]+' | head -1)
   name=glyphscope-$version-linux-x86_64
   stage=$out/stage/$name
-  rm -rf "$out/stage"
+  rm -rf "$out/stage" "$out"/*.tar.xz
   DESTDIR= cmake --install build/release --prefix "$root/$stage" > /dev/null
   local lib=$stage/lib/glyphscope/lib plugins=/usr/lib/x86_64-linux-gnu/qt6/plugins
   mkdir -p "$stage/lib/glyphscope/plugins"
-  cp -r "$plugins"/{platforms,xcbglintegrations,imageformats,platforminputcontexts,platformthemes} "$stage/lib/glyphscope/plugins/" 2> /dev/null || true
+  cp -r "$plugins"/{platforms,xcbglintegrations,imageformats,platforminputcontexts,platformthemes} "$stage/lib/glyphscope/plugins/" 2> /dev/null || true  # not all are on every machine
+  [ -e "$stage/lib/glyphscope/plugins/platforms/libqxcb.so" ] || { echo "package: Qt's plugin for X11 is missing" >&2; exit 1; }
   rm -f "$stage"/lib/glyphscope/plugins/platforms/libq{eglfs,linuxfb,vkkhrdisplay,vnc,minimalegl}*
   printf '[Paths]\nPlugins = ../plugins\n' > "$stage/lib/glyphscope/bin/qt.conf"
   # Of everything that is there, until nothing new is needed.

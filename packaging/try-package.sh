@@ -12,11 +12,22 @@ say() { printf 'try-package: %s\n' "$*"; }
 # Of the folder with the clean root: what there is to run.
 in_root() { chroot "$1" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive "${@:2}"; }
 clean_root() {
-  rm -rf "$1"
+  remove_root "$1"
   mmdebstrap --quiet --variant=apt --include=xvfb,xauth,x11-utils,imagemagick,ca-certificates bookworm "$1" > "$scratch/mmdebstrap.log" 2>&1 || { tail -5 "$scratch/mmdebstrap.log" >&2; exit 1; }
   mount --bind /proc "$1/proc" && mount --bind /dev "$1/dev"
 }
-leave_root() { umount "$1/proc" "$1/dev" 2> /dev/null || true; }
+# Nothing of the machine's own may be in it when it is removed.
+leave_root() {
+  local one
+  for one in "$1/proc" "$1/dev"; do
+    if mountpoint -q "$one"; then umount -l "$one"; fi
+    if mountpoint -q "$one"; then say "cannot leave $one"; exit 1; fi
+  done
+}
+remove_root() {
+  leave_root "$1"
+  rm -rf --one-file-system "$1"
+}
 only=${2:-both}
 trap 'leave_root "$scratch/deb"; leave_root "$scratch/archive"' EXIT
 
@@ -52,8 +63,7 @@ files > "$scratch/after"
 left=$(comm -13 "$scratch/before" "$scratch/after" | grep -vE 'mimeinfo.cache|/share/mime/|icon-theme.cache|/var/cache/|fontconfig|/var/lib/(systemd|dbus)|__pycache__|\.pyc$|ldconfig|/etc/' || true)
 [ -z "$left" ] || { say "left after removal:"; echo "$left"; exit 1; }
 say "deb: removed without a trace"
-leave_root "$scratch/deb"
-rm -rf "$scratch/deb"
+remove_root "$scratch/deb"
 fi
 
 [ "$only" != deb ] || exit 0
@@ -62,5 +72,4 @@ clean_root "$scratch/archive"
 mkdir -p "$scratch/archive/opt"
 tar -C "$scratch/archive/opt" -xf "$archive"
 use "$scratch/archive" "/opt/$(basename "$archive" .tar.xz)/bin/glyphscope"
-leave_root "$scratch/archive"
-rm -rf "$scratch/archive"
+remove_root "$scratch/archive"

@@ -26,7 +26,7 @@ Run add_figure(CLI::App& app) {
   struct Options {
     std::vector<std::string> files, titles;
     std::string out, colours, title, note;
-    double width = 0, letters = 0;
+    double width = -1, letters = 0;
     int dpi = 0, columns = 0;
     bool dark = false, light = false, bare = false, lettered = false;
   };
@@ -37,10 +37,10 @@ Run add_figure(CLI::App& app) {
                    "PNGs of figures (heatmap.png, card.png, map-*.png, arena.png, training.png, figure.png, ..), JSON of a figure, or pictures")
       ->required();
   verb->add_option("--out", options->out, "The file: .png, .svg or .pdf; its values go beside it, into FILE.csv")->required();
-  verb->add_option("--width", options->width, "Millimetres (default: as wide as it is read best)")->check(CLI::Range(20.0, 2000.0));
-  verb->add_option("--dpi", options->dpi, "Dots per inch of a PNG (default: 144)")->check(CLI::Range(36, 1200));
-  verb->add_option("--letters", options->letters, "Points (default: 9)")->check(CLI::Range(4.0, 24.0));
-  verb->add_option("--colours", options->colours, "Of values (default: viridis)")->check(CLI::IsMember(colour_map_names()));
+  verb->add_option("--width", options->width, "Millimetres, 0 for as wide as it is read best (default: as it was)")->check(CLI::Range(0.0, 2000.0));
+  verb->add_option("--dpi", options->dpi, "Dots per inch of a PNG (default: as it was)")->check(CLI::Range(36, 1200));
+  verb->add_option("--letters", options->letters, "Points (default: as it was)")->check(CLI::Range(4.0, 24.0));
+  verb->add_option("--colours", options->colours, "Of values (default: as it was)")->check(CLI::IsMember(colour_map_names()));
   auto* dark = verb->add_flag("--dark", options->dark, "Light letters on dark paper");
   verb->add_flag("--light", options->light, "Dark letters on white paper")->excludes(dark);
   verb->add_flag("--no-title", options->bare, "Without the figure's title and what stands below it");
@@ -52,6 +52,7 @@ Run add_figure(CLI::App& app) {
   return [=](const Context& context) {
     DrawnFigure drawn = shown_by(options->files.front());
     Figure& figure = drawn.figure;
+    FigureStyle& style = drawn.style;
     if (options->files.size() > 1) {
       // Of several the titles are those of their parts.
       figure = {};
@@ -68,12 +69,11 @@ Run add_figure(CLI::App& app) {
     if (options->titles.size() > figure.parts.size())
       reject("there are " + std::to_string(options->titles.size()) + " titles for " + std::to_string(figure.parts.size()) + " parts", "figure");
     for (size_t i = 0; i < options->titles.size(); ++i) figure.parts[i].title = options->titles[i];
-    if (!options->title.empty()) figure.title = options->title;
+    if (!options->title.empty()) figure.title = options->title, style.titles = true;
     if (!options->note.empty()) figure.note = options->note;
     if (options->columns > 0) figure.columns = options->columns;
     figure.lettered |= options->lettered;
-    FigureStyle& style = drawn.style;
-    if (options->width > 0) style.width_mm = options->width;
+    if (options->width >= 0) style.width_mm = options->width;
     if (options->dpi > 0) style.dpi = options->dpi;
     if (options->letters > 0) style.letters = options->letters;
     if (!options->colours.empty()) style.colours = colour_map_of(options->colours);

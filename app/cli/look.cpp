@@ -32,7 +32,7 @@ Run add_look(CLI::App& app) {
     if (!options->heads.empty()) {
       std::vector<int> sites = command.sites;
       for (int site = 0; sites.empty() && site < static_cast<int>(opened.table.sites.size()); ++site) sites.push_back(site);
-      command.heads = parse_heads(options->heads, command.sites.empty() ? sites : command.sites, opened.table);
+      command.heads = parse_heads(options->heads, sites, opened.table);
     }
     const auto look = context.get<event::AttentionReady>(command);
     for (const auto& note : look.notes) context.note(note);

@@ -141,13 +141,14 @@ class Replaying {
   // Of its description: another version, or other letters of the machine, may draw it otherwise.
   void figure(const std::string& before) {
     const auto [figure, style] = figure_of(before, "figure.png");
-    write_figure(figure, style, out_ / "figure.png", {{"session", "replay"}});
     write_figure(figure, style, out_ / "figure.pdf", {{"session", "replay"}});
-    const auto pixels = [](const torch::Tensor& image) {
-      const Bitmap bitmap = to_bitmap(image);
+    // Of one that is too large for pixels there is the PDF.
+    if (const auto written = attempt([&] { write_figure(figure, style, out_ / "figure.png", {{"session", "replay"}}); }); !written)
+      context_.note(written.error().message());
+    const auto picture = [](const Bitmap& bitmap) {
       return Picture{bitmap.width, bitmap.height, std::make_shared<const std::vector<std::uint8_t>>(bitmap.rgb), {}, {}, {}};
     };
-    items_.push_back(compared("figure.png", pixels(image_of(before, "figure.png")), pixels(read_image(out_ / "figure.png"))));
+    items_.push_back(compared("figure.png", picture(to_bitmap(image_of(before, "figure.png"))), picture(kept_look(figure, style))));
   }
 
   // The results of a run, of its cells.

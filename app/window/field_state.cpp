@@ -8,7 +8,7 @@ namespace {
 
 // Names of what looks, and sets nothing.
 bool only_looks(const QString& name) {
-  static const QRegularExpression looks("^(qt_|run_)|swipe|scrubber|search|filter");
+  static const QRegularExpression looks("^(qt_|run_)|swipe|scrubber|search|filter|^look_word$");
   return name.isEmpty() || looks.match(name).hasMatch();
 }
 

@@ -160,16 +160,19 @@ void FigureForm::resizeEvent(QResizeEvent*) { settle_->start(); }
 QString FigureForm::save(const QString& proposed, const QString& metadata) {
   const QString file = ask_where_to_save(this, tr("Save the figure"), proposed, tr("Figures (*.png *.svg *.pdf)"), "png");
   if (file.isEmpty()) return {};
-  const auto saved = attempt([&] { save_figure(figure_, style(), file.toStdString(), json_of(metadata)); });
-  if (saved) return file;
+  const auto saved = attempt([&] { return save_figure(figure_, style(), file.toStdString(), json_of(metadata)); });
+  if (saved) return saved->empty() ? tr("Saved %1").arg(file) : tr("Saved %1, and its values in %2").arg(file, QString::fromStdString(saved->string()));
   emit failed(in_words(saved.error()));
   return {};
 }
 
-void FigureForm::copy() {
+bool FigureForm::copy() {
   const auto drawn = attempt([&] { return glyphscope::draw(figure_, style()); });
-  if (!drawn) return emit failed(in_words(drawn.error()));
-  QGuiApplication::clipboard()->setImage(to_image(*drawn));
+  if (drawn)
+    QGuiApplication::clipboard()->setImage(to_image(*drawn));
+  else
+    emit failed(in_words(drawn.error()));
+  return bool(drawn);
 }
 
 FigureDialog::FigureDialog(const Figure& figure, const QString& proposed, const QString& metadata, QWidget* parent) : QDialog(parent) {
@@ -200,14 +203,13 @@ FigureDialog::FigureDialog(const Figure& figure, const QString& proposed, const 
   buttons->addButton(QDialogButtonBox::Close);
   column->addWidget(buttons);
   connect(save, &QPushButton::clicked, this, [this, form, proposed, metadata] {
-    const QString file = form->save(proposed, metadata);
-    if (file.isEmpty()) return;
-    emit saved(file);
+    const QString said = form->save(proposed, metadata);
+    if (said.isEmpty()) return;
+    emit saved(said);
     accept();
   });
   connect(copy, &QPushButton::clicked, this, [form, say] {
-    form->copy();
-    say(tr("The figure is in the clipboard."));
+    if (form->copy()) say(tr("The figure is in the clipboard."));
   });
   connect(add, &QPushButton::clicked, this, [this, form] {
     emit wanted(form->figure().parts);

@@ -27,9 +27,10 @@ class FigureForm : public QWidget {
   const Figure& figure() const { return figure_; }
   FigureStyle style() const;
   void set_style(const FigureStyle& style);
-  /// Asks where to, and writes it with its values beside it. metadata: JSON of what made it. Returns the file; empty if none was chosen, or it failed.
+  /// Asks where to, and writes it with its values beside it. metadata: JSON of what made it. Returns what to say of it; empty if no file was chosen, or it failed.
   QString save(const QString& proposed, const QString& metadata);
-  void copy();
+  /// To the clipboard. False if it failed.
+  bool copy();
 
  signals:
   void style_changed();
@@ -59,7 +60,7 @@ class FigureDialog : public QDialog {
   FigureDialog(const Figure& figure, const QString& proposed, const QString& metadata, QWidget* parent);
 
  signals:
-  void saved(const QString& file);
+  void saved(const QString& said);
   void wanted(const std::vector<glyphscope::Figure::Part>& parts);  ///< In the composed figure.
 };
 

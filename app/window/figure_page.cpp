@@ -97,12 +97,10 @@ FigurePage::FigurePage(Workbench* bench, QWidget* parent) : Page(bench, tr("Figu
   column->addWidget(split, 1);
   auto* line = new FlowLayout;
   button(line, tr("&Save\u2026"), "figure_save", &of_a_figure_, [this] {
-    const QString file = form_->save("figure.pdf", "{}");
-    if (!file.isEmpty()) this->bench().say(tr("Saved %1, and its values in %1.csv").arg(file));
+    if (const QString said = form_->save("figure.pdf", "{}"); !said.isEmpty()) this->bench().say(said);
   });
   button(line, tr("Cop&y"), "figure_copy", &of_a_figure_, [this] {
-    form_->copy();
-    this->bench().say(tr("The figure is in the clipboard."));
+    if (form_->copy()) this->bench().say(tr("The figure is in the clipboard."));
   });
   button(line, tr("Open\u2026"), "figure_open", nullptr, [this] { open(); });
   button(line, tr("Clear"), "figure_clear", &of_a_figure_, [this] {
@@ -128,27 +126,45 @@ FigurePage::FigurePage(Workbench* bench, QWidget* parent) : Page(bench, tr("Figu
 QString FigurePage::title() const { return parts_.empty() ? name() : tr("%1 (%2)").arg(name()).arg(parts_.size()); }
 
 void FigurePage::change(const std::function<void(std::vector<Figure::Part>&)>& edit) {
-  past_.push_back(parts_);
+  constexpr size_t kMostSteps = 20;  // each holds its pictures
+  past_.push_back(drawn());
+  if (past_.size() > kMostSteps) past_.erase(past_.begin());
   future_.clear();
   edit(parts_);
   emit content_changed();
 }
 
-bool FigurePage::undo() {
-  if (past_.empty()) return false;
-  future_.push_back(std::exchange(parts_, past_.back()));
-  past_.pop_back();
+DrawnFigure FigurePage::drawn() const { return {figure(), form_->style()}; }
+
+void FigurePage::put(const DrawnFigure& drawn) {
+  const Figure& figure = drawn.figure;
+  showing_ = true;
+  parts_ = figure.parts;
+  title_->setText(QString::fromStdString(figure.title));
+  note_->setText(QString::fromStdString(figure.note));
+  columns_->setValue(figure.columns);
+  lettered_->setChecked(figure.lettered);
+  form_->set_style(drawn.style);
+  showing_ = false;
   show_parts(static_cast<int>(parts_.size()) - 1);
   emit content_changed();
+}
+
+bool FigurePage::undo() {
+  if (past_.empty()) return false;
+  future_.push_back(drawn());
+  const DrawnFigure before = std::move(past_.back());
+  past_.pop_back();
+  put(before);
   return true;
 }
 
 bool FigurePage::redo() {
   if (future_.empty()) return false;
-  past_.push_back(std::exchange(parts_, future_.back()));
+  past_.push_back(drawn());
+  const DrawnFigure after = std::move(future_.back());
   future_.pop_back();
-  show_parts(static_cast<int>(parts_.size()) - 1);
-  emit content_changed();
+  put(after);
   return true;
 }
 
@@ -182,14 +198,8 @@ void FigurePage::open() {
 }
 
 void FigurePage::show_figure(const DrawnFigure& drawn) {
-  const Figure& figure = drawn.figure;
-  change([&](auto& parts) { parts = figure.parts; });
-  title_->setText(QString::fromStdString(figure.title));
-  note_->setText(QString::fromStdString(figure.note));
-  columns_->setValue(figure.columns);
-  lettered_->setChecked(figure.lettered);
-  form_->set_style(drawn.style);
-  show_parts(static_cast<int>(parts_.size()) - 1);
+  change([](auto&) {});
+  put(drawn);
 }
 
 void FigurePage::show_parts(int current) {
@@ -229,9 +239,8 @@ Figure FigurePage::figure() const {
 void FigurePage::keep(SessionFile& session) const {
   if (parts_.empty()) return;
   if (!kept_) {
-    // Small, as nobody looks at its pixels: its description is what is kept.
-    auto bytes = attempt([&] { return figure_bytes(figure(), form_->style(), ".png", nullptr); });
-    if (!bytes) return;
+    auto bytes = attempt([&] { return kept_figure(figure(), form_->style()); });
+    if (!bytes) return;  // the preview says why it cannot be drawn
     kept_ = std::make_shared<const std::string>(std::move(*bytes));
   }
   session.figure = kept_;

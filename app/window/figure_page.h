@@ -35,8 +35,10 @@ class FigurePage : public Page {
   void on_event(const Event&) override {}
 
  private:
-  /// The parts have changed, by the user: the step before can be taken back.
+  /// The parts have changed, by the user: the step before can be taken back, with the fields as they were.
   void change(const std::function<void(std::vector<Figure::Part>&)>& edit);
+  DrawnFigure drawn() const;
+  void put(const DrawnFigure& drawn);
   void show_parts(int current);
   void refresh();
   void open();
@@ -44,7 +46,7 @@ class FigurePage : public Page {
   Figure figure() const;
 
   std::vector<Figure::Part> parts_;
-  std::vector<std::vector<Figure::Part>> past_, future_;
+  std::vector<DrawnFigure> past_, future_;
   mutable std::shared_ptr<const std::string> kept_;  ///< As the session keeps it; none since the last change.
   bool showing_ = false;
   QListWidget* list_;

@@ -557,7 +557,7 @@ void MainWindow::save_view(const View& view) {
 void MainWindow::save_figure_of(const Figure& figure, const QString& file) {
   if (figure.parts.empty()) return say(tr("There is nothing to draw yet."));
   auto* dialog = new FigureDialog(figure, file, settings_text(), this);
-  connect(dialog, &FigureDialog::saved, this, [this](const QString& saved) { say(tr("Saved %1, and its values in %1.csv").arg(saved)); });
+  connect(dialog, &FigureDialog::saved, this, &MainWindow::say);
   connect(dialog, &FigureDialog::wanted, this, &MainWindow::add_to_figure);
   dialog->open();
 }
@@ -575,9 +575,10 @@ void MainWindow::connect_figures() {
     const bool picture = qobject_cast<PictureView*>(widget);
     source->more_actions = [this, source, picture](QMenu& menu) {
       if (!picture) {
-        menu.addAction(tr("Copy as a picture"), this, [source] {
+        menu.addAction(tr("Copy as a picture"), this, [this, source] {
           const auto drawn = attempt([&] { return draw({.parts = source->figure_parts()}, {.dark = QSettings().value("dark", false).toBool()}); });
-          if (drawn) QGuiApplication::clipboard()->setImage(to_image(*drawn));
+          if (!drawn) return fail(in_words(drawn.error()));
+          QGuiApplication::clipboard()->setImage(to_image(*drawn));
         });
         menu.addAction(tr("Save as a figure\u2026"), this, [this, source] { save_figure_of({.parts = source->figure_parts()}, "figure.png"); });
       }

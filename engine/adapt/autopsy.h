@@ -62,7 +62,7 @@ struct AutopsyResult {
   nlohmann::ordered_json to_json() const;
   std::string csv() const;
   std::string table() const;
-  /// What each part adds to the text, [3, H, W] uint8.
+  /// What each part adds to the text.
   Figure figure() const;
 };
 

@@ -19,7 +19,7 @@ class TrainingTable {
   const std::map<std::int64_t, TrainingRow>& rows() const { return rows_; }
   /// Atomic.
   void save() const;
-  /// Losses over steps, and below them the shares that sample pictures gave, if there are any; [3, H, 560] uint8.
+  /// Losses over steps, and below them the shares that sample pictures gave, if there are any.
   Figure figure() const;
 
  private:

@@ -102,7 +102,7 @@ nlohmann::ordered_json card_document(const Certificate& certificate, const Certi
 /// Writes card.json and card.png.
 void write_card(const Certificate& certificate, const CertifySettings& settings, const ModelInfo& model, const std::string& ocr, const RunCost& cost,
                 const std::filesystem::path& folder);
-/// The card as a picture, [3, H, W] uint8.
+/// The card as a figure.
 Figure card_figure(const Certificate& certificate, const ModelInfo& model);
 
 }  // namespace glyphscope

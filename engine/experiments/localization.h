@@ -125,7 +125,7 @@ void write_localization(const LocalizationResult& result, const LocalizationSett
 nlohmann::ordered_json localization_document(const LocalizationResult& result, const LocalizationSettings& settings, const ModelInfo& model,
                                              const std::string& ocr, const RunCost& cost);
 
-/// Sites x scores as a picture, [3, H, W] uint8.
+/// Sites x scores as a figure.
 Figure heatmap_figure(const LocalizationResult& result, const ModelInfo& model);
 
 }  // namespace glyphscope

@@ -35,7 +35,7 @@ nlohmann::ordered_json map_document(const EffectMap& map, const RunSettings& set
 void write_map(const EffectMap& map, const RunSettings& settings, const ModelInfo& model, const std::string& ocr, const RunCost& cost,
                const std::filesystem::path& folder);
 
-/// Rows x columns as a picture, [3, H, W] uint8: a panel for each of the scores that say most.
+/// Rows x columns as a figure: a panel for each of the scores that say most.
 Figure map_figure(const EffectMap& map, const ModelInfo& model, int pairs);
 
 }  // namespace glyphscope

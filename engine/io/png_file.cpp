@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "core/unicode.h"
 #include "io/files.h"
 #include "io/image_file.h"
 
@@ -29,12 +30,14 @@ void keep_message(png_structp png, png_const_charp message) {
 void ignore_warning(png_structp, png_const_charp) {}
 
 void append_bytes(png_structp png, png_bytep bytes, png_size_t length) {
-  // What a full memory throws must not pass through libpng.
+  // What a full memory throws must not pass through libpng, nor may libpng jump out of a handler.
+  bool kept = true;
   try {
     static_cast<std::string*>(png_get_io_ptr(png))->append(reinterpret_cast<const char*>(bytes), length);
   } catch (const std::bad_alloc&) {
-    png_error(png, "not enough memory");
+    kept = false;
   }
+  if (!kept) png_error(png, "not enough memory");
 }
 void no_flush(png_structp) {}
 
@@ -93,7 +96,7 @@ void skip_pixels(png_structp png, png_infop info, std::vector<png_byte>* row) {
 }
 
 // Texts may stand before the pixels or after them.
-bool decode_text(Reading* from, std::string* out, std::vector<png_byte>* row, PngMessage* message) {
+bool decode_text(Reading* from, std::string* out, bool* latin, std::vector<png_byte>* row, PngMessage* message) {
   png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, message, keep_message, ignore_warning);
   if (!png) return false;
   png_infop info = png_create_info_struct(png), end = png_create_info_struct(png);
@@ -103,7 +106,7 @@ bool decode_text(Reading* from, std::string* out, std::vector<png_byte>* row, Pn
   }
   constexpr png_alloc_size_t kLongestText = 256u << 20;  // a figure's description holds its pictures
   png_set_chunk_malloc_max(png, kLongestText);
-  png_set_user_limits(png, 1u << 16, 1u << 16);
+  png_set_user_limits(png, 1u << 14, 1u << 14);
   png_set_read_fn(png, from, take_bytes);
   png_read_info(png, info);
   for (png_infop one : {info, end}) {
@@ -113,6 +116,7 @@ bool decode_text(Reading* from, std::string* out, std::vector<png_byte>* row, Pn
     for (int i = 0; i < count; ++i) {
       if (std::strcmp(texts[i].key, kKeyword) != 0) continue;
       const bool utf8 = texts[i].compression == PNG_ITXT_COMPRESSION_NONE || texts[i].compression == PNG_ITXT_COMPRESSION_zTXt;
+      *latin = !utf8;
       out->assign(texts[i].text, utf8 ? texts[i].itxt_length : texts[i].text_length);
       png_destroy_read_struct(&png, &info, &end);
       return true;
@@ -161,9 +165,14 @@ std::string png_metadata_of(const std::string& bytes, const std::filesystem::pat
   Reading from{bytes.data(), bytes.size()};
   std::string out;
   std::vector<png_byte> row;
+  bool latin = false;
   PngMessage message;
-  if (!decode_text(&from, &out, &row, &message)) reject(std::string("the PNG is damaged: ") + message.text, file.string(), "Get the file again");
-  return out;
+  if (!decode_text(&from, &out, &latin, &row, &message)) reject(std::string("the PNG is damaged: ") + message.text, file.string(), "Get the file again");
+  // tEXt and zTXt are Latin-1, says the PNG specification; some writers put UTF-8 there all the same.
+  if (!latin || first_invalid_utf8(out) == std::string::npos) return out;
+  std::string wide;
+  for (const char c : out) append_utf8(wide, static_cast<unsigned char>(c));
+  return wide;
 }
 
 torch::Tensor contact_sheet(const std::vector<torch::Tensor>& images, int columns) {

@@ -250,16 +250,19 @@ double Canvas::paragraph(const std::string& text, const Point& top_left, double 
 
 double Canvas::text_width(const std::string& text, const Font& font) { return width_of(layout_of(measure(), text, font).get()); }
 
-std::string Canvas::shortened(const std::string& text, const Font& font, double width) {
+std::string Canvas::shortened(const std::string& whole, const Font& font, double width) {
+  constexpr size_t kLongest = 4096;  // bytes: more than fits anywhere
+  const std::string text = whole.substr(0, kLongest);
   if (text_width(text, font) <= width) return text;
   const char* const ellipsis = "\u2026";
   char* valid = g_utf8_make_valid(text.data(), static_cast<gssize>(text.size()));
   std::string out = valid;
   g_free(valid);
-  while (!out.empty() && text_width(out + ellipsis, font) > width) {
-    const char* last = g_utf8_find_prev_char(out.c_str(), out.c_str() + out.size());
-    out.resize(last ? static_cast<size_t>(last - out.c_str()) : 0);
-  }
+  // The longest beginning that fits: by halves, as a stranger's name may be long.
+  std::vector<size_t> ends{0};
+  for (const char* at = out.c_str(); *at != '\0'; at = g_utf8_next_char(at)) ends.push_back(static_cast<size_t>(g_utf8_next_char(at) - out.c_str()));
+  const auto too_long = std::partition_point(ends.begin() + 1, ends.end(), [&](size_t end) { return text_width(out.substr(0, end) + ellipsis, font) <= width; });
+  out.resize(*(too_long - 1));
   return out + ellipsis;
 }
 

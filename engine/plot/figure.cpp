@@ -20,7 +20,22 @@ namespace {
 
 constexpr double kPoint = 25.4 / 72;  // in mm
 constexpr double kMargin = 1.4;       // em
+constexpr const char* kTableHead = "part,row,column,mean,low,high";
 constexpr const char *kFigureKey = "figure", *kStyleKey = "figure_style";
+
+// A stranger's file may be nested so deeply that nobody could walk through it.
+ordered_json shallow_json(const std::string& text) {
+  constexpr int kDeepest = 32;
+  bool deep = false;
+  ordered_json out = ordered_json::parse(
+      text,
+      [&](int depth, ordered_json::parse_event_t, ordered_json&) {
+        deep |= depth > kDeepest;
+        return depth <= kDeepest;
+      },
+      /*allow_exceptions=*/false);
+  return deep ? ordered_json(ordered_json::value_t::discarded) : out;
+}
 
 struct Drawing {
   Canvas canvas;
@@ -52,33 +67,60 @@ bool has_hatching(const MapPanel& panel) {
   return std::any_of(panel.cells.begin(), panel.cells.end(), [](const auto& cell) { return cell.hatched; });
 }
 
+// a .. z, then aa, ab, ..
+std::string part_letter(size_t part) {
+  std::string out;
+  for (size_t rest = part + 1; rest > 0; rest = (rest - 1) / 26) out.insert(out.begin(), static_cast<char>('a' + (rest - 1) % 26));
+  return out;
+}
+
 // The colours that the figure uses, and what hatching means.
 double draw_key(const PlotPen& pen, const Figure& figure, const Point& at, double width) {
   struct Scale {
     ColourMap colours;
     double low, high;
-    bool operator==(const Scale&) const = default;
+    std::string of;  ///< The parts that have it.
   };
   std::vector<Scale> scales;
   bool hatched = false;
   const auto add = [&](const Scale& scale) {
-    if (std::find(scales.begin(), scales.end(), scale) == scales.end()) scales.push_back(scale);
+    const auto same = [&](const Scale& other) { return other.colours == scale.colours && other.low == scale.low && other.high == scale.high; };
+    const auto found = std::find_if(scales.begin(), scales.end(), same);
+    if (found == scales.end())
+      scales.push_back(scale);
+    else
+      found->of += ", " + scale.of;
   };
-  for (const auto& part : figure.parts) {
+  for (size_t i = 0; i < figure.parts.size(); ++i) {
+    const auto& part = figure.parts[i];
+    const std::string name = figure.lettered ? part_letter(i) : part.title;
     if (const auto* heat = std::get_if<HeatPanel>(&part.panel))
-      add({heat->colours.value_or(pen.style.colours), heat->low, heat->high}), hatched |= has_hatching(*heat);
-    if (const auto* map = std::get_if<MapPanel>(&part.panel)) add({map->colours.value_or(pen.style.colours), map->low, map->high}), hatched |= has_hatching(*map);
+      add({heat->colours.value_or(pen.style.colours), heat->low, heat->high, name}), hatched |= has_hatching(*heat);
+    if (const auto* map = std::get_if<MapPanel>(&part.panel)) add({map->colours.value_or(pen.style.colours), map->low, map->high, name}), hatched |= has_hatching(*map);
   }
-  double x = at.x;
-  for (const auto& scale : scales) x = draw_scale(pen, {x, at.y}, scale.colours, scale.low, scale.high, at.x + width);
+  double x = at.x, y = at.y;
+  const double em = pen.em(), line = 1.6 * em;
+  const auto begin_line = [&] {
+    if (x > at.x) x = at.x, y += line;
+  };
+  for (const auto& scale : scales) {
+    // With more than one, each tells whose it is.
+    if (scales.size() > 1) {
+      begin_line();
+      const std::string whose = Canvas::shortened(scale.of, pen.font(0.85), width / 2);
+      pen.canvas.text(whose, {x, y + 0.75 * em}, pen.font(0.85), pen.ink.soft);
+      x += Canvas::text_width(whose, pen.font(0.85)) + em;
+    }
+    x = draw_scale(pen, {x, y}, scale.colours, scale.low, scale.high, at.x + width);
+  }
   if (hatched) {
-    const double em = pen.em();
-    pen.canvas.outline({x, at.y, 1.4 * em, 0.8 * em}, pen.ink.soft, 0.5);
-    pen.canvas.hatch({x, at.y, 1.4 * em, 0.8 * em}, pen.ink.soft);
-    const std::string text = "the interval holds the threshold";
-    pen.canvas.text(Canvas::shortened(text, pen.font(0.85), at.x + width - x - 2 * em), {x + 1.8 * em, at.y + 0.75 * em}, pen.font(0.85), pen.ink.soft);
+    constexpr const char* kText = "the interval holds the threshold";
+    if (x + 2 * em + Canvas::text_width(kText, pen.font(0.85)) > at.x + width) begin_line();
+    pen.canvas.outline({x, y, 1.4 * em, 0.8 * em}, pen.ink.soft, 0.5);
+    pen.canvas.hatch({x, y, 1.4 * em, 0.8 * em}, pen.ink.soft);
+    pen.canvas.text(Canvas::shortened(kText, pen.font(0.85), at.x + width - x - 2 * em), {x + 1.8 * em, y + 0.75 * em}, pen.font(0.85), pen.ink.soft);
   }
-  return scales.empty() ? 0 : 1.6 * pen.em();
+  return scales.empty() ? 0 : y + line - at.y;
 }
 
 double draw_badges(const PlotPen& pen, const std::vector<Figure::Badge>& badges, const Point& at, double width) {
@@ -149,9 +191,7 @@ Drawing draw_all(const Figure& figure, const FigureStyle& style) {
   if (y > margin) y += 0.8 * em;
   for (const auto& [first, end, natural] : rows) {
     const auto name_of = [&](size_t i) {
-      // a .. z, then aa, ab, ..
-      std::string letter;
-      for (size_t rest = i + 1; figure.lettered && rest > 0; rest = (rest - 1) / 26) letter.insert(letter.begin(), static_cast<char>('a' + (rest - 1) % 26));
+      const std::string letter = figure.lettered ? part_letter(i) : "";
       return letter + (letter.empty() || figure.parts[i].title.empty() ? "" : "  ") + figure.parts[i].title;
     };
     double titles = 0, x = margin;
@@ -169,6 +209,15 @@ Drawing draw_all(const Figure& figure, const FigureStyle& style) {
   y += draw_key(pen, figure, {margin, y}, *width);
   if (!figure.note.empty()) y += out.canvas.paragraph(figure.note, {margin, y + 0.4 * em}, *width, pen.font(0.95), out.ink.ink) + 0.4 * em;
   out.size = {*width + 2 * margin, y + margin * 0.8};
+  return out;
+}
+
+constexpr int kKeptDpi = 72;
+
+ordered_json described(const Figure& figure, const FigureStyle& style, const ordered_json& metadata) {
+  ordered_json out = metadata.is_object() ? metadata : ordered_json::object();
+  out[kStyleKey] = style.to_json();
+  out[kFigureKey] = figure.to_json();
   return out;
 }
 
@@ -197,11 +246,13 @@ std::string axis_number(double value) {
 }
 
 std::vector<double> axis_ticks(double low, double high, int about, bool logarithmic) {
+  // What lies too close together, or too far apart, to be counted has one number.
+  constexpr double kClosest = 1e-9;
   std::vector<double> out;
-  if (!(high > low) || !std::isfinite(low) || !std::isfinite(high)) return {low};
-  if (logarithmic) {
+  if (!std::isfinite(low) || !std::isfinite(high) || !(high - low > kClosest * std::max(std::abs(low), std::abs(high))) || !std::isfinite(high - low)) return {low};
+  if (logarithmic && low > std::numeric_limits<double>::min()) {
     // Of many decades only the powers of ten.
-    const bool many = std::log10(high / low) > 3;
+    const bool many = std::log10(high) - std::log10(low) > 3;
     for (int decade = static_cast<int>(std::floor(std::log10(low))); decade <= static_cast<int>(std::ceil(std::log10(high))); ++decade)
       for (const int digit : {1, 2, 5})
         if (const double value = digit * std::pow(10.0, decade); value >= low && value <= high && (!many || digit == 1)) out.push_back(value);
@@ -209,8 +260,9 @@ std::vector<double> axis_ticks(double low, double high, int about, bool logarith
   }
   const double rough = (high - low) / std::max(1, about), power = std::pow(10.0, std::floor(std::log10(rough)));
   const double step = power * (rough / power <= 1.0001 ? 1 : rough / power <= 2.0001 ? 2 : rough / power <= 5.0001 ? 5 : 10);
-  for (double n = std::ceil(low / step - 1e-9); n * step <= high + 1e-9 * step; ++n) out.push_back(n * step);
-  return out;
+  const double first = std::ceil(low / step - 1e-9);
+  for (int n = 0; n <= 2 * std::max(1, about) && (first + n) * step <= high + 1e-9 * step; ++n) out.push_back((first + n) * step);
+  return out.empty() ? std::vector<double>{low} : out;
 }
 
 void FigureStyle::check() const {
@@ -218,6 +270,9 @@ void FigureStyle::check() const {
   if (!(width_mm == 0 || (width_mm >= 20 && width_mm <= 2000))) refuse(axis_number(width_mm) + " mm wide", "20 to 2000 mm");
   if (dpi < 36 || dpi > 1200) refuse("of " + std::to_string(dpi) + " dots per inch", "36 to 1200");
   if (!(letters >= 4 && letters <= 24)) refuse("of letters of " + axis_number(letters) + " points", "4 to 24 points");
+  constexpr double kLeastInside = 10;  // em
+  if (width_mm > 0 && width_mm / kPoint < (2 * kMargin + kLeastInside) * letters)
+    refuse(axis_number(width_mm) + " mm wide with letters of " + axis_number(letters) + " points", "a larger width, or smaller letters");
 }
 
 ordered_json FigureStyle::to_json() const {
@@ -250,10 +305,18 @@ std::string figure_bytes(const Figure& figure, const FigureStyle& style, const s
   if (ending == ".svg") return drawn.canvas.svg(drawn.size, drawn.ink.paper, figure.title, metadata.is_null() ? "" : json_text(metadata));
   if (ending == ".pdf") return drawn.canvas.pdf(drawn.size, drawn.ink.paper, figure.title, metadata.is_null() ? "" : json_text(metadata));
   if (ending != ".png") reject("a figure cannot be written as '" + ending + "'", "figure", "Name a file that ends in .png, .svg or .pdf");
-  ordered_json about = metadata.is_object() ? metadata : ordered_json::object();
-  about[kStyleKey] = style.to_json();
-  about[kFigureKey] = figure.to_json();
-  return png_bytes(pixels_of(drawn, style), about, style.dpi);
+  return png_bytes(pixels_of(drawn, style), described(figure, style, metadata), style.dpi);
+}
+
+std::string kept_figure(const Figure& figure, const FigureStyle& style) { return png_bytes(kept_look(figure, style), described(figure, style, nullptr), kKeptDpi); }
+
+Bitmap kept_look(const Figure& figure, const FigureStyle& style) {
+  FigureStyle small = style;
+  small.dpi = kKeptDpi;
+  const Drawing drawn = draw_all(figure, small);
+  // Of one that has no end only the description counts.
+  const auto pixels = attempt([&] { return pixels_of(drawn, small); });
+  return pixels ? *pixels : Bitmap{1, 1, {255, 255, 255}};
 }
 
 void write_figure(const Figure& figure, const FigureStyle& style, const fs::path& file, const ordered_json& metadata) {
@@ -261,9 +324,18 @@ void write_figure(const Figure& figure, const FigureStyle& style, const fs::path
   write_text(file, figure_bytes(figure, style, ending_of(file), metadata));
 }
 
-void save_figure(const Figure& figure, const FigureStyle& style, const fs::path& file, const ordered_json& metadata) {
+fs::path save_figure(const Figure& figure, const FigureStyle& style, const fs::path& file, const ordered_json& metadata) {
+  const fs::path beside = file.string() + ".csv";
+  std::error_code error;
+  const bool there = fs::exists(beside, error);
+  if (there && !read_text(beside).starts_with(kTableHead)) reject("the figure's values would be written over another table", beside.string(), "Name another file, or move the table");
   write_figure(figure, style, file, metadata);
-  if (const std::string table = figure.csv(); !table.empty()) write_text(fs::path(file.string() + ".csv"), table);
+  const std::string table = figure.csv();
+  if (!table.empty())
+    write_text(beside, table);
+  else if (there)
+    fs::remove(beside, error);  // of the figure that was there before
+  return table.empty() ? fs::path() : beside;
 }
 
 DrawnFigure figure_of(const std::string& bytes, const fs::path& where) {
@@ -274,13 +346,13 @@ DrawnFigure figure_of(const std::string& bytes, const fs::path& where) {
     reject(png ? "this picture is no figure of Glyphscope's" : "this is neither a PNG nor a figure's JSON", where.string());
   if (!png) return {Figure::from_json(json, where.string()), {}};
   if (!json.contains(kFigureKey)) reject("this picture does not hold the description of a figure", where.string(), "Figures that Glyphscope wrote as PNG do");
-  return {Figure::from_json(json[kFigureKey], where.string()), FigureStyle::from_json(json.value(kStyleKey, ordered_json::object()), where.string())};
+  return {Figure::from_json(json[kFigureKey], where.string()), json.contains(kStyleKey) ? FigureStyle::from_json(json[kStyleKey], where.string()) : FigureStyle{}};
 }
 
 DrawnFigure read_figure(const fs::path& file) { return figure_of(read_text(file), file); }
 
 bool holds_figure(const fs::path& file) {
-  const auto found = attempt([&] { return ordered_json::parse(read_png_metadata(file), nullptr, /*allow_exceptions=*/false).contains(kFigureKey); });
+  const auto found = attempt([&] { return shallow_json(read_png_metadata(file)).contains(kFigureKey); });
   return found && *found;
 }
 

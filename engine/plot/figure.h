@@ -144,7 +144,12 @@ std::string figure_bytes(const Figure& figure, const FigureStyle& style, const s
 /// Writes a figure by the ending of its name; the file whole or not at all.
 void write_figure(const Figure& figure, const FigureStyle& style, const std::filesystem::path& file, const nlohmann::ordered_json& metadata);
 /// The same, and beside it FILE.csv with its values, where it has some.
-void save_figure(const Figure& figure, const FigureStyle& style, const std::filesystem::path& file, const nlohmann::ordered_json& metadata);
+/// Returns the table's file; empty: there are no values. Refuses to write over a table that is no figure's.
+std::filesystem::path save_figure(const Figure& figure, const FigureStyle& style, const std::filesystem::path& file, const nlohmann::ordered_json& metadata);
+/// As a session keeps it: a small PNG that holds figure and style; and its pixels.
+std::string kept_figure(const Figure& figure, const FigureStyle& style);
+Bitmap kept_look(const Figure& figure, const FigureStyle& style);
+
 /// A figure, and how it was drawn.
 struct DrawnFigure {
   Figure figure;

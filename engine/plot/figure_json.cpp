@@ -134,7 +134,9 @@ ordered_json panel_json(const PicturePanel& panel) {
   return {{"kind", "pictures"}, {"row_names", panel.row_names}, {"rows", rows}};
 }
 
-PicturePanel pictures_of(const ordered_json& json, const std::string& where) {
+// pixels: of all pictures of the figure so far.
+PicturePanel pictures_of(const ordered_json& json, const std::string& where, std::int64_t& pixels) {
+  constexpr std::int64_t kMostPixels = std::int64_t{1} << 26;
   PicturePanel out;
   out.row_names = json.at("row_names").get<std::vector<std::string>>();
   for (const auto& row : json.at("rows")) {
@@ -142,6 +144,9 @@ PicturePanel pictures_of(const ordered_json& json, const std::string& where) {
     for (const auto& one : row) {
       const std::string png = one.at("png");
       out.rows.back().push_back({png.empty() ? Bitmap{} : to_bitmap(image_of(from_base64(png, "a picture of the figure", where), where)), one.at("caption")});
+      const Bitmap& image = out.rows.back().back().image;
+      pixels += std::int64_t{image.width} * image.height;
+      if (pixels > kMostPixels) reject("the figure's pictures have more than 67 million pixels", where);
     }
   }
   return out;
@@ -161,19 +166,30 @@ ordered_json panel_json(const MapPanel& panel) {
   return out;
 }
 
-MapPanel map_of(const ordered_json& json) {
+MapPanel map_of(const ordered_json& json, const std::string& where) {
   MapPanel out;
   out.width = json.at("size").at(0), out.height = json.at("size").at(1);
   out.low = json.at("range").at(0), out.high = json.at("range").at(1);
   if (json.contains("colours")) out.colours = colour_map_of(json["colours"].get<std::string>());
+  const auto check = [&](double left, double top, double width, double height) {
+    constexpr double kRounding = 1;
+    const bool fits = left >= -kRounding && top >= -kRounding && width >= 0 && height >= 0 && left + width <= out.width + kRounding && top + height <= out.height + kRounding;
+    if (!fits) reject("a place on the map lies outside of it", where);  // what is no number is nowhere
+  };
+  constexpr double kLargestMap = 1e6;
+  if (!(out.width > 0 && out.height > 0 && out.width <= kLargestMap && out.height <= kLargestMap)) reject("the map has no size", where);
   for (const auto& cell : json.at("cells")) {
     const auto& place = cell.at("place");
     out.cells.push_back(
         {place.at(0), place.at(1), place.at(2), place.at(3), cell.at("name"), value_of(cell.at("value")), cell.at("marked"), cell.at("hatched")});
+    const auto& one = out.cells.back();
+    check(one.left, one.top, one.width, one.height);
   }
   for (const auto& label : json.at("labels")) {
     const auto& place = label.at("place");
     out.labels.push_back({place.at(0), place.at(1), place.at(2), place.at(3), label.at("text")});
+    const auto& one = out.labels.back();
+    check(one.left, one.top, one.width, one.height);
   }
   return out;
 }
@@ -228,6 +244,7 @@ Figure Figure::from_json(const ordered_json& json, const std::string& where) {
   try {
     if (!json.is_object() || json.value("schema", "") != kFigureSchema) reject("this is no figure of this version of Glyphscope", where);
     Figure out;
+    std::int64_t pixels = 0;
     out.title = json.at("title"), out.subtitle = json.at("subtitle"), out.columns = json.at("columns"), out.lettered = json.at("lettered"),
     out.note = json.at("note");
     for (const auto& badge : json.at("badges")) out.badges.push_back({badge.at("text"), badge.at("good")});
@@ -241,9 +258,9 @@ Figure Figure::from_json(const ordered_json& json, const std::string& where) {
       else if (kind == "intervals")
         out.parts.push_back({title, intervals_of(panel, where)});
       else if (kind == "pictures")
-        out.parts.push_back({title, pictures_of(panel, where)});
+        out.parts.push_back({title, pictures_of(panel, where, pixels)});
       else if (kind == "map")
-        out.parts.push_back({title, map_of(panel)});
+        out.parts.push_back({title, map_of(panel, where)});
       else
         reject("a figure's part is of the kind '" + kind + "', which this version does not know", where, "Get a newer Glyphscope");
     }

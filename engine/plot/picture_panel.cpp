@@ -36,11 +36,19 @@ double natural_width(const PlotPen& pen, const PicturePanel& panel) {
 
 double draw_panel(const PlotPen& pen, const PicturePanel& panel, const Point& at, double width) {
   const double em = pen.em(), between = kBetweenPictures * em, names = std::min(picture_names(pen, panel), 0.4 * width);
-  const auto across = static_cast<double>(most_in_a_row(panel));
-  const double each = (width - names - (across - 1) * between) / across;
+  // As many beside each other as can be seen; the others of a row below.
+  constexpr double kLeast = 5;  // em
+  const double room = std::max(1.0, width - names);
+  const auto most = std::max<size_t>(1, static_cast<size_t>((room + between) / (kLeast * em + between)));
+  const size_t across = std::min(most_in_a_row(panel), most);
+  const double each = (room - static_cast<double>(across - 1) * between) / static_cast<double>(across);
   double y = at.y;
-  for (size_t r = 0; r < panel.rows.size(); ++r) {
-    const auto& row = panel.rows[r];
+  std::vector<std::pair<size_t, std::vector<PicturePanel::Picture>>> rows;  // and which of the panel's each is of
+  for (size_t r = 0; r < panel.rows.size(); ++r)
+    for (size_t first = 0; first < panel.rows[r].size(); first += across)
+      rows.emplace_back(first == 0 ? r : panel.rows.size(), std::vector<PicturePanel::Picture>(panel.rows[r].begin() + static_cast<std::ptrdiff_t>(first),
+                                                                                                 panel.rows[r].begin() + static_cast<std::ptrdiff_t>(std::min(first + across, panel.rows[r].size()))));
+  for (const auto& [r, row] : rows) {
     double tallest = 0, captions = 0;
     for (const auto& one : row) {
       tallest = std::max(tallest, one.image.width > 0 ? each * one.image.height / one.image.width : 0);

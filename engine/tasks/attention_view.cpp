@@ -66,9 +66,19 @@ AttentionMap attention_of(const event::AttentionReady& look, int word, const std
   for (const auto& site : look.sites) {
     if (!meant(site)) continue;
     const torch::Tensor all = torch::from_blob(const_cast<float*>(site.values->data()), {look.ranges, words, site.height, site.width});
-    sum += resized(all.slice(0, first, end).mean(0)[word], out.height, out.width);
+    // Ranges of steps are not all of one length.
+    torch::Tensor maps = torch::zeros({site.height, site.width});
+    int calls = 0;
+    for (int range = first; range < end; ++range) {
+      const int own = site.calls.empty() ? 1 : site.calls[static_cast<size_t>(range)];
+      maps += own * all[range][word];
+      calls += own;
+    }
+    if (calls == 0) continue;
+    sum += resized(maps / calls, out.height, out.width);
     ++count;
   }
+  if (count == 0) return {};
   sum = (sum / count).contiguous();
   const auto* values = sum.const_data_ptr<float>();
   out.values.assign(values, values + sum.numel());
@@ -150,6 +160,7 @@ Figure sites_figure(const event::AttentionReady& look, const std::vector<int>& w
   constexpr size_t kAcross = 8;
   std::vector<std::pair<std::string, std::vector<PicturePanel::Picture>>> rows;
   for (const int word : words) {
+    if (word < 0 || word >= static_cast<int>(look.words.size())) continue;
     rows.emplace_back(bare_word(look.words[static_cast<size_t>(word)]), std::vector<PicturePanel::Picture>());
     for (const auto& site : look.sites) rows.back().second.push_back(overlay(look, word, {site.site}, 0, look.ranges, "site " + std::to_string(site.site)));
   }
@@ -161,6 +172,7 @@ Figure steps_figure(const event::AttentionReady& look, const std::vector<int>& w
   std::vector<std::pair<std::string, std::vector<PicturePanel::Picture>>> rows;
   const int parts = std::min(kAcross, look.ranges);
   for (const int word : words) {
+    if (word < 0 || word >= static_cast<int>(look.words.size())) continue;
     rows.emplace_back(bare_word(look.words[static_cast<size_t>(word)]), std::vector<PicturePanel::Picture>());
     for (int part = 0; part < parts; ++part) {
       const int first = part * look.ranges / parts, end = (part + 1) * look.ranges / parts;

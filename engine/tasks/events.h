@@ -228,6 +228,7 @@ struct AttentionReady {
   struct Site {
     int site = 0, height = 0, width = 0;
     std::shared_ptr<const std::vector<float>> values;  ///< [ranges, words, height, width]
+    std::vector<int> calls = {};                       ///< By range: so many calls of the denoiser it is the mean of; none: as many everywhere.
   };
   Picture picture;
   std::vector<std::string> words;

@@ -1,9 +1,12 @@
 #include <torch/types.h>
 
+#include <sstream>
+
 #include "io/files.h"
 #include "io/image_file.h"
 #include "io/json.h"
 #include "io/safetensors.h"
+#include "pipelines/outcome.h"
 #include "tasks/attention_view.h"
 #include "tasks/session.h"
 
@@ -30,6 +33,14 @@ ordered_json describe(const event::AttentionReady& look, ordered_json image) {
   return image;
 }
 
+std::vector<std::string> words_of(const std::string& prompt) {
+  std::vector<std::string> out;
+  std::istringstream text(prompt);
+  for (std::string word; text >> word;) out.push_back(word);
+  if (out.empty()) reject("the prompt has no words", "prompt");
+  return out;
+}
+
 }  // namespace
 
 void look(Session& session, const command::Look& command, const Job& job) {
@@ -40,6 +51,12 @@ void look(Session& session, const command::Look& command, const Job& job) {
   for (const int site : command.sites)
     if (site < 0 || site >= static_cast<int>(info.table.sites.size()))
       reject("there is no site " + std::to_string(site), "sites", "The model has " + std::to_string(info.table.sites.size()) + " of them, from 0");
+  for (const auto& [site, heads] : command.heads)
+    for (const int head : heads)
+      if (site < 0 || site >= static_cast<int>(info.table.sites.size()) || head < 0 || head >= info.table.sites[static_cast<size_t>(site)].heads)
+        reject("site " + std::to_string(site) + " has no head " + std::to_string(head), "heads");
+  // What cannot be is said before anything is drawn: models read words that spaces part, too.
+  words_meant(words_of(command.prompt), command.prompt, command.words);
   Request request = pipeline->resolve(to_request(command.sampling));
   request.prompts = {command.prompt};
   const auto record = std::make_shared<AttentionRecord>();
@@ -53,6 +70,9 @@ void look(Session& session, const command::Look& command, const Job& job) {
   if (!result) throw Failure(result.error());
   ready.notes.insert(ready.notes.end(), result->notes.begin(), result->notes.end());
   note_outcomes(result->outcomes, {"the picture"}, ready.notes);
+  // At sites that the guard patches it is another prompt's words that are read; and of what it withholds nothing is shown.
+  if (const std::string outcome = outcome_of(*result, 0); !outcome.empty() && outcome != kAsAsked)
+    reject("the guard changed what this prompt draws (" + outcome + "): where it looks is not shown", "guard", "Take a prompt without listed words");
   const ordered_json image = describe_image(info, request, request.rows[0], outcome_of(*result, 0));
   ready.picture = to_picture(result->images[0], json_text(image));
   ready.words = record->words;
@@ -67,7 +87,7 @@ void look(Session& session, const command::Look& command, const Job& job) {
     const torch::Tensor all = torch::stack(ranges).contiguous();
     const auto* values = all.const_data_ptr<float>();
     ready.sites.push_back(
-        {number, static_cast<int>(site.height), static_cast<int>(site.width), std::make_shared<const std::vector<float>>(values, values + all.numel())});
+        {number, static_cast<int>(site.height), static_cast<int>(site.width), std::make_shared<const std::vector<float>>(values, values + all.numel()), site.calls});
   }
   if (ready.sites.empty()) reject("at none of these sites does the picture read the prompt", "sites");
   if (ready.words.empty()) reject("the prompt has no words that the model reads", "prompt");
