@@ -606,7 +606,7 @@ class WindowTest : public QObject {
     QTemporaryDir out;
     QStringList saved, failed;
     window_->findChild<ComparePage*>()->save(out.path(), saved, failed);
-    QCOMPARE(saved.size(), 2);
+    QCOMPARE(saved.size(), 3);
     QFile document(out.filePath("comparison.json"));
     QVERIFY(document.open(QIODevice::ReadOnly));
     QCOMPARE(QJsonDocument::fromJson(document.readAll()).object()["pairs"].toInt(), 2);

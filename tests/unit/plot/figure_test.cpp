@@ -93,7 +93,7 @@ class Any {
     return out;
   }
   MapPanel map() {
-    MapPanel out{10, 8, {}, {}};
+    MapPanel out{10, 8, 0, 1, {}, {}, {}};
     for (int i = 0; i < 12; ++i) out.cells.push_back({static_cast<double>(i % 4) * 2.5, i / 4 * 2.0, 2.2, 1.5, text(), plot_value(), one_in(4), one_in(4)});
     out.labels.push_back({0, 7, 10, 1, text()});
     return out;
@@ -247,6 +247,77 @@ TEST(Figures, SayWhatIsWrongWithADescription) {
   EXPECT_THAT(failure_of([&] { read_figure(folder / "a.json"); }), HasSubstr("neither a PNG nor"));
   write_text(folder / "b.png", png_bytes(draw(small_heatmap())));
   EXPECT_THAT(failure_of([&] { read_figure(folder / "b.png"); }), HasSubstr("no figure"));
+}
+
+// What a stranger's file may say: it is drawn, or refused by a sentence, in no time.
+TEST(Figures, OfNonsenseAreRefusedOrDrawn) {
+  TemporaryFolder folder;
+  const auto drawn = [](LinePanel panel) { return draw({.parts = {{"", std::move(panel)}}}, {.dpi = 72}).width; };
+  EXPECT_GT(drawn({"x", "y", {{"", {{1e17, 0}, {std::nextafter(1e17, 2e17), 1}}, false}}, false, {}}), 10);
+  EXPECT_GT(drawn({"x", "y", {{"", {{0, 1e-320}, {1, 1}}, false}}, true, {}}), 10);
+  EXPECT_GT(drawn({"x", "y", {{"", {{0, -1e308}, {1, 1e308}, {2, 5}, {3, 6}}, true}}, false, {}}), 10);
+  IntervalPanel narrow;
+  narrow.rows = {{"a", false}};
+  narrow.columns = {{"", 1, std::nextafter(1.0, 2.0), {PlotValue{1, {}, {}}}, {}}};
+  EXPECT_GT(draw({.parts = {{"", narrow}}}, {.dpi = 72}).width, 10);
+  // A long name is cut in no time.
+  HeatPanel named;
+  named.rows = {std::string(200'000, 'm')};
+  named.columns = {"0"};
+  named.values = {{PlotValue{0.5, {}, {}}}};
+  EXPECT_TRUE(has_clear_edges(draw({.parts = {{"", named}}}, {.width_mm = 85, .dpi = 72}), 4));
+
+  MapPanel map{1, 1, 0, 1, {}, {{0, 0, 1e9, 1, "", PlotValue{1, {}, {}}, false, true}}, {}};
+  const auto refusal = [](const Figure& figure) { return failure_of([&] { Figure::from_json(figure.to_json(), "f.json"); }); };
+  EXPECT_THAT(refusal({.parts = {{"", map}}}), AllOf(HasSubstr("outside"), HasSubstr("f.json")));
+  map.cells.clear();
+  map.width = -1;
+  EXPECT_THAT(refusal({.parts = {{"", map}}}), HasSubstr("no size"));
+  write_text(folder / "deep.json", R"({"schema":"glyphscope.figure/1","title":)" + std::string(100'000, '[') + std::string(100'000, ']') + "}");
+  EXPECT_THAT(failure_of([&] { read_figure(folder / "deep.json"); }), HasSubstr("deep.json"));
+  EXPECT_THAT(failure_of([] { draw(small_heatmap(), {.width_mm = 20, .letters = 24}); }), HasSubstr("smaller letters"));
+  // Many pictures on a narrow page: in more rows.
+  PicturePanel many;
+  many.rows = {std::vector<PicturePanel::Picture>(12, {Bitmap{2, 2, std::vector<std::uint8_t>(12, 90)}, "x"})};
+  const Bitmap wide = draw({.parts = {{"", many}}}, {.width_mm = 200, .dpi = 72}), slim = draw({.parts = {{"", many}}}, {.width_mm = 50, .dpi = 72});
+  EXPECT_GT(slim.height, wide.height);
+  EXPECT_TRUE(has_clear_edges(slim, 4));
+}
+
+TEST(Figures, WriteNoTableOverAnother) {
+  TemporaryFolder folder;
+  write_text(folder / "map.png.csv", "my,own,numbers\n1,2,3\n");
+  EXPECT_THAT(failure_of([&] { save_figure(small_heatmap(), {}, folder / "map.png", nullptr); }), AllOf(HasSubstr("another table"), HasSubstr("map.png.csv")));
+  EXPECT_EQ(read_text(folder / "map.png.csv"), "my,own,numbers\n1,2,3\n");
+  EXPECT_FALSE(std::filesystem::exists(folder / "map.png"));
+  EXPECT_EQ(save_figure(small_heatmap(), {}, folder / "two.png", nullptr), folder / "two.png.csv");
+  EXPECT_EQ(save_figure(Figure{}, {}, folder / "two.png", nullptr), "");
+  EXPECT_FALSE(std::filesystem::exists(folder / "two.png.csv"));  // it was the other figure's
+}
+
+// However large it is printed, a session keeps it.
+TEST(Figures, AreKeptInASessionAtAnySize) {
+  const FigureStyle style{.width_mm = 1900, .dpi = 1200, .dark = true};
+  const auto [figure, kept] = figure_of(kept_figure(small_heatmap(), style), "figure.png");
+  EXPECT_TRUE(figure.to_json() == small_heatmap().to_json());
+  EXPECT_TRUE(kept.to_json() == style.to_json());
+  EXPECT_TRUE(to_bitmap(image_of(kept_figure(small_heatmap(), style), "figure.png")).rgb == kept_look(figure, kept).rgb);
+}
+
+TEST(PngText, OfLatinLettersIsUtf8) {
+  TemporaryFolder folder;
+  // A tEXt chunk as the PNG specification has it, before the end of a picture without one.
+  std::string whole = png_bytes(Bitmap{1, 1, {1, 2, 3}});
+  const std::string body = std::string("tEXtglyphscope\0Gr\xFC\xDF" "e", 20);
+  std::uint32_t sum = ~0u;
+  for (const char c : body) {
+    sum ^= static_cast<unsigned char>(c);
+    for (int bit = 0; bit < 8; ++bit) sum = sum & 1 ? sum >> 1 ^ 0xEDB88320u : sum >> 1;
+  }
+  const auto big_endian = [](std::uint32_t value) { return std::string{static_cast<char>(value >> 24), static_cast<char>(value >> 16), static_cast<char>(value >> 8), static_cast<char>(value)}; };
+  whole.insert(whole.size() - 12, big_endian(static_cast<std::uint32_t>(body.size() - 4)) + body + big_endian(~sum));
+  write_text(folder / "latin.png", whole);
+  EXPECT_EQ(read_png_metadata(folder / "latin.png"), "Gr\u00FC\u00DFe");
 }
 
 TEST(PngText, IsReadFromEveryKindOfChunk) {
