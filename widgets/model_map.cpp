@@ -58,8 +58,7 @@ void ModelMap::set_second_stage(const QString& title, const std::vector<SiteItem
   arrange();
 }
 
-void ModelMap::set_scores(const QString& name, const std::map<int, ScoreValue>& scores, std::optional<double> threshold,
-                          const ValueScale& scale) {
+void ModelMap::set_scores(const QString& name, const std::map<int, ScoreValue>& scores, std::optional<double> threshold, const ValueScale& scale) {
   score_name_ = name;
   scale_ = scale;
   scores_ = scores;

@@ -305,9 +305,9 @@ int run(int argc, char** argv) {
   const auto* seed = app.add_option("--seed", context.common.seed, "Seed of the noise")->capture_default_str();
 
   std::vector<std::pair<CLI::App*, Run>> verbs;
-  for (auto add : {add_inspect, add_generate, add_patch,       add_edit, add_look,       add_localize,   add_merge,       add_compare,
-                   add_figure,  add_replay,   add_export_card, add_transfer,   add_evaluate,   add_finetune,    add_convert_adapter,
-                   add_autopsy, add_arena,    add_guard,       add_draw_signs, add_train_demo, add_train_reader, add_describe}) {
+  for (auto add : {add_inspect, add_generate, add_patch,       add_edit,       add_look,         add_localize, add_merge,           add_compare,
+                   add_figure,  add_replay,   add_export_card, add_transfer,   add_evaluate,     add_finetune, add_convert_adapter, add_autopsy,
+                   add_arena,   add_guard,    add_draw_signs,  add_train_demo, add_train_reader, add_describe}) {
     Run run = add(app);
     CLI::App* verb = app.get_subcommands({}).back();
     verb->footer("Options that verbs share, --seed, --adapter and --guard among them: glyphscope --help");

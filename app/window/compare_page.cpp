@@ -337,7 +337,8 @@ void ComparePage::show_on_map() {
     largest = std::max(largest, std::abs(score.mean));
   }
   if (values.empty()) return bench().say(tr("The runs have no single sites of this model in common."));
-  bench().show_scores(tr("%1, second less first").arg(score_->currentText()), values, 0.0, {ColourMap::difference, -std::max(largest, 0.01), std::max(largest, 0.01)});
+  bench().show_scores(tr("%1, second less first").arg(score_->currentText()), values, 0.0,
+                      {ColourMap::difference, -std::max(largest, 0.01), std::max(largest, 0.01)});
 }
 
 Figure ComparePage::figure() const {
@@ -357,10 +358,11 @@ Figure ComparePage::figure() const {
   const double room = 0.05 * std::max(0.02, column.high - column.low);
   column.low -= room, column.high += room;
   panel.columns.push_back(std::move(column));
-  return {.title = tr("What two runs differ by").toStdString(),
-          .subtitle = tr("Means over the same prompts and noises, with 95 % intervals. Squares: more than chance; of all of them, 5 % may be false.").toStdString(),
-          .parts = {{"", std::move(panel)}},
-          .note = facts_->text().toStdString()};
+  return {
+      .title = tr("What two runs differ by").toStdString(),
+      .subtitle = tr("Means over the same prompts and noises, with 95 % intervals. Squares: more than chance; of all of them, 5 % may be false.").toStdString(),
+      .parts = {{"", std::move(panel)}},
+      .note = facts_->text().toStdString()};
 }
 
 std::vector<View> ComparePage::views() {

@@ -27,7 +27,8 @@ class FigureForm : public QWidget {
   const Figure& figure() const { return figure_; }
   FigureStyle style() const;
   void set_style(const FigureStyle& style);
-  /// Asks where to, and writes it with its values beside it. metadata: JSON of what made it. Returns what to say of it; empty if no file was chosen, or it failed.
+  /// Asks where to, and writes it with its values beside it. metadata: JSON of what made it. Returns what to say of it; empty if no file was chosen, or it
+  /// failed.
   QString save(const QString& proposed, const QString& metadata);
   /// To the clipboard. False if it failed.
   bool copy();

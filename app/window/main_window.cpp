@@ -376,12 +376,9 @@ static QString hatched_means(double threshold, const ValueScale& scale) {
                                                 : QObject::tr("the interval holds %1, from which on a site is localized").arg(threshold, 0, 'f', 2);
 }
 
-void MainWindow::show_scores(const QString& title, const std::map<int, ScoreValue>& values, std::optional<double> threshold,
-                             const ValueScale& scale) {
+void MainWindow::show_scores(const QString& title, const std::map<int, ScoreValue>& values, std::optional<double> threshold, const ValueScale& scale) {
   map_->set_scores(title, values, threshold, scale);
-  legend_->show_scale(values.empty() ? QString() : title,
-                      threshold && !values.empty() ? hatched_means(*threshold, scale) : QString(),
-                      scale);
+  legend_->show_scale(values.empty() ? QString() : title, threshold && !values.empty() ? hatched_means(*threshold, scale) : QString(), scale);
   list_->set_scores(title, values);
 }
 

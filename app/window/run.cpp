@@ -20,7 +20,8 @@ int run(int argc, char** argv) {
   QApplication::setOrganizationName("Glyphscope");
   apply_theme(QSettings().value("dark", false).toBool());
   QApplication::setDesktopFileName("glyphscope");
-  if (const auto icon = attempt([] { return resource("icons/glyphscope-128.png"); })) QApplication::setWindowIcon(QIcon(QString::fromStdString(icon->string())));
+  if (const auto icon = attempt([] { return resource("icons/glyphscope-128.png"); }))
+    QApplication::setWindowIcon(QIcon(QString::fromStdString(icon->string())));
   MainWindow window;
   window.show();
   const QString given = argc > 1 ? QString::fromLocal8Bit(argv[1]) : QStringLiteral("demo:sign-unet");

@@ -261,7 +261,8 @@ std::string Canvas::shortened(const std::string& whole, const Font& font, double
   // The longest beginning that fits: by halves, as a stranger's name may be long.
   std::vector<size_t> ends{0};
   for (const char* at = out.c_str(); *at != '\0'; at = g_utf8_next_char(at)) ends.push_back(static_cast<size_t>(g_utf8_next_char(at) - out.c_str()));
-  const auto too_long = std::partition_point(ends.begin() + 1, ends.end(), [&](size_t end) { return text_width(out.substr(0, end) + ellipsis, font) <= width; });
+  const auto too_long =
+      std::partition_point(ends.begin() + 1, ends.end(), [&](size_t end) { return text_width(out.substr(0, end) + ellipsis, font) <= width; });
   out.resize(*(too_long - 1));
   return out + ellipsis;
 }

@@ -96,7 +96,8 @@ double draw_key(const PlotPen& pen, const Figure& figure, const Point& at, doubl
     const std::string name = figure.lettered ? part_letter(i) : part.title;
     if (const auto* heat = std::get_if<HeatPanel>(&part.panel))
       add({heat->colours.value_or(pen.style.colours), heat->low, heat->high, name}), hatched |= has_hatching(*heat);
-    if (const auto* map = std::get_if<MapPanel>(&part.panel)) add({map->colours.value_or(pen.style.colours), map->low, map->high, name}), hatched |= has_hatching(*map);
+    if (const auto* map = std::get_if<MapPanel>(&part.panel))
+      add({map->colours.value_or(pen.style.colours), map->low, map->high, name}), hatched |= has_hatching(*map);
   }
   double x = at.x, y = at.y;
   const double em = pen.em(), line = 1.6 * em;
@@ -249,7 +250,8 @@ std::vector<double> axis_ticks(double low, double high, int about, bool logarith
   // What lies too close together, or too far apart, to be counted has one number.
   constexpr double kClosest = 1e-9;
   std::vector<double> out;
-  if (!std::isfinite(low) || !std::isfinite(high) || !(high - low > kClosest * std::max(std::abs(low), std::abs(high))) || !std::isfinite(high - low)) return {low};
+  if (!std::isfinite(low) || !std::isfinite(high) || !(high - low > kClosest * std::max(std::abs(low), std::abs(high))) || !std::isfinite(high - low))
+    return {low};
   if (logarithmic && low > std::numeric_limits<double>::min()) {
     // Of many decades only the powers of ten.
     const bool many = std::log10(high) - std::log10(low) > 3;
@@ -308,7 +310,9 @@ std::string figure_bytes(const Figure& figure, const FigureStyle& style, const s
   return png_bytes(pixels_of(drawn, style), described(figure, style, metadata), style.dpi);
 }
 
-std::string kept_figure(const Figure& figure, const FigureStyle& style) { return png_bytes(kept_look(figure, style), described(figure, style, nullptr), kKeptDpi); }
+std::string kept_figure(const Figure& figure, const FigureStyle& style) {
+  return png_bytes(kept_look(figure, style), described(figure, style, nullptr), kKeptDpi);
+}
 
 Bitmap kept_look(const Figure& figure, const FigureStyle& style) {
   FigureStyle small = style;
@@ -328,7 +332,8 @@ fs::path save_figure(const Figure& figure, const FigureStyle& style, const fs::p
   const fs::path beside = file.string() + ".csv";
   std::error_code error;
   const bool there = fs::exists(beside, error);
-  if (there && !read_text(beside).starts_with(kTableHead)) reject("the figure's values would be written over another table", beside.string(), "Name another file, or move the table");
+  if (there && !read_text(beside).starts_with(kTableHead))
+    reject("the figure's values would be written over another table", beside.string(), "Name another file, or move the table");
   write_figure(figure, style, file, metadata);
   const std::string table = figure.csv();
   if (!table.empty())
@@ -346,7 +351,8 @@ DrawnFigure figure_of(const std::string& bytes, const fs::path& where) {
     reject(png ? "this picture is no figure of Glyphscope's" : "this is neither a PNG nor a figure's JSON", where.string());
   if (!png) return {Figure::from_json(json, where.string()), {}};
   if (!json.contains(kFigureKey)) reject("this picture does not hold the description of a figure", where.string(), "Figures that Glyphscope wrote as PNG do");
-  return {Figure::from_json(json[kFigureKey], where.string()), json.contains(kStyleKey) ? FigureStyle::from_json(json[kStyleKey], where.string()) : FigureStyle{}};
+  return {Figure::from_json(json[kFigureKey], where.string()),
+          json.contains(kStyleKey) ? FigureStyle::from_json(json[kStyleKey], where.string()) : FigureStyle{}};
 }
 
 DrawnFigure read_figure(const fs::path& file) { return figure_of(read_text(file), file); }

@@ -173,7 +173,8 @@ MapPanel map_of(const ordered_json& json, const std::string& where) {
   if (json.contains("colours")) out.colours = colour_map_of(json["colours"].get<std::string>());
   const auto check = [&](double left, double top, double width, double height) {
     constexpr double kRounding = 1;
-    const bool fits = left >= -kRounding && top >= -kRounding && width >= 0 && height >= 0 && left + width <= out.width + kRounding && top + height <= out.height + kRounding;
+    const bool fits =
+        left >= -kRounding && top >= -kRounding && width >= 0 && height >= 0 && left + width <= out.width + kRounding && top + height <= out.height + kRounding;
     if (!fits) reject("a place on the map lies outside of it", where);  // what is no number is nowhere
   };
   constexpr double kLargestMap = 1e6;

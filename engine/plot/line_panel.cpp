@@ -24,7 +24,8 @@ double draw_panel(const PlotPen& pen, const LinePanel& panel, const Point& at, d
   for (auto& line : lines) {
     // Differences of what is larger would overflow.
     const auto drawable = [](double value) { return std::abs(value) < 1e300; };
-    std::erase_if(line.points, [&](const auto& point) { return !drawable(point.first) || !drawable(point.second) || (panel.logarithmic && point.second < 1e-300); });
+    std::erase_if(line.points,
+                  [&](const auto& point) { return !drawable(point.first) || !drawable(point.second) || (panel.logarithmic && point.second < 1e-300); });
     for (const auto& [x, y] : line.points) first = std::min(first, x), last = std::max(last, x), low = std::min(low, y), high = std::max(high, y);
   }
   if (!(first <= last)) {

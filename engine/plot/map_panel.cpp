@@ -26,7 +26,10 @@ double draw_panel(const PlotPen& pen, const MapPanel& panel, const Point& at, do
   }
   for (const auto& cell : panel.cells) {
     const Rectangle where{at.x + cell.left * scale, at.y + cell.top * scale, cell.width * scale, cell.height * scale};
-    const Colour colour = cell.value ? colour_of(panel.colours.value_or(pen.style.colours), panel.high > panel.low ? (cell.value->mean - panel.low) / (panel.high - panel.low) : 0) : pen.ink.grid, letters = ink_on(colour);
+    const Colour colour = cell.value ? colour_of(panel.colours.value_or(pen.style.colours),
+                                                 panel.high > panel.low ? (cell.value->mean - panel.low) / (panel.high - panel.low) : 0)
+                                     : pen.ink.grid,
+                 letters = ink_on(colour);
     pen.canvas.fill(where, colour);
     if (cell.hatched) pen.canvas.hatch(where, letters);
     if (cell.marked) pen.canvas.outline(where, pen.ink.ink, 1.6);

@@ -46,8 +46,10 @@ double draw_panel(const PlotPen& pen, const PicturePanel& panel, const Point& at
   std::vector<std::pair<size_t, std::vector<PicturePanel::Picture>>> rows;  // and which of the panel's each is of
   for (size_t r = 0; r < panel.rows.size(); ++r)
     for (size_t first = 0; first < panel.rows[r].size(); first += across)
-      rows.emplace_back(first == 0 ? r : panel.rows.size(), std::vector<PicturePanel::Picture>(panel.rows[r].begin() + static_cast<std::ptrdiff_t>(first),
-                                                                                                 panel.rows[r].begin() + static_cast<std::ptrdiff_t>(std::min(first + across, panel.rows[r].size()))));
+      rows.emplace_back(
+          first == 0 ? r : panel.rows.size(),
+          std::vector<PicturePanel::Picture>(panel.rows[r].begin() + static_cast<std::ptrdiff_t>(first),
+                                             panel.rows[r].begin() + static_cast<std::ptrdiff_t>(std::min(first + across, panel.rows[r].size()))));
   for (const auto& [r, row] : rows) {
     double tallest = 0, captions = 0;
     for (const auto& one : row) {

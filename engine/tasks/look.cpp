@@ -86,8 +86,8 @@ void look(Session& session, const command::Look& command, const Job& job) {
     }
     const torch::Tensor all = torch::stack(ranges).contiguous();
     const auto* values = all.const_data_ptr<float>();
-    ready.sites.push_back(
-        {number, static_cast<int>(site.height), static_cast<int>(site.width), std::make_shared<const std::vector<float>>(values, values + all.numel()), site.calls});
+    ready.sites.push_back({number, static_cast<int>(site.height), static_cast<int>(site.width),
+                           std::make_shared<const std::vector<float>>(values, values + all.numel()), site.calls});
   }
   if (ready.sites.empty()) reject("at none of these sites does the picture read the prompt", "sites");
   if (ready.words.empty()) reject("the prompt has no words that the model reads", "prompt");

@@ -215,7 +215,10 @@ class WindowTest : public QObject {
           double best = 1;
           for (const auto& [colour, count] : colours) best = std::max(best, contrast(rgb(colour), rgb(most->first)));
           ++measured;
-          QVERIFY2(best >= 4.5, qPrintable(QString("%1, %2: \"%3\" (%4) has %5").arg(static_cast<Page*>(pages->widget(page))->name(), dark ? "dark" : "light", text.left(40), widget->objectName()).arg(best)));
+          QVERIFY2(best >= 4.5,
+                   qPrintable(QString("%1, %2: \"%3\" (%4) has %5")
+                                  .arg(static_cast<Page*>(pages->widget(page))->name(), dark ? "dark" : "light", text.left(40), widget->objectName())
+                                  .arg(best)));
         }
       }
     }

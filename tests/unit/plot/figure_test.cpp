@@ -308,13 +308,18 @@ TEST(PngText, OfLatinLettersIsUtf8) {
   TemporaryFolder folder;
   // A tEXt chunk as the PNG specification has it, before the end of a picture without one.
   std::string whole = png_bytes(Bitmap{1, 1, {1, 2, 3}});
-  const std::string body = std::string("tEXtglyphscope\0Gr\xFC\xDF" "e", 20);
+  const std::string body = std::string(
+      "tEXtglyphscope\0Gr\xFC\xDF"
+      "e",
+      20);
   std::uint32_t sum = ~0u;
   for (const char c : body) {
     sum ^= static_cast<unsigned char>(c);
     for (int bit = 0; bit < 8; ++bit) sum = sum & 1 ? sum >> 1 ^ 0xEDB88320u : sum >> 1;
   }
-  const auto big_endian = [](std::uint32_t value) { return std::string{static_cast<char>(value >> 24), static_cast<char>(value >> 16), static_cast<char>(value >> 8), static_cast<char>(value)}; };
+  const auto big_endian = [](std::uint32_t value) {
+    return std::string{static_cast<char>(value >> 24), static_cast<char>(value >> 16), static_cast<char>(value >> 8), static_cast<char>(value)};
+  };
   whole.insert(whole.size() - 12, big_endian(static_cast<std::uint32_t>(body.size() - 4)) + body + big_endian(~sum));
   write_text(folder / "latin.png", whole);
   EXPECT_EQ(read_png_metadata(folder / "latin.png"), "Gr\u00FC\u00DFe");

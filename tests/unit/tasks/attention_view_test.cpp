@@ -7,8 +7,8 @@
 
 namespace glyphscope {
 namespace {
-using testing::failure_of;
 using ::testing::ElementsAre;
+using testing::failure_of;
 using ::testing::HasSubstr;
 
 // Two words, three ranges of seven steps; site 2 with four points, site 5 with one.
@@ -20,7 +20,8 @@ event::AttentionReady example() {
   std::vector<float> large, small;
   for (int range = 0; range < 3; ++range)
     for (int word = 0; word < 2; ++word) {
-      for (int point = 0; point < 4; ++point) large.push_back(0.1F * static_cast<float>(range) + 0.01F * static_cast<float>(point) + 0.5F * static_cast<float>(word));
+      for (int point = 0; point < 4; ++point)
+        large.push_back(0.1F * static_cast<float>(range) + 0.01F * static_cast<float>(point) + 0.5F * static_cast<float>(word));
       small.push_back(0.2F);
     }
   out.sites = {{2, 2, 2, std::make_shared<const std::vector<float>>(large)}, {5, 1, 1, std::make_shared<const std::vector<float>>(small)}};
