@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "core/error.h"
+#include "device/placement.h"
 #include "patching/map_taps.h"
 
 namespace glyphscope {
@@ -28,7 +28,7 @@ torch::Tensor AttentionRecord::Site::mean(size_t range) const { return ranges[ra
 torch::Tensor tokens_of_words(const std::vector<WordTokens>& encoders, std::int64_t tokens) {
   size_t words = 0;
   for (const auto& encoder : encoders) words = std::max(words, encoder.words.size());
-  torch::Tensor out = torch::zeros({tokens, static_cast<std::int64_t>(words)}, torch::kCPU);
+  torch::Tensor out = torch::zeros({tokens, static_cast<std::int64_t>(words)}, on_host());
   for (const auto& encoder : encoders)
     for (size_t word = 0; word + 1 < encoder.first.size() && word < words; ++word) {
       // A word that does not fit has no tokens, or not all of them.
