@@ -252,7 +252,7 @@ double Canvas::text_width(const std::string& text, const Font& font) { return wi
 
 std::string Canvas::shortened(const std::string& whole, const Font& font, double width) {
   constexpr size_t kLongest = 4096;  // bytes: more than fits anywhere
-  const std::string text = whole.substr(0, kLongest);
+  std::string text = whole.substr(0, kLongest);
   if (text_width(text, font) <= width) return text;
   const char* const ellipsis = "\u2026";
   char* valid = g_utf8_make_valid(text.data(), static_cast<gssize>(text.size()));

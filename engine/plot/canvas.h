@@ -8,7 +8,7 @@
 #include "core/bitmap.h"
 #include "core/colour_map.h"
 
-typedef struct _cairo cairo_t;
+typedef struct _cairo cairo_t;  // NOLINT(bugprone-reserved-identifier): cairo calls it so
 
 namespace glyphscope {
 

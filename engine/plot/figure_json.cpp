@@ -198,7 +198,7 @@ MapPanel map_of(const ordered_json& json, const std::string& where) {
 // Lines of the table.
 class Table {
  public:
-  explicit Table(std::string part) : part_(csv_field(part)) {}
+  explicit Table(const std::string& part) : part_(csv_field(part)) {}
 
   void add(const std::string& row, const std::string& column, const std::optional<PlotValue>& value) {
     if (!value) return;
