@@ -140,7 +140,9 @@ class Replaying {
 
   // Of its description: another version, or other letters of the machine, may draw it otherwise.
   void figure(const std::string& before) {
-    const auto [figure, style] = figure_of(before, "figure.png");
+    const DrawnFigure drawn = figure_of(before, "figure.png");
+    const Figure& figure = drawn.figure;
+    const FigureStyle& style = drawn.style;
     write_figure(figure, style, out_ / "figure.pdf", {{"session", "replay"}});
     // Of one that is too large for pixels there is the PDF.
     if (const auto written = attempt([&] { write_figure(figure, style, out_ / "figure.png", {{"session", "replay"}}); }); !written)
