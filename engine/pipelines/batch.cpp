@@ -146,7 +146,7 @@ LookTaps::Row looking(const FamilyModel& model, const ModelInfo& info, const Req
   const auto encoders = model.words(prompt);
   record.words = encoders.empty() ? std::vector<std::string>() : encoders.front().words;
   record.steps = static_cast<int>(request.steps);
-  constexpr std::int64_t kPoints = 64 * 64;
+  constexpr std::int64_t kPoints = std::int64_t{64} * 64;
   const auto sites = static_cast<std::int64_t>(record.sites.empty() ? info.table.sites.size() : record.sites.size());
   const std::int64_t numbers = std::max<std::int64_t>(1, sites * kPoints * static_cast<std::int64_t>(record.words.size()));
   record.ranges = static_cast<int>(std::clamp<std::int64_t>(record.most_numbers / numbers, 1, request.steps));
