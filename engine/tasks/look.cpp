@@ -1,5 +1,6 @@
 #include <torch/types.h>
 
+#include <algorithm>
 #include <sstream>
 
 #include "io/files.h"
@@ -9,6 +10,7 @@
 #include "pipelines/outcome.h"
 #include "tasks/attention_view.h"
 #include "tasks/session.h"
+#include "text/weighted_prompt.h"
 
 namespace glyphscope {
 
@@ -33,10 +35,12 @@ ordered_json describe(const event::AttentionReady& look, ordered_json image) {
   return image;
 }
 
+// Those that spaces part, as they stand and without weights: some models read those, and some do not.
 std::vector<std::string> words_of(const std::string& prompt) {
   std::vector<std::string> out;
-  std::istringstream text(prompt);
-  for (std::string word; text >> word;) out.push_back(word);
+  std::istringstream text(prompt + " " + WeightedPrompt::parse(prompt).text());
+  for (std::string word; text >> word;)
+    if (std::find(out.begin(), out.end(), word) == out.end()) out.push_back(word);
   if (out.empty()) reject("the prompt has no words", "prompt");
   return out;
 }
